@@ -1,0 +1,393 @@
+"""The judgement of one activation: state and facts in, state and findings out. No I/O and no clock.
+
+Theory of operation
+===================
+
+Findings are a function of the facts and of *now*, not of how the facts came. To have that without judging the whole
+history for every fix, a state is kept in three parts:
+
+    base   a checkpoint: everything up to some instant is fed and will not be fed again
+    tail   the facts after it, in the order of evidence (some 15 to 30 minutes of them)
+    head   the base with the tail fed
+
+A fact that comes in order is fed to the head. One that is older than the head but not than the base makes a new head
+from the base and the longer tail: tags send tamper and RF events at once and positions in tens, so this is common.
+One that is older than the base is `Late`: the caller judges again from the start of the activation (`initial` and
+all facts). When the tail has grown long, the base moves up.
+
+Silence stands beside this: it goes by `received_time`, which comes in order by itself.
+
+What comes out are *parts*: of one entry (or of the device, or of silence), all findings that end after `since_ms`
+or last. Findings that end at or before it cannot change by facts that are not `Late`. A part that is not named has
+not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from geofence.devices import Spell, device_findings, feed_event
+from geofence.evidence import Track, evidence_of
+from geofence.facts import DeviceEvent, Fact, Key, Position, is_evidence_candidate, without_duplicates
+from geofence.findings import Finding, due_ms, place_findings
+from geofence.intervals import Interval
+from geofence.margins import margins_m, verdicts
+from geofence.orders import Plan, Requirement
+from geofence.presence import (
+    INSIDE,
+    OUTSIDE,
+    UNKNOWN,
+    Confirmation,
+    Tracker,
+    feed,
+    forget,
+    frontier_ms,
+    lapses_ms,
+    stretches,
+)
+from geofence.silence import silence_due_ms, silence_start_ms, silences
+from geofence.timetable import Schedule
+from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, EventType, ObligationKind
+from geofence.zones import packed
+
+TAIL_MS = 15 * 60_000
+"""How far the base stays behind the newest evidence; facts that are late by less are cheap. It moves up when the
+tail has become twice as long."""
+
+_START: Key = (ALWAYS_MS, 0)
+_PRECEDENCE_ENDS = {EventType.HMU_MOVED, EventType.HMU_POWER_LOST}
+_SIGHTINGS = {EventType.RF_IN: INSIDE, EventType.RF_OUT: OUTSIDE}
+
+
+class EntryState(msgspec.Struct, array_like=True):
+    """Presence for one requirement entry. Findings that end at or before `cursor_ms` are final."""
+
+    zone: Tracker
+    widened: Tracker
+    cursor_ms: int = ALWAYS_MS
+
+    def copy(self) -> EntryState:
+        return EntryState(self.zone.copy(), self.widened.copy(), self.cursor_ms)
+
+
+class Checkpoint(msgspec.Struct, array_like=True):
+    """All that later evidence depends on, after the facts up to `fed_to`."""
+
+    entries: dict[EntryId, EntryState]
+    fed_to: Key = _START
+    track: Track = Track()
+    spells: list[Spell] = []
+    spells_since_ms: int = ALWAYS_MS
+
+    def copy(self) -> Checkpoint:
+        entries = {entry_id: entry.copy() for entry_id, entry in self.entries.items()}
+        return Checkpoint(entries, self.fed_to, self.track, list(self.spells), self.spells_since_ms)
+
+
+class Silence(NamedTuple):
+    """`heard_ms`: the last receipt, or the start. `gap_end_ms`: receipts before it could undo a silence that was
+    found, so one that turns up there is Late."""
+
+    heard_ms: int
+    gap_end_ms: int
+
+
+class State(NamedTuple):
+    """See the theory of operation. `pending`: facts whose own time is still to come."""
+
+    base: Checkpoint
+    tail: tuple[Fact, ...]
+    head: Checkpoint
+    silence: Silence
+    pending: tuple[Fact, ...]
+    dues_ms: dict[str, int]
+
+    @property
+    def next_due_ms(self) -> int:
+        """The first instant at which findings can change although no fact comes."""
+        own_ms = [fact.own_ms for fact in self.pending]
+        return min([*self.dues_ms.values(), *own_ms], default=FOREVER_MS)
+
+
+SILENCE = "silence"
+DEVICE = "device"
+
+
+class Part(NamedTuple):
+    """The findings of `scope` (an entry id, SILENCE or DEVICE) that end after `since_ms` or last: exactly these."""
+
+    scope: str
+    since_ms: int
+    findings: list[Finding]
+
+
+class Judged(NamedTuple):
+    state: State
+    parts: list[Part]
+
+
+class Late(NamedTuple):
+    """A fact is older than the checkpoint: judge again from the start of the activation."""
+
+    own_ms: int
+
+
+class ActivationJudge:
+    """Judges one activation under one plan. Holds nothing of the judgement itself, only what follows from the plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._max_gap_ms = plan.settings.max_gap_ms
+        self._packed = packed([requirement.zone for requirement in plan.requirements])
+        self._buffers_m = np.array([requirement.buffer_m for requirement in plan.requirements], np.float64)
+        self._schedules = {r.entry_id: Schedule(plan, r) for r in plan.requirements}
+        self._confirmations = {
+            r.entry_id: Confirmation(r.confirm_points, r.confirm_ms, self._max_gap_ms) for r in plan.requirements
+        }
+
+    # ------------------------------------------------------------------------------------- states
+
+    def initial(self) -> State:
+        """Nothing known yet."""
+        base = Checkpoint({r.entry_id: EntryState(Tracker(), Tracker()) for r in self.plan.requirements})
+        return State(base, (), base, Silence(silence_start_ms(self.plan), ALWAYS_MS), (), self._dues_unknown())
+
+    def resumed(self, base: Checkpoint, facts: Iterable[Fact], silence: Silence, judged_ms: int) -> State:
+        """The state after a restart, from a stored checkpoint, the stored facts after it, and what was known of
+        silence, as it was when time had passed to `judged_ms`. The next `advance` works out every part anew."""
+        after = sorted((fact for fact in facts if fact.key > base.fed_to), key=lambda fact: fact.key)
+        tail = tuple(fact for fact in after if fact.own_ms <= judged_ms and is_evidence_candidate(fact))
+        head = base.copy()
+        self._feed(head, tail)
+        pending = tuple(fact for fact in after if fact.own_ms > judged_ms)
+        return State(base, tail, head, silence, pending, self._dues_unknown())
+
+    def with_outages(self, outages: tuple[Interval, ...]) -> None:
+        """Our own outages are known better now. Only silences that are still to be found rest on them."""
+        self.plan = msgspec.structs.replace(self.plan, outages=outages)
+
+    def _dues_unknown(self) -> dict[str, int]:
+        return dict.fromkeys([*self._schedules, SILENCE, DEVICE], ALWAYS_MS)
+
+    # ------------------------------------------------------------------------------------- one step
+
+    def advance(self, state: State, facts: Sequence[Fact], now_ms: int) -> Judged | Late:
+        """Take in new facts (each content once in an activation's life) and let time pass to `now_ms`."""
+        due = [fact for fact in (*state.pending, *facts) if max(fact.own_ms, fact.received_ms) <= now_ms]
+        pending = tuple(f for f in (*state.pending, *facts) if max(f.own_ms, f.received_ms) > now_ms)
+        receipts_ms = sorted(fact.received_ms for fact in due)
+        if receipts_ms and receipts_ms[0] < state.silence.gap_end_ms:
+            return Late(receipts_ms[0])
+        evidence = sorted((fact for fact in due if is_evidence_candidate(fact)), key=lambda fact: fact.key)
+        if evidence and evidence[0].key <= state.base.fed_to:
+            return Late(evidence[0].own_ms)
+        base, tail, head, changed = self._take_in(state, evidence)
+        dues_ms = dict(state.dues_ms)
+        silence, parts = self._silence_part(state, receipts_ms, now_ms, dues_ms)
+        parts += self._device_part(base, head, changed, dues_ms, now_ms)
+        parts += self._entry_parts(state, head, changed, dues_ms, now_ms)
+        if base is not state.base:
+            self._settle(base, head)
+        return Judged(State(base, tail, head, silence, pending, dues_ms), parts)
+
+    def _take_in(
+        self, state: State, evidence: list[Fact]
+    ) -> tuple[Checkpoint, tuple[Fact, ...], Checkpoint, set[str] | Literal["all"]]:
+        """Feed evidence that is not older than the base: base, tail and head after it, and the scopes it touched."""
+        if not evidence:
+            return state.base, state.tail, state.head, set()
+        in_order = evidence[0].key > state.head.fed_to
+        tail = [*state.tail, *evidence] if in_order else sorted([*state.tail, *evidence], key=lambda f: f.key)
+        if tail[-1].own_ms - tail[0].own_ms <= 2 * TAIL_MS:
+            head = (state.head if in_order else state.base).copy()
+            touched = self._feed(head, evidence if in_order else tail)
+            return state.base, tuple(tail), head, touched if in_order else "all"
+        cut_ms = tail[-1].own_ms - TAIL_MS
+        cut = sum(1 for fact in tail if fact.own_ms < cut_ms)
+        base = state.base.copy()
+        self._feed(base, tail[:cut])
+        head = base.copy()
+        self._feed(head, tail[cut:])
+        return base, tuple(tail[cut:]), head, "all"
+
+    # ------------------------------------------------------------------------------------- feeding
+
+    def _feed(self, checkpoint: Checkpoint, facts: Sequence[Fact]) -> set[str]:
+        """Feed evidence in order; the scopes whose step functions changed."""
+        positions = [fact for fact in facts if isinstance(fact, Position)]
+        evidence, checkpoint.track = evidence_of(checkpoint.track, positions)
+        in_zone, in_widened = self._verdicts(evidence)
+        row_of = {id(position): row for row, position in enumerate(evidence)}
+        touched: set[str] = set()
+        for fact in facts:
+            if isinstance(fact, DeviceEvent):
+                self._feed_device(checkpoint, fact, touched)
+            elif (row := row_of.get(id(fact))) is not None:
+                self._feed_position(checkpoint, fact, in_zone[row], in_widened[row], touched)
+        if facts:
+            checkpoint.fed_to = facts[-1].key
+        return touched
+
+    def _verdicts(self, positions: Sequence[Position]) -> tuple[list[list[int]], list[list[int]]]:
+        """Verdicts (positions × requirements) on the zones and on the zones widened by their buffers."""
+        radius_m = np.array([position.radius_m for position in positions]).reshape(-1, 1)
+        lon_deg = [position.lon_deg for position in positions]
+        lat_deg = [position.lat_deg for position in positions]
+        margin_m = margins_m(self._packed, lon_deg, lat_deg, radius_m + self._buffers_m)
+        widened = verdicts(margin_m + self._buffers_m, radius_m)
+        return verdicts(margin_m, radius_m).tolist(), widened.tolist()
+
+    def _feed_position(
+        self,
+        checkpoint: Checkpoint,
+        position: Position,
+        in_zone: list[int],
+        in_widened: list[int],
+        touched: set[str],
+    ) -> None:
+        for index, requirement in enumerate(self.plan.requirements):
+            entry_id = requirement.entry_id
+            entry = checkpoint.entries[entry_id]
+            confirmation = self._confirmations[entry_id]
+            if (
+                in_widened[index] != UNKNOWN
+                and requirement.buffer_m > 0
+                and feed(entry.widened, in_widened[index], position.fix_ms, position, confirmation, sighting=False)
+            ):
+                touched.add(entry_id)
+            if in_zone[index] == UNKNOWN or self._overruled(entry.zone, position.fix_ms):
+                continue
+            if feed(entry.zone, in_zone[index], position.fix_ms, position, confirmation, sighting=False):
+                touched.add(entry_id)
+
+    def _overruled(self, tracker: Tracker, at_ms: int) -> bool:
+        """While the home unit sees the device, positions are recorded but not used."""
+        return tracker.rf_in_ms is not None and at_ms - tracker.rf_in_ms < self._max_gap_ms
+
+    def _feed_device(self, checkpoint: Checkpoint, event: DeviceEvent, touched: set[str]) -> None:
+        feed_event(checkpoint.spells, event)
+        touched.add(DEVICE)
+        for requirement in self.plan.requirements:
+            if requirement.kind is not ObligationKind.CURFEW:
+                continue
+            if event.requirement_id is not None and event.requirement_id != requirement.requirement_id:
+                continue
+            tracker = checkpoint.entries[requirement.entry_id].zone
+            if event.type in _SIGHTINGS and self._feed_sighting(tracker, event, requirement):
+                touched.add(requirement.entry_id)
+            if event.type in _PRECEDENCE_ENDS:
+                tracker.rf_in_ms = None
+
+    def _feed_sighting(self, tracker: Tracker, event: DeviceEvent, requirement: Requirement) -> bool:
+        if tracker.last_ms == event.event_ms:
+            return False  # at one instant the first decisive verdict counts
+        verdict = _SIGHTINGS[event.type]
+        tracker.rf_in_ms = event.event_ms if verdict == INSIDE else None
+        confirmation = self._confirmations[requirement.entry_id]
+        return feed(tracker, verdict, event.event_ms, event, confirmation, sighting=True)
+
+    # ------------------------------------------------------------------------------------- findings
+
+    def _entry_parts(
+        self,
+        state: State,
+        head: Checkpoint,
+        changed: set[str] | Literal["all"],
+        dues_ms: dict[str, int],
+        now_ms: int,
+    ) -> list[Part]:
+        parts = []
+        for requirement in self.plan.requirements:
+            entry_id = requirement.entry_id
+            if changed != "all" and entry_id not in changed and dues_ms[entry_id] > now_ms:
+                continue
+            since_ms = state.base.entries[entry_id].cursor_ms
+            findings, dues_ms[entry_id] = self._entry_findings(requirement, head.entries[entry_id], since_ms, now_ms)
+            parts.append(Part(entry_id, since_ms, findings))
+        return parts
+
+    def _entry_findings(
+        self, requirement: Requirement, entry: EntryState, since_ms: int, now_ms: int
+    ) -> tuple[list[Finding], int]:
+        periods = self._schedules[requirement.entry_id].periods(since_ms, now_ms)
+        steps = stretches(entry.zone, self._max_gap_ms, now_ms)
+        widened = stretches(entry.widened, self._max_gap_ms, now_ms)
+        limit_ms = self.plan.settings.unknown_limit_ms
+        found = place_findings(requirement, periods, steps, widened, limit_ms, now_ms)
+        lapse_ms = min(_next_lapse(t, self._max_gap_ms, now_ms) for t in (entry.zone, entry.widened))
+        due = due_ms(requirement, periods, steps, lapse_ms, limit_ms, now_ms)
+        return [f for f in found if f.end_ms is None or f.end_ms > since_ms], due
+
+    def _device_part(
+        self,
+        base: Checkpoint,
+        head: Checkpoint,
+        changed: set[str] | Literal["all"],
+        dues_ms: dict[str, int],
+        now_ms: int,
+    ) -> list[Part]:
+        if changed != "all" and DEVICE not in changed and dues_ms[DEVICE] > now_ms:
+            return []
+        to_ms = self.plan.activation.to_ms
+        dues_ms[DEVICE] = to_ms if to_ms > now_ms and head.spells else FOREVER_MS
+        since_ms = base.spells_since_ms
+        found = device_findings(head.spells, to_ms, now_ms)
+        return [Part(DEVICE, since_ms, [f for f in found if f.end_ms is None or f.end_ms > since_ms])]
+
+    def _silence_part(
+        self, state: State, receipts_ms: list[int], now_ms: int, dues_ms: dict[str, int]
+    ) -> tuple[Silence, list[Part]]:
+        heard_ms, gap_end_ms = state.silence
+        fresh = [receipt for receipt in receipts_ms if receipt > heard_ms]
+        if not fresh and dues_ms[SILENCE] > now_ms:
+            return state.silence, []
+        found = silences(self.plan, [heard_ms, *fresh], now_ms)
+        last_ms = fresh[-1] if fresh else heard_ms
+        gap_end_ms = max([gap_end_ms, *(f.end_ms for f in found if f.end_ms is not None)])
+        dues_ms[SILENCE] = silence_due_ms(self.plan, last_ms, now_ms)
+        return Silence(last_ms, gap_end_ms), [Part(SILENCE, heard_ms, found)]
+
+    # ------------------------------------------------------------------------------------- settling
+
+    def _settle(self, base: Checkpoint, head: Checkpoint) -> None:
+        """After the base moved up: what is final now, and forget what nothing can rest on any more."""
+        for requirement in self.plan.requirements:
+            entry = base.entries[requirement.entry_id]
+            trackers = [entry.zone, entry.widened] if requirement.buffer_m > 0 else [entry.zone]
+            cursor_ms = min(self._cursor_ms(requirement, tracker, base.fed_to[0]) for tracker in trackers)
+            for twin in (entry, head.entries[requirement.entry_id]):
+                twin.cursor_ms = max(entry.cursor_ms, cursor_ms)
+                forget(twin.zone, cursor_ms)
+                forget(twin.widened, cursor_ms)
+        since_ms = base.fed_to[0] - 1  # a start at the instant of a clear can still reopen its spell
+        for checkpoint in (base, head):
+            checkpoint.spells_since_ms = since_ms
+            checkpoint.spells = [s for s in checkpoint.spells if s.end_ms is None or s.end_ms > since_ms]
+
+    def _cursor_ms(self, requirement: Requirement, tracker: Tracker, fed_to_ms: int) -> int:
+        """Findings of this presence that end at or before the answer are final: those before the stretch, and
+        before the obligation period, in which the last instant lies that no fact in order can change."""
+        settled_ms = frontier_ms(tracker, fed_to_ms, self._max_gap_ms) - 1
+        steps = stretches(tracker, self._max_gap_ms, settled_ms)
+        step_ms = max((step.begin_ms for step in steps if step.begin_ms <= settled_ms), default=ALWAYS_MS)
+        periods = self._schedules[requirement.entry_id].periods(settled_ms, settled_ms)
+        within = [period.begin_ms for period in periods if period.begin_ms <= settled_ms < period.end_ms]
+        return max(step_ms, within[0] if within else settled_ms)
+
+
+def _next_lapse(tracker: Tracker, max_gap_ms: int, now_ms: int) -> int:
+    lapse_ms = lapses_ms(tracker, max_gap_ms)
+    return lapse_ms if lapse_ms > now_ms else FOREVER_MS
+
+
+def judge_history(plan: Plan, facts: Sequence[Fact], now_ms: int) -> list[Finding]:
+    """All findings of one activation at *now*, from its whole history in one go. Duplicates are taken out here."""
+    judge = ActivationJudge(plan)
+    known = [fact for fact in facts if max(fact.own_ms, fact.received_ms) <= now_ms]
+    judged = judge.advance(judge.initial(), without_duplicates(known), now_ms)
+    assert isinstance(judged, Judged), "nothing is late for a state that has seen nothing"
+    return [finding for part in judged.parts for finding in part.findings]

@@ -1,0 +1,61 @@
+"""The one door before the kernels: casts, then margins, then verdicts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from pyproj import Geod
+
+from geofence.kernels import signed_margins
+from geofence.words import Presence
+from geofence.zones import PackedZones
+
+_WGS84 = Geod(ellps="WGS84")
+_EARTH_M = 6_371_008.8
+_SPHERE_ERROR = 0.006
+"""A sphere is nowhere more than this part off the ellipsoid in a distance."""
+
+
+def margins_m(
+    zones: PackedZones, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike, cutoff_m: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Signed margins (positive inside) of n positions to all zones: float64 (n, zones).
+
+    lon_deg, lat_deg: (n,). cutoff_m: (n, zones): a margin below -cutoff_m may come out as any value between
+    itself and -cutoff_m, which is cheaper; infinity asks for all of them exactly.
+    """
+    lon = np.ascontiguousarray(lon_deg, np.float64)
+    lat = np.ascontiguousarray(lat_deg, np.float64)
+    cutoff = np.ascontiguousarray(np.broadcast_to(cutoff_m, (len(lon), len(zones))), np.float64)
+    margins: npt.NDArray[np.float64] = signed_margins(lon, lat, cutoff, *zones.arrays)
+    return margins
+
+
+def verdicts(margin_m: npt.NDArray[np.float64], radius_m: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+    """RULES.md section 3: INSIDE if m >= r, OUTSIDE if m <= -r, else UNKNOWN. int8 of Presence, broadcast."""
+    inside = (margin_m >= radius_m).astype(np.int8)
+    outside = (margin_m <= -radius_m).astype(np.int8)
+    return inside * np.int8(Presence.INSIDE) + outside * np.int8(Presence.OUTSIDE)
+
+
+def geodesic_m(lon_a_deg: float, lat_a_deg: float, lon_b_deg: float, lat_b_deg: float) -> float:
+    """Geodesic distance on WGS 84 in metres (Karney's method, by PROJ)."""
+    return float(_WGS84.inv(lon_a_deg, lat_a_deg, lon_b_deg, lat_b_deg)[2])
+
+
+def farther_than(lon_a_deg: float, lat_a_deg: float, lon_b_deg: float, lat_b_deg: float, limit_m: float) -> bool:
+    """Whether the geodesic distance is more than `limit_m`.
+
+    A sphere settles nearly every case for a tenth of the cost; the geodesic is worked out where it does not.
+    """
+    lat_a, lat_b = math.radians(lat_a_deg), math.radians(lat_b_deg)
+    half_lat, half_lon = (lat_b - lat_a) / 2, math.radians(lon_b_deg - lon_a_deg) / 2
+    haversine = math.sin(half_lat) ** 2 + math.cos(lat_a) * math.cos(lat_b) * math.sin(half_lon) ** 2
+    sphere_m = 2 * _EARTH_M * math.asin(min(1.0, math.sqrt(haversine)))
+    if sphere_m * (1 + _SPHERE_ERROR) <= limit_m:
+        return False
+    if sphere_m * (1 - _SPHERE_ERROR) > limit_m:
+        return True
+    return geodesic_m(lon_a_deg, lat_a_deg, lon_b_deg, lat_b_deg) > limit_m

@@ -1,0 +1,129 @@
+"""What obliges whom: activations, requirements, absences and settings, as the judgement takes them.
+
+Times in milliseconds of UTC; an open end is FOREVER_MS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from geofence.intervals import Interval
+from geofence.words import (
+    FOREVER_MS,
+    ActivationId,
+    DeviceId,
+    EntryId,
+    ObligationKind,
+    RequirementId,
+    WearerId,
+)
+
+RULES_VERSION = "1"
+"""Raised when a rule of judgement changes; stored with every finding."""
+
+LonLat = tuple[float, float]
+"""Longitude, latitude in degrees of WGS 84: the order of GeoJSON, the only one used."""
+Ring = tuple[LonLat, ...]
+PolygonRings = tuple[Ring, ...]
+
+
+class Area(msgspec.Struct, frozen=True, tag="area"):
+    """One or more polygons (outer ring first, then holes), valid and apart. Edges are straight in degrees."""
+
+    polygons: tuple[PolygonRings, ...]
+
+
+class Disc(msgspec.Struct, frozen=True, tag="disc"):
+    """All places at most `radius_m` (geodesic) from the centre."""
+
+    centre: LonLat
+    radius_m: float
+
+
+Zone = Area | Disc
+
+
+class TimetableRow(msgspec.Struct, frozen=True, array_like=True):
+    """`day` 0 is Monday; minutes of the day, wall clock of the order's time zone."""
+
+    day: int
+    start_min: int
+    end_min: int
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Settings of the deployment; the defaults are those of RULES.md."""
+
+    max_gap_ms: int = 900_000
+    unknown_limit_ms: int = 1_800_000
+    silence_buffer_ms: int = 540_000
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """One entry (version) of a requirement."""
+
+    entry_id: EntryId
+    requirement_id: RequirementId
+    wearer_id: WearerId
+    kind: ObligationKind
+    from_ms: int
+    to_ms: int
+    zone: Zone
+    timetable: tuple[TimetableRow, ...] | None = None
+    buffer_m: float = 0.0
+    confirm_points: int = 2
+    confirm_ms: int = 0
+    grace_ms: int = 0
+
+
+class Activation(msgspec.Struct, frozen=True):
+    """One device on one wearer for an interval. `entered_ms`: when we were told; silence starts no earlier."""
+
+    activation_id: ActivationId
+    device_id: DeviceId
+    wearer_id: WearerId
+    from_ms: int
+    to_ms: int = FOREVER_MS
+    report_interval_ms: int = 60_000
+    entered_ms: int | None = None
+    network: str | None = None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything but the facts that the judgement of one activation rests on."""
+
+    activation: Activation
+    requirements: tuple[Requirement, ...]
+    timezone: str = "Europe/London"
+    settings: Settings = Settings()
+    absences: tuple[Interval, ...] = ()
+    """Of the wearer; sorted and apart."""
+    outages: tuple[Interval, ...] = ()
+    """Ours; sorted and apart."""
+
+    @property
+    def silence_limit_ms(self) -> int:
+        return self.activation.report_interval_ms + self.settings.silence_buffer_ms
+
+
+Part = Literal["rules", "settings", "requirement", "geometry"]
+
+
+def version_of(thing: object) -> str:
+    """A short name for exactly this content: 16 hexadecimal digits that change when it does."""
+    return hashlib.blake2b(msgspec.json.encode(thing, order="sorted"), digest_size=8).hexdigest()
+
+
+def versions_of(plan: Plan, requirement: Requirement | None) -> dict[Part, str]:
+    """What a finding was decided under (RULES.md section 7)."""
+    versions: dict[Part, str] = {
+        "rules": RULES_VERSION,
+        "settings": version_of((plan.settings, plan.timezone, plan.activation.report_interval_ms)),
+    }
+    if requirement is not None:
+        versions["requirement"] = version_of(requirement)
+        versions["geometry"] = version_of(requirement.zone)
+    return versions

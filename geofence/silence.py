@@ -1,0 +1,69 @@
+"""NO_COMMUNICATION: silence on the line of `received_time`, our own outages not counted (RULES.md section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from geofence.findings import Finding, hash_of
+from geofence.intervals import Interval
+from geofence.orders import Plan
+from geofence.words import FOREVER_MS, Kind
+
+
+class Limit(NamedTuple):
+    """When a silence reaches its limit (the first instant), and the last instant at which it is not yet longer."""
+
+    reached_ms: int
+    passed_after_ms: int
+
+
+def limit_of(since_ms: int, limit_ms: int, outages: Sequence[Interval]) -> Limit:
+    """For a silence since `since_ms`. The two differ where the limit is reached as an outage begins."""
+    left_ms = limit_ms
+    cursor_ms = since_ms
+    for outage in outages:
+        if outage.end_ms <= cursor_ms:
+            continue
+        heard_ms = max(0, outage.begin_ms - cursor_ms)
+        if heard_ms > left_ms:
+            break
+        if heard_ms == left_ms and cursor_ms + left_ms == outage.begin_ms:
+            return Limit(outage.begin_ms, outage.end_ms)
+        left_ms -= heard_ms
+        cursor_ms = outage.end_ms
+    return Limit(cursor_ms + left_ms, cursor_ms + left_ms)
+
+
+def silence_start_ms(plan: Plan) -> int:
+    """The activation's start stands for a receipt, but a silence starts no earlier than we were told of it."""
+    entered_ms = plan.activation.entered_ms
+    return plan.activation.from_ms if entered_ms is None else max(plan.activation.from_ms, entered_ms)
+
+
+def silences(plan: Plan, receipts_ms: Sequence[int], now_ms: int) -> list[Finding]:
+    """The silences after each of `receipts_ms` (sorted, at least one, the first may be the start) up to *now*."""
+    found = []
+    until_ms = plan.activation.to_ms
+    for index, since_ms in enumerate(receipts_ms):
+        following = receipts_ms[index + 1] if index + 1 < len(receipts_ms) else None
+        heard_ms = min(now_ms if following is None else following, until_ms)
+        if heard_ms - since_ms <= plan.silence_limit_ms:
+            continue
+        limit = limit_of(since_ms, plan.silence_limit_ms, plan.outages)
+        if heard_ms > limit.passed_after_ms:
+            ended = following is not None or until_ms <= now_ms
+            found.append(_silence(limit.reached_ms, heard_ms if ended else None, since_ms))
+    return found
+
+
+def _silence(begin_ms: int, end_ms: int | None, since_ms: int) -> Finding:
+    facts_hash = hash_of([str(since_ms).encode(), str(end_ms).encode()])
+    return Finding(Kind.NO_COMMUNICATION, begin_ms, end_ms, begin_ms, facts_hash=facts_hash)
+
+
+def silence_due_ms(plan: Plan, since_ms: int, now_ms: int) -> int:
+    """The first instant after *now* at which silence begins or ends by the clock alone; FOREVER_MS if none."""
+    first_ms = limit_of(since_ms, plan.silence_limit_ms, plan.outages).passed_after_ms + 1
+    instants = [first_ms, plan.activation.to_ms]
+    return min((instant for instant in instants if instant > now_ms), default=FOREVER_MS)

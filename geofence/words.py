@@ -1,0 +1,122 @@
+"""The field's words as types: what a fact, a presence and a finding can be called.
+
+Instants are integers: milliseconds of UTC since 1970. A time without a zone cannot be read (`parse_instant`),
+and what is finer than a millisecond is cut off.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, StrEnum
+from typing import NewType
+
+WearerId = NewType("WearerId", str)
+DeviceId = NewType("DeviceId", str)
+ActivationId = NewType("ActivationId", str)
+RequirementId = NewType("RequirementId", str)
+EntryId = NewType("EntryId", str)
+"""One version (entry) of a requirement; each is judged by itself."""
+
+ALWAYS_MS = -(2**62)
+FOREVER_MS = 2**62
+"""Ends of the time line: an interval without a beginning or an end. Not "unknown"."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+class Presence(IntEnum):
+    """Where a wearer is with regard to a zone. UNKNOWN is a value, never read as one of the others."""
+
+    OUTSIDE = -1
+    UNKNOWN = 0
+    INSIDE = 1
+
+
+class Mechanism(StrEnum):
+    """How a position was found. A position by RF is a position like the others, not a home-unit sighting."""
+
+    RF = "RF"
+    GPS = "GPS"
+    WIFI = "WIFI"
+    LBS = "LBS"
+
+
+class ObligationKind(StrEnum):
+    EXCLUSION = "EXCLUSION"
+    INCLUSION = "INCLUSION"
+    CURFEW = "CURFEW"
+
+
+class EventType(StrEnum):
+    RF_IN = "RF_IN"
+    RF_OUT = "RF_OUT"
+    HMU_MOVED = "HMU_MOVED"
+    HMU_POWER_LOST = "HMU_POWER_LOST"
+    HMU_POWER_RESTORED = "HMU_POWER_RESTORED"
+    STRAP_TAMPER = "STRAP_TAMPER"
+    STRAP_CLEAR = "STRAP_CLEAR"
+    CASE_TAMPER = "CASE_TAMPER"
+    CASE_CLEAR = "CASE_CLEAR"
+    BATTERY_LOW = "BATTERY_LOW"
+    BATTERY_CRITICAL = "BATTERY_CRITICAL"
+    BATTERY_OK = "BATTERY_OK"
+    JAMMING = "JAMMING"
+    JAMMING_CLEAR = "JAMMING_CLEAR"
+    HEARTBEAT = "HEARTBEAT"
+
+
+class Kind(StrEnum):
+    """Kinds of finding (RULES.md section 5)."""
+
+    EXCLUSION = "EXCLUSION"
+    APPROACH = "APPROACH"
+    INCLUSION = "INCLUSION"
+    CURFEW = "CURFEW"
+    UNVERIFIED = "UNVERIFIED"
+    NO_COMMUNICATION = "NO_COMMUNICATION"
+    TAMPER = "TAMPER"
+    BATTERY = "BATTERY"
+    HMU = "HMU"
+    JAMMING = "JAMMING"
+
+
+class CurfewReason(StrEnum):
+    OUT_AT_START = "OUT_AT_START"
+    RETURNED_LATE = "RETURNED_LATE"
+    LEFT_DURING = "LEFT_DURING"
+    OUT_AT_END = "OUT_AT_END"
+    OUT_ENTIRE_PERIOD = "OUT_ENTIRE_PERIOD"
+    SEEN_OUT = "SEEN_OUT"
+
+
+class NotAnInstant(ValueError):
+    """A text that is no time with a zone."""
+
+
+def instant_of(moment: datetime) -> int:
+    """Milliseconds since 1970 of `moment`; what is finer is cut off. Raises NotAnInstant without a zone."""
+    if moment.tzinfo is None:
+        raise NotAnInstant("a time without a zone; write it as 2026-03-02T19:00:00Z")
+    return (moment - _EPOCH) // _MS
+
+
+def parse_instant(text: str) -> int:
+    """Milliseconds since 1970 of an ISO 8601 time with a zone. Raises NotAnInstant, which says what is wrong."""
+    try:
+        return instant_of(datetime.fromisoformat(text))
+    except NotAnInstant:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise NotAnInstant(f"{text!r} is not an ISO 8601 time; write it as 2026-03-02T19:00:00Z") from error
+
+
+def datetime_of(instant_ms: int) -> datetime:
+    """The UTC datetime of an instant. Raises OverflowError beyond the years 1 to 9999."""
+    return _EPOCH + timedelta(milliseconds=instant_ms)
+
+
+def format_instant(instant_ms: int) -> str:
+    """ISO 8601 in UTC with Z; milliseconds only where they are not zero."""
+    text = datetime_of(instant_ms).isoformat(timespec="milliseconds" if instant_ms % 1000 else "seconds")
+    return text.replace("+00:00", "Z")
