@@ -137,7 +137,7 @@ class Late(NamedTuple):
 
 
 class ActivationJudge:
-    """Judges one activation under one plan. Holds nothing of the judgement itself, only what follows from the plan."""
+    """Judges one activation under one plan. Holds nothing of the judgement, only what follows from the plan."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan

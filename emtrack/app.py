@@ -1,0 +1,163 @@
+"""Composition: the service, built from the inside out in nested `async with`, and ended in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from emtrack.clock import Clock, clock_of
+from emtrack.db.connect import connect, database
+from emtrack.db.migrate import migrate
+from emtrack.metrics import Metrics
+from emtrack.pipeline import KeyRing, Worker
+from emtrack.settings import Settings, SettingsError
+from emtrack.web.service import service_routes
+from geofence.judge import ActivationJudge
+from geofence.orders import Activation, Disc, Plan, Requirement
+from geofence.words import ActivationId, DeviceId, EntryId, ObligationKind, RequirementId, WearerId
+from ingest.http import device_route
+from ingest.inbox import Inbox
+
+log = structlog.get_logger()
+
+
+class Service(NamedTuple):
+    """A running service. `address`: where it listens. `dsn`: its database."""
+
+    address: str
+    dsn: str
+    clock: Clock
+
+
+def warm_up() -> None:
+    """Compile the kernels before anybody waits for them (from the cache, in a second)."""
+    disc = Disc((0.0, 0.0), 1.0)
+    requirement = Requirement(EntryId(""), RequirementId(""), WearerId(""), ObligationKind.EXCLUSION, 0, 1, disc)
+    judge = ActivationJudge(Plan(Activation(ActivationId(""), DeviceId(""), WearerId(""), 0, 1), (requirement,)))
+    judge.advance(judge.initial(), [], 0)
+    judge._verdicts([])
+
+
+def refuse_foreign_listeners(settings: Settings, clock: Clock) -> None:
+    """An emulated clock is for demonstrations and tests: nobody else may take its time for the time."""
+    if not clock.emulated:
+        return
+    try:
+        loopback = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise SettingsError(
+            f"EMTRACK_LISTEN is {settings.listen!r}, and the clock is emulated: then the service listens on this "
+            "machine only. Set EMTRACK_LISTEN to 127.0.0.1:PORT, or unset EMTRACK_CLOCK."
+        )
+
+
+@asynccontextmanager
+async def prepared_database(settings: Settings, *, program: str, exclusive: bool) -> AsyncIterator[str]:
+    """The DSN of a database that is migrated."""
+    async with database(settings.database_url, settings.data_dir, program=program, exclusive=exclusive) as dsn:
+        connection = await connect(dsn)
+        try:
+            await migrate(connection)
+        finally:
+            await connection.close()
+        yield dsn
+
+
+@asynccontextmanager
+async def running_service(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Service]:
+    """Migrates, loads, listens; ends everything on the way out. `stop` is set when the service must end."""
+    warm_up()
+    async with prepared_database(settings, program="serve", exclusive=True) as dsn:
+        connection = await connect(dsn)
+        try:
+            clock = await clock_of(connection, settings.clock, adopt=False)
+        finally:
+            await connection.close()
+        refuse_foreign_listeners(settings, clock)
+        metrics = Metrics()
+        inbox = Inbox(settings.inbox_reports)
+        keys = KeyRing()
+        worker = Worker(dsn, clock, inbox, keys, metrics, turn_reports=settings.turn_reports)
+        application = Starlette(
+            routes=[
+                device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
+                *service_routes(clock, metrics, worker.ready.is_set),
+            ]
+        )
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(worker.run(stop))
+            await _first_of(worker.ready.wait(), work)
+            async with _listening(application, settings, stop) as address:
+                yield Service(address, dsn, clock)
+                stop.set()
+            await work
+
+
+async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:
+    """Wait until the worker is ready; if it ends before that, so do we, with its error."""
+    waiting = asyncio.ensure_future(ready)
+    await asyncio.wait({waiting, work}, return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        waiting.cancel()
+        work.result()
+
+
+@asynccontextmanager
+async def _listening(application: Starlette, settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]:
+    """Serve HTTP in this loop; yields the address. Ends when `stop` is set, once open requests are answered."""
+    listener = _bound_socket(settings)
+    config = uvicorn.Config(
+        application, http="httptools", log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10,
+        timeout_keep_alive=75, server_header=False, backlog=1024, ws="none",
+    )  # fmt: skip
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        host, port = listener.getsockname()[:2]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        stop.set()
+        server.should_exit = True
+        await task
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours: they end the program in order, the HTTP server first."""
+
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        from contextlib import nullcontext
+
+        return nullcontext()
+
+
+def _bound_socket(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"Cannot listen on {settings.listen}: {error.strerror}. Another program may use the port; "
+            "end it, or set EMTRACK_LISTEN to another."
+        ) from error
+    return listener
+
+
+async def serve(settings: Settings, stop: asyncio.Event, say: Callable[[str], None]) -> None:
+    """`emtrack serve`: until `stop` is set, or the worker cannot go on."""
+    async with running_service(settings, stop) as service:
+        clock = f", on an emulated clock ×{service.clock.rate:g}" if service.clock.emulated else ""
+        say(f"emtrack listens on {service.address}{clock}")
+        await stop.wait()

@@ -1,0 +1,349 @@
+"""The command line. Each command is thin: it reads arguments, calls one function, and says what happened.
+
+Exit codes: 0 done; 1 failed while running; 2 the call, a file or a setting does not fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import msgspec
+import typer
+
+from emtrack.clock import ClockError
+from emtrack.db.embedded import DatabaseError
+from emtrack.forms import FormError, read_orders, write_orders
+from emtrack.logs import configure_logs
+from emtrack.record.orders import OrdersConflict
+from emtrack.settings import Settings, SettingsError, read_settings
+from geofence.words import NotAnInstant, parse_instant
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=(__doc__ or "").splitlines()[0]
+)
+orders_app = typer.Typer(no_args_is_help=True, help="Orders: who is obliged to be where, and when.")
+devices_app = typer.Typer(no_args_is_help=True, help="Devices and their keys.")
+db_app = typer.Typer(no_args_is_help=True, help="The database.")
+app.add_typer(orders_app, name="orders")
+app.add_typer(devices_app, name="devices")
+app.add_typer(db_app, name="db")
+
+
+def say(text: str) -> None:
+    """To the person: standard error, so that standard output carries nothing but results."""
+    typer.echo(text, err=True)
+
+
+def refuse(text: str, code: int = 2) -> NoReturn:
+    say(f"emtrack: {text}")
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The entry point: errors that a person can mend become one line and exit code 2."""
+    try:
+        app()
+    except (FormError, OrdersConflict, SettingsError, ClockError, NotAnInstant) as error:
+        say(f"emtrack: {error}")
+        sys.exit(2)
+    except DatabaseError as error:
+        say(f"emtrack: {error}")
+        sys.exit(1)
+
+
+def _settings() -> Settings:
+    settings = read_settings()
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end in a fast loop; errors of a task group come out as the first of them."""
+    import uvloop
+
+    try:
+        return uvloop.run(work)
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _run_until_signal(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run something that ends when its event is set: Ctrl-C and SIGTERM set it; a second one ends at once."""
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _on_signal, stop)
+        await work(stop)
+
+    _run(body())
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        os._exit(130)
+    stop.set()
+
+
+def _instant(text: str | None, name: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except NotAnInstant as error:
+        refuse(f"{name}: {error}")
+
+
+def _read_orders_file(path: Path, *, repair: bool = False) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormError(f"{path}: cannot be read: {error}") from error
+    orders = read_orders(text, path.name, repair=repair)
+    if repair:
+        unrepaired = msgspec.json.decode(text)["requirements"]
+        if [r["geometry"] for r in unrepaired] != [r.geometry for r in orders.requirements]:
+            _replace(path, write_orders(orders))
+            say(f"{path}: repaired polygons were written back")
+    return orders
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_bytes(content)
+    os.replace(fresh, path)
+
+
+@app.command()
+def evaluate(
+    orders: Annotated[Path, typer.Option(help="orders.json")],
+    positions: Annotated[Path, typer.Option(help="positions: .csv, .ndjson or .parquet, .gz allowed")],
+    until: Annotated[str, typer.Option(help="the now of the judgement, ISO 8601 with a zone")],
+    events: Annotated[Path | None, typer.Option(help="events, likewise")] = None,
+    out: Annotated[Path | None, typer.Option(help="findings.jsonl (default: standard output)")] = None,
+    refusals: Annotated[Path | None, typer.Option(help="rows that could not be used, with their reasons")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="mend invalid polygons, and write them back")] = False,
+) -> None:
+    """Judge files: no server, no database. The same core as the service."""
+    from emtrack.evaluate import evaluate as judge
+    from emtrack.evaluate import finding_lines
+
+    until_ms = _instant(until, "--until")
+    assert until_ms is not None
+    evaluation = judge(_read_orders_file(orders, repair=repair), positions, events, until_ms)
+    lines = b"".join(finding_lines(evaluation.findings))
+    if refusals is not None:
+        _replace(refusals, b"".join(msgspec.json.encode(row) + b"\n" for row in evaluation.refused))
+    if evaluation.refused:
+        say(f"{len(evaluation.refused)} rows were refused" + ("" if refusals else "; --refusals FILE says why"))
+    if out is None:
+        sys.stdout.buffer.write(lines)
+    else:
+        _replace(out, lines)
+
+
+@app.command()
+def serve() -> None:
+    """Migrate, start everything this configuration asks for, and say where."""
+    from emtrack.app import serve as run_service
+
+    settings = _settings()
+    _run_until_signal(lambda stop: run_service(settings, stop, say))
+
+
+@orders_app.command("import")
+def import_orders(
+    file: Annotated[Path, typer.Argument(help="orders.json")],
+    keys_out: Annotated[Path | None, typer.Option(help="where to write the keys of new devices, once")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change, and change nothing")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="mend invalid polygons, and write them back")] = False,
+) -> None:
+    """Enter orders; each change is a new version with who and when."""
+    from emtrack.commands import enter
+
+    orders = _read_orders_file(file, repair=repair)
+    if keys_out is not None and keys_out.exists():
+        refuse(f"{keys_out} exists; keys are written once, so name a file that does not")
+    entered = _run(enter(_settings(), orders, who=_who(), dry_run=dry_run))
+    for what, count in entered.counts.items():
+        say(f"{count:>6}  {what}")
+    say("nothing was changed (--dry-run)" if dry_run else f"{len(entered.keys)} devices are new")
+    if entered.keys and not dry_run:
+        _hand_out(entered.keys, keys_out)
+
+
+def _hand_out(keys: dict[str, str], keys_out: Path | None) -> None:
+    """Keys exist in clear only here: a file that only its owner can read, or nothing at all."""
+    if keys_out is None:
+        say("their keys were not asked for; `emtrack devices add DEVICE` makes another")
+        return
+    descriptor = os.open(keys_out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")
+    say(f"their keys are in {keys_out}; they are kept nowhere else")
+
+
+def _who() -> str:
+    with suppress(OSError, KeyError):
+        return f"{getpass.getuser()} (command line)"
+    return f"user {os.getuid()} (command line)"
+
+
+@devices_app.command("add")
+def add_device(device: Annotated[str, typer.Argument(help="device id")]) -> None:
+    """Enter a device if it is new, and make a key for it. The key is shown once and kept only as a hash."""
+    from emtrack.commands import add_device_key
+
+    if not 0 < len(device) <= 200:
+        refuse("a device id has 1 to 200 characters")
+    typer.echo(_run(add_device_key(_settings(), device, who=_who())))
+
+
+@devices_app.command("list")
+def list_devices(device: Annotated[str | None, typer.Argument(help="one device (default: all)")] = None) -> None:
+    """Devices, how many keys they have, and what came of their reports."""
+    from emtrack.commands import devices_table
+
+    for line in _run(devices_table(_settings(), device)):
+        typer.echo(line)
+
+
+@app.command()
+def findings(
+    as_known_at: Annotated[str | None, typer.Option(help="as people were shown them at this instant")] = None,
+    until: Annotated[str | None, typer.Option(help="judge what is stored with this instant as now")] = None,
+    wearer: Annotated[str | None, typer.Option(help="of one wearer")] = None,
+) -> None:
+    """Findings from the database, in the form of `evaluate`."""
+    from emtrack.commands import stored_findings
+
+    known_ms, until_ms = _instant(as_known_at, "--as-known-at"), _instant(until, "--until")
+    lines = _run(stored_findings(_settings(), known_ms, until_ms, wearer))
+    sys.stdout.buffer.write(b"".join(lines))
+
+
+@app.command("export")
+def export_facts(folder: Annotated[Path, typer.Argument(help="where to write the files")]) -> None:
+    """Write what is stored as files for `evaluate`, so that anybody can judge it again."""
+    from emtrack.commands import export_to
+
+    for what, count in _run(export_to(_settings(), folder)).items():
+        say(f"{count:>9,}  {what}")
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="positions or events: .csv, .ndjson or .parquet, .gz allowed")],
+    orders: Annotated[Path, typer.Option(help="orders.json that activates the devices; it is entered first")],
+    map_: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=FIELD")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE for every row")] = None,
+    zone: Annotated[str | None, typer.Option(help="time zone of times that carry none, such as UTC")] = None,
+) -> None:
+    """Send recorded facts through the HTTP door of the running service, none before its time on the service's clock."""
+    from emtrack.commands import replay_files
+    from emtrack.replay import Recording
+
+    recording = Recording(_pairs(map_, "--map"), _pairs(set_, "--set"), zone)
+    sent = _run(replay_files(_settings(), files, _read_orders_file(orders), recording, who=_who(), say=say))
+    for reason, count in sorted(sent.refused.items()):
+        say(f"{count:>9,}  refused: {reason}")
+
+
+def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            refuse(f"{option} {text!r}: expected NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
+@app.command()
+def emulate(
+    wearers: Annotated[int, typer.Option(min=1, max=100_000)] = 20,
+    seed: Annotated[int, typer.Option()] = 1,
+    speed: Annotated[
+        float | None, typer.Option(min=0.01, help="times as fast as time until the present is reached")
+    ] = None,
+    hours: Annotated[
+        float | None, typer.Option(min=0.01, help="hours of the world to send (default: no end)")
+    ] = None,
+    back: Annotated[float, typer.Option(min=0, help="hours before the service's now at which the world begins")] = 0,
+    log: Annotated[Path | None, typer.Option(help="folder for sent.ndjson and truth.ndjson")] = None,
+) -> None:
+    """Send what the tags of invented people would send, to the running service."""
+    from emtrack.commands import emulate_world
+
+    settings = _settings()
+    _run_until_signal(
+        lambda stop: emulate_world(
+            settings,
+            wearers=wearers,
+            seed=seed,
+            speed=speed,
+            hours=hours,
+            back_hours=back,
+            log=log,
+            stop=stop,
+            say=say,
+        )
+    )
+
+
+@app.command()
+def demo(
+    wearers: Annotated[int, typer.Option(min=1, max=5_000)] = 60,
+    seed: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Everything on this machine: embedded database, service, emulated tags. Ctrl-C stops it all."""
+    from emtrack.demo import run_demo
+
+    settings = _settings()
+    _run_until_signal(lambda stop: run_demo(settings, stop, wearers=wearers, seed=seed, say=say))
+
+
+@app.command()
+def schema(form: Annotated[str, typer.Argument(help="orders, report or finding")]) -> None:
+    """JSON Schema of a form that outsiders rely on."""
+    from emtrack.schemas import SCHEMAS
+
+    if form not in SCHEMAS:
+        refuse(f"{form!r} is no form; expected one of {', '.join(SCHEMAS)}")
+    sys.stdout.buffer.write(SCHEMAS[form]())
+
+
+@db_app.command("migrate")
+def db_migrate() -> None:
+    """Bring the database to the form that this program expects."""
+    from emtrack.commands import migrate_database
+
+    for line in _run(migrate_database(_settings())):
+        typer.echo(line)
+
+
+@db_app.command("status")
+def db_status() -> None:
+    """Which migrations are applied."""
+    from emtrack.commands import database_status
+
+    for line in _run(database_status(_settings())):
+        typer.echo(line)

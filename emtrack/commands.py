@@ -1,0 +1,271 @@
+"""What the commands do with the database and with the running service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from emtrack.app import prepared_database
+from emtrack.clock import Clock, clock_of
+from emtrack.db.connect import connect, database
+from emtrack.db.migrate import migrate, status
+from emtrack.emulator.client import send_world
+from emtrack.emulator.clock import ServiceClock
+from emtrack.emulator.sentlog import SentLog
+from emtrack.emulator.world import build_world
+from emtrack.evaluate import finding_lines
+from emtrack.export import export
+from emtrack.forms import Orders, read_orders
+from emtrack.record.facts import load_facts
+from emtrack.record.findings import load_shown
+from emtrack.record.orders import DEVICES, Change, Entered, add_key, enter_device, enter_orders, log_change
+from emtrack.record.plans import load_assignments
+from emtrack.record.progress import alive_ms
+from emtrack.replay import Recording, Sent, read_recording, send_recording
+from emtrack.settings import Settings
+from geofence.facts import Fact
+from geofence.findings import Finding
+from geofence.judge import judge_history
+from geofence.orders import Activation
+from geofence.words import ALWAYS_MS, datetime_of, format_instant
+
+if TYPE_CHECKING:
+    import asyncpg
+
+NOTICE_S = 5.0
+"""How long to wait for a running service to take in a change of orders."""
+
+Say = Callable[[str], None]
+
+
+class _Desk(NamedTuple):
+    """A connection to the database, and its clock."""
+
+    connection: asyncpg.Connection[Any]
+    clock: Clock
+
+
+@asynccontextmanager
+async def _desk(settings: Settings, program: str) -> AsyncIterator[_Desk]:
+    async with prepared_database(settings, program=program, exclusive=False) as dsn:
+        connection = await connect(dsn)
+        try:
+            yield _Desk(connection, await clock_of(connection, settings.clock, adopt=True))
+        finally:
+            await connection.close()
+
+
+# ---------------------------------------------------------------------------------------------- orders and devices
+
+
+class ImportResult(msgspec.Struct, frozen=True):
+    counts: dict[str, int]
+    keys: dict[str, str]
+
+
+class _DryRun(Exception):
+    """Rolls back what was only tried."""
+
+
+async def enter(settings: Settings, orders: Orders, *, who: str, dry_run: bool) -> ImportResult:
+    """Enter orders, and wait a little for a running service to take them in. Raises OrdersConflict."""
+    entered = Entered()
+    async with _desk(settings, "orders import") as (connection, clock):
+        try:
+            async with connection.transaction():
+                entered = await enter_orders(connection, orders, who=who, now_ms=clock.now_ms())
+                if dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
+        else:
+            await noticed(connection)
+    counts = Counter(change.what for change in entered.changes)
+    return ImportResult(dict(sorted(counts.items())), entered.keys)
+
+
+NOTICED = """
+SELECT changes_seen >= (SELECT coalesce(max(change_no), 0) FROM order_changes) FROM liveness
+"""
+SERVED = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND classid = 0 AND granted"
+
+
+async def noticed(connection: asyncpg.Connection[Any]) -> None:
+    """Wait until the service, if one runs, has taken in all changes of orders; at most a few seconds."""
+    from emtrack.pipeline import WORKER_LOCK
+
+    for _ in range(round(NOTICE_S / 0.1)):
+        if not await connection.fetchval(SERVED, WORKER_LOCK) or await connection.fetchval(NOTICED):
+            return
+        await asyncio.sleep(0.1)
+
+
+async def add_device_key(settings: Settings, device_id: str, *, who: str) -> str:
+    """A new key of a device, which is entered if it is new."""
+    async with _desk(settings, "devices add") as (connection, clock):
+        async with connection.transaction():
+            now = datetime_of(clock.now_ms())
+            number, _ = await enter_device(connection, device_id, now)
+            key = await add_key(connection, number, f"added by {who}", now)
+            await log_change(connection, Change("device key added", None, {"device_id": device_id}), who, now)
+        await noticed(connection)
+    return key
+
+
+async def devices_table(settings: Settings, device_id: str | None) -> list[str]:
+    """Lines of a table."""
+    async with _desk(settings, "devices list") as (connection, _):
+        rows = await connection.fetch(DEVICES, device_id)
+    lines = [f"{'device':<24} {'keys':>4} {'received':>10} {'stored':>10} {'duplicates':>10} {'refused':>8}"]
+    for row in rows:
+        counts = [row[name] or 0 for name in ("received", "stored", "duplicates", "refused")]
+        lines.append(
+            f"{row['device_id']:<24} {row['keys']:>4} {counts[0]:>10} {counts[1]:>10} {counts[2]:>10} {counts[3]:>8}"
+        )
+    return lines
+
+
+# ---------------------------------------------------------------------------------------------- findings
+
+
+async def stored_findings(
+    settings: Settings, as_known_ms: int | None, until_ms: int | None, wearer_id: str | None
+) -> list[bytes]:
+    """Findings as lines. Without `until_ms`: as they are recorded (at `as_known_ms`, or now). With it: what is stored
+    (by `as_known_ms`) judged again with that instant as now, as `evaluate` would."""
+    async with (
+        _desk(settings, "findings") as (connection, clock),
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        held_ms = max(clock.now_ms(), await alive_ms(connection) or ALWAYS_MS) if as_known_ms is None else as_known_ms
+        assignments = {
+            number: assignment
+            for number, assignment in (await load_assignments(connection, held_ms)).items()
+            if wearer_id is None or assignment.plan.activation.wearer_id == wearer_id
+        }
+        found: list[tuple[Activation, Finding]] = []
+        if until_ms is None:
+            wanted = dict.fromkeys(assignments, None)
+            shown = await load_shown(connection, wanted, as_known_ms=as_known_ms)
+            for number, items in shown.items():
+                found += [(assignments[number].plan.activation, item.finding) for item in items]
+        else:
+            for number, assignment in assignments.items():
+                facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[number]
+                known = [fact for fact in facts if fact.received_ms <= held_ms]
+                found += _judged_again(assignment.plan, known, until_ms)
+    return list(finding_lines(found))
+
+
+def _judged_again(plan: Any, facts: Sequence[Fact], until_ms: int) -> list[tuple[Activation, Finding]]:
+    return [(plan.activation, finding) for finding in judge_history(plan, facts, until_ms)]
+
+
+async def export_to(settings: Settings, folder: Path) -> dict[str, int]:
+    """Write what is stored as files; how many rows of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    async with (
+        _desk(settings, "export") as (connection, clock),
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        judged_ms = await alive_ms(connection)
+        counts = await export(connection, folder, max(clock.now_ms(), judged_ms or ALWAYS_MS))
+        if judged_ms is not None:
+            (folder / "until.txt").write_text(format_instant(judged_ms) + "\n")
+    return counts
+
+
+# ---------------------------------------------------------------------------------------------- replay and emulation
+
+
+async def keys_for(settings: Settings, orders: Orders, *, who: str) -> dict[str, str]:
+    """Enter orders, and get a key for every device in them."""
+    async with _desk(settings, "orders import") as (connection, clock):
+        async with connection.transaction():
+            now_ms = clock.now_ms()
+            keys = (await enter_orders(connection, orders, who=who, now_ms=now_ms)).keys
+            now = datetime_of(now_ms)
+            for device_id in sorted({a.device_id for a in orders.activations} - set(keys)):
+                number, _ = await enter_device(connection, device_id, now)
+                keys[device_id] = await add_key(connection, number, f"added by {who}", now)
+                await log_change(connection, Change("device key added", None, {"device_id": device_id}), who, now)
+        await noticed(connection)
+    return keys
+
+
+async def replay_files(
+    settings: Settings, files: Sequence[Path], orders: Orders, recording: Recording, *, who: str, say: Say
+) -> Sent:
+    """Enter the orders, then send the recording to the running service."""
+    reports, unreadable = read_recording(files, recording)
+    if unreadable:
+        say(f"{unreadable} rows could not be read, and were left out")
+    keys = await keys_for(settings, orders, who=who)
+    return await send_recording(reports, base_url=settings.base_url, keys=keys, say=say)
+
+
+async def emulate_world(
+    settings: Settings,
+    *,
+    wearers: int,
+    seed: int,
+    speed: float | None,
+    hours: float | None,
+    back_hours: float,
+    log: Path | None,
+    stop: asyncio.Event,
+    say: Say,
+) -> None:
+    """Enter the orders of an invented world, and send what its tags send until `stop` or the end."""
+    clock = await ServiceClock.connect(settings.base_url)
+    start_ms = (clock.now_ms() - round(back_hours * 3_600_000)) // 60_000 * 60_000
+    world = build_world(wearers, seed, start_ms)
+    orders = read_orders(msgspec.json.encode(world.orders()).decode(), "the emulator's orders")
+    keys = await keys_for(settings, orders, who="emulator")
+    say(f"{wearers} invented wearers, {len(keys)} devices, from {format_instant(start_ms)}")
+    sent = None if log is None else SentLog(log)
+    try:
+        totals = await send_world(
+            world,
+            base_url=settings.base_url,
+            keys=keys,
+            clock=clock,
+            from_ms=start_ms,
+            to_ms=None if hours is None else start_ms + round(hours * 3_600_000),
+            speed=speed,
+            sent=sent,
+            stop=stop,
+        )
+    finally:
+        if sent is not None:
+            sent.close()
+    say(f"{totals.acknowledged} of {totals.reports_sent} reports acknowledged, in {totals.requests} requests")
+
+
+# ---------------------------------------------------------------------------------------------- the database
+
+
+async def migrate_database(settings: Settings) -> list[str]:
+    async with database(settings.database_url, settings.data_dir, program="db migrate", exclusive=False) as dsn:
+        connection = await connect(dsn)
+        try:
+            applied = await migrate(connection)
+        finally:
+            await connection.close()
+    return [f"applied {m.number:04d} {m.name}" for m in applied] or ["nothing to do"]
+
+
+async def database_status(settings: Settings) -> list[str]:
+    async with database(settings.database_url, settings.data_dir, program="db status", exclusive=False) as dsn:
+        connection = await connect(dsn)
+        try:
+            states = await status(connection)
+        finally:
+            await connection.close()
+    return [f"{state.number:04d} {state.name:<30} {state.state}" for state in states]

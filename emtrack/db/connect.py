@@ -1,0 +1,122 @@
+"""How the program reaches its database: the configured one or the embedded one, and connections to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+import msgspec
+
+from emtrack.db.embedded import DatabaseError, embedded_server
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    # What functions with SQL in them take: a connection, or one borrowed from a pool.
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection: TypeAlias = asyncpg.Connection
+
+OLDEST_SERVER: Final = 15
+CHECK_PATIENCE_S: Final = 10.0
+SESSION: Final = {"application_name": "emtrack", "timezone": "UTC"}
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The configured server does not answer, refuses us, or cannot be used."""
+
+
+@asynccontextmanager
+async def database(database_url: str | None, data_dir: Path, *, program: str, exclusive: bool) -> AsyncIterator[str]:
+    """The DSN to use: `database_url` after a check, or the embedded server on `data_dir` when there is none.
+
+    `program` and `exclusive` are as in `embedded_server`; they say nothing to a configured server.
+    Raises DatabaseUnavailable, or what `embedded_server` raises.
+    """
+    if database_url is not None:
+        await check_server(database_url)
+        yield database_url
+        return
+    async with embedded_server(data_dir, program=program, exclusive=exclusive) as dsn:
+        yield dsn
+
+
+async def check_server(dsn: str) -> None:
+    """Raises DatabaseUnavailable unless a server that emtrack can use answers at `dsn` within 10 s."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=CHECK_PATIENCE_S, server_settings=SESSION)
+    except TimeoutError:
+        raise DatabaseUnavailable(_unreachable(dsn, f"no answer within {CHECK_PATIENCE_S:.0f} s")) from None
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailable(_unreachable(dsn, str(error) or type(error).__name__)) from error
+    try:
+        _refuse_unusable(dsn, connection.get_server_version().major, connection.get_settings().server_encoding)
+    finally:
+        await connection.close()
+
+
+def _refuse_unusable(dsn: str, major: int, encoding: str) -> None:
+    if major < OLDEST_SERVER:
+        raise DatabaseUnavailable(
+            f"The server at {without_password(dsn)} is PostgreSQL {major}; emtrack needs {OLDEST_SERVER} "
+            "or newer. Upgrade it, or leave EMTRACK_DATABASE_URL unset to use the embedded server."
+        )
+    if encoding != "UTF8":
+        raise DatabaseUnavailable(
+            f"The database at {without_password(dsn)} has the encoding {encoding}; emtrack needs UTF8. "
+            f"Make another with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+def _unreachable(dsn: str, reason: str) -> str:
+    return (
+        f"No connection to PostgreSQL at {without_password(dsn)}: {reason}. Check that the server runs and "
+        "that EMTRACK_DATABASE_URL is right (postgresql://USER:PASSWORD@HOST:PORT/DATABASE), or leave it "
+        "unset to use the embedded server."
+    )
+
+
+def without_password(dsn: str) -> str:
+    """The DSN's user, host and database, for messages; never its password or options."""
+    try:
+        parts = urlsplit(dsn)
+    except ValueError:
+        return "(an address that cannot be read)"
+    if parts.scheme not in ("postgresql", "postgres"):
+        return "(an address that does not begin with postgresql://)"
+    user, at, host = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user.split(':')[0]}{at}{host}{parts.path}"
+
+
+async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+    """One connection with our session settings and codecs."""
+    connection = await asyncpg.connect(dsn, server_settings=SESSION)
+    await _set_codecs(connection)
+    return connection
+
+
+async def create_pool(dsn: str, *, size: int) -> asyncpg.Pool[asyncpg.Record]:
+    """A pool of up to `size` connections with our session settings and codecs, to be used in `async with`."""
+    return await asyncpg.create_pool(
+        dsn, min_size=min(1, size), max_size=size, server_settings=SESSION, init=_set_codecs
+    )
+
+
+async def _set_codecs(connection: Any) -> None:
+    """`jsonb` is a Python object on our side. NaN and infinities become null, as JSON has none."""
+    # Binary, as COPY needs it; the byte before the text is the version of the format.
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
+    )
+
+
+def _encode_jsonb(value: object) -> bytes:
+    return b"\x01" + msgspec.json.encode(value)
+
+
+def _decode_jsonb(sent: bytes) -> Any:
+    return msgspec.json.decode(memoryview(sent)[1:])

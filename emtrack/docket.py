@@ -1,0 +1,319 @@
+"""All activations under judgement, in memory. Memory follows the disk: a ruling is adopted after its commit, never before.
+
+A *seat* is one activation: what it is judged under, its state, and its findings as people are shown them. Everything
+here can be thrown away and loaded again from the database, which is what happens when a commit fails.
+"""
+
+from __future__ import annotations
+
+import heapq
+import traceback
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgspec
+import structlog
+
+from emtrack.record.facts import load_facts
+from emtrack.record.findings import Recorded, Shown, load_shown
+from emtrack.record.plans import Assignment, load_assignments
+from emtrack.record.progress import Ids, load_checkpoints, load_silences
+from geofence.amend import amendments
+from geofence.facts import Fact, without_duplicates
+from geofence.findings import DEVICE_KINDS, Finding
+from geofence.intervals import Interval
+from geofence.judge import DEVICE, SILENCE, ActivationJudge, Judged, Late, Part, State
+from geofence.orders import version_of, versions_of
+from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId
+
+RETRY_MS = 60_000
+"""A judgement that failed is tried again after this, from the start of its activation."""
+
+log = structlog.get_logger()
+
+
+class Seat:
+    """One activation. `rebuild`: why it must be judged from its start at the next turn, or None."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        self.judge = ActivationJudge(assignment.plan)
+        self.plan_version = version_of((msgspec.structs.replace(assignment.plan, outages=()), assignment.home_units))
+        self.state: State = self.judge.initial()
+        self.shown: dict[int, Shown] = {}
+        self.rebuild: str | None = None
+        self.due_ms = ALWAYS_MS
+
+
+class Ruling(NamedTuple):
+    """What a judgement of one seat changes. `fault`: it failed, and nothing else holds."""
+
+    seat: Seat
+    state: State
+    shown: dict[int, Shown]
+    records: list[Recorded]
+    cause: str | None = None
+    fault: str | None = None
+
+    @property
+    def has_new_checkpoint(self) -> bool:
+        return self.fault is None and (self.state.base is not self.seat.state.base)
+
+    @property
+    def has_new_silence(self) -> bool:
+        return self.fault is None and (self.cause is not None or self.state.silence != self.seat.state.silence)
+
+
+def scope_of(finding: Finding) -> str:
+    """Which part of a judgement a finding belongs to."""
+    if finding.entry_id is not None:
+        return finding.entry_id
+    return DEVICE if finding.kind in DEVICE_KINDS else SILENCE
+
+
+def _since_ms(state: State, scope: str) -> int:
+    """Findings of the scope that end at or before the answer are final."""
+    if scope == SILENCE:
+        return state.silence.heard_ms
+    if scope == DEVICE:
+        return state.base.spells_since_ms
+    entry = state.base.entries.get(EntryId(scope))
+    return FOREVER_MS if entry is None else int(entry.cursor_ms)
+
+
+def _can_change(finding: Finding, state: State) -> bool:
+    return finding.end_ms is None or finding.end_ms > _since_ms(state, scope_of(finding))
+
+
+class Docket:
+    """All seats, found by activation, by device and instant, and by when they are due."""
+
+    def __init__(self, finding_nos: Ids) -> None:
+        self._seats: dict[int, Seat] = {}
+        self._by_device: dict[int, list[Seat]] = {}
+        self._heap: list[tuple[int, int]] = []
+        self._finding_nos = finding_nos
+        self._outages: tuple[Interval, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    # ------------------------------------------------------------------------------------- loading
+
+    async def load(self, connection: asyncpg.Connection[Any], held_ms: int, judged_ms: int | None) -> None:
+        """Everything from the database, as it was when time had passed to `judged_ms` (None: nothing was judged)."""
+        seats = {no: Seat(assignment) for no, assignment in (await load_assignments(connection, held_ms)).items()}
+        await self._resume(connection, seats, ALWAYS_MS if judged_ms is None else judged_ms)
+        self._seats = seats
+        self._heap = []
+        for seat in seats.values():
+            self._push(seat)
+        self._index_devices()
+
+    async def _resume(self, connection: asyncpg.Connection[Any], seats: Mapping[int, Seat], judged_ms: int) -> None:
+        checkpoints = await load_checkpoints(connection, list(seats))
+        silences = await load_silences(connection, list(seats))
+        resumable = []
+        for number, seat in seats.items():
+            stored = checkpoints.get(number)
+            if stored is not None and stored.plan_version == seat.plan_version and number in silences:
+                resumable.append((seat, stored.checkpoint))
+            else:
+                seat.rebuild = "restart"
+        wanted = [(seat.assignment, checkpoint.fed_to[0]) for seat, checkpoint in resumable]
+        facts = await load_facts(connection, wanted)
+        for seat, checkpoint in resumable:
+            number = seat.assignment.activation_no
+            seat.state = seat.judge.resumed(
+                checkpoint, without_duplicates(list(facts[number])), silences[number], judged_ms
+            )
+        endings = {seat.assignment.activation_no: _first_since_ms(seat.state) for seat, _ in resumable}
+        for number, found in (await load_shown(connection, endings)).items():
+            seat = seats[number]
+            seat.shown = {shown.finding_no: shown for shown in found if _can_change(shown.finding, seat.state)}
+
+    async def change_orders(
+        self, connection: asyncpg.Connection[Any], held_ms: int, wearer_nos: Sequence[int] | None
+    ) -> set[int]:
+        """Orders of some wearers (None: all) changed: their activations are judged again from their start.
+
+        Returns the numbers of their devices.
+        """
+        fresh = await load_assignments(connection, held_ms, wearer_nos)
+        for number, assignment in fresh.items():
+            seat = Seat(assignment)
+            seat.judge.with_outages(self._outages or assignment.plan.outages)
+            seat.rebuild = "orders"
+            self._seats[number] = seat
+            self._push(seat)
+        self._index_devices()
+        return {assignment.device_no for assignment in fresh.values()}
+
+    def know_outages(self, outages: Sequence[Interval]) -> None:
+        """All of our outages, sorted and apart."""
+        self._outages = tuple(outages)
+        for seat in self._seats.values():
+            seat.judge.with_outages(self._outages)
+
+    def _index_devices(self) -> None:
+        by_device: dict[int, list[Seat]] = defaultdict(list)
+        for seat in self._seats.values():
+            by_device[seat.assignment.device_no].append(seat)
+        for seats in by_device.values():
+            seats.sort(key=_from_ms)
+        self._by_device = by_device
+
+    # ------------------------------------------------------------------------------------- finding seats
+
+    def seat_at(self, device_no: int, own_ms: int) -> Seat | None:
+        """The activation that covers a device at an instant."""
+        seats = self._by_device.get(device_no, [])
+        index = bisect_right(seats, own_ms, key=_from_ms) - 1
+        if index < 0 or own_ms >= seats[index].assignment.plan.activation.to_ms:
+            return None
+        return seats[index]
+
+    def is_activated(self, device_no: int, own_ms: int) -> bool:
+        return self.seat_at(device_no, own_ms) is not None
+
+    def due(self, now_ms: int, limit: int) -> list[Seat]:
+        """At most `limit` seats whose findings can change by the clock alone. They stay due until they are judged."""
+        found: dict[int, Seat] = {}
+        while self._heap and self._heap[0][0] <= now_ms and len(found) < limit:
+            due_ms, number = heapq.heappop(self._heap)
+            seat = self._seats.get(number)
+            if seat is not None and seat.due_ms == due_ms:
+                found[number] = seat
+        for number, seat in found.items():
+            heapq.heappush(self._heap, (seat.due_ms, number))
+        return list(found.values())
+
+    def _push(self, seat: Seat) -> None:
+        heapq.heappush(self._heap, (seat.due_ms, seat.assignment.activation_no))
+
+    # ------------------------------------------------------------------------------------- judging
+
+    async def judge(
+        self,
+        connection: asyncpg.Connection[Any],
+        facts: Mapping[int, Sequence[Fact]],
+        due: Iterable[Seat],
+        now_ms: int,
+    ) -> list[Ruling]:
+        """Rulings on the seats that got facts (already stored) and on those that are due. Changes nothing here."""
+        numbers = dict.fromkeys([*facts, *(seat.assignment.activation_no for seat in due)])
+        ready = [n for n in numbers if self._seats[n].rebuild != "fault" or self._seats[n].due_ms <= now_ms]
+        return [await self._judge(connection, self._seats[n], facts.get(n, ()), now_ms) for n in ready]
+
+    async def _judge(
+        self, connection: asyncpg.Connection[Any], seat: Seat, facts: Sequence[Fact], now_ms: int
+    ) -> Ruling:
+        """A judgement that fails is a fault of its own: the facts are stored all the same, and nothing is taken to
+        be found or not found."""
+        try:
+            if seat.rebuild is None:
+                judged = seat.judge.advance(seat.state, facts, now_ms)
+                if isinstance(judged, Judged):
+                    why = "more facts came" if facts else "time passed"
+                    return await self._ruling(connection, seat, judged, seat.shown, why, None)
+            return await self._judge_from_start(connection, seat, seat.rebuild or "late", now_ms)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            raise  # the database, not the judgement: the turn fails
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
+            log.error("judgement failed", activation_no=seat.assignment.activation_no, where=where)
+            return Ruling(seat, seat.state, seat.shown, [], fault=where)
+
+    async def _judge_from_start(
+        self, connection: asyncpg.Connection[Any], seat: Seat, cause: str, now_ms: int
+    ) -> Ruling:
+        number = seat.assignment.activation_no
+        facts = (await load_facts(connection, [(seat.assignment, ALWAYS_MS)]))[number]
+        judged = seat.judge.advance(seat.judge.initial(), without_duplicates(list(facts)), now_ms)
+        if isinstance(judged, Late):
+            raise AssertionError("nothing is late for a state that has seen nothing")
+        shown = {s.finding_no: s for s in (await load_shown(connection, {number: None}))[number]}
+        return await self._ruling(connection, seat, judged, shown, _WHY[cause], cause)
+
+    async def _ruling(
+        self,
+        connection: asyncpg.Connection[Any],
+        seat: Seat,
+        judged: Judged,
+        shown: Mapping[int, Shown],
+        why: str,
+        cause: str | None,
+    ) -> Ruling:
+        old = list(shown.values()) if cause is not None else _in_parts(shown.values(), judged.parts)
+        changes = amendments(
+            [(s, s.finding) for s in old], [finding for part in judged.parts for finding in part.findings]
+        )
+        numbers = await self._finding_nos.take(connection, len(changes.new)) if changes.new else []
+        after = dict(shown)
+        records = []
+        for number, finding in zip(numbers, changes.new, strict=True):
+            after[number] = Shown(number, 1, finding)
+            records.append(self._record(seat, after[number], "new", why))
+        for was, finding in changes.amended:
+            after[was.finding_no] = Shown(was.finding_no, was.version + 1, finding)
+            records.append(self._record(seat, after[was.finding_no], "amended", why))
+        for was in changes.withdrawn:
+            del after[was.finding_no]
+            records.append(self._record(seat, Shown(was.finding_no, was.version + 1, was.finding), "withdrawn", why))
+        after = {number: s for number, s in after.items() if _can_change(s.finding, judged.state)}
+        return Ruling(seat, judged.state, after, records, cause)
+
+    def _record(self, seat: Seat, shown: Shown, change: str, why: str) -> Recorded:
+        plan = seat.judge.plan
+        requirement = next((r for r in plan.requirements if r.entry_id == shown.finding.entry_id), None)
+        under = {str(part): version for part, version in versions_of(plan, requirement).items()}
+        number = seat.assignment.activation_no
+        return Recorded(number, shown.finding_no, shown.version, change, why, shown.finding, under)
+
+    # ------------------------------------------------------------------------------------- after the commit
+
+    def adopt(self, rulings: Iterable[Ruling], now_ms: int) -> None:
+        """The rulings are committed: memory follows."""
+        for ruling in rulings:
+            seat = ruling.seat
+            if ruling.fault is not None:
+                seat.rebuild = "fault"
+                seat.due_ms = now_ms + RETRY_MS
+            else:
+                seat.state, seat.shown, seat.rebuild = ruling.state, ruling.shown, None
+                seat.due_ms = ruling.state.next_due_ms
+            if seat.due_ms < FOREVER_MS:
+                self._push(seat)
+
+
+_WHY = {
+    "late": "a late fact was judged at its own time",
+    "orders": "orders were entered or changed",
+    "restart": "judged again after a restart",
+    "fault": "judged again after a failure",
+}
+
+
+def _from_ms(seat: Seat) -> int:
+    return seat.assignment.plan.activation.from_ms
+
+
+def _first_since_ms(state: State) -> int | None:
+    """Before this instant every finding of the activation is final; None: none is known to be."""
+    since_ms = min(_since_ms(state, scope) for scope in (SILENCE, DEVICE, *state.base.entries))
+    return None if since_ms <= ALWAYS_MS else since_ms
+
+
+def _in_parts(shown: Iterable[Shown], parts: Iterable[Part]) -> list[Shown]:
+    """The shown findings that the parts speak of."""
+    since_ms = {part.scope: part.since_ms for part in parts}
+    return [
+        s
+        for s in shown
+        if (since := since_ms.get(scope_of(s.finding))) is not None
+        and (s.finding.end_ms is None or s.finding.end_ms > since)
+    ]

@@ -1,0 +1,139 @@
+"""`emtrack export`: what is stored, as the files that `emtrack evaluate` reads. The findings can then be judged again
+by anybody, without the service and without the database."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emtrack.fact_files import EVENT_COLUMNS, POSITION_COLUMNS
+from emtrack.forms import (
+    DAYS,
+    AbsenceForm,
+    ActivationForm,
+    Moment,
+    Orders,
+    OutageForm,
+    RequirementForm,
+    SettingsForm,
+    TimetableForm,
+    write_orders,
+)
+from emtrack.record.facts import load_facts
+from emtrack.record.plans import Assignment, load_assignments
+from geofence.facts import Fact, Position
+from geofence.intervals import Interval
+from geofence.orders import Activation, Plan, Requirement, TimetableRow
+from geofence.words import ALWAYS_MS, FOREVER_MS, format_instant
+from geofence.zones import geojson_from_zone
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_DAWN_MS = -62_135_510_400_000  # the first instant that a form can name: an outage without a beginning
+
+
+async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int) -> dict[str, int]:
+    """Write orders.json, positions.csv and events.csv; how many rows of each. Inside a snapshot, all fits together."""
+    assignments = list((await load_assignments(connection, now_ms)).values())
+    (folder / "orders.json").write_bytes(write_orders(orders_of([a.plan for a in assignments])))
+    counts = {"activations": len(assignments), "positions": 0, "events": 0}
+    with (
+        (folder / "positions.csv").open("w", newline="") as positions,
+        (folder / "events.csv").open("w", newline="") as events,
+    ):
+        to_positions, to_events = csv.writer(positions), csv.writer(events)
+        to_positions.writerow([*POSITION_COLUMNS, "received_time"])
+        to_events.writerow([*EVENT_COLUMNS, "received_time", "requirement_id"])
+        for assignment in assignments:
+            facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[assignment.activation_no]
+            for fact in sorted(facts, key=lambda fact: fact.key):
+                if isinstance(fact, Position):
+                    counts["positions"] += 1
+                    to_positions.writerow(_position_row(assignment, fact))
+                else:
+                    counts["events"] += 1
+                    to_events.writerow(_event_row(assignment, fact))
+    return counts
+
+
+def _position_row(assignment: Assignment, fact: Position) -> list[Any]:
+    precision = "" if fact.precision_m is None else repr(fact.precision_m)
+    own, received = format_instant(fact.fix_ms), format_instant(fact.received_ms)
+    device_id = assignment.plan.activation.device_id
+    return [device_id, own, repr(fact.lat_deg), repr(fact.lon_deg), precision, fact.mechanism, received]
+
+
+def _event_row(assignment: Assignment, fact: Fact) -> list[Any]:
+    assert not isinstance(fact, Position)
+    own, received = format_instant(fact.event_ms), format_instant(fact.received_ms)
+    return [assignment.plan.activation.device_id, own, fact.type, received, fact.requirement_id or ""]
+
+
+def orders_of(plans: list[Plan]) -> Orders:
+    """Plans of one deployment as the form that they were read from."""
+    first = plans[0] if plans else None
+    wearers = {plan.activation.wearer_id: plan for plan in plans}
+    settings = None if first is None else first.settings
+    return Orders(
+        timezone=first.timezone if first else "Europe/London",
+        activations=[_activation_form(plan.activation) for plan in plans],
+        requirements=[_requirement_form(r) for plan in wearers.values() for r in plan.requirements],
+        absences=[
+            AbsenceForm(wearer_id, Moment(absence.begin_ms), Moment(absence.end_ms))
+            for wearer_id, plan in wearers.items()
+            for absence in plan.absences
+        ],
+        outages=[_outage_form(outage) for outage in (first.outages if first else ())],
+        settings=SettingsForm()
+        if settings is None
+        else SettingsForm(
+            settings.max_gap_ms / 1000, settings.unknown_limit_ms / 1000, settings.silence_buffer_ms / 1000
+        ),
+    )
+
+
+def _end(end_ms: int) -> Moment | None:
+    return None if end_ms >= FOREVER_MS else Moment(end_ms)
+
+
+def _outage_form(outage: Interval) -> OutageForm:
+    return OutageForm(Moment(max(outage.begin_ms, _DAWN_MS)), Moment(outage.end_ms))
+
+
+def _activation_form(activation: Activation) -> ActivationForm:
+    return ActivationForm(
+        activation.activation_id,
+        activation.device_id,
+        activation.wearer_id,
+        Moment(activation.from_ms),
+        _end(activation.to_ms),
+        activation.report_interval_ms / 1000,
+        activation.network,
+        None if activation.entered_ms is None else Moment(activation.entered_ms),
+    )
+
+
+def _requirement_form(requirement: Requirement) -> RequirementForm:
+    rows = requirement.timetable
+    return RequirementForm(
+        requirement_id=requirement.requirement_id,
+        wearer_id=requirement.wearer_id,
+        kind=requirement.kind,
+        from_=Moment(requirement.from_ms),
+        geometry=geojson_from_zone(requirement.zone),
+        to=_end(requirement.to_ms),
+        timetable=None if rows is None else [_timetable_form(row) for row in rows],
+        buffer_m=requirement.buffer_m,
+        confirm_points=requirement.confirm_points,
+        confirm_seconds=requirement.confirm_ms / 1000,
+        grace_s=requirement.grace_ms / 1000,
+    )
+
+
+def _timetable_form(row: TimetableRow) -> TimetableForm:
+    def wall(minutes: int) -> str:
+        return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+    return TimetableForm(DAYS[row.day], wall(row.start_min), wall(row.end_min))  # type: ignore[arg-type]

@@ -1,0 +1,384 @@
+"""The form of orders.json (CONTRACT.md), read strictly: an error names the line, the field and what was expected."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from json import JSONDecodeError, JSONDecoder
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from geofence.intervals import Interval, merged
+from geofence.orders import Activation, Plan, Requirement, Settings, TimetableRow, Zone
+from geofence.words import (
+    FOREVER_MS,
+    ActivationId,
+    DeviceId,
+    EntryId,
+    ObligationKind,
+    RequirementId,
+    WearerId,
+    format_instant,
+    parse_instant,
+)
+from geofence.zones import ZoneError, geojson_from_zone, zone_from_geojson
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
+Seconds = Annotated[float, Meta(ge=0, le=1e8)]
+WallTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM")]
+DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+
+class FormError(ValueError):
+    """A file that does not fit its form. The message names the line, the field and what was expected."""
+
+
+class Moment:
+    """An instant as a form carries it: ISO 8601 with a zone, cut to milliseconds."""
+
+    __slots__ = ("ms",)
+
+    def __init__(self, ms: int) -> None:
+        self.ms = ms
+
+
+class _Form(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Forms are strict: a field that is not known is an error."""
+
+
+class TimetableForm(_Form, frozen=True):
+    day: Literal["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
+    start: WallTime
+    end: WallTime
+
+
+class ActivationForm(_Form, frozen=True):
+    activation_id: Identifier
+    device_id: Identifier
+    wearer_id: Identifier
+    from_: Moment = field(name="from")
+    to: Moment | None = None
+    report_interval_s: Annotated[float, Meta(gt=0, le=1e8)] = 60
+    network: str | None = None
+    entered_at: Moment | None = None
+    """When we were told of it (an addition to the contract: `emtrack export` writes it, see docs/decisions)."""
+
+
+class RequirementForm(_Form, frozen=True):
+    requirement_id: Identifier
+    wearer_id: Identifier
+    kind: ObligationKind
+    from_: Moment = field(name="from")
+    geometry: dict[str, Any]
+    to: Moment | None = None
+    timetable: list[TimetableForm] | None = None
+    buffer_m: Annotated[float, Meta(ge=0, le=1e6)] = 0
+    confirm_points: Annotated[int, Meta(ge=1, le=1000)] = 2
+    confirm_seconds: Seconds = 0
+    grace_s: Seconds = 0
+
+
+class AbsenceForm(_Form, frozen=True):
+    wearer_id: Identifier
+    from_: Moment = field(name="from")
+    to: Moment
+    reason: str = ""
+
+
+class OutageForm(_Form, frozen=True):
+    from_: Moment = field(name="from")
+    to: Moment
+
+
+class HomeUnitForm(_Form, frozen=True):
+    """Which home unit stands at the address of which curfew requirement (an addition to the contract)."""
+
+    hmu_id: Identifier
+    wearer_id: Identifier
+    requirement_id: Identifier
+    from_: Moment = field(name="from")
+    to: Moment | None = None
+
+
+class WearerForm(_Form, frozen=True):
+    wearer_id: Identifier
+    name: str | None = None
+    iom: dict[str, Any] | None = None
+
+
+class SettingsForm(_Form, frozen=True):
+    max_gap_s: Annotated[float, Meta(gt=0, le=1e8)] = 900
+    unknown_limit_s: Seconds = 1800
+    silence_buffer_s: Seconds = 540
+
+
+class Orders(_Form, frozen=True):
+    """orders.json."""
+
+    activations: list[ActivationForm] = []
+    requirements: list[RequirementForm] = []
+    timezone: str = "Europe/London"
+    absences: list[AbsenceForm] = []
+    outages: list[OutageForm] = []
+    home_units: list[HomeUnitForm] = []
+    settings: SettingsForm | UnsetType = UNSET
+    wearers: list[WearerForm] = []
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def _read_moment(kind: type, value: object) -> Any:
+    if kind is Moment:
+        if not isinstance(value, str):
+            raise ValueError("expected an ISO 8601 time with a zone, such as 2026-03-02T19:00:00Z")
+        return Moment(parse_instant(value))
+    raise NotImplementedError(kind)
+
+
+def _write_moment(value: object) -> Any:
+    if isinstance(value, Moment):
+        return format_instant(value.ms)
+    raise NotImplementedError(type(value))
+
+
+def read_orders(text: str, name: str, *, repair: bool = False) -> Orders:
+    """The orders in a text. Raises FormError. `name` of the file, for the message.
+
+    With `repair`, invalid polygons come back mended in the orders that are returned.
+    """
+    try:
+        raw = JSONDecoder().decode(text)
+    except JSONDecodeError as error:
+        raise FormError(f"{name}: line {error.lineno}: this is not JSON: {error.msg}") from error
+    try:
+        orders = msgspec.convert(raw, Orders, dec_hook=_read_moment)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `")
+        raise _form_error(text, name, path.rstrip("`") or "$", what + _choices(path)) from error
+    orders = _with_zones(orders, text, name, repair=repair)
+    for path, what in _complaints(orders):
+        raise _form_error(text, name, path, what)
+    return orders
+
+
+def _choices(path: str) -> str:
+    choices = {"kind": tuple(ObligationKind), "day": DAYS}.get(path.rstrip("`").rpartition(".")[2])
+    return f"; expected one of {', '.join(choices)}" if choices else ""
+
+
+def write_orders(orders: Orders) -> bytes:
+    """The orders as JSON in the form that `read_orders` takes."""
+    return msgspec.json.format(msgspec.json.encode(orders, enc_hook=_write_moment), indent=1)
+
+
+def orders_schema() -> dict[str, Any]:
+    """JSON Schema of orders.json."""
+    return msgspec.json.schema(Orders, schema_hook=_schema_of_moment)
+
+
+def _schema_of_moment(kind: type) -> dict[str, Any]:
+    if kind is Moment:
+        return {"type": "string", "format": "date-time", "description": "ISO 8601 with a zone"}
+    raise NotImplementedError(kind)
+
+
+def _with_zones(orders: Orders, text: str, name: str, *, repair: bool) -> Orders:
+    """Geometries checked, and mended where asked for."""
+    checked = []
+    for index, requirement in enumerate(orders.requirements):
+        try:
+            zone = zone_from_geojson(requirement.geometry, repair=repair)
+        except ZoneError as error:
+            raise _form_error(text, name, f"$.requirements[{index}].geometry", str(error)) from error
+        geometry = geojson_from_zone(zone) if repair else requirement.geometry
+        checked.append(msgspec.structs.replace(requirement, geometry=geometry))
+    return msgspec.structs.replace(orders, requirements=checked)
+
+
+def _complaints(orders: Orders) -> Iterator[tuple[str, str]]:
+    """What is wrong although each field by itself is well formed: path and text."""
+    try:
+        ZoneInfo(orders.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield "$.timezone", f"{orders.timezone!r} is not a known time zone; expected a name such as Europe/London"
+    for field_name in ("activations", "requirements", "absences", "outages", "home_units"):
+        for index, row in enumerate(getattr(orders, field_name)):
+            if row.to is not None and row.to.ms <= row.from_.ms:
+                yield f"$.{field_name}[{index}].to", "`to` is not after `from`; expected a later time, or null"
+    for index, requirement in enumerate(orders.requirements):
+        if requirement.timetable is not None and not requirement.timetable:
+            yield f"$.requirements[{index}].timetable", "an empty timetable; leave it out (or null) for always"
+    yield from _repeated(orders)
+    yield from _overlapping_activations(orders)
+
+
+def _repeated(orders: Orders) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for index, activation in enumerate(orders.activations):
+        if activation.activation_id in seen:
+            what = f"activation_id {activation.activation_id!r} stands twice"
+            yield f"$.activations[{index}].activation_id", what
+        seen.add(activation.activation_id)
+
+
+def _overlapping_activations(orders: Orders) -> Iterator[tuple[str, str]]:
+    by_device: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for index, row in enumerate(orders.activations):
+        by_device[row.device_id].append((row.from_.ms, end_of(row.to), index))
+    for device_id, intervals in by_device.items():
+        intervals.sort()
+        for (_, end_ms, first), (begin_ms, _, second) in pairwise(intervals):
+            if begin_ms < end_ms:
+                one, two = orders.activations[first], orders.activations[second]
+                yield (
+                    f"$.activations[{second}].from",
+                    f"device {device_id!r} is activated twice at one time, by {one.activation_id!r} and "
+                    f"{two.activation_id!r}; end the first before the second begins",
+                )
+
+
+def end_of(moment: Moment | None) -> int:
+    """Milliseconds of an end; FOREVER_MS where it is open."""
+    return FOREVER_MS if moment is None else moment.ms
+
+
+# ---------------------------------------------------------------------------------------------- where it is
+
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _form_error(text: str, name: str, path: str, what: str) -> FormError:
+    line = text.count("\n", 0, _offset_of(text, path)) + 1
+    shown = path.removeprefix("$").removeprefix(".") or "the whole file"
+    return FormError(f"{name}: line {line}: {shown}: {what}")
+
+
+def _offset_of(text: str, path: str) -> int:
+    """Where in a JSON text the value at a path ($.requirements[0].from) begins, or the nearest one round it."""
+    offset = _skip(text, 0)
+    for step in _STEP.finditer(path):
+        key, index = step.group(1), step.group(2)
+        found = None
+        if key is not None and text[offset] == "{":
+            found = next((at for name, at in _members(text, offset) if name == key), None)
+        elif index is not None and text[offset] == "[":
+            found = next((at for number, at in enumerate(_items(text, offset)) if number == int(index)), None)
+        if found is None:
+            return offset
+        offset = found
+    return offset
+
+
+def _skip(text: str, offset: int) -> int:
+    match = _SPACE.match(text, offset)
+    return match.end() if match else offset
+
+
+def _after_value(text: str, offset: int) -> int:
+    return JSONDecoder().raw_decode(text, offset)[1]
+
+
+def _members(text: str, offset: int) -> Iterator[tuple[str, int]]:
+    offset = _skip(text, offset + 1)
+    while text[offset] == '"':
+        name, offset = scanstring(text, offset + 1)
+        offset = _skip(text, _skip(text, offset) + 1)
+        yield name, offset
+        offset = _skip(text, _after_value(text, offset))
+        offset = _skip(text, offset + 1) if text[offset] == "," else offset
+
+
+def _items(text: str, offset: int) -> Iterator[int]:
+    offset = _skip(text, offset + 1)
+    while text[offset] != "]":
+        yield offset
+        offset = _skip(text, _after_value(text, offset))
+        offset = _skip(text, offset + 1) if text[offset] == "," else offset
+
+
+# ---------------------------------------------------------------------------------------------- to the core's nouns
+
+
+def _ms(seconds: float) -> int:
+    return math.floor(seconds * 1000)
+
+
+def settings_of(orders: Orders) -> Settings:
+    form = SettingsForm() if isinstance(orders.settings, UnsetType) else orders.settings
+    return Settings(_ms(form.max_gap_s), _ms(form.unknown_limit_s), _ms(form.silence_buffer_s))
+
+
+def timetable_of(form: Sequence[TimetableForm] | None) -> tuple[TimetableRow, ...] | None:
+    if form is None:
+        return None
+    return tuple(TimetableRow(DAYS.index(row.day), _minutes(row.start), _minutes(row.end)) for row in form)
+
+
+def _minutes(wall_time: str) -> int:
+    hours, minutes = wall_time.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def zone_of(form: RequirementForm) -> Zone:
+    return zone_from_geojson(form.geometry)
+
+
+def requirement_of(form: RequirementForm, entry_id: str) -> Requirement:
+    return Requirement(
+        entry_id=EntryId(entry_id),
+        requirement_id=RequirementId(form.requirement_id),
+        wearer_id=WearerId(form.wearer_id),
+        kind=form.kind,
+        from_ms=form.from_.ms,
+        to_ms=end_of(form.to),
+        zone=zone_of(form),
+        timetable=timetable_of(form.timetable),
+        buffer_m=form.buffer_m,
+        confirm_points=form.confirm_points,
+        confirm_ms=_ms(form.confirm_seconds),
+        grace_ms=_ms(form.grace_s),
+    )
+
+
+def activation_of(form: ActivationForm) -> Activation:
+    return Activation(
+        activation_id=ActivationId(form.activation_id),
+        device_id=DeviceId(form.device_id),
+        wearer_id=WearerId(form.wearer_id),
+        from_ms=form.from_.ms,
+        to_ms=end_of(form.to),
+        report_interval_ms=_ms(form.report_interval_s),
+        entered_ms=None if form.entered_at is None else form.entered_at.ms,
+        network=form.network,
+    )
+
+
+def plans_of(orders: Orders) -> list[Plan]:
+    """One plan for each activation."""
+    requirements: dict[str, list[Requirement]] = defaultdict(list)
+    for index, form in enumerate(orders.requirements):
+        requirements[form.wearer_id].append(requirement_of(form, str(index)))
+    absences: dict[str, list[Interval]] = defaultdict(list)
+    for absence in orders.absences:
+        absences[absence.wearer_id].append(Interval(absence.from_.ms, absence.to.ms))
+    outages = tuple(merged((outage.from_.ms, outage.to.ms) for outage in orders.outages))
+    return [
+        Plan(
+            activation=activation_of(form),
+            requirements=tuple(requirements[form.wearer_id]),
+            timezone=orders.timezone,
+            settings=settings_of(orders),
+            absences=tuple(merged(absences[form.wearer_id])),
+            outages=outages,
+        )
+        for form in orders.activations
+    ]

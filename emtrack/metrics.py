@@ -1,0 +1,69 @@
+"""The closed list of metrics. docs/operations.md explains each; a test compares the two."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """One registry for one service. No label carries a person, a device or a place."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.reports = Counter(
+            "emtrack_reports_total", "Reports committed, by what became of them.", ["outcome"], registry=self.registry
+        )
+        self.clashes = Counter(
+            "emtrack_seq_clashes_total",
+            "Reports whose boot and seq were used for another content.",
+            registry=self.registry,
+        )
+        self.answers = Counter(
+            "emtrack_device_answers_total", "Answers to devices, by HTTP status.", ["status"], registry=self.registry
+        )
+        self.turns = Counter(
+            "emtrack_turns_total", "Turns of the pipeline that were committed.", registry=self.registry
+        )
+        self.failed_turns = Counter(
+            "emtrack_failed_turns_total",
+            "Turns that were rolled back; nothing of them was acknowledged.",
+            registry=self.registry,
+        )
+        self.turn_seconds = Histogram(
+            "emtrack_turn_seconds",
+            "Time of a turn, from its gathering to its commit.",
+            buckets=_LATENCY_S,
+            registry=self.registry,
+        )
+        self.waiting = Gauge("emtrack_inbox_reports", "Reports that wait for a turn.", registry=self.registry)
+        self.findings = Counter(
+            "emtrack_finding_versions_total",
+            "Findings recorded, by kind and change.",
+            ["kind", "change"],
+            registry=self.registry,
+        )
+        self.rejudged = Counter(
+            "emtrack_rejudged_total",
+            "Activations judged again from their start, by cause.",
+            ["cause"],
+            registry=self.registry,
+        )
+        self.faults = Counter(
+            "emtrack_judgement_faults_total",
+            "Judgements that failed; their activations need somebody.",
+            registry=self.registry,
+        )
+        self.outages = Counter("emtrack_outages_total", "Our own outages that were recorded.", registry=self.registry)
+        self.ready = Gauge("emtrack_ready", "1 while the service can commit.", registry=self.registry)
+        self.judged_to = Gauge(
+            "emtrack_judged_to_seconds",
+            "Instant to which everything is judged, on the service's clock.",
+            registry=self.registry,
+        )
+        self.activations = Gauge("emtrack_activations", "Activations under judgement.", registry=self.registry)
+
+    def exposed(self) -> bytes:
+        """The metrics in the text form of Prometheus."""
+        return generate_latest(self.registry)

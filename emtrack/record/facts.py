@@ -1,0 +1,85 @@
+"""Stored facts, joined to activations on device AND interval when they are read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from emtrack.record.plans import Assignment
+from geofence.facts import DeviceEvent, Fact, Position
+from geofence.words import FOREVER_MS, EventType, Mechanism, datetime_of
+from ingest.reports import EventReport, PositionReport
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import asyncpg
+
+    Connection = asyncpg.Connection[Any]
+
+# One row of `wanted` for each activation: which device, from when to when. Both tables are read by their own index.
+POSITIONS = """
+SELECT w.activation_no, p.fact_id, (extract(epoch FROM p.fix_time) * 1000)::bigint AS own_ms, p.lat_deg, p.lon_deg,
+       p.precision_m, p.mechanism, (extract(epoch FROM p.received_at) * 1000)::bigint AS received_ms
+FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[]) AS w (activation_no, device_no, begin_at, end_at)
+CROSS JOIN LATERAL (
+    SELECT * FROM positions WHERE device_no = w.device_no AND fix_time >= w.begin_at AND fix_time < w.end_at
+    UNION ALL
+    SELECT * FROM future_positions WHERE device_no = w.device_no AND fix_time >= w.begin_at AND fix_time < w.end_at) p
+"""
+EVENTS = """
+SELECT w.activation_no, e.fact_id, (extract(epoch FROM e.event_time) * 1000)::bigint AS own_ms, e.type, e.hmu_id,
+       (extract(epoch FROM e.received_at) * 1000)::bigint AS received_ms
+FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[]) AS w (activation_no, device_no, begin_at, end_at)
+JOIN device_events e ON e.device_no = w.device_no AND e.event_time >= w.begin_at AND e.event_time < w.end_at
+"""
+
+
+def _until(assignment: Assignment) -> datetime | None:
+    to_ms = assignment.plan.activation.to_ms
+    return datetime_of(_LAST_MS if to_ms >= FOREVER_MS else to_ms)
+
+
+_LAST_MS = 253_402_214_400_000  # 9999-12-31, the last day that a timestamp of this program can name
+
+
+async def load_facts(connection: Connection, wanted: Iterable[tuple[Assignment, int]]) -> Mapping[int, list[Fact]]:
+    """Facts of activations, each from an instant on (never before the activation), by activation number; unsorted."""
+    pairs = list(wanted)
+    by_number = {assignment.activation_no: assignment for assignment, _ in pairs}
+    columns = (
+        [assignment.activation_no for assignment, _ in pairs],
+        [assignment.device_no for assignment, _ in pairs],
+        [datetime_of(max(from_ms, assignment.plan.activation.from_ms)) for assignment, from_ms in pairs],
+        [_until(assignment) for assignment, _ in pairs],
+    )
+    facts: dict[int, list[Fact]] = defaultdict(list)
+    for row in await connection.fetch(POSITIONS, *columns):
+        facts[row["activation_no"]].append(
+            Position(
+                row["own_ms"],
+                row["lat_deg"],
+                row["lon_deg"],
+                row["precision_m"],
+                Mechanism(row["mechanism"]),
+                row["received_ms"],
+                row["fact_id"],
+            )
+        )
+    for row in await connection.fetch(EVENTS, *columns):
+        unit = by_number[row["activation_no"]].requirement_of_unit(row["hmu_id"], row["own_ms"])
+        facts[row["activation_no"]].append(
+            DeviceEvent(row["own_ms"], EventType(row["type"]), unit, row["received_ms"], row["fact_id"])
+        )
+    return facts
+
+
+def fact_of(assignment: Assignment, report: PositionReport | EventReport, received_ms: int, fact_id: int) -> Fact:
+    """A report that was stored just now, as the judgement of its activation takes it."""
+    if isinstance(report, EventReport):
+        unit = assignment.requirement_of_unit(report.hmu_id, report.event_ms)
+        return DeviceEvent(report.event_ms, report.type, unit, received_ms, fact_id)
+    return Position(
+        report.fix_ms, report.lat_deg, report.lon_deg, report.precision_m, report.mechanism, received_ms, fact_id
+    )

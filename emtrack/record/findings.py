@@ -1,0 +1,135 @@
+"""Findings in the database: identities, and versions that are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from geofence.findings import DEVICE_KINDS, Finding
+from geofence.words import EntryId, Kind, datetime_of
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Connection = asyncpg.Connection[Any]
+
+
+class Shown(NamedTuple):
+    """A finding as people see it: its newest version."""
+
+    finding_no: int
+    version: int
+    finding: Finding
+
+
+class Recorded(NamedTuple):
+    """A version to be added. `change` is new, amended or withdrawn; with a new one its identity is added."""
+
+    activation_no: int
+    finding_no: int
+    version: int
+    change: str
+    why: str
+    finding: Finding
+    decided_under: dict[str, str]
+
+
+COLUMNS = """
+    f.finding_no, f.activation_no, f.entry_no, f.kind, (extract(epoch FROM f.period_start) * 1000)::bigint AS period_ms,
+    v.version, v.change, v.reason, v.within_grace, v.requirement_id, v.evidence, v.facts_hash,
+    (extract(epoch FROM v.begin_at) * 1000)::bigint AS begin_ms, (extract(epoch FROM v.end_at) * 1000)::bigint AS end_ms,
+    (extract(epoch FROM v.known_at) * 1000)::bigint AS known_ms
+"""
+# The newest version of each finding of some activations, as recorded up to an instant ($2; null: now), of those that
+# last or end at an instant of their activation ($3; null: all).
+SHOWN = f"""
+SELECT {COLUMNS}
+FROM unnest($1::bigint[], $3::timestamptz[]) AS w (activation_no, ending_at)
+JOIN findings f ON f.activation_no = w.activation_no
+CROSS JOIN LATERAL (
+    SELECT * FROM finding_versions
+    WHERE finding_no = f.finding_no AND ($2::timestamptz IS NULL OR recorded_at <= $2)
+    ORDER BY version DESC LIMIT 1) v
+WHERE v.change <> 'withdrawn' AND (w.ending_at IS NULL OR v.end_at IS NULL OR v.end_at >= w.ending_at)
+"""  # noqa: S608  a constant made of constants
+
+
+async def load_shown(
+    connection: Connection, wanted: Mapping[int, int | None], *, as_known_ms: int | None = None
+) -> dict[int, list[Shown]]:
+    """Findings that are not withdrawn, by activation. `wanted`: activation number -> only those that last or end at
+    this instant or later (None: all)."""
+    shown: dict[int, list[Shown]] = {number: [] for number in wanted}
+    known_at = None if as_known_ms is None else datetime_of(as_known_ms)
+    ending_at = [None if ending_ms is None else datetime_of(ending_ms) for ending_ms in wanted.values()]
+    for row in await connection.fetch(SHOWN, list(wanted), known_at, ending_at):
+        shown[row["activation_no"]].append(Shown(row["finding_no"], row["version"], _finding(row)))
+    return shown
+
+
+def _finding(row: asyncpg.Record) -> Finding:
+    return Finding(
+        kind=Kind(row["kind"]),
+        begin_ms=row["begin_ms"],
+        end_ms=row["end_ms"],
+        known_ms=row["known_ms"],
+        reason=row["reason"],
+        within_grace=row["within_grace"],
+        requirement_id=row["requirement_id"],
+        entry_id=None if row["entry_no"] is None else EntryId(str(row["entry_no"])),
+        period_ms=row["period_ms"],
+        evidence=tuple(row["evidence"]),
+        facts_hash=row["facts_hash"],
+    )
+
+
+NEW_FINDINGS = """
+INSERT INTO findings (finding_no, activation_no, entry_no, kind, device_reason, home_unit, period_start)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+"""
+# Evidence comes as text ("1,2"), because arrays of arrays of different lengths do not exist.
+NEW_VERSIONS = """
+INSERT INTO finding_versions (finding_no, version, recorded_at, change, why, begin_at, end_at, known_at, reason, within_grace,
+                              requirement_id, evidence, facts_hash, decided_under)
+SELECT finding_no, version, $14, change, why, begin_at, end_at, known_at, reason, within_grace, requirement_id,
+       string_to_array(evidence, ',')::bigint[], facts_hash, decided_under
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
+            $8::text[], $9::boolean[], $10::text[], $11::text[], $12::text[], $13::jsonb[])
+    AS t (finding_no, version, change, why, begin_at, end_at, known_at, reason, within_grace, requirement_id, evidence,
+          facts_hash, decided_under)
+"""
+
+
+async def add_versions(connection: Connection, records: Sequence[Recorded], recorded_ms: int) -> None:
+    """Add versions, and the identities of those that are new, inside the caller's transaction."""
+    if not records:
+        return
+    fresh = [record for record in records if record.change == "new"]
+    await connection.execute(
+        NEW_FINDINGS,
+        [record.finding_no for record in fresh],
+        [record.activation_no for record in fresh],
+        [None if r.finding.entry_id is None else int(r.finding.entry_id) for r in fresh],
+        [record.finding.kind for record in fresh],
+        [r.finding.reason if r.finding.kind in DEVICE_KINDS else None for r in fresh],
+        [r.finding.requirement_id if r.finding.kind in DEVICE_KINDS else None for r in fresh],
+        [None if r.finding.period_ms is None else datetime_of(r.finding.period_ms) for r in fresh],
+    )
+    found = [record.finding for record in records]
+    await connection.execute(
+        NEW_VERSIONS,
+        [record.finding_no for record in records],
+        [record.version for record in records],
+        [record.change for record in records],
+        [record.why for record in records],
+        [datetime_of(finding.begin_ms) for finding in found],
+        [None if finding.end_ms is None else datetime_of(finding.end_ms) for finding in found],
+        [datetime_of(finding.known_ms) for finding in found],
+        [None if finding.reason is None else str(finding.reason) for finding in found],
+        [finding.within_grace for finding in found],
+        [finding.requirement_id for finding in found],
+        [",".join(map(str, finding.evidence)) for finding in found],
+        [finding.facts_hash for finding in found],
+        [record.decided_under for record in records],
+        datetime_of(recorded_ms),
+    )

@@ -1,0 +1,169 @@
+"""Orders out of the database as plans: what each activation is judged under, now or as we held it at an earlier time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from emtrack.forms import TimetableForm, timetable_of
+from emtrack.record.orders import load_outages
+from geofence.intervals import Interval, merged
+from geofence.orders import Activation, Plan, Requirement, Settings
+from geofence.words import (
+    FOREVER_MS,
+    ActivationId,
+    DeviceId,
+    EntryId,
+    ObligationKind,
+    RequirementId,
+    WearerId,
+    datetime_of,
+)
+from geofence.zones import zone_from_geojson
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Connection = asyncpg.Connection[Any]
+
+
+class HomeUnit(NamedTuple):
+    hmu_id: str
+    requirement_id: str
+    during: Interval
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """One activation as it is judged: its plan, and what its facts are found by."""
+
+    activation_no: int
+    device_no: int
+    wearer_no: int
+    plan: Plan
+    home_units: tuple[HomeUnit, ...]
+
+    def requirement_of_unit(self, hmu_id: str | None, own_ms: int) -> str | None:
+        """The requirement at whose address the home unit stands. One that is not entered is taken to be called
+        after its requirement; if there is no such requirement, it speaks for none."""
+        for unit in self.home_units:
+            if unit.hmu_id == hmu_id and unit.during.begin_ms <= own_ms < unit.during.end_ms:
+                return unit.requirement_id
+        return hmu_id
+
+
+ACTIVATIONS = """
+SELECT a.activation_no, a.activation_id, d.device_id, v.device_no, w.wearer_id, v.wearer_no, v.report_interval_ms, v.network,
+       (extract(epoch FROM lower(v.during)) * 1000)::bigint AS from_ms,
+       (extract(epoch FROM upper(v.during)) * 1000)::bigint AS to_ms,
+       (extract(epoch FROM a.entered_at) * 1000)::bigint AS entered_ms
+FROM activation_versions v JOIN activations a USING (activation_no) JOIN devices d USING (device_no)
+     JOIN wearers w USING (wearer_no)
+WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = ANY($2::bigint[]))
+ORDER BY a.activation_no
+"""
+REQUIREMENTS = """
+SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, v.timetable, v.buffer_m, v.confirm_points,
+       v.confirm_ms, v.grace_ms, (extract(epoch FROM lower(v.valid)) * 1000)::bigint AS from_ms,
+       (extract(epoch FROM upper(v.valid)) * 1000)::bigint AS to_ms
+FROM requirement_versions v JOIN zones z USING (zone_no) JOIN wearers w USING (wearer_no)
+WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = ANY($2::bigint[]))
+ORDER BY v.entry_no
+"""
+ABSENCES = """
+SELECT wearer_no, (extract(epoch FROM lower(during)) * 1000)::bigint AS from_ms,
+       (extract(epoch FROM upper(during)) * 1000)::bigint AS to_ms
+FROM absences WHERE recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR wearer_no = ANY($2::bigint[]))
+"""
+HOME_UNITS = """
+SELECT wearer_no, hmu_id, requirement_id, (extract(epoch FROM lower(during)) * 1000)::bigint AS from_ms,
+       (extract(epoch FROM upper(during)) * 1000)::bigint AS to_ms
+FROM home_units WHERE recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR wearer_no = ANY($2::bigint[]))
+"""
+SETTINGS = "SELECT * FROM settings_versions WHERE recorded @> $1::timestamptz"
+
+
+async def load_assignments(
+    connection: Connection, held_at_ms: int, wearer_nos: Sequence[int] | None = None
+) -> dict[int, Assignment]:
+    """What was held at `held_at_ms` (the newest: now), by activation number; of some wearers, or of all."""
+    held_at = datetime_of(held_at_ms)
+    timezone, settings = await load_settings(connection, held_at_ms)
+    outages = tuple(await load_outages(connection))
+    requirements = _grouped(await connection.fetch(REQUIREMENTS, held_at, wearer_nos), _requirement)
+    absences = _grouped(await connection.fetch(ABSENCES, held_at, wearer_nos), _interval)
+    units = _grouped(await connection.fetch(HOME_UNITS, held_at, wearer_nos), _home_unit)
+    assignments = {}
+    for row in await connection.fetch(ACTIVATIONS, held_at, wearer_nos):
+        wearer_no = row["wearer_no"]
+        plan = Plan(
+            activation=_activation(row),
+            requirements=tuple(requirements[wearer_no]),
+            timezone=timezone,
+            settings=settings,
+            absences=tuple(merged(absences[wearer_no])),
+            outages=outages,
+        )
+        number = row["activation_no"]
+        assignments[number] = Assignment(number, row["device_no"], wearer_no, plan, tuple(units[wearer_no]))
+    return assignments
+
+
+async def load_settings(connection: Connection, held_at_ms: int) -> tuple[str, Settings]:
+    """Time zone and settings that were held at an instant; the defaults before any were entered."""
+    row = await connection.fetchrow(SETTINGS, datetime_of(held_at_ms))
+    if row is None:
+        return "Europe/London", Settings()
+    return row["timezone"], Settings(row["max_gap_ms"], row["unknown_limit_ms"], row["silence_buffer_ms"])
+
+
+def _grouped(rows: Iterable[asyncpg.Record], read: Any) -> Mapping[int, list[Any]]:
+    groups: dict[int, list[Any]] = defaultdict(list)
+    for row in rows:
+        groups[row["wearer_no"]].append(read(row))
+    return groups
+
+
+def _end(value: int | None) -> int:
+    return FOREVER_MS if value is None else value
+
+
+def _interval(row: asyncpg.Record) -> Interval:
+    return Interval(row["from_ms"], _end(row["to_ms"]))
+
+
+def _home_unit(row: asyncpg.Record) -> HomeUnit:
+    return HomeUnit(row["hmu_id"], row["requirement_id"], _interval(row))
+
+
+def _activation(row: asyncpg.Record) -> Activation:
+    return Activation(
+        activation_id=ActivationId(row["activation_id"]),
+        device_id=DeviceId(row["device_id"]),
+        wearer_id=WearerId(row["wearer_id"]),
+        from_ms=row["from_ms"],
+        to_ms=_end(row["to_ms"]),
+        report_interval_ms=row["report_interval_ms"],
+        entered_ms=row["entered_ms"],
+        network=row["network"],
+    )
+
+
+def _requirement(row: asyncpg.Record) -> Requirement:
+    rows = None if row["timetable"] is None else msgspec.convert(row["timetable"], list[TimetableForm])
+    return Requirement(
+        entry_id=EntryId(str(row["entry_no"])),
+        requirement_id=RequirementId(row["requirement_id"]),
+        wearer_id=WearerId(row["wearer_id"]),
+        kind=ObligationKind(row["kind"]),
+        from_ms=row["from_ms"],
+        to_ms=_end(row["to_ms"]),
+        zone=zone_from_geojson(row["geometry"]),
+        timetable=timetable_of(rows),
+        buffer_m=row["buffer_m"],
+        confirm_points=row["confirm_points"],
+        confirm_ms=row["confirm_ms"],
+        grace_ms=row["grace_ms"],
+    )

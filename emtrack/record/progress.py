@@ -1,0 +1,144 @@
+"""How far the judgement has come: checkpoints, silence, liveness, blocks of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from emtrack.record.orders import load_outages, record_outage
+from geofence.intervals import Interval, subtracted
+from geofence.judge import Checkpoint, Silence
+from geofence.words import ALWAYS_MS, datetime_of, instant_of
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Connection = asyncpg.Connection[Any]
+
+BLOCK = 1000
+NEXT_BLOCKS = "SELECT nextval($1::regclass) AS first FROM generate_series(1, $2)"
+
+
+class Ids:
+    """Hands out ids of a sequence that counts in blocks. Ids that are not used are lost, which harms nobody."""
+
+    def __init__(self, sequence: str) -> None:
+        self._sequence = sequence
+        self._left: list[int] = []
+
+    async def take(self, connection: Connection, count: int) -> list[int]:
+        """`count` ids, ascending within a block."""
+        if len(self._left) < count:
+            blocks = -(-(count - len(self._left)) // BLOCK)
+            for row in await connection.fetch(NEXT_BLOCKS, self._sequence, blocks):
+                self._left.extend(range(row["first"], row["first"] + BLOCK))
+        taken, self._left = self._left[:count], self._left[count:]
+        return taken
+
+
+# ---------------------------------------------------------------------------------------------- checkpoints
+
+
+class Stored(NamedTuple):
+    """A checkpoint as it was stored. `plan_version`: the orders that it was made under."""
+
+    plan_version: str
+    checkpoint: Checkpoint
+
+
+CHECKPOINTS = (
+    "SELECT activation_no, plan_version, checkpoint FROM checkpoints WHERE activation_no = ANY($1::bigint[])"
+)
+STORE_CHECKPOINTS = """
+INSERT INTO checkpoints (activation_no, plan_version, fed_to, checkpoint)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::bytea[])
+ON CONFLICT (activation_no) DO UPDATE
+SET plan_version = excluded.plan_version, fed_to = excluded.fed_to, checkpoint = excluded.checkpoint
+"""
+_decode = msgspec.msgpack.Decoder(Checkpoint).decode
+
+
+async def load_checkpoints(connection: Connection, activation_nos: Sequence[int]) -> dict[int, Stored]:
+    """Stored checkpoints; one that this version of the program cannot read is left out, and made again."""
+    found = {}
+    for row in await connection.fetch(CHECKPOINTS, list(activation_nos)):
+        try:
+            found[row["activation_no"]] = Stored(row["plan_version"], _decode(row["checkpoint"]))
+        except msgspec.DecodeError:
+            continue
+    return found
+
+
+async def store_checkpoints(connection: Connection, rows: Sequence[tuple[int, str, Checkpoint]]) -> None:
+    if rows:
+        await connection.execute(
+            STORE_CHECKPOINTS,
+            [number for number, _, _ in rows],
+            [version for _, version, _ in rows],
+            [datetime_of(checkpoint.fed_to[0]) for _, _, checkpoint in rows],
+            [msgspec.msgpack.encode(checkpoint) for _, _, checkpoint in rows],
+        )
+
+
+SILENCES = "SELECT activation_no, heard_at, gap_end_at FROM silence_progress WHERE activation_no = ANY($1::bigint[])"
+STORE_SILENCES = """
+INSERT INTO silence_progress (activation_no, heard_at, gap_end_at)
+SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[])
+ON CONFLICT (activation_no) DO UPDATE SET heard_at = excluded.heard_at, gap_end_at = excluded.gap_end_at
+"""
+
+
+async def load_silences(connection: Connection, activation_nos: Sequence[int]) -> dict[int, Silence]:
+    found = {}
+    for row in await connection.fetch(SILENCES, list(activation_nos)):
+        gap_end = row["gap_end_at"]
+        gap_end_ms = ALWAYS_MS if gap_end is None else instant_of(gap_end)
+        found[row["activation_no"]] = Silence(instant_of(row["heard_at"]), gap_end_ms)
+    return found
+
+
+async def store_silences(connection: Connection, rows: Sequence[tuple[int, Silence]]) -> None:
+    if rows:
+        await connection.execute(
+            STORE_SILENCES,
+            [number for number, _ in rows],
+            [datetime_of(silence.heard_ms) for _, silence in rows],
+            [None if s.gap_end_ms <= ALWAYS_MS else datetime_of(s.gap_end_ms) for _, s in rows],
+        )
+
+
+# ---------------------------------------------------------------------------------------------- liveness
+
+LIVENESS = "SELECT alive_at FROM liveness"
+FIRST_READY = "INSERT INTO liveness (first_ready_at, alive_at) VALUES ($1, $1)"
+ALIVE = "UPDATE liveness SET alive_at = $1, changes_seen = $2"
+
+
+async def alive_ms(connection: Connection) -> int | None:
+    """Until when everything is judged and we were alive; None before the deployment was first ready."""
+    alive_at = await connection.fetchval(LIVENESS)
+    return None if alive_at is None else instant_of(alive_at)
+
+
+async def record_ready(connection: Connection, now_ms: int) -> list[Interval]:
+    """We are ready: the time since we were last alive was an outage. Returns all outages. Inside a transaction."""
+    before_ms = await alive_ms(connection)
+    if before_ms is None:
+        await connection.execute(FIRST_READY, datetime_of(now_ms))
+        return await record_outage_since(connection, ALWAYS_MS, now_ms, "before the first start")
+    return await record_outage_since(connection, before_ms, now_ms, "not running, or no commit was possible")
+
+
+async def record_outage_since(connection: Connection, since_ms: int, now_ms: int, cause: str) -> list[Interval]:
+    """Record the part of [since, now) that is not recorded yet. Returns all outages."""
+    known = await load_outages(connection)
+    for outage in subtracted([Interval(since_ms, now_ms)] if since_ms < now_ms else [], known):
+        await record_outage(connection, outage, cause, datetime_of(now_ms))
+    return await load_outages(connection)
+
+
+async def record_alive(connection: Connection, now_ms: int, changes_seen: int) -> None:
+    """Everything is judged to `now_ms`, under the orders up to this change."""
+    await connection.execute(ALIVE, datetime_of(now_ms), changes_seen)

@@ -1,0 +1,113 @@
+"""Settings of the program. The only reader of the environment; docs/operations.md lists them all."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from geofence.words import NotAnInstant, parse_instant
+
+PREFIX = "EMTRACK_"
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used. The message names it and says what was expected."""
+
+
+class ClockSetting(msgspec.Struct, frozen=True):
+    """An emulated clock: it starts at `start_ms` and runs `rate` times as fast as real time."""
+
+    start_ms: int
+    rate: float
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a deployment chooses. Each field is the variable EMTRACK_ + its name in capitals."""
+
+    data_dir: Path
+    database_url: str | None = None
+    listen: str = "127.0.0.1:8040"
+    url: str | None = None
+    clock: ClockSetting | None = None
+    log_level: str = "info"
+    inbox_reports: int = 20_000
+    turn_reports: int = 4_000
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def base_url(self) -> str:
+        """Where clients on this machine reach the service."""
+        return self.url or f"http://{self.listen}"
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment. Raises SettingsError for a value that cannot be used or a name not known."""
+    environment = os.environ if environment is None else environment
+    given = {
+        name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)
+    }
+    unknown = sorted(set(given) - set(Settings.__struct_fields__))
+    if unknown:
+        raise SettingsError(f"{PREFIX}{unknown[0].upper()} is no setting; docs/operations.md lists those there are")
+    return Settings(
+        data_dir=Path(given.get("data_dir") or _default_data_dir(environment)).expanduser().absolute(),
+        database_url=given.get("database_url") or None,
+        listen=_listen(given.get("listen") or "127.0.0.1:8040"),
+        url=given.get("url", "").rstrip("/") or None,
+        clock=read_clock(given["clock"]) if given.get("clock") else None,
+        log_level=_choice("log_level", given.get("log_level") or "info", ("debug", "info", "warning", "error")),
+        inbox_reports=_count("inbox_reports", given.get("inbox_reports"), 20_000),
+        turn_reports=_count("turn_reports", given.get("turn_reports"), 4_000),
+    )
+
+
+def _default_data_dir(environment: Mapping[str, str]) -> str:
+    if os.geteuid() == 0:
+        return "/var/lib/emtrack"
+    return os.path.join(environment.get("XDG_DATA_HOME") or "~/.local/share", "emtrack")
+
+
+def _listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) < 65_536:
+        raise SettingsError(f"{PREFIX}LISTEN is {text!r}; expected ADDRESS:PORT, such as 127.0.0.1:8040")
+    return text
+
+
+def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
+    if text.lower() not in choices:
+        raise SettingsError(f"{PREFIX}{name.upper()} is {text!r}; expected one of {', '.join(choices)}")
+    return text.lower()
+
+
+def _count(name: str, text: str | None, default: int) -> int:
+    if not text:
+        return default
+    if not text.isdigit() or int(text) < 1:
+        raise SettingsError(f"{PREFIX}{name.upper()} is {text!r}; expected a whole number of 1 or more")
+    return int(text)
+
+
+def read_clock(text: str) -> ClockSetting:
+    """`<start>[×rate]`; an x or a * does for the ×."""
+    match = re.fullmatch(r"(.+?)(?:[×x*]([0-9.]+))?", text.strip())
+    try:
+        if match is None:
+            raise NotAnInstant("empty")
+        rate = float(match.group(2) or 1)
+        if not 0 < rate <= 100_000:
+            raise ValueError(f"the rate is {rate:g}; expected more than 0 and at most 100,000")
+        return ClockSetting(parse_instant(match.group(1)), rate)
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}CLOCK is {text!r}: {error}; expected 2026-03-01T00:00:00Z or …Z×60") from error

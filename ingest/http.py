@@ -1,0 +1,128 @@
+"""The HTTP door for devices. It reads, checks the key, puts the request in the inbox, and answers after the commit."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ingest.inbox import Inbox, InboxClosed, InboxFull, Submission
+from ingest.reports import Refusal, RefusalReason
+from ingest.wire import (
+    MAX_BODY_BYTES,
+    Acknowledgement,
+    ContentType,
+    Received,
+    WireError,
+    digest_of,
+    encode_answer,
+    media_type,
+    packed_body,
+    read_request,
+)
+
+ANSWER_WITHIN_S = 30.0
+"""A request that has waited so long for its commit is told to try again; its reports may still be committed."""
+
+
+class Doorkeeper(Protocol):
+    """Who may report as which device."""
+
+    def device_no(self, device_id: str, key_hash: bytes) -> int | None:
+        """The device's number if the key is one of its keys, else None. Does not block."""
+
+
+def key_hash(key: str) -> bytes:
+    """How a key is kept: SHA-256. The keys are random and long, so that a slow hash would add nothing."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _problem(status: int, message: str, *, retry_after_s: int | None = None) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(msgspec.json.encode({"error": message}), status, headers, "application/json")
+
+
+def device_route(inbox: Inbox, doorkeeper: Doorkeeper, on_status: Callable[[int], None]) -> Route:
+    """POST /v1/devices/{device_id}/reports. `on_status` is told the status of every answer."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            response = await _receive(request, inbox, doorkeeper)
+        except WireError as error:
+            response = _problem(error.status, str(error))
+        except InboxFull as full:
+            response = _problem(503, "the service is behind; send again later", retry_after_s=full.retry_after_s)
+        except (InboxClosed, TimeoutError):
+            response = _problem(503, "not committed yet; send again", retry_after_s=5)
+        except ClientDisconnect:
+            response = _problem(400, "the connection was closed before the body was read")
+        on_status(response.status_code)
+        return response
+
+    return Route("/v1/devices/{device_id}/reports", endpoint, methods=["POST"])
+
+
+async def _receive(request: Request, inbox: Inbox, doorkeeper: Doorkeeper) -> Response:
+    device_no = _authenticated(request, doorkeeper)
+    content_type = media_type(request.headers.get("content-type"))
+    body = await _bounded_body(request)
+    try:
+        reports = read_request(body, content_type)
+    except WireError as error:
+        if error.keep:
+            await _submit(inbox, device_no, [], _unreadable(body, str(error)))
+        raise
+    answer = await _submit(inbox, device_no, reports, None)
+    return Response(
+        encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, _answer_type(content_type)
+    )
+
+
+def _answer_type(content_type: ContentType) -> str:
+    return content_type
+
+
+def _authenticated(request: Request, doorkeeper: Doorkeeper) -> int:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    known = doorkeeper.device_no(request.path_params["device_id"], key_hash(key.strip()))
+    if scheme.lower() != "bearer" or known is None:
+        raise WireError(401, "the key is not one of this device; send Authorization: Bearer KEY", keep=False)
+    return known
+
+
+async def _bounded_body(request: Request) -> bytes:
+    """The body, read no further than the limit. Raises WireError 413."""
+    too_large = WireError(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes; send less at once", keep=False)
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise too_large
+    return bytes(body)
+
+
+def _unreadable(body: bytes, what: str) -> Received:
+    refusal = Refusal(RefusalReason.UNREADABLE, what, "send a body that can be read")
+    return Received(0, None, digest_of(body), packed_body(body), refusal)
+
+
+async def _submit(
+    inbox: Inbox, device_no: int, reports: list[Received], unreadable: Received | None
+) -> Acknowledgement:
+    done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
+    inbox.put(Submission(device_no, reports, done, unreadable))
+    async with asyncio.timeout(ANSWER_WITHIN_S):
+        return await done

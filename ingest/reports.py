@@ -1,0 +1,221 @@
+"""Reports as devices and files carry them: read strictly, and refused with a reason (RULES.md section 3).
+
+A report comes as a mapping of field names to plain values (from JSON, MessagePack, CSV, Parquet). Nothing here does
+I/O; whether an activation covers the report is the caller's to say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from geofence.words import EventType, Mechanism, NotAnInstant, parse_instant
+
+_MAX_TEXT = 200
+
+
+class RefusalReason(StrEnum):
+    """Why a report is kept in quarantine and is neither evidence nor communication."""
+
+    UNREADABLE = "unreadable"
+    UNKNOWN_DEVICE = "unknown_device"
+    NO_ACTIVATION = "no_activation"
+    UNKNOWN_MECHANISM = "unknown_mechanism"
+    UNKNOWN_EVENT_TYPE = "unknown_event_type"
+    BAD_COORDINATE = "bad_coordinate"
+    BAD_PRECISION = "bad_precision"
+    BAD_TIME = "bad_time"
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """`what` happened, and which `action` mends it; both for a person."""
+
+    reason: RefusalReason
+    what: str
+    action: str
+
+
+class PositionReport(msgspec.Struct, frozen=True):
+    """A position that can be used. Optional fields that made no sense are None; the raw report keeps them."""
+
+    fix_ms: int
+    lat_deg: float
+    lon_deg: float
+    precision_m: float | None
+    mechanism: Mechanism
+    recorded_ms: int | None = None
+    uploaded_ms: int | None = None
+    speed_kmh: float | None = None
+    direction_deg: float | None = None
+    satellites: int | None = None
+    hdop: float | None = None
+
+    @property
+    def own_ms(self) -> int:
+        return self.fix_ms
+
+
+class EventReport(msgspec.Struct, frozen=True):
+    """A device event that can be used. `hmu_id`: the home unit that it names, if it names one."""
+
+    event_ms: int
+    type: EventType
+    hmu_id: str | None = None
+
+    @property
+    def own_ms(self) -> int:
+        return self.event_ms
+
+
+class _Refused(Exception):
+    def __init__(self, reason: RefusalReason, what: str, action: str) -> None:
+        super().__init__(what)
+        self.refusal = Refusal(reason, what, action)
+
+
+Raw = Mapping[str, Any]
+
+
+def read_report(raw: object) -> PositionReport | EventReport | Refusal:
+    """A report of the device protocol: its `type` says which of the two it is."""
+    if not isinstance(raw, Mapping):
+        return Refusal(RefusalReason.UNREADABLE, "the report is not an object", 'send {"seq": …, "type": …, …}')
+    readers: dict[object, Callable[[Raw], PositionReport | EventReport | Refusal]] = {
+        "position": read_position,
+        "event": read_event,
+    }
+    kind = raw.get("type")
+    reader = readers.get(kind) if isinstance(kind, str) else None
+    if reader is None:
+        what = f"type is {_shown(kind)}"
+        return Refusal(RefusalReason.UNREADABLE, what, 'set "type" to "position" or "event"')
+    return reader(raw)
+
+
+def read_position(raw: Raw) -> PositionReport | Refusal:
+    """A position from its named fields."""
+    try:
+        return PositionReport(
+            fix_ms=_instant(raw, "fix_time"),
+            lat_deg=_coordinate(raw, "lat_deg", 90.0),
+            lon_deg=_coordinate(raw, "lon_deg", 180.0),
+            precision_m=_precision(raw),
+            mechanism=_mechanism(raw),
+            recorded_ms=_optional_instant(raw.get("recorded_time")),
+            uploaded_ms=_optional_instant(raw.get("uploaded_time")),
+            speed_kmh=_optional_number(raw.get("speed_kmh")),
+            direction_deg=_optional_number(raw.get("direction_deg")),
+            satellites=_optional_count(raw.get("satellites")),
+            hdop=_optional_number(raw.get("hdop")),
+        )
+    except _Refused as refused:
+        return refused.refusal
+
+
+def read_event(raw: Raw) -> EventReport | Refusal:
+    """An event of the device protocol from its named fields."""
+    return _read_event(raw, raw.get("event"), raw.get("hmu_id"))
+
+
+def read_event_row(raw: Raw) -> EventReport | Refusal:
+    """An event from a row of a file, in which a home unit is named by the requirement at whose address it stands."""
+    return _read_event(raw, raw.get("type"), raw.get("requirement_id"))
+
+
+def _read_event(raw: Raw, kind: object, unit: object) -> EventReport | Refusal:
+    try:
+        return EventReport(_instant(raw, "event_time"), _event_type(kind), _unit(unit))
+    except _Refused as refused:
+        return refused.refusal
+
+
+def _shown(value: object) -> str:
+    return "missing" if value is None else repr(value)[:60]
+
+
+def _instant(raw: Raw, name: str) -> int:
+    value = raw.get(name)
+    try:
+        if not isinstance(value, str):
+            raise NotAnInstant(f"{name} is {_shown(value)}")
+        return parse_instant(value)
+    except NotAnInstant as error:
+        action = f"send {name} in ISO 8601 with a zone, such as 2026-03-02T19:00:00Z"
+        raise _Refused(RefusalReason.BAD_TIME, f"{name}: {error}"[:_MAX_TEXT], action) from error
+
+
+def _optional_instant(value: object) -> int | None:
+    try:
+        return parse_instant(value) if isinstance(value, str) else None
+    except NotAnInstant:
+        return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _coordinate(raw: Raw, name: str, limit_deg: float) -> float:
+    value = raw.get(name)
+    if not _is_number(value) or abs(value) > limit_deg:  # type: ignore[arg-type]
+        what = f"{name} is {_shown(value)}"
+        raise _Refused(RefusalReason.BAD_COORDINATE, what, f"send degrees of WGS 84 within ±{limit_deg:g}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _precision(raw: Raw) -> float | None:
+    value = raw.get("precision_m")
+    if value is None:
+        return None
+    if not _is_number(value):
+        what = f"precision_m is {_shown(value)}"
+        raise _Refused(RefusalReason.BAD_PRECISION, what, "send metres, or leave it out where it is not known")
+    return float(value)
+
+
+def _mechanism(raw: Raw) -> Mechanism:
+    value = raw.get("mechanism")
+    if not isinstance(value, str) or value not in Mechanism.__members__:
+        what = f"mechanism is {_shown(value)}"
+        raise _Refused(RefusalReason.UNKNOWN_MECHANISM, what, f"send one of {', '.join(Mechanism)}")
+    return Mechanism(value)
+
+
+def _event_type(value: object) -> EventType:
+    if not isinstance(value, str) or value not in EventType.__members__:
+        what = f"the event is {_shown(value)}"
+        raise _Refused(RefusalReason.UNKNOWN_EVENT_TYPE, what, f"send one of {', '.join(EventType)}")
+    return EventType(value)
+
+
+def _unit(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > _MAX_TEXT or "\x00" in value:
+        what = f"the home unit is {_shown(value)}"
+        raise _Refused(RefusalReason.UNREADABLE, what, f"name it by a text of at most {_MAX_TEXT} characters")
+    return value
+
+
+def _optional_number(value: object) -> float | None:
+    return float(value) if _is_number(value) and abs(value) < 1e30 else None  # type: ignore[arg-type]
+
+
+def _optional_count(value: object) -> int | None:
+    number = _optional_number(value)
+    return int(number) if number is not None and 0 <= number < 1e6 else None
+
+
+def no_activation(device_id: str, own_time: str) -> Refusal:
+    """The device is known, but on nobody at the time of the report."""
+    what = f"no activation of device {device_id!r} at {own_time}"
+    return Refusal(RefusalReason.NO_ACTIVATION, what, "enter the activation; the report is then examined again")
+
+
+def unknown_device(device_id: object) -> Refusal:
+    what = f"device_id is {_shown(device_id)}, which no activation names"
+    return Refusal(RefusalReason.UNKNOWN_DEVICE, what, "enter an activation of this device")

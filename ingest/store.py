@@ -1,0 +1,395 @@
+"""Writing what was received: raw reports, positions, events, quarantine, counts. All inside the caller's transaction.
+
+Every statement is safe to run again with the same rows: what is there already comes back as a duplicate.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from geofence.facts import FUTURE_LIMIT_MS
+from geofence.words import datetime_of, format_instant
+from ingest.reports import EventReport, PositionReport, Refusal, no_activation
+from ingest.wire import Received
+
+if TYPE_CHECKING:
+    import asyncpg
+
+DAY_MS = 86_400_000
+
+
+class Incoming(msgspec.Struct, frozen=True, eq=False):
+    """A report on its way into the record."""
+
+    fact_id: int
+    device_no: int
+    received: Received
+    received_ms: int
+
+
+class Accepted(NamedTuple):
+    """A report that became a new fact."""
+
+    fact_id: int
+    device_no: int
+    report: PositionReport | EventReport
+    received_ms: int
+
+
+class Outcome(NamedTuple):
+    """What became of the reports of a turn. `refused`: why, by fact id, of those that are new."""
+
+    accepted: list[Accepted]
+    refused: dict[int, Refusal]
+    clashes: list[Incoming]
+
+
+class Counts(msgspec.Struct):
+    """Of one device: received = stored + duplicates + refused."""
+
+    received: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+
+
+IsActivated = Callable[[int, int], bool]
+"""(device_no, own_ms) -> whether an activation covers it."""
+
+
+async def store_reports(
+    connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], is_activated: IsActivated
+) -> Outcome:
+    """Write the reports of a turn. Partitions for all their days must be there (`make_days`)."""
+    fresh, clashes = await _store_raw(connection, incoming)
+    refused: dict[int, Refusal] = {}
+    usable: list[Accepted] = []
+    for item in fresh:
+        report = _usable(item, is_activated)
+        if isinstance(report, Refusal):
+            refused[item.fact_id] = report
+        else:
+            usable.append(Accepted(item.fact_id, item.device_no, report, item.received_ms))
+    await _store_quarantine(connection, [item for item in fresh if item.fact_id in refused], refused)
+    accepted = await store_facts(connection, usable)
+    await _store_integrity(connection, clashes)
+    await _store_counts(connection, _counts(incoming, accepted, refused))
+    return Outcome(accepted, refused, clashes)
+
+
+def _usable(item: Incoming, is_activated: IsActivated) -> PositionReport | EventReport | Refusal:
+    report = item.received.report
+    if isinstance(report, Refusal) or is_activated(item.device_no, report.own_ms):
+        return report
+    return no_activation("this device", _shown(report.own_ms))
+
+
+def _shown(own_ms: int) -> str:
+    try:
+        return format_instant(own_ms)
+    except OverflowError:
+        return f"{own_ms} ms"
+
+
+def _counts(
+    incoming: Iterable[Incoming], accepted: Iterable[Accepted], refused: dict[int, Refusal]
+) -> dict[int, Counts]:
+    counts: dict[int, Counts] = defaultdict(Counts)
+    stored = {item.fact_id for item in accepted}
+    for item in incoming:
+        count = counts[item.device_no]
+        count.received += 1
+        if item.fact_id in stored:
+            count.stored += 1
+        elif item.fact_id in refused:
+            count.refused += 1
+        else:
+            count.duplicates += 1
+    return counts
+
+
+# ---------------------------------------------------------------------------------------------- raw reports
+
+# `clash` sees the table as it was before the statement: the same number of the same boot with other content.
+STORE_RAW = """
+WITH incoming AS (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::bytea[])
+        AS t (fact_id, device_no, boot, seq, digest, received_at, body)
+), clash AS (
+    SELECT DISTINCT fact_id FROM incoming JOIN raw_reports r USING (device_no, boot, seq) WHERE r.digest <> incoming.digest
+), stored AS (
+    INSERT INTO raw_reports (fact_id, device_no, boot, seq, digest, received_at, body)
+    SELECT fact_id, device_no, boot, seq, digest, received_at, body FROM incoming
+    ON CONFLICT DO NOTHING RETURNING fact_id
+)
+SELECT stored.fact_id, clash.fact_id IS NOT NULL AS clashes FROM stored LEFT JOIN clash USING (fact_id)
+"""
+
+
+async def _store_raw(
+    connection: asyncpg.Connection[Any], incoming: Sequence[Incoming]
+) -> tuple[list[Incoming], list[Incoming]]:
+    """The reports that are new, and those of them that clash with another of the same number. A report without a
+    number cannot be told from another, so it is always new."""
+    named = [item for item in incoming if item.received.seq is not None]
+    nameless = [item for item in incoming if item.received.seq is None]
+    if not named:
+        return nameless, []
+    rows = await connection.fetch(
+        STORE_RAW,
+        [item.fact_id for item in named],
+        [item.device_no for item in named],
+        [item.received.boot for item in named],
+        [item.received.seq for item in named],
+        [item.received.digest for item in named],
+        [datetime_of(item.received_ms) for item in named],
+        [item.received.body for item in named],
+    )
+    clashing = {row["fact_id"] for row in rows if row["clashes"]}
+    stored = {row["fact_id"] for row in rows}
+    fresh = [item for item in named if item.fact_id in stored]
+    clashing |= _clashes_among(fresh)
+    return fresh + nameless, [item for item in fresh if item.fact_id in clashing]
+
+
+def _clashes_among(fresh: Iterable[Incoming]) -> set[int]:
+    """Two new reports of one turn with one number and different content: the later one clashes."""
+    seen: dict[tuple[int, int, int | None], bytes] = {}
+    clashing = set()
+    for item in fresh:
+        name = (item.device_no, item.received.boot, item.received.seq)
+        if seen.setdefault(name, item.received.digest) != item.received.digest:
+            clashing.add(item.fact_id)
+    return clashing
+
+
+# ---------------------------------------------------------------------------------------------- facts
+
+# A position that was once too far ahead stays what it was: it is not stored again when its time has come.
+STORE_POSITIONS = """
+INSERT INTO positions (fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, precision_m, received_at,
+                       recorded_time, uploaded_time, speed_kmh, direction_deg, satellites, hdop)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], $5::float8[], $6::float8[], $7::float8[],
+                     $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::float4[], $12::float4[], $13::bigint[],
+                     $14::float4[])
+    AS t (fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, precision_m, received_at,
+          recorded_time, uploaded_time, speed_kmh, direction_deg, satellites, hdop)
+WHERE NOT EXISTS (
+    SELECT FROM future_positions f
+    WHERE (f.device_no, f.fix_time, f.mechanism, f.lat_deg, f.lon_deg) = (t.device_no, t.fix_time, t.mechanism, t.lat_deg, t.lon_deg)
+      AND f.precision_m IS NOT DISTINCT FROM t.precision_m)
+ON CONFLICT DO NOTHING RETURNING fact_id
+"""
+STORE_FUTURE_POSITIONS = """
+INSERT INTO future_positions (fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, precision_m, received_at,
+                              recorded_time, uploaded_time, speed_kmh, direction_deg, satellites, hdop)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], $5::float8[], $6::float8[], $7::float8[],
+                     $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::float4[], $12::float4[], $13::bigint[],
+                     $14::float4[])
+ON CONFLICT DO NOTHING RETURNING fact_id
+"""
+STORE_EVENTS = """
+INSERT INTO device_events (fact_id, device_no, event_time, type, hmu_id, received_at)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::timestamptz[])
+ON CONFLICT DO NOTHING RETURNING fact_id
+"""
+
+
+async def store_facts(connection: asyncpg.Connection[Any], usable: Sequence[Accepted]) -> list[Accepted]:
+    """Write positions and events; those of them that are new, duplicates left out."""
+    stored: set[int] = set()
+    now: list[Accepted] = []
+    ahead: list[Accepted] = []
+    events: list[Accepted] = []
+    for item in usable:
+        if isinstance(item.report, EventReport):
+            events.append(item)
+        else:
+            (ahead if item.report.fix_ms > item.received_ms + FUTURE_LIMIT_MS else now).append(item)
+    for statement, items in ((STORE_FUTURE_POSITIONS, ahead), (STORE_POSITIONS, now)):
+        if items:
+            stored |= {row["fact_id"] for row in await connection.fetch(statement, *_position_columns(items))}
+    if events:
+        stored |= {row["fact_id"] for row in await connection.fetch(STORE_EVENTS, *_event_columns(events))}
+    return [item for item in usable if item.fact_id in stored]
+
+
+def _moment(instant_ms: int | None) -> datetime | None:
+    return None if instant_ms is None else datetime_of(instant_ms)
+
+
+def _position_columns(items: Sequence[Accepted]) -> list[list[Any]]:
+    reports = [item.report for item in items if isinstance(item.report, PositionReport)]
+    return [
+        [item.fact_id for item in items],
+        [item.device_no for item in items],
+        [datetime_of(report.fix_ms) for report in reports],
+        [report.mechanism for report in reports],
+        [report.lat_deg for report in reports],
+        [report.lon_deg for report in reports],
+        [report.precision_m for report in reports],
+        [datetime_of(item.received_ms) for item in items],
+        [_moment(report.recorded_ms) for report in reports],
+        [_moment(report.uploaded_ms) for report in reports],
+        [report.speed_kmh for report in reports],
+        [report.direction_deg for report in reports],
+        [report.satellites for report in reports],
+        [report.hdop for report in reports],
+    ]
+
+
+def _event_columns(items: Sequence[Accepted]) -> list[list[Any]]:
+    reports = [item.report for item in items if isinstance(item.report, EventReport)]
+    return [
+        [item.fact_id for item in items],
+        [item.device_no for item in items],
+        [datetime_of(report.event_ms) for report in reports],
+        [report.type for report in reports],
+        [report.hmu_id for report in reports],
+        [datetime_of(item.received_ms) for item in items],
+    ]
+
+
+def days_of(incoming: Iterable[Incoming], is_activated: IsActivated) -> set[int]:
+    """Days since 1970 of the positions that may be stored as such: inside an activation and not too far ahead."""
+    days = set()
+    for item in incoming:
+        report = item.received.report
+        if isinstance(report, PositionReport) and report.fix_ms <= item.received_ms + FUTURE_LIMIT_MS:
+            day = report.fix_ms // DAY_MS
+            if day not in days and is_activated(item.device_no, report.fix_ms):
+                days.add(day)
+    return days
+
+
+MAKE_DAY = "SELECT make_positions_day($1::date)"
+
+
+async def make_days(connection: asyncpg.Connection[Any], days: Iterable[int]) -> None:
+    """Make the partitions of these days (since 1970) where they are missing."""
+    for day in sorted(days):
+        await connection.execute(MAKE_DAY, datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date())
+
+
+# ---------------------------------------------------------------------------------------------- the rest
+
+STORE_QUARANTINE = """
+INSERT INTO quarantine (fact_id, device_no, received_at, boot, seq, reason, action, body)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::bytea[])
+"""
+
+
+async def _store_quarantine(
+    connection: asyncpg.Connection[Any], items: Sequence[Incoming], refused: dict[int, Refusal]
+) -> None:
+    if not items:
+        return
+    await connection.execute(
+        STORE_QUARANTINE,
+        [item.fact_id for item in items],
+        [item.device_no for item in items],
+        [datetime_of(item.received_ms) for item in items],
+        [item.received.boot for item in items],
+        [item.received.seq for item in items],
+        [refused[item.fact_id].reason for item in items],
+        [f"{refused[item.fact_id].what}: {refused[item.fact_id].action}" for item in items],
+        [item.received.body for item in items],
+    )
+
+
+STORE_INTEGRITY = """
+INSERT INTO integrity_events (fact_id, device_no, noticed_at, what)
+SELECT fact_id, device_no, noticed_at, 'the same boot and seq were used for another content'
+FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) AS t (fact_id, device_no, noticed_at)
+"""
+
+
+async def _store_integrity(connection: asyncpg.Connection[Any], clashes: Sequence[Incoming]) -> None:
+    if clashes:
+        await connection.execute(
+            STORE_INTEGRITY,
+            [item.fact_id for item in clashes],
+            [item.device_no for item in clashes],
+            [datetime_of(item.received_ms) for item in clashes],
+        )
+
+
+STORE_COUNTS = """
+INSERT INTO device_counts AS c (device_no, received, stored, duplicates, refused)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+ON CONFLICT (device_no) DO UPDATE
+SET received = c.received + excluded.received, stored = c.stored + excluded.stored,
+    duplicates = c.duplicates + excluded.duplicates, refused = c.refused + excluded.refused
+"""
+
+
+async def _store_counts(connection: asyncpg.Connection[Any], counts: dict[int, Counts]) -> None:
+    if counts:
+        values = list(counts.values())
+        await connection.execute(
+            STORE_COUNTS,
+            list(counts),
+            [count.received for count in values],
+            [count.stored for count in values],
+            [count.duplicates for count in values],
+            [count.refused for count in values],
+        )
+
+
+# ---------------------------------------------------------------------------------------------- second examination
+
+WAITING = """
+SELECT q.fact_id, q.device_no, (extract(epoch FROM q.received_at) * 1000)::bigint AS received_ms, q.body
+FROM quarantine q
+WHERE q.device_no = ANY($1::bigint[]) AND q.reason = 'no_activation'
+  AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
+ORDER BY q.fact_id
+"""
+DEVICES_WAITING = """
+SELECT DISTINCT device_no FROM quarantine q
+WHERE q.reason = 'no_activation' AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
+"""
+RELEASE = """
+INSERT INTO quarantine_releases (fact_id, released_at, outcome)
+SELECT fact_id, $3, CASE WHEN fact_id = ANY($2::bigint[]) THEN 'stored' ELSE 'duplicate' END
+FROM unnest($1::bigint[]) AS t (fact_id)
+"""
+RECOUNT = """
+UPDATE device_counts SET refused = refused - $2 - $3, stored = stored + $2, duplicates = duplicates + $3 WHERE device_no = $1
+"""
+
+
+async def devices_waiting(connection: asyncpg.Connection[Any]) -> list[int]:
+    """Devices with reports that were refused for want of an activation."""
+    return [row["device_no"] for row in await connection.fetch(DEVICES_WAITING)]
+
+
+async def examine_again(
+    connection: asyncpg.Connection[Any],
+    device_nos: Sequence[int],
+    read: Callable[[bytes], PositionReport | EventReport | Refusal],
+    is_activated: IsActivated,
+    now_ms: int,
+) -> list[Accepted]:
+    """Reports that were refused for want of an activation, where there is one now: stored with their first receipt."""
+    usable = []
+    for row in await connection.fetch(WAITING, device_nos):
+        report = read(row["body"])
+        if not isinstance(report, Refusal) and is_activated(row["device_no"], report.own_ms):
+            usable.append(Accepted(row["fact_id"], row["device_no"], report, row["received_ms"]))
+    if not usable:
+        return []
+    await make_days(connection, {i.report.fix_ms // DAY_MS for i in usable if isinstance(i.report, PositionReport)})
+    accepted = await store_facts(connection, usable)
+    stored = [item.fact_id for item in accepted]
+    await connection.execute(RELEASE, [item.fact_id for item in usable], stored, datetime_of(now_ms))
+    for device_no in {item.device_no for item in usable}:
+        all_of = sum(1 for item in usable if item.device_no == device_no)
+        new = sum(1 for item in accepted if item.device_no == device_no)
+        await connection.execute(RECOUNT, device_no, new, all_of - new)
+    return accepted

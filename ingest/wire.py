@@ -1,0 +1,124 @@
+"""The device protocol over HTTP (CONTRACT.md), without the HTTP: bodies to reports and back."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report
+
+MAX_REPORTS = 1_000
+MAX_BODY_BYTES = 1_048_576
+_MAX_COUNTER = 2**63 - 1
+
+ContentType = Literal["application/json", "application/msgpack"]
+CONTENT_TYPES: tuple[ContentType, ...] = ("application/json", "application/msgpack")
+
+
+class WireError(Exception):
+    """A request that cannot be taken. `status` of HTTP; the message says what to change.
+
+    `keep`: the body is kept in quarantine as one refusal.
+    """
+
+    def __init__(self, status: int, message: str, *, keep: bool) -> None:
+        super().__init__(message)
+        self.status = status
+        self.keep = keep
+
+
+class Received(msgspec.Struct, frozen=True):
+    """One report of a request. `seq` and `boot` None where they were no number: it cannot be acknowledged by name.
+
+    `body`: MessagePack with sorted keys, the same for the same content in either content type; `digest` stands for it.
+    """
+
+    boot: int
+    seq: int | None
+    digest: bytes
+    body: bytes
+    report: PositionReport | EventReport | Refusal
+
+
+_pack = msgspec.msgpack.Encoder(order="sorted").encode
+
+
+def media_type(content_type: str | None) -> ContentType:
+    """The content type of a request. Raises WireError 415."""
+    named = (content_type or "").partition(";")[0].strip().lower()
+    for known in CONTENT_TYPES:
+        if named == known or (named == "application/x-msgpack" and known == "application/msgpack"):
+            return known
+    raise WireError(415, f"content type {named or 'missing'!r}; send {' or '.join(CONTENT_TYPES)}", keep=False)
+
+
+def read_request(body: bytes, content_type: ContentType) -> list[Received]:
+    """The reports of a request body. Raises WireError 400, 413 or 422."""
+    try:
+        decode = msgspec.json.decode if content_type == "application/json" else msgspec.msgpack.decode
+        request = decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise WireError(400, f"the body is not {content_type}: {error}", keep=True) from error
+    boot, reports = _checked(request)
+    return [_received(boot, raw) for raw in reports]
+
+
+def _checked(request: Any) -> tuple[int, list[Any]]:
+    if not isinstance(request, dict):
+        raise WireError(422, 'the body is not an object; send {"boot": …, "reports": […]}', keep=True)
+    boot, reports = request.get("boot"), request.get("reports")
+    if not isinstance(boot, int) or not _is_counter(boot):
+        raise WireError(422, "boot is not a whole number of 0 or more; send the device's boot counter", keep=True)
+    if not isinstance(reports, list):
+        raise WireError(422, "reports is not a list; send a list of reports", keep=True)
+    if len(reports) > MAX_REPORTS:
+        raise WireError(413, f"{len(reports)} reports; send at most {MAX_REPORTS:,} in one request", keep=False)
+    return boot, reports
+
+
+def _is_counter(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNTER
+
+
+def _received(boot: int, raw: Any) -> Received:
+    seq = raw.get("seq") if isinstance(raw, dict) else None
+    body = packed_body(raw)
+    if not _is_counter(seq):
+        report: PositionReport | EventReport | Refusal = Refusal(
+            RefusalReason.UNREADABLE, "seq is not a whole number of 0 or more", "number the reports of a boot"
+        )
+        return Received(boot, None, digest_of(body), body, report)
+    return Received(boot, seq, digest_of(body), body, read_report(raw))
+
+
+def packed_body(raw: Any) -> bytes:
+    """A report as it is kept: MessagePack, keys sorted. What MessagePack cannot hold is kept as its text."""
+    try:
+        return _pack(raw)
+    except (OverflowError, TypeError, ValueError):
+        return _pack(repr(raw))
+
+
+def digest_of(body: bytes) -> bytes:
+    """16 bytes that stand for the content of a report."""
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
+class RefusedReport(msgspec.Struct, frozen=True):
+    seq: int | None
+    reason: str
+    action: str
+
+
+class Acknowledgement(msgspec.Struct, frozen=True):
+    """The answer after the commit. `ack`: the sequence numbers that are committed, refused ones among them."""
+
+    ack: list[int]
+    refused: list[RefusedReport]
+
+
+def encode_answer(answer: Acknowledgement, content_type: ContentType) -> bytes:
+    encode = msgspec.json.encode if content_type == "application/json" else msgspec.msgpack.encode
+    return encode(answer)

@@ -1,0 +1,21 @@
+"""Fixtures for all tests."""
+
+from tests.db_fixtures import (
+    any_database_url,
+    any_test_server,
+    data_dir,
+    database_url,
+    embedded_test_server,
+    other_test_server,
+    server_15_url,
+)
+
+__all__ = [
+    "any_database_url",
+    "any_test_server",
+    "data_dir",
+    "database_url",
+    "embedded_test_server",
+    "other_test_server",
+    "server_15_url",
+]
