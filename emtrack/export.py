@@ -25,13 +25,11 @@ from emtrack.record.plans import Assignment, load_assignments
 from geofence.facts import Fact, Position
 from geofence.intervals import Interval
 from geofence.orders import Activation, Plan, Requirement, TimetableRow
-from geofence.words import ALWAYS_MS, FOREVER_MS, format_instant
+from geofence.words import ALWAYS_MS, FIRST_MS, FOREVER_MS, format_instant
 from geofence.zones import geojson_from_zone
 
 if TYPE_CHECKING:
     import asyncpg
-
-_DAWN_MS = -62_135_510_400_000  # the first instant that a form can name: an outage without a beginning
 
 
 async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int) -> dict[str, int]:
@@ -99,7 +97,7 @@ def _end(end_ms: int) -> Moment | None:
 
 
 def _outage_form(outage: Interval) -> OutageForm:
-    return OutageForm(Moment(max(outage.begin_ms, _DAWN_MS)), Moment(outage.end_ms))
+    return OutageForm(Moment(max(outage.begin_ms, FIRST_MS)), Moment(outage.end_ms))
 
 
 def _activation_form(activation: Activation) -> ActivationForm:

@@ -23,8 +23,8 @@ FOREVER_MS = 2**62
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_FIRST_MS = (datetime(1, 1, 3, tzinfo=UTC) - _EPOCH) // _MS
-_LAST_MS = (datetime(9999, 12, 29, tzinfo=UTC) - _EPOCH) // _MS
+FIRST_MS = (datetime(1, 1, 3, tzinfo=UTC) - _EPOCH) // _MS
+LAST_MS = (datetime(9999, 12, 29, tzinfo=UTC) - _EPOCH) // _MS
 
 
 class Presence(IntEnum):
@@ -101,7 +101,7 @@ def instant_of(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise NotAnInstant("a time without a zone; write it as 2026-03-02T19:00:00Z")
     instant_ms: int = (moment - _EPOCH) // _MS
-    if not _FIRST_MS <= instant_ms <= _LAST_MS:
+    if not FIRST_MS <= instant_ms <= LAST_MS:
         raise NotAnInstant("a time outside the years 1 to 9999 of UTC")
     return instant_ms
 

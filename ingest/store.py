@@ -121,7 +121,8 @@ WITH incoming AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::bytea[])
         AS t (fact_id, device_no, boot, seq, digest, received_at, body)
 ), clash AS (
-    SELECT DISTINCT fact_id FROM incoming JOIN raw_reports r USING (device_no, boot, seq) WHERE r.digest <> incoming.digest
+    SELECT DISTINCT incoming.fact_id
+    FROM incoming JOIN raw_reports r USING (device_no, boot, seq) WHERE r.digest <> incoming.digest
 ), stored AS (
     INSERT INTO raw_reports (fact_id, device_no, boot, seq, digest, received_at, body)
     SELECT fact_id, device_no, boot, seq, digest, received_at, body FROM incoming

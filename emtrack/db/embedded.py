@@ -271,7 +271,7 @@ class _Server:
             if pid is None:
                 self._child = _start(self._place, self._account, self._settings, self._binaries)
             elif self._child is None:
-                log.info("postgres_found_running", pid=pid)
+                log.debug("postgres_found_running", pid=pid)
             if await self._answers(deadline):
                 return
             if self._child is not None and _server_pid(self._place) is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emtrack.record.plans import Assignment
 from geofence.facts import DeviceEvent, Fact, Position
-from geofence.words import FOREVER_MS, EventType, Mechanism, datetime_of
+from geofence.words import FOREVER_MS, LAST_MS, EventType, Mechanism, datetime_of
 from ingest.reports import EventReport, PositionReport
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ JOIN device_events e ON e.device_no = w.device_no AND e.event_time >= w.begin_at
 
 def _until(assignment: Assignment) -> datetime | None:
     to_ms = assignment.plan.activation.to_ms
-    return datetime_of(_LAST_MS if to_ms >= FOREVER_MS else to_ms)
-
-
-_LAST_MS = 253_402_214_400_000  # 9999-12-31, the last day that a timestamp of this program can name
+    return datetime_of(LAST_MS if to_ms >= FOREVER_MS else to_ms)
 
 
 async def load_facts(connection: Connection, wanted: Iterable[tuple[Assignment, int]]) -> Mapping[int, list[Fact]]:

@@ -13,6 +13,8 @@ from geofence.judge import Checkpoint, Silence
 from geofence.words import ALWAYS_MS, datetime_of, instant_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import asyncpg
 
     Connection = asyncpg.Connection[Any]
@@ -57,6 +59,13 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::bytea[])
 ON CONFLICT (activation_no) DO UPDATE
 SET plan_version = excluded.plan_version, fed_to = excluded.fed_to, checkpoint = excluded.checkpoint
 """
+
+
+def _moment(instant_ms: int) -> datetime | None:
+    """The instant, or None for the beginning of the time line."""
+    return None if instant_ms <= ALWAYS_MS else datetime_of(instant_ms)
+
+
 _decode = msgspec.msgpack.Decoder(Checkpoint).decode
 
 
@@ -77,7 +86,7 @@ async def store_checkpoints(connection: Connection, rows: Sequence[tuple[int, st
             STORE_CHECKPOINTS,
             [number for number, _, _ in rows],
             [version for _, version, _ in rows],
-            [datetime_of(checkpoint.fed_to[0]) for _, _, checkpoint in rows],
+            [_moment(checkpoint.fed_to[0]) for _, _, checkpoint in rows],
             [msgspec.msgpack.encode(checkpoint) for _, _, checkpoint in rows],
         )
 
@@ -105,7 +114,7 @@ async def store_silences(connection: Connection, rows: Sequence[tuple[int, Silen
             STORE_SILENCES,
             [number for number, _ in rows],
             [datetime_of(silence.heard_ms) for _, silence in rows],
-            [None if s.gap_end_ms <= ALWAYS_MS else datetime_of(s.gap_end_ms) for _, s in rows],
+            [_moment(silence.gap_end_ms) for _, silence in rows],
         )
 
 

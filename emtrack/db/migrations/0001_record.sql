@@ -294,7 +294,7 @@ CREATE INDEX finding_versions_recorded ON finding_versions (recorded_at);
 CREATE TABLE checkpoints (
     activation_no bigint PRIMARY KEY REFERENCES activations,
     plan_version text NOT NULL,
-    fed_to timestamptz NOT NULL,
+    fed_to timestamptz,                   -- null: no fact
     checkpoint bytea NOT NULL
 ) WITH (fillfactor = 70);
 
