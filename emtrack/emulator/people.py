@@ -1,0 +1,369 @@
+"""The invented wearers: who they are, what their orders oblige, where they go. Every person and every number is made up.
+
+Everything here is a function of (seed, wearer number); nothing is drawn from outside data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import time
+from random import Random
+from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+from emtrack.emulator.geometry import Circle, Point, Polygon, Shape, distance_m, polar, snapped
+from emtrack.emulator.habits import Habits, Range
+from emtrack.emulator.schedule import (
+    DAY_MS,
+    DAYS,
+    HOUR_MS,
+    Interval,
+    Row,
+    Timetable,
+    iso_of,
+    local_date,
+    start_of_wall,
+)
+
+T = TypeVar("T")
+Kind = Literal["CURFEW", "EXCLUSION", "INCLUSION"]
+NETWORKS = ("carrier-a", "carrier-b", "carrier-c")
+REPORT_INTERVAL_S = 600
+EVENING = time(18)
+
+# fmt: off
+GIVEN = (
+    "Adlen", "Bexa", "Corim", "Delwyn", "Edda", "Farrel", "Gethe", "Hollin", "Idwen", "Jarrick", "Kelda",
+    "Lorcan", "Merrin", "Nessa", "Orwin", "Pellam", "Quilla", "Rowden", "Sefton", "Tamsel", "Ulric",
+    "Verrin", "Wyllow", "Yestin", "Zeb",
+)
+FAMILY_HEAD = (
+    "Alder", "Brack", "Cinder", "Dunn", "Elder", "Fenn", "Gorse", "Harrow", "Ivel", "Kestrel", "Larch",
+    "Mallow", "Nettle", "Oxen", "Pebble", "Quarry",
+)
+FAMILY_TAIL = (
+    "moss", "wick", "thorpe", "sedge", "hollow", "bourne", "stead", "marsh", "ridge", "fell", "combe",
+    "garth",
+)
+# fmt: on
+
+EVERY_DAY = DAYS
+WEEK = DAYS[:5]
+WEEKEND = DAYS[5:]
+Pattern = tuple[tuple[tuple[str, ...], str, str], ...]
+CURFEW_PATTERNS: tuple[tuple[float, Pattern], ...] = (
+    (0.60, ((EVERY_DAY, "19:00", "07:00"),)),
+    (0.12, ((WEEK, "19:00", "07:00"), (WEEKEND, "21:00", "08:00"))),
+    (0.08, ((EVERY_DAY, "20:00", "06:00"),)),
+    (0.08, ((("FRI", "SAT", "SUN"), "18:00", "08:00"),)),
+    (0.07, ((EVERY_DAY, "21:00", "00:00"), (EVERY_DAY, "00:00", "06:00"))),
+    (0.05, ((("MON", "WED", "FRI"), "19:00", "07:00"), (("TUE", "THU"), "22:00", "06:30"))),
+)
+EXCLUSION_PATTERNS: tuple[tuple[float, Pattern | None], ...] = (
+    (0.80, None),
+    (0.12, ((("FRI", "SAT"), "20:00", "04:00"),)),
+    (0.08, ((WEEK, "08:00", "18:00"),)),
+)
+WORK_HOURS: tuple[tuple[str, str], ...] = (("09:00", "17:00"), ("08:30", "16:30"), ("09:30", "16:00"))
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One obligation of a wearer; `timetable` None means always."""
+
+    requirement_id: str
+    kind: Kind
+    shape: Shape
+    timetable: Timetable | None
+    buffer_m: float = 0.0
+    grace_s: int = 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where a wearer works, and from when to when (wall clock, Monday to Friday)."""
+
+    place: Point
+    start: str
+    end: str
+    obliged: bool
+    outdoors: bool
+
+
+@dataclass(frozen=True)
+class Wearer:
+    """One invented person. Points are in frame metres."""
+
+    number: int
+    wearer_id: str
+    name: str
+    iom: dict[str, Any]
+    home: Point
+    shops: tuple[Point, ...]
+    friends: tuple[Point, ...]
+    pub: Point
+    work: Work | None
+    drives: bool
+    prone: bool
+    curfew: Requirement
+    exclusions: tuple[Requirement, ...]
+    inclusion: Requirement | None
+    absences: tuple[tuple[Interval, str], ...]
+    hmu_id: str | None
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """All obligations: the curfew first."""
+        last = (self.inclusion,) if self.inclusion else ()
+        return (self.curfew, *self.exclusions, *last)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One device on one wearer; `end_ms` None is open-ended."""
+
+    activation_id: str
+    device_id: str
+    wearer: Wearer
+    begin_ms: int
+    end_ms: int | None
+    network: str
+
+
+def dice(seed: int, purpose: str, *numbers: int) -> Random:
+    """A source of chance of its own for each purpose, so that one more draw here moves nothing there."""
+    return Random(f"{seed}/{purpose}/{'/'.join(map(str, numbers))}")
+
+
+def draw(rng: Random, weighted: tuple[tuple[float, T], ...]) -> T:
+    """One of `weighted` (weight, thing)."""
+    return rng.choices([thing for _, thing in weighted], [weight for weight, _ in weighted])[0]
+
+
+def make_wearers(count: int, seed: int, start_ms: int, zone: ZoneInfo, habits: Habits) -> list[Wearer]:
+    """`count` wearers, numbered from 1."""
+    names = _names(count, seed)
+    return [_Birth(number, seed, habits).wearer(names[number - 1], start_ms, zone) for number in range(1, count + 1)]
+
+
+def _names(count: int, seed: int) -> list[str]:
+    """Different invented names; past the supply (4,800) they carry a number."""
+    supply = [f"{given} {head}{tail}" for given in GIVEN for head in FAMILY_HEAD for tail in FAMILY_TAIL]
+    dice(seed, "names").shuffle(supply)
+    rounds = range(math.ceil(count / len(supply)))
+    return [name if turn == 0 else f"{name} {turn + 1}" for turn in rounds for name in supply][:count]
+
+
+class _Birth:
+    """Draws one wearer, in a fixed order."""
+
+    def __init__(self, number: int, seed: int, habits: Habits) -> None:
+        self.number = number
+        self.wearer_id = f"W{number:04d}"
+        self.habits = habits
+        self.rng = dice(seed, "wearer", number)
+        self.taken: list[Point] = []
+
+    def wearer(self, name: str, start_ms: int, zone: ZoneInfo) -> Wearer:
+        rng, habits = self.rng, self.habits
+        home = self._place((0.0, 0.0), (0.0, habits.area_radius_m))
+        shops = (self._place(home, (300, 1_300)), self._place(home, (1_500, 4_500)))
+        friends = (self._place(home, (600, 3_000)), self._place(home, (1_500, 6_000)))
+        pub = self._place(home, (400, 2_500))
+        work = self._work(home) if rng.random() < habits.works_share else None
+        zones = 2 if rng.random() < habits.two_zones_share else 1
+        exclusions = tuple(self._exclusion(home, k) for k in range(1, zones + 1))
+        return Wearer(
+            number=self.number,
+            wearer_id=self.wearer_id,
+            name=name,
+            iom=self._iom(),
+            home=home,
+            shops=shops,
+            friends=friends,
+            pub=pub,
+            work=work,
+            drives=rng.random() < habits.drives_share,
+            prone=rng.random() < habits.prone_share,
+            curfew=self._curfew(home),
+            exclusions=exclusions,
+            inclusion=self._inclusion(work) if work and work.obliged else None,
+            absences=self._absences(start_ms, zone),
+            hmu_id=f"H{self.number:04d}" if rng.random() < habits.home_unit_share else None,
+        )
+
+    def _place(self, around: Point, reach_m: Range) -> Point:
+        """A place between `reach_m` from `around`, even over the area."""
+        radius_m = math.sqrt(self.rng.uniform(reach_m[0] ** 2, reach_m[1] ** 2))
+        place = snapped(polar(around, radius_m, self.rng.uniform(0, 2 * math.pi)))
+        self.taken.append(place)
+        return place
+
+    def _work(self, home: Point) -> Work:
+        start, end = self.rng.choice(WORK_HOURS)
+        obliged = self.rng.random() < self.habits.inclusion_share
+        outdoors = self.rng.random() < self.habits.outdoor_work_share
+        return Work(self._place(home, (1_200, 8_000)), start, end, obliged, outdoors)
+
+    def _curfew(self, home: Point) -> Requirement:
+        grace_s = 300 if self.rng.random() < self.habits.grace_share else 0
+        timetable = _timetable(draw(self.rng, CURFEW_PATTERNS))
+        shape = Circle(home, float(self.rng.choice((50, 60, 60, 60, 80))))
+        return Requirement(f"{self.wearer_id}-C", "CURFEW", shape, timetable, grace_s=grace_s)
+
+    def _inclusion(self, work: Work) -> Requirement:
+        timetable = _timetable(((WEEK, work.start, work.end),))
+        return Requirement(f"{self.wearer_id}-I", "INCLUSION", Circle(work.place, 150.0), timetable)
+
+    def _exclusion(self, home: Point, ordinal: int) -> Requirement:
+        rng, habits = self.rng, self.habits
+        reach_m = rng.uniform(*habits.zone_reach_m)
+        centre = self._zone_centre(home, reach_m)
+        polygon = rng.random() < habits.polygon_share
+        shape = _polygon(rng, centre, reach_m) if polygon else Circle(centre, float(round(reach_m)))
+        pattern = draw(rng, EXCLUSION_PATTERNS)
+        buffer_m = float(rng.choice((50, 100, 200))) if rng.random() < habits.buffered_share else 0.0
+        timetable = None if pattern is None else _timetable(pattern)
+        return Requirement(f"{self.wearer_id}-X{ordinal}", "EXCLUSION", shape, timetable, buffer_m=buffer_m)
+
+    def _zone_centre(self, home: Point, reach_m: float) -> Point:
+        """A centre that leaves the wearer's own places well outside; after many tries, further away."""
+        for attempt in range(200):
+            radius_m = self.rng.uniform(1_200, 5_000) + reach_m + 40.0 * attempt
+            centre = snapped(polar(home, radius_m, self.rng.uniform(0, 2 * math.pi)))
+            if all(distance_m(centre, place) > reach_m + 500 for place in self.taken):
+                self.taken.append(centre)
+                return centre
+        raise AssertionError(f"{self.wearer_id}: no room for an exclusion zone")
+
+    def _absences(self, start_ms: int, zone: ZoneInfo) -> tuple[tuple[Interval, str], ...]:
+        if self.rng.random() >= self.habits.absence_share:
+            return ()
+        day = local_date(start_ms + self.rng.randrange(4) * DAY_MS, zone)
+        begin_ms = start_of_wall(day, EVENING, zone)
+        reason = self.rng.choice(("hospital", "family", "employment"))
+        return (((begin_ms, begin_ms + self.rng.randint(3, 6) * HOUR_MS), reason),)
+
+    def _iom(self) -> dict[str, Any]:
+        """An IOM record; the ids have forms that no real system gives."""
+        rng, n = self.rng, self.number
+        category = rng.choice((None, None, 1, 2, 3))
+        return {
+            "cohort": rng.choices(("FIXED", "FLEX", "FREE"), (6, 3, 1))[0],
+            "rag": rng.choices(("RED", "AMBER", "GREEN"), (2, 4, 4))[0],
+            "mappa_category": category,
+            "mappa_level": None if category is None else rng.choices((1, 2, 3), (7, 2, 1))[0],
+            "pnc": f"DEMO/{n:07d}P",
+            "crn": f"DEMO-X{n:06d}",
+            "nomis": f"DEMO-A{n:05d}ZZ",
+            "ecins": f"DEMO-E{n:06d}",
+        }
+
+
+def _timetable(pattern: Pattern) -> Timetable:
+    return tuple(Row(day, start, end) for days, start, end in pattern for day in days)
+
+
+def _polygon(rng: Random, centre: Point, reach_m: float) -> Polygon:
+    """A ring of 5 to 9 corners, none closer to the centre than 0.7 of the reach."""
+    corners = rng.randint(5, 9)
+    turn = rng.uniform(0, 2 * math.pi)
+    step = 2 * math.pi / corners
+    angles = [turn + step * (k + rng.uniform(-0.2, 0.2)) for k in range(corners)]
+    return Polygon(centre, tuple(snapped(polar(centre, reach_m * rng.uniform(0.7, 1.0), angle)) for angle in angles))
+
+
+def make_activations(
+    wearers: list[Wearer], seed: int, start_ms: int, zone: ZoneInfo, habits: Habits
+) -> list[Activation]:
+    """Who wears which device when: one each, but for the tags that go from one wearer to another."""
+    moves = _tag_moves(wearers, seed, start_ms, zone, habits)
+    rng = dice(seed, "networks")
+    networks = {wearer.number: rng.choice(NETWORKS) for wearer in wearers}
+    spare = len(wearers)
+    out: list[Activation] = []
+    for wearer in wearers:
+        device, n, network = f"D{wearer.number:04d}", wearer.number, networks[wearer.number]
+        if n in moves:  # gives its tag away in the morning, and gets a new one half an hour later
+            spare += 1
+            out.append(Activation(f"A{n:04d}a", device, wearer, start_ms, moves[n], network))
+            begin_ms = moves[n] + HOUR_MS // 2
+            out.append(Activation(f"A{n:04d}b", f"D{spare:04d}", wearer, begin_ms, None, network))
+        elif n - 1 in moves:  # its own tag is retired, and it gets the other's
+            end_ms, carrier = moves[n - 1] + 3 * HOUR_MS, networks[n - 1]
+            out.append(Activation(f"A{n:04d}a", device, wearer, start_ms, end_ms, network))
+            begin_ms = end_ms + HOUR_MS // 2
+            out.append(Activation(f"A{n:04d}b", f"D{n - 1:04d}", wearer, begin_ms, None, carrier))
+        else:
+            out.append(Activation(f"A{n:04d}", device, wearer, start_ms, None, network))
+    return out
+
+
+def _tag_moves(wearers: list[Wearer], seed: int, start_ms: int, zone: ZoneInfo, habits: Habits) -> dict[int, int]:
+    """Number of the wearer whose tag goes to the next one, and when it is taken off."""
+    rng = dice(seed, "moves")
+    count = round(len(wearers) * habits.reused_tag_share)
+    givers = sorted(2 * k + 1 for k in rng.sample(range(len(wearers) // 2), min(count, len(wearers) // 2)))
+    day = local_date(start_ms + DAY_MS, zone)
+    return {n: start_of_wall(day, time(rng.randint(9, 12)), zone) for n in givers}
+
+
+def orders_of(wearers: list[Wearer], activations: list[Activation], start_ms: int, timezone: str) -> dict[str, Any]:
+    """orders.json, with `wearers` and `home_units`."""
+    begin = iso_of(start_ms)
+    return {
+        "timezone": timezone,
+        "wearers": [{"wearer_id": w.wearer_id, "name": w.name, "iom": dict(w.iom)} for w in wearers],
+        "activations": [_activation(activation) for activation in activations],
+        "requirements": [_requirement(w, r, begin) for w in wearers for r in w.requirements],
+        "absences": [absence for w in wearers for absence in _absence_rows(w)],
+        "settings": {"max_gap_s": 900, "unknown_limit_s": 1800, "silence_buffer_s": 540},
+        "home_units": [_home_unit(w, begin) for w in wearers if w.hmu_id],
+    }
+
+
+def _activation(activation: Activation) -> dict[str, Any]:
+    return {
+        "activation_id": activation.activation_id,
+        "device_id": activation.device_id,
+        "wearer_id": activation.wearer.wearer_id,
+        "from": iso_of(activation.begin_ms),
+        "to": None if activation.end_ms is None else iso_of(activation.end_ms),
+        "report_interval_s": REPORT_INTERVAL_S,
+        "network": activation.network,
+    }
+
+
+def _requirement(wearer: Wearer, requirement: Requirement, begin: str) -> dict[str, Any]:
+    rows = requirement.timetable
+    out: dict[str, Any] = {
+        "requirement_id": requirement.requirement_id,
+        "wearer_id": wearer.wearer_id,
+        "kind": requirement.kind,
+        "from": begin,
+        "to": None,
+        "geometry": requirement.shape.geojson(),
+        "timetable": None if rows is None else [row.as_dict() for row in rows],
+    }
+    if requirement.kind == "EXCLUSION":
+        out["buffer_m"] = requirement.buffer_m
+    if requirement.kind == "CURFEW":
+        out["grace_s"] = requirement.grace_s
+    return out
+
+
+def _absence_rows(wearer: Wearer) -> Iterator[dict[str, Any]]:
+    for (begin_ms, end_ms), reason in wearer.absences:
+        yield {"wearer_id": wearer.wearer_id, "from": iso_of(begin_ms), "to": iso_of(end_ms), "reason": reason}
+
+
+def _home_unit(wearer: Wearer, begin: str) -> dict[str, Any]:
+    return {
+        "hmu_id": wearer.hmu_id,
+        "wearer_id": wearer.wearer_id,
+        "requirement_id": wearer.curfew.requirement_id,
+        "from": begin,
+        "to": None,
+    }
