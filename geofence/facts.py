@@ -31,7 +31,7 @@ Key = tuple[int, int]
 """Place of a fact in the order of evidence: its own time, then its rank at one instant."""
 
 
-class Position(msgspec.Struct, frozen=True, array_like=True, tag_field="fact", tag="P"):
+class Position(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="fact", tag="P"):
     """One fix. `precision_m` is what the device said (None, zero or negative: not known)."""
 
     fix_ms: int
@@ -75,7 +75,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True, tag_field="fact", t
         return (self.fix_ms, self.mechanism, self.lat_deg, self.lon_deg, self.precision_m)
 
 
-class DeviceEvent(msgspec.Struct, frozen=True, array_like=True, tag_field="fact", tag="E"):
+class DeviceEvent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="fact", tag="E"):
     """One event. `requirement_id`: the curfew requirement at whose address the home unit stands, if it names one."""
 
     event_ms: int

@@ -18,7 +18,7 @@ from geofence.presence import INSIDE, OUTSIDE, UNKNOWN, Stretch
 from geofence.words import FOREVER_MS, CurfewReason, EntryId, Kind, ObligationKind
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """One finding of one activation. `end_ms` None while it lasts; `period_ms`: the S of its obligation period.
 
     `reason` is a CurfewReason, or for device findings the event that began it. `evidence`: ids of the facts that

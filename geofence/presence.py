@@ -45,7 +45,7 @@ class Confirmation(NamedTuple):
     max_gap_ms: int
 
 
-class Segment(msgspec.Struct, frozen=True, array_like=True):
+class Segment(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A stretch of known presence; `end_ms` None while it is open. `first_id`, `last_id`, `digest`: the facts of
     the run that opened it."""
 

@@ -82,7 +82,7 @@ Raw = Mapping[str, Any]
 
 def read_report(raw: object) -> PositionReport | EventReport | Refusal:
     """A report of the device protocol: its `type` says which of the two it is."""
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict):  # not Mapping: a check of an abstract class is slow, and decoders make dicts
         return Refusal(RefusalReason.UNREADABLE, "the report is not an object", 'send {"seq": …, "type": …, …}')
     readers: dict[object, Callable[[Raw], PositionReport | EventReport | Refusal]] = {
         "position": read_position,

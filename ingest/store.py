@@ -115,14 +115,16 @@ def _counts(
 
 # ---------------------------------------------------------------------------------------------- raw reports
 
-# `clash` sees the table as it was before the statement: the same number of the same boot with other content.
+# `clash` sees the table as it was before the statement: the same number of the same boot with other content. It is a
+# subquery for each row, so that the planner cannot choose to read the whole table (OFFSET 0 keeps it one).
 STORE_RAW = """
 WITH incoming AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::bytea[])
         AS t (fact_id, device_no, boot, seq, digest, received_at, body)
 ), clash AS (
-    SELECT DISTINCT incoming.fact_id
-    FROM incoming JOIN raw_reports r USING (device_no, boot, seq) WHERE r.digest <> incoming.digest
+    SELECT fact_id FROM incoming i WHERE EXISTS (
+        SELECT FROM raw_reports r WHERE (r.device_no, r.boot, r.seq) = (i.device_no, i.boot, i.seq) AND r.digest <> i.digest
+        OFFSET 0)
 ), stored AS (
     INSERT INTO raw_reports (fact_id, device_no, boot, seq, digest, received_at, body)
     SELECT fact_id, device_no, boot, seq, digest, received_at, body FROM incoming
@@ -183,7 +185,7 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], 
 WHERE NOT EXISTS (
     SELECT FROM future_positions f
     WHERE (f.device_no, f.fix_time, f.mechanism, f.lat_deg, f.lon_deg) = (t.device_no, t.fix_time, t.mechanism, t.lat_deg, t.lon_deg)
-      AND f.precision_m IS NOT DISTINCT FROM t.precision_m)
+      AND f.precision_m IS NOT DISTINCT FROM t.precision_m OFFSET 0)
 ON CONFLICT DO NOTHING RETURNING fact_id
 """
 STORE_FUTURE_POSITIONS = """

@@ -1,0 +1,5 @@
+"""`python -m emtrack` is `emtrack`."""
+
+from emtrack.cli import main
+
+main()
