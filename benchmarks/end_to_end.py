@@ -54,7 +54,8 @@ def orders(wearers: int, from_ms: int) -> str:
     """Wearers round 53° N, each with a curfew address, three exclusion circles and a polygon of 20 corners."""
     rng = random.Random(1)
     since = format_instant(from_ms)
-    activations, requirements = [], []
+    activations: list[dict[str, Any]] = []
+    requirements: list[dict[str, Any]] = []
     for number in range(wearers):
         lon, lat = -2.2 + rng.uniform(-0.2, 0.2), 53.0 + rng.uniform(-0.15, 0.15)
         wearer = f"W{number}"
@@ -247,9 +248,8 @@ def main() -> None:
     try:
         assert service.stderr is not None
         print(service.stderr.readline().decode().strip(), file=sys.stderr)
-        print(
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {arguments.wearers} wearers × 5 zones\n"
-        )
+        machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        print(f"{machine}, {arguments.wearers} wearers × 5 zones\n")
         print("| what | measured |\n|---|---|")
         asyncio.run(measure(settings, arguments.wearers, arguments.seconds, arguments.repeats))
     finally:

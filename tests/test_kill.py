@@ -1,0 +1,204 @@
+"""The service is killed again and again while tags send. What was acknowledged is there, once; and what was found is
+what anybody finds who judges the stored facts from the beginning."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from emtrack.db.embedded import embedded_server
+from emtrack.emulator.world import build_world
+from geofence.words import parse_instant
+
+WEARERS, SEED, HOURS, RATE = 80, 7, 15, 900
+KILLS = 5
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Program:
+    """The programs of one deployment, each in a process of its own."""
+
+    def __init__(self, data_dir: Path, scratch: Path) -> None:
+        self.scratch = scratch
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("EMTRACK_")} | {
+            "EMTRACK_DATA_DIR": str(data_dir),
+            "EMTRACK_LISTEN": f"127.0.0.1:{_free_port()}",
+            "EMTRACK_CLOCK": f"2026-03-02T16:30:00Z×{RATE}",
+            "EMTRACK_LOG_LEVEL": "warning",
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        log = (self.scratch / f"{arguments[0]}.log").open("a")
+        return subprocess.Popen(
+            [sys.executable, "-m", "emtrack", *arguments], env=self.environment, stderr=log, text=True
+        )
+
+    def output(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "emtrack", *arguments],
+            env=self.environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def wait_until_ready(self, service: subprocess.Popen[str]) -> None:
+        url = f"http://{self.environment['EMTRACK_LISTEN']}/readyz"
+        for _ in range(600):
+            assert service.poll() is None, (self.scratch / "serve.log").read_text()
+            try:
+                with urllib.request.urlopen(url, timeout=1) as answer:
+                    assert answer.status == 200
+                    return
+            except OSError:
+                time.sleep(0.05)  # another process: there is nothing to wait on but its port
+        raise AssertionError("the service did not become ready")
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def killed_and_restarted_while_tags_send(program: Program) -> None:
+    rng = random.Random(SEED)
+    service = program.start("serve")
+    program.wait_until_ready(service)
+    log = str(program.scratch / "log")
+    arguments = ("--wearers", str(WEARERS), "--seed", str(SEED), "--hours", str(HOURS), "--log", log)
+    with ended(program.start("emulate", *arguments)) as emulator:
+        try:
+            for _ in range(KILLS):
+                time.sleep(rng.uniform(3, 9))  # a random moment is the point
+                service.kill()
+                service.wait()
+                service = program.start("serve")
+                program.wait_until_ready(service)
+            assert emulator.wait(timeout=240) == 0, (program.scratch / "emulate.log").read_text()
+        finally:
+            service.kill()
+            service.wait()
+
+
+Row = dict[str, Any]
+
+
+async def rows(dsn: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(query)
+    finally:
+        await connection.close()
+
+
+def content(report: Row) -> tuple[Any, ...]:
+    """What a report says, in the terms of the tables."""
+    if report["type"] == "event":
+        return ("event", parse_instant(report["event_time"]), report["event"], report.get("hmu_id"))
+    where = (report["lat_deg"], report["lon_deg"], report.get("precision_m"))
+    return ("position", parse_instant(report["fix_time"]), report["mechanism"], *where)
+
+
+POSITIONS = """
+SELECT device_id, (extract(epoch FROM fix_time) * 1000)::bigint AS at, mechanism, lat_deg, lon_deg, precision_m
+FROM (SELECT * FROM positions UNION ALL SELECT * FROM future_positions) p JOIN devices USING (device_no)
+"""
+EVENTS = """
+SELECT device_id, (extract(epoch FROM event_time) * 1000)::bigint AS at, type, hmu_id
+FROM device_events JOIN devices USING (device_no)
+"""
+COUNTS = """
+SELECT c.*, (SELECT count(*) FROM positions p WHERE p.device_no = c.device_no)
+          + (SELECT count(*) FROM future_positions p WHERE p.device_no = c.device_no)
+          + (SELECT count(*) FROM device_events e WHERE e.device_no = c.device_no) AS rows_stored,
+       (SELECT count(*) FROM quarantine q WHERE q.device_no = c.device_no) AS rows_refused
+FROM device_counts c
+"""
+
+
+async def stored_contents(dsn: str) -> Counter[tuple[Any, ...]]:
+    stored: Counter[tuple[Any, ...]] = Counter()
+    for row in await rows(dsn, POSITIONS):
+        stored[row["device_id"], "position", *tuple(row)[1:]] += 1
+    for row in await rows(dsn, EVENTS):
+        stored[row["device_id"], "event", *tuple(row)[1:]] += 1
+    return stored
+
+
+def acknowledged_contents(program: Program) -> list[tuple[Any, ...]]:
+    """What the emulator was told is committed and not refused, in its own words: the world is made again by its seed."""
+    lines = (program.scratch / "log" / "sent.ndjson").read_text().splitlines()
+    acknowledged = {(r["device_id"], r["boot"], r["seq"]) for r in map(json.loads, lines) if r["refused"] is None}
+    told = (program.scratch / "emulate.log").read_text()
+    match = re.search(r"from (\S+Z)", told)
+    assert match is not None, told
+    start_ms = parse_instant(match.group(1))
+    world = build_world(WEARERS, SEED, start_ms)
+    return [
+        (upload.device_id, *content(report))
+        for upload in world.uploads(start_ms, start_ms + HOURS * 3_600_000)
+        for report in upload.reports
+        if (upload.device_id, upload.boot, report["seq"]) in acknowledged
+    ]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+async def test_killed_at_random_moments_nothing_acknowledged_is_missing_nothing_is_twice_and_findings_are_those_of_the_facts(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    program = Program(data_dir, tmp_path)
+    killed_and_restarted_while_tags_send(program)
+
+    findings = program.output("findings").splitlines()
+    folder = tmp_path / "export"
+    program.output("export", str(folder))
+    until = (folder / "until.txt").read_text().strip()
+    files = (
+        "--orders",
+        f"{folder}/orders.json",
+        "--positions",
+        f"{folder}/positions.csv",
+        "--events",
+        f"{folder}/events.csv",
+    )
+    assert findings == program.output("evaluate", *files, "--until", until).splitlines()
+    kinds = Counter(json.loads(line)["kind"] for line in findings)
+    assert len(findings) >= 100, kinds
+    assert len(kinds) >= 2, kinds
+
+    async with embedded_server(data_dir, program="test", exclusive=False) as dsn:
+        stored = await stored_contents(dsn)
+        acknowledged = acknowledged_contents(program)
+        assert len(acknowledged) > 10_000
+        assert [report for report in acknowledged if report not in stored] == []
+        assert [report for report, times in stored.items() if times > 1] == []
+        for row in await rows(dsn, COUNTS):
+            assert row["received"] == row["stored"] + row["duplicates"] + row["refused"]
+            assert (row["stored"], row["refused"]) == (row["rows_stored"], row["rows_refused"])
+        outages = await rows(dsn, "SELECT * FROM outages")
+        assert len(outages) >= KILLS
