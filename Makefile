@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup check test test-long demo bench lock clean
+.PHONY: help setup check test test-long demo bench schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -29,6 +29,15 @@ test: check      ## everything that CI runs (pytest last)
 
 test-long: check ## the same and the long runs
 	$(BIN)/python -m pytest
+
+demo: setup      ## everything on this machine, with invented people; Ctrl-C ends it
+	@$(BIN)/emtrack demo
+
+bench: setup     ## reports over sockets into findings, beside COPY
+	$(BIN)/python -m benchmarks.end_to_end
+
+schemas: setup   ## write docs/schemas anew
+	@for form in orders report finding; do $(BIN)/emtrack schema $$form > docs/schemas/$$form.schema.json; done
 
 lock:            ## pin the newest versions again (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements.lock

@@ -35,7 +35,7 @@ WHERE v.recorded_at > $1 AND (f.kind, v.change) <> ('UNVERIFIED', 'amended') ORD
 def demo_settings(settings: Settings) -> Settings:
     """Settings of the demonstration: a database of its own beside the real one, and an emulated clock that starts in
     the afternoon, shortly before the curfews do."""
-    afternoon = datetime.fromtimestamp(machine_ms() / 1000, UTC).replace(hour=17, minute=30, second=0, microsecond=0)
+    afternoon = datetime.fromtimestamp(machine_ms() / 1000, UTC).replace(hour=18, minute=30, second=0, microsecond=0)
     start_ms = instant_of(afternoon - timedelta(days=1))
     return msgspec.structs.replace(
         settings,

@@ -1,0 +1,63 @@
+"""The documentation is under test: what it does not mention does not exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from emtrack.cli import app, db_app, devices_app, orders_app
+from emtrack.metrics import Metrics
+from emtrack.schemas import SCHEMAS
+from emtrack.settings import PREFIX, Settings
+from geofence.words import EventType, Kind
+
+ROOT = Path(__file__).parent.parent
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"`{PREFIX}{name.upper()}`" in OPERATIONS
+
+
+def test_every_metric_is_documented_and_no_other() -> None:
+    known = {f"{m.name}_total" if m.type == "counter" else m.name for m in Metrics().registry.collect()}
+    assert set(re.findall(r"`(emtrack_[a-z_]+)[`{]", OPERATIONS)) == known
+
+
+@pytest.mark.parametrize("event", EventType)
+def test_every_event_type_is_documented(event: EventType) -> None:
+    assert f"`{event}`" in OPERATIONS
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_finding_is_in_the_readme(kind: Kind) -> None:
+    assert f"`{kind}`" in README
+
+
+def test_every_command_is_documented() -> None:
+    groups = {"": app, "orders ": orders_app, "devices ": devices_app, "db ": db_app}
+    for prefix, group in groups.items():
+        for command in group.registered_commands:
+            name = command.name or getattr(command.callback, "__name__", "")
+            assert f"`emtrack {prefix}{name}" in OPERATIONS, name
+
+
+@pytest.mark.parametrize("form", SCHEMAS)
+def test_the_published_schemas_are_what_the_program_reads_and_writes(form: str) -> None:
+    published = (ROOT / "docs" / "schemas" / f"{form}.schema.json").read_bytes()
+    assert published == SCHEMAS[form](), "make schemas"
+
+
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda page: page.name)
+def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "check", "bench", "test-long", "schemas", "lock"])
+def test_every_make_target_of_the_readme_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
