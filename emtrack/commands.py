@@ -251,21 +251,25 @@ async def emulate_world(
 # ---------------------------------------------------------------------------------------------- the database
 
 
-async def migrate_database(settings: Settings) -> list[str]:
-    async with database(settings.database_url, settings.data_dir, program="db migrate", exclusive=False) as dsn:
+@asynccontextmanager
+async def _unmigrated(settings: Settings, program: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    async with database(settings.database_url, settings.data_dir, program=program, exclusive=False) as dsn:
         connection = await connect(dsn)
         try:
-            applied = await migrate(connection)
+            yield connection
         finally:
             await connection.close()
+
+
+async def migrate_database(settings: Settings) -> list[str]:
+    """Lines that say what was applied."""
+    async with _unmigrated(settings, "db migrate") as connection:
+        applied = await migrate(connection)
     return [f"applied {m.number:04d} {m.name}" for m in applied] or ["nothing to do"]
 
 
 async def database_status(settings: Settings) -> list[str]:
-    async with database(settings.database_url, settings.data_dir, program="db status", exclusive=False) as dsn:
-        connection = await connect(dsn)
-        try:
-            states = await status(connection)
-        finally:
-            await connection.close()
+    """Lines of a table."""
+    async with _unmigrated(settings, "db status") as connection:
+        states = await status(connection)
     return [f"{state.number:04d} {state.name:<30} {state.state}" for state in states]

@@ -62,6 +62,15 @@ class Program:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def judged_again(self) -> str:
+        """The findings that `evaluate` makes of the export, at the instant to which the service had judged."""
+        folder = self.scratch / "export"
+        self.output("export", str(folder))
+        until = (folder / "until.txt").read_text().strip()
+        names = {"--orders": "orders.json", "--positions": "positions.csv", "--events": "events.csv"}
+        files = [part for option, name in names.items() for part in (option, str(folder / name))]
+        return self.output("evaluate", *files, "--until", until)
+
     def wait_until_ready(self, service: subprocess.Popen[str]) -> None:
         url = f"http://{self.environment['EMTRACK_LISTEN']}/readyz"
         for _ in range(600):
@@ -175,18 +184,7 @@ async def test_killed_at_random_moments_nothing_acknowledged_is_missing_nothing_
     killed_and_restarted_while_tags_send(program)
 
     findings = program.output("findings").splitlines()
-    folder = tmp_path / "export"
-    program.output("export", str(folder))
-    until = (folder / "until.txt").read_text().strip()
-    files = (
-        "--orders",
-        f"{folder}/orders.json",
-        "--positions",
-        f"{folder}/positions.csv",
-        "--events",
-        f"{folder}/events.csv",
-    )
-    assert findings == program.output("evaluate", *files, "--until", until).splitlines()
+    assert findings == program.judged_again().splitlines()
     kinds = Counter(json.loads(line)["kind"] for line in findings)
     assert len(findings) >= 100, kinds
     assert len(kinds) >= 2, kinds

@@ -31,18 +31,7 @@ def test_buses_are_judged_online_as_in_a_batch(data_dir: Path, tmp_path: Path) -
         )
         service.terminate()
         assert service.wait(timeout=30) == 0
-    folder = tmp_path / "export"
-    program.output("export", str(folder))
-    files = (
-        "--orders",
-        f"{folder}/orders.json",
-        "--positions",
-        f"{folder}/positions.csv",
-        "--events",
-        f"{folder}/events.csv",
-    )
-    until = (folder / "until.txt").read_text().strip()
     findings = program.output("findings")
-    assert findings == program.output("evaluate", *files, "--until", until)
+    assert findings == program.judged_again()
     kinds = Counter(json.loads(line)["kind"] for line in findings.splitlines())
     assert (kinds["EXCLUSION"], kinds["APPROACH"]) == (24, 15)
