@@ -303,7 +303,8 @@ class ActivationJudge:
         parts = []
         for requirement in self.plan.requirements:
             entry_id = requirement.entry_id
-            if changed != "all" and entry_id not in changed and dues_ms[entry_id] > now_ms:
+            put_off = _lapse_put_off(state.head.entries[entry_id], head.entries[entry_id], self._max_gap_ms, now_ms)
+            if changed != "all" and entry_id not in changed and dues_ms[entry_id] > now_ms and not put_off:
                 continue
             since_ms = state.base.entries[entry_id].cursor_ms
             findings, dues_ms[entry_id] = self._entry_findings(requirement, head.entries[entry_id], since_ms, now_ms)
@@ -377,6 +378,13 @@ class ActivationJudge:
         periods = self._schedules[requirement.entry_id].periods(settled_ms, settled_ms)
         within = [period.begin_ms for period in periods if period.begin_ms <= settled_ms < period.end_ms]
         return max(step_ms, within[0] if within else settled_ms)
+
+
+def _lapse_put_off(before: EntryState, after: EntryState, max_gap_ms: int, now_ms: int) -> bool:
+    """Whether a presence that had lapsed by *now* was carried on by a verdict that came after all, in order and within
+    `max_gap`: no segment began or ended, and yet the finding ends later."""
+    pairs = ((before.zone, after.zone), (before.widened, after.widened))
+    return any(was.last_ms != now.last_ms and lapses_ms(was, max_gap_ms) <= now_ms for was, now in pairs)
 
 
 def _next_lapse(tracker: Tracker, max_gap_ms: int, now_ms: int) -> int:
