@@ -1,0 +1,445 @@
+"""The rules of judgement, told a second time: plain, slow, over the whole history at once.
+
+Written from RULES.md section by section and from nothing else, so that the core has something to be compared with.
+Every step is set algebra on half-open intervals of integer milliseconds; geometry comes from shapely and pyproj.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import groupby, pairwise
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import shapely
+from pyproj import Geod, Proj
+
+from geofence.facts import DeviceEvent, Fact, Position
+from geofence.orders import Disc, Plan, Requirement, Zone
+from geofence.words import ALWAYS_MS, FOREVER_MS
+
+IN, OUT, NOT_KNOWN = "INSIDE", "OUTSIDE", "UNKNOWN"
+Span = tuple[int, int]
+SECOND_MS, MINUTE_MS = 1_000, 60_000
+AHEAD_MS = 300 * SECOND_MS
+FASTEST_M_PER_S = 70
+JUMPS_IN_A_ROW = 3
+RADIUS_BY_MECHANISM_M = {"GPS": 20.0, "WIFI": 50.0, "RF": 50.0, "LBS": 1000.0}
+
+
+class Told(NamedTuple):
+    """What a finding says."""
+
+    begin_ms: int
+    end_ms: int | None
+    kind: str
+    reason: str | None
+    known_ms: int
+    within_grace: bool
+    requirement_id: str | None
+    entry_id: str | None
+
+    def __str__(self) -> str:
+        end = "…" if self.end_ms is None else _clock(self.end_ms)
+        grace = " within grace" if self.within_grace else ""
+        whose = f"{self.requirement_id or '-'}/{self.entry_id or '-'}"
+        what = f"{self.kind} {self.reason or '-'}{grace}"
+        return f"{_clock(self.begin_ms)} to {end} {whose} {what} (known {_clock(self.known_ms)})"
+
+
+def _clock(instant_ms: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=instant_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def findings_by_the_rules(plan: Plan, facts: Iterable[Fact], now_ms: int) -> list[Told]:
+    """All findings of one activation at *now*, sorted."""
+    known = _without_repeats([f for f in facts if f.own_ms <= now_ms and f.received_ms <= now_ms])
+    positions = _evidence_of_place([f for f in known if isinstance(f, Position)])
+    events = [f for f in known if isinstance(f, DeviceEvent) and f.event_ms <= f.received_ms + AHEAD_MS]
+    found = _silences(plan, [f.received_ms for f in known], now_ms) + _device_findings(plan, events, now_ms)
+    for requirement in plan.requirements:
+        found += _place_findings(plan, requirement, positions, events, now_ms)
+    return sorted(found, key=str)
+
+
+# ------------------------------------------------------------------------------------------- set algebra
+
+
+def _both(a: Iterable[Span], b: Iterable[Span]) -> list[Span]:
+    spans = ((max(s, t), min(e, f)) for s, e in a for t, f in b)
+    return sorted(span for span in spans if span[0] < span[1])
+
+
+def _complement(spans: Iterable[Span]) -> list[Span]:
+    edges = [ALWAYS_MS, *(edge for span in sorted(spans) for edge in span), FOREVER_MS]
+    return [(b, e) for b, e in zip(edges[::2], edges[1::2], strict=True) if b < e]
+
+
+def _union(spans: Iterable[Span]) -> list[Span]:
+    left = sorted(span for span in spans if span[0] < span[1])
+    union = []
+    while left:
+        begin, end = left.pop(0)
+        while left and left[0][0] <= end:
+            end = max(end, left.pop(0)[1])
+        union.append((begin, end))
+    return union
+
+
+# ------------------------------------------------------------------------------------------- 2 obligations
+
+
+@lru_cache(maxsize=100_000)
+def instants_of_wall(wall: datetime, timezone: str) -> tuple[datetime, datetime]:
+    """(earliest, latest) instant at which a clock on the wall shows `wall`: found by watching it minute by minute.
+    For a wall time that is left out, both are the instant at which the clock jumps over it."""
+    zone, minute = ZoneInfo(timezone), timedelta(minutes=1)
+    first = wall.replace(tzinfo=UTC) - timedelta(hours=15)
+    watched = [first + i * minute for i in range(30 * 60)]
+    shown = [instant.astimezone(zone).replace(tzinfo=None) for instant in watched]
+    matches = [instant for instant, face in zip(watched, shown, strict=True) if face == wall]
+    if matches:
+        return matches[0], matches[-1]
+    jumps = [i for i, (was, is_now) in enumerate(pairwise(shown)) if was < wall < is_now]
+    return watched[jumps[0] + 1], watched[jumps[0] + 1]
+
+
+def row_span(day: date, start_min: int, end_min: int, timezone: str) -> Span | None:
+    """What a row obliges on the day on which it starts."""
+    midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 (a wall clock has no zone)
+    over_midnight = timedelta(days=1 if end_min <= start_min else 0)
+    start = instants_of_wall(midnight + timedelta(minutes=start_min), timezone)[1]
+    end = instants_of_wall(midnight + over_midnight + timedelta(minutes=end_min), timezone)[0]
+    return (_ms(start), _ms(end)) if start < end else None
+
+
+def _ms(moment: datetime) -> int:
+    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
+
+
+def _day(instant_ms: int) -> date:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=instant_ms)).date()
+
+
+def obligation_periods(plan: Plan, requirement: Requirement, now_ms: int) -> list[Span]:
+    """Every [S, E) with S up to `now_ms`; an E after it may come out too early, which nobody can tell yet."""
+    begin_ms = max(requirement.from_ms, plan.activation.from_ms)
+    end_ms = min(requirement.to_ms, plan.activation.to_ms)
+    if requirement.timetable is None:
+        obliged = [(ALWAYS_MS, FOREVER_MS)]
+    else:
+        days = range(_day(begin_ms).toordinal() - 3, _day(max(now_ms, begin_ms)).toordinal() + 4)
+        rows = [(date.fromordinal(n), row) for n in days for row in requirement.timetable]
+        spans = [
+            row_span(day, row.start_min, row.end_min, plan.timezone) for day, row in rows if day.weekday() == row.day
+        ]
+        obliged = [span for span in spans if span is not None]
+    periods = _union(_both(obliged, [(begin_ms, end_ms)]))
+    if requirement.kind != "EXCLUSION":
+        periods = _both(periods, _complement(_union(plan.absences)))
+    return [period for period in periods if period[0] <= now_ms]
+
+
+# ------------------------------------------------------------------------------------------- 3 evidence
+
+
+def _without_repeats(facts: Sequence[Fact]) -> list[Fact]:
+    """One of each content, as it was received first."""
+    return list({_content(f): f for f in sorted(facts, key=lambda f: -f.received_ms)}.values())
+
+
+def _content(fact: Fact) -> tuple[object, ...]:
+    if isinstance(fact, Position):
+        return ("P", fact.fix_ms, fact.mechanism, fact.lat_deg, fact.lon_deg, fact.precision_m)
+    return ("E", fact.event_ms, fact.type, fact.requirement_id)
+
+
+def _evidence_of_place(positions: Sequence[Position]) -> list[Position]:
+    """Positions that are evidence, in the order of evidence."""
+    plausible = [p for p in positions if (p.lat_deg, p.lon_deg) != (0, 0) and p.fix_ms <= p.received_ms + AHEAD_MS]
+    rank = {"RF": 0, "GPS": 1, "WIFI": 2, "LBS": 3}
+
+    def place_in_time(position: Position) -> tuple[int, int]:
+        return position.fix_ms, rank[position.mechanism]
+
+    together = groupby(sorted(plausible, key=place_in_time), key=place_in_time)
+    chosen = [min(conflicting, key=_preferred_first) for _, conflicting in together]
+    evidence: list[Position] = []
+    jumps = 0
+    for position in chosen:
+        if evidence and jumps < JUMPS_IN_A_ROW and _is_jump(evidence[-1], position):
+            jumps += 1
+        else:
+            evidence.append(position)
+            jumps = 0
+    return evidence
+
+
+def _preferred_first(position: Position) -> tuple[bool, float, float, float]:
+    precision_m = position.precision_m
+    not_known = precision_m is None or precision_m <= 0
+    return not_known, 0.0 if not_known else precision_m, position.lat_deg, position.lon_deg
+
+
+def _is_jump(last: Position, position: Position) -> bool:
+    elapsed_s = max((position.fix_ms - last.fix_ms) / 1000, 1)
+    distance_m = geodesic_distance_m(last.lon_deg, last.lat_deg, position.lon_deg, position.lat_deg)
+    return distance_m - radius_m(position) - radius_m(last) > FASTEST_M_PER_S * elapsed_s
+
+
+def radius_m(position: Position) -> float:
+    if position.precision_m is None or position.precision_m <= 0:
+        return RADIUS_BY_MECHANISM_M[position.mechanism]
+    return position.precision_m
+
+
+def geodesic_distance_m(lon_a_deg: float, lat_a_deg: float, lon_b_deg: float, lat_b_deg: float) -> float:
+    return Geod(ellps="WGS84").inv(lon_a_deg, lat_a_deg, lon_b_deg, lat_b_deg)[2]
+
+
+@lru_cache(maxsize=100_000)
+def margin_m(zone: Zone, lon_deg: float, lat_deg: float) -> float:
+    """Signed distance to the boundary, positive inside: measured on a map that is true in all distances from the
+    position (azimuthal equidistant), on which edges are drawn as 100 m pieces of straight lines in degrees."""
+    if isinstance(zone, Disc):
+        return zone.radius_m - geodesic_distance_m(*zone.centre, lon_deg, lat_deg)
+    union = shapely.union_all([shapely.Polygon(rings[0], rings[1:]) for rings in zone.polygons])
+    drawn = shapely.segmentize(union.boundary, 0.0009)
+    true_distances = Proj(proj="aeqd", lon_0=lon_deg, lat_0=lat_deg, ellps="WGS84")
+    on_map = shapely.transform(drawn, lambda lon, lat: true_distances(lon, lat), interleaved=False)
+    distance_m = shapely.distance(on_map, shapely.Point(0, 0))
+    return distance_m if union.covers(shapely.Point(lon_deg, lat_deg)) else -distance_m
+
+
+def verdict(position: Position, requirement: Requirement, widened_by_m: float) -> str:
+    margin = margin_m(requirement.zone, position.lon_deg, position.lat_deg) + widened_by_m
+    if margin >= radius_m(position):
+        return IN
+    return OUT if margin <= -radius_m(position) else NOT_KNOWN
+
+
+class Decisive(NamedTuple):
+    """A decisive verdict that counts. A sighting completes the run it stands in."""
+
+    at_ms: int
+    value: str
+    is_sighting: bool
+
+
+def _decisive(
+    plan: Plan,
+    requirement: Requirement,
+    positions: Sequence[Position],
+    events: Sequence[DeviceEvent],
+    widened_by_m: float,
+) -> list[Decisive]:
+    named = (None, requirement.requirement_id)
+    about_it = [e for e in events if requirement.kind == "CURFEW" and e.requirement_id in named]
+    sightings: dict[int, str] = {}
+    for event in sorted(about_it, key=lambda e: e.type):  # RF_IN before RF_OUT
+        if event.type in ("RF_IN", "RF_OUT"):
+            sightings.setdefault(event.event_ms, IN if event.type == "RF_IN" else OUT)
+    lost_ms = [e.event_ms for e in about_it if e.type in ("HMU_MOVED", "HMU_POWER_LOST")]
+    counted = {at_ms: Decisive(at_ms, value, True) for at_ms, value in sightings.items()}
+    for position in positions:
+        at_ms = position.fix_ms
+        seen = max((s for s in sightings if s <= at_ms), default=None)
+        in_range = seen is not None and sightings[seen] == IN and at_ms - seen < plan.settings.max_gap_ms
+        if in_range and not any(seen <= lost <= at_ms for lost in lost_ms):
+            continue
+        value = verdict(position, requirement, widened_by_m)
+        if value != NOT_KNOWN:
+            counted.setdefault(at_ms, Decisive(at_ms, value, False))
+    return sorted(counted.values())
+
+
+# ------------------------------------------------------------------------------------------- 4 presence
+
+
+class Stay(NamedTuple):
+    """Presence of one value for [begin_ms, end_ms), known since `known_ms`; and what came before and after."""
+
+    begin_ms: int
+    end_ms: int
+    value: str
+    known_ms: int
+
+
+def _presence(requirement: Requirement, decisive: Sequence[Decisive], max_gap_ms: int) -> list[Stay]:
+    """Presence over the whole time line, UNKNOWN where nothing else is known."""
+    known: list[Stay] = []
+    contact: list[list[Decisive]] = []  # verdicts with no gap between them
+    for seen in decisive:
+        if contact and seen.at_ms - contact[-1][-1].at_ms <= max_gap_ms:
+            contact[-1].append(seen)
+        else:
+            contact.append([seen])
+    for together in contact:
+        changes: list[tuple[int, str, int]] = []
+        for value, run in groupby(together, key=lambda seen: seen.value):
+            change = _completed(requirement, list(run))
+            if change is not None and (not changes or changes[-1][1] != value):
+                changes.append((change[0], value, change[1]))
+        last = (together[-1].at_ms + max_gap_ms, NOT_KNOWN, 0)
+        for (begin_ms, value, known_ms), (end_ms, _, _) in pairwise([*changes, last]):
+            known.append(Stay(begin_ms, end_ms, value, known_ms))
+    unknown = [Stay(b, e, NOT_KNOWN, b) for b, e in _complement((stay.begin_ms, stay.end_ms) for stay in known)]
+    return sorted(known + unknown)
+
+
+def _completed(requirement: Requirement, run: Sequence[Decisive]) -> tuple[int, int] | None:
+    """(first verdict, verdict that completed it) of a run, or None while it is not complete."""
+    for count, seen in enumerate(run, start=1):
+        confirmed = count >= requirement.confirm_points and seen.at_ms - run[0].at_ms >= requirement.confirm_ms
+        if confirmed or seen.is_sighting:
+            return run[0].at_ms, seen.at_ms
+    return None
+
+
+# ------------------------------------------------------------------------------------------- 5 findings
+
+
+class _Cut(NamedTuple):
+    """Presence inside one obligation period."""
+
+    begin_ms: int
+    end_ms: int
+    stay: Stay
+    period: Span
+
+    def ended_ms(self, now_ms: int) -> int | None:
+        return self.end_ms if self.end_ms <= now_ms else None
+
+
+def _cuts(stays: Sequence[Stay], periods: Sequence[Span], value: str) -> list[_Cut]:
+    cuts = [
+        _Cut(max(stay.begin_ms, s), min(stay.end_ms, e), stay, (s, e))
+        for stay in stays
+        for s, e in periods
+        if stay.value == value
+    ]
+    return [cut for cut in cuts if cut.begin_ms < cut.end_ms]
+
+
+def _place_findings(
+    plan: Plan,
+    requirement: Requirement,
+    positions: Sequence[Position],
+    events: Sequence[DeviceEvent],
+    now_ms: int,
+) -> list[Told]:
+    def presence(widened_by_m: float) -> list[Stay]:
+        decisive = _decisive(plan, requirement, positions, events, widened_by_m)
+        return _presence(requirement, decisive, plan.settings.max_gap_ms)
+
+    def told(kind: str, cut: _Cut, known_ms: int, reason: str | None = None, in_grace: bool = False) -> Told:
+        end_ms, whose = cut.ended_ms(now_ms), (requirement.requirement_id, requirement.entry_id)
+        return Told(cut.begin_ms, end_ms, kind, reason, max(cut.begin_ms, known_ms), in_grace, *whose)
+
+    periods = obligation_periods(plan, requirement, now_ms)
+    stays = presence(0)
+    inside, outside, unknown = (_cuts(stays, periods, value) for value in (IN, OUT, NOT_KNOWN))
+    if requirement.kind == "EXCLUSION":
+        found = [told("EXCLUSION", cut, cut.stay.known_ms) for cut in inside]
+        if requirement.buffer_m > 0:
+            widened = _cuts(presence(requirement.buffer_m), periods, IN)
+            found += [told("APPROACH", *approach) for approach in _approaches(widened, inside, stays)]
+        return found
+    limit_ms = plan.settings.unknown_limit_ms
+    too_long = [cut for cut in unknown if min(cut.end_ms, max(now_ms, cut.begin_ms)) - cut.begin_ms > limit_ms]
+    unverified = [told("UNVERIFIED", cut, cut.begin_ms + limit_ms) for cut in too_long]
+    if requirement.kind == "INCLUSION":
+        return unverified + [told("INCLUSION", cut, cut.stay.known_ms) for cut in outside]
+    for cut in outside:
+        reason, grace = _curfew_reason(cut, stays, now_ms), _within_grace(cut, requirement.grace_ms, now_ms)
+        unverified.append(told("CURFEW", cut, cut.stay.known_ms, reason, grace))
+    return unverified
+
+
+def _approaches(widened: list[_Cut], inside: list[_Cut], stays: list[Stay]) -> list[tuple[_Cut, int]]:
+    """Approaches with the instant at which each is known: not before the end of the exclusion that it follows is."""
+    outside_spans = _complement(_union((cut.begin_ms, cut.end_ms) for cut in inside))
+    known_at_ms = {stay.begin_ms: stay.known_ms for stay in stays}
+    exclusion_ends_ms = {cut.end_ms for cut in inside}
+    found = []
+    for cut in widened:
+        for begin_ms, end_ms in _both([(cut.begin_ms, cut.end_ms)], outside_spans):
+            known_ms = max(cut.stay.known_ms, known_at_ms[begin_ms] if begin_ms in exclusion_ends_ms else begin_ms)
+            found.append((_Cut(begin_ms, end_ms, cut.stay, cut.period), known_ms))
+    return found
+
+
+def _curfew_reason(cut: _Cut, stays: Sequence[Stay], now_ms: int) -> str:
+    """RULES.md section 5, from where the finding lies in [S, E) and what was seen beside it."""
+    at_start = cut.begin_ms == cut.period[0]
+    at_end = cut.ended_ms(now_ms) == cut.period[1]
+    if at_start and at_end:
+        return "OUT_ENTIRE_PERIOD"
+    if at_start:
+        returned = cut.end_ms <= now_ms and any(s.begin_ms == cut.end_ms and s.value == IN for s in stays)
+        return "RETURNED_LATE" if returned else "OUT_AT_START"
+    if at_end:
+        return "OUT_AT_END"
+    left = any(s.end_ms == cut.begin_ms and s.value == IN for s in stays)
+    return "LEFT_DURING" if left else "SEEN_OUT"
+
+
+def _within_grace(cut: _Cut, grace_ms: int, now_ms: int) -> bool:
+    grace_end_ms = cut.period[0] + grace_ms
+    if cut.begin_ms != cut.period[0]:
+        return False
+    return cut.end_ms <= grace_end_ms if cut.end_ms <= now_ms else now_ms < grace_end_ms
+
+
+def _silences(plan: Plan, receipts_ms: Sequence[int], now_ms: int) -> list[Told]:
+    activation = plan.activation
+    start_ms = max(activation.from_ms, activation.from_ms if activation.entered_ms is None else activation.entered_ms)
+    limit_ms = activation.report_interval_ms + plan.settings.silence_buffer_ms
+    heard_ms = sorted({start_ms, *(r for r in receipts_ms if start_ms < r < activation.to_ms)})
+    found = []
+    for last_ms, next_ms in pairwise([*heard_ms, activation.to_ms]):
+        counted = _both([(last_ms, next_ms)], _complement(_union(plan.outages)))
+        begin_ms = _reaches_ms(counted, limit_ms)
+        exceeded = sum(min(e, now_ms) - b for b, e in counted if b < now_ms) > limit_ms
+        if begin_ms is not None and exceeded:
+            end_ms = next_ms if next_ms <= now_ms else None
+            found.append(Told(begin_ms, end_ms, "NO_COMMUNICATION", None, begin_ms, False, None, None))
+    return found
+
+
+def _reaches_ms(counted: Sequence[Span], limit_ms: int) -> int | None:
+    """The instant at which so much time has been counted."""
+    left_ms = limit_ms
+    for begin_ms, end_ms in counted:
+        if end_ms - begin_ms >= left_ms:
+            return begin_ms + left_ms
+        left_ms -= end_ms - begin_ms
+    return None
+
+
+CLEARED_BY = {
+    "STRAP_TAMPER": ("TAMPER", {"STRAP_CLEAR"}),
+    "CASE_TAMPER": ("TAMPER", {"CASE_CLEAR"}),
+    "BATTERY_LOW": ("BATTERY", {"BATTERY_OK"}),
+    "BATTERY_CRITICAL": ("BATTERY", {"BATTERY_OK"}),
+    "HMU_MOVED": ("HMU", {"RF_IN", "RF_OUT"}),
+    "HMU_POWER_LOST": ("HMU", {"HMU_POWER_RESTORED"}),
+    "JAMMING": ("JAMMING", {"JAMMING_CLEAR"}),
+}
+
+
+def _device_findings(plan: Plan, events: Sequence[DeviceEvent], now_ms: int) -> list[Told]:
+    """Each start lasts to the first later clear of it; what overlaps or touches, of one start and unit, is one."""
+    found = []
+    for reason, (kind, clears) in CLEARED_BY.items():
+        for unit in {e.requirement_id for e in events if e.type == reason}:
+            starts_ms = [e.event_ms for e in events if e.type == reason and e.requirement_id == unit]
+            clears_ms = [e.event_ms for e in events if e.type in clears and e.requirement_id in (None, unit)]
+            spans = [(s, min([c for c in clears_ms if c > s] + [plan.activation.to_ms])) for s in starts_ms]
+            for begin_ms, end_ms in _union(spans):
+                ended_ms = end_ms if end_ms <= now_ms else None
+                found.append(Told(begin_ms, ended_ms, kind, reason, begin_ms, False, unit, None))
+    return found
