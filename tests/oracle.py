@@ -346,7 +346,8 @@ def _place_findings(
         found = [told("EXCLUSION", cut, cut.stay.known_ms) for cut in inside]
         if requirement.buffer_m > 0:
             widened = _cuts(presence(requirement.buffer_m), periods, IN)
-            found += [told("APPROACH", *approach) for approach in _approaches(widened, inside, stays)]
+            approaches = _approaches(widened, inside, stays)
+            found += [told("APPROACH", cut, known_ms) for cut, known_ms in approaches if cut.begin_ms <= now_ms]
         return found
     limit_ms = plan.settings.unknown_limit_ms
     too_long = [cut for cut in unknown if min(cut.end_ms, max(now_ms, cut.begin_ms)) - cut.begin_ms > limit_ms]
