@@ -156,6 +156,7 @@ def _bound_socket(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(1024)  # from here on nobody is turned away, although the server answers a little later
     except OSError as error:
         listener.close()
         raise SettingsError(

@@ -118,7 +118,7 @@ def _read_orders_file(path: Path, *, repair: bool = False) -> Any:
         raise FormError(f"{path}: cannot be read: {error}") from error
     orders = read_orders(text, path.name, repair=repair)
     if repair:
-        unrepaired = msgspec.json.decode(text)["requirements"]
+        unrepaired = msgspec.json.decode(text).get("requirements", [])
         if [r["geometry"] for r in unrepaired] != [r.geometry for r in orders.requirements]:
             _replace(path, write_orders(orders))
             say(f"{path}: repaired polygons were written back")
@@ -182,6 +182,8 @@ def import_orders(
     orders = _read_orders_file(file, repair=repair)
     if keys_out is not None and keys_out.exists():
         refuse(f"{keys_out} exists; keys are written once, so name a file that does not")
+    if keys_out is not None and not os.access(keys_out.absolute().parent, os.W_OK):
+        refuse(f"{keys_out}: its folder is not there or cannot be written to; the keys would be lost")
     entered = _run(enter(_settings(), orders, who=_who(), dry_run=dry_run))
     for what, count in entered.counts.items():
         say(f"{count:>6}  {what}")

@@ -93,7 +93,10 @@ async def enter(settings: Settings, orders: Orders, *, who: str, dry_run: bool) 
 NOTICED = """
 SELECT changes_seen >= (SELECT coalesce(max(change_no), 0) FROM order_changes) FROM liveness
 """
-SERVED = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND classid = 0 AND granted"
+SERVED = """
+SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND l.objid = $1 AND l.classid = 0 AND l.granted AND d.datname = current_database()
+"""
 
 
 async def noticed(connection: asyncpg.Connection[Any]) -> None:

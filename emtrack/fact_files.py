@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -42,7 +43,7 @@ def read_rows(path: Path, columns: tuple[str, ...], renamed: Mapping[str, str] |
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             yield from readers[suffix](path, cast(IO[bytes], file), columns, renamed or {})
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise FormError(f"{path}: cannot be read: {error}") from error
 
 
@@ -109,10 +110,19 @@ def _parquet_rows(path: Path, file: IO[bytes], columns: tuple[str, ...], names: 
         raise FormError(f"{path}: this is not Parquet: {error}") from error
     _check_columns(path, table.schema_arrow.names, columns, names)
     number = 0
+    fields = [_in_microseconds(field) for field in table.schema_arrow]
     for batch in table.iter_batches():
-        for row in batch.to_pylist():
+        for row in pyarrow.Table.from_batches([batch]).cast(pyarrow.schema(fields), safe=False).to_pylist():
             number += 1
             yield Row(number, {names.get(key, key): _parquet_value(value) for key, value in row.items()})
+
+
+def _in_microseconds(field: Any) -> Any:
+    """Python has no nanoseconds: what is finer is cut off."""
+    import pyarrow
+
+    is_finer = str(field.type).startswith("timestamp[ns")
+    return field.with_type(pyarrow.timestamp("us", field.type.tz)) if is_finer else field
 
 
 def _parquet_value(value: Any) -> Any:

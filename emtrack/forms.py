@@ -195,12 +195,22 @@ def _with_zones(orders: Orders, text: str, name: str, *, repair: bool) -> Orders
     checked = []
     for index, requirement in enumerate(orders.requirements):
         try:
-            zone = zone_from_geojson(requirement.geometry, repair=repair)
+            geometry = _whole(requirement.geometry, repair=repair)
         except ZoneError as error:
             raise _form_error(text, name, f"$.requirements[{index}].geometry", str(error)) from error
-        geometry = geojson_from_zone(zone) if repair else requirement.geometry
         checked.append(msgspec.structs.replace(requirement, geometry=geometry))
     return msgspec.structs.replace(orders, requirements=checked)
+
+
+def _whole(geometry: dict[str, Any], *, repair: bool) -> dict[str, Any]:
+    """The geometry, mended if it is invalid and that is asked for; one that is valid stays as it was written."""
+    try:
+        zone_from_geojson(geometry)
+    except ZoneError:
+        if not repair:
+            raise
+        return geojson_from_zone(zone_from_geojson(geometry, repair=True))
+    return geometry
 
 
 def _complaints(orders: Orders) -> Iterator[tuple[str, str]]:
@@ -342,7 +352,7 @@ def requirement_of(form: RequirementForm, entry_id: str) -> Requirement:
         to_ms=end_of(form.to),
         zone=zone_of(form),
         timetable=timetable_of(form.timetable),
-        buffer_m=form.buffer_m,
+        buffer_m=float(form.buffer_m),
         confirm_points=form.confirm_points,
         confirm_ms=_ms(form.confirm_seconds),
         grace_ms=_ms(form.grace_s),

@@ -73,11 +73,13 @@ log = structlog.get_logger()
 TAKE_LOCK = "SELECT pg_try_advisory_lock($1)"
 CHANGES = "SELECT change_no, wearer_no, what, changed_at FROM order_changes WHERE change_no > $1 ORDER BY change_no"
 CONCERNS_EVERYBODY = frozenset({"settings entered", "outage entered"})
-LAST_CHANGE = "SELECT coalesce(max(change_no), 0) FROM order_changes"
+LAST_CHANGE = "SELECT coalesce(max(change_no), 0) AS change_no, max(changed_at) AS changed_at FROM order_changes"
 KEYS = """
 SELECT d.device_id, d.device_no, k.key_hash FROM device_keys k JOIN devices d USING (device_no) WHERE k.revoked_at IS NULL
 """
 FAULT = "INSERT INTO judgement_faults (activation_no, noticed_at, error) VALUES ($1, $2, $3)"
+# A checkpoint knows nothing of the facts of a judgement that failed: after a restart all are judged from the start.
+FORGET_CHECKPOINT = "DELETE FROM checkpoints WHERE activation_no = $1"
 
 
 class AlreadyServed(Exception):
@@ -164,7 +166,11 @@ class Worker:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
         judged_ms = await alive_ms(connection)
         self._now_ms = max(self._clock.now_ms(), judged_ms or 0)
-        self._changes_seen = await connection.fetchval(LAST_CHANGE)
+        last = await connection.fetchrow(LAST_CHANGE)
+        assert last is not None, "an aggregate is one row"
+        self._changes_seen = last["change_no"]
+        if last["changed_at"] is not None:  # orders that were entered before the clock stepped back are held too
+            self._now_ms = max(self._now_ms, instant_of(last["changed_at"]))
         self._to_examine = set(await devices_waiting(connection))
         await self._keys.load(connection)
         await self._docket.load(connection, self._now_ms, judged_ms)
@@ -223,11 +229,12 @@ class Worker:
         incoming = await self._incoming(connection, batch)
         async with connection.transaction():
             await self._notice_stall(connection, started_s)
-            await make_days(connection, days_of(incoming, self._docket.is_activated))
-            outcome = await store_reports(connection, incoming, self._docket.is_activated)
+            # What was received earlier comes first: of duplicates the first receipt is kept.
             released = await examine_again(
                 connection, sorted(self._to_examine), _read_body, self._docket.is_activated, now_ms
             )
+            await make_days(connection, days_of(incoming, self._docket.is_activated))
+            outcome = await store_reports(connection, incoming, self._docket.is_activated)
             facts = self._facts([*outcome.accepted, *released])
             rulings = await self._docket.judge(connection, facts, self._docket.due(now_ms, MAX_DUE), now_ms)
             await _record(connection, rulings, now_ms)
@@ -350,6 +357,7 @@ async def _record(connection: Connection, rulings: Sequence[Ruling], now_ms: int
         if ruling.fault is not None:
             number = ruling.seat.assignment.activation_no
             await connection.execute(FAULT, number, datetime_of(now_ms), ruling.fault)
+            await connection.execute(FORGET_CHECKPOINT, number)
 
 
 def _answer(batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: Outcome) -> None:

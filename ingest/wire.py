@@ -94,11 +94,26 @@ def _received(boot: int, raw: Any) -> Received:
 
 
 def packed_body(raw: Any) -> bytes:
-    """A report as it is kept: MessagePack, keys sorted. What MessagePack cannot hold is kept as its text."""
+    """A report as it is kept: MessagePack, keys sorted. A value that it cannot hold is kept so that the report reads
+    the same when it is examined again: a number as a float if one can hold it, anything else as its text."""
     try:
         return _pack(raw)
     except (OverflowError, TypeError, ValueError):
-        return _pack(repr(raw))
+        return _pack(_packable(raw))
+
+
+def _packable(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        return {key if isinstance(key, str) else repr(key): _packable(value) for key, value in raw.items()}
+    if isinstance(raw, list):
+        return [_packable(value) for value in raw]
+    if isinstance(raw, int) and not -(2**63) <= raw < 2**64:
+        return float(raw) if abs(raw) < 1e300 else repr(raw)
+    try:
+        _pack(raw)
+    except (OverflowError, TypeError, ValueError):
+        return repr(raw)
+    return raw
 
 
 def digest_of(body: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The embedded server: it outlives crashes of the program, is shared without harm, lets nobody else in."""
 
 # Tests look at files while nothing else runs in their loop.
-# ruff: noqa: ASYNC220, ASYNC240
+# ruff: noqa: ASYNC220
 
 from __future__ import annotations
 

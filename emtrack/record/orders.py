@@ -22,7 +22,7 @@ from emtrack.forms import (
 )
 from geofence.intervals import Interval, subtracted
 from geofence.orders import version_of
-from geofence.words import ALWAYS_MS, FOREVER_MS, datetime_of
+from geofence.words import ALWAYS_MS, FOREVER_MS, datetime_of, instant_of
 from ingest.http import key_hash
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ORDERS_LOCK = 0x656D_6F72  # advisory: orders change one at a time, so that change numbers follow commits
 
 LOCK_ORDERS = "SELECT pg_advisory_xact_lock($1)"
+LAST_CHANGED = "SELECT max(changed_at) FROM order_changes"
 
 
 class OrdersConflict(Exception):
@@ -69,6 +70,9 @@ async def enter_orders(connection: Connection, orders: Orders, *, who: str, now_
     replace what was entered before; what they do not name stays. Raises OrdersConflict or FormError.
     """
     await connection.execute(LOCK_ORDERS, ORDERS_LOCK)
+    last = await connection.fetchval(LAST_CHANGED)
+    if last is not None:  # the record never steps back, even if the machine's clock does
+        now_ms = max(now_ms, instant_of(last))
     clerk = _Clerk(connection, who, now_ms)
     try:
         await clerk.enter(orders)

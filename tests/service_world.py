@@ -1,0 +1,289 @@
+"""One deployment for a test: the real worker on a real database, with a clock that stands until the test moves it.
+
+Times without a date are of Monday 2 March 2026, which is winter time in London: "19:00" is 19:00 UTC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import msgspec
+
+from emtrack.app import Service, running_service
+from emtrack.commands import enter
+from emtrack.db.connect import connect
+from emtrack.evaluate import finding_lines
+from emtrack.forms import read_orders
+from emtrack.metrics import Metrics
+from emtrack.pipeline import KeyRing, Worker
+from emtrack.record.findings import load_shown
+from emtrack.record.orders import Entered, enter_orders
+from emtrack.record.plans import load_assignments
+from emtrack.settings import ClockSetting, Settings
+from geofence.words import format_instant, parse_instant
+from ingest.inbox import Inbox, Submission
+from ingest.wire import Acknowledgement, read_request
+
+HOME = (-2.1753, 53.0027)
+AWAY = (-2.1753, 53.0127)
+DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+LONG_S = 1_000_000
+"""A report interval after which no test waits for silence."""
+
+
+def ms(text: str) -> int:
+    """ "19:00" (of 2 March), "03T07:00" (of another day of March) or a whole ISO time."""
+    if len(text) in (5, 8) and "T" not in text:
+        text = f"02T{text}"
+    if len(text) < 16:
+        text = f"2026-03-{text}"
+    return parse_instant(text if text.endswith("Z") else text + "Z")
+
+
+def iso(text: str) -> str:
+    return format_instant(ms(text))
+
+
+def position(seq: int, at: str, place: tuple[float, float] = HOME, **fields: Any) -> dict[str, Any]:
+    return {
+        "seq": seq, "type": "position", "fix_time": iso(at), "lat_deg": place[1], "lon_deg": place[0],
+        "precision_m": 6, "mechanism": "GPS", **fields,
+    }  # fmt: skip
+
+
+def event(seq: int, at: str, what: str, **fields: Any) -> dict[str, Any]:
+    return {"seq": seq, "type": "event", "event": what, "event_time": iso(at), **fields}
+
+
+def activation(number: int = 1, **fields: Any) -> dict[str, Any]:
+    return {
+        "activation_id": f"A{number}", "device_id": f"D{number}", "wearer_id": f"W{number}",
+        "from": "2026-03-02T08:00:00Z", "report_interval_s": LONG_S, **fields,
+    }  # fmt: skip
+
+
+def curfew(number: int = 1, **fields: Any) -> dict[str, Any]:
+    return {
+        "requirement_id": f"C{number}", "wearer_id": f"W{number}", "kind": "CURFEW", "from": "2026-03-01T00:00:00Z",
+        "geometry": {"type": "Circle", "centre": list(HOME), "radius_m": 60},
+        "timetable": [{"day": day, "start": "19:00", "end": "07:00"} for day in DAYS], **fields,
+    }  # fmt: skip
+
+
+def orders(*numbers: int, **fields: Any) -> dict[str, Any]:
+    """Each number is a wearer with a device and a curfew every night; `fields` replace what is there."""
+    numbers = numbers or (1,)
+    return {"activations": [activation(n) for n in numbers], "requirements": [curfew(n) for n in numbers], **fields}
+
+
+class FakeClock:
+    """A clock that moves when it is told to."""
+
+    rate = 1.0
+    emulated = True
+
+    def __init__(self, at: str) -> None:
+        self.at_ms = ms(at)
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+
+class World:
+    """The worker, turn by turn."""
+
+    def __init__(self, dsn: str, clock: Any, connection: asyncpg.Connection[Any]) -> None:
+        self.dsn = dsn
+        self.clock = clock
+        self.connection = connection
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        self.inbox, self.keys, self.metrics = Inbox(50_000), KeyRing(), Metrics()
+        self.worker = Worker(self.dsn, self.clock, self.inbox, self.keys, self.metrics)
+
+    async def start(self) -> None:
+        """A worker that knows nothing loads everything, as after a restart of the program."""
+        self.begin_anew()
+        await self.worker._load(self.connection)
+
+    async def enter(self, form: dict[str, Any], who: str = "officer") -> Entered:
+        read = read_orders(json.dumps(form), "orders.json")
+        async with self.connection.transaction():
+            return await enter_orders(self.connection, read, who=who, now_ms=self.clock.now_ms())
+
+    async def device_no(self, device_id: str) -> int:
+        return await self.connection.fetchval("SELECT device_no FROM devices WHERE device_id = $1", device_id)
+
+    async def submit(self, device_id: str, *reports: Any, boot: int = 1) -> asyncio.Future[Acknowledgement]:
+        """A request waits in the inbox."""
+        body = msgspec.json.encode({"boot": boot, "reports": list(reports)})
+        read = read_request(body, "application/json")
+        done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
+        self.inbox.put(Submission(await self.device_no(device_id), read, done))
+        return done
+
+    async def turn(self) -> None:
+        await self.worker.turn(self.connection)
+
+    async def send(self, device_id: str, *reports: Any, boot: int = 1) -> Acknowledgement:
+        """A request, and the turn that answers it."""
+        done = await self.submit(device_id, *reports, boot=boot)
+        await self.turn()
+        return await done
+
+    async def wait_until(self, at: str) -> None:
+        """Only the clock moves."""
+        self.clock.at_ms = ms(at)
+        await self.turn()
+
+    async def send_at(self, at: str, device_id: str, *reports: Any, boot: int = 1) -> Acknowledgement:
+        self.clock.at_ms = ms(at)
+        return await self.send(device_id, *reports, boot=boot)
+
+    async def lines(self) -> list[dict[str, Any]]:
+        """Findings as people are shown them."""
+        assignments = await load_assignments(self.connection, self.worker._now_ms)
+        shown = await load_shown(self.connection, dict.fromkeys(assignments, None))
+        pairs = [(assignments[n].plan.activation, s.finding) for n, found in shown.items() for s in found]
+        return [json.loads(line) for line in finding_lines(pairs)]
+
+    async def findings(self) -> list[str]:
+        return [told(line) for line in await self.lines()]
+
+    async def count(self, table: str) -> int:
+        return await self.connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608
+
+    async def versions(self) -> list[str]:
+        """Every version of every finding that was ever recorded: kind, change, reason."""
+        rows = await self.connection.fetch(
+            "SELECT f.kind, v.change, v.reason FROM finding_versions v JOIN findings f USING (finding_no) "
+            "ORDER BY v.finding_no, v.version"
+        )
+        return [" ".join(filter(None, row)) for row in rows]
+
+    async def outages(self) -> list[str]:
+        rows = await self.connection.fetch("SELECT lower(during), upper(during), cause FROM outages ORDER BY during")
+        return [f"{_wall(row[0])}–{_wall(row[1])} {row[2]}" for row in rows]
+
+
+def _wall(moment: datetime | None) -> str:
+    return "" if moment is None else moment.astimezone(UTC).strftime("%H:%M:%S").removesuffix(":00")
+
+
+def _hour(text: str | None) -> str:
+    if text is None:
+        return "…"
+    moment = datetime.fromisoformat(text)
+    day = "" if moment.date() == datetime(2026, 3, 2, tzinfo=UTC).date() else moment.strftime("%dT")
+    return day + _wall(moment)
+
+
+def told(line: dict[str, Any]) -> str:
+    """A finding in one line: "19:00–19:42 CURFEW RETURNED_LATE"; an end that is open is "…"."""
+    return " ".join(filter(None, [f"{_hour(line['begin'])}–{_hour(line['end'])}", line["kind"], line["reason"]]))
+
+
+@asynccontextmanager
+async def deployed(dsn: str, form: dict[str, Any] | None = None, *, at: str = "12:00") -> AsyncIterator[World]:
+    """A deployment that was first ready at `at`, with orders in it that were entered then."""
+    connection = await connect(dsn)
+    try:
+        world = World(dsn, FakeClock(at), connection)
+        if form is not None:
+            await world.enter(form)
+        await world.start()
+        yield world
+    finally:
+        await connection.close(timeout=5)
+
+
+# ---------------------------------------------------------------------------------------------- conservation
+
+CONSERVED = """
+SELECT d.device_id, c.received, c.stored, c.duplicates, c.refused,
+       (SELECT count(*) FROM positions p WHERE p.device_no = c.device_no)
+       + (SELECT count(*) FROM future_positions p WHERE p.device_no = c.device_no)
+       + (SELECT count(*) FROM device_events e WHERE e.device_no = c.device_no) AS facts,
+       (SELECT count(*) FROM quarantine q WHERE q.device_no = c.device_no) AS quarantined,
+       (SELECT count(*) FROM quarantine_releases r JOIN quarantine q USING (fact_id) WHERE q.device_no = c.device_no)
+           AS released
+FROM device_counts c JOIN devices d USING (device_no)
+"""
+
+
+async def assert_conserved(connection: asyncpg.Connection[Any]) -> dict[str, int]:
+    """received = stored + duplicates + refused, and the counts are what stands in the tables; received by device."""
+    received = {}
+    for row in await connection.fetch(CONSERVED):
+        assert row["received"] == row["stored"] + row["duplicates"] + row["refused"]
+        assert row["stored"] == row["facts"], row
+        assert row["refused"] == row["quarantined"] - row["released"], row
+        received[row["device_id"]] = row["received"]
+    return received
+
+
+# ---------------------------------------------------------------------------------------------- over sockets
+
+
+class Door:
+    """A client of the running service, with the keys of its devices."""
+
+    def __init__(self, service: Service, session: aiohttp.ClientSession, keys: dict[str, str]) -> None:
+        self.service = service
+        self.session = session
+        self.keys = keys
+
+    async def post(
+        self, body: Any, *, device: str = "D1", key: str | None = None, content_type: str = "application/json"
+    ) -> tuple[int, Any, aiohttp.ClientResponse]:
+        """Status, decoded answer, response. Anything but bytes is sent as the content type says."""
+        if not isinstance(body, bytes) and not hasattr(body, "__aiter__"):
+            body = msgspec.json.encode(body) if content_type == "application/json" else msgspec.msgpack.encode(body)
+        headers = {"Authorization": f"Bearer {key or self.keys[device]}", "Content-Type": content_type}
+        async with self.session.post(f"/v1/devices/{device}/reports", data=body, headers=headers) as response:
+            answer = await response.read()
+            decode = msgspec.msgpack.decode if "msgpack" in response.content_type else msgspec.json.decode
+            return response.status, decode(answer) if answer else None, response
+
+    async def reports(self, *reports: Any, device: str = "D1", boot: int = 1) -> tuple[int, Any]:
+        status, answer, _ = await self.post({"boot": boot, "reports": list(reports)}, device=device)
+        return status, answer
+
+    async def metrics(self) -> str:
+        async with self.session.get("/metrics") as response:
+            return await response.text()
+
+
+def settings_for(dsn: str, **fields: Any) -> Settings:
+    clock = ClockSetting(ms("12:00"), 1.0)
+    return Settings(data_dir=Path("/nonexistent"), **{
+        "database_url": dsn, "listen": "127.0.0.1:0", "clock": clock, **fields,
+    })  # fmt: skip
+
+
+@asynccontextmanager
+async def serving(dsn: str, form: dict[str, Any] | None = None, **fields: Any) -> AsyncIterator[Door]:
+    """The service over real sockets, on an emulated clock that starts at 12:00."""
+    settings = settings_for(dsn, **fields)
+    entered = await enter(
+        settings, read_orders(json.dumps(form or orders(1, 2)), "orders"), who="test", dry_run=False
+    )
+    async with (
+        running_service(settings, asyncio.Event()) as service,
+        aiohttp.ClientSession(service.address) as session,
+    ):
+        yield Door(service, session, entered.keys)
+
+
+def minutes_after(at: str, minutes: float) -> str:
+    moment = datetime.fromisoformat(iso(at)) + timedelta(minutes=minutes)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

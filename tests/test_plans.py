@@ -1,0 +1,118 @@
+"""Hot queries go by their indexes: no table that grows is read from end to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from emtrack.db.connect import connect
+from emtrack.record.facts import EVENTS, POSITIONS
+from emtrack.record.findings import SHOWN
+from ingest.store import STORE_EVENTS, STORE_POSITIONS, STORE_RAW, WAITING
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+GROWING = ("raw_reports", "positions", "device_events", "findings", "finding_versions", "quarantine")
+FILL = """
+INSERT INTO devices (device_id, added_at) SELECT 'D' || i, '2026-03-01Z' FROM generate_series(1, 200) i;
+INSERT INTO wearers (wearer_id) SELECT 'W' || i FROM generate_series(1, 200) i;
+INSERT INTO activations (activation_id, entered_at) SELECT 'A' || i, '2026-03-01Z' FROM generate_series(1, 200) i;
+SELECT make_positions_day('2026-03-02'), make_positions_day('2026-03-03');
+INSERT INTO raw_reports SELECT 1 + i % 200, 1, i / 200, decode(md5(i::text), 'hex'), i, '2026-03-02Z', '\\x00'
+FROM generate_series(1, 20000) i;
+INSERT INTO positions (fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, precision_m, received_at)
+SELECT i, 1 + i % 200, '2026-03-02Z'::timestamptz + (i / 200) * interval '15 min', 'GPS', 53, -2, 6, '2026-03-02Z'
+FROM generate_series(1, 20000) i WHERE i / 200 < 190;
+INSERT INTO device_events SELECT i, 1 + i % 200, '2026-03-02Z'::timestamptz + i * interval '1 s', 'RF_IN', NULL, '2026-03-02Z'
+FROM generate_series(1, 20000) i;
+INSERT INTO quarantine SELECT i, 1 + i % 200, '2026-03-02Z', 1, i, 'unreadable', '', '\\x00' FROM generate_series(1, 20000) i;
+INSERT INTO findings SELECT i, 1 + i % 200, NULL, 'TAMPER' FROM generate_series(1, 20000) i;
+INSERT INTO finding_versions SELECT i, 1, '2026-03-02Z', 'new', '', '2026-03-02Z', '2026-03-02Z', '2026-03-02Z', NULL, false,
+NULL, '{}', '', '{}' FROM generate_series(1, 20000) i;
+ANALYZE;
+"""
+
+
+@pytest.fixture
+async def filled(database_url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """About 20,000 rows in each table that grows."""
+    connection = await connect(database_url)
+    try:
+        await connection.execute(FILL)
+        yield connection
+    finally:
+        await connection.close()
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", []):
+        yield from nodes(inner)
+
+
+async def plan_of(connection: asyncpg.Connection[Any], statement: str, *values: Any) -> list[dict[str, Any]]:
+    """The nodes of the plan that was run. As the driver does: prepared, with values that are not known beforehand."""
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
+    return list(nodes((json.loads(text) if isinstance(text, str) else text)[0]["Plan"]))
+
+
+def assert_by_index(plan: list[dict[str, Any]], *, rows: int) -> None:
+    for node in plan:
+        name = node.get("Relation Name", "")
+        if (name in GROWING or name.startswith("positions")) and node["Node Type"] != "ModifyTable":
+            assert node["Node Type"] != "Seq Scan", (name, node)
+            read = node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+            assert read <= rows, (name, read)
+
+
+AT = [START + timedelta(seconds=i) for i in range(40)]
+
+
+async def test_raw_reports_are_stored_by_their_key(filled: asyncpg.Connection[Any]) -> None:
+    some = range(40)
+    plan = await plan_of(
+        filled, STORE_RAW, [100_000 + i for i in some], [1 + i for i in some], [1] * 40, [5] * 40,
+        [bytes(16)] * 40, AT, [b"\x00"] * 40,
+    )  # fmt: skip
+    assert any(node.get("Index Name") == "raw_reports_pkey" for node in plan)
+    assert_by_index(plan, rows=100)
+
+
+async def test_positions_are_stored_by_their_key(filled: asyncpg.Connection[Any]) -> None:
+    none: list[Any] = [None] * 40
+    plan = await plan_of(
+        filled, STORE_POSITIONS, [100_000 + i for i in range(40)], [1 + i for i in range(40)], AT, ["GPS"] * 40,
+        [53.0] * 40, [-2.0] * 40, [7.0] * 40, AT, none, none, none, none, none, none,
+    )  # fmt: skip
+    assert_by_index(plan, rows=100)
+
+
+async def test_events_are_stored_by_their_key(filled: asyncpg.Connection[Any]) -> None:
+    plan = await plan_of(
+        filled, STORE_EVENTS, [100_000 + i for i in range(40)], [1 + i for i in range(40)], AT, ["RF_OUT"] * 40,
+        [None] * 40, AT,
+    )  # fmt: skip
+    assert_by_index(plan, rows=100)
+
+
+@pytest.mark.parametrize("statement", [POSITIONS, EVENTS], ids=["positions", "events"])
+async def test_facts_of_an_activation_are_read_by_device_and_interval(
+    filled: asyncpg.Connection[Any], statement: str
+) -> None:
+    plan = await plan_of(filled, statement, [1, 2], [1, 2], [START, START], [START + timedelta(hours=3), None])
+    assert_by_index(plan, rows=1_000)
+
+
+async def test_findings_shown_are_read_by_activation(filled: asyncpg.Connection[Any]) -> None:
+    plan = await plan_of(filled, SHOWN, [1, 2], None, [None, START])
+    assert {"findings_of_activation", "finding_versions_pkey"} <= {node.get("Index Name") for node in plan}
+    assert_by_index(plan, rows=1_000)
+
+
+async def test_reports_that_wait_for_an_activation_are_read_by_device(filled: asyncpg.Connection[Any]) -> None:
+    assert_by_index(await plan_of(filled, WAITING, [1, 2]), rows=1_000)
