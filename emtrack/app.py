@@ -15,17 +15,22 @@ import uvicorn
 from starlette.applications import Starlette
 
 from emtrack.clock import Clock, clock_of
-from emtrack.db.connect import connect, database
+from emtrack.db.connect import connect, create_pool, database
 from emtrack.db.migrate import migrate
 from emtrack.metrics import Metrics
 from emtrack.pipeline import KeyRing, Worker
 from emtrack.settings import Settings, SettingsError
+from emtrack.web.alerts import AlertDesk
+from emtrack.web.findings import finding_routes
 from emtrack.web.service import service_routes
 from geofence.judge import ActivationJudge
 from geofence.orders import Activation, Disc, Plan, Requirement
 from geofence.words import ActivationId, DeviceId, EntryId, ObligationKind, RequirementId, WearerId
 from ingest.http import device_route
 from ingest.inbox import Inbox
+
+POOL = 6
+"""Connections for those who read; the worker has one of its own."""
 
 log = structlog.get_logger()
 
@@ -96,14 +101,17 @@ async def running_service(settings: Settings, stop: asyncio.Event) -> AsyncItera
         metrics = Metrics()
         inbox = Inbox(settings.inbox_reports)
         keys = KeyRing()
-        worker = Worker(dsn, clock, inbox, keys, metrics, turn_reports=settings.turn_reports)
-        application = Starlette(
-            routes=[
-                device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
-                *service_routes(clock, metrics, worker.ready.is_set),
-            ]
-        )
-        async with asyncio.TaskGroup() as group:
+        nudge = asyncio.Condition()
+        worker = Worker(dsn, clock, inbox, keys, metrics, turn_reports=settings.turn_reports, nudge=nudge)
+        async with await create_pool(dsn, size=POOL) as pool, asyncio.TaskGroup() as group:
+            application = Starlette(
+                routes=[
+                    device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
+                    *service_routes(clock, metrics, worker.ready.is_set),
+                    *finding_routes(pool, clock),
+                    *AlertDesk(pool, clock, nudge, stop).routes(),
+                ]
+            )
             work = group.create_task(worker.run(stop))
             await _first_of(worker.ready.wait(), work)
             calm_collector()

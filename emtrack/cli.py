@@ -24,6 +24,7 @@ from emtrack.forms import FormError, read_orders, write_orders
 from emtrack.logs import configure_logs
 from emtrack.record.orders import OrdersConflict
 from emtrack.settings import Settings, SettingsError, read_settings
+from emtrack.web.guard import Role
 from geofence.words import NotAnInstant, parse_instant
 
 Result = TypeVar("Result")
@@ -33,9 +34,11 @@ app = typer.Typer(
 )
 orders_app = typer.Typer(no_args_is_help=True, help="Orders: who is obliged to be where, and when.")
 devices_app = typer.Typer(no_args_is_help=True, help="Devices and their keys.")
+tokens_app = typer.Typer(no_args_is_help=True, help="Tokens of programs that read and act over HTTP.")
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(orders_app, name="orders")
 app.add_typer(devices_app, name="devices")
+app.add_typer(tokens_app, name="tokens")
 app.add_typer(db_app, name="db")
 
 
@@ -59,6 +62,9 @@ def main() -> None:
     except DatabaseError as error:
         say(f"emtrack: {error}")
         sys.exit(1)
+    except OSError as error:
+        say(f"emtrack: {error.filename or 'input or output'}: {error.strerror or error}")
+        sys.exit(2 if error.filename else 1)
 
 
 def _settings() -> Settings:
@@ -111,13 +117,13 @@ def _instant(text: str | None, name: str) -> int | None:
         refuse(f"{name}: {error}")
 
 
-def _read_orders_file(path: Path, *, repair: bool = False) -> Any:
+def _read_orders_file(path: Path, *, repair: bool = False, write_back: bool = True) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FormError(f"{path}: cannot be read: {error}") from error
     orders = read_orders(text, path.name, repair=repair)
-    if repair:
+    if repair and write_back:
         unrepaired = msgspec.json.decode(text).get("requirements", [])
         if [r["geometry"] for r in unrepaired] != [r.geometry for r in orders.requirements]:
             _replace(path, write_orders(orders))
@@ -179,7 +185,7 @@ def import_orders(
     """Enter orders; each change is a new version with who and when."""
     from emtrack.commands import enter
 
-    orders = _read_orders_file(file, repair=repair)
+    orders = _read_orders_file(file, repair=repair, write_back=not dry_run)
     if keys_out is not None and keys_out.exists():
         refuse(f"{keys_out} exists; keys are written once, so name a file that does not")
     if keys_out is not None and not os.access(keys_out.absolute().parent, os.W_OK):
@@ -226,6 +232,23 @@ def list_devices(device: Annotated[str | None, typer.Argument(help="one device (
 
     for line in _run(devices_table(_settings(), device)):
         typer.echo(line)
+
+
+@tokens_app.command("add")
+def add_token(
+    name: Annotated[str, typer.Argument(help="whose it is; stands in the record of who did what")],
+    role: Annotated[Role, typer.Option(help="what it may do")],
+) -> None:
+    """Make a token for reading and acting over HTTP. It is shown once and kept only as a hash."""
+    from emtrack.commands import TokenExists
+    from emtrack.commands import add_token as add
+
+    if not 0 < len(name) <= 200:
+        refuse("a name has 1 to 200 characters")
+    try:
+        typer.echo(_run(add(_settings(), name, role, who=_who())))
+    except TokenExists as error:
+        refuse(str(error))
 
 
 @app.command()

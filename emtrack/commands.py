@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import asyncpg
 import msgspec
 
 from emtrack.app import prepared_database
@@ -19,29 +21,25 @@ from emtrack.emulator.client import send_world
 from emtrack.emulator.clock import ServiceClock
 from emtrack.emulator.sentlog import SentLog
 from emtrack.emulator.world import build_world
-from emtrack.evaluate import finding_lines
 from emtrack.export import export
 from emtrack.forms import Orders, read_orders
-from emtrack.record.facts import load_facts
-from emtrack.record.findings import load_shown
+from emtrack.questions import findings_as_lines
 from emtrack.record.orders import DEVICES, Change, Entered, add_key, enter_device, enter_orders, log_change
-from emtrack.record.plans import load_assignments
 from emtrack.record.progress import alive_ms
 from emtrack.replay import Recording, Sent, read_recording, send_recording
 from emtrack.settings import Settings
-from geofence.facts import Fact
-from geofence.findings import Finding
-from geofence.judge import judge_history
-from geofence.orders import Activation
+from emtrack.web.guard import NEW_TOKEN
 from geofence.words import ALWAYS_MS, datetime_of, format_instant
-
-if TYPE_CHECKING:
-    import asyncpg
+from ingest.http import key_hash
 
 NOTICE_S = 5.0
 """How long to wait for a running service to take in a change of orders."""
 
 Say = Callable[[str], None]
+
+
+class TokenExists(Exception):
+    """Names of tokens stand in the record of who did what: each is used once."""
 
 
 class _Desk(NamedTuple):
@@ -134,6 +132,17 @@ async def devices_table(settings: Settings, device_id: str | None) -> list[str]:
     return lines
 
 
+async def add_token(settings: Settings, name: str, role: str, *, who: str) -> str:
+    """A new token, to be shown once: only its hash is kept. Raises TokenExists."""
+    token = secrets.token_urlsafe(32)
+    async with _desk(settings, "tokens add") as (connection, clock):
+        try:
+            await connection.execute(NEW_TOKEN, key_hash(token), name, role, datetime_of(clock.now_ms()), who)
+        except asyncpg.UniqueViolationError as error:
+            raise TokenExists(f"a token {name!r} exists; choose another name") from error
+    return token
+
+
 # ---------------------------------------------------------------------------------------------- findings
 
 
@@ -146,28 +155,7 @@ async def stored_findings(
         _desk(settings, "findings") as (connection, clock),
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        held_ms = max(clock.now_ms(), await alive_ms(connection) or ALWAYS_MS) if as_known_ms is None else as_known_ms
-        assignments = {
-            number: assignment
-            for number, assignment in (await load_assignments(connection, held_ms)).items()
-            if wearer_id is None or assignment.plan.activation.wearer_id == wearer_id
-        }
-        found: list[tuple[Activation, Finding]] = []
-        if until_ms is None:
-            wanted = dict.fromkeys(assignments, None)
-            shown = await load_shown(connection, wanted, as_known_ms=as_known_ms)
-            for number, items in shown.items():
-                found += [(assignments[number].plan.activation, item.finding) for item in items]
-        else:
-            for number, assignment in assignments.items():
-                facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[number]
-                known = [fact for fact in facts if fact.received_ms <= held_ms]
-                found += _judged_again(assignment.plan, known, until_ms)
-    return list(finding_lines(found))
-
-
-def _judged_again(plan: Any, facts: Sequence[Fact], until_ms: int) -> list[tuple[Activation, Finding]]:
-    return [(plan.activation, finding) for finding in judge_history(plan, facts, until_ms)]
+        return await findings_as_lines(connection, clock.now_ms(), as_known_ms, until_ms, wearer_id)
 
 
 async def export_to(settings: Settings, folder: Path) -> dict[str, int]:

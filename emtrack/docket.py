@@ -176,6 +176,11 @@ class Docket:
             return None
         return seats[index]
 
+    @property
+    def seats(self) -> Mapping[int, Seat]:
+        """By activation number."""
+        return self._seats
+
     def is_activated(self, device_no: int, own_ms: int) -> bool:
         return self.seat_at(device_no, own_ms) is not None
 

@@ -124,7 +124,7 @@ class Orders(_Form, frozen=True):
 
     activations: list[ActivationForm] = []
     requirements: list[RequirementForm] = []
-    timezone: str = "Europe/London"
+    timezone: str | UnsetType = UNSET
     absences: list[AbsenceForm] = []
     outages: list[OutageForm] = []
     home_units: list[HomeUnitForm] = []
@@ -216,9 +216,9 @@ def _whole(geometry: dict[str, Any], *, repair: bool) -> dict[str, Any]:
 def _complaints(orders: Orders) -> Iterator[tuple[str, str]]:
     """What is wrong although each field by itself is well formed: path and text."""
     try:
-        ZoneInfo(orders.timezone)
+        ZoneInfo(timezone_of(orders))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield "$.timezone", f"{orders.timezone!r} is not a known time zone; expected a name such as Europe/London"
+        yield "$.timezone", f"{timezone_of(orders)!r} is not a known time zone; expected a name such as Europe/London"
     for field_name in ("activations", "requirements", "absences", "outages", "home_units"):
         for index, row in enumerate(getattr(orders, field_name)):
             if row.to is not None and row.to.ms <= row.from_.ms:
@@ -322,6 +322,11 @@ def _ms(seconds: float) -> int:
     return math.floor(seconds * 1000)
 
 
+def timezone_of(orders: Orders, default: str = "Europe/London") -> str:
+    """The time zone that the orders name, or the default."""
+    return default if isinstance(orders.timezone, UnsetType) else orders.timezone
+
+
 def settings_of(orders: Orders) -> Settings:
     form = SettingsForm() if isinstance(orders.settings, UnsetType) else orders.settings
     return Settings(_ms(form.max_gap_s), _ms(form.unknown_limit_s), _ms(form.silence_buffer_s))
@@ -385,7 +390,7 @@ def plans_of(orders: Orders) -> list[Plan]:
         Plan(
             activation=activation_of(form),
             requirements=tuple(requirements[form.wearer_id]),
-            timezone=orders.timezone,
+            timezone=timezone_of(orders),
             settings=settings_of(orders),
             absences=tuple(merged(absences[form.wearer_id])),
             outages=outages,

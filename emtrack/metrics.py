@@ -44,6 +44,7 @@ class Metrics:
             ["kind", "change"],
             registry=self.registry,
         )
+        self.alerts = Counter("emtrack_alerts_total", "Alerts that were opened.", registry=self.registry)
         self.rejudged = Counter(
             "emtrack_rejudged_total",
             "Activations judged again from their start, by cause.",

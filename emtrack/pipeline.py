@@ -4,7 +4,7 @@
     notice      orders that were entered since the last turn
     store       raw reports, positions, events, refusals, counts        \\
     judge       the activations that got facts, and those that are due   |  one transaction
-    record      findings, checkpoints, how far we are                   /
+    record      findings, checkpoints, alerts, how far we are           /
     adopt       memory follows the disk
     answer      the devices, after the commit
 
@@ -26,6 +26,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from emtrack.alerting import alert
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.docket import Docket, Ruling
@@ -49,11 +50,13 @@ from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, 
 from ingest.store import (
     Accepted,
     Incoming,
+    IsActivated,
     Outcome,
     days_of,
     devices_waiting,
     examine_again,
     make_days,
+    refusal_of,
     store_reports,
 )
 from ingest.wire import Acknowledgement, Received, RefusedReport
@@ -108,7 +111,15 @@ class Worker:
     """Takes turns for as long as the program runs, over as many connections as that needs."""
 
     def __init__(
-        self, dsn: str, clock: Clock, inbox: Inbox, keys: KeyRing, metrics: Metrics, *, turn_reports: int = 4_000
+        self,
+        dsn: str,
+        clock: Clock,
+        inbox: Inbox,
+        keys: KeyRing,
+        metrics: Metrics,
+        *,
+        turn_reports: int = 4_000,
+        nudge: asyncio.Condition | None = None,
     ) -> None:
         self._dsn = dsn
         self._clock = clock
@@ -116,7 +127,9 @@ class Worker:
         self._keys = keys
         self._metrics = metrics
         self._turn_reports = turn_reports
+        self._nudge = nudge
         self._fact_ids = Ids("fact_id_blocks")
+        self._alert_nos = Ids("alert_no_blocks")
         self._docket = Docket(Ids("finding_no_blocks"))
         self._changes_seen = 0
         self._to_examine: set[int] = set()
@@ -176,9 +189,9 @@ class Worker:
         await self._docket.load(connection, self._now_ms, judged_ms)
         self._tick()
         async with connection.transaction():
-            outages = await record_ready(connection, self._now_ms)
+            outages, recorded = await record_ready(connection, self._now_ms)
         self._docket.know_outages(outages)
-        self._metrics.outages.inc()
+        self._metrics.outages.inc(recorded)
         self._metrics.activations.set(len(self._docket))
         self._committed_at_s = time.monotonic()
 
@@ -238,12 +251,17 @@ class Worker:
             facts = self._facts([*outcome.accepted, *released])
             rulings = await self._docket.judge(connection, facts, self._docket.due(now_ms, MAX_DUE), now_ms)
             await _record(connection, rulings, now_ms)
+            raised = await alert(connection, rulings, self._docket.seats, self._alert_nos, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
         self._to_examine.clear()
-        self._committed_at_s = time.monotonic()
+        self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
         self._docket.adopt(rulings, now_ms)
-        _answer(batch, incoming, outcome)
+        _answer(batch, incoming, outcome, self._docket.is_activated)
         self._count(incoming, outcome, rulings, time.monotonic() - started_s)
+        self._metrics.alerts.inc(raised.opened)
+        if self._nudge is not None and raised.changed:
+            async with self._nudge:
+                self._nudge.notify_all()
 
     async def _notice_changes(self, connection: Connection) -> None:
         """Take in orders and keys that were entered since the last turn."""
@@ -277,9 +295,11 @@ class Worker:
         if stalled_s <= LIVENESS_S:
             return
         since_ms = self._now_ms - round(stalled_s * 1000 * self._clock.rate)
-        outages = await record_outage_since(connection, since_ms, self._now_ms, "no commit for more than 5 s")
+        outages, recorded = await record_outage_since(
+            connection, since_ms, self._now_ms, "no commit for more than 5 s"
+        )
         self._docket.know_outages(outages)
-        self._metrics.outages.inc()
+        self._metrics.outages.inc(recorded)
         log.warning("outage recorded", seconds=round(stalled_s, 1))
 
     def _facts(self, accepted: Sequence[Accepted]) -> dict[int, list[Fact]]:
@@ -360,7 +380,9 @@ async def _record(connection: Connection, rulings: Sequence[Ruling], now_ms: int
             await connection.execute(FORGET_CHECKPOINT, number)
 
 
-def _answer(batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: Outcome) -> None:
+def _answer(
+    batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: Outcome, is_activated: IsActivated
+) -> None:
     """Tell each sender what is committed now. One that went away is told nothing and will send again."""
     position = 0
     for submission in batch:
@@ -368,15 +390,16 @@ def _answer(batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: 
         items = incoming[position : position + size]
         position += size
         if not submission.done.done():
-            submission.done.set_result(_acknowledgement(submission, items, outcome))
+            submission.done.set_result(_acknowledgement(submission, items, outcome, is_activated))
 
 
-def _acknowledgement(submission: Submission, items: Sequence[Incoming], outcome: Outcome) -> Acknowledgement:
+def _acknowledgement(
+    submission: Submission, items: Sequence[Incoming], outcome: Outcome, is_activated: IsActivated
+) -> Acknowledgement:
+    """A refused report that is sent again is a duplicate, and is told again why it was refused."""
     refused = []
     for item in items:
-        refusal = outcome.refused.get(item.fact_id)
-        if refusal is None and isinstance(item.received.report, Refusal):
-            refusal = item.received.report  # the same refused report again
+        refusal = outcome.refused.get(item.fact_id) or refusal_of(item, is_activated)
         if refusal is not None:
             action = f"{refusal.what}: {refusal.action}"
             refused.append(RefusedReport(item.received.seq, refusal.reason, action))

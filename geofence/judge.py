@@ -170,6 +170,15 @@ class ActivationJudge:
         """Our own outages are known better now. Only silences that are still to be found rest on them."""
         self.plan = msgspec.structs.replace(self.plan, outages=outages)
 
+    def obliged_at(self, at_ms: int, requirement_id: str | None = None) -> bool:
+        """Whether an instant lies in an obligation period: of one requirement, or of any."""
+        return any(
+            period.begin_ms <= at_ms < period.end_ms
+            for requirement in self.plan.requirements
+            if requirement_id is None or requirement.requirement_id == requirement_id
+            for period in self._schedules[requirement.entry_id].periods(at_ms, at_ms)
+        )
+
     def _dues_unknown(self) -> dict[str, int]:
         return dict.fromkeys([*self._schedules, SILENCE, DEVICE], ALWAYS_MS)
 

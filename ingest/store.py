@@ -70,10 +70,10 @@ async def store_reports(
     refused: dict[int, Refusal] = {}
     usable: list[Accepted] = []
     for item in fresh:
-        report = _usable(item, is_activated)
-        if isinstance(report, Refusal):
-            refused[item.fact_id] = report
-        else:
+        refusal, report = refusal_of(item, is_activated), item.received.report
+        if refusal is not None:
+            refused[item.fact_id] = refusal
+        elif not isinstance(report, Refusal):
             usable.append(Accepted(item.fact_id, item.device_no, report, item.received_ms))
     await _store_quarantine(connection, [item for item in fresh if item.fact_id in refused], refused)
     accepted = await store_facts(connection, usable)
@@ -82,10 +82,13 @@ async def store_reports(
     return Outcome(accepted, refused, clashes)
 
 
-def _usable(item: Incoming, is_activated: IsActivated) -> PositionReport | EventReport | Refusal:
+def refusal_of(item: Incoming, is_activated: IsActivated) -> Refusal | None:
+    """Why a report cannot be used, or None."""
     report = item.received.report
-    if isinstance(report, Refusal) or is_activated(item.device_no, report.own_ms):
+    if isinstance(report, Refusal):
         return report
+    if is_activated(item.device_no, report.own_ms):
+        return None
     return no_activation("this device", _shown(report.own_ms))
 
 

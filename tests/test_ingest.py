@@ -133,10 +133,13 @@ async def test_an_activation_entered_later_releases_what_was_refused_with_its_fi
     assert answer.ack == [*range(1, 10), 20]
     assert {refused.reason for refused in answer.refused} == {"no_activation"}
     assert await counts(world, "D3") == (10, 0, 0, 10)
+    again = await world.send("D3", event(20, "19:05", "STRAP_TAMPER"))
+    assert [(refused.seq, refused.reason) for refused in again.refused] == [(20, "no_activation")]
+    assert await counts(world, "D3") == (11, 0, 1, 10)
     world.clock.at_ms = ms("19:20")
     await world.enter({"activations": [activation(3)]})
     await world.turn()
-    assert await counts(world, "D3") == (10, 10, 0, 0)
+    assert await counts(world, "D3") == (11, 10, 1, 0)
     assert (await world.count("quarantine"), await world.count("quarantine_releases")) == (10, 10)
     receipts = await world.connection.fetch("SELECT DISTINCT received_at FROM positions")
     assert [row["received_at"].isoformat() for row in receipts] == ["2026-03-02T19:10:00+00:00"]

@@ -144,7 +144,6 @@ async def test_what_orders_do_not_name_stays(world: World) -> None:
     assert await world.connection.fetchval("SELECT name FROM wearers WHERE wearer_id = 'W1'") == "Ann"
 
 
-@pytest.mark.xfail(strict=True, reason="a time zone that is left out cannot be told from Europe/London")
 async def test_orders_that_name_no_time_zone_leave_it_as_it_is(world: World) -> None:
     await world.enter({"timezone": "Europe/Paris", "activations": [activation(1)]})
     world.clock.at_ms = ms("12:30")

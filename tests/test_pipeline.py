@@ -372,6 +372,26 @@ async def test_a_time_without_a_commit_is_an_outage(world: World, monkeypatch: p
     assert (await world.outages())[1:] == ["12:30:05–12:31:05 no commit for more than 5 s"]
 
 
+async def test_a_turn_that_takes_longer_than_five_seconds_is_an_outage(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = pipeline.time.monotonic()
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=lambda: now_s))
+    record_alive = pipeline.record_alive
+
+    async def slow(*arguments: Any) -> None:
+        nonlocal now_s
+        now_s += 8
+        await record_alive(*arguments)
+
+    await world.wait_until("12:30")
+    monkeypatch.setattr(pipeline, "record_alive", slow)
+    await world.wait_until("12:30:01")
+    monkeypatch.setattr(pipeline, "record_alive", record_alive)
+    await world.wait_until("12:30:09")
+    assert (await world.outages())[1:] == ["12:30:01–12:30:09 no commit for more than 5 s"]
+
+
 async def test_when_the_machines_clock_steps_back_ours_stands_still(world: World) -> None:
     await away_before_seven(world)
     await world.wait_until("19:05")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from emtrack.db.connect import Connection
 from emtrack.record.plans import Assignment
 from geofence.facts import DeviceEvent, Fact, Position
 from geofence.words import FOREVER_MS, LAST_MS, EventType, Mechanism, datetime_of
@@ -14,9 +15,6 @@ from ingest.reports import EventReport, PositionReport
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import asyncpg
-
-    Connection = asyncpg.Connection[Any]
 
 # One row of `wanted` for each activation: which device, from when to when. Both tables are read by their own index.
 POSITIONS = """

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from emtrack.db.connect import Connection
 from geofence.findings import DEVICE_KINDS, Finding
 from geofence.words import EntryId, Kind, datetime_of
 
 if TYPE_CHECKING:
     import asyncpg
-
-    Connection = asyncpg.Connection[Any]
 
 
 class Shown(NamedTuple):
@@ -81,6 +80,22 @@ def _finding(row: asyncpg.Record) -> Finding:
         evidence=tuple(row["evidence"]),
         facts_hash=row["facts_hash"],
     )
+
+
+NEWEST = f"""
+SELECT {COLUMNS}
+FROM unnest($1::bigint[]) AS w (finding_no) JOIN findings f USING (finding_no)
+CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = f.finding_no ORDER BY version DESC LIMIT 1) v
+"""  # noqa: S608  a constant made of constants
+
+
+async def load_findings(connection: Connection, finding_nos: Sequence[int]) -> dict[int, tuple[int, Finding | None]]:
+    """Activation number and newest version of findings; None where that withdraws it."""
+    rows = await connection.fetch(NEWEST, list(finding_nos))
+    return {
+        row["finding_no"]: (row["activation_no"], None if row["change"] == "withdrawn" else _finding(row))
+        for row in rows
+    }
 
 
 NEW_FINDINGS = """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 
+from emtrack.db.connect import Connection
 from emtrack.forms import (
     ActivationForm,
     HomeUnitForm,
@@ -18,6 +19,7 @@ from emtrack.forms import (
     end_of,
     requirement_of,
     settings_of,
+    timezone_of,
     zone_of,
 )
 from geofence.intervals import Interval, subtracted
@@ -28,7 +30,6 @@ from ingest.http import key_hash
 if TYPE_CHECKING:
     from asyncpg import Range
 
-    Connection = asyncpg.Connection[Any]
 
 ORDERS_LOCK = 0x656D_6F72  # advisory: orders change one at a time, so that change numbers follow commits
 
@@ -182,11 +183,13 @@ class _Clerk:
         before = await self._connection.fetchrow(self.SETTINGS)
         if before is not None and isinstance(orders.settings, msgspec.UnsetType):
             wanted: tuple[Any, ...] = (
-                orders.timezone, before["max_gap_ms"], before["unknown_limit_ms"], before["silence_buffer_ms"],
+                timezone_of(orders, before["timezone"]),
+                before["max_gap_ms"], before["unknown_limit_ms"], before["silence_buffer_ms"],
             )  # fmt: skip
         else:
             settings = settings_of(orders)
-            wanted = (orders.timezone, settings.max_gap_ms, settings.unknown_limit_ms, settings.silence_buffer_ms)
+            zone = timezone_of(orders) if before is None else timezone_of(orders, before["timezone"])
+            wanted = (zone, settings.max_gap_ms, settings.unknown_limit_ms, settings.silence_buffer_ms)
         names = ("timezone", "max_gap_ms", "unknown_limit_ms", "silence_buffer_ms")
         if before is not None and tuple(before[name] for name in names) == wanted:
             return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from emtrack.db.connect import Connection
 from emtrack.forms import TimetableForm, timetable_of
 from emtrack.record.orders import load_outages
 from geofence.intervals import Interval, merged
@@ -26,8 +27,6 @@ from geofence.zones import zone_from_geojson
 
 if TYPE_CHECKING:
     import asyncpg
-
-    Connection = asyncpg.Connection[Any]
 
 
 class HomeUnit(NamedTuple):

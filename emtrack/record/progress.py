@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from emtrack.db.connect import Connection
 from emtrack.record.orders import load_outages, record_outage
 from geofence.intervals import Interval, subtracted
 from geofence.judge import Checkpoint, Silence
@@ -15,9 +16,6 @@ from geofence.words import ALWAYS_MS, datetime_of, instant_of
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import asyncpg
-
-    Connection = asyncpg.Connection[Any]
 
 BLOCK = 1000
 NEXT_BLOCKS = "SELECT nextval($1::regclass) AS first FROM generate_series(1, $2)"
@@ -131,8 +129,9 @@ async def alive_ms(connection: Connection) -> int | None:
     return None if alive_at is None else instant_of(alive_at)
 
 
-async def record_ready(connection: Connection, now_ms: int) -> list[Interval]:
-    """We are ready: the time since we were last alive was an outage. Returns all outages. Inside a transaction."""
+async def record_ready(connection: Connection, now_ms: int) -> tuple[list[Interval], int]:
+    """We are ready: the time since we were last alive was an outage. All outages, and how many were recorded just now.
+    Inside a transaction."""
     before_ms = await alive_ms(connection)
     if before_ms is None:
         await connection.execute(FIRST_READY, datetime_of(now_ms))
@@ -140,12 +139,15 @@ async def record_ready(connection: Connection, now_ms: int) -> list[Interval]:
     return await record_outage_since(connection, before_ms, now_ms, "not running, or no commit was possible")
 
 
-async def record_outage_since(connection: Connection, since_ms: int, now_ms: int, cause: str) -> list[Interval]:
-    """Record the part of [since, now) that is not recorded yet. Returns all outages."""
+async def record_outage_since(
+    connection: Connection, since_ms: int, now_ms: int, cause: str
+) -> tuple[list[Interval], int]:
+    """Record the part of [since, now) that is not recorded yet. All outages, and how many were recorded just now."""
     known = await load_outages(connection)
-    for outage in subtracted([Interval(since_ms, now_ms)] if since_ms < now_ms else [], known):
+    fresh = subtracted([Interval(since_ms, now_ms)] if since_ms < now_ms else [], known)
+    for outage in fresh:
         await record_outage(connection, outage, cause, datetime_of(now_ms))
-    return await load_outages(connection)
+    return await load_outages(connection), len(fresh)
 
 
 async def record_alive(connection: Connection, now_ms: int, changes_seen: int) -> None:

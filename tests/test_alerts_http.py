@@ -1,0 +1,209 @@
+"""Alerts over HTTP: the queue, actions, the stream, and who may call what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import asyncpg
+import pytest
+from starlette.routing import Route
+
+from emtrack.app import running_service
+from emtrack.commands import TokenExists, add_token
+from emtrack.db.connect import connect
+from emtrack.settings import ClockSetting, Settings
+from emtrack.web.guard import Role
+from geofence.words import parse_instant
+from tests.service_world import AWAY, activation, curfew, iso
+
+PUBLIC = {"/healthz", "/readyz", "/metrics", "/v1/time"}
+WITH_A_DEVICE_KEY = {"/v1/devices/{device_id}/reports"}
+
+
+class Office(NamedTuple):
+    """A running service with two people on orders, one token for each role, and a session."""
+
+    http: aiohttp.ClientSession
+    tokens: dict[str, str]
+    keys: dict[str, str]
+    connection: asyncpg.Connection
+    routes: list[Route]
+
+    async def get(self, path: str, role: str = "operator", **headers: str) -> tuple[int, Any]:
+        async with self.http.get(path, headers=self.bearer(role) | headers) as response:
+            return response.status, await response.json()
+
+    async def post(self, path: str, body: Any, role: str = "operator") -> tuple[int, Any]:
+        async with self.http.post(path, json=body, headers=self.bearer(role)) as response:
+            return response.status, await response.json()
+
+    def bearer(self, role: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens.get(role, 'nobody')}"}
+
+    async def report(self, device: str, *reports: dict[str, Any]) -> None:
+        headers = {"Authorization": f"Bearer {self.keys[device]}"}
+        body = {"boot": 1, "reports": list(reports)}
+        async with self.http.post(f"/v1/devices/{device}/reports", json=body, headers=headers) as response:
+            assert response.status == 200, await response.text()
+
+
+def away(at: str, seq: int) -> dict[str, Any]:
+    return {"seq": seq, "type": "position", "fix_time": iso(at), "lat_deg": AWAY[1], "lon_deg": AWAY[0], "precision_m": 6,
+            "mechanism": "GPS"}  # fmt: skip
+
+
+def strap(at: str, seq: int) -> dict[str, Any]:
+    return {"seq": seq, "type": "event", "event": "STRAP_TAMPER", "event_time": iso(at)}
+
+
+@pytest.fixture
+async def office(database_url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
+    import emtrack.app
+    from emtrack.commands import keys_for
+    from emtrack.forms import read_orders
+
+    clock = ClockSetting(parse_instant("2026-03-02T20:00:00Z"), 1.0)
+    settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock)
+    built: list[Any] = []
+    starlette = emtrack.app.Starlette
+    monkeypatch.setattr(emtrack.app, "Starlette", lambda **parts: built.append(parts["routes"]) or starlette(**parts))
+    form = {
+        "activations": [activation(1), activation(2)],
+        "requirements": [curfew(1), curfew(2)],
+        "wearers": [
+            {"wearer_id": "W1", "iom": {"rag": "GREEN", "mappa_level": 1}},
+            {"wearer_id": "W2", "iom": {"rag": "RED", "mappa_level": 3}},
+        ],
+    }
+    async with running_service(settings, asyncio.Event()) as service:
+        keys = await keys_for(settings, read_orders(json.dumps(form), "orders"), who="test")
+        tokens = {str(role): await add_token(settings, f"the {role}", role, who="test") for role in Role}
+        connection = await connect(database_url)
+        async with aiohttp.ClientSession(service.address) as http:
+            yield Office(http, tokens, keys, connection, built[0])
+        await connection.close()
+
+
+async def two_are_out(office: Office) -> None:
+    await office.report("D1", away("19:50", 1), away("19:52", 2))
+    await office.report("D2", away("19:51", 1), away("19:53", 2))
+
+
+async def test_every_route_says_whom_it_is_for_and_refuses_everybody_else(office: Office) -> None:
+    guarded = 0
+    for route in office.routes:
+        if route.path in PUBLIC | WITH_A_DEVICE_KEY:
+            continue
+        guarded += 1
+        roles = route.endpoint.roles
+        method = next(iter(route.methods - {"HEAD"}))
+        path = route.path.replace("{alert_no:int}", "1")
+        for role in ("nobody", *Role):
+            async with office.http.request(method, path, headers=office.bearer(role), json={}) as response:
+                expected = {401} if role == "nobody" else {403}
+                assert (response.status in expected) == (role not in roles), (path, role, response.status)
+    assert guarded >= 3
+
+
+async def test_the_queue_is_by_severity_then_grade_and_says_why(office: Office) -> None:
+    await two_are_out(office)
+    await office.report("D1", strap("19:55", 3))
+    status, body = await office.get("/v1/alerts")
+    assert status == 200
+    rows = [(a["severity"], a["wearer_id"], a["kind"], a["place_in_queue"]["rag"]) for a in body["alerts"]]
+    assert rows == [
+        ("critical", "W1", "TAMPER", "GREEN"),
+        ("serious", "W2", "CURFEW", "RED"),
+        ("serious", "W1", "CURFEW", "GREEN"),
+    ]
+    assert {a["code"] for a in body["alerts"] if a["kind"] == "CURFEW"} <= {None, "AL08"}
+
+
+async def test_pages_go_on_after_the_last_place(office: Office) -> None:
+    await two_are_out(office)
+    _, first = await office.get("/v1/alerts?limit=1")
+    _, second = await office.get(f"/v1/alerts?limit=1&after={first['next']}")
+    _, third = await office.get(f"/v1/alerts?limit=1&after={second['next']}")
+    assert [a["wearer_id"] for a in first["alerts"] + second["alerts"]] == ["W2", "W1"]
+    assert (third["alerts"], third["next"]) == ([], None)
+    assert [a["wearer_id"] for a in (await office.get("/v1/alerts?wearer=W1"))[1]["alerts"]] == ["W1"]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "after=x", "after=1-2-3-4-" + "9" * 30, "state=x", "severity=x"]
+)
+async def test_a_query_that_makes_no_sense_is_told_what_to_send(office: Office, query: str) -> None:
+    status, body = await office.get(f"/v1/alerts?{query}")
+    assert status == 400
+    assert "expected" in body["error"] or "send" in body["error"]
+
+
+async def test_what_people_do_is_appended_and_a_closed_alert_leaves_the_queue(office: Office) -> None:
+    await two_are_out(office)
+    _, body = await office.get("/v1/alerts?wearer=W1")
+    path = f"/v1/alerts/{body['alerts'][0]['alert_no']}/actions"
+    assert (await office.post(path, {"action": "acknowledged"}))[0] == 200
+    assert (await office.post(path, {"action": "closed"}))[0] == 422
+    assert (await office.post(path, {"action": "closed", "outcome": "at hospital", "note": "seen"}))[0] == 200
+    assert (await office.post(path, {"action": "acknowledged"}))[0] == 409
+    assert (await office.get("/v1/alerts?wearer=W1"))[1]["alerts"] == []
+    (closed,) = (await office.get("/v1/alerts?wearer=W1&state=closed"))[1]["alerts"]
+    assert [(a["action"], a["done_by"], a["outcome"]) for a in closed["actions"]] == [
+        ("acknowledged", "the operator", None),
+        ("closed", "the operator", "at hospital"),
+    ]
+    assert (await office.post("/v1/alerts/999999/actions", {"action": "noted"}))[0] == 404
+
+
+async def test_findings_are_read_as_lines_as_known_now_and_at_an_earlier_instant(office: Office) -> None:
+    await two_are_out(office)
+    async with office.http.get("/v1/findings?wearer=W1", headers=office.bearer("officer")) as response:
+        lines = [json.loads(line) for line in (await response.text()).splitlines()]
+    assert ("CURFEW", "2026-03-02T19:50:00Z") in [(line["kind"], line["begin"]) for line in lines]
+    path = "/v1/findings?wearer=W1&as_known_at=2026-03-02T19:59:00Z"
+    async with office.http.get(path, headers=office.bearer("officer")) as response:
+        assert (response.status, await response.text()) == (200, "")
+    assert (await office.get("/v1/findings?until=2026-03-02T19:59:00Z"))[0] == 400
+    assert (await office.get("/v1/findings?until=yesterday"))[0] == 400
+
+
+async def read_until(content: aiohttp.StreamReader, wanted: int) -> tuple[list[dict[str, Any]], str]:
+    """Changes of a stream until there are so many, and the last id."""
+    changes, last = [], ""
+    async with asyncio.timeout(10):
+        while len(changes) < wanted:
+            line = (await content.readline()).decode().strip()
+            if line.startswith("id: "):
+                last = line.removeprefix("id: ")
+            if line.startswith("data: "):
+                changes.append(json.loads(line.removeprefix("data: ")))
+    return changes, last
+
+
+async def test_the_stream_says_what_changed_and_goes_on_where_a_reader_left_it(office: Office) -> None:
+    async with office.http.get("/v1/alerts/stream", headers=office.bearer("officer")) as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        await two_are_out(office)
+        changes, last = await read_until(stream.content, 2)
+    assert [change["what"] for change in changes] == ["raised", "raised"]
+    assert set(changes[0]) == {"alert_no", "what"}
+    await office.post(f"/v1/alerts/{changes[0]['alert_no']}/actions", {"action": "acknowledged"})
+    headers = office.bearer("officer") | {"Last-Event-ID": last}
+    async with office.http.get("/v1/alerts/stream", headers=headers) as stream:
+        changes, _ = await read_until(stream.content, 1)
+    assert [change["what"] for change in changes] == ["acknowledged"]
+    assert (await office.get("/v1/alerts/stream", **{"Last-Event-ID": "nonsense"}))[0] == 400
+
+
+async def test_a_token_is_kept_as_a_hash_and_its_name_is_used_once(
+    office: Office, database_url: str, data_dir: Path
+) -> None:
+    stored = await office.connection.fetch("SELECT token_hash FROM tokens")
+    assert all(len(row["token_hash"]) == 32 for row in stored)
+    with pytest.raises(TokenExists):
+        await add_token(Settings(data_dir=data_dir, database_url=database_url), "the operator", "officer", who="test")
