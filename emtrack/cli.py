@@ -117,12 +117,14 @@ def _instant(text: str | None, name: str) -> int | None:
         refuse(f"{name}: {error}")
 
 
-def _read_orders_file(path: Path, *, repair: bool = False, write_back: bool = True) -> Any:
+def _read_orders_file(
+    path: Path, *, repair: bool = False, write_back: bool = True, ignored: frozenset[str] = frozenset()
+) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FormError(f"{path}: cannot be read: {error}") from error
-    orders = read_orders(text, path.name, repair=repair)
+    orders = read_orders(text, path.name, repair=repair, ignored=ignored)
     if repair and write_back:
         unrepaired = msgspec.json.decode(text).get("requirements", [])
         if [r["geometry"] for r in unrepaired] != [r.geometry for r in orders.requirements]:
@@ -154,7 +156,8 @@ def evaluate(
 
     until_ms = _instant(until, "--until")
     assert until_ms is not None
-    evaluation = judge(_read_orders_file(orders, repair=repair), positions, events, until_ms)
+    read = _read_orders_file(orders, repair=repair, ignored=frozenset({"wearers"}))
+    evaluation = judge(read, positions, events, until_ms)
     lines = b"".join(finding_lines(evaluation.findings))
     if refusals is not None:
         _replace(refusals, b"".join(msgspec.json.encode(row) + b"\n" for row in evaluation.refused))

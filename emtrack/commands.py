@@ -26,7 +26,7 @@ from emtrack.forms import Orders, read_orders
 from emtrack.questions import findings_as_lines
 from emtrack.record.orders import DEVICES, Change, Entered, add_key, enter_device, enter_orders, log_change
 from emtrack.record.progress import alive_ms
-from emtrack.replay import Recording, Sent, read_recording, send_recording
+from emtrack.replay import Recording, Sent, read_recording, refuse_strangers, send_recording
 from emtrack.settings import Settings
 from emtrack.web.guard import NEW_TOKEN
 from geofence.words import ALWAYS_MS, datetime_of, format_instant
@@ -197,6 +197,7 @@ async def replay_files(
     reports, unreadable = read_recording(files, recording)
     if unreadable:
         say(f"{unreadable} rows could not be read, and were left out")
+    refuse_strangers(reports, (activation.device_id for activation in orders.activations))
     keys = await keys_for(settings, orders, who=who)
     return await send_recording(reports, base_url=settings.base_url, keys=keys, say=say)
 

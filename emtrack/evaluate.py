@@ -111,7 +111,7 @@ class _Devices:
             return unknown_device(device_id)
         index = bisect_right(activations, own_ms, key=lambda activation: activation.from_ms) - 1
         if index < 0 or own_ms >= activations[index].to_ms:
-            return no_activation(str(device_id), format_instant(own_ms))
+            return no_activation(f"device {device_id!r}", format_instant(own_ms))
         return activations[index].activation_id
 
 

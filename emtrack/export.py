@@ -79,7 +79,7 @@ def orders_of(plans: list[Plan]) -> Orders:
         activations=[_activation_form(plan.activation) for plan in plans],
         requirements=[_requirement_form(r) for plan in wearers.values() for r in plan.requirements],
         absences=[
-            AbsenceForm(wearer_id, Moment(absence.begin_ms), Moment(absence.end_ms))
+            AbsenceForm(wearer_id, Moment(absence.begin_ms), _end(absence.end_ms))
             for wearer_id, plan in wearers.items()
             for absence in plan.absences
         ],

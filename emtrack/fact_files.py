@@ -8,6 +8,7 @@ import io
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
@@ -59,27 +60,41 @@ def _check_columns(path: Path, found: list[str], columns: tuple[str, ...], names
 
 
 def _csv_rows(path: Path, file: IO[bytes], columns: tuple[str, ...], names: Mapping[str, str]) -> Iterator[Row]:
-    reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
-    header = [name.strip() for name in next(reader, [])]
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.reader(text)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise FormError(f"{path}: line 1: {error}") from error
     _check_columns(path, header, columns, names)
     fields = [names.get(name, name) for name in header]
-    try:
-        for cells in reader:
-            if len(cells) > len(fields):
-                yield Row(reader.line_num, None, f"{len(cells)} cells where the header has {len(fields)}")
-            elif cells:
-                yield Row(
-                    reader.line_num, {name: _cell(name, text) for name, text in zip(fields, cells, strict=False)}
-                )
-    except csv.Error as error:
-        raise FormError(f"{path}: line {reader.line_num}: {error}") from error
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(line, None, str(error))
+            continue
+        if cells:
+            yield _csv_row(line, reader.line_num, fields, cells)
+
+
+def _csv_row(line: int, last_line: int, fields: list[str], cells: list[str]) -> Row:
+    if len(cells) > len(fields):
+        over = f", up to line {last_line}: is a quotation mark not closed?" if last_line > line else ""
+        return Row(line, None, f"{len(cells)} cells where the header has {len(fields)}{over}")
+    if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
+        return Row(line, None, "bytes that are not UTF-8")
+    return Row(line, {name: _cell(name, text) for name, text in zip(fields, cells, strict=False)})
 
 
 def _cell(name: str, text: str) -> Any:
     text = text.strip()
     if not text:
         return None
-    if name in _NUMBERS:
+    if name in _NUMBERS and "_" not in text:
         try:
             return float(text)
         except ValueError:
@@ -112,9 +127,23 @@ def _parquet_rows(path: Path, file: IO[bytes], columns: tuple[str, ...], names: 
     number = 0
     fields = [_in_microseconds(field) for field in table.schema_arrow]
     for batch in table.iter_batches():
-        for row in pyarrow.Table.from_batches([batch]).cast(pyarrow.schema(fields), safe=False).to_pylist():
+        rows = pyarrow.Table.from_batches([batch]).cast(pyarrow.schema(fields), safe=False)
+        for row in _python_rows(rows):
             number += 1
-            yield Row(number, {names.get(key, key): _parquet_value(value) for key, value in row.items()})
+            if isinstance(row, str):
+                yield Row(number, None, row)
+            else:
+                yield Row(number, {names.get(key, key): _parquet_value(value) for key, value in row.items()})
+
+
+def _python_rows(rows: Any) -> list[dict[str, Any] | str]:
+    """Rows of a table; where one holds what Python cannot (a time beyond the year 9999), what is wrong with it."""
+    try:
+        return list(rows.to_pylist())
+    except (OverflowError, ValueError) as error:
+        if len(rows) == 1:
+            return [str(error)]
+        return [row for index in range(len(rows)) for row in _python_rows(rows.slice(index, 1))]
 
 
 def _in_microseconds(field: Any) -> Any:
@@ -127,4 +156,6 @@ def _in_microseconds(field: Any) -> Any:
 
 def _parquet_value(value: Any) -> Any:
     """Timestamps become text; one without a zone stays without, and is refused as such."""
+    if isinstance(value, Decimal):
+        return float(value)
     return value.isoformat() if isinstance(value, datetime | date) else value

@@ -32,7 +32,7 @@ from geofence.zones import ZoneError, geojson_from_zone, zone_from_geojson
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Seconds = Annotated[float, Meta(ge=0, le=1e8)]
-WallTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM")]
+WallTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5, description="HH:MM")]
 DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
 
@@ -88,7 +88,7 @@ class RequirementForm(_Form, frozen=True):
 class AbsenceForm(_Form, frozen=True):
     wearer_id: Identifier
     from_: Moment = field(name="from")
-    to: Moment
+    to: Moment | None
     reason: str = ""
 
 
@@ -149,28 +149,62 @@ def _write_moment(value: object) -> Any:
     raise NotImplementedError(type(value))
 
 
-def read_orders(text: str, name: str, *, repair: bool = False) -> Orders:
+def read_orders(text: str, name: str, *, repair: bool = False, ignored: frozenset[str] = frozenset()) -> Orders:
     """The orders in a text. Raises FormError. `name` of the file, for the message.
 
-    With `repair`, invalid polygons come back mended in the orders that are returned.
+    With `repair`, invalid polygons come back mended in the orders that are returned. Fields of the whole file that
+    are `ignored` may hold anything.
     """
-    try:
-        raw = JSONDecoder().decode(text)
-    except JSONDecodeError as error:
-        raise FormError(f"{name}: line {error.lineno}: this is not JSON: {error.msg}") from error
+    raw = _read_json(text, name)
+    if isinstance(raw, dict):
+        raw = {field_name: value for field_name, value in raw.items() if field_name not in ignored}
     try:
         orders = msgspec.convert(raw, Orders, dec_hook=_read_moment)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `")
-        raise _form_error(text, name, path.rstrip("`") or "$", what + _choices(path)) from error
+        unknown = _UNKNOWN_FIELD.search(what)
+        path = (path.rstrip("`") or "$") + (f".{unknown.group(1)}" if unknown else "")
+        raise _form_error(text, name, path, what + _expected(path, is_unknown=unknown is not None)) from error
     orders = _with_zones(orders, text, name, repair=repair)
     for path, what in _complaints(orders):
         raise _form_error(text, name, path, what)
     return orders
 
 
-def _choices(path: str) -> str:
-    choices = {"kind": tuple(ObligationKind), "day": DAYS}.get(path.rstrip("`").rpartition(".")[2])
+_UNKNOWN_FIELD = re.compile(r"unknown field `(\w+)`")
+
+
+def _read_json(text: str, name: str) -> Any:
+    try:
+        raw = JSONDecoder(object_pairs_hook=_without_repetition).decode(text)
+        msgspec.json.encode(raw)
+    except JSONDecodeError as error:
+        raise FormError(f"{name}: line {error.lineno}: this is not JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise FormError(f"{name}: line 1: it is nested too deeply to be orders") from error
+    except UnicodeEncodeError as error:
+        raise FormError(
+            f"{name}: it holds half of a surrogate pair (\\ud800 or the like), which is no text"
+        ) from error
+    except ValueError as error:
+        raise FormError(f"{name}: {error}") from error
+    return raw
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a field that stands twice nobody can say which was meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for key in names if names.count(key) > 1)
+        raise ValueError(f"the field {twice!r} stands twice in one object; keep one of them")
+    return found
+
+
+def _expected(path: str, *, is_unknown: bool) -> str:
+    if is_unknown:
+        return "; `emtrack schema orders` lists the fields there are"
+    choices = {"kind": tuple(ObligationKind), "day": DAYS}.get(path.rpartition(".")[2])
     return f"; expected one of {', '.join(choices)}" if choices else ""
 
 
@@ -384,7 +418,7 @@ def plans_of(orders: Orders) -> list[Plan]:
         requirements[form.wearer_id].append(requirement_of(form, str(index)))
     absences: dict[str, list[Interval]] = defaultdict(list)
     for absence in orders.absences:
-        absences[absence.wearer_id].append(Interval(absence.from_.ms, absence.to.ms))
+        absences[absence.wearer_id].append(Interval(absence.from_.ms, end_of(absence.to)))
     outages = tuple(merged((outage.from_.ms, outage.to.ms) for outage in orders.outages))
     return [
         Plan(

@@ -109,6 +109,13 @@ def _position(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "position", **{name: fields[name] for name in _POSITION_FIELDS if fields.get(name) is not None}}
 
 
+def refuse_strangers(reports: Iterable[Report], known: Iterable[str]) -> None:
+    """Raises FormError for a device that the orders do not name, before anything is entered or sent."""
+    strangers = sorted({report.device_id for report in reports} - set(known))
+    if strangers:
+        raise FormError(f"the orders activate no device {strangers[0]!r}, which the recording names")
+
+
 async def send_recording(
     reports: Iterable[Report],
     *,
@@ -123,9 +130,6 @@ async def send_recording(
     by_device: dict[str, list[Report]] = defaultdict(list)
     for report in reports:
         by_device[report.device_id].append(report)
-    strangers = sorted(set(by_device) - set(keys))
-    if strangers:
-        raise FormError(f"the orders activate no device {strangers[0]!r}, which the recording names")
     sent = Sent()
     boot = machine_ms()  # a boot of its own, so that the numbers of an earlier replay are not used again
     limit = asyncio.Semaphore(CONNECTIONS)

@@ -213,9 +213,9 @@ def _optional_count(value: object) -> int | None:
     return int(number) if number is not None and 0 <= number < 1e6 else None
 
 
-def no_activation(device_id: str, own_time: str) -> Refusal:
+def no_activation(device: str, own_time: str) -> Refusal:
     """The device is known, but on nobody at the time of the report."""
-    what = f"no activation of device {device_id!r} at {own_time}"
+    what = f"no activation of {device} at {own_time}"
     return Refusal(RefusalReason.NO_ACTIVATION, what, "enter the activation; the report is then examined again")
 
 

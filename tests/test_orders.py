@@ -90,7 +90,7 @@ async def test_every_change_is_logged_with_who_and_when_and_about_whom(world: Wo
 @pytest.mark.parametrize(
     ("contradiction", "says"),
     [
-        ({"activations": [activation(9, device_id="D1")]}, "two people at one time"),
+        ({"activations": [activation(9, device_id="D1")]}, "overlaps activation 'A1' of the same device"),
         ({"absences": [{**ABSENCE, "from": "2026-03-05T20:00:00Z", "to": "2026-03-05T23:00:00Z"}]}, "absences"),
         ({"absences": [{**ABSENCE, "reason": "funeral"}]}, "absences"),
         ({"requirements": [curfew(2), curfew(2, **{"from": "2026-03-02T00:00:00Z"})]}, "two entries"),

@@ -107,7 +107,9 @@ class _Clerk:
         await self._enter_requirements(orders.requirements, wearers)
         await self._enter_home_units(orders.home_units, wearers)
         for absence in orders.absences:
-            await self._enter_absence(wearers[absence.wearer_id], absence.from_.ms, absence.to.ms, absence.reason)
+            await self._enter_absence(
+                wearers[absence.wearer_id], absence.from_.ms, end_of(absence.to), absence.reason
+            )
         await self._enter_outages([Interval(outage.from_.ms, outage.to.ms) for outage in orders.outages])
 
     def _changed(self, what: str, wearer_no: int | None, **detail: Any) -> None:
@@ -232,12 +234,29 @@ class _Clerk:
             if row is not None:
                 await self._connection.execute(self.CLOSE_ACTIVATION, row["activation_no"], self._now)
         for form, row, wanted in changed:
+            await self._refuse_overlap(form, wanted)
             number = None if row is None else row["activation_no"]
             if number is None:
                 number = await self._connection.fetchval(self.NEW_ACTIVATION, form.activation_id, self._now)
             await self._connection.execute(self.NEW_ACTIVATION_VERSION, number, *wanted, self._since, self._who)
             for wearer_no in {wanted[1]} | ({row["wearer_no"]} if row is not None and row["wearer_no"] else set()):
                 self._changed("activation entered", wearer_no, activation_id=form.activation_id)
+
+    OVERLAPPING = """
+    SELECT a.activation_id, w.wearer_id, lower(v.during) AS begin_at, upper(v.during) AS end_at
+    FROM activation_versions v JOIN activations a USING (activation_no) JOIN wearers w USING (wearer_no)
+    WHERE v.device_no = $1 AND v.during && $2 AND upper_inf(v.recorded) ORDER BY 3 LIMIT 1
+    """
+
+    async def _refuse_overlap(self, form: ActivationForm, wanted: Sequence[Any]) -> None:
+        row = await self._connection.fetchrow(self.OVERLAPPING, wanted[0], wanted[2])
+        if row is not None:
+            until = "without an end" if row["end_at"] is None else f"to {row['end_at']:%Y-%m-%dT%H:%M:%SZ}"
+            raise OrdersConflict(
+                f"The orders were not entered, because activation {form.activation_id!r} overlaps activation "
+                f"{row['activation_id']!r} of the same device {form.device_id!r}, which is on wearer {row['wearer_id']!r} "
+                f"from {row['begin_at']:%Y-%m-%dT%H:%M:%SZ} {until}. End the first before the second begins."
+            )
 
     # ------------------------------------------------------------------------------------- requirements
 
