@@ -7,7 +7,7 @@ import gc
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import structlog
@@ -23,9 +23,10 @@ from emtrack.settings import Settings, SettingsError
 from emtrack.web.alerts import AlertDesk
 from emtrack.web.findings import finding_routes
 from emtrack.web.service import service_routes
-from geofence.judge import ActivationJudge
+from geofence.facts import Position
+from geofence.judge import judge_history
 from geofence.orders import Activation, Disc, Plan, Requirement
-from geofence.words import ActivationId, DeviceId, EntryId, ObligationKind, RequirementId, WearerId
+from geofence.words import ActivationId, DeviceId, EntryId, Mechanism, ObligationKind, RequirementId, WearerId
 from ingest.http import device_route
 from ingest.inbox import Inbox
 
@@ -47,9 +48,8 @@ def warm_up() -> None:
     """Compile the kernels before anybody waits for them (from the cache, in a second)."""
     disc = Disc((0.0, 0.0), 1.0)
     requirement = Requirement(EntryId(""), RequirementId(""), WearerId(""), ObligationKind.EXCLUSION, 0, 1, disc)
-    judge = ActivationJudge(Plan(Activation(ActivationId(""), DeviceId(""), WearerId(""), 0, 1), (requirement,)))
-    judge.advance(judge.initial(), [], 0)
-    judge._verdicts([])
+    plan = Plan(Activation(ActivationId(""), DeviceId(""), WearerId(""), 0, 1), (requirement,))
+    judge_history(plan, [Position(0, 0.0, 1.0, None, Mechanism.GPS, 0)], 0)
 
 
 def calm_collector() -> None:
@@ -152,9 +152,7 @@ async def _listening(application: Starlette, settings: Settings, stop: asyncio.E
 class _Server(uvicorn.Server):
     """Signals are ours: they end the program in order, the HTTP server first."""
 
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        from contextlib import nullcontext
-
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
 

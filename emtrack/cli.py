@@ -1,4 +1,5 @@
-"""The command line. Each command is thin: it reads arguments, calls one function, and says what happened.
+"""The command line. Each command is thin: it reads arguments, calls one function, and says what happened. It imports what
+it needs when it is called, so that `evaluate` loads no server and `--help` nothing at all.
 
 Exit codes: 0 done; 1 failed while running; 2 the call, a file or a setting does not fit.
 """

@@ -23,6 +23,7 @@ from emtrack.emulator.sentlog import SentLog
 from emtrack.emulator.world import build_world
 from emtrack.export import export
 from emtrack.forms import Orders, read_orders
+from emtrack.pipeline import WORKER_LOCK
 from emtrack.questions import findings_as_lines
 from emtrack.record.orders import DEVICES, Change, Entered, add_key, enter_device, enter_orders, log_change
 from emtrack.record.progress import alive_ms
@@ -99,8 +100,6 @@ WHERE l.locktype = 'advisory' AND l.objid = $1 AND l.classid = 0 AND l.granted A
 
 async def noticed(connection: asyncpg.Connection[Any]) -> None:
     """Wait until the service, if one runs, has taken in all changes of orders; at most a few seconds."""
-    from emtrack.pipeline import WORKER_LOCK
-
     for _ in range(round(NOTICE_S / 0.1)):
         if not await connection.fetchval(SERVED, WORKER_LOCK) or await connection.fetchval(NOTICED):
             return

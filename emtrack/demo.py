@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from emtrack.app import Service, running_service
+from emtrack.app import Service, prepared_database, running_service
 from emtrack.clock import machine_ms
 from emtrack.commands import keys_for
 from emtrack.db.connect import Connection, connect
@@ -48,8 +48,6 @@ async def run_demo(
     settings: Settings, stop: asyncio.Event, *, wearers: int, seed: int, say: Callable[[str], None]
 ) -> None:
     """Until `stop` is set. Started again on the same data it goes on where its clock stands."""
-    from emtrack.app import prepared_database
-
     chosen = demo_settings(settings)
     async with prepared_database(chosen, program="demo", exclusive=False) as dsn:
         connection = await connect(dsn)
