@@ -1,5 +1,7 @@
-"""The command line. Each command is thin: it reads arguments, calls one function, and says what happened. It imports what
-it needs when it is called, so that `evaluate` loads no server and `--help` nothing at all.
+"""The command line of emtrack.
+
+Each command is thin: it reads arguments, calls one function, and says what happened. It imports what it needs when it is
+called, so that `evaluate` loads no server and `--help` nothing at all.
 
 Exit codes: 0 done; 1 failed while running; 2 the call, a file or a setting does not fit.
 """
@@ -31,7 +33,10 @@ from geofence.words import NotAnInstant, parse_instant
 Result = TypeVar("Result")
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=(__doc__ or "").splitlines()[0]
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Judges electronic-monitoring data against orders, and serves it.",
 )
 orders_app = typer.Typer(no_args_is_help=True, help="Orders: who is obliged to be where, and when.")
 devices_app = typer.Typer(no_args_is_help=True, help="Devices and their keys.")
