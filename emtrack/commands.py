@@ -7,6 +7,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,11 +111,16 @@ async def add_device_key(settings: Settings, device_id: str, *, who: str) -> str
     """A new key of a device, which is entered if it is new."""
     async with _desk(settings, "devices add") as (connection, clock):
         async with connection.transaction():
-            now = datetime_of(clock.now_ms())
-            number, _ = await enter_device(connection, device_id, now)
-            key = await add_key(connection, number, f"added by {who}", now)
-            await log_change(connection, Change("device key added", None, {"device_id": device_id}), who, now)
+            key = await _new_key(connection, device_id, who, datetime_of(clock.now_ms()))
         await noticed(connection)
+    return key
+
+
+async def _new_key(connection: asyncpg.Connection[Any], device_id: str, who: str, now: datetime) -> str:
+    """A key of a device, entered if it is new, with its line in the log of changes. Inside a transaction."""
+    number, _ = await enter_device(connection, device_id, now)
+    key = await add_key(connection, number, f"added by {who}", now)
+    await log_change(connection, Change("device key added", None, {"device_id": device_id}), who, now)
     return key
 
 
@@ -182,9 +188,7 @@ async def keys_for(settings: Settings, orders: Orders, *, who: str) -> dict[str,
             keys = (await enter_orders(connection, orders, who=who, now_ms=now_ms)).keys
             now = datetime_of(now_ms)
             for device_id in sorted({a.device_id for a in orders.activations} - set(keys)):
-                number, _ = await enter_device(connection, device_id, now)
-                keys[device_id] = await add_key(connection, number, f"added by {who}", now)
-                await log_change(connection, Change("device key added", None, {"device_id": device_id}), who, now)
+                keys[device_id] = await _new_key(connection, device_id, who, now)
         await noticed(connection)
     return keys
 

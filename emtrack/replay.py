@@ -22,7 +22,6 @@ from geofence.words import NotAnInstant, parse_instant
 BATCH = 10
 CONNECTIONS = 8
 PATIENCE_S = 60.0
-_EVENT_FIELDS = ("event_time",)
 _OWN_TIME = {"position": "fix_time", "event": "event_time"}
 _POSITION_FIELDS = (
     "fix_time", "lat_deg", "lon_deg", "precision_m", "mechanism", "recorded_time", "uploaded_time",
@@ -45,7 +44,6 @@ class Sent(msgspec.Struct):
     reports: int = 0
     acknowledged: int = 0
     refused: dict[str, int] = {}
-    unreadable: int = 0
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -17,7 +17,6 @@ from ingest.reports import Refusal, RefusalReason
 from ingest.wire import (
     MAX_BODY_BYTES,
     Acknowledgement,
-    ContentType,
     Received,
     WireError,
     digest_of,
@@ -83,13 +82,7 @@ async def _receive(request: Request, inbox: Inbox, doorkeeper: Doorkeeper) -> Re
             await _submit(inbox, device_no, [], _unreadable(body, str(error)))
         raise
     answer = await _submit(inbox, device_no, reports, None)
-    return Response(
-        encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, _answer_type(content_type)
-    )
-
-
-def _answer_type(content_type: ContentType) -> str:
-    return content_type
+    return Response(encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, content_type)
 
 
 def _authenticated(request: Request, doorkeeper: Doorkeeper) -> int:
