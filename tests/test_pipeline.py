@@ -68,6 +68,20 @@ async def test_a_curfew_that_starts_while_away_needs_no_new_fix(world: World) ->
     assert of(await world.findings()) == ["19:00–… CURFEW OUT_AT_START"]
 
 
+async def test_all_of_a_turn_runs_on_another_version_of_the_server_too(server_15_url: str) -> None:
+    async with deployed(server_15_url, orders(1)) as world:
+        await away_before_seven(world)
+        await world.send("D1", position(1, "18:50", NORTH), event(3, "18:56", "STRAP_TAMPER"))
+        await world.wait_until("19:05")
+        await world.start()
+        await world.send_at("19:10", "D1", position(4, "19:06"), position(5, "19:08"))
+        found = of(await world.findings())
+        assert [line for line in found if "CURFEW" in line] == ["19:00–19:06 CURFEW RETURNED_LATE"]
+        assert any("TAMPER" in line for line in found)
+        assert await world.count("alerts") == 2
+        await assert_conserved(world.connection)
+
+
 async def test_it_is_found_at_the_very_instant_and_not_before(world: World) -> None:
     await away_before_seven(world)
     await world.wait_until("19:00")
