@@ -26,8 +26,8 @@ from emtrack.db.embedded import DatabaseError
 from emtrack.forms import FormError, read_orders, write_orders
 from emtrack.logs import configure_logs
 from emtrack.record.orders import OrdersConflict
+from emtrack.roles import Role
 from emtrack.settings import Settings, SettingsError, read_settings
-from emtrack.web.guard import Role
 from geofence.words import NotAnInstant, parse_instant
 
 Result = TypeVar("Result")
@@ -41,10 +41,12 @@ app = typer.Typer(
 orders_app = typer.Typer(no_args_is_help=True, help="Orders: who is obliged to be where, and when.")
 devices_app = typer.Typer(no_args_is_help=True, help="Devices and their keys.")
 tokens_app = typer.Typer(no_args_is_help=True, help="Tokens of programs that read and act over HTTP.")
+users_app = typer.Typer(no_args_is_help=True, help="Accounts of people who work on the pages.")
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(orders_app, name="orders")
 app.add_typer(devices_app, name="devices")
 app.add_typer(tokens_app, name="tokens")
+app.add_typer(users_app, name="users")
 app.add_typer(db_app, name="db")
 
 
@@ -258,6 +260,56 @@ def add_token(
         typer.echo(_run(add(_settings(), name, role, who=_who())))
     except TokenExists as error:
         refuse(str(error))
+
+
+@users_app.command("add")
+def add_user(
+    name: Annotated[str, typer.Argument(help="whose it is; stands in the record of who did what")],
+    role: Annotated[Role, typer.Option(help="what the person may do")],
+) -> None:
+    """Make an account. Its random password is shown once; its owner changes it on the page "Your account"."""
+    from emtrack.accounts import UserExists
+    from emtrack.commands import add_account
+
+    if not 0 < len(name) <= 200 or name != name.strip():
+        refuse("a name has 1 to 200 characters, without spaces around it")
+    try:
+        typer.echo(_run(add_account(_settings(), name, role, who=_who())))
+    except UserExists as error:
+        refuse(str(error))
+
+
+@users_app.command("password")
+def reset_password(name: Annotated[str, typer.Argument(help="whose account")]) -> None:
+    """Give an account a new random password, shown once. Its sessions end."""
+    from emtrack.accounts import NoUser
+    from emtrack.commands import reset_account
+
+    try:
+        typer.echo(_run(reset_account(_settings(), name, who=_who())))
+    except NoUser as error:
+        refuse(str(error))
+
+
+@users_app.command("disable")
+def disable_user(name: Annotated[str, typer.Argument(help="whose account")]) -> None:
+    """Let an account log in no longer. What it did stays on record."""
+    from emtrack.accounts import NoUser
+    from emtrack.commands import disable_account
+
+    try:
+        _run(disable_account(_settings(), name, who=_who()))
+    except NoUser as error:
+        refuse(str(error))
+
+
+@users_app.command("list")
+def list_users() -> None:
+    """Accounts and their roles."""
+    from emtrack.commands import accounts_table
+
+    for line in _run(accounts_table(_settings())):
+        typer.echo(line)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
+from emtrack.accounts import add_user, disable_user, new_password, users_table
 from emtrack.app import prepared_database
 from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import connect, database
@@ -29,6 +30,7 @@ from emtrack.questions import findings_as_lines
 from emtrack.record.orders import DEVICES, Change, Entered, add_key, enter_device, enter_orders, log_change
 from emtrack.record.progress import alive_ms
 from emtrack.replay import Recording, Sent, read_recording, refuse_strangers, send_recording
+from emtrack.roles import Role
 from emtrack.settings import Settings
 from emtrack.web.guard import NEW_TOKEN
 from geofence.words import ALWAYS_MS, datetime_of, format_instant
@@ -146,6 +148,33 @@ async def add_token(settings: Settings, name: str, role: str, *, who: str) -> st
         except asyncpg.UniqueViolationError as error:
             raise TokenExists(f"a token {name!r} exists; choose another name") from error
     return token
+
+
+# ---------------------------------------------------------------------------------------------- accounts
+
+
+async def add_account(settings: Settings, name: str, role: Role, *, who: str) -> str:
+    """The random password of a new account. Raises UserExists."""
+    async with _desk(settings, "users add") as (connection, clock), connection.transaction():
+        return await add_user(connection, name, role, who=who, now_ms=clock.now_ms())
+
+
+async def reset_account(settings: Settings, name: str, *, who: str) -> str:
+    """A new random password of an account. Raises NoUser."""
+    async with _desk(settings, "users password") as (connection, _), connection.transaction():
+        return await new_password(connection, name, who=who)
+
+
+async def disable_account(settings: Settings, name: str, *, who: str) -> None:
+    """Raises NoUser."""
+    async with _desk(settings, "users disable") as (connection, _), connection.transaction():
+        await disable_user(connection, name, who=who)
+
+
+async def accounts_table(settings: Settings) -> list[str]:
+    """Lines of a table."""
+    async with _desk(settings, "users list") as (connection, _):
+        return await users_table(connection)
 
 
 # ---------------------------------------------------------------------------------------------- findings

@@ -6,6 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from itertools import pairwise
 from json import JSONDecodeError, JSONDecoder
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -107,10 +108,62 @@ class HomeUnitForm(_Form, frozen=True):
     to: Moment | None = None
 
 
+class RagGrade(StrEnum):
+    RED = "RED"
+    AMBER = "AMBER"
+    GREEN = "GREEN"
+
+
+class Cohort(StrEnum):
+    """Neighbourhood and acquisitive crime; local choice; local discretion."""
+
+    FIXED = "FIXED"
+    FLEX = "FLEX"
+    FREE = "FREE"
+
+
+class Pathway(StrEnum):
+    """Criminogenic pathways: what helps a person to stop."""
+
+    ACCOMMODATION = "ACCOMMODATION"
+    EDUCATION_TRAINING_EMPLOYMENT = "EDUCATION_TRAINING_EMPLOYMENT"
+    HEALTH = "HEALTH"
+    DRUGS_ALCOHOL = "DRUGS_ALCOHOL"
+    FINANCE = "FINANCE"
+    RELATIONSHIPS_FAMILY = "RELATIONSHIPS_FAMILY"
+    ATTITUDES_THINKING_BEHAVIOUR = "ATTITUDES_THINKING_BEHAVIOUR"
+
+
+class RagForm(_Form, frozen=True):
+    grade: RagGrade
+    from_: Moment = field(name="from")
+    reason: str | None = None
+    by: str | None = None
+
+
+class IomForm(_Form, frozen=True):
+    """The IOM record: ids in the systems of partners, and what the programme knows. `rag` is the grade that holds now;
+    with `rag_history` (ascending) it is the last of them."""
+
+    pnc: str | None = None
+    crn: str | None = None
+    nomis: str | None = None
+    ecins: str | None = None
+    cohort: Cohort | None = None
+    rag: RagGrade | None = None
+    rag_history: list[RagForm] = []
+    mappa_category: Annotated[int, Meta(ge=1, le=4)] | None = None
+    mappa_level: Annotated[int, Meta(ge=1, le=3)] | None = None
+    pathways: list[Pathway] = []
+    agencies: list[str] = []
+    lead_officer: str | None = None
+    lead_agency: str | None = None
+
+
 class WearerForm(_Form, frozen=True):
     wearer_id: Identifier
     name: str | None = None
-    iom: dict[str, Any] | None = None
+    iom: IomForm | None = None
 
 
 class SettingsForm(_Form, frozen=True):
@@ -260,8 +313,20 @@ def _complaints(orders: Orders) -> Iterator[tuple[str, str]]:
     for index, requirement in enumerate(orders.requirements):
         if requirement.timetable is not None and not requirement.timetable:
             yield f"$.requirements[{index}].timetable", "an empty timetable; leave it out (or null) for always"
+    for index, wearer in enumerate(orders.wearers):
+        for what in _iom_complaints(wearer.iom):
+            yield f"$.wearers[{index}].iom", what
     yield from _repeated(orders)
     yield from _overlapping_activations(orders)
+
+
+def _iom_complaints(iom: IomForm | None) -> Iterator[str]:
+    if iom is None or not iom.rag_history:
+        return
+    if any(two.from_.ms <= one.from_.ms for one, two in pairwise(iom.rag_history)):
+        yield "rag_history is not in ascending order of `from`; expected each grade after the one before"
+    if iom.rag not in (None, iom.rag_history[-1].grade):
+        yield f"rag is {iom.rag}, and the last grade of rag_history is {iom.rag_history[-1].grade}; expected them to agree"
 
 
 def _repeated(orders: Orders) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from emtrack.app import running_service
 from emtrack.commands import TokenExists, add_token
 from emtrack.db.connect import connect
 from emtrack.settings import ClockSetting, Settings
-from emtrack.web.guard import Role
+from emtrack.roles import Role
 from geofence.words import parse_instant
 from tests.service_world import AWAY, activation, curfew, iso
 
@@ -149,15 +149,15 @@ async def test_what_people_do_is_appended_and_a_closed_alert_leaves_the_queue(of
     path = f"/v1/alerts/{body['alerts'][0]['alert_no']}/actions"
     assert (await office.post(path, {"action": "acknowledged"}))[0] == 200
     assert (await office.post(path, {"action": "closed"}))[0] == 422
-    assert (await office.post(path, {"action": "closed", "outcome": "at hospital", "note": "seen"}))[0] == 200
+    assert (await office.post(path, {"action": "closed", "outcome": "AUTHORISED", "note": "at hospital"}))[0] == 200
     assert (await office.post(path, {"action": "acknowledged"}))[0] == 409
     assert (await office.get("/v1/alerts?wearer=W1"))[1]["alerts"] == []
     (closed,) = (await office.get("/v1/alerts?wearer=W1&state=closed"))[1]["alerts"]
     assert [(a["action"], a["done_by"], a["outcome"]) for a in closed["actions"]] == [
         ("acknowledged", "the operator", None),
-        ("closed", "the operator", "at hospital"),
+        ("closed", "the operator", "AUTHORISED"),
     ]
-    assert (await office.post("/v1/alerts/999999/actions", {"action": "noted"}))[0] == 404
+    assert (await office.post("/v1/alerts/999999/actions", {"action": "noted", "note": "?"}))[0] == 404
 
 
 async def test_findings_are_read_as_lines_as_known_now_and_at_an_earlier_instant(office: Office) -> None:

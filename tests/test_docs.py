@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emtrack.cli import app, db_app, devices_app, orders_app, tokens_app
+from emtrack.cli import app, db_app, devices_app, orders_app, tokens_app, users_app
 from emtrack.metrics import Metrics
 from emtrack.schemas import SCHEMAS
 from emtrack.settings import PREFIX, Settings
@@ -39,7 +39,14 @@ def test_every_kind_of_finding_is_in_the_readme(kind: Kind) -> None:
 
 
 def test_every_command_is_documented() -> None:
-    groups = {"": app, "orders ": orders_app, "devices ": devices_app, "tokens ": tokens_app, "db ": db_app}
+    groups = {
+        "": app,
+        "orders ": orders_app,
+        "devices ": devices_app,
+        "tokens ": tokens_app,
+        "users ": users_app,
+        "db ": db_app,
+    }
     for prefix, group in groups.items():
         for command in group.registered_commands:
             name = command.name or getattr(command.callback, "__name__", "")

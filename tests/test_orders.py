@@ -42,7 +42,7 @@ async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 
 TABLES = (
-    "wearers", "devices", "device_keys", "activations", "activation_versions", "requirement_entries",
+    "wearers", "iom_versions", "rag_grades", "devices", "device_keys", "activations", "activation_versions", "requirement_entries",
     "requirement_versions", "zones", "home_units", "absences", "settings_versions", "order_changes", "outages",
 )  # fmt: skip
 
@@ -80,7 +80,7 @@ async def test_every_change_is_logged_with_who_and_when_and_about_whom(world: Wo
     rows = await world.connection.fetch("SELECT * FROM order_changes ORDER BY change_no")
     assert {row["what"] for row in rows} == {
         "wearer entered", "device entered", "settings entered", "activation entered", "requirement entered",
-        "home unit entered", "absence entered",
+        "home unit entered", "absence entered", "IOM record entered",
     }  # fmt: skip
     assert {row["changed_by"] for row in rows} == {"Ann"}
     assert {row["changed_at"].hour for row in rows} == {12}

@@ -14,6 +14,7 @@ from emtrack.db.connect import Connection
 from emtrack.forms import (
     ActivationForm,
     HomeUnitForm,
+    IomForm,
     Orders,
     RequirementForm,
     end_of,
@@ -22,6 +23,7 @@ from emtrack.forms import (
     timezone_of,
     zone_of,
 )
+from emtrack.record.iom import FutureGrade, enter_iom
 from geofence.intervals import Interval, subtracted
 from geofence.orders import version_of
 from geofence.words import ALWAYS_MS, FOREVER_MS, datetime_of, instant_of
@@ -133,9 +135,9 @@ class _Clerk:
 
     # ------------------------------------------------------------------------------------- people and devices
 
-    WEARERS = "SELECT wearer_id, wearer_no, name, iom FROM wearers WHERE wearer_id = ANY($1::text[])"
-    NEW_WEARER = "INSERT INTO wearers (wearer_id, name, iom) VALUES ($1, $2, $3) RETURNING wearer_no"
-    CHANGE_WEARER = "UPDATE wearers SET name = $2, iom = $3 WHERE wearer_no = $1"
+    WEARERS = "SELECT wearer_id, wearer_no, name FROM wearers WHERE wearer_id = ANY($1::text[])"
+    NEW_WEARER = "INSERT INTO wearers (wearer_id, name) VALUES ($1, $2) RETURNING wearer_no"
+    RENAME_WEARER = "UPDATE wearers SET name = $2 WHERE wearer_no = $1"
 
     async def _enter_wearers(self, orders: Orders) -> dict[str, int]:
         forms = {form.wearer_id: form for form in orders.wearers}
@@ -147,18 +149,27 @@ class _Clerk:
         numbers = {}
         for wearer_id in wearer_ids:
             form = forms.get(wearer_id)
-            name, iom = (None, None) if form is None else (form.name, form.iom)
+            name = None if form is None else form.name
             row = known.get(wearer_id)
             if row is None:
-                numbers[wearer_id] = await self._connection.fetchval(self.NEW_WEARER, wearer_id, name, iom)
+                numbers[wearer_id] = await self._connection.fetchval(self.NEW_WEARER, wearer_id, name)
                 self._changed("wearer entered", numbers[wearer_id], wearer_id=wearer_id)
-                continue
-            numbers[wearer_id] = row["wearer_no"]
-            if form is not None and (row["name"], row["iom"]) != (name, iom):
-                await self._connection.execute(self.CHANGE_WEARER, row["wearer_no"], name, iom)
-                before = {"name": row["name"], "iom": row["iom"]}
-                self._changed("wearer changed", row["wearer_no"], before=before, after={"name": name, "iom": iom})
+            else:
+                numbers[wearer_id] = row["wearer_no"]
+                if form is not None and row["name"] != name:
+                    await self._connection.execute(self.RENAME_WEARER, row["wearer_no"], name)
+                    self._changed("wearer changed", row["wearer_no"], before=row["name"], after=name)
+            if form is not None and form.iom is not None:
+                await self._enter_iom(numbers[wearer_id], wearer_id, form.iom)
         return numbers
+
+    async def _enter_iom(self, wearer_no: int, wearer_id: str, form: IomForm) -> None:
+        try:
+            changed = await enter_iom(self._connection, wearer_no, form, self._who, self._now)
+        except FutureGrade as error:
+            raise OrdersConflict(f"The orders were not entered: of wearer {wearer_id!r}, {error}.") from error
+        if changed:  # it concerns no judgement: nobody is judged again for it
+            self._changed("IOM record entered", None, wearer_id=wearer_id)
 
     async def _enter_devices(self, device_ids: Sequence[str]) -> dict[str, int]:
         numbers = {}

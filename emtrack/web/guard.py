@@ -1,11 +1,17 @@
-"""Who may call what: every route says which roles it is for, and a test walks all routes."""
+"""Who may call what: every route says which roles it is for, and a test walks all routes.
+
+A program sends a token, a person's browser the cookie of a session. What changes something takes more from a browser: the
+form key of the session (a field of the form, or the header X-Form-Key) and, where the browser says where the request comes
+from, our own origin: another site can make a browser send a cookie, but knows no form key.
+"""
 
 from __future__ import annotations
 
 import functools
+import secrets
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -13,29 +19,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from emtrack.accounts import session_of
+from emtrack.roles import EVERYBODY as EVERYBODY
+from emtrack.roles import STAFF as STAFF
+from emtrack.roles import Caller as Caller
+from emtrack.roles import Role as Role
 from ingest.http import key_hash
 
-
-class Role(StrEnum):
-    OPERATOR = "operator"
-    OFFICER = "officer"
-    ADMINISTRATOR = "administrator"
-
-
-EVERYBODY = frozenset(Role)
-STAFF = frozenset({Role.OPERATOR, Role.ADMINISTRATOR})
-
-
-class Caller(NamedTuple):
-    """Who calls, by the name of the token."""
-
-    name: str
-    role: Role
-
+COOKIE = "emtrack_session"
+FORM_KEY = "form_key"
+LARGEST_FORM = 64 * 1024
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 TOKEN = "SELECT name, role FROM tokens WHERE token_hash = $1 AND revoked_at IS NULL"
 NEW_TOKEN = "INSERT INTO tokens (token_hash, name, role, added_at, added_by) VALUES ($1, $2, $3, $4, $5)"
+DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Problem(Exception):
@@ -53,18 +51,18 @@ def answer(content: object, status: int = 200) -> Response:
 def guarded(
     pool: asyncpg.Pool[Any], path: str, endpoint: Endpoint, roles: frozenset[Role], method: str = "GET"
 ) -> Route:
-    """A route for callers with a token of one of the roles. 401 without one, 403 with another."""
+    """A route that answers in JSON, for callers of one of the roles. 401 without a token or session, 403 with another."""
 
     @functools.wraps(endpoint)
     async def checked(request: Request) -> Response:
         try:
-            return await endpoint(request, await _caller(request, pool, roles))
+            return await endpoint(request, await caller_of(request, pool, roles))
         except Problem as problem:
             response = answer({"error": str(problem)}, problem.status)
             if problem.status == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DATABASE_ERRORS:
             response = answer({"error": "the database does not answer; try again"}, 503)
             response.headers["Retry-After"] = "5"
             return response
@@ -73,14 +71,57 @@ def guarded(
     return Route(path, checked, methods=[method])
 
 
-async def _caller(request: Request, pool: asyncpg.Pool[Any], roles: frozenset[Role]) -> Caller:
+async def caller_of(request: Request, pool: asyncpg.Pool[Any], roles: frozenset[Role]) -> Caller:
+    """Who calls, if they may. Raises Problem."""
+    caller = await _by_token(request, pool) or await _by_session(request, pool)
+    if caller is None:
+        raise Problem(
+            401,
+            "no token that is known, and no session; send Authorization: Bearer TOKEN (`emtrack tokens add` makes one)",
+        )
+    if caller.role not in roles:
+        raise Problem(403, f"this is for {' or '.join(sorted(roles))}; {caller.name!r} is of {caller.role}")
+    if caller.form_key is not None and request.method not in ("GET", "HEAD"):
+        await _refuse_foreign_form(request, caller.form_key)
+    return caller
+
+
+async def _by_token(request: Request, pool: asyncpg.Pool[Any]) -> Caller | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     row = await pool.fetchrow(TOKEN, key_hash(token.strip())) if scheme.lower() == "bearer" else None
-    if row is None:
-        raise Problem(
-            401, "no token that is known; send Authorization: Bearer TOKEN (`emtrack tokens add` makes one)"
-        )
-    caller = Caller(row["name"], Role(row["role"]))
-    if caller.role not in roles:
-        raise Problem(403, f"this is for {' or '.join(sorted(roles))}; the token {caller.name!r} is of {caller.role}")
-    return caller
+    return None if row is None else Caller(row["name"], Role(row["role"]))
+
+
+async def _by_session(request: Request, pool: asyncpg.Pool[Any]) -> Caller | None:
+    cookie = request.cookies.get(COOKIE)
+    if cookie is None:
+        return None
+    async with pool.acquire() as connection:
+        return await session_of(connection, cookie)
+
+
+async def _refuse_foreign_form(request: Request, form_key: str) -> None:
+    refuse_foreign_origin(request)
+    sent = request.headers.get("x-form-key")
+    if sent is None:
+        sent = (await read_form(request)).get(FORM_KEY, "")
+    if not secrets.compare_digest(sent.encode(), form_key.encode()):
+        raise Problem(403, "this form belongs to a session that has ended; open the page again and repeat it")
+
+
+def refuse_foreign_origin(request: Request) -> None:
+    """Browsers say from which origin a form is sent. Raises Problem for another than ours."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Problem(403, "this form was sent by another site")
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Fields of a posted form; of one that comes twice the last. Raises Problem."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdigit() or int(declared) > LARGEST_FORM:
+        raise Problem(413, f"a form has at most {LARGEST_FORM:,} bytes")
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise Problem(415, "a form comes as application/x-www-form-urlencoded")
+    form = await request.form()
+    return {name: value for name, value in form.items() if isinstance(value, str)}

@@ -1,0 +1,27 @@
+"""Who works here: roles, and the one who calls."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Role(StrEnum):
+    """Staff of the monitoring centre; officers of the programme's agencies; who sets it up."""
+
+    OPERATOR = "operator"
+    OFFICER = "officer"
+    ADMINISTRATOR = "administrator"
+
+
+EVERYBODY = frozenset(Role)
+STAFF = frozenset({Role.OPERATOR, Role.ADMINISTRATOR})
+"""Who works alerts."""
+
+
+class Caller(NamedTuple):
+    """Who calls: the name of the token or of the account. `form_key`: of a session, stands in each of its forms."""
+
+    name: str
+    role: Role
+    form_key: str | None = None
