@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup check test test-long demo bench schemas lock clean
+.PHONY: help setup check test test-long browser vendor demo bench schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -24,11 +24,22 @@ check: setup     ## formatting, lint, types, the arrows between packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check      ## everything that CI runs (pytest last)
+test: check browser ## everything that CI runs (pytest last)
 	$(BIN)/python -m pytest -m 'not long'
 
-test-long: check ## the same and the long runs
+test-long: check browser ## the same and the long runs
 	$(BIN)/python -m pytest
+
+browser:         ## Debian's Chromium for the tests of the pages; without it they are skipped
+	@if [ -x "$${CHROMIUM:-}" ] || command -v chromium >/dev/null; then :; \
+	elif ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+	  echo "No Chromium here, and only root on Debian or Ubuntu can install it: the tests of the pages will be skipped. CHROMIUM=/path/to/chromium names another."; \
+	elif ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; then \
+	  echo "Chromium could not be installed (apt-get failed): the tests of the pages will be skipped. CHROMIUM=/path/to/chromium names another."; \
+	fi
+
+vendor:          ## make emtrack/web/static/vendor anew (needs Node.js and npm)
+	cd tools/vendor && npm ci --silent && node build.mjs
 
 demo: setup      ## everything on this machine, with invented people; Ctrl-C ends it
 	@$(BIN)/emtrack demo

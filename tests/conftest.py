@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+from tests.browser import browser, chromium, open_page
 from tests.db_fixtures import (
     any_database_url,
     any_test_server,
@@ -13,9 +14,12 @@ from tests.db_fixtures import (
 __all__ = [
     "any_database_url",
     "any_test_server",
+    "browser",
+    "chromium",
     "data_dir",
     "database_url",
     "embedded_test_server",
+    "open_page",
     "other_test_server",
     "server_15_url",
 ]

@@ -1,0 +1,31 @@
+// The field's words on the map and in the point card; the pages beside it use the same.
+export const MECHANISMS = { GPS: 'GPS', WIFI: 'Wi-Fi', LBS: 'Cellular (LBS)', RF: 'RF' };
+export const KINDS = { EXCLUSION: 'exclusion zone', INCLUSION: 'inclusion zone', CURFEW: 'curfew place' };
+
+const WINDS = ['north', 'north-east', 'east', 'south-east', 'south', 'south-west', 'west', 'north-west'];
+
+export const mechanismOf = (point) => MECHANISMS[point.mechanism] ?? point.mechanism;
+
+export const positionOf = (point) => `${point.lat_deg.toFixed(6)}, ${point.lon_deg.toFixed(6)}`;
+
+export function speedOf({ speed_kmh, direction_deg }) {
+  const speed = speed_kmh === null ? 'not known' : `${rounded(speed_kmh)} km/h`;
+  if (direction_deg === null) return speed;
+  return `${speed}, towards ${WINDS[Math.round(direction_deg / 45) % 8]} (${Math.round(direction_deg)}°)`;
+}
+
+export function verdictOf({ verdict, margin_m }) {
+  if (verdict === null) return 'none';
+  if (margin_m === null) return verdict;
+  return `${verdict}, ${distanceOf(Math.abs(margin_m))} ${margin_m < 0 ? 'outside' : 'inside'}`;
+}
+
+function distanceOf(distance_m) {
+  return distance_m < 1000 ? `${Math.round(distance_m)} m` : `${(distance_m / 1000).toFixed(1)} km`;
+}
+
+export const accuracyOf = ({ radius_m }) => (radius_m === null ? 'not known' : `within ${rounded(radius_m)} m`);
+
+function rounded(value) {
+  return String(Math.round(value * 10) / 10);
+}

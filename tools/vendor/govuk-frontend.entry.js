@@ -1,0 +1,1 @@
+export * from 'govuk-frontend/dist/govuk/all.mjs';

@@ -1,0 +1,26 @@
+// What the map uses of OpenLayers, and no more: esbuild leaves out the rest.
+export { default as Feature } from 'ol/Feature.js';
+export { default as Map } from 'ol/Map.js';
+export { default as View } from 'ol/View.js';
+export { default as ScaleLine } from 'ol/control/ScaleLine.js';
+export { boundingExtent, containsCoordinate, createEmpty, extend, isEmpty } from 'ol/extent.js';
+export { default as CircleGeometry } from 'ol/geom/Circle.js';
+export { default as LineString } from 'ol/geom/LineString.js';
+export { default as MultiLineString } from 'ol/geom/MultiLineString.js';
+export { default as MultiPolygon } from 'ol/geom/MultiPolygon.js';
+export { default as Point } from 'ol/geom/Point.js';
+export { default as DragPan } from 'ol/interaction/DragPan.js';
+export { default as MouseWheelZoom } from 'ol/interaction/MouseWheelZoom.js';
+export { defaults as defaultInteractions } from 'ol/interaction/defaults.js';
+export { default as Graticule } from 'ol/layer/Graticule.js';
+export { default as VectorLayer } from 'ol/layer/Vector.js';
+export { default as VectorImageLayer } from 'ol/layer/VectorImage.js';
+export { fromLonLat } from 'ol/proj.js';
+export { default as VectorSource } from 'ol/source/Vector.js';
+export { default as CircleSymbol } from 'ol/style/Circle.js';
+export { default as Fill } from 'ol/style/Fill.js';
+export { default as RegularShape } from 'ol/style/RegularShape.js';
+export { default as Stroke } from 'ol/style/Stroke.js';
+export { default as Style } from 'ol/style/Style.js';
+export { default as Text } from 'ol/style/Text.js';
+export { default as RBush } from 'ol/structs/RBush.js';
