@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import structlog
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import connect, create_pool, database
@@ -21,8 +22,12 @@ from emtrack.metrics import Metrics
 from emtrack.pipeline import KeyRing, Worker
 from emtrack.settings import Settings, SettingsError
 from emtrack.web.alerts import AlertDesk
+from emtrack.web.desk import DeskPages
 from emtrack.web.findings import finding_routes
+from emtrack.web.pages import Pages
 from emtrack.web.service import service_routes
+from emtrack.web.site import SecurityHeaders, Site
+from emtrack.web.wearers import WearerPages
 from geofence.facts import Position
 from geofence.judge import judge_history
 from geofence.orders import Activation, Disc, Plan, Requirement
@@ -104,13 +109,18 @@ async def running_service(settings: Settings, stop: asyncio.Event) -> AsyncItera
         nudge = asyncio.Condition()
         worker = Worker(dsn, clock, inbox, keys, metrics, turn_reports=settings.turn_reports, nudge=nudge)
         async with await create_pool(dsn, size=POOL) as pool, asyncio.TaskGroup() as group:
+            pages, desk = Pages(pool, clock), AlertDesk(pool, clock, nudge, stop)
             application = Starlette(
                 routes=[
                     device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
                     *service_routes(clock, metrics, worker.ready.is_set),
                     *finding_routes(pool, clock),
-                    *AlertDesk(pool, clock, nudge, stop).routes(),
-                ]
+                    *desk.routes(),
+                    *Site(pages, metrics, secure=settings.base_url.startswith("https:")).routes(),
+                    *DeskPages(pages, desk).routes(),
+                    *WearerPages(pages).routes(),
+                ],
+                middleware=[Middleware(SecurityHeaders)],
             )
             work = group.create_task(worker.run(stop))
             await _first_of(worker.ready.wait(), work)

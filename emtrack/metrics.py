@@ -23,6 +23,11 @@ class Metrics:
         self.answers = Counter(
             "emtrack_device_answers_total", "Answers to devices, by HTTP status.", ["status"], registry=self.registry
         )
+        self.policy_reports = Counter(
+            "emtrack_csp_reports_total",
+            "Reports of browsers that a page wanted what the content security policy forbids.",
+            registry=self.registry,
+        )
         self.turns = Counter(
             "emtrack_turns_total", "Turns of the pipeline that were committed.", registry=self.registry
         )

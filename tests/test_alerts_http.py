@@ -6,112 +6,56 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
-from emtrack.app import running_service
 from emtrack.commands import TokenExists, add_token
-from emtrack.db.connect import connect
-from emtrack.settings import ClockSetting, Settings
 from emtrack.roles import Role
-from geofence.words import parse_instant
-from tests.service_world import AWAY, activation, curfew, iso
+from emtrack.settings import Settings
+from tests.office import ORDERS, Office, open_office, strap
+from tests.service_world import curfew
 
-PUBLIC = {"/healthz", "/readyz", "/metrics", "/v1/time"}
+PUBLIC = {"/healthz", "/readyz", "/metrics", "/v1/time", "/", "/login", "/csp-reports", "/static"}
 WITH_A_DEVICE_KEY = {"/v1/devices/{device_id}/reports"}
 
 
-class Office(NamedTuple):
-    """A running service with two people on orders, one token for each role, and a session."""
-
-    http: aiohttp.ClientSession
-    tokens: dict[str, str]
-    keys: dict[str, str]
-    connection: asyncpg.Connection
-    routes: list[Route]
-
-    async def get(self, path: str, role: str = "operator", **headers: str) -> tuple[int, Any]:
-        async with self.http.get(path, headers=self.bearer(role) | headers) as response:
-            return response.status, await response.json()
-
-    async def post(self, path: str, body: Any, role: str = "operator") -> tuple[int, Any]:
-        async with self.http.post(path, json=body, headers=self.bearer(role)) as response:
-            return response.status, await response.json()
-
-    def bearer(self, role: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.tokens.get(role, 'nobody')}"}
-
-    async def report(self, device: str, *reports: dict[str, Any]) -> None:
-        headers = {"Authorization": f"Bearer {self.keys[device]}"}
-        body = {"boot": 1, "reports": list(reports)}
-        async with self.http.post(f"/v1/devices/{device}/reports", json=body, headers=headers) as response:
-            assert response.status == 200, await response.text()
-
-
-def away(at: str, seq: int) -> dict[str, Any]:
-    return {"seq": seq, "type": "position", "fix_time": iso(at), "lat_deg": AWAY[1], "lon_deg": AWAY[0], "precision_m": 6,
-            "mechanism": "GPS"}  # fmt: skip
-
-
-def strap(at: str, seq: int) -> dict[str, Any]:
-    return {"seq": seq, "type": "event", "event": "STRAP_TAMPER", "event_time": iso(at)}
-
-
 @pytest.fixture
-async def office(database_url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
-    import emtrack.app
-    from emtrack.commands import keys_for
-    from emtrack.forms import read_orders
-
-    clock = ClockSetting(parse_instant("2026-03-02T20:00:00Z"), 1.0)
-    settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock)
-    built: list[Any] = []
-    starlette = emtrack.app.Starlette
-    monkeypatch.setattr(emtrack.app, "Starlette", lambda **parts: built.append(parts["routes"]) or starlette(**parts))
-    form = {
-        "activations": [activation(1), activation(2)],
-        "requirements": [curfew(1), curfew(2)],
-        "wearers": [
-            {"wearer_id": "W1", "iom": {"rag": "GREEN", "mappa_level": 1}},
-            {"wearer_id": "W2", "iom": {"rag": "RED", "mappa_level": 3}},
-        ],
-    }
-    async with running_service(settings, asyncio.Event()) as service:
-        keys = await keys_for(settings, read_orders(json.dumps(form), "orders"), who="test")
-        tokens = {str(role): await add_token(settings, f"the {role}", role, who="test") for role in Role}
-        connection = await connect(database_url)
-        async with aiohttp.ClientSession(service.address) as http:
-            yield Office(http, tokens, keys, connection, built[0])
-        await connection.close()
+async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
+    form = ORDERS | {"requirements": [curfew(1), curfew(2)]}
+    async with open_office(database_url, data_dir, form) as office:
+        yield office
 
 
-async def two_are_out(office: Office) -> None:
-    await office.report("D1", away("19:50", 1), away("19:52", 2))
-    await office.report("D2", away("19:51", 1), away("19:53", 2))
+FILLED = {"{alert_no:int}": "1", "{wearer_no:int}": "1", "{view_no:int}": "1"}
 
 
 async def test_every_route_says_whom_it_is_for_and_refuses_everybody_else(office: Office) -> None:
     guarded = 0
     for route in office.routes:
+        assert isinstance(route, Route | Mount)
         if route.path in PUBLIC | WITH_A_DEVICE_KEY:
             continue
-        guarded += 1
+        assert isinstance(route, Route)
         roles = route.endpoint.roles
-        method = next(iter(route.methods - {"HEAD"}))
-        path = route.path.replace("{alert_no:int}", "1")
-        for role in ("nobody", *Role):
-            async with office.http.request(method, path, headers=office.bearer(role), json={}) as response:
-                expected = {401} if role == "nobody" else {403}
-                assert (response.status in expected) == (role not in roles), (path, role, response.status)
-    assert guarded >= 3
+        path = route.path
+        for name, value in FILLED.items():
+            path = path.replace(name, value)
+        for method in (route.methods or set()) - {"HEAD"}:
+            guarded += 1
+            for role in ("nobody", *Role):
+                headers = office.bearer(role)
+                async with office.http.request(method, path, headers=headers, allow_redirects=False) as response:
+                    asked_to_log_in = response.status == 303 and response.headers["Location"].startswith("/login?")
+                    refused = asked_to_log_in or response.status == (401 if role == "nobody" else 403)
+                    assert refused == (role not in roles), (path, method, role, response.status)
+    assert guarded >= 15
 
 
 async def test_the_queue_is_by_severity_then_grade_and_says_why(office: Office) -> None:
-    await two_are_out(office)
+    await office.two_are_out()
     await office.report("D1", strap("19:55", 3))
     status, body = await office.get("/v1/alerts")
     assert status == 200
@@ -125,7 +69,7 @@ async def test_the_queue_is_by_severity_then_grade_and_says_why(office: Office) 
 
 
 async def test_pages_go_on_after_the_last_place(office: Office) -> None:
-    await two_are_out(office)
+    await office.two_are_out()
     _, first = await office.get("/v1/alerts?limit=1")
     _, second = await office.get(f"/v1/alerts?limit=1&after={first['next']}")
     _, third = await office.get(f"/v1/alerts?limit=1&after={second['next']}")
@@ -144,7 +88,7 @@ async def test_a_query_that_makes_no_sense_is_told_what_to_send(office: Office, 
 
 
 async def test_what_people_do_is_appended_and_a_closed_alert_leaves_the_queue(office: Office) -> None:
-    await two_are_out(office)
+    await office.two_are_out()
     _, body = await office.get("/v1/alerts?wearer=W1")
     path = f"/v1/alerts/{body['alerts'][0]['alert_no']}/actions"
     assert (await office.post(path, {"action": "acknowledged"}))[0] == 200
@@ -161,7 +105,7 @@ async def test_what_people_do_is_appended_and_a_closed_alert_leaves_the_queue(of
 
 
 async def test_findings_are_read_as_lines_as_known_now_and_at_an_earlier_instant(office: Office) -> None:
-    await two_are_out(office)
+    await office.two_are_out()
     async with office.http.get("/v1/findings?wearer=W1", headers=office.bearer("officer")) as response:
         lines = [json.loads(line) for line in (await response.text()).splitlines()]
     assert ("CURFEW", "2026-03-02T19:50:00Z") in [(line["kind"], line["begin"]) for line in lines]
@@ -188,7 +132,7 @@ async def read_until(content: aiohttp.StreamReader, wanted: int) -> tuple[list[d
 async def test_the_stream_says_what_changed_and_goes_on_where_a_reader_left_it(office: Office) -> None:
     async with office.http.get("/v1/alerts/stream", headers=office.bearer("officer")) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
-        await two_are_out(office)
+        await office.two_are_out()
         changes, last = await read_until(stream.content, 2)
     assert [change["what"] for change in changes] == ["raised", "raised"]
     assert set(changes[0]) == {"alert_no", "what"}

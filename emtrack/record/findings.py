@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emtrack.db.connect import Connection
 from geofence.findings import DEVICE_KINDS, Finding
-from geofence.words import EntryId, Kind, datetime_of
+from geofence.words import EntryId, Kind, datetime_of, instant_of
 
 if TYPE_CHECKING:
     import asyncpg
@@ -96,6 +96,71 @@ async def load_findings(connection: Connection, finding_nos: Sequence[int]) -> d
         row["finding_no"]: (row["activation_no"], None if row["change"] == "withdrawn" else _finding(row))
         for row in rows
     }
+
+
+class Version(NamedTuple):
+    """One version of a finding: what people were shown from `recorded_ms` on, and why it changed."""
+
+    finding_no: int
+    activation_no: int
+    version: int
+    recorded_ms: int
+    change: str
+    why: str
+    finding: Finding
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return self.change == "withdrawn"
+
+
+# Every version of the findings that are occurrences of an alert, or that a wearer's activations have: of each finding the
+# versions one after another, the finding that was recorded last first.
+VERSIONS_OF_ALERT = f"""
+SELECT {COLUMNS}, v.recorded_at, v.why
+FROM (SELECT finding_no FROM alert_occurrences WHERE alert_no = $1 ORDER BY added_at DESC, finding_no DESC LIMIT $2) o
+JOIN findings f USING (finding_no) JOIN finding_versions v USING (finding_no)
+ORDER BY f.finding_no DESC, v.version
+"""  # noqa: S608  a constant made of constants
+VERSIONS_OF_WEARER = f"""
+SELECT {COLUMNS}, v.recorded_at, v.why
+FROM (
+    SELECT f.finding_no, max(v.begin_at) AS newest
+    FROM findings f JOIN finding_versions v USING (finding_no)
+    WHERE f.activation_no IN (SELECT activation_no FROM activation_versions WHERE wearer_no = $1)
+      AND (v.end_at IS NULL OR v.end_at >= $2)
+    GROUP BY f.finding_no ORDER BY newest DESC, f.finding_no DESC LIMIT $3) n
+JOIN findings f USING (finding_no) JOIN finding_versions v USING (finding_no)
+ORDER BY n.newest DESC, f.finding_no DESC, v.version
+"""  # noqa: S608
+
+
+async def versions_of_alert(connection: Connection, alert_no: int, limit: int) -> list[list[Version]]:
+    """The newest occurrences of an alert, each with all its versions in order."""
+    return _by_finding(await connection.fetch(VERSIONS_OF_ALERT, alert_no, limit))
+
+
+async def versions_of_wearer(
+    connection: Connection, wearer_no: int, ending_ms: int, limit: int
+) -> list[list[Version]]:
+    """Findings of a wearer that last or end at this instant or later, the newest first, each with all its versions."""
+    return _by_finding(await connection.fetch(VERSIONS_OF_WEARER, wearer_no, datetime_of(ending_ms), limit))
+
+
+def _by_finding(rows: Sequence[asyncpg.Record]) -> list[list[Version]]:
+    findings: dict[int, list[Version]] = {}
+    for row in rows:
+        version = Version(
+            row["finding_no"], row["activation_no"], row["version"], instant_of(row["recorded_at"]), row["change"],
+            row["why"], _finding(row),
+        )  # fmt: skip
+        findings.setdefault(row["finding_no"], []).append(version)
+    return list(findings.values())
+
+
+def as_known(versions: Sequence[Version], known_ms: int) -> Version | None:
+    """What people were shown at an instant; None before the first version."""
+    return next((version for version in reversed(versions) if version.recorded_ms <= known_ms), None)
 
 
 NEW_FINDINGS = """

@@ -110,6 +110,22 @@ async def load_assignments(
     return assignments
 
 
+# The newest version of an entry that was recorded by an instant; it may have ended since.
+ENTRY = """
+SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, v.timetable, v.buffer_m, v.confirm_points,
+       v.confirm_ms, v.grace_ms, (extract(epoch FROM lower(v.valid)) * 1000)::bigint AS from_ms,
+       (extract(epoch FROM upper(v.valid)) * 1000)::bigint AS to_ms
+FROM requirement_versions v JOIN zones z USING (zone_no) JOIN wearers w USING (wearer_no)
+WHERE v.entry_no = $1 AND lower(v.recorded) <= $2 ORDER BY lower(v.recorded) DESC LIMIT 1
+"""
+
+
+async def load_requirement(connection: Connection, entry_id: EntryId, held_at_ms: int) -> Requirement | None:
+    """The entry that a finding rests on, as it was held at an instant, or before it was ended."""
+    row = await connection.fetchrow(ENTRY, int(entry_id), datetime_of(held_at_ms))
+    return None if row is None else _requirement(row)
+
+
 async def load_settings(connection: Connection, held_at_ms: int) -> tuple[str, Settings]:
     """Time zone and settings that were held at an instant; the defaults before any were entered."""
     row = await connection.fetchrow(SETTINGS, datetime_of(held_at_ms))

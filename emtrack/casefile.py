@@ -1,0 +1,149 @@
+"""What lies behind an alert: its findings with their versions, and the facts of one of them, weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from emtrack.alert_queue import Alert
+from emtrack.history import Fix, Said, View, events_of, fixes_of
+from emtrack.record.findings import Version, as_known, versions_of_alert
+from emtrack.record.plans import load_assignments, load_requirement, load_settings
+from geofence.evidence import Standing, Track, standings
+from geofence.explain import Weighed, weighed
+from geofence.facts import Fact, without_duplicates
+from geofence.findings import Finding
+from geofence.orders import Requirement
+from geofence.words import EventType, Kind
+
+if TYPE_CHECKING:
+    from emtrack.db.connect import Connection
+
+MOST_OCCURRENCES = 50
+AROUND_MS = 30 * 60_000
+BEFORE_SILENCE_MS = 2 * 3_600_000
+LONGEST_MS = 24 * 3_600_000
+LEAD_MS = 24 * 3_600_000
+"""Positions are weighed from so long before the first that is shown: whether one is a jump goes by the last evidence."""
+
+
+class Occurrence(NamedTuple):
+    """A finding of an alert, as known at an instant, and all its versions. `version` None: nobody knew of it then."""
+
+    versions: list[Version]
+    version: Version | None
+
+    @property
+    def finding_no(self) -> int:
+        return self.versions[0].finding_no
+
+    @property
+    def was_amended(self) -> bool:
+        return len(self.versions) > 1
+
+
+class Seen(NamedTuple):
+    """A position as people see it. `n` counts from 1; `weighed` is None where it bears on no requirement."""
+
+    n: int
+    fix: Fix
+    standing: Standing
+    weighed: Weighed | None
+    opened_or_closed: bool
+    """The finding rests on it."""
+    within: bool
+    """It lies in the time of the finding."""
+
+
+class Facts(NamedTuple):
+    """What is known of the time round a finding."""
+
+    requirement: Requirement | None
+    seen: list[Seen]
+    said: list[Said]
+    max_gap_ms: int
+
+
+async def occurrences_of(connection: Connection, alert: Alert, known_ms: int) -> list[Occurrence]:
+    """The newest first."""
+    found = await versions_of_alert(connection, alert.alert_no, MOST_OCCURRENCES)
+    return [Occurrence(versions, as_known(versions, known_ms)) for versions in found]
+
+
+def moments_of_change(occurrences: Sequence[Occurrence]) -> list[int]:
+    """When what people were shown changed, the newest first."""
+    moments = {version.recorded_ms for occurrence in occurrences for version in occurrence.versions}
+    return sorted(moments, reverse=True)
+
+
+def window_of(finding: Finding, now_ms: int) -> tuple[int, int]:
+    """The time that an alert's page shows: the finding, at most its first day, and what lies round it."""
+    before_ms = BEFORE_SILENCE_MS if finding.kind is Kind.NO_COMMUNICATION else AROUND_MS
+    end_ms = now_ms if finding.end_ms is None else finding.end_ms
+    end_ms = min(end_ms, finding.begin_ms + LONGEST_MS) + AROUND_MS
+    return finding.begin_ms - before_ms, max(min(end_ms, now_ms), finding.begin_ms) + 1
+
+
+async def facts_round(connection: Connection, view: View, version: Version, known_ms: int) -> Facts:
+    """Positions and events of the finding's activation in the time of the view, as received by an instant."""
+    finding = version.finding
+    requirement = None
+    if finding.entry_id is not None:
+        requirement = await load_requirement(connection, finding.entry_id, known_ms)
+    _, settings = await load_settings(connection, known_ms)
+    assignments = await load_assignments(connection, known_ms, [view.wearer_no])
+    number = version.activation_no
+    fixes = [
+        f for f in await fixes_of(connection, view, known_ms=known_ms, lead_ms=LEAD_MS) if f.activation_no == number
+    ]
+    said = [
+        s
+        for s in await events_of(connection, view, assignments, known_ms=known_ms, lead_ms=LEAD_MS)
+        if s.activation_no == number
+    ]
+    facts = without_duplicates([*(fix.position for fix in fixes), *(s.event for s in said)])
+    seen = _seen(requirement, facts, fixes, settings.max_gap_ms, view.begin_ms, finding)
+    shown = [s for s in said if s.event.event_ms >= view.begin_ms and s.event.type is not EventType.HEARTBEAT]
+    return Facts(requirement, seen, shown, settings.max_gap_ms)
+
+
+def _seen(
+    requirement: Requirement | None,
+    facts: Sequence[Fact],
+    fixes: Sequence[Fix],
+    max_gap_ms: int,
+    begin_ms: int,
+    finding: Finding,
+) -> list[Seen]:
+    fix_of = {fix.position.fact_id: fix for fix in fixes}
+    rows: list[tuple[Fix, Standing, Weighed | None]] = []
+    if requirement is None:
+        positions = [fix.position for fix in sorted(fixes, key=lambda fix: fix.position.key)]
+        rows = [(fix_of[p.fact_id], standing, None) for p, standing, _ in standings(Track(), positions)]
+    else:
+        rows = [(fix_of[w.position.fact_id], w.standing, w) for w in weighed(requirement, facts, max_gap_ms)]
+    shown = [row for row in rows if row[0].position.fix_ms >= begin_ms]
+    end_ms = finding.end_ms
+    return [
+        Seen(
+            n, fix, standing, weight, fix.position.fact_id in finding.evidence,
+            finding.begin_ms <= fix.position.fix_ms and (end_ms is None or fix.position.fix_ms <= end_ms),
+        )
+        for n, (fix, standing, weight) in enumerate(shown, 1)
+    ]  # fmt: skip
+
+
+async def history_of(connection: Connection, view: View, known_ms: int) -> list[Seen]:
+    """Positions of a wearer in the time of a view, each activation's weighed by itself, in order of time."""
+    fixes = await fixes_of(connection, view, known_ms=known_ms, lead_ms=LEAD_MS)
+    by_activation: dict[int, list[Fix]] = {}
+    for fix in fixes:
+        by_activation.setdefault(fix.activation_no, []).append(fix)
+    rows = []
+    for group in by_activation.values():
+        fix_of = {fix.position.fact_id: fix for fix in group}
+        positions = [fix.position for fix in sorted(group, key=lambda fix: fix.position.key)]
+        rows += [(fix_of[p.fact_id], standing) for p, standing, _ in standings(Track(), positions)]
+    shown = [row for row in rows if row[0].position.fix_ms >= view.begin_ms]
+    shown.sort(key=lambda row: row[0].position.key)
+    return [Seen(n, fix, standing, None, False, False) for n, (fix, standing) in enumerate(shown, 1)]

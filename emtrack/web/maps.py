@@ -1,0 +1,107 @@
+"""Positions and zones as the map takes them, and as the table beside it shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from emtrack.casefile import Facts, Seen
+from emtrack.history import Said
+from emtrack.wording import MECHANISMS, STANDINGS, Words, margin_words, use_of
+from geofence.evidence import Standing
+from geofence.orders import Requirement
+from geofence.words import format_instant
+from geofence.zones import geojson_from_zone
+
+
+class Row(NamedTuple):
+    """A line of the table: a position (`n` stands on the map) or something the device said."""
+
+    n: int | None
+    own_ms: int
+    at: str
+    received: str
+    what: str
+    radius: str
+    margin: str
+    verdict: str
+    use: str
+    rests_on_it: bool
+    within: bool
+
+
+def fact_rows(facts: Facts, words: Words) -> list[Row]:
+    """Positions and events in order of time."""
+    rows = [_position_row(seen, words) for seen in facts.seen] + [_event_row(said, words) for said in facts.said]
+    return sorted(rows, key=lambda row: (row.own_ms, row.n is None, row.n or 0))
+
+
+def history_rows(seen: Sequence[Seen], words: Words) -> list[Row]:
+    return [_position_row(one, words) for one in seen]
+
+
+def _position_row(seen: Seen, words: Words) -> Row:
+    position, weight = seen.fix.position, seen.weighed
+    return Row(
+        n=seen.n,
+        own_ms=position.fix_ms,
+        at=words.short(position.fix_ms),
+        received=words.short(position.received_ms),
+        what=MECHANISMS[position.mechanism],
+        radius=f"{position.radius_m:.0f} m" + ("" if (position.precision_m or 0) > 0 else " (assumed)"),
+        margin="" if weight is None else margin_words(weight.margin_m),
+        verdict="" if weight is None else weight.verdict.name,
+        use=STANDINGS[seen.standing] if weight is None else use_of(weight),
+        rests_on_it=seen.opened_or_closed,
+        within=seen.within,
+    )
+
+
+def _event_row(said: Said, words: Words) -> Row:
+    event = said.event
+    unit = f" (home unit {said.hmu_id})" if said.hmu_id else ""
+    at, received = words.short(event.event_ms), words.short(event.received_ms)
+    return Row(
+        None, event.event_ms, at, received, f"{event.type}{unit}", "", "", "", "said by the device", False, False
+    )
+
+
+def map_of(
+    requirements: Sequence[Requirement], seen: Sequence[Seen], words: Words, max_gap_ms: int
+) -> dict[str, Any]:
+    """What static/map.js draws."""
+    return {
+        "timezone": words.timezone,
+        "max_gap_s": max_gap_ms / 1000,
+        "zones": [_zone(requirement) for requirement in requirements],
+        "points": [_point(one, words) for one in seen],
+    }
+
+
+def _zone(requirement: Requirement) -> dict[str, Any]:
+    return {
+        "label": requirement.requirement_id,
+        "kind": str(requirement.kind),
+        "geometry": geojson_from_zone(requirement.zone),
+        "buffer_m": requirement.buffer_m,
+    }
+
+
+def _point(seen: Seen, words: Words) -> dict[str, Any]:
+    position, weight = seen.fix.position, seen.weighed
+    return {
+        "n": seen.n,
+        "at": format_instant(position.fix_ms),
+        "at_local": words.moment(position.fix_ms),
+        "lat_deg": position.lat_deg,
+        "lon_deg": position.lon_deg,
+        "radius_m": position.radius_m,
+        "mechanism": str(position.mechanism),
+        "speed_kmh": seen.fix.speed_kmh,
+        "direction_deg": seen.fix.direction_deg,
+        "verdict": None if weight is None else weight.verdict.name,
+        "margin_m": None if weight is None else round(weight.margin_m, 1),
+        "use": STANDINGS[seen.standing] if weight is None else use_of(weight),
+        "is_evidence": seen.standing is Standing.EVIDENCE,
+        "in_finding": seen.within,
+    }

@@ -1,0 +1,68 @@
+"""Why positions count as they do: for people who look at a finding, beside the judgement and by the same rules.
+
+The judgement keeps no margins: they follow from the facts and the zone, and are worked out again when somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from geofence.evidence import Standing, Track, standings
+from geofence.facts import DeviceEvent, Fact, Position, is_evidence_candidate
+from geofence.margins import margins_m, verdicts
+from geofence.orders import Requirement
+from geofence.words import EventType, ObligationKind, Presence
+from geofence.zones import packed
+
+
+class Weighed(NamedTuple):
+    """A position on one requirement. `margin_m`: signed, positive inside. `overruled`: the home unit saw the device, so
+    that the verdict was recorded and not used."""
+
+    position: Position
+    standing: Standing
+    margin_m: float
+    verdict: Presence
+    overruled: bool
+
+
+def weighed(requirement: Requirement, facts: Sequence[Fact], max_gap_ms: int) -> list[Weighed]:
+    """Each position with what it says of the requirement. `facts`: in the order of evidence, each content once, from
+    the activation's start or from well before the positions that are asked for (a jump is one from the last evidence)."""
+    stood = list(standings(Track(), [fact for fact in facts if isinstance(fact, Position)]))
+    lon_deg = [position.lon_deg for position, _, _ in stood]
+    lat_deg = [position.lat_deg for position, _, _ in stood]
+    margin_m = margins_m(packed([requirement.zone]), lon_deg, lat_deg, np.inf)[:, 0]
+    verdict = verdicts(margin_m, np.array([position.radius_m for position, _, _ in stood], np.float64))
+    overruled = _overruled(requirement, facts, max_gap_ms)
+    return [
+        Weighed(position, standing, float(margin_m[row]), Presence(int(verdict[row])), id(position) in overruled)
+        for row, (position, standing, _) in enumerate(stood)
+    ]
+
+
+def _overruled(requirement: Requirement, facts: Sequence[Fact], max_gap_ms: int) -> set[int]:
+    """The positions (by identity) that came while the latest sighting said "in range" and was younger than the gap."""
+    if requirement.kind is not ObligationKind.CURFEW:
+        return set()
+    found = set()
+    in_range_ms: int | None = None
+    sighted_ms: int | None = None
+    for fact in facts:
+        if isinstance(fact, Position):
+            if in_range_ms is not None and fact.fix_ms - in_range_ms < max_gap_ms:
+                found.add(id(fact))
+        elif _concerns(fact, requirement):
+            if fact.type in (EventType.HMU_MOVED, EventType.HMU_POWER_LOST):
+                in_range_ms = None
+            elif fact.type in (EventType.RF_IN, EventType.RF_OUT) and fact.event_ms != sighted_ms:
+                sighted_ms = fact.event_ms
+                in_range_ms = fact.event_ms if fact.type is EventType.RF_IN else None
+    return found
+
+
+def _concerns(event: DeviceEvent, requirement: Requirement) -> bool:
+    return is_evidence_candidate(event) and event.requirement_id in (None, requirement.requirement_id)

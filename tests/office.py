@@ -1,0 +1,127 @@
+"""A monitoring centre for a test: the running service, people on orders, tokens and accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import aiohttp
+import asyncpg
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+import emtrack.app
+from emtrack.accounts import add_user
+from emtrack.app import running_service
+from emtrack.commands import keys_for
+from emtrack.db.connect import connect
+from emtrack.forms import read_orders
+from emtrack.roles import Role
+from emtrack.settings import ClockSetting, Settings
+from emtrack.web.guard import NEW_TOKEN
+from geofence.words import datetime_of, parse_instant
+from ingest.http import key_hash
+from tests.service_world import AWAY, HOME, activation, curfew, iso
+
+ZONE = [[-2.18, 53.01], [-2.17, 53.01], [-2.17, 53.016], [-2.18, 53.016], [-2.18, 53.01]]
+"""AWAY lies in it."""
+EXCLUSION = {
+    "requirement_id": "X1", "wearer_id": "W1", "kind": "EXCLUSION", "from": "2026-03-01T00:00:00Z", "buffer_m": 100,
+    "geometry": {"type": "Polygon", "coordinates": [ZONE]}, "timetable": [{"day": "TUE", "start": "00:00", "end": "00:00"}],
+}  # fmt: skip
+IOM = {
+    "rag": "GREEN", "mappa_category": 1, "mappa_level": 1, "cohort": "FIXED", "pathways": ["HEALTH"],
+    "agencies": ["Police", "Probation Service"], "lead_officer": "B. Ash", "lead_agency": "Police",
+    "pnc": "DEMO/0000001P", "crn": "DEMO-X000001", "nomis": "DEMO-A00001ZZ", "ecins": "DEMO-E000001",
+}  # fmt: skip
+ORDERS = {
+    "activations": [activation(1), activation(2)],
+    "requirements": [curfew(1), curfew(2), EXCLUSION],
+    "wearers": [
+        {"wearer_id": "W1", "name": "Ann Other", "iom": IOM},
+        {"wearer_id": "W2", "iom": {"rag": "RED", "mappa_level": 3}},
+    ],
+}
+BEGINS = "2026-03-02T20:00:00Z"
+
+
+class Office(NamedTuple):
+    """A running service, two people on orders, and a token for each role."""
+
+    address: str
+    http: aiohttp.ClientSession
+    tokens: dict[str, str]
+    keys: dict[str, str]
+    connection: asyncpg.Connection
+    routes: list[BaseRoute]
+    settings: Settings
+
+    async def get(self, path: str, role: str = "operator", **headers: str) -> tuple[int, Any]:
+        async with self.http.get(path, headers=self.bearer(role) | headers) as response:
+            return response.status, await response.json()
+
+    async def post(self, path: str, body: Any, role: str = "operator") -> tuple[int, Any]:
+        async with self.http.post(path, json=body, headers=self.bearer(role)) as response:
+            return response.status, await response.json()
+
+    def bearer(self, role: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens.get(role, 'nobody')}"}
+
+    async def report(self, device: str, *reports: dict[str, Any]) -> None:
+        headers = {"Authorization": f"Bearer {self.keys[device]}"}
+        body = {"boot": 1, "reports": list(reports)}
+        async with self.http.post(f"/v1/devices/{device}/reports", json=body, headers=headers) as response:
+            assert response.status == 200, await response.text()
+
+    async def account(self, role: Role = Role.OPERATOR, name: str = "Ann") -> str:
+        """A new account; its password."""
+        return await add_user(self.connection, name, role, who="test", now_ms=parse_instant(BEGINS))
+
+    async def two_are_out(self) -> None:
+        await self.report("D1", away("19:50", 1), away("19:52", 2))
+        await self.report("D2", away("19:51", 1), away("19:53", 2))
+
+
+def away(at: str, seq: int, place: tuple[float, float] = AWAY) -> dict[str, Any]:
+    return {"seq": seq, "type": "position", "fix_time": iso(at), "lat_deg": place[1], "lon_deg": place[0], "precision_m": 6,
+            "mechanism": "GPS"}  # fmt: skip
+
+
+def at_home(at: str, seq: int) -> dict[str, Any]:
+    return away(at, seq, HOME)
+
+
+def strap(at: str, seq: int) -> dict[str, Any]:
+    return {"seq": seq, "type": "event", "event": "STRAP_TAMPER", "event_time": iso(at)}
+
+
+@asynccontextmanager
+async def open_office(database_url: str, data_dir: Path, form: dict[str, Any] | None = None) -> AsyncIterator[Office]:
+    """From 20:00 on the emulated clock, which runs as time does."""
+    clock = ClockSetting(parse_instant(BEGINS), 1.0)
+    settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock)
+    built: list[BaseRoute] = []
+
+    def noted(**parts: Any) -> Starlette:
+        built.extend(parts["routes"])
+        return Starlette(**parts)
+
+    # A turn without reports waits less, so that orders are taken in and the service ends at once.
+    with mock.patch.object(emtrack.app, "Starlette", noted), mock.patch("emtrack.pipeline.MAX_WAIT_S", 0.05):
+        async with running_service(settings, asyncio.Event()) as service:
+            keys = await keys_for(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
+            connection = await connect(database_url)
+            try:
+                tokens = {str(role): f"token of the {role}" for role in Role}
+                for role, token in tokens.items():
+                    now = datetime_of(parse_instant(BEGINS))
+                    await connection.execute(NEW_TOKEN, key_hash(token), f"the {role}", role, now, "test")
+                async with aiohttp.ClientSession(service.address) as http:
+                    yield Office(service.address, http, tokens, keys, connection, built, settings)
+            finally:
+                await connection.close()

@@ -1,0 +1,169 @@
+"""The pages in a real browser: alive without a reload, maps that draw, nothing from elsewhere, usable by everybody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emtrack.roles import Role
+from tests.browser import OpenPage, WatchedPage, axe
+from tests.office import Office, at_home, away, open_office, strap
+from tests.service_world import event
+
+COMMIT_TO_PAGE_S = 2.0
+
+
+@pytest.fixture
+async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
+    async with open_office(database_url, data_dir) as office:
+        yield office
+
+
+async def logged_in(
+    office: Office, open_page: OpenPage, path: str, role: Role = Role.OPERATOR, **page: Any
+) -> WatchedPage:
+    """A page behind a login, in which nothing was noted before it."""
+    name = f"Ann {role} {time.monotonic_ns()}"
+    password = await office.account(role, name)
+    opened = await open_page(f"{office.address}/login?next={path}", **page)
+    await opened.fill("#name", name)
+    await opened.fill("#password", password)
+    await opened.click("main button")
+    await opened.wait_for_url(f"**{path}")
+    return opened
+
+
+async def drawn(page: WatchedPage) -> tuple[int, int]:
+    """Points and zones of the map, once it is drawn."""
+    await page.wait_for_selector("#map[data-ready='true']")
+    place = page.locator("#map")
+    return int(await place.get_attribute("data-points")), int(await place.get_attribute("data-zones"))
+
+
+async def test_an_alert_arrives_on_the_open_page_within_two_seconds_of_its_commit(
+    office: Office, open_page: OpenPage
+) -> None:
+    page = await logged_in(office, open_page, "/alerts")
+    await page.wait_for_selector("text=No alert is open")
+    mark = await page.evaluate("window.mark = Math.random()")
+    await office.two_are_out()
+    committed_s = time.monotonic()
+    await page.wait_for_selector("[data-alert] >> text=Ann Other", timeout=10_000)
+    assert time.monotonic() - committed_s < COMMIT_TO_PAGE_S
+    await page.locator("[data-alert]").nth(1).wait_for()
+    assert await page.evaluate("window.mark") == mark, "the page was not loaded anew"
+    assert await page.title() == "(2 new) Alerts – emtrack"
+    assert "new alert" in await page.locator("#news").inner_text()
+    await office.report("D1", strap("19:56", 9))
+    await page.locator("[data-alert]").nth(2).wait_for()
+    rows = await page.locator("[data-alert]").all_inner_texts()
+    assert "Tamper: strap" in rows[0], "the gravest first"
+    page.assert_clean(office.address)
+
+
+async def test_a_reader_keeps_the_place_when_the_list_moves(office: Office, open_page: OpenPage) -> None:
+    await office.two_are_out()
+    page = await logged_in(office, open_page, "/alerts")
+    link = page.locator("[data-alert] a").first
+    await link.focus()
+    focused = await link.get_attribute("id")
+    await office.report("D1", strap("19:56", 9))
+    await page.locator("[data-alert]").nth(2).wait_for()
+    assert await page.evaluate("document.activeElement.id") == focused
+
+
+async def test_a_list_that_is_old_says_so(office: Office, open_page: OpenPage) -> None:
+    page = await logged_in(office, open_page, "/alerts")
+    await office.connection.execute("DELETE FROM sessions")
+    await office.two_are_out()
+    await page.wait_for_selector("#stale:not([hidden]) >> text=You are logged out, and this list is old")
+
+
+async def test_an_alerts_page_draws_its_map_and_the_table_leads_to_the_points(
+    office: Office, open_page: OpenPage
+) -> None:
+    await office.two_are_out()
+    await office.report("D1", at_home("19:58", 3), at_home("19:59", 4), event(5, "19:57", "STRAP_TAMPER"))
+    number = await office.connection.fetchval("SELECT alert_no FROM alerts WHERE kind = 'CURFEW' AND wearer_no = 1")
+    page = await logged_in(office, open_page, f"/alerts/{number}")
+    assert await drawn(page) == (4, 1)
+    await page.locator("table[data-map='map'] tr[data-n='3']").click()
+    await page.wait_for_selector("dd >> text=3 of 4")
+    await page.get_by_role("button", name="Next").click()
+    await page.wait_for_selector("dd >> text=4 of 4")
+    assert await axe(page) == []
+    page.assert_clean(office.address)
+
+
+async def test_an_alert_is_worked_to_its_end_on_its_page(office: Office, open_page: OpenPage) -> None:
+    await office.two_are_out()
+    page = await logged_in(office, open_page, "/alerts/1")
+    await page.get_by_role("button", name="I have seen it").click()
+    await page.wait_for_selector("text=seen by Ann operator")
+    await page.get_by_label("Authorised, or a reasonable excuse").check()
+    await page.get_by_label("Note").fill("At hospital since 19:40; the ward confirms it.")
+    await page.get_by_role("button", name="Close the alert").click()
+    await page.wait_for_url("**/alerts")
+    assert await page.locator("[data-alert]").count() == 1
+    await page.get_by_role("link", name="Closed").click()
+    await page.wait_for_selector("[data-alert='1'] >> text=the ward confirms it")
+    assert await axe(page) == []
+
+
+async def test_a_history_is_drawn_after_its_purpose_is_on_record(office: Office, open_page: OpenPage) -> None:
+    fixes = [away(f"19:{minute:02}", minute, (-2.18 + minute * 1e-4, 53.004)) for minute in range(1, 51)]
+    await office.report("D1", *fixes)
+    page = await logged_in(office, open_page, "/wearers/1/history", Role.OFFICER)
+    assert await axe(page) == []
+    await page.get_by_role("button", name="Record and show").click()
+    await page.wait_for_selector("text=Say for which purpose you look")
+    assert await office.connection.fetchval("SELECT count(*) FROM history_views") == 0
+    await page.get_by_label("To review how the person keeps to the order").check()
+    await page.get_by_role("button", name="Record and show").click()
+    await page.wait_for_url("**/views/*")
+    assert await drawn(page) == (50, 2)
+    assert await page.locator("tr[data-n]").count() == 50
+    assert await axe(page) == []
+    page.console.clear()  # the browser noted the form that was refused above
+    await page.reload()
+    assert await drawn(page) == (50, 2)
+    page.assert_clean(office.address)
+
+
+@pytest.mark.parametrize("width", [1400, 360])
+async def test_every_page_is_usable_and_asks_nobody_else_for_anything(
+    office: Office, open_page: OpenPage, width: int
+) -> None:
+    await office.two_are_out()
+    page = await logged_in(office, open_page, "/account", width=width)
+    for path in (
+        "/wearers",
+        "/wearers/1",
+        "/alerts/1",
+        "/alerts?state=closed",
+        "/wearers/1/history",
+        "/alerts/99",
+        "/alerts",
+    ):
+        expected = 404 if path == "/alerts/99" else 200
+        assert (await page.goto(office.address + path)).status == expected
+        assert await axe(page) == [], path
+        beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await page.evaluate(beyond) <= 0, f"{path} is wider than the screen"
+    said = [line for line in page.console if "404" not in line]  # the browser notes the page that is not there
+    assert (said, page.errors, page.policy_violations) == ([], [], [])
+    assert page.requests_beyond(office.address) == []
+
+
+async def test_the_clock_of_the_service_is_on_every_page_and_moves(office: Office, open_page: OpenPage) -> None:
+    page = await open_page(f"{office.address}/login")
+    assert "Emulated clock" in await page.locator(".em-clock").inner_text()
+    first = await page.locator("#service-clock").inner_text()
+    assert "2 Mar 2026 20:0" in first
+    moved = "new Promise(done => new MutationObserver(done).observe(document.getElementById('service-clock'), {childList: true}))"
+    await page.evaluate(f"{moved}.then(() => null)")
+    assert await page.locator("#service-clock").inner_text() != first

@@ -1,0 +1,308 @@
+"""Login, sessions, forms and looks at histories, without a browser: what a page must never do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from emtrack.accounts import IDLE_S, LONGEST_S, MOST_FAILURES
+from emtrack.history import record_view
+from emtrack.roles import Caller, Role
+from emtrack.web.site import _local
+from tests.office import Office, away, open_office, strap
+from tests.service_world import ms
+
+
+class Desk:
+    """A person at a browser without scripts."""
+
+    def __init__(self, office: Office) -> None:
+        self.address = office.address
+        self.http = aiohttp.ClientSession(office.address, cookie_jar=aiohttp.CookieJar(unsafe=True))
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self.http.get(path, allow_redirects=False) as response:
+            return response.status, await response.text() or response.headers.get("Location", "")
+
+    async def post(self, path: str, origin: str | None = None, **fields: str) -> tuple[int, str]:
+        headers = {} if origin is None else {"Origin": origin}
+        async with self.http.post(path, data=fields, headers=headers, allow_redirects=False) as response:
+            return response.status, response.headers.get("Location", "") or await response.text()
+
+    async def log_in(self, password: str, name: str = "Ann", **fields: str) -> tuple[int, str]:
+        return await self.post("/login", name=name, password=password, **fields)
+
+    async def form_key(self) -> str:
+        _, page = await self.get("/account")
+        found = re.search(r'name="form_key" value="([^"]+)"', page)
+        assert found is not None
+        return found[1]
+
+
+@pytest.fixture
+async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
+    async with open_office(database_url, data_dir) as office:
+        yield office
+
+
+@pytest.fixture
+async def desk(office: Office) -> AsyncIterator[Desk]:
+    desk = Desk(office)
+    yield desk
+    await desk.http.close()
+
+
+async def test_a_person_logs_in_works_and_logs_out(office: Office, desk: Desk) -> None:
+    password = await office.account()
+    assert await desk.get("/alerts?state=closed") == (303, "/login?next=%2Falerts%3Fstate%3Dclosed")
+    assert await desk.log_in(password, next="/alerts?state=closed") == (303, "/alerts?state=closed")
+    assert (await desk.get("/alerts"))[0] == 200
+    assert await desk.get("/login") == (303, "/alerts")
+    (cookie,) = desk.http.cookie_jar
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "lax"
+    assert cookie.value not in str(await office.connection.fetch("SELECT * FROM sessions"))
+    assert await desk.post("/logout", form_key=await desk.form_key()) == (303, "/login")
+    assert (await desk.get("/alerts"))[0] == 303
+    what = await office.connection.fetch("SELECT what FROM account_events WHERE name = 'Ann' ORDER BY event_no")
+    assert [row["what"] for row in what] == ["added", "logged in", "logged out"]
+
+
+async def test_a_wrong_password_and_a_name_that_does_not_exist_are_told_the_same(office: Office, desk: Desk) -> None:
+    await office.account()
+    answers = [await desk.log_in("wrong"), await desk.log_in("wrong", name="Nobody")]
+    texts = [re.sub(r'value="(Ann|Nobody)"|<time.*?</time>|data-now-ms="\d+"', "", text) for _, text in answers]
+    assert [status for status, _ in answers] == [401, 401]
+    assert texts[0] == texts[1]
+    assert "do not belong together" in texts[0]
+
+
+async def test_after_a_few_failures_a_name_waits_even_with_the_right_password(office: Office, desk: Desk) -> None:
+    password = await office.account()
+    for _ in range(MOST_FAILURES):
+        await desk.log_in("wrong")
+    status, text = await desk.log_in(password)
+    assert (status, "Wait 15 minutes" in text) == (401, True)
+    await office.connection.execute("UPDATE account_events SET happened_at = happened_at - interval '16 minutes'")
+    assert (await desk.log_in(password))[0] == 303
+
+
+@pytest.mark.parametrize(
+    ("column", "seconds"), [("seen_at", IDLE_S), ("began_at", LONGEST_S)], ids=["idle", "after a shift"]
+)
+async def test_a_session_ends(office: Office, desk: Desk, column: str, seconds: int) -> None:
+    await desk.log_in(await office.account())
+    await office.connection.execute(
+        f"UPDATE sessions SET {column} = {column} - $1::interval",  # noqa: S608  a name out of the list above
+        timedelta(seconds=seconds),
+    )
+    assert (await desk.get("/alerts"))[0] == 303
+
+
+async def test_a_disabled_account_is_out_at_once(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.connection.execute("UPDATE users SET disabled_at = now()")
+    assert (await desk.get("/alerts"))[0] == 303
+
+
+async def test_a_form_from_elsewhere_changes_nothing(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.two_are_out()
+    form_key = await desk.form_key()
+    for fields in ({}, {"form_key": "x"}, {"form_key": form_key, "origin": "http://evil.example"}):
+        assert (await desk.post("/alerts/1/actions", action="acknowledged", **fields))[0] == 403
+    async with desk.http.post("/v1/alerts/1/actions", json={"action": "acknowledged"}) as response:
+        assert response.status == 415
+    assert await office.connection.fetchval("SELECT count(*) FROM alert_actions") == 0
+
+
+async def test_a_login_form_from_another_site_is_refused(office: Office, desk: Desk) -> None:
+    password = await office.account()
+    assert (await desk.log_in(password, origin="http://evil.example"))[0] == 403
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "http://evil.example/", "/\\evil.example", "/a\nb", "alerts", ""]
+)
+def test_a_login_leads_to_a_page_of_ours_only(target: str) -> None:
+    assert _local(target) == "/alerts"
+
+
+async def test_an_own_password_is_changed_with_the_old_one_and_ends_all_sessions(office: Office, desk: Desk) -> None:
+    password = await office.account()
+    await desk.log_in(password)
+    key = await desk.form_key()
+    new = "correct horse battery"
+    assert (await desk.post("/account", form_key=key, old=password, new="short", again="short"))[0] == 422
+    assert (await desk.post("/account", form_key=key, old=password, new=new, again=new + "x"))[0] == 422
+    assert (await desk.post("/account", form_key=key, old="wrong", new=new, again=new))[0] == 422
+    assert await desk.post("/account", form_key=key, old=password, new=new, again=new) == (303, "/login")
+    assert (await desk.get("/alerts"))[0] == 303
+    assert (await desk.log_in(password))[0] == 401
+    assert (await desk.log_in(new))[0] == 303
+
+
+async def test_what_a_person_does_on_an_alerts_page_is_appended(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.two_are_out()
+    key = await desk.form_key()
+    assert await desk.post("/alerts/1/actions", form_key=key, action="acknowledged") == (303, "/alerts/1")
+    status, text = await desk.post("/alerts/1/actions", form_key=key, action="closed")
+    assert (status, "There is a problem" in text) == (422, True)
+    done = await desk.post("/alerts/1/actions", form_key=key, action="closed", outcome="VIOLATION", note=" called ")
+    assert done == (303, "/alerts")
+    status, text = await desk.post("/alerts/1/actions", form_key=key, action="acknowledged")
+    assert (status, "was closed" in text) == (409, True)
+    rows = await office.connection.fetch(
+        "SELECT done_by, action, outcome, note FROM alert_actions ORDER BY action_no"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("Ann", "acknowledged", None, None), ("Ann", "closed", "VIOLATION", "called"),
+    ]  # fmt: skip
+
+
+async def test_an_officer_reads_alerts_and_does_not_work_them(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account(Role.OFFICER))
+    await office.two_are_out()
+    assert "Operators work alerts" in (await desk.get("/alerts/1"))[1]
+    assert (await desk.post("/alerts/1/actions", form_key=await desk.form_key(), action="noted", note="x"))[0] == 403
+
+
+async def views(office: Office) -> list[tuple[str, str, int | None]]:
+    rows = await office.connection.fetch("SELECT viewed_by, purpose, alert_no FROM history_views ORDER BY view_no")
+    return [tuple(row) for row in rows]
+
+
+async def test_a_location_history_is_shown_for_a_recorded_purpose_only(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account(Role.OFFICER))
+    await office.two_are_out()
+    key = await desk.form_key()
+    window = {"begin": "2026-03-02T19:00", "end": "2026-03-02T21:00"}
+    for fields in (window, window | {"purpose": "ALERT"}, {"purpose": "COURT"}, window | {"purpose": "BECAUSE"}):
+        status, text = await desk.post("/wearers/1/history", form_key=key, **fields)
+        assert (status, "There is a problem" in text) == (422, True)
+    too_long = window | {"end": "2026-03-17T19:00", "purpose": "COURT"}
+    assert "14 days" in (await desk.post("/wearers/1/history", form_key=key, **too_long))[1]
+    assert await views(office) == []
+    status, place = await desk.post(
+        "/wearers/1/history", form_key=key, **window, purpose="COMPLIANCE", note="monthly"
+    )
+    assert (status, place) == (303, "/views/1")
+    assert await views(office) == [("Ann", "COMPLIANCE", None)]
+    status, text = await desk.get("/views/1")
+    assert (status, "2 positions" in text, "monthly" not in text) == (200, True, True)
+    async with desk.http.get("/views/1/map") as response:
+        drawn = await response.json()
+    assert [point["n"] for point in drawn["points"]] == [1, 2]
+    assert {zone["label"] for zone in drawn["zones"]} == {"C1", "X1"}
+    assert "monthly" in (await desk.get("/wearers/1"))[1]
+
+
+async def test_a_look_belongs_to_who_recorded_it_and_lasts_an_hour(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account(Role.OFFICER))
+    other = Caller("Bob", Role.OFFICER)
+    view = await record_view(
+        office.connection, other, 1, ms("19:00"), ms("20:00"), purpose="COURT", now_ms=ms("20:00")
+    )
+    mine = await record_view(
+        office.connection,
+        Caller("Ann", Role.OFFICER),
+        1,
+        ms("18:00"),
+        ms("19:00"),
+        purpose="COURT",
+        now_ms=ms("18:59"),
+    )
+    for number in (view.view_no, mine.view_no, 99):
+        assert (await desk.get(f"/views/{number}"))[0] == 404
+        async with desk.http.get(f"/views/{number}/map") as response:
+            assert response.status == 404
+
+
+async def test_a_look_is_committed_before_any_position_is_read(office: Office) -> None:
+    caller = Caller("Ann", Role.OFFICER)
+    async with office.connection.transaction():
+        with pytest.raises(RuntimeError, match="committed before"):
+            await record_view(office.connection, caller, 1, 0, 1, purpose="COURT", now_ms=0)
+
+
+async def test_an_alerts_page_is_a_purpose_and_its_map_shows_the_zone_and_the_facts(
+    office: Office, desk: Desk
+) -> None:
+    await desk.log_in(await office.account())
+    await office.two_are_out()
+    await office.report("D1", strap("19:55", 3))
+    number = await office.connection.fetchval("SELECT alert_no FROM alerts WHERE kind = 'CURFEW' AND wearer_no = 1")
+    _, text = await desk.get(f"/alerts/{number}")
+    assert await views(office) == [("Ann", "ALERT", number)]
+    assert "The person was seen away from the address of the curfew C1" in text
+    assert "STRAP_TAMPER" in text
+    source = re.search(r'data-source="([^"]+)"', text)
+    assert source is not None
+    async with desk.http.get(source[1].replace("&amp;", "&")) as response:
+        drawn = await response.json()
+    assert [zone["label"] for zone in drawn["zones"]] == ["C1"]
+    assert [(p["verdict"], round(p["margin_m"] / 100), p["in_finding"]) for p in drawn["points"]] == [
+        ("OUTSIDE", -11, True), ("OUTSIDE", -11, True),
+    ]  # fmt: skip
+
+
+async def test_what_we_knew_at_an_earlier_time_can_be_seen(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.two_are_out()
+    before = await office.connection.fetchval("SELECT max(recorded_at) FROM finding_versions")
+    # Late facts: at 19:51 the person was at home, so that they were not away from 19:50 on.
+    await office.report("D1", away("19:50:30", 5, (-2.1753, 53.0027)), away("19:51", 6, (-2.1753, 53.0027)))
+    number = await office.connection.fetchval("SELECT alert_no FROM alerts WHERE kind = 'CURFEW' AND wearer_no = 1")
+    _, now = await desk.get(f"/alerts/{number}")
+    assert "Withdrawn" in now
+    assert "What we knew at" in now
+    _, then = await desk.get(f"/alerts/{number}?known_at={before:%Y-%m-%dT%H:%M:%S.%fZ}")
+    assert "This is what we knew at" in then
+    assert "It has lasted" in then
+    assert "2 positions" in then
+
+
+async def test_people_are_found_by_name_and_by_the_ids_of_partners(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    key = await desk.form_key()
+    for sought in ("ann oth", "demo-x000001", "DEMO/0000001P", "DEMO-A", "DEMO-E", "W1"):
+        _, text = await desk.post("/wearers", form_key=key, sought=sought)
+        assert ("Ann Other" in text, "W2" in text) == (True, False), sought
+    for sought in ("%", "_nn", "nobody"):
+        assert "Nobody fits" in (await desk.post("/wearers", form_key=key, sought=sought))[1]
+
+
+NOT_TO_BE_SHOWN = (
+    "/alerts/99", "/wearers/99", "/wearers/99/history", "/alerts?state=x", "/alerts?after=x", "/alerts?kind=x",
+    "/alerts/1?known_at=yesterday", "/alerts/1?occurrence=x", "/alerts/1?occurrence=99", "/wearers/1?known_at=x",
+)  # fmt: skip
+
+
+async def test_what_cannot_be_shown_is_said_on_a_page(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.two_are_out()
+    for path in NOT_TO_BE_SHOWN:
+        status, text = await desk.get(path)
+        assert status in (400, 404), path
+        assert "Go to the alerts" in text, path
+
+
+async def test_answers_carry_the_policy_and_a_report_of_a_browser_is_counted(desk: Desk) -> None:
+    async with desk.http.get("/login") as response:
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cache-Control"] == "no-store"
+    async with desk.http.post("/csp-reports", data=b'{"csp-report": {}}') as response:
+        assert response.status == 204
+    async with desk.http.post("/csp-reports", data=b"x" * 20_000) as response:
+        assert response.status == 413
+    async with desk.http.get("/metrics") as response:
+        assert "emtrack_csp_reports_total 1.0" in await response.text()
