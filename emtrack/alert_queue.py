@@ -7,7 +7,7 @@ alerts come and go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,20 +22,24 @@ if TYPE_CHECKING:
 
 COLUMNS = """
     a.alert_no, a.wearer_no, w.wearer_id, w.name, a.activation_no, a.kind, a.requirement_id, a.code, a.severity,
-    a.raised_at, a.known_at, a.closed_at, a.previous_alert_no, g.grade AS rag, i.mappa_level,
+    a.raised_at, a.known_at, a.closed_at, a.previous_alert_no, a.network, a.incident_no, g.grade AS rag, i.mappa_level,
     CASE g.grade WHEN 'RED' THEN 1 WHEN 'AMBER' THEN 2 WHEN 'GREEN' THEN 3 ELSE 4 END::bigint AS rag_rank,
     (4 - coalesce(i.mappa_level, 0))::bigint AS mappa_rank
 """
 PEOPLE = """
-    alerts a JOIN wearers w USING (wearer_no)
+    alerts a LEFT JOIN wearers w USING (wearer_no)
     LEFT JOIN iom_versions i ON i.wearer_no = a.wearer_no AND upper_inf(i.recorded)
     LEFT JOIN LATERAL (SELECT grade FROM rag_grades WHERE wearer_no = a.wearer_no ORDER BY since DESC LIMIT 1) g ON true
 """
 FILTERED = """
     ($1::text IS NULL OR w.wearer_id = $1) AND ($2::bigint IS NULL OR a.severity = $2) AND ($3::text IS NULL OR a.kind = $3)
 """
+# What is grouped under an incident that is open is looked at there.
+NOT_GROUPED = """
+    NOT EXISTS (SELECT FROM alerts p WHERE p.alert_no = a.incident_no AND p.closed_at IS NULL)
+"""
 OPEN = f"""
-SELECT * FROM (SELECT {COLUMNS} FROM {PEOPLE} WHERE a.closed_at IS NULL AND {FILTERED}) q
+SELECT * FROM (SELECT {COLUMNS} FROM {PEOPLE} WHERE a.closed_at IS NULL AND {FILTERED} AND {NOT_GROUPED}) q
 WHERE $4::bigint IS NULL OR (severity, rag_rank, mappa_rank, raised_at, alert_no) > ($4, $5, $6, $7::timestamptz, $8)
 ORDER BY severity, rag_rank, mappa_rank, raised_at, alert_no LIMIT $9
 """  # noqa: S608  a constant made of constants
@@ -48,7 +52,20 @@ ONE = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = $1"  # noqa: S608
 OF_WEARER = (
     f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.wearer_no = $1 ORDER BY a.raised_at DESC, a.alert_no DESC LIMIT $2"  # noqa: S608
 )
-COUNTS = "SELECT severity, count(*) AS open FROM alerts WHERE closed_at IS NULL GROUP BY severity"
+COUNTS = (
+    f"SELECT severity, count(*) AS open FROM alerts a WHERE closed_at IS NULL AND {NOT_GROUPED} GROUP BY severity"  # noqa: S608
+)
+MEMBERS = (
+    f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.incident_no = $1 ORDER BY rag_rank, mappa_rank, a.alert_no LIMIT $2"  # noqa: S608
+)
+PEOPLE_OF = """
+SELECT a.incident_no, count(DISTINCT a.wearer_no) AS people,
+       count(DISTINCT a.wearer_no) FILTER (WHERE EXISTS (
+           SELECT FROM alert_occurrences o
+           CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = o.finding_no ORDER BY version DESC LIMIT 1) v
+           WHERE o.alert_no = a.alert_no AND v.change <> 'withdrawn' AND v.end_at IS NULL)) AS silent
+FROM alerts a WHERE a.incident_no = ANY($1::bigint[]) GROUP BY a.incident_no
+"""
 DETAILS = """
 SELECT o.alert_no, count(DISTINCT o.finding_no) AS occurrences, bool_and(v.change = 'withdrawn') AS withdrawn,
        bool_or(v.change <> 'withdrawn' AND v.end_at IS NULL) AS lasts, min(v.begin_at) AS begin_at,
@@ -95,10 +112,15 @@ class Alert(msgspec.Struct, frozen=True):
     """An alert as it stands: its occurrences by their newest versions, what people did, and why it stands where it stands."""
 
     alert_no: int
-    wearer_no: int
-    wearer_id: str
+    wearer_no: int | None
+    """None, as `wearer_id` is: a platform incident of a network."""
+    wearer_id: str | None
     name: str | None
-    activation_no: int
+    activation_no: int | None
+    network: str | None
+    incident_no: int | None
+    people: int
+    """How many are grouped under it; 0 for an alert of one person."""
     kind: str
     requirement_id: str | None
     code: str | None
@@ -158,6 +180,11 @@ async def alerts_of_wearer(connection: Connection, wearer_no: int, limit: int) -
     return await _with_details(connection, await connection.fetch(OF_WEARER, wearer_no, limit))
 
 
+async def members_of(connection: Connection, incident_no: int, limit: int) -> list[Alert]:
+    """The alerts that are grouped under an incident: who must be looked at first comes first."""
+    return await _with_details(connection, await connection.fetch(MEMBERS, incident_no, limit))
+
+
 async def open_counts(connection: Connection) -> dict[Severity, int]:
     """How many alerts of each severity are open."""
     counts = {row["severity"]: row["open"] for row in await connection.fetch(COUNTS)}
@@ -167,17 +194,38 @@ async def open_counts(connection: Connection) -> dict[Severity, int]:
 async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Alert]:
     numbers = [row["alert_no"] for row in rows]
     details = {row["alert_no"]: row for row in await connection.fetch(DETAILS, numbers)}
+    incidents = [row["alert_no"] for row in rows if row["network"] is not None]
+    people = {row["incident_no"]: row for row in await connection.fetch(PEOPLE_OF, incidents)} if incidents else {}
     actions: dict[int, list[Done]] = {number: [] for number in numbers}
     for row in await connection.fetch(ACTIONS, numbers):
         done_ms = instant_of(row["done_at"])
         actions[row["alert_no"]].append(Done(done_ms, row["done_by"], row["action"], row["outcome"], row["note"]))
-    return [_alert(row, details[row["alert_no"]], actions[row["alert_no"]]) for row in rows]
+    return [
+        _alert(row, details.get(row["alert_no"]) or _of_incident(row, people), actions[row["alert_no"]])
+        for row in rows
+    ]
 
 
-def _alert(row: asyncpg.Record, details: asyncpg.Record, actions: list[Done]) -> Alert:
+def _of_incident(row: asyncpg.Record, people: Mapping[int, asyncpg.Record]) -> dict[str, Any]:
+    """An incident has no findings of its own: it lasts while one of its people is silent."""
+    counts = people.get(row["alert_no"])
+    return {
+        "occurrences": 0 if counts is None else counts["people"],
+        "lasts": counts is not None and counts["silent"] > 0,
+        "withdrawn": False,
+        "begin_at": row["known_at"],
+        "latest_at": row["known_at"],
+        "reason": None,
+        "evidence": [],
+    }
+
+
+def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], actions: list[Done]) -> Alert:
     return Alert(
         alert_no=row["alert_no"], wearer_no=row["wearer_no"], wearer_id=row["wearer_id"], name=row["name"],
-        activation_no=row["activation_no"], kind=row["kind"], requirement_id=row["requirement_id"], code=row["code"],
+        activation_no=row["activation_no"], network=row["network"], incident_no=row["incident_no"],
+        people=details["occurrences"] if row["network"] is not None else 0,
+        kind=row["kind"], requirement_id=row["requirement_id"], code=row["code"],
         severity=Severity(row["severity"]), raised_ms=instant_of(row["raised_at"]), known_ms=instant_of(row["known_at"]),
         closed_ms=None if row["closed_at"] is None else instant_of(row["closed_at"]),
         previous_alert_no=row["previous_alert_no"], rag=row["rag"], mappa_level=row["mappa_level"],
@@ -231,6 +279,9 @@ def as_json(alert: Alert) -> dict[str, Any]:
         "wearer_id": alert.wearer_id,
         "kind": alert.kind,
         "requirement_id": alert.requirement_id,
+        "network": alert.network,
+        "incident_no": alert.incident_no,
+        "people": alert.people,
         "code": alert.code,
         "severity": alert.severity.name.lower(),
         "raised_at": format_instant(alert.raised_ms),

@@ -20,6 +20,7 @@ from alerts.store import (
     worsen,
 )
 from emtrack.docket import Ruling, Seat
+from emtrack.incidents import Change, note_silences
 from emtrack.record.findings import Shown, load_findings
 from emtrack.record.progress import Ids
 from geofence.findings import Finding
@@ -81,7 +82,23 @@ async def alert(
     if standing:
         await worsen(connection, standing)
     raised = await _decide(connection, [item for item in items if item.finding_no not in alert_of], ids, now_ms)
-    return Raised(raised.opened, raised.changed + len(changes))
+    grouped = await note_silences(connection, _silences(items), seats, ids, now_ms)
+    return Raised(raised.opened, raised.changed + len(changes) + grouped)
+
+
+def _silences(items: Iterable[_Item]) -> list[Change]:
+    """The items that a platform incident may be made of."""
+    return [
+        Change(
+            item.finding_no,
+            item.seat.assignment.activation_no,
+            network,
+            None if item.withdrawn else item.finding.begin_ms,
+        )
+        for item in items
+        if item.finding.kind is Kind.NO_COMMUNICATION
+        and (network := item.seat.assignment.plan.activation.network) is not None
+    ]
 
 
 async def _due(

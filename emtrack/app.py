@@ -24,6 +24,7 @@ from emtrack.settings import Settings, SettingsError
 from emtrack.web.alerts import AlertDesk
 from emtrack.web.desk import DeskPages
 from emtrack.web.findings import finding_routes
+from emtrack.web.orders import OrderDesk
 from emtrack.web.pages import Pages
 from emtrack.web.service import service_routes
 from emtrack.web.site import SecurityHeaders, Site
@@ -116,6 +117,7 @@ async def running_service(settings: Settings, stop: asyncio.Event) -> AsyncItera
                     *service_routes(clock, metrics, worker.ready.is_set),
                     *finding_routes(pool, clock),
                     *desk.routes(),
+                    *OrderDesk(pool, clock).routes(),
                     *Site(pages, metrics, secure=settings.base_url.startswith("https:")).routes(),
                     *DeskPages(pages, desk).routes(),
                     *WearerPages(pages).routes(),

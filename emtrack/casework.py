@@ -20,11 +20,26 @@ OUTCOMES = {
 ACTIONS = ("acknowledged", "noted", "closed")
 LONGEST = 4_000
 
-LOCKED = "SELECT closed_at FROM alerts WHERE alert_no = $1 FOR UPDATE"
+LOCKED = "SELECT closed_at, network FROM alerts WHERE alert_no = $1 FOR UPDATE"
 CLOSE = "UPDATE alerts SET closed_at = $2 WHERE alert_no = $1"
 ACT = """
 INSERT INTO alert_actions (alert_no, action_no, done_at, done_by, action, outcome, note)
 SELECT $1, coalesce(max(action_no), 0) + 1, $2, $3, $4, $5, $6 FROM alert_actions WHERE alert_no = $1
+"""
+# With an incident the alerts that are grouped under it and are over are closed too; those that last come back to the queue.
+CLOSE_WHAT_IS_OVER = """
+WITH over AS (
+    SELECT a.alert_no FROM alerts a
+    WHERE a.incident_no = $1 AND a.closed_at IS NULL AND NOT EXISTS (
+        SELECT FROM alert_occurrences o
+        CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = o.finding_no ORDER BY version DESC LIMIT 1) v
+        WHERE o.alert_no = a.alert_no AND v.change <> 'withdrawn' AND v.end_at IS NULL)
+    FOR UPDATE OF a),
+acted AS (
+    INSERT INTO alert_actions (alert_no, action_no, done_at, done_by, action, outcome, note)
+    SELECT alert_no, 1 + (SELECT count(*) FROM alert_actions x WHERE x.alert_no = over.alert_no), $2, $3, 'closed', $4, $5
+    FROM over)
+UPDATE alerts SET closed_at = $2 WHERE alert_no IN (SELECT alert_no FROM over)
 """
 TELL = "INSERT INTO alert_changes (alert_no, what, changed_at) VALUES ($1, $2, $3)"
 
@@ -65,6 +80,9 @@ async def act(
     await connection.execute(ACT, alert_no, now, who, action, outcome, note)
     if action == "closed":
         await connection.execute(CLOSE, alert_no, now)
+        if row["network"] is not None:
+            with_it = f"closed with the platform incident {alert_no} of {row['network']}"
+            await connection.execute(CLOSE_WHAT_IS_OVER, alert_no, now, who, outcome, with_it)
     await connection.execute(TELL, alert_no, action, now)
 
 

@@ -17,6 +17,8 @@ class Role(StrEnum):
 EVERYBODY = frozenset(Role)
 STAFF = frozenset({Role.OPERATOR, Role.ADMINISTRATOR})
 """Who works alerts."""
+ORDER_KEEPERS = frozenset({Role.OFFICER, Role.ADMINISTRATOR})
+"""Who enters and varies orders."""
 
 
 class Caller(NamedTuple):

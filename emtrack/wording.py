@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from alerts.grading import Severity
+from alerts.incidents import INCIDENT
 from geofence.evidence import Standing
 from geofence.explain import Weighed
 from geofence.findings import Finding
@@ -63,7 +64,7 @@ STANDINGS = {
 
 
 def kind_name(kind: str) -> str:
-    return KINDS[Kind(kind)]
+    return "Platform incident" if kind == INCIDENT else KINDS[Kind(kind)]
 
 
 def title_of(kind: str, reason: str | None) -> str:

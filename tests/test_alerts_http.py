@@ -29,7 +29,13 @@ async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
         yield office
 
 
-FILLED = {"{alert_no:int}": "1", "{wearer_no:int}": "1", "{view_no:int}": "1"}
+FILLED = {
+    "{alert_no:int}": "1",
+    "{wearer_no:int}": "1",
+    "{view_no:int}": "1",
+    "{wearer_id}": "W1",
+    "{requirement_id}": "C1",
+}
 
 
 async def test_every_route_says_whom_it_is_for_and_refuses_everybody_else(office: Office) -> None:

@@ -26,7 +26,7 @@ from emtrack.forms import (
 from emtrack.record.iom import FutureGrade, enter_iom
 from geofence.intervals import Interval, subtracted
 from geofence.orders import version_of
-from geofence.words import ALWAYS_MS, FOREVER_MS, datetime_of, instant_of
+from geofence.words import ALWAYS_MS, FOREVER_MS, datetime_of, format_instant, instant_of
 from ingest.http import key_hash
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ LAST_CHANGED = "SELECT max(changed_at) FROM order_changes"
 
 
 class OrdersConflict(Exception):
-    """Orders that contradict what is entered: two people on one tag, two absences at one time."""
+    """Orders that contradict what is entered: two people on one tag, two absences at one time. `overlaps`: what is there."""
+
+    def __init__(self, message: str, overlaps: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.overlaps = overlaps
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -266,7 +270,8 @@ class _Clerk:
             raise OrdersConflict(
                 f"The orders were not entered, because activation {form.activation_id!r} overlaps activation "
                 f"{row['activation_id']!r} of the same device {form.device_id!r}, which is on wearer {row['wearer_id']!r} "
-                f"from {row['begin_at']:%Y-%m-%dT%H:%M:%SZ} {until}. End the first before the second begins."
+                f"from {row['begin_at']:%Y-%m-%dT%H:%M:%SZ} {until}. End the first before the second begins.",
+                _overlapped(row, activation_id=row["activation_id"], wearer_id=row["wearer_id"]),
             )
 
     # ------------------------------------------------------------------------------------- requirements
@@ -358,6 +363,10 @@ class _Clerk:
     SAME_ABSENCE = """
     SELECT count(*) FROM absences WHERE wearer_no = $1 AND during = $2 AND reason = $3 AND upper_inf(recorded)
     """
+    OVERLAPPING_ABSENCE = """
+    SELECT reason, lower(during) AS begin_at, upper(during) AS end_at FROM absences
+    WHERE wearer_no = $1 AND during && $2 AND upper_inf(recorded) ORDER BY 2 LIMIT 1
+    """
     NEW_ABSENCE = """
     INSERT INTO absences (wearer_no, during, reason, recorded, entered_by) VALUES ($1, $2, $3, $4, $5)
     """
@@ -366,6 +375,14 @@ class _Clerk:
         during = span(from_ms, to_ms)
         if await self._connection.fetchval(self.SAME_ABSENCE, wearer_no, during, reason):
             return
+        row = await self._connection.fetchrow(self.OVERLAPPING_ABSENCE, wearer_no, during)
+        if row is not None:
+            until = "without an end" if row["end_at"] is None else f"to {row['end_at']:%Y-%m-%dT%H:%M:%SZ}"
+            raise OrdersConflict(
+                f"The orders were not entered, because an absence overlaps the absence ({row['reason'] or 'no reason given'}) from "
+                f"{row['begin_at']:%Y-%m-%dT%H:%M:%SZ} {until}. Two absences of one person must not overlap.",
+                _overlapped(row, reason=row["reason"]),
+            )
         await self._connection.execute(self.NEW_ABSENCE, wearer_no, during, reason, self._since, self._who)
         self._changed("absence entered", wearer_no)
 
@@ -376,6 +393,15 @@ class _Clerk:
         for outage in subtracted(outages, known):
             await record_outage(self._connection, outage, "entered", self._now)
             self._changed("outage entered", None)
+
+
+def _overlapped(row: asyncpg.Record, **what: Any) -> dict[str, Any]:
+    """What is there already, for programs."""
+    end_at = row["end_at"]
+    return what | {
+        "from": format_instant(instant_of(row["begin_at"])),
+        "to": None if end_at is None else format_instant(instant_of(end_at)),
+    }
 
 
 def _fingerprint_of_row(row: asyncpg.Record) -> str:

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from alerts.grading import Severity
+from alerts.incidents import INCIDENT
 from emtrack.alert_queue import BadPlace as BadQueuePlace
 from emtrack.alert_queue import Filter, as_json, closed_alerts, open_alerts
 from emtrack.casework import AlreadyClosed, NoAlert, UnfitAction, act
@@ -142,8 +143,8 @@ def read_severity(text: str | None) -> int | None:
 def read_kind(text: str | None) -> str | None:
     if not text:
         return None
-    if text not in Kind.__members__:
-        raise Problem(400, f"kind is {text!r}; expected {', '.join(Kind)}")
+    if text not in Kind.__members__ and text != INCIDENT:
+        raise Problem(400, f"kind is {text!r}; expected {', '.join([*Kind, INCIDENT])}")
     return text
 
 

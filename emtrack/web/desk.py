@@ -9,9 +9,19 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from alerts.grading import Severity
+from alerts.incidents import INCIDENT
 from emtrack import history
-from emtrack.alert_queue import Alert, BadPlace, Filter, closed_alerts, one_alert, open_alerts, open_counts
-from emtrack.casefile import Facts, Occurrence, facts_round, moments_of_change, occurrences_of, window_of
+from emtrack.alert_queue import (
+    Alert,
+    BadPlace,
+    Filter,
+    closed_alerts,
+    members_of,
+    one_alert,
+    open_alerts,
+    open_counts,
+)
+from emtrack.casefile import Occurrence, facts_round, moments_of_change, occurrences_of, window_of
 from emtrack.casework import OUTCOMES
 from emtrack.db.connect import Connection
 from emtrack.history import View, record_view
@@ -24,6 +34,7 @@ from emtrack.web.pages import NO_STORE, Pages, choice
 from geofence.words import Kind, format_instant, parse_instant
 
 PAGE = 100
+MOST_MEMBERS = 1_000
 
 
 class DeskPages:
@@ -78,7 +89,7 @@ class DeskPages:
             following=found[-1].place if len(found) == PAGE else None,
             is_first=not query.get("after"),
             severities=Severity,
-            kinds=Kind,
+            kinds=[*map(str, Kind), INCIDENT],
             outcomes=OUTCOMES,
         )
 
@@ -96,11 +107,14 @@ class DeskPages:
             alert = await one_alert(connection, request.path_params["alert_no"])
             if alert is None:
                 raise Problem(404, f"There is no alert {request.path_params['alert_no']}.")
+            if alert.wearer_no is None:
+                return await self._incident(connection, caller, alert, error)
             occurrences = await occurrences_of(connection, alert, known_ms)
             chosen = _chosen(occurrences, choice(request.query_params.get("occurrence"), int))
             view, facts = None, None
             if chosen.version is not None:
-                view, facts = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
+                view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
+                facts = await facts_round(connection, view, chosen.version, known_ms)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord())
         return self._pages.render(
@@ -128,13 +142,29 @@ class DeskPages:
 
     async def _look(
         self, connection: Connection, caller: Caller, alert: Alert, version: Version, known_ms: int, now_ms: int
-    ) -> tuple[View, Facts]:
+    ) -> View:
+        assert alert.wearer_no is not None, "an alert of a person"
         begin_ms, end_ms = window_of(version.finding, known_ms)
-        view = await record_view(
+        return await record_view(
             connection, caller, alert.wearer_no, begin_ms, end_ms,
             purpose=history.ALERT, alert_no=alert.alert_no, now_ms=now_ms,
         )  # fmt: skip
-        return view, await facts_round(connection, view, version, known_ms)
+
+    async def _incident(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+        """A platform incident: the people of a network whose tags fell silent together."""
+        members = await members_of(connection, alert.alert_no, MOST_MEMBERS)
+        return self._pages.render(
+            "incident.html",
+            caller,
+            await self._pages.words(connection),
+            status=422 if error else 200,
+            alert=alert,
+            members=members,
+            most=MOST_MEMBERS,
+            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+            error=error,
+        )
 
     async def act(self, request: Request, caller: Caller) -> Response:
         """What the form asks for, and back to the alert, or to the queue once it is closed."""

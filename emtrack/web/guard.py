@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from emtrack.accounts import session_of
 from emtrack.roles import EVERYBODY as EVERYBODY
+from emtrack.roles import ORDER_KEEPERS as ORDER_KEEPERS
 from emtrack.roles import STAFF as STAFF
 from emtrack.roles import Caller as Caller
 from emtrack.roles import Role as Role
