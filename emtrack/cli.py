@@ -397,14 +397,19 @@ def emulate(
 
 @app.command()
 def demo(
-    wearers: Annotated[int, typer.Option(min=1, max=5_000)] = 60,
+    wearers: Annotated[int, typer.Option(min=1, max=5_000)] = 730,
+    long: Annotated[int, typer.Option(min=0, help="how many of them have a long past")] = 20,
+    hours: Annotated[float, typer.Option(min=0.1, max=240, help="hours of the past of all")] = 48,
+    days: Annotated[float, typer.Option(min=0.1, max=60, help="days of a long past")] = 14,
     seed: Annotated[int, typer.Option()] = 1,
 ) -> None:
-    """Everything on this machine: embedded database, service, emulated tags. Ctrl-C stops it all."""
+    """Everything on this machine: embedded database with a past, service, pages, emulated tags. Ctrl-C stops it all."""
     from emtrack.demo import run_demo
 
     settings = _settings()
-    _run_until_signal(lambda stop: run_demo(settings, stop, wearers=wearers, seed=seed, say=say))
+    _run_until_signal(
+        lambda stop: run_demo(settings, stop, wearers=wearers, long=long, hours=hours, days=days, seed=seed, say=say)
+    )
 
 
 @app.command()

@@ -215,6 +215,20 @@ class Worker:
         finally:
             self._metrics.waiting.set(self._inbox.filled)
 
+    async def step(self, connection: Connection, batch: Sequence[Submission], now_ms: int) -> None:
+        """One turn that a caller drives, with a batch of its own and the instant that it is: how a history is built.
+
+        The first loads everything, and the deployment is ready at its instant. Between two steps no time passes, so
+        that nothing is an outage however long they take.
+        """
+        if not self.ready.is_set():
+            await _take_lock(connection)
+            await self._load(connection)
+            self.ready.set()
+        self._now_ms = max(self._now_ms, now_ms)
+        self._committed_at_s = time.monotonic()
+        await self._take(connection, batch)
+
     async def _take(self, connection: Connection, batch: Sequence[Submission]) -> None:
         try:
             await self._commit(connection, batch)

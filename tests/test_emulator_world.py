@@ -271,7 +271,10 @@ FIELDS = {
     "home_units": {"hmu_id", "wearer_id", "requirement_id", "from", "to"},
     "wearers": {"wearer_id", "name", "iom"},
 }
-IOM = {"cohort", "rag", "mappa_category", "mappa_level", "pnc", "crn", "nomis", "ecins"}
+IOM = {
+    "cohort", "rag", "rag_history", "mappa_category", "mappa_level", "pathways", "agencies", "lead_officer", "lead_agency",
+    "pnc", "crn", "nomis", "ecins",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -337,6 +340,27 @@ def test_some_tags_go_from_one_wearer_to_another_without_an_overlap(crowd: World
             assert first["to"] is not None
             assert first["to"] < second["from"]
             assert first["to"][:10] == second["from"][:10]
+
+
+def test_two_worlds_of_other_numbers_live_side_by_side() -> None:
+    first = build_world(40, 7, START_MS, spare_after=200)
+    others = build_world(160, 7, START_MS + DAY_MS, first=41, spare_after=240)
+    assert [w.number for w in [*first.wearers, *others.wearers]] == list(range(1, 201))
+    assert not set(first.devices()) & set(others.devices())
+    orders = first.orders(), others.orders()
+    for name, key in (
+        ("wearers", "name"),
+        ("activations", "activation_id"),
+        ("requirements", "requirement_id"),
+        ("home_units", "hmu_id"),
+    ):
+        ids = [{row[key] for row in form[name]} for form in orders]
+        assert not ids[0] & ids[1]
+
+
+def test_whoever_has_a_number_is_the_same_person_in_every_world() -> None:
+    whole, part = build_world(30, 7, START_MS), build_world(10, 7, START_MS, first=21)
+    assert whole.wearers[20:] == part.wearers
 
 
 def test_an_unknown_preset_or_an_empty_world_is_refused() -> None:

@@ -137,8 +137,11 @@ async def send_world(
     encoding: Encoding = "json",
     backoff: Backoff | None = None,
     most_waiting: int = 2_000,
+    uploads: Iterator[Upload] | None = None,
 ) -> Totals:
     """Send the uploads of [from, to) and return when all are acknowledged, or soon after `stop` is set.
+
+    `uploads`: those of [from, to), begun before (the first of a window takes seconds to make); None: the world's, from now.
 
     With an emulated service clock each goes when that clock shows its time. With the real one, what is past goes `speed` times
     faster than it happened (None: as fast as it is acknowledged), and what is to come when it comes. Raises ValueError for a
@@ -152,7 +155,9 @@ async def send_world(
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         post = _Post(session, base_url, keys, encoding)
         courier = _Courier(world.seed, post, clock, sent, backoff or Backoff(), most_waiting)
-        feeder = _Feeder(world, courier, clock, sent, speed, from_ms, to_ms)
+        if uploads is None:
+            uploads = world.uploads(from_ms, to_ms)
+        feeder = _Feeder(world, uploads, courier, clock, sent, speed, from_ms, to_ms)
         await courier.run(feeder.feed(), connections, stop or asyncio.Event())
     return courier.totals
 
@@ -360,6 +365,7 @@ class _Feeder:
     def __init__(
         self,
         world: World,
+        uploads: Iterator[Upload],
         courier: _Courier,
         clock: ServiceClock,
         sent: SentLog | None,
@@ -368,6 +374,7 @@ class _Feeder:
         to_ms: int | None,
     ) -> None:
         self._world = world
+        self._uploads = uploads
         self._courier = courier
         self._clock = clock
         self._sent = sent
@@ -380,7 +387,7 @@ class _Feeder:
     async def feed(self) -> None:
         """Until `to_ms`. The truth is written for every hour that was reached, even when cancelled."""
         try:
-            for upload in self._world.uploads(self._from_ms, self._to_ms):
+            for upload in self._uploads:
                 await self._due(upload.send_ms)
                 self._reached_ms = upload.send_ms
                 await self._tell_truth(upload.send_ms // TRUTH_EVERY_MS * TRUTH_EVERY_MS)

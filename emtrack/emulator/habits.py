@@ -26,6 +26,7 @@ class Habits:
     drive_m_s: Range = (8.0, 14.0)
     outings_a_day: tuple[int, int] = (2, 4)
     rest_day_share: float = 0.15
+    early_for_work_min: Range = (3.0, 15.0)
 
     home_unit_share: float = 0.8
     two_zones_share: float = 0.45
@@ -35,6 +36,7 @@ class Habits:
     inclusion_share: float = 0.25  # of those who work
     absence_share: float = 0.05
     grace_share: float = 0.2
+    early_curfew_share: float = 0.0  # from 18:30 every day, in place of the pattern that was drawn
     reused_tag_share: float = 1 / 40
 
     prone_share: float = 0.2
@@ -164,6 +166,17 @@ class Mix:
 
 PRESETS: dict[str, Mix] = {
     "standard": Mix(),
+    "ordinary": Mix(
+        habits=Habits(early_for_work_min=(18.0, 40.0), early_curfew_share=0.2),
+        sensors=Sensors(lbs_same_cell_share=0.15),
+        faults=Faults(
+            outage=1 / 30,
+            outage_h=(0.5, 5.0),
+            battery_dies_share=0.25,
+            indoor_gps_share=0.015,
+            strap_clears_share=0.85,
+        ),
+    ),
     "clean": Mix(faults=NO_FAULTS),
     "lbs_heavy": Mix(sensors=Sensors(gps_outdoors_share=0.04, wifi_share=0.02), faults=Faults(indoor_gps_share=0.0)),
     "urban_canyon": Mix(faults=Faults(multipath_share=0.4, gps_missed_share=0.2, gps_worse_factor=2.5)),

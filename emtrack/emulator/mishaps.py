@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from emtrack.emulator.chance import dice
 from emtrack.emulator.habits import Faults, Range
-from emtrack.emulator.people import dice
 from emtrack.emulator.schedule import HOUR_MS, MINUTE_MS, SECOND_MS, Interval
 
 Event = tuple[int, str]

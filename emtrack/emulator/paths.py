@@ -18,9 +18,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from emtrack.emulator.chance import dice
 from emtrack.emulator.geometry import Floats, Ints, Point, clearance_m, distance_m, polar
 from emtrack.emulator.habits import Chance, Habits, Range
-from emtrack.emulator.people import Requirement, Wearer, dice
+from emtrack.emulator.people import Requirement, Wearer
 from emtrack.emulator.schedule import (
     HOUR_MS,
     MINUTE_MS,
@@ -374,7 +375,7 @@ class _Agenda:
         job = Stop(work.place, float(end_ms - start_ms), STANDING if work.outdoors else INDOORS)
         after = (self._leisure(),) if self.rng.random() < 0.4 else ()
         leave_ms = end_ms + self._minutes(1, 12)
-        arrive_ms = start_ms - self._minutes(3, 15)
+        arrive_ms = start_ms - self._minutes(*self.habits.early_for_work_min)
         begin_ms = min(begin_ms, window[0] + self._minutes(2, 5))
         return Outing((job, *after, self._home()), begin_ms, back_ms, arrive_ms=arrive_ms, leave_ms=leave_ms)
 

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import time
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from emtrack.emulator.chance import dice, draw
 from emtrack.emulator.geometry import Circle, Point, Polygon, Shape, distance_m, polar, snapped
 from emtrack.emulator.habits import Habits, Range
+from emtrack.emulator.iom import draw_iom, iom_record
 from emtrack.emulator.schedule import (
     DAY_MS,
     DAYS,
@@ -27,7 +29,6 @@ from emtrack.emulator.schedule import (
     start_of_wall,
 )
 
-T = TypeVar("T")
 Kind = Literal["CURFEW", "EXCLUSION", "INCLUSION"]
 NETWORKS = ("carrier-a", "carrier-b", "carrier-c")
 REPORT_INTERVAL_S = 600
@@ -61,6 +62,7 @@ CURFEW_PATTERNS: tuple[tuple[float, Pattern], ...] = (
     (0.07, ((EVERY_DAY, "21:00", "00:00"), (EVERY_DAY, "00:00", "06:00"))),
     (0.05, ((("MON", "WED", "FRI"), "19:00", "07:00"), (("TUE", "THU"), "22:00", "06:30"))),
 )
+EARLY_CURFEW: Pattern = ((EVERY_DAY, "18:30", "06:30"),)
 EXCLUSION_PATTERNS: tuple[tuple[float, Pattern | None], ...] = (
     (0.80, None),
     (0.12, ((("FRI", "SAT"), "20:00", "04:00"),)),
@@ -132,20 +134,13 @@ class Activation:
     network: str
 
 
-def dice(seed: int, purpose: str, *numbers: int) -> Random:
-    """A source of chance of its own for each purpose, so that one more draw here moves nothing there."""
-    return Random(f"{seed}/{purpose}/{'/'.join(map(str, numbers))}")
-
-
-def draw(rng: Random, weighted: tuple[tuple[float, T], ...]) -> T:
-    """One of `weighted` (weight, thing)."""
-    return rng.choices([thing for _, thing in weighted], [weight for weight, _ in weighted])[0]
-
-
-def make_wearers(count: int, seed: int, start_ms: int, zone: ZoneInfo, habits: Habits) -> list[Wearer]:
-    """`count` wearers, numbered from 1."""
-    names = _names(count, seed)
-    return [_Birth(number, seed, habits).wearer(names[number - 1], start_ms, zone) for number in range(1, count + 1)]
+def make_wearers(
+    count: int, seed: int, start_ms: int, zone: ZoneInfo, habits: Habits, first: int = 1
+) -> list[Wearer]:
+    """`count` wearers, numbered from `first`. Who has a number does not depend on who else is there."""
+    numbers = range(first, first + count)
+    names = _names(first + count - 1, seed)
+    return [_Birth(number, seed, habits).wearer(names[number - 1], start_ms, zone) for number in numbers]
 
 
 def _names(count: int, seed: int) -> list[str]:
@@ -160,6 +155,7 @@ class _Birth:
     """Draws one wearer, in a fixed order."""
 
     def __init__(self, number: int, seed: int, habits: Habits) -> None:
+        self.seed = seed
         self.number = number
         self.wearer_id = f"W{number:04d}"
         self.habits = habits
@@ -175,18 +171,20 @@ class _Birth:
         work = self._work(home) if rng.random() < habits.works_share else None
         zones = 2 if rng.random() < habits.two_zones_share else 1
         exclusions = tuple(self._exclusion(home, k) for k in range(1, zones + 1))
+        drawn = draw_iom(rng)
+        drives, prone = rng.random() < habits.drives_share, rng.random() < habits.prone_share
         return Wearer(
             number=self.number,
             wearer_id=self.wearer_id,
             name=name,
-            iom=self._iom(),
+            iom=iom_record(self.seed, self.number, drawn, prone=prone, start_ms=start_ms),
             home=home,
             shops=shops,
             friends=friends,
             pub=pub,
             work=work,
-            drives=rng.random() < habits.drives_share,
-            prone=rng.random() < habits.prone_share,
+            drives=drives,
+            prone=prone,
             curfew=self._curfew(home),
             exclusions=exclusions,
             inclusion=self._inclusion(work) if work and work.obliged else None,
@@ -209,9 +207,11 @@ class _Birth:
 
     def _curfew(self, home: Point) -> Requirement:
         grace_s = 300 if self.rng.random() < self.habits.grace_share else 0
-        timetable = _timetable(draw(self.rng, CURFEW_PATTERNS))
+        pattern = draw(self.rng, CURFEW_PATTERNS)
+        if dice(self.seed, "early curfew", self.number).random() < self.habits.early_curfew_share:
+            pattern = EARLY_CURFEW
         shape = Circle(home, float(self.rng.choice((50, 60, 60, 60, 80))))
-        return Requirement(f"{self.wearer_id}-C", "CURFEW", shape, timetable, grace_s=grace_s)
+        return Requirement(f"{self.wearer_id}-C", "CURFEW", shape, _timetable(pattern), grace_s=grace_s)
 
     def _inclusion(self, work: Work) -> Requirement:
         timetable = _timetable(((WEEK, work.start, work.end),))
@@ -246,21 +246,6 @@ class _Birth:
         reason = self.rng.choice(("hospital", "family", "employment"))
         return (((begin_ms, begin_ms + self.rng.randint(3, 6) * HOUR_MS), reason),)
 
-    def _iom(self) -> dict[str, Any]:
-        """An IOM record; the ids have forms that no real system gives."""
-        rng, n = self.rng, self.number
-        category = rng.choice((None, None, 1, 2, 3))
-        return {
-            "cohort": rng.choices(("FIXED", "FLEX", "FREE"), (6, 3, 1))[0],
-            "rag": rng.choices(("RED", "AMBER", "GREEN"), (2, 4, 4))[0],
-            "mappa_category": category,
-            "mappa_level": None if category is None else rng.choices((1, 2, 3), (7, 2, 1))[0],
-            "pnc": f"DEMO/{n:07d}P",
-            "crn": f"DEMO-X{n:06d}",
-            "nomis": f"DEMO-A{n:05d}ZZ",
-            "ecins": f"DEMO-E{n:06d}",
-        }
-
 
 def _timetable(pattern: Pattern) -> Timetable:
     return tuple(Row(day, start, end) for days, start, end in pattern for day in days)
@@ -276,13 +261,17 @@ def _polygon(rng: Random, centre: Point, reach_m: float) -> Polygon:
 
 
 def make_activations(
-    wearers: list[Wearer], seed: int, start_ms: int, zone: ZoneInfo, habits: Habits
+    wearers: list[Wearer], seed: int, start_ms: int, zone: ZoneInfo, habits: Habits, spare_after: int | None = None
 ) -> list[Activation]:
-    """Who wears which device when: one each, but for the tags that go from one wearer to another."""
+    """Who wears which device when: one each, but for the tags that go from one wearer to another.
+
+    New tags for those are numbered after `spare_after`, by default the number of the last wearer.
+    """
     moves = _tag_moves(wearers, seed, start_ms, zone, habits)
     rng = dice(seed, "networks")
-    networks = {wearer.number: rng.choice(NETWORKS) for wearer in wearers}
-    spare = len(wearers)
+    last = wearers[-1].number
+    networks = {number: rng.choice(NETWORKS) for number in range(1, last + 1)}
+    spare = last if spare_after is None else spare_after
     out: list[Activation] = []
     for wearer in wearers:
         device, n, network = f"D{wearer.number:04d}", wearer.number, networks[wearer.number]
@@ -305,7 +294,8 @@ def _tag_moves(wearers: list[Wearer], seed: int, start_ms: int, zone: ZoneInfo, 
     """Number of the wearer whose tag goes to the next one, and when it is taken off."""
     rng = dice(seed, "moves")
     count = round(len(wearers) * habits.reused_tag_share)
-    givers = sorted(2 * k + 1 for k in rng.sample(range(len(wearers) // 2), min(count, len(wearers) // 2)))
+    first = wearers[0].number
+    givers = sorted(first + 2 * k for k in rng.sample(range(len(wearers) // 2), min(count, len(wearers) // 2)))
     day = local_date(start_ms + DAY_MS, zone)
     return {n: start_of_wall(day, time(rng.randint(9, 12)), zone) for n in givers}
 

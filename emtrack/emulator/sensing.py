@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from emtrack.emulator.chance import dice
 from emtrack.emulator.geometry import CENTRE_LAT_DEG, CENTRE_LON_DEG, M_PER_LAT, M_PER_LON, Circle, Floats, Ints
 from emtrack.emulator.habits import Faults, Mix, Sensors
 from emtrack.emulator.mishaps import UnitMishaps
 from emtrack.emulator.paths import DRIVING, STANDING, WALKING, DayPath
-from emtrack.emulator.people import Wearer, dice
+from emtrack.emulator.people import Wearer
 from emtrack.emulator.schedule import SECOND_MS, Interval, joined
 
 MECHANISMS = ("GPS", "LBS", "WIFI")

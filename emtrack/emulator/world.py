@@ -28,7 +28,16 @@ DEPTH_STEP_MS = 2 * SECOND_MS
 class World:
     """`count` wearers from `start_ms` on. The same arguments give the same world, on any machine and in any order of asking."""
 
-    def __init__(self, count: int, seed: int, start_ms: int, timezone: str, mix: Mix) -> None:
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        start_ms: int,
+        timezone: str,
+        mix: Mix,
+        first: int = 1,
+        spare_after: int | None = None,
+    ) -> None:
         if count < 1:
             raise ValueError(f"a world needs at least one wearer, not {count}")
         self.seed = seed
@@ -36,8 +45,10 @@ class World:
         self.timezone = timezone
         self.zone = ZoneInfo(timezone)
         self.mix = mix
-        self.wearers: list[Wearer] = make_wearers(count, seed, start_ms, self.zone, mix.habits)
-        self.activations: list[Activation] = make_activations(self.wearers, seed, start_ms, self.zone, mix.habits)
+        self.wearers: list[Wearer] = make_wearers(count, seed, start_ms, self.zone, mix.habits, first)
+        self.activations: list[Activation] = make_activations(
+            self.wearers, seed, start_ms, self.zone, mix.habits, spare_after
+        )
         self._wearer = {wearer.wearer_id: wearer for wearer in self.wearers}
         self._planner = Planner(seed, self.zone, mix.habits)
         self._paths: OrderedDict[tuple[int, int], DayPath] = OrderedDict()
@@ -161,8 +172,13 @@ def build_world(
     timezone: str = "Europe/London",
     preset: str = "standard",
     mix: Mix | None = None,
+    first: int = 1,
+    spare_after: int | None = None,
 ) -> World:
     """A world of `wearers` people from `start_ms` (UTC) on. `mix` overrides `preset`, a name in `PRESETS`.
+
+    Two worlds live side by side if no number is in both: wearers are numbered from `first`, and tags that are handed out
+    later after `spare_after` (by default after the last wearer).
 
     Raises ValueError for no wearers or an unknown preset.
     """
@@ -170,7 +186,7 @@ def build_world(
         if preset not in PRESETS:
             raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
         mix = PRESETS[preset]
-    return World(wearers, seed, start_ms, timezone, mix)
+    return World(wearers, seed, start_ms, timezone, mix, first, spare_after)
 
 
 def _iso_s(at_ms: int) -> str:
