@@ -11,6 +11,7 @@ import traceback
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count, takewhile
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -20,17 +21,29 @@ import structlog
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import Recorded, Shown, load_shown
 from emtrack.record.plans import Assignment, load_assignments
-from emtrack.record.progress import Ids, load_checkpoints, load_silences
+from emtrack.record.progress import (
+    KEEP_EVERY_MS,
+    Ids,
+    checkpoint_before,
+    forget_checkpoints,
+    forget_checkpoints_from,
+    keep_checkpoints,
+    kept_to_ms,
+    load_checkpoints,
+    load_silences,
+)
 from geofence.amend import amendments
 from geofence.facts import Fact, without_duplicates
 from geofence.findings import DEVICE_KINDS, Finding
 from geofence.intervals import Interval
-from geofence.judge import DEVICE, SILENCE, ActivationJudge, Judged, Late, Part, State
+from geofence.judge import DEVICE, SILENCE, ActivationJudge, Checkpoint, Judged, Late, Part, State
 from geofence.orders import version_of, versions_of
 from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId
 
 RETRY_MS = 60_000
 """A judgement that failed is tried again after this, from the start of its activation."""
+
+LATE = "late"
 
 log = structlog.get_logger()
 
@@ -46,10 +59,13 @@ class Seat:
         self.shown: dict[int, Shown] = {}
         self.rebuild: str | None = None
         self.due_ms = ALWAYS_MS
+        self.kept_to_ms = ALWAYS_MS
+        """Up to which fact the newest checkpoint is fed that is kept for late facts."""
 
 
 class Ruling(NamedTuple):
-    """What a judgement of one seat changes. `fault`: it failed, and nothing else holds."""
+    """What a judgement of one seat changes. `cause`: why it was judged from its start, or (LATE) from an older checkpoint.
+    `kept_to_ms`: checkpoints that are kept are good up to it. `fault`: it failed, and nothing else holds."""
 
     seat: Seat
     state: State
@@ -57,14 +73,22 @@ class Ruling(NamedTuple):
     records: list[Recorded]
     cause: str | None = None
     fault: str | None = None
+    kept_to_ms: int = ALWAYS_MS
 
     @property
     def has_new_checkpoint(self) -> bool:
         return self.fault is None and (self.state.base is not self.seat.state.base)
 
     @property
+    def keeps_checkpoint(self) -> bool:
+        """Whether the new checkpoint is kept beside the newest one, for facts that are late."""
+        return self.has_new_checkpoint and self.state.base.fed_to[0] >= self.kept_to_ms + KEEP_EVERY_MS
+
+    @property
     def has_new_silence(self) -> bool:
-        return self.fault is None and (self.cause is not None or self.state.silence != self.seat.state.silence)
+        return self.fault is None and (
+            self.cause not in (None, LATE) or self.state.silence != self.seat.state.silence
+        )
 
 
 def scope_of(finding: Finding) -> str:
@@ -123,10 +147,12 @@ class Docket:
                 resumable.append((seat, stored.checkpoint))
             else:
                 seat.rebuild = "restart"
+        kept_ms = await kept_to_ms(connection, [seat.assignment.activation_no for seat, _ in resumable])
         wanted = [(seat.assignment, checkpoint.fed_to[0]) for seat, checkpoint in resumable]
         facts = await load_facts(connection, wanted)
         for seat, checkpoint in resumable:
             number = seat.assignment.activation_no
+            seat.kept_to_ms = kept_ms.get(number, ALWAYS_MS)
             seat.state = seat.judge.resumed(
                 checkpoint, without_duplicates(list(facts[number])), silences[number], judged_ms
             )
@@ -223,8 +249,14 @@ class Docket:
                 judged = seat.judge.advance(seat.state, facts, now_ms)
                 if isinstance(judged, Judged):
                     why = "more facts came" if facts else "time passed"
-                    return await self._ruling(connection, seat, judged, seat.shown, why, None)
-            return await self._judge_from_start(connection, seat, seat.rebuild or "late", now_ms)
+                    old = _in_parts(seat.shown.values(), judged.parts)
+                    ruling = await self._ruling(connection, seat, judged, seat.shown, old, why)
+                    return ruling._replace(kept_to_ms=seat.kept_to_ms)
+                if not judged.by_receipt:
+                    ruling_or_none = await self._judge_from_checkpoint(connection, seat, facts, judged.own_ms, now_ms)
+                    if ruling_or_none is not None:
+                        return ruling_or_none
+            return await self._judge_from_start(connection, seat, seat.rebuild or LATE, now_ms)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             raise  # the database, not the judgement: the turn fails
         except Exception as error:
@@ -232,6 +264,31 @@ class Docket:
             where = f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
             log.error("judgement failed", activation_no=seat.assignment.activation_no, where=where)
             return Ruling(seat, seat.state, seat.shown, [], fault=where)
+
+    async def _judge_from_checkpoint(
+        self, connection: asyncpg.Connection[Any], seat: Seat, facts: Sequence[Fact], late_ms: int, now_ms: int
+    ) -> Ruling | None:
+        """Judge the window of a late fact again, from the newest checkpoint before it; None if there is none that will do.
+        The cost follows the window: checkpoints are kept at doubling ages."""
+        number = seat.assignment.activation_no
+        stored = await checkpoint_before(connection, number, late_ms)
+        if stored is None or stored.plan_version != seat.plan_version:
+            return None
+        checkpoint = stored.checkpoint
+        to_take = [*seat.state.pending, *facts]
+        fresh = {fact.fact_id for fact in to_take}
+        known = (await load_facts(connection, [(seat.assignment, checkpoint.fed_to[0])]))[number]
+        before = without_duplicates([fact for fact in known if fact.fact_id not in fresh])
+        state = seat.judge.resumed(checkpoint, before, seat.state.silence, FOREVER_MS)
+        judged = seat.judge.advance(state, to_take, now_ms)
+        if isinstance(judged, Late):
+            return None
+        shown = {s.finding_no: s for s in (await load_shown(connection, {number: _first_since_ms(state)}))[number]}
+        old = _in_parts(shown.values(), judged.parts)
+        ruling = await self._ruling(connection, seat, judged, shown, old, _WHY[LATE])
+        await forget_checkpoints_from(connection, number, late_ms)
+        kept_to = await self._keep_on_the_way(connection, seat, checkpoint, known, now_ms)
+        return ruling._replace(cause=LATE, kept_to_ms=kept_to)
 
     async def _judge_from_start(
         self, connection: asyncpg.Connection[Any], seat: Seat, cause: str, now_ms: int
@@ -242,7 +299,24 @@ class Docket:
         if isinstance(judged, Late):
             raise AssertionError("nothing is late for a state that has seen nothing")
         shown = {s.finding_no: s for s in (await load_shown(connection, {number: None}))[number]}
-        return await self._ruling(connection, seat, judged, shown, _WHY[cause], cause)
+        ruling = await self._ruling(connection, seat, judged, shown, list(shown.values()), _WHY[cause])
+        await forget_checkpoints(connection, [number])
+        base = seat.judge.initial().base
+        kept_to = await self._keep_on_the_way(connection, seat, base, without_duplicates(list(facts)), now_ms)
+        return ruling._replace(cause="late from the start" if cause == LATE else cause, kept_to_ms=kept_to)
+
+    async def _keep_on_the_way(
+        self, connection: asyncpg.Connection[Any], seat: Seat, base: Checkpoint, facts: Sequence[Fact], now_ms: int
+    ) -> int:
+        """Keep checkpoints at doubling ages, so that the next late fact has one to be judged from. Up to which instant."""
+        last_ms = max((fact.own_ms for fact in facts if fact.own_ms <= now_ms), default=ALWAYS_MS)
+        first_ms = min((fact.own_ms for fact in facts), default=ALWAYS_MS)
+        ages_ms = takewhile(lambda age_ms: last_ms - age_ms > first_ms, (KEEP_EVERY_MS << k for k in count()))
+        cuts_ms = sorted(last_ms - age_ms for age_ms in ages_ms)
+        found = seat.judge.checkpoints(base, facts, cuts_ms, now_ms)
+        number = seat.assignment.activation_no
+        await keep_checkpoints(connection, [(number, seat.plan_version, checkpoint) for checkpoint in found])
+        return found[-1].fed_to[0] if found else base.fed_to[0]
 
     async def _ruling(
         self,
@@ -250,10 +324,10 @@ class Docket:
         seat: Seat,
         judged: Judged,
         shown: Mapping[int, Shown],
+        old: Sequence[Shown],
         why: str,
-        cause: str | None,
     ) -> Ruling:
-        old = list(shown.values()) if cause is not None else _in_parts(shown.values(), judged.parts)
+        """`old`: of the shown findings those that the judgement speaks of."""
         changes = amendments(
             [(s, s.finding) for s in old], [finding for part in judged.parts for finding in part.findings]
         )
@@ -270,7 +344,7 @@ class Docket:
             del after[was.finding_no]
             records.append(self._record(seat, Shown(was.finding_no, was.version + 1, was.finding), "withdrawn", why))
         after = {number: s for number, s in after.items() if _can_change(s.finding, judged.state)}
-        return Ruling(seat, judged.state, after, records, cause)
+        return Ruling(seat, judged.state, after, records)
 
     def _record(self, seat: Seat, shown: Shown, change: str, why: str) -> Recorded:
         plan = seat.judge.plan
@@ -290,6 +364,7 @@ class Docket:
                 seat.due_ms = now_ms + RETRY_MS
             else:
                 seat.state, seat.shown, seat.rebuild = ruling.state, ruling.shown, None
+                seat.kept_to_ms = ruling.state.base.fed_to[0] if ruling.keeps_checkpoint else ruling.kept_to_ms
                 seat.due_ms = ruling.state.next_due_ms
             if seat.due_ms < FOREVER_MS:
                 self._push(seat)

@@ -37,6 +37,8 @@ from emtrack.record.orders import load_outages
 from emtrack.record.progress import (
     Ids,
     alive_ms,
+    forget_checkpoints,
+    keep_checkpoints,
     record_alive,
     record_outage_since,
     record_ready,
@@ -384,6 +386,10 @@ async def _record(connection: Connection, rulings: Sequence[Ruling], now_ms: int
             if r.has_new_checkpoint
         ],
     )
+    await keep_checkpoints(
+        connection,
+        [(r.seat.assignment.activation_no, r.seat.plan_version, r.state.base) for r in rulings if r.keeps_checkpoint],
+    )
     await store_silences(
         connection, [(r.seat.assignment.activation_no, r.state.silence) for r in rulings if r.has_new_silence]
     )
@@ -392,6 +398,7 @@ async def _record(connection: Connection, rulings: Sequence[Ruling], now_ms: int
             number = ruling.seat.assignment.activation_no
             await connection.execute(FAULT, number, datetime_of(now_ms), ruling.fault)
             await connection.execute(FORGET_CHECKPOINT, number)
+            await forget_checkpoints(connection, [number])
 
 
 def _answer(

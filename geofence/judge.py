@@ -12,8 +12,8 @@ history for every fix, a state is kept in three parts:
 
 A fact that comes in order is fed to the head. One that is older than the head but not than the base makes a new head
 from the base and the longer tail: tags send tamper and RF events at once and positions in tens, so this is common.
-One that is older than the base is `Late`: the caller judges again from the start of the activation (`initial` and
-all facts). When the tail has grown long, the base moves up.
+One that is older than the base is `Late`: the caller judges again from an older checkpoint (`resumed` with the facts
+after it) or from the start of the activation (`initial` and all facts). When the tail has grown long, the base moves up.
 
 Silence stands beside this: it goes by `received_time`, which comes in order by itself.
 
@@ -24,6 +24,7 @@ not changed.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -131,9 +132,11 @@ class Judged(NamedTuple):
 
 
 class Late(NamedTuple):
-    """A fact is older than the checkpoint: judge again from the start of the activation."""
+    """A fact is older than the checkpoint: judge again from an older one whose facts all lie before `own_ms`, or from the
+    start of the activation. `by_receipt`: it was received before a silence that was found had ended; only the start will do."""
 
     own_ms: int
+    by_receipt: bool
 
 
 class ActivationJudge:
@@ -166,6 +169,24 @@ class ActivationJudge:
         pending = tuple(fact for fact in after if fact.own_ms > judged_ms)
         return State(base, tail, head, silence, pending, self._dues_unknown())
 
+    def checkpoints(
+        self, base: Checkpoint, facts: Iterable[Fact], cuts_ms: Sequence[int], now_ms: int
+    ) -> list[Checkpoint]:
+        """Checkpoints on the way: after the facts from before each cut (ascending), begun from `base` with the facts after
+        it. Of cuts without a fact between them there is one."""
+        known = (fact for fact in facts if fact.key > base.fed_to and max(fact.own_ms, fact.received_ms) <= now_ms)
+        evidence = sorted((fact for fact in known if is_evidence_candidate(fact)), key=lambda fact: fact.key)
+        found, done, current = [], 0, base
+        for cut_ms in cuts_ms:
+            upto = bisect_left(evidence, cut_ms, key=lambda fact: fact.own_ms)
+            if upto > done:
+                current = current.copy()
+                self._feed(current, evidence[done:upto])
+                self._settle(current, current.copy())
+                found.append(current)
+                done = upto
+        return found
+
     def with_outages(self, outages: tuple[Interval, ...]) -> None:
         """Our own outages are known better now. Only silences that are still to be found rest on them."""
         self.plan = msgspec.structs.replace(self.plan, outages=outages)
@@ -190,10 +211,10 @@ class ActivationJudge:
         pending = tuple(f for f in (*state.pending, *facts) if max(f.own_ms, f.received_ms) > now_ms)
         receipts_ms = sorted(fact.received_ms for fact in due)
         if receipts_ms and receipts_ms[0] < state.silence.gap_end_ms:
-            return Late(receipts_ms[0])
+            return Late(min(fact.own_ms for fact in due), by_receipt=True)
         evidence = sorted((fact for fact in due if is_evidence_candidate(fact)), key=lambda fact: fact.key)
         if evidence and evidence[0].key <= state.base.fed_to:
-            return Late(evidence[0].own_ms)
+            return Late(evidence[0].own_ms, by_receipt=False)
         base, tail, head, changed = self._take_in(state, evidence)
         dues_ms = dict(state.dues_ms)
         silence, parts = self._silence_part(state, receipts_ms, now_ms, dues_ms)

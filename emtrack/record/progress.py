@@ -89,6 +89,75 @@ async def store_checkpoints(connection: Connection, rows: Sequence[tuple[int, st
         )
 
 
+# ---------------------------------------------------------------------------------------------- older checkpoints
+
+KEEP_EVERY_MS = 3_600_000
+"""A checkpoint is kept so often; of those that are kept one stays for each doubling of their age."""
+KEPT_TO = """
+SELECT activation_no, max(fed_to) AS fed_to FROM older_checkpoints WHERE activation_no = ANY($1::bigint[]) GROUP BY activation_no
+"""
+KEEP = """
+INSERT INTO older_checkpoints (activation_no, fed_to, plan_version, checkpoint)
+SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::bytea[]) ON CONFLICT DO NOTHING
+"""
+# Of the checkpoints whose age lies between 2^k and 2^(k+1) hours the oldest stays, so that it can grow older.
+THIN_OUT = """
+DELETE FROM older_checkpoints o USING (
+    SELECT activation_no, fed_to, row_number() OVER (PARTITION BY activation_no, doubling ORDER BY fed_to) AS place
+    FROM (
+        SELECT activation_no, fed_to,
+               floor(log(2, greatest(1, extract(epoch FROM max(fed_to) OVER (PARTITION BY activation_no) - fed_to) / 3600)))
+                   AS doubling
+        FROM older_checkpoints WHERE activation_no = ANY($1::bigint[])) aged) placed
+WHERE o.activation_no = placed.activation_no AND o.fed_to = placed.fed_to AND placed.place > 1
+"""
+BEFORE = """
+SELECT plan_version, checkpoint FROM older_checkpoints WHERE activation_no = $1 AND fed_to < $2 ORDER BY fed_to DESC LIMIT 1
+"""
+FORGET_FROM = "DELETE FROM older_checkpoints WHERE activation_no = $1 AND fed_to >= $2"
+FORGET_ALL = "DELETE FROM older_checkpoints WHERE activation_no = ANY($1::bigint[])"
+
+
+async def keep_checkpoints(connection: Connection, rows: Sequence[tuple[int, str, Checkpoint]]) -> None:
+    """Keep checkpoints beside the newest one, and thin out those that were kept before."""
+    if rows:
+        numbers = [number for number, _, _ in rows]
+        await connection.execute(
+            KEEP,
+            numbers,
+            [datetime_of(checkpoint.fed_to[0]) for _, _, checkpoint in rows],
+            [version for _, version, _ in rows],
+            [msgspec.msgpack.encode(checkpoint) for _, _, checkpoint in rows],
+        )
+        await connection.execute(THIN_OUT, numbers)
+
+
+async def kept_to_ms(connection: Connection, activation_nos: Sequence[int]) -> dict[int, int]:
+    """Up to which fact the newest kept checkpoint of each activation is fed."""
+    rows = await connection.fetch(KEPT_TO, list(activation_nos))
+    return {row["activation_no"]: instant_of(row["fed_to"]) for row in rows}
+
+
+async def checkpoint_before(connection: Connection, activation_no: int, own_ms: int) -> Stored | None:
+    """The newest kept checkpoint to which only facts from before an instant were fed."""
+    row = await connection.fetchrow(BEFORE, activation_no, datetime_of(own_ms))
+    try:
+        return None if row is None else Stored(row["plan_version"], _decode(row["checkpoint"]))
+    except msgspec.DecodeError:
+        return None
+
+
+async def forget_checkpoints_from(connection: Connection, activation_no: int, own_ms: int) -> None:
+    """Those that should have been fed a fact of this instant, and were not."""
+    await connection.execute(FORGET_FROM, activation_no, datetime_of(own_ms))
+
+
+async def forget_checkpoints(connection: Connection, activation_nos: Sequence[int]) -> None:
+    """All that were kept of activations: they are judged under other orders now, or were not judged well."""
+    if activation_nos:
+        await connection.execute(FORGET_ALL, list(activation_nos))
+
+
 SILENCES = "SELECT activation_no, heard_at, gap_end_at FROM silence_progress WHERE activation_no = ANY($1::bigint[])"
 STORE_SILENCES = """
 INSERT INTO silence_progress (activation_no, heard_at, gap_end_at)

@@ -1,0 +1,129 @@
+"""A fact that is late costs its window, not the history; and the findings are those of the whole history."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import emtrack.docket
+from emtrack.questions import findings_as_lines
+from tests.service_world import AWAY, HOME, World, curfew, deployed, orders, position
+
+DAYS = 12
+
+
+@pytest.fixture
+async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr("emtrack.pipeline.MAX_WAIT_S", 0.001)
+    form = orders(requirements=[curfew(1), curfew(1, requirement_id="C2", timetable=None)])
+    async with deployed(database_url, form, at="08:00") as world:
+        yield world
+
+
+def at(hours: float) -> str:
+    """So many hours after 2 March 08:00."""
+    whole = round(hours * 3600)
+    day, rest = divmod(8 * 3600 + whole, 86_400)
+    return f"2026-03-{2 + day:02}T{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}Z"
+
+
+async def live(world: World, hours: int, *, begin: int = 0) -> int:
+    """A fix every 10 minutes: at home, and away for two hours of every nine. How many there were."""
+    sent = 0
+    for hour in range(begin, hours):
+        place = AWAY if hour % 9 in (3, 4) else HOME
+        fixes = [position(hour * 6 + n + 1, at(hour + n / 6), place) for n in range(6)]
+        await world.send_at(at(hour + 5.5 / 6), "D1", *fixes)
+        sent += len(fixes)
+    return sent
+
+
+class Cost:
+    """How many facts were read from the disk."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.facts = 0
+        load_facts = emtrack.docket.load_facts
+
+        async def counted(*args: Any) -> Any:
+            found = await load_facts(*args)
+            self.facts += sum(len(facts) for facts in found.values())
+            return found
+
+        monkeypatch.setattr(emtrack.docket, "load_facts", counted)
+
+
+async def as_judged_again(world: World) -> list[bytes]:
+    now_ms = world.clock.now_ms()
+    return await findings_as_lines(world.connection, now_ms, None, now_ms, None)
+
+
+async def as_shown(world: World) -> list[bytes]:
+    return await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None)
+
+
+@pytest.mark.parametrize("late_h", [1, 5, 30, 100])
+async def test_the_cost_of_a_late_fact_follows_its_window(
+    world: World, monkeypatch: pytest.MonkeyPatch, late_h: int
+) -> None:
+    hours = DAYS * 24
+    sent = await live(world, hours)
+    cost = Cost(monkeypatch)
+    late = [position(50_000 + n, at(hours - late_h + n / 60), AWAY) for n in range(2)]
+    await world.send_at(at(hours), "D1", *late)
+    assert cost.facts <= min(sent + 2, 6 * (4 * late_h + 2) + 2)
+    assert cost.facts < sent / 2 or late_h > 50
+    assert await as_shown(world) == await as_judged_again(world)
+
+
+async def test_late_facts_one_by_one_each_cost_their_window(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = 6 * 24
+    await live(world, hours)
+    cost = Cost(monkeypatch)
+    for n in range(12):  # a backlog of 10 hours that comes backwards
+        await world.send_at(at(hours + n / 60), "D1", position(50_000 + n, at(hours - n - 0.05), AWAY))
+    assert cost.facts <= 12 * 6 * (4 * 12 + 2)
+    assert await as_shown(world) == await as_judged_again(world)
+
+
+async def test_after_a_restart_and_after_varied_orders_there_is_a_checkpoint_to_begin_from(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = 5 * 24
+    await live(world, hours)
+    await world.enter(orders(requirements=[curfew(1, grace_s=600)]))
+    await world.wait_until(at(hours + 0.01))
+    await world.start()
+    cost = Cost(monkeypatch)
+    await world.send_at(at(hours + 0.1), "D1", position(50_001, at(hours - 3), AWAY))
+    assert 0 < cost.facts <= 6 * (4 * 3 + 2)
+    assert await as_shown(world) == await as_judged_again(world)
+
+
+async def test_few_checkpoints_are_kept_however_long_the_history(world: World) -> None:
+    await live(world, DAYS * 24)
+    assert 6 <= await world.count("older_checkpoints") <= 14
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_facts_late_by_any_time_lead_to_the_findings_of_the_whole_history(world: World, seed: int) -> None:
+    rng = random.Random(seed)
+    now_h, late = 0.0, 0.0
+    waiting: list[tuple[float, dict[str, Any]]] = []
+    for step in range(1, 241):
+        now_h += rng.choice([0.1, 0.2, 0.5])
+        fix = position(step, at(now_h - rng.choice([0.01, 0.02])), rng.choice([HOME, HOME, AWAY]))
+        waiting.append((now_h + rng.choice([0, 0, 0, 0.2, 1, 6, 20, 40]), fix))
+        due = [fix for due_h, fix in waiting if due_h <= now_h]
+        waiting = [item for item in waiting if item[0] > now_h]
+        await world.send_at(at(now_h), "D1", *due)
+        if step % 60 == 0:
+            late += world.metrics.rejudged.labels("late")._value.get()
+            await world.start()
+            assert await as_shown(world) == await as_judged_again(world), f"seed {seed}, step {step}"
+    await world.send_at(at(now_h + 0.1), "D1", *(fix for _, fix in waiting))
+    assert await as_shown(world) == await as_judged_again(world), f"seed {seed}"
+    assert late > 20, "most of them were judged from a checkpoint"
