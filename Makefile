@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup check test test-long browser vendor demo bench schemas lock clean
+.PHONY: help setup check test test-long browser vendor screenshots demo bench detection schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -41,11 +41,18 @@ browser:         ## Debian's Chromium for the tests of the pages; without it the
 vendor:          ## make emtrack/web/static/vendor anew (needs Node.js and npm)
 	cd tools/vendor && npm ci --silent && node build.mjs
 
+screenshots: setup browser ## docs/images anew, out of a demo of its own
+	$(BIN)/python tools/screenshots.py
+
 demo: setup      ## everything on this machine, with invented people; Ctrl-C ends it
 	@$(BIN)/emtrack demo
 
 bench: setup     ## reports over sockets into findings, beside COPY
 	$(BIN)/python -m benchmarks.end_to_end
+
+detection: setup ## findings beside the truth and a naive baseline, into docs/detection.md
+	$(BIN)/python -m benchmarks.detection --write docs/detection.md
+	$(BIN)/python -m benchmarks.detection --changes --write docs/detection.md
 
 schemas: setup   ## write docs/schemas anew
 	@for form in orders report finding; do $(BIN)/emtrack schema $$form > docs/schemas/$$form.schema.json; done

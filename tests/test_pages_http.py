@@ -273,7 +273,7 @@ async def test_people_are_found_by_name_and_by_the_ids_of_partners(office: Offic
     key = await desk.form_key()
     for sought in ("ann oth", "demo-x000001", "DEMO/0000001P", "DEMO-A", "DEMO-E", "W1"):
         _, text = await desk.post("/wearers", form_key=key, sought=sought)
-        assert ("Ann Other" in text, "W2" in text) == (True, False), sought
+        assert (">Ann Other<" in text, ">W2<" in text) == (True, False), sought
     for sought in ("%", "_nn", "nobody"):
         assert "Nobody fits" in (await desk.post("/wearers", form_key=key, sought=sought))[1]
 
@@ -306,3 +306,42 @@ async def test_answers_carry_the_policy_and_a_report_of_a_browser_is_counted(des
         assert response.status == 413
     async with desk.http.get("/metrics") as response:
         assert "emtrack_csp_reports_total 1.0" in await response.text()
+
+
+async def test_a_fault_of_the_service_is_said_on_a_page_and_is_in_its_log(
+    office: Office, desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await desk.log_in(await office.account())
+
+    async def broken(*_: object) -> None:
+        raise ValueError("Ann Other")
+
+    monkeypatch.setattr("emtrack.web.desk.one_alert", broken)
+    status, text = await desk.get("/alerts/1")
+    assert (status, "The service has a fault" in text) == (500, True)
+    logged = capsys.readouterr().out
+    assert "request failed" in logged
+    assert "ValueError" in logged
+    assert "Ann Other" not in logged
+
+
+async def test_a_platform_incident_has_a_page_with_its_people(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.two_are_out()
+    await office.connection.execute(
+        "INSERT INTO alerts (alert_no, kind, severity, raised_at, known_at, network) "
+        "VALUES (900, 'PLATFORM_INCIDENT', 1, now(), now(), 'carrier-a')"
+    )
+    await office.connection.execute("UPDATE alerts SET incident_no = 900 WHERE network IS NULL")
+    _, queue = await desk.get("/alerts")
+    assert "2 people on carrier-a" in queue
+    assert "Curfew" not in queue.split('id="queue"')[1], "they are looked at under the incident"
+    _, page = await desk.get("/alerts/900")
+    assert "Platform incident of carrier-a" in page
+    assert ">Ann Other<" in page
+    assert "grouped under the" in (await desk.get("/alerts/1"))[1]
+    key = await desk.form_key()
+    closed = await desk.post("/alerts/900/actions", form_key=key, action="closed", outcome="EQUIPMENT", note="mast")
+    assert closed == (303, "/alerts")
+    assert ">Ann Other<" in (await desk.get("/alerts"))[1], "whoever still lasts comes back to the queue"
+    assert "Platform incident of carrier-a" in (await desk.get("/alerts/900"))[1]

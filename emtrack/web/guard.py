@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import functools
 import secrets
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -35,6 +37,9 @@ Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 TOKEN = "SELECT name, role FROM tokens WHERE token_hash = $1 AND revoked_at IS NULL"
 NEW_TOKEN = "INSERT INTO tokens (token_hash, name, role, added_at, added_by) VALUES ($1, $2, $3, $4, $5)"
 DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+log = structlog.get_logger()
 
 
 class Problem(Exception):
@@ -67,9 +72,19 @@ def guarded(
             response = answer({"error": "the database does not answer; try again"}, 503)
             response.headers["Retry-After"] = "5"
             return response
+        except Exception as error:
+            log_fault(error, path)
+            return answer({"error": "a fault of the service; it is in its log"}, 500)
 
     checked.roles = roles  # type: ignore[attr-defined]
     return Route(path, checked, methods=[method])
+
+
+def log_fault(error: Exception, path: str) -> None:
+    """Where it happened, and nothing of what was asked for: that may name people."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+    log.error("request failed", path=path, error=type(error).__name__, where=where)
 
 
 async def caller_of(request: Request, pool: asyncpg.Pool[Any], roles: frozenset[Role]) -> Caller:

@@ -28,6 +28,8 @@ class Row(NamedTuple):
     use: str
     rests_on_it: bool
     within: bool
+    place: str = ""
+    speed: str = ""
 
 
 def fact_rows(facts: Facts, words: Words) -> list[Row]:
@@ -54,6 +56,8 @@ def _position_row(seen: Seen, words: Words) -> Row:
         use=STANDINGS[seen.standing] if weight is None else use_of(weight),
         rests_on_it=seen.opened_or_closed,
         within=seen.within,
+        place=f"{position.lat_deg:.5f}, {position.lon_deg:.5f}",
+        speed="" if seen.fix.speed_kmh is None else f"{seen.fix.speed_kmh:.0f} km/h",
     )
 
 

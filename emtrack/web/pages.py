@@ -18,7 +18,7 @@ from emtrack import wording
 from emtrack.clock import Clock
 from emtrack.db.connect import Connection
 from emtrack.record.plans import load_settings
-from emtrack.web.guard import DATABASE_ERRORS, Caller, Endpoint, Problem, Role, caller_of
+from emtrack.web.guard import DATABASE_ERRORS, Caller, Endpoint, Problem, Role, caller_of, log_fault
 from emtrack.wording import Words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,6 +29,7 @@ _HEADINGS = {
     404: "There is no such page",
     409: "Somebody was there before you",
     422: "This cannot be done as it was asked for",
+    500: "The service has a fault",
     503: "The database does not answer",
 }
 
@@ -82,6 +83,11 @@ class Pages:
                 return self.trouble(caller, problem.status, str(problem))
             except DATABASE_ERRORS:
                 return self.trouble(caller, 503, "Nothing was changed. Try again in a moment.")
+            except Exception as error:
+                log_fault(error, path)
+                return self.trouble(
+                    caller, 500, "This is a fault of the service, and it is in its log. Go back and try again."
+                )
 
         checked.roles = roles  # type: ignore[attr-defined]
         return Route(path, checked, methods=list(methods))

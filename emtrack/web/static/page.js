@@ -16,3 +16,10 @@ const words = new Intl.DateTimeFormat('en-GB', {
 setInterval(() => {
   shown.textContent = words.format(new Date(startMs + (performance.now() - began) * rate)).replaceAll(',', '');
 }, 1000);
+
+// A table of facts opens where the finding begins, with a line of what was before it.
+for (const row of document.querySelectorAll('.em-scroll tr.em-row--within:not(.em-row--within ~ tr)')) {
+  const box = row.closest('.em-scroll');
+  const above_px = (row.closest('table').tHead?.offsetHeight ?? 0) + row.offsetHeight;
+  box.scrollTop += row.getBoundingClientRect().top - box.getBoundingClientRect().top - above_px;
+}

@@ -139,8 +139,10 @@ export function filterable(layer) {
   };
 }
 
-/** What has to be in view for all points and zones to be seen. */
-export function wholeExtent({ areas, buffers }, points) {
+/** All zones and all evidence: a fix at (0, 0) or a jump would make a town a dot. */
+export function wholeExtent({ areas, buffers }, sent) {
+  const evidence = sent.filter(({ is_evidence }) => is_evidence);
+  const points = evidence.length ? evidence : sent;
   const zoned = [areas, buffers].map((layer) => layer.getSource().getExtent());
   return [...zoned, boundingExtent(points.map(({ place }) => place))].reduce(extend, createEmpty());
 }

@@ -124,7 +124,7 @@ function mapButtons(map, fit) {
   return element('div', { class: 'emtrack-map__buttons', role: 'group', 'aria-label': 'Map' },
     mapButton('zoom-in', '+', 'Zoom in', zoomBy(1)),
     mapButton('zoom-out', '−', 'Zoom out', zoomBy(-1)),
-    mapButton('fit', 'Fit', 'Fit: show all points and zones', fit));
+    mapButton('fit', 'Fit', 'Fit: show all evidence and zones', fit));
 }
 
 function mapButton(does, sign, name, action) {
