@@ -19,6 +19,8 @@ from alerts.store import (
     raise_alerts,
     worsen,
 )
+from emtrack.atv import Change as Curfew
+from emtrack.atv import keep_ledger
 from emtrack.docket import Ruling, Seat
 from emtrack.incidents import Change, note_silences
 from emtrack.record.findings import Shown, load_findings
@@ -68,11 +70,12 @@ async def alert(
     connection: asyncpg.Connection[Any], rulings: Sequence[Ruling], seats: Mapping[int, Seat], ids: Ids, now_ms: int
 ) -> Raised:
     """Raise what is to be raised now, wait for what is not old enough, and tell feeds of what changed."""
+    counted = await keep_ledger(connection, _curfews(rulings), ids, now_ms)
     items = _items(rulings)
     ruled = {ruling.seat.assignment.activation_no: ruling.shown for ruling in rulings}
     items += await _due(connection, seats, ruled, {item.finding_no for item in items}, now_ms)
     if not items:
-        return Raised(0, 0)
+        return Raised(counted, counted)
     rows = await connection.fetch(ALERTS_OF_FINDINGS, [item.finding_no for item in items])
     alert_of = {row["finding_no"]: row["alert_no"] for row in rows}
     known = [item for item in items if item.finding_no in alert_of]
@@ -83,7 +86,23 @@ async def alert(
         await worsen(connection, standing)
     raised = await _decide(connection, [item for item in items if item.finding_no not in alert_of], ids, now_ms)
     grouped = await note_silences(connection, _silences(items), seats, ids, now_ms)
-    return Raised(raised.opened, raised.changed + len(changes) + grouped)
+    return Raised(raised.opened + counted, raised.changed + len(changes) + grouped + counted)
+
+
+def _curfews(rulings: Iterable[Ruling]) -> list[Curfew]:
+    """What the ledger of accumulated violations has to know."""
+    return [
+        Curfew(
+            record.finding_no,
+            ruling.seat.assignment.wearer_no,
+            record.finding.requirement_id or "",
+            None if record.change == "withdrawn" else record.finding,
+            f"{record.change}: {record.why}",
+        )
+        for ruling in rulings
+        for record in ruling.records
+        if record.finding.kind is Kind.CURFEW
+    ]
 
 
 def _silences(items: Iterable[_Item]) -> list[Change]:

@@ -170,6 +170,9 @@ class SettingsForm(_Form, frozen=True):
     max_gap_s: Annotated[float, Meta(gt=0, le=1e8)] = 900
     unknown_limit_s: Seconds = 1800
     silence_buffer_s: Seconds = 540
+    atv_threshold_s: Annotated[float, Meta(gt=0, le=1e8)] | None = None
+    """Accumulated curfew violations that raise an alert (an addition to the contract); null: none do."""
+    atv_counts_grace: bool = False
 
 
 class Orders(_Form, frozen=True):
@@ -429,6 +432,12 @@ def timezone_of(orders: Orders, default: str = "Europe/London") -> str:
 def settings_of(orders: Orders) -> Settings:
     form = SettingsForm() if isinstance(orders.settings, UnsetType) else orders.settings
     return Settings(_ms(form.max_gap_s), _ms(form.unknown_limit_s), _ms(form.silence_buffer_s))
+
+
+def atv_settings_of(orders: Orders) -> tuple[int | None, bool]:
+    """The threshold of accumulated violations in milliseconds, and whether minutes within grace count."""
+    form = SettingsForm() if isinstance(orders.settings, UnsetType) else orders.settings
+    return None if form.atv_threshold_s is None else _ms(form.atv_threshold_s), form.atv_counts_grace
 
 
 def timetable_of(form: Sequence[TimetableForm] | None) -> tuple[TimetableRow, ...] | None:

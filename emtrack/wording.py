@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.grading import Severity
 from alerts.incidents import INCIDENT
+from alerts.ledger import ATV, What
 from geofence.evidence import Standing
 from geofence.explain import Weighed
 from geofence.findings import Finding
@@ -55,6 +56,7 @@ SEVERITIES = {severity: severity.name.capitalize() for severity in Severity}
 MECHANISMS = {Mechanism.GPS: "GPS", Mechanism.WIFI: "Wi-Fi", Mechanism.LBS: "Cellular (LBS)", Mechanism.RF: "RF"}
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 CHANGES = {"new": "Found", "amended": "Amended", "withdrawn": "Withdrawn"}
+LEDGER = {What.COUNTED: "counted", What.REVERSED: "reversed", What.EXCUSED: "excused"}
 STANDINGS = {
     Standing.EVIDENCE: "evidence",
     Standing.IMPLAUSIBLE: "not evidence: impossible place, or ahead of its receipt",
@@ -64,7 +66,8 @@ STANDINGS = {
 
 
 def kind_name(kind: str) -> str:
-    return "Platform incident" if kind == INCIDENT else KINDS[Kind(kind)]
+    others = {INCIDENT: "Platform incident", ATV: "Accumulated time violations"}
+    return others[kind] if kind in others else KINDS[Kind(kind)]
 
 
 def title_of(kind: str, reason: str | None) -> str:
@@ -186,6 +189,11 @@ def length(duration_ms: int) -> str:
     parts = [(whole.days, "day" if whole.days == 1 else "days"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
     first = next((index for index, (count, _) in enumerate(parts) if count), 3)
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count) or "0 s"
+
+
+def minutes(duration_ms: int) -> str:
+    """ "+42 min 10 s", "−5 min", of a line of the ledger."""
+    return f"{'−' if duration_ms < 0 else '+'}{length(abs(duration_ms))}"
 
 
 def use_of(weighed: Weighed) -> str:

@@ -35,6 +35,7 @@ FILLED = {
     "{view_no:int}": "1",
     "{wearer_id}": "W1",
     "{requirement_id}": "C1",
+    "{finding_no:int}": "1",
 }
 
 

@@ -17,6 +17,7 @@ from emtrack.forms import (
     IomForm,
     Orders,
     RequirementForm,
+    atv_settings_of,
     end_of,
     requirement_of,
     settings_of,
@@ -192,27 +193,30 @@ class _Clerk:
         "UPDATE settings_versions SET recorded = tstzrange(lower(recorded), $1) WHERE upper_inf(recorded)"
     )
     NEW_SETTINGS = """
-    INSERT INTO settings_versions (recorded, entered_by, timezone, max_gap_ms, unknown_limit_ms, silence_buffer_ms)
-    VALUES ($1, $2, $3, $4, $5, $6)
+    INSERT INTO settings_versions (recorded, entered_by, timezone, max_gap_ms, unknown_limit_ms, silence_buffer_ms,
+                                   atv_threshold_ms, atv_counts_grace)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     """
 
     async def _enter_settings(self, orders: Orders) -> None:
+        judged = ("timezone", "max_gap_ms", "unknown_limit_ms", "silence_buffer_ms")
+        names = (*judged, "atv_threshold_ms", "atv_counts_grace")
         before = await self._connection.fetchrow(self.SETTINGS)
         if before is not None and isinstance(orders.settings, msgspec.UnsetType):
-            wanted: tuple[Any, ...] = (
-                timezone_of(orders, before["timezone"]),
-                before["max_gap_ms"], before["unknown_limit_ms"], before["silence_buffer_ms"],
-            )  # fmt: skip
+            wanted: tuple[Any, ...] = (timezone_of(orders, before["timezone"]), *(before[name] for name in names[1:]))
         else:
             settings = settings_of(orders)
             zone = timezone_of(orders) if before is None else timezone_of(orders, before["timezone"])
-            wanted = (zone, settings.max_gap_ms, settings.unknown_limit_ms, settings.silence_buffer_ms)
-        names = ("timezone", "max_gap_ms", "unknown_limit_ms", "silence_buffer_ms")
+            wanted = (
+                zone, settings.max_gap_ms, settings.unknown_limit_ms, settings.silence_buffer_ms, *atv_settings_of(orders),
+            )  # fmt: skip
         if before is not None and tuple(before[name] for name in names) == wanted:
             return
         await self._connection.execute(self.CLOSE_SETTINGS, self._now)
         await self._connection.execute(self.NEW_SETTINGS, self._since, self._who, *wanted)
-        self._changed("settings entered", None, **dict(zip(names, wanted, strict=True)))
+        same_judgement = before is not None and tuple(before[name] for name in judged) == wanted[: len(judged)]
+        what = "settings of alerts entered" if same_judgement else "settings entered"
+        self._changed(what, None, **dict(zip(names, wanted, strict=True)))
 
     # ------------------------------------------------------------------------------------- activations
 

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from alerts.grading import Severity
 from alerts.incidents import INCIDENT
+from alerts.ledger import ATV
 from emtrack.alert_queue import BadPlace as BadQueuePlace
 from emtrack.alert_queue import Filter, as_json, closed_alerts, open_alerts
 from emtrack.casework import AlreadyClosed, NoAlert, UnfitAction, act
@@ -24,6 +25,7 @@ from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, answer, guarded
 from geofence.words import Kind
 
 PAGE = 100
+ALERT_KINDS = (*map(str, Kind), ATV, INCIDENT)
 LOOK_S = 1.0
 """The stream looks this often, and at once after a turn of this program."""
 
@@ -143,8 +145,8 @@ def read_severity(text: str | None) -> int | None:
 def read_kind(text: str | None) -> str | None:
     if not text:
         return None
-    if text not in Kind.__members__ and text != INCIDENT:
-        raise Problem(400, f"kind is {text!r}; expected {', '.join([*Kind, INCIDENT])}")
+    if text not in ALERT_KINDS:
+        raise Problem(400, f"kind is {text!r}; expected {', '.join(ALERT_KINDS)}")
     return text
 
 

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from alerts.grading import Severity
-from alerts.incidents import INCIDENT
+from alerts.ledger import ATV
 from emtrack import history
 from emtrack.alert_queue import (
     Alert,
@@ -21,17 +21,18 @@ from emtrack.alert_queue import (
     open_alerts,
     open_counts,
 )
+from emtrack.atv import ledger_of, rules_of
 from emtrack.casefile import Occurrence, facts_round, moments_of_change, occurrences_of, window_of
 from emtrack.casework import OUTCOMES
 from emtrack.db.connect import Connection
 from emtrack.history import View, record_view
 from emtrack.record.findings import Version
 from emtrack.record.iom import IomRecord, load_iom
-from emtrack.web.alerts import AlertDesk, read_kind, read_severity
+from emtrack.web.alerts import ALERT_KINDS, AlertDesk, read_kind, read_severity
 from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, read_form
 from emtrack.web.maps import fact_rows
 from emtrack.web.pages import NO_STORE, Pages, choice
-from geofence.words import Kind, format_instant, parse_instant
+from geofence.words import format_instant, parse_instant
 
 PAGE = 100
 MOST_MEMBERS = 1_000
@@ -89,7 +90,7 @@ class DeskPages:
             following=found[-1].place if len(found) == PAGE else None,
             is_first=not query.get("after"),
             severities=Severity,
-            kinds=[*map(str, Kind), INCIDENT],
+            kinds=ALERT_KINDS,
             outcomes=OUTCOMES,
         )
 
@@ -109,6 +110,8 @@ class DeskPages:
                 raise Problem(404, f"There is no alert {request.path_params['alert_no']}.")
             if alert.wearer_no is None:
                 return await self._incident(connection, caller, alert, error)
+            if alert.kind == ATV:
+                return await self._accumulated(connection, caller, alert, error)
             occurrences = await occurrences_of(connection, alert, known_ms)
             chosen = _chosen(occurrences, choice(request.query_params.get("occurrence"), int))
             view, facts = None, None
@@ -161,6 +164,24 @@ class DeskPages:
             alert=alert,
             members=members,
             most=MOST_MEMBERS,
+            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+            error=error,
+        )
+
+    async def _accumulated(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+        """An order over its threshold: the lines of its ledger."""
+        assert alert.wearer_no is not None, "an alert of a person"
+        entries = await ledger_of(connection, alert.wearer_no)
+        return self._pages.render(
+            "accumulated.html",
+            caller,
+            await self._pages.words(connection),
+            status=422 if error else 200,
+            alert=alert,
+            entries=[entry for entry in entries if entry.requirement_id == alert.requirement_id],
+            iom=(await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord()),
+            rules=await rules_of(connection),
             outcomes=OUTCOMES,
             may_act=caller.role in STAFF,
             error=error,

@@ -48,6 +48,8 @@ def _environment() -> Environment:
         title_of=wording.title_of,
         kind_name=wording.kind_name,
         length=wording.length,
+        minutes=wording.minutes,
+        LEDGER=wording.LEDGER,
         SEVERITIES=wording.SEVERITIES,
         SEVERITY_COLOURS={1: "red", 2: "orange", 3: "yellow", 4: "grey"},
         RAG_COLOURS={"RED": "red", "AMBER": "orange", "GREEN": "green"},

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import asyncpg
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from emtrack.alert_queue import alerts_of_wearer
+from emtrack.atv import Entry, NothingToExcuse, excuse, ledger_of, rules_of
 from emtrack.casefile import MOST_OCCURRENCES, facts_round, history_of
 from emtrack.db.connect import Connection
 from emtrack.history import LONGEST_MS, PURPOSES, UnfitView, View, record_view, view_of, views_of
 from emtrack.record.findings import as_known, versions_of_alert, versions_of_wearer
 from emtrack.record.iom import IomRecord, load_iom
 from emtrack.record.plans import load_assignments, load_settings
-from emtrack.web.guard import EVERYBODY, Caller, Problem, answer, guarded, read_form
+from emtrack.web.guard import EVERYBODY, ORDER_KEEPERS, Caller, Problem, answer, guarded, read_form
 from emtrack.web.maps import history_rows, map_of
 from emtrack.web.pages import NO_STORE, Pages, choice
 from emtrack.wording import Words, timetable_words
@@ -38,6 +40,7 @@ WHERE ($1::text IS NULL OR w.wearer_id > $1) AND ($2::text IS NULL OR w.wearer_i
        OR i.pnc ILIKE $2 OR i.crn ILIKE $2 OR i.nomis ILIKE $2 OR i.ecins ILIKE $2)
 ORDER BY w.wearer_id LIMIT $3
 """
+NUMBER = "SELECT wearer_no FROM wearers WHERE wearer_id = $1"
 WEARER = "SELECT wearer_no, wearer_id, name FROM wearers WHERE wearer_no = $1"
 
 
@@ -52,8 +55,13 @@ class WearerPages:
         return [
             route("/wearers", self.people, EVERYBODY, ["GET", "POST"]),
             route("/wearers/{wearer_no:int}", self.wearer, EVERYBODY),
+            route("/wearers/{wearer_no:int}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
             route("/wearers/{wearer_no:int}/history", self.purpose, EVERYBODY, ["GET", "POST"]),
             route("/views/{view_no:int}", self.view, EVERYBODY),
+            guarded(self._pages.pool, "/v1/wearers/{wearer_id}/atv", self.ledger, EVERYBODY),
+            guarded(
+                self._pages.pool, "/v1/findings/{finding_no:int}/excuse", self.excuse_finding, ORDER_KEEPERS, "POST"
+            ),
             guarded(self._pages.pool, "/views/{view_no:int}/map", self.map, EVERYBODY),
         ]
 
@@ -82,6 +90,8 @@ class WearerPages:
             assignments = await load_assignments(connection, known_ms, [number])
             alerts = await alerts_of_wearer(connection, number, ALERTS)
             views = await views_of(connection, number)
+            ledger = await ledger_of(connection, number)
+            rules = await rules_of(connection)
         findings = [(versions, as_known(versions, known_ms)) for versions in found]
         return self._pages.render(
             "wearer.html",
@@ -95,6 +105,9 @@ class WearerPages:
             requirements=_requirements(assignments.values()),
             alerts=alerts,
             views=views,
+            ledger=ledger,
+            rules=rules,
+            may_excuse=caller.role in ORDER_KEEPERS,
             purposes=PURPOSES,
             asked_ms=asked_ms,
             known_ms=known_ms,
@@ -102,6 +115,42 @@ class WearerPages:
             timetable=timetable_words,
             forever=lambda end_ms: end_ms >= 2**62,
         )
+
+    # ------------------------------------------------------------------------------------- accumulated violations
+
+    async def excuse(self, request: Request, caller: Caller) -> Response:
+        """A violation of the ledger that a person excuses, and back to the person's page."""
+        form = await read_form(request)
+        await self._excuse(choice(form.get("finding"), int) or 0, caller, form.get("why", ""))
+        return RedirectResponse(f"/wearers/{request.path_params['wearer_no']}#ledger", 303, NO_STORE)
+
+    async def excuse_finding(self, request: Request, caller: Caller) -> Response:
+        """The same for programs: {"why": "…"}."""
+        try:
+            body = msgspec.json.decode(await request.body(), type=dict[str, str])
+        except msgspec.DecodeError as error:
+            raise Problem(422, f'{error}; expected {{"why": "…"}}') from error
+        await self._excuse(request.path_params["finding_no"], caller, body.get("why", ""))
+        return answer({"finding_no": request.path_params["finding_no"], "excused_by": caller.name})
+
+    async def _excuse(self, finding_no: int, caller: Caller, why: str) -> None:
+        if not 0 < len(why.strip()) <= 1000:
+            raise Problem(422, "Say in at most 1,000 characters why the violation is excused.")
+        try:
+            async with self._pages.pool.acquire() as connection, connection.transaction():
+                now_ms = self._pages.clock.now_ms()
+                await excuse(connection, finding_no, who=caller.name, why=why.strip(), now_ms=now_ms)
+        except NothingToExcuse as error:
+            raise Problem(409, f"{error}.") from error
+
+    async def ledger(self, request: Request, _: Caller) -> Response:
+        """The lines of a wearer's ledger, the newest first, each with the balance of its order after it."""
+        async with self._pages.pool.acquire() as connection:
+            number = await connection.fetchval(NUMBER, request.path_params["wearer_id"])
+            entries = [] if number is None else await ledger_of(connection, number, 1000)
+        if number is None:
+            raise Problem(404, f"there is no wearer {request.path_params['wearer_id']!r}")
+        return answer({"lines": [ledger_line(entry) for entry in entries]})
 
     # ------------------------------------------------------------------------------------- location history
 
@@ -207,6 +256,20 @@ class WearerPages:
                 "This look at a history is not yours, or longer ago than an hour. Say again for which purpose you look.",
             )
         return view
+
+
+def ledger_line(entry: Entry) -> dict[str, Any]:
+    """A line as the API gives it."""
+    return {
+        "finding_no": entry.finding_no,
+        "requirement_id": entry.requirement_id,
+        "recorded_at": format_instant(entry.recorded_ms),
+        "what": str(entry.what),
+        "amount_s": entry.amount_ms / 1000,
+        "balance_s": entry.balance_ms / 1000,
+        "entered_by": entry.entered_by,
+        "why": entry.why,
+    }
 
 
 def _known_ms(request: Request, now_ms: int) -> int:
