@@ -32,6 +32,9 @@ class Grade(msgspec.Struct, frozen=True):
     after_ms: int = 0
 
 
+OBLIGED_IS_GRAVER = frozenset({Kind.HMU, Kind.NO_COMMUNICATION})
+"""Kinds that are serious in an obligation period, and a warning outside."""
+
 _CURFEW_CODES = {
     CurfewReason.OUT_AT_START: "AL08",
     CurfewReason.RETURNED_LATE: "AL09",

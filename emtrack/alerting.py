@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from alerts.grading import Grade, grade_of
+from alerts.grading import OBLIGED_IS_GRAVER, Grade, grade_of
 from alerts.raising import Step, decide
 from alerts.store import (
     ALERTS_OF_FINDINGS,
@@ -49,6 +49,8 @@ class _Item(NamedTuple):
 
     @property
     def grade(self) -> Grade:
+        if self.finding.kind not in OBLIGED_IS_GRAVER:
+            return grade_of(self.finding, obliged=False)
         unit = self.finding.requirement_id if self.finding.kind is Kind.HMU else None
         return grade_of(self.finding, obliged=self.seat.judge.obliged_at(self.finding.begin_ms, unit))
 

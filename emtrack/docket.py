@@ -59,8 +59,19 @@ class Seat:
         self.shown: dict[int, Shown] = {}
         self.rebuild: str | None = None
         self.due_ms = ALWAYS_MS
+        self._versions: dict[EntryId | None, dict[str, str]] = {}
         self.kept_to_ms = ALWAYS_MS
         """Up to which fact the newest checkpoint is fed that is kept for late facts."""
+
+    def versions(self, entry_id: EntryId | None) -> dict[str, str]:
+        """What a finding of an entry (None: of none) is decided under."""
+        found = self._versions.get(entry_id)
+        if found is None:
+            plan = self.assignment.plan
+            requirement = next((r for r in plan.requirements if r.entry_id == entry_id), None)
+            found = {str(part): version for part, version in versions_of(plan, requirement).items()}
+            self._versions[entry_id] = found
+        return found
 
 
 class Ruling(NamedTuple):
@@ -347,9 +358,7 @@ class Docket:
         return Ruling(seat, judged.state, after, records)
 
     def _record(self, seat: Seat, shown: Shown, change: str, why: str) -> Recorded:
-        plan = seat.judge.plan
-        requirement = next((r for r in plan.requirements if r.entry_id == shown.finding.entry_id), None)
-        under = {str(part): version for part, version in versions_of(plan, requirement).items()}
+        under = seat.versions(shown.finding.entry_id)
         number = seat.assignment.activation_no
         return Recorded(number, shown.finding_no, shown.version, change, why, shown.finding, under)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -138,6 +138,11 @@ class Worker:
         self._now_ms = 0
         self._committed_at_s = 0.0
         self.ready = asyncio.Event()
+
+    @property
+    def docket(self) -> Docket:
+        """What is under judgement."""
+        return self._docket
 
     # ------------------------------------------------------------------------------------- life
 
@@ -341,8 +346,9 @@ class Worker:
                 metrics.faults.inc()
             elif ruling.cause is not None:
                 metrics.rejudged.labels(ruling.cause).inc()
-            for record in ruling.records:
-                metrics.findings.labels(str(record.finding.kind), record.change).inc()
+        versions = Counter((r.finding.kind, r.change) for ruling in rulings for r in ruling.records)
+        for (kind, change), count in versions.items():
+            metrics.findings.labels(str(kind), change).inc(count)
         metrics.turns.inc()
         metrics.turn_seconds.observe(seconds)
         metrics.judged_to.set(self._now_ms / 1000)

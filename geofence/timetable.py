@@ -6,6 +6,7 @@ in the product is in this file.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -85,6 +86,14 @@ def _row_intervals(rows: tuple[TimetableRow, ...], timezone: str, begin_ms: int,
     return found
 
 
+def _begin_ms(period: Interval) -> int:
+    return period.begin_ms
+
+
+def _end_ms(period: Interval) -> int:
+    return period.end_ms
+
+
 class Schedule:
     """Obligation periods of one requirement entry under one activation, worked out as far as asked for."""
 
@@ -104,9 +113,10 @@ class Schedule:
         true one (rows that touch each other without end).
         """
         self._work_out(begin_ms, now_ms)
-        chosen = [period for period in self._periods if period.end_ms > begin_ms and period.begin_ms <= now_ms]
-        following = next((period for period in self._periods if period.begin_ms > now_ms), None)
-        return chosen if following is None else [*chosen, following]
+        # Sorted and apart, so that both ends ascend.
+        first = bisect_right(self._periods, begin_ms, key=_end_ms)
+        following = bisect_right(self._periods, now_ms, key=_begin_ms)
+        return self._periods[min(first, following) : following + 1]
 
     def _work_out(self, begin_ms: int, now_ms: int) -> None:
         """Make sure that [begin_ms, now_ms + some days] is known, from where no period is cut off at its start."""
