@@ -1,0 +1,202 @@
+"""The benchmark of detection: what it counts as missed, false and findable, by hand; and that its page fits it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import detection
+from benchmarks.detection import (
+    METHODS,
+    MINUTE_MS,
+    WORLDS,
+    Found,
+    Rule,
+    Score,
+    Seen,
+    Sent,
+    Violation,
+    core_findings,
+    jobs_of,
+    naive_findings,
+    run_all,
+    score,
+    seen,
+    sent_by,
+    written,
+)
+from emtrack.emulator import PRESETS, build_world
+from geofence.facts import Position
+from geofence.margins import margins_m
+from geofence.orders import Activation, Disc, Plan, Requirement
+from geofence.timetable import DAY_MS
+from geofence.words import ActivationId, DeviceId, EntryId, Mechanism, ObligationKind, RequirementId, WearerId
+from geofence.zones import packed
+
+PAGE = Path(__file__).parent.parent / "docs" / "detection.md"
+M_PER_LAT_DEG = 111_300.0
+
+
+def minutes(*values: float) -> list[int]:
+    return [round(value * MINUTE_MS) for value in values]
+
+
+def found(begin: float, end: float, known: float | None = None, heard: float | None = None) -> Found:
+    known = begin if known is None else known
+    return Found("R", *minutes(begin, end, known, known if heard is None else heard))
+
+
+def violation(begin: float, end: float, *, findable: bool = True) -> Violation:
+    first, last = minutes(begin, end)
+    return Violation(first, last, findable)
+
+
+# --- scoring ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_violation_that_no_finding_overlaps_is_missed() -> None:
+    counted = score([violation(10, 20), violation(40, 43)], [found(0, 10)])
+    assert (counted.violations, counted.violations_missed) == (2, 2)
+    assert (counted.findable_missed, counted.target, counted.target_missed) == (2, 1, 1)
+    assert counted.onset_ms == []
+
+
+def test_one_that_is_not_findable_or_too_short_is_not_asked_for() -> None:
+    counted = score([violation(10, 20, findable=False), violation(30, 31)], [])
+    assert counted == Score(violations=1, violations_missed=1)
+
+
+def test_any_overlap_is_found_and_touching_is_none() -> None:
+    assert score([violation(10, 20)], [found(19.9, 50)]).violations_missed == 0
+    touching = score([violation(10, 20)], [found(20, 50), found(5, 10)])
+    assert (touching.violations_missed, touching.false) == (1, 2)
+
+
+def test_a_finding_is_false_only_if_no_part_of_it_is_true_and_its_false_time_is_counted_in_any_case() -> None:
+    counted = score([violation(10, 20)], [found(5, 12), found(19, 21), found(30, 31)])
+    assert (counted.findings, counted.false) == (3, 1)
+    assert counted.false_ms == 7 * MINUTE_MS
+
+
+def test_delays_are_those_of_the_first_finding_that_overlaps() -> None:
+    counted = score([violation(10, 20)], [found(14, 15), found(8, 12, known=13, heard=19), found(0, 1)])
+    assert counted.onset_ms == minutes(-2)
+    assert counted.known_ms == minutes(3)
+    assert counted.heard_ms == minutes(9)
+
+
+def test_a_finding_without_length_counts_as_an_instant() -> None:
+    assert score([violation(10, 20)], [found(10, 10)]).violations_missed == 0
+    assert score([violation(10, 20)], [found(20, 20)]).violations_missed == 1
+
+
+# --- the baseline, and what is findable -------------------------------------------------------------------------------
+
+
+def plan_of(kind: ObligationKind) -> Plan:
+    wearer = WearerId("W")
+    zone = Disc((-2.0, 53.0), 100.0)
+    rule = Requirement(EntryId("0"), RequirementId("R"), wearer, kind, 0, 60 * MINUTE_MS, zone)
+    return Plan(Activation(ActivationId("A"), DeviceId("D"), wearer, 0), (rule,))
+
+
+def fix(minute: float, north_m: float, precision_m: float = 10.0) -> Position:
+    at_ms = round(minute * MINUTE_MS)
+    return Position(at_ms, 53.0 + north_m / M_PER_LAT_DEG, -2.0, precision_m, Mechanism.GPS, at_ms + 5_000)
+
+
+def test_a_finding_of_the_baseline_is_a_run_on_the_wrong_side_until_the_next_fix_that_counts() -> None:
+    fixes = [fix(1, 0), fix(2, 150), fix(3, 150), fix(5, 0), fix(8, 150), fix(70, 150)]
+    found_there = naive_findings(plan_of(ObligationKind.CURFEW), fixes, DAY_MS)
+    assert [one[1:4] for one in found_there] == [tuple(minutes(2, 5, 2)), tuple(minutes(8, 60, 8))]
+    twice = naive_findings(plan_of(ObligationKind.CURFEW), fixes, DAY_MS, in_a_row=2)
+    assert [one[1:4] for one in twice] == [tuple(minutes(2, 5, 3))]
+    inside = naive_findings(plan_of(ObligationKind.EXCLUSION), fixes, DAY_MS)
+    assert [one[1:3] for one in inside] == [tuple(minutes(1, 2)), tuple(minutes(5, 8))]
+
+
+def test_a_violation_is_findable_by_two_consecutive_fixes_within_the_gap_and_twice_the_radius_past() -> None:
+    def findable(*fixes: tuple[float, bool]) -> bool:
+        positions = [fix(minute, 0) for minute, _ in fixes]
+        past = np.array([[is_past] for _, is_past in fixes])
+        at_ms = np.array([p.fix_ms for p in positions], np.int64)
+        sent = Sent(plan_of(ObligationKind.CURFEW), list(positions), 0)
+        return bool(Seen(sent, positions, at_ms, past).findable("R", *minutes(10, 50)).any())
+
+    assert findable((11, True), (26, True))
+    assert not findable((11, True), (26.1, True))
+    assert not findable((11, True), (12, False), (13, True))
+    assert not findable((9, True), (11, True))
+    assert not findable((49, True), (50, True))
+
+
+# --- a small run ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sent() -> list[Sent]:
+    world = build_world(4, 1, detection.START_MS, preset="lbs_heavy")
+    return sent_by(world, detection.START_MS + 2 * DAY_MS)
+
+
+def test_a_changed_rule_that_changes_nothing_says_what_the_core_says(sent: list[Sent]) -> None:
+    now_ms = detection.START_MS + 2 * DAY_MS
+    for one in sent:
+        core = sorted(f[:4] for f in core_findings(one.plan, one.facts, now_ms))
+        assert sorted(f[:4] for f in Rule().findings(one, now_ms)) == core
+
+
+def test_where_the_wearer_truly_was_is_asked_at_the_true_instant_of_a_tag_whose_clock_is_wrong() -> None:
+    """An honest error is three times the radius once in a hundred thousand times: who is twice the radius past the
+    boundary is reported past it."""
+    late = replace(PRESETS["clean"], faults=replace(PRESETS["clean"].faults, skew_hour_back_share=1.0))
+    world = build_world(4, 1, detection.START_MS, mix=late)
+    for one in sent_by(world, detection.START_MS + 2 * DAY_MS):
+        look = seen(world, one)
+        zones = packed([requirement.zone for requirement in one.plan.requirements])
+        lon_deg, lat_deg = [p.lon_deg for p in look.positions], [p.lat_deg for p in look.positions]
+        inside = margins_m(zones, lon_deg, lat_deg, np.inf) >= 0
+        forbidden = np.array([detection.is_exclusion(requirement) for requirement in one.plan.requirements])
+        assert one.skew_ms == -3_600_000
+        assert look.past.any()
+        assert not (look.past & (inside != forbidden)).any()
+
+
+def test_a_run_gives_the_same_figures_however_it_is_shared_and_a_row_for_each_world_and_way() -> None:
+    presets = ["clean", "lbs_heavy"]
+    jobs = jobs_of(presets, wearers=6, days=2, seed=1, changes=False)
+    outcome = run_all(jobs, 1)
+    again = run_all(list(reversed(jobs)), 1)
+    text = detection.main_table(outcome, presets, 6, 2)
+    assert text == detection.main_table(again, presets, 6, 2)
+    rows = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in text.splitlines()[2:]]
+    assert rows == [(world, way) for world in (*presets, "together") for way in METHODS]
+    naive, core = (detection.summed(outcome.scores, presets, way).false for way in ("naive", "core"))
+    assert naive > 20 * core
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_figures_are_written_between_the_markers_and_nowhere_else() -> None:
+    page = f"before\n{detection.BEGIN}\nold\n{detection.END}\nafter"
+    assert written(page, "new") == f"before\n{detection.BEGIN}\nnew\n{detection.END}\nafter"
+    with pytest.raises(ValueError, match="no place"):
+        written("a page without markers", "new")
+
+
+def test_the_published_page_has_the_rows_that_the_command_prints() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    measured = page.split(detection.BEGIN)[1].split(detection.END)[0]
+    head = f"| {' | '.join(detection.HEAD)} |"
+    assert head in measured
+    body = measured.split(head)[1].split("\n\n")[0].splitlines()[2:]
+    rows = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in body]
+    groups = [name for name, _ in detection.groups_of([*WORLDS, "standard"])]
+    assert rows == [(world, way) for world in groups for way in METHODS]
+    changes = page.split(detection.CHANGES_BEGIN)[1].split(detection.CHANGES_END)[0]
+    assert re.findall(r"^\| (.+?) \|", changes, re.MULTILINE)[1:] == list(detection.CHANGES)
