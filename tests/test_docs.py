@@ -65,6 +65,8 @@ def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "bench", "test-long", "schemas", "lock", "screenshots", "vendor"])
+@pytest.mark.parametrize(
+    "target", ["demo", "test", "check", "bench", "test-long", "schemas", "lock", "screenshots", "vendor"]
+)
 def test_every_make_target_of_the_readme_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
