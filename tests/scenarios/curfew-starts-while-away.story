@@ -1,0 +1,18 @@
+A curfew begins while somebody is out, and no fix arrives.
+The clock is an event: the finding is there at the second.
+Ready 18:00
+
+Orders
+  tag D1 on W1 from 18:00 every 36000 s
+  C1 obliges W1: CURFEW within 60 m of home, daily 19:00-07:00
+
+Course
+  18:50 D1 at street
+  18:52 D1 at street
+  19:00 clock
+
+Findings at 19:05
+  W1 CURFEW OUT_AT_START on C1 from 19:00, lasting, shown by 19:00
+
+Alerts
+  W1 CURFEW on C1 AL08 serious, raised 19:00

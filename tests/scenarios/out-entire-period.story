@@ -1,0 +1,16 @@
+Somebody is out for the entire period.
+From S to E.
+Ready 18:00
+
+Orders
+  tag D1 on W1 from 18:00 every 36000 s
+  C1 obliges W1: CURFEW within 60 m of home, daily 19:00-20:00
+
+Course
+  18:50 to 20:10 every 5 min D1 at street
+
+Findings at 20:12
+  W1 CURFEW OUT_ENTIRE_PERIOD on C1 from 19:00 to 20:00
+
+Alerts
+  W1 CURFEW on C1 AL12 serious, raised 19:00

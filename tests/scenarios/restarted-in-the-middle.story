@@ -1,0 +1,21 @@
+The service restarts in the middle of a violation.
+Nothing is found twice, nothing is lost.
+Ready 18:00
+
+Orders
+  tag D1 on W1 from 18:00 every 36000 s
+  C1 obliges W1: CURFEW within 60 m of home, daily 19:00-07:00
+
+Course
+  18:50 to 20:00 every 5 min D1 at home
+  20:05 D1 at street
+  20:06 restart
+  20:10 D1 at street
+  20:12 restart
+  20:15 D1 at street
+
+Findings at 20:16
+  W1 CURFEW LEFT_DURING on C1 from 20:05, lasting, known 20:10
+
+Alerts
+  W1 CURFEW on C1 AL10 serious, raised 20:10
