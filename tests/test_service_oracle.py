@@ -1,0 +1,118 @@
+"""The running service against the plain oracle: random small worlds, any batching, re-deliveries, restarts.
+
+Every world is derived from its example number: a failure prints the world, and is found again by running the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+
+from emtrack import pipeline
+from emtrack.export import orders_of
+from emtrack.forms import write_orders
+from emtrack.record.facts import load_facts
+from emtrack.record.findings import load_shown
+from emtrack.record.orders import OrdersConflict
+from emtrack.record.plans import load_assignments
+from geofence.facts import Fact, Position
+from geofence.words import ALWAYS_MS, format_instant
+from tests.db_fixtures import TEMPLATE, TestServer
+from tests.scenarios.stage import empty_deployment
+from tests.service_world import World as Service
+from tests.test_oracle import HOUR_MS, World, by_the_rules, told, worlds
+
+SEEDS = settings(
+    max_examples=30, derandomize=True, deadline=None, print_blob=True,
+    suppress_health_check=list(HealthCheck), database=None,
+)  # fmt: skip
+MANY = settings(SEEDS, max_examples=400, derandomize=False)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "MAX_WAIT_S", 0.001)
+        patch.setattr(pipeline, "LIVENESS_S", 1e9)
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def stage_url(stage: asyncio.Runner, embedded_test_server: TestServer) -> Iterator[str]:
+    dsn = stage.run(embedded_test_server.create("worlds", TEMPLATE))
+    yield dsn
+    stage.run(embedded_test_server.drop("worlds"))
+
+
+def report_of(seq: int, fact: Fact) -> dict[str, Any]:
+    if isinstance(fact, Position):
+        return {
+            "seq": seq, "type": "position", "fix_time": format_instant(fact.fix_ms), "lat_deg": fact.lat_deg,
+            "lon_deg": fact.lon_deg, "precision_m": fact.precision_m, "mechanism": str(fact.mechanism),
+        }  # fmt: skip
+    unit = {"hmu_id": fact.requirement_id} if fact.requirement_id else {}
+    return {"seq": seq, "type": "event", "event": str(fact.type), "event_time": format_instant(fact.event_ms), **unit}
+
+
+async def play(service: Service, world: World, rng: random.Random) -> None:
+    """Facts in the order of their receipt, in portions, some again, with restarts in between."""
+    reports = [(fact.received_ms, report_of(seq, fact)) for seq, fact in enumerate(world.facts, 1)]
+    reports = sorted((r for r in reports if r[0] <= world.now_ms), key=lambda r: r[0])
+    sent: list[dict[str, Any]] = []
+    while reports:
+        count = rng.choice([1, 1, 2, 5, 20])
+        batch, reports = reports[:count], reports[count:]
+        service.clock.at_ms = max(service.clock.at_ms, batch[-1][0])
+        fresh = [report for _, report in batch]
+        again = rng.sample(sent, min(len(sent), rng.choice([0, 0, 2])))
+        await service.send("D", *fresh, *again)
+        sent += fresh
+        if rng.random() < 0.15:
+            await service.start()
+    service.clock.at_ms = max(service.clock.at_ms, world.now_ms)
+    await service.turn()
+
+
+async def check(dsn: str, world: World, seed: int) -> None:
+    begin_ms = min(world.plan.activation.from_ms, *(f.received_ms for f in world.facts), world.now_ms) - HOUR_MS
+    form = json.loads(write_orders(orders_of([world.plan])))
+    async with empty_deployment(dsn, {}, begin_ms) as service:
+        try:
+            await service.enter(form)
+        except OrdersConflict:
+            reject()
+        await play(service, world, random.Random(seed))
+        now_ms = service.clock.at_ms
+        (assignment,) = (await load_assignments(service.connection, service.worker._now_ms)).values()
+        stored = (await load_facts(service.connection, [(assignment, ALWAYS_MS)]))[assignment.activation_no]
+        shown = [s.finding for s in await shown_of(service)]
+        assert told(shown) == by_the_rules(assignment.plan, stored, now_ms)
+        assert await service.count("judgement_faults") == 0
+
+
+async def shown_of(service: Service) -> list[Any]:
+    assignments = await load_assignments(service.connection, service.worker._now_ms)
+    found = await load_shown(service.connection, dict.fromkeys(assignments, None))
+    return [item for items in found.values() for item in items]
+
+
+@given(worlds(), st.integers(0, 2**32))
+@SEEDS
+def test_the_service_shows_what_the_rules_say(stage: asyncio.Runner, stage_url: str, world: World, seed: int) -> None:
+    stage.run(check(stage_url, world, seed))
+
+
+@pytest.mark.long
+@given(worlds(), st.integers(0, 2**32))
+@MANY
+def test_the_service_shows_what_the_rules_say_of_many_worlds(
+    stage: asyncio.Runner, stage_url: str, world: World, seed: int
+) -> None:
+    stage.run(check(stage_url, world, seed))
