@@ -6,10 +6,14 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 import emtrack.docket
 from emtrack.questions import findings_as_lines
+from emtrack.record.facts import load_facts
+from geofence.judge import Checkpoint
+from geofence.words import ALWAYS_MS
 from tests.service_world import AWAY, HOME, World, curfew, deployed, orders, position
 
 DAYS = 12
@@ -106,6 +110,37 @@ async def test_after_a_restart_and_after_varied_orders_there_is_a_checkpoint_to_
 async def test_few_checkpoints_are_kept_however_long_the_history(world: World) -> None:
     await live(world, DAYS * 24)
     assert 6 <= await world.count("older_checkpoints") <= 14
+
+
+async def known_to_checkpoints(world: World) -> list[Any]:
+    """What the kept checkpoints say, and what the facts before them say."""
+    (seat,) = world.worker.docket.seats.values()
+    rows = await world.connection.fetch("SELECT checkpoint FROM older_checkpoints ORDER BY fed_to")
+    kept = [msgspec.msgpack.decode(row["checkpoint"], type=Checkpoint) for row in rows]
+    facts = (await load_facts(world.connection, [(seat.assignment, ALWAYS_MS)]))[seat.assignment.activation_no]
+    now_ms = world.clock.now_ms()
+    return [
+        (said(checkpoint), said(seat.judge.checkpoints(seat.judge.initial().base, facts, [fed_ms + 1], now_ms)[-1]))
+        for checkpoint in kept
+        for fed_ms in [checkpoint.fed_to[0]]
+    ]
+
+
+def said(checkpoint: Checkpoint) -> Any:
+    zones = [entry.zone for entry in checkpoint.entries.values()]
+    runs = [(z.value, z.last_ms, z.run_value, z.run_first_ms, z.run_count, z.rf_in_ms) for z in zones]
+    return checkpoint.fed_to, checkpoint.track, runs
+
+
+async def test_kept_checkpoints_know_every_fact_before_them(world: World) -> None:
+    hours = 4 * 24
+    await live(world, hours)
+    for n, late_h in enumerate([40, 9, 3, 20]):
+        await world.send_at(at(hours + n / 60), "D1", position(50_000 + n, at(hours - late_h - 0.05), AWAY))
+        pairs = await known_to_checkpoints(world)
+        assert len(pairs) > 4
+        for kept, by_the_facts in pairs:
+            assert kept == by_the_facts
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -20,6 +20,7 @@ PLACES = {
     "home": (-2.1753, 53.0027),
     "garden": (-2.1753, 53.0030),  # 33 m from home: inside a zone of 60 m
     "pavement": (-2.1753, 53.00324),  # 60 m from home: on the edge of it, as far as a tag can tell
+    "corner": (-2.1753, 53.0036),  # 100 m: outside a zone of 60 m
     "street": (-2.1753, 53.0057),  # 330 m
     "shop": (-2.1653, 53.0027),  # 670 m
     "gran": (-2.1453, 53.0027),  # 2 km: another address

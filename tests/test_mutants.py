@@ -1,0 +1,266 @@
+"""Planted faults: each is killed by the test that is named beside it.
+
+A copy of the packages gets one fault, and the named test is run on the copy: it must fail. On the copy without a fault it must
+pass. A sample is in `make test`, all are in `make test-long`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+COPIED = ("geofence", "ingest", "alerts", "emtrack", "tests", "pyproject.toml", "docs")
+RULES = "tests/test_rules.py::test_"
+CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
+PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
+
+
+class Mutant(NamedTuple):
+    what: str
+    file: str
+    original: str
+    instead: str
+    killed_by: str
+
+
+MUTANTS = [
+    Mutant("a gap of exactly max_gap breaks a run", "geofence/presence.py",
+           "if since_ms > confirmation.max_gap_ms or verdict", "if since_ms >= confirmation.max_gap_ms or verdict",
+           RULES + "4_a_gap_of_more_than_max_gap_breaks_a_run_and_exactly_max_gap_is_no_gap"),
+    Mutant("a run survives a gap", "geofence/presence.py",
+           "if since_ms > confirmation.max_gap_ms or verdict != tracker.run_value:", "if verdict != tracker.run_value:",
+           RULES + "4_a_gap_of_more_than_max_gap_breaks_a_run_and_exactly_max_gap_is_no_gap"),
+    Mutant("the opposite verdict breaks no run", "geofence/presence.py",
+           "if since_ms > confirmation.max_gap_ms or verdict != tracker.run_value:",
+           "if since_ms > confirmation.max_gap_ms:", RULES + "4_the_opposite_verdict_breaks_a_run"),
+    Mutant("one point more is asked for", "geofence/presence.py",
+           "tracker.run_count >= confirmation.points", "tracker.run_count > confirmation.points",
+           RULES + "4_presence_changes_with_confirm_points_and_is_backdated_and_known_at_the_last_of_them"),
+    Mutant("the span must be exceeded", "geofence/presence.py",
+           "at_ms - tracker.run_first_ms >= confirmation.span_ms", "at_ms - tracker.run_first_ms > confirmation.span_ms",
+           RULES + "4_a_run_spans_at_least_confirm_seconds"),
+    Mutant("presence is not backdated", "geofence/presence.py",
+           "            tracker.run_value,\n            tracker.run_first_ms,\n            known_ms,",
+           "            tracker.run_value,\n            known_ms,\n            known_ms,",
+           RULES + "4_presence_changes_with_confirm_points_and_is_backdated_and_known_at_the_last_of_them"),
+    Mutant("presence never lapses", "geofence/presence.py",
+           "    return tracker.last_ms + max_gap_ms\n", "    return FOREVER_MS\n",
+           RULES + "4_presence_holds_until_the_latest_decisive_verdict_and_max_gap"),
+    Mutant("a second verdict of one instant counts", "geofence/presence.py",
+           "        if since_ms == 0:\n            return False\n", "",
+           f"{CORE_STORY}[two-mechanisms-of-one-instant]"),
+    Mutant("inside needs more than the radius", "geofence/margins.py",
+           "(margin_m >= radius_m)", "(margin_m > radius_m)", RULES + "3_inside_is_a_margin_of_at_least_the_radius"),
+    Mutant("unknown is read as outside", "geofence/margins.py",
+           "(margin_m <= -radius_m)", "(margin_m < radius_m)", RULES + "3_unknown_is_never_read_as_outside"),
+    Mutant("an unknown precision is a precise one", "geofence/facts.py",
+           "        return DEFAULT_RADIUS_M[self.mechanism]\n", "        return 0.0\n",
+           RULES + "3_an_unknown_zero_or_negative_precision_means_by_mechanism"),
+    Mutant("the coarser of two conflicting positions is evidence", "geofence/facts.py",
+           "return (self.radius_m if known", "return (-self.radius_m if known",
+           RULES + "3_of_conflicting_positions_the_smallest_known_precision_is_evidence"),
+    Mutant("exactly 300 s ahead is too far", "geofence/facts.py",
+           "return nowhere or self.fix_ms > self.received_ms", "return nowhere or self.fix_ms >= self.received_ms",
+           RULES + "3_a_fix_more_than_300_s_after_its_receipt_is_implausible_and_exactly_300_s_is_not"),
+    Mutant("(0, 0) is a place", "geofence/facts.py",
+           "nowhere = self.lat_deg == 0 and self.lon_deg == 0", "nowhere = False",
+           RULES + "3_what_is_implausible_by_itself_takes_no_part_in_a_conflict"),
+    Mutant("of repetitions the last receipt is kept", "geofence/facts.py",
+           "fact.received_ms < kept.received_ms", "fact.received_ms > kept.received_ms",
+           RULES + "3_a_duplicate_keeps_the_smallest_received_time_and_repeats_are_no_communication"),
+    Mutant("a device is silenced after three jumps", "geofence/evidence.py",
+           "if last is None or track.jumps >= MAX_JUMPS:", "if last is None:",
+           RULES + "3_after_three_jumps_in_a_row_the_next_position_is_accepted"),
+    Mutant("jumps are counted over accepted positions", "geofence/evidence.py",
+           "else Track(position)", "else Track(position, track.jumps)",
+           RULES + "3_any_accepted_position_starts_the_count_of_jumps_anew"),
+    Mutant("radii do not help a jump", "geofence/evidence.py",
+           "MAX_SPEED_MPS * elapsed_s + position.radius_m + last.radius_m", "MAX_SPEED_MPS * elapsed_s",
+           f"{CORE_STORY}[a-wide-circle-is-no-jump]"),
+    Mutant("precedence of the home unit has no end", "geofence/judge.py",
+           "tracker.rf_in_ms is not None and at_ms - tracker.rf_in_ms < self._max_gap_ms",
+           "tracker.rf_in_ms is not None", RULES + "3_while_in_range_younger_than_max_gap_positions_are_not_used"),
+    Mutant("a moved home unit keeps its precedence", "geofence/judge.py",
+           "            if event.type in _PRECEDENCE_ENDS:\n                tracker.rf_in_ms = None\n", "",
+           RULES + "3_a_home_unit_moved_or_without_power_ends_the_precedence_and_presence_holds"),
+    Mutant("out of range has precedence", "geofence/judge.py",
+           "tracker.rf_in_ms = event.event_ms if verdict == INSIDE else None", "tracker.rf_in_ms = event.event_ms",
+           RULES + "3_out_of_range_gives_no_precedence"),
+    Mutant("a sighting must be confirmed", "geofence/judge.py",
+           "event.event_ms, event, confirmation, sighting=True)", "event.event_ms, event, confirmation, sighting=False)",
+           RULES + "3_a_sighting_completes_the_run_it_stands_in_whatever_its_count_and_span"),
+    Mutant("a sighting speaks for every address", "geofence/judge.py",
+           "if event.requirement_id is not None and event.requirement_id != requirement.requirement_id:", "if False:",
+           RULES + "3_a_sighting_speaks_for_the_requirement_it_names_and_one_that_names_none_for_every_curfew"),
+    Mutant("an approach goes on inside the zone", "geofence/findings.py",
+           "in subtracted([whole], entered):", "in subtracted([whole], []):",
+           RULES + "5_approach_is_presence_in_the_widened_zone_less_the_exclusion_intervals"),
+    Mutant("unknown for exactly the limit is enough", "geofence/findings.py",
+           "if lasted_ms > limit_ms:", "if lasted_ms >= limit_ms:",
+           RULES + "5_unverified_is_clipped_to_its_period_and_a_period_of_exactly_the_limit_is_not_enough"),
+    Mutant("grace ends a moment early", "geofence/findings.py",
+           "cut.end_ms <= grace_end_ms", "cut.end_ms < grace_end_ms",
+           RULES + "5_within_grace_when_it_ended_at_or_before_s_and_grace"),
+    Mutant("grace is for what begins later too", "geofence/findings.py",
+           "    if cut.begin_ms != cut.period.begin_ms:\n        return False\n    grace", "    grace",
+           RULES + "5_grace_is_not_for_what_begins_later_than_s"),
+    Mutant("an absence lifts an exclusion", "geofence/timetable.py",
+           "() if requirement.kind is ObligationKind.EXCLUSION else plan.absences", "plan.absences",
+           RULES + "2_absences_are_subtracted_from_curfew_and_inclusion_and_an_exclusion_holds"),
+    Mutant("of a time that comes twice a start takes the first", "geofence/timetable.py",
+           "timedelta(minutes=start_min), zone, is_start=True", "timedelta(minutes=start_min), zone, is_start=False",
+           "tests/test_clock_changes.py::test_what_lies_in_the_changed_hour_is_read_in_favour_of_liberty[2026-10-25]"),
+    Mutant("silence begins when the tag was last heard", "geofence/silence.py",
+           "_silence(limit.reached_ms,", "_silence(since_ms,",
+           RULES + "5_silence_begins_at_the_limit_and_more_than_the_limit_is_strict"),
+    Mutant("our outages count as silence", "geofence/silence.py",
+           "plan.silence_limit_ms, plan.outages)\n        if", "plan.silence_limit_ms, ())\n        if",
+           RULES + "5_our_own_outages_are_not_counted"),
+    Mutant("silence starts before we were told", "geofence/silence.py",
+           "else max(plan.activation.from_ms, entered_ms)", "else plan.activation.from_ms",
+           RULES + "8_an_activations_silence_starts_no_earlier_than_its_entry"),
+    Mutant("a clear of a strap clears the case", "geofence/devices.py",
+           "EventType.STRAP_CLEAR: {EventType.STRAP_TAMPER}", "EventType.STRAP_CLEAR: {EventType.CASE_TAMPER}",
+           RULES + "5_a_device_finding_lasts_from_its_start_to_its_clear"),
+    Mutant("the smallest overlap wins", "geofence/amend.py",
+           "(-_overlap_ms(was, now), was.begin_ms", "(_overlap_ms(was, now), was.begin_ms",
+           "tests/test_amend.py::test_the_greatest_overlap_wins"),
+    Mutant("what is contradicted is left alone", "geofence/amend.py",
+           "    result.withdrawn.extend(before[i][0] for i in sorted(old_left))\n", "",
+           "tests/test_amend.py::test_an_old_finding_that_nothing_matches_is_withdrawn"),
+    Mutant("within grace alerts", "alerts/grading.py",
+           "    if finding.within_grace:\n        return None\n", "",
+           "tests/test_grading.py::test_8_within_grace_is_recorded_and_raises_no_alert"),
+    Mutant("what is not known alerts at once", "alerts/grading.py",
+           "UNVERIFIED_DELAY_MS = 2 * 3_600_000", "UNVERIFIED_DELAY_MS = 0",
+           "tests/test_grading.py::test_8_unverified_is_a_message_when_two_hours_old"),
+    Mutant("what is not known alerts while the tag is silent", "alerts/raising.py",
+           "finding.kind is Kind.UNVERIFIED and is_silent", "False",
+           "tests/test_grading.py::test_8_unverified_waits_while_the_activation_is_silent"),
+    Mutant("a new alert forgets the one before", "alerts/store.py",
+           "[previous.get(o.key) for _, o in fresh]", "[None for _, o in fresh]",
+           f"{PLAYED_STORY}[closed-and-out-again]"),
+    Mutant("an incident counts findings, not people", "alerts/incidents.py",
+           "len({s.activation_no for s in silences[first : last + 1]})", "(last + 1 - first)",
+           "tests/test_incidents.py::test_an_activation_counts_once_however_often_it_falls_silent"),
+    Mutant("an amended violation counts twice", "alerts/ledger.py",
+           "lines = [Line(What.REVERSED, -standing.counted_ms), Line(What.COUNTED, wanted_ms)]",
+           "lines = [Line(What.COUNTED, wanted_ms)]",
+           "tests/test_atv.py::test_an_amendment_reverses_the_old_line_and_brings_a_new_one"),
+    Mutant("a quarantined report is never looked at again", "emtrack/pipeline.py",
+           "connection, sorted(self._to_examine), _read_body", "connection, [], _read_body",
+           f"{PLAYED_STORY}[reported-before-it-was-entered]"),
+    Mutant("a stall is no outage", "emtrack/pipeline.py",
+           "if stalled_s <= LIVENESS_S:", "if True:",
+           "tests/test_pipeline.py::test_a_time_without_a_commit_is_an_outage"),
+    Mutant("a late fact leaves checkpoints that do not know it", "emtrack/docket.py",
+           "        await forget_checkpoints_from(connection, number, late_ms)\n", "",
+           "tests/test_late_facts.py::test_kept_checkpoints_know_every_fact_before_them"),
+    Mutant("devices are answered before the commit", "emtrack/pipeline.py",
+           "        incoming = await self._incoming(connection, batch)\n",
+           "        incoming = await self._incoming(connection, batch)\n"
+           "        _answer(batch, incoming, Outcome([], {}, []), self._docket.is_activated)\n",
+           "tests/test_pipeline.py::test_a_turn_that_fails_leaves_nothing_behind_and_tells_senders_to_come_again"),
+]  # fmt: skip
+SAMPLE = {
+    "a run survives a gap", "unknown is read as outside", "an approach goes on inside the zone",
+    "our outages count as silence", "within grace alerts", "an amended violation counts twice",
+}  # fmt: skip
+
+
+def copy_of(folder: Path) -> Path:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "images"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python on the copy: what it imports must come from there."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "EMTRACK"))}
+    environment |= {
+        "PYTHONPATH": str(copy),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": str(copy.parent / "numba"),
+    }
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def run_test(copy: Path, node: str) -> subprocess.CompletedProcess[str]:
+    return run(copy, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", node)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy without a fault, from which the packages are imported."""
+    folder = tmp_path_factory.mktemp("whole")
+    folder.parent.chmod(0o755)  # a database server of a test runs as a user of its own
+    copy = copy_of(folder)
+    where = run(copy, "-c", "import geofence, emtrack; print(geofence.__file__, emtrack.__file__)")
+    assert where.stdout.count(str(copy)) == 2, where.stdout + where.stderr
+    return copy
+
+
+def ids(mutant: Mutant) -> str:
+    return mutant.what.replace(" ", "-")
+
+
+SAMPLED = [mutant for mutant in MUTANTS if mutant.what in SAMPLE]
+OTHERS = [mutant for mutant in MUTANTS if mutant.what not in SAMPLE]
+
+
+def check(mutant: Mutant, whole: Path) -> None:
+    path = whole / mutant.file
+    text = path.read_text()
+    assert text.count(mutant.original) == 1, f"{mutant.file} has changed: {mutant.original!r} is not there once"
+    try:
+        path.write_text(text.replace(mutant.original, mutant.instead))
+        ran = run_test(whole, mutant.killed_by)
+        assert ran.returncode == 1, f"it lives, or the test did not run:\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.parametrize("mutant", SAMPLED, ids=ids)
+def test_a_planted_fault_is_killed_by_its_test(mutant: Mutant, whole: Path) -> None:
+    check(mutant, whole)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mutant", OTHERS, ids=ids)
+def test_every_planted_fault_is_killed_by_its_test(mutant: Mutant, whole: Path) -> None:
+    check(mutant, whole)
+
+
+@pytest.mark.long
+def test_without_a_fault_the_named_tests_pass(whole: Path) -> None:
+    nodes = sorted({mutant.killed_by for mutant in MUTANTS})
+    ran = run(whole, "-m", "pytest", "-q", "-p", "no:cacheprovider", *nodes)
+    assert ran.returncode == 0, ran.stdout[-3000:]
+
+
+def test_every_original_is_there_once_and_every_test_has_its_name() -> None:
+    for mutant in MUTANTS:
+        assert (ROOT / mutant.file).read_text().count(mutant.original) == 1, mutant.what
+        file, _, name = mutant.killed_by.partition("::")
+        assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text(), mutant.killed_by
+    assert {mutant.what for mutant in MUTANTS} >= SAMPLE
+    assert len(MUTANTS) >= 40
