@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup check test test-long browser vendor screenshots demo bench detection schemas lock clean
+.PHONY: help setup check test test-long browser vendor screenshots demo bench edge detection schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -49,6 +49,9 @@ demo: setup      ## everything on this machine, with invented people; Ctrl-C end
 
 bench: setup     ## reports over sockets into findings, beside COPY
 	$(BIN)/python -m benchmarks.end_to_end
+
+edge: setup      ## a night at which 30,000 curfews begin with everyone out
+	$(BIN)/python -m benchmarks.schedule_edge
 
 detection: setup ## findings beside the truth and a naive baseline, into docs/detection.md
 	$(BIN)/python -m benchmarks.detection --write docs/detection.md

@@ -104,8 +104,10 @@ async def raise_alerts(
     now = datetime_of(now_ms)
     numbers_of = [alert_of[occurrence.key] for occurrence in occurrences]
     await connection.execute(NEW_OCCURRENCES, [o.finding_no for o in occurrences], numbers_of, now)
-    await worsen(connection, [(number, o.grade) for number, o in zip(numbers_of, occurrences, strict=True)])
     firsts = {occurrence.finding_no for _, occurrence in fresh.values()}
+    further = [(n, o.grade) for n, o in zip(numbers_of, occurrences, strict=True) if o.finding_no not in firsts]
+    if further:  # an alert that was opened just now has the grade of its first occurrence already
+        await worsen(connection, further)
     what = ["raised" if o.finding_no in firsts else "occurrence" for o in occurrences]
     await connection.execute(CHANGED, numbers_of, what, now)
     return len(fresh)

@@ -333,20 +333,25 @@ class ActivationJudge:
         parts = []
         for requirement in self.plan.requirements:
             entry_id = requirement.entry_id
-            put_off = _lapse_put_off(state.head.entries[entry_id], head.entries[entry_id], self._max_gap_ms, now_ms)
-            if changed != "all" and entry_id not in changed and dues_ms[entry_id] > now_ms and not put_off:
+            due = changed == "all" or entry_id in changed or dues_ms[entry_id] <= now_ms
+            if not due and not self._put_off(state.head, head, entry_id, now_ms):
                 continue
             since_ms = state.base.entries[entry_id].cursor_ms
             findings, dues_ms[entry_id] = self._entry_findings(requirement, head.entries[entry_id], since_ms, now_ms)
             parts.append(Part(entry_id, since_ms, findings))
         return parts
 
+    def _put_off(self, before: Checkpoint, after: Checkpoint, entry_id: EntryId, now_ms: int) -> bool:
+        if before is after:
+            return False
+        return _lapse_put_off(before.entries[entry_id], after.entries[entry_id], self._max_gap_ms, now_ms)
+
     def _entry_findings(
         self, requirement: Requirement, entry: EntryState, since_ms: int, now_ms: int
     ) -> tuple[list[Finding], int]:
         periods = self._schedules[requirement.entry_id].periods(since_ms, now_ms)
         steps = stretches(entry.zone, self._max_gap_ms, now_ms)
-        widened = stretches(entry.widened, self._max_gap_ms, now_ms)
+        widened = stretches(entry.widened, self._max_gap_ms, now_ms) if requirement.buffer_m > 0 else []
         limit_ms = self.plan.settings.unknown_limit_ms
         found = place_findings(requirement, periods, steps, widened, limit_ms, now_ms)
         lapse_ms = min(_next_lapse(t, self._max_gap_ms, now_ms) for t in (entry.zone, entry.widened))
