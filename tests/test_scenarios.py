@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from emtrack import pipeline
+from emtrack.alert_queue import Filter, open_alerts
 from tests.db_fixtures import TEMPLATE, TestServer
 from tests.scenarios import stage
 from tests.scenarios.stage import SILENCE, Stage, empty_deployment, in_the_core, told
@@ -82,16 +83,19 @@ async def test_a_story_shuffled_and_repeated_ends_in_the_service_as_it_is_told(s
             assert told(f for f in shown if f.kind != SILENCE) == told(f for f in story.findings if f.kind != SILENCE)
 
 
-@pytest.mark.parametrize("story", [story for story in STORIES if story.pending], ids=lambda story: story.name)
-async def test_what_a_story_waits_for(story: Story, stage_url: str) -> None:
+@pytest.mark.parametrize("story", [story for story in STORIES if story.together], ids=lambda story: story.name)
+async def test_what_happens_to_many_at_once_is_one_alert_in_the_queue(story: Story, stage_url: str) -> None:
     async with empty_deployment(stage_url, story.orders, story.ready_ms) as world:
         play = Stage(world)
         await play.play(story)
         alerts = await play.alerts()
-        for pending in story.pending:
-            times = [alert.raised_ms for alert in alerts if alert.severity == pending.severity]
-            if len(times) != 1 or times[0] is None or times[0] > pending.by_ms:
-                pytest.xfail(pending.reason)
+        for together in story.together:
+            times = [alert.raised_ms or 0 for alert in alerts if alert.severity == together.severity]
+            assert len(times) == 1, together.reason
+            assert times[0] <= together.by_ms, together.reason
+        queue = await open_alerts(world.connection, Filter(), None, 100)
+        assert len(queue) == len(story.together), "nobody's own alert stands in the queue meanwhile"
+        assert [alert.people for alert in queue] == [len({f.wearer_id for f in story.findings})]
 
 
 def raised(alerts: list[Raised], *, like: list[Raised]) -> list[str]:

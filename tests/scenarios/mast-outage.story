@@ -13,5 +13,5 @@ Course
 Findings at 12:20
   W1..W32 NO_COMMUNICATION from 12:10, lasting
 
-Pending
+Together
   one critical alert by 12:11: a platform incident

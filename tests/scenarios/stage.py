@@ -263,7 +263,7 @@ class Stage:
         course = numbered(story)
         course += [Event(f.shown_ms, Tick()) for f in story.findings if f.shown_ms is not None]
         course += [Event(alert.raised_ms, Tick()) for alert in story.alerts or [] if alert.raised_ms is not None]
-        course += [Event(pending.by_ms, Tick()) for pending in story.pending]
+        course += [Event(together.by_ms, Tick()) for together in story.together]
         down = outages(story)
         for at_ms, events in groupby(sorted(course, key=lambda event: event.at_ms), key=lambda event: event.at_ms):
             if any(begin_ms < at_ms < end_ms for begin_ms, end_ms in down):

@@ -131,8 +131,8 @@ class Event(NamedTuple):
     action: Action
 
 
-class Pending(NamedTuple):
-    """An alert that is not built yet: one of this severity by then."""
+class Together(NamedTuple):
+    """One alert of this severity for many people, by then."""
 
     severity: int
     by_ms: int
@@ -150,7 +150,7 @@ class Story(NamedTuple):
     findings: list[Found]
     never: list[tuple[str, str]]
     alerts: list[Raised] | None
-    pending: list[Pending]
+    together: list[Together]
     rests_on_receipt: str | None
     """Why the story would end otherwise if all were received at its end; None if it would not (but for silence)."""
 
@@ -159,7 +159,7 @@ class Story(NamedTuple):
 
 TIME = r"\d\d:\d\d(?::\d\d(?:\.\d\d\d)?)?(?:\+\d)?"
 NAMES = r"[A-Z]+\d+(?:\.\.[A-Z]+\d+)?"
-SECTIONS = ("Orders", "Course", "Findings", "Alerts", "Pending")
+SECTIONS = ("Orders", "Course", "Findings", "Alerts", "Together")
 
 
 def read_story(path: Path) -> Story:
@@ -195,7 +195,7 @@ class _Reader:
         self.findings: list[Found] = []
         self.never: list[tuple[str, str]] = []
         self.alerts: list[Raised] | None = None
-        self.pending: list[Pending] = []
+        self.together: list[Together] = []
         self.orders: dict[str, list[dict[str, Any]]] = {}
         self.receipt: str | None = None
         self.last_ms = 0
@@ -229,7 +229,7 @@ class _Reader:
         return Story(
             self.name, title, " ".join(prose), self.time(headers["Ready"]), self.orders,
             sorted(self.course, key=lambda event: event.at_ms), self.time(headers["Now"]), self.findings, self.never,
-            self.alerts, self.pending, self.receipt,
+            self.alerts, self.together, self.receipt,
         )  # fmt: skip
 
     def _begin(self, section: str, line: str, headers: dict[str, str]) -> None:
@@ -277,7 +277,7 @@ class _Reader:
             ],
             "Findings": [(r"none", lambda: None), (r"never (W\d+) ([A-Z_]+)", self._never), (r"(.+)", self._finding)],
             "Alerts": [(r"none", lambda: None), (r"(.+)", self._alert)],
-            "Pending": [(rf"one (\w+) alert by ({TIME}): (.+)", self._pend)],
+            "Together": [(rf"one (\w+) alert by ({TIME}): (.+)", self._many)],
         }
         for pattern, read in readers.get(section, []):
             if match := re.fullmatch(pattern, line):
@@ -488,7 +488,7 @@ class _Reader:
             alert = Raised(wearer_id, kind, requirement_id, code, SEVERITIES[severity], count, *marks, raised)
             self.alerts.append(alert)
 
-    def _pend(self, severity: str, by: str, reason: str) -> None:
+    def _many(self, severity: str, by: str, reason: str) -> None:
         if severity not in SEVERITIES:
             raise self.wrong(f"{severity!r} is no severity")
-        self.pending.append(Pending(SEVERITIES[severity], self.time(by), reason))
+        self.together.append(Together(SEVERITIES[severity], self.time(by), reason))
