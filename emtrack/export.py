@@ -7,6 +7,10 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec import UnsetType
+
+from emtrack.atv import Rules, rules_of
 from emtrack.fact_files import EVENT_COLUMNS, POSITION_COLUMNS
 from emtrack.forms import (
     DAYS,
@@ -35,7 +39,8 @@ if TYPE_CHECKING:
 async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int) -> dict[str, int]:
     """Write orders.json, positions.csv and events.csv; how many rows of each. Inside a snapshot, all fits together."""
     assignments = list((await load_assignments(connection, now_ms)).values())
-    (folder / "orders.json").write_bytes(write_orders(orders_of([a.plan for a in assignments])))
+    orders = with_ledger_settings(orders_of([a.plan for a in assignments]), await rules_of(connection))
+    (folder / "orders.json").write_bytes(write_orders(orders))
     counts = {"activations": len(assignments), "positions": 0, "events": 0}
     with (
         (folder / "positions.csv").open("w", newline="") as positions,
@@ -90,6 +95,17 @@ def orders_of(plans: list[Plan]) -> Orders:
             settings.max_gap_ms / 1000, settings.unknown_limit_ms / 1000, settings.silence_buffer_ms / 1000
         ),
     )
+
+
+def with_ledger_settings(orders: Orders, rules: Rules) -> Orders:
+    """The settings of the ledger are no part of a plan, because nobody is judged by them."""
+    if rules == Rules(None, counts_grace=False) or isinstance(orders.settings, UnsetType):
+        return orders
+    threshold_s = None if rules.threshold_ms is None else rules.threshold_ms / 1000
+    settings = msgspec.structs.replace(
+        orders.settings, atv_threshold_s=threshold_s, atv_counts_grace=rules.counts_grace
+    )
+    return msgspec.structs.replace(orders, settings=settings)
 
 
 def _end(end_ms: int) -> Moment | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from alerts.ledger import Line, Standing, What, excusing, lines_for
 from emtrack.alert_queue import Filter, open_alerts
 from emtrack.atv import NothingToExcuse, excuse, ledger_of
 from emtrack.casework import act
+from emtrack.export import export
 from geofence.words import format_instant
 from tests.office import Office, at_home, away, open_office
 from tests.service_world import AWAY, HOME, World, curfew, deployed, ms, orders, position
@@ -183,6 +185,13 @@ async def test_settings_of_the_ledger_make_nobody_be_judged_again(world: World) 
     await world.enter({"settings": {"atv_threshold_s": 3600}})
     what = await world.connection.fetchval("SELECT what FROM order_changes ORDER BY change_no DESC LIMIT 1")
     assert what == "settings of alerts entered"
+
+
+async def test_an_export_carries_the_settings_of_the_ledger(world: World, tmp_path: Path) -> None:
+    await world.enter(with_threshold(atv_counts_grace=True))
+    await export(world.connection, tmp_path, world.clock.now_ms())
+    settings = json.loads((tmp_path / "orders.json").read_text())["settings"]
+    assert (settings["atv_threshold_s"], settings["atv_counts_grace"]) == (7200, True)
 
 
 # --------------------------------------------------------------------------------------------- over HTTP
