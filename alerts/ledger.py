@@ -25,10 +25,12 @@ class Line(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What stands in the ledger for one finding: the sum of what was counted and reversed, and of what was excused."""
+    """What stands in the ledger for one finding: the sum of what was counted and reversed, the sum of what was excused, and
+    whether it ever was: a finding that counted nothing for a while keeps its excuse."""
 
     counted_ms: int = 0
     excused_ms: int = 0
+    is_excused: bool = False
 
 
 def counts_ms(finding: Finding | None, *, counts_grace: bool) -> int:
@@ -43,7 +45,7 @@ def lines_for(standing: Standing, wanted_ms: int) -> list[Line]:
     if standing.counted_ms == wanted_ms:
         return []
     lines = [Line(What.REVERSED, -standing.counted_ms), Line(What.COUNTED, wanted_ms)]
-    if standing.excused_ms:
+    if standing.is_excused:
         lines.append(Line(What.EXCUSED, -standing.excused_ms - wanted_ms))
     return [line for line in lines if line.amount_ms]
 

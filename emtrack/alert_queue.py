@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from emtrack.db.connect import Connection
+    from emtrack.record.findings import Version
 
 COLUMNS = """
     a.alert_no, a.wearer_no, w.wearer_id, w.name, a.activation_no, a.kind, a.requirement_id, a.code, a.severity,
@@ -55,16 +56,17 @@ OF_WEARER = (
 COUNTS = (
     f"SELECT severity, count(*) AS open FROM alerts a WHERE closed_at IS NULL AND {NOT_GROUPED} GROUP BY severity"  # noqa: S608
 )
-MEMBERS = (
-    f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.incident_no = $1 ORDER BY rag_rank, mappa_rank, a.alert_no LIMIT $2"  # noqa: S608
-)
+MEMBERS = f"""
+SELECT {COLUMNS} FROM {PEOPLE} WHERE a.incident_no = $1 OR a.alert_no IN (
+    SELECT o.alert_no FROM network_silences s JOIN alert_occurrences o USING (finding_no) WHERE s.incident_no = $1)
+ORDER BY rag_rank, mappa_rank, a.alert_no LIMIT $2
+"""  # noqa: S608
 PEOPLE_OF = """
-SELECT a.incident_no, count(DISTINCT a.wearer_no) AS people,
-       count(DISTINCT a.wearer_no) FILTER (WHERE EXISTS (
-           SELECT FROM alert_occurrences o
-           CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = o.finding_no ORDER BY version DESC LIMIT 1) v
-           WHERE o.alert_no = a.alert_no AND v.change <> 'withdrawn' AND v.end_at IS NULL)) AS silent
-FROM alerts a WHERE a.incident_no = ANY($1::bigint[]) GROUP BY a.incident_no
+SELECT s.incident_no, count(DISTINCT a.wearer_no) AS people,
+       count(DISTINCT a.wearer_no) FILTER (WHERE v.change <> 'withdrawn' AND v.end_at IS NULL) AS silent
+FROM network_silences s JOIN alert_occurrences o USING (finding_no) JOIN alerts a USING (alert_no)
+CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = s.finding_no ORDER BY version DESC LIMIT 1) v
+WHERE s.incident_no = ANY($1::bigint[]) GROUP BY s.incident_no
 """
 DETAILS = """
 SELECT o.alert_no, count(DISTINCT o.finding_no) AS occurrences, bool_and(v.change = 'withdrawn') AS withdrawn,
@@ -218,6 +220,18 @@ def _of_incident(row: asyncpg.Record, people: Mapping[int, asyncpg.Record]) -> d
         "reason": None,
         "evidence": [],
     }
+
+
+def as_known(alert: Alert, versions: Sequence[Version], known_ms: int) -> Alert:
+    """The alert as it stood at an instant: its findings by the versions of then, and what people had done by then."""
+    return msgspec.structs.replace(
+        alert,
+        actions=[done for done in alert.actions if done.done_ms <= known_ms],
+        closed_ms=None if alert.closed_ms is None or alert.closed_ms > known_ms else alert.closed_ms,
+        lasts=any(not v.is_withdrawn and v.finding.end_ms is None for v in versions),
+        withdrawn=bool(versions) and all(v.is_withdrawn for v in versions),
+        occurrences=len(versions),
+    )
 
 
 def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], actions: list[Done]) -> Alert:

@@ -21,6 +21,7 @@ from alerts.store import (
 )
 from emtrack.atv import Change as Curfew
 from emtrack.atv import keep_ledger
+from emtrack.casework import ALERTS_LOCK, LOCK
 from emtrack.docket import Ruling, Seat
 from emtrack.incidents import Change, note_silences
 from emtrack.record.findings import Shown, load_findings
@@ -46,6 +47,7 @@ class _Item(NamedTuple):
     finding: Finding
     shown: Mapping[int, Shown]
     withdrawn: bool = False
+    is_new: bool = False
 
     @property
     def grade(self) -> Grade:
@@ -62,7 +64,14 @@ class _Item(NamedTuple):
 def _items(rulings: Iterable[Ruling]) -> list[_Item]:
     """The findings that the rulings changed, each as its newest version says."""
     return [
-        _Item(record.finding_no, ruling.seat, record.finding, ruling.shown, record.change == "withdrawn")
+        _Item(
+            record.finding_no,
+            ruling.seat,
+            record.finding,
+            ruling.shown,
+            withdrawn=record.change == "withdrawn",
+            is_new=record.change == "new",
+        )
         for ruling in rulings
         for record in ruling.records
     ]
@@ -72,6 +81,7 @@ async def alert(
     connection: asyncpg.Connection[Any], rulings: Sequence[Ruling], seats: Mapping[int, Seat], ids: Ids, now_ms: int
 ) -> Raised:
     """Raise what is to be raised now, wait for what is not old enough, and tell feeds of what changed."""
+    await connection.execute(LOCK, ALERTS_LOCK)
     counted = await keep_ledger(connection, _curfews(rulings), ids, now_ms)
     items = _items(rulings)
     ruled = {ruling.seat.assignment.activation_no: ruling.shown for ruling in rulings}
@@ -115,6 +125,7 @@ def _silences(items: Iterable[_Item]) -> list[Change]:
             item.seat.assignment.activation_no,
             network,
             None if item.withdrawn else item.finding.begin_ms,
+            item.is_new,
         )
         for item in items
         if item.finding.kind is Kind.NO_COMMUNICATION

@@ -60,14 +60,15 @@ class NothingToExcuse(LookupError):
 RULES = "SELECT atv_threshold_ms, atv_counts_grace FROM settings_versions WHERE upper_inf(recorded)"
 STANDINGS = """
 SELECT finding_no, coalesce(sum(amount_ms) FILTER (WHERE what <> 'excused'), 0)::bigint AS counted,
-       coalesce(sum(amount_ms) FILTER (WHERE what = 'excused'), 0)::bigint AS excused
+       coalesce(sum(amount_ms) FILTER (WHERE what = 'excused'), 0)::bigint AS excused, bool_or(what = 'excused') AS is_excused
 FROM atv_lines WHERE finding_no = ANY($1::bigint[]) GROUP BY finding_no
 """
+# The order is the finding's own, also where its tag has gone to another person since.
 ADD = """
 INSERT INTO atv_lines (wearer_no, requirement_id, finding_no, recorded_at, what, amount_ms, entered_by, why)
-SELECT wearer_no, requirement_id, finding_no, $4, what, amount_ms, $7, why
-FROM unnest($1::bigint[], $2::text[], $3::bigint[], $5::text[], $6::bigint[], $8::text[])
-    AS t (wearer_no, requirement_id, finding_no, what, amount_ms, why)
+SELECT e.wearer_no, e.requirement_id, t.finding_no, $2, t.what, t.amount_ms, $5, t.why
+FROM unnest($1::bigint[], $3::text[], $4::bigint[], $6::text[]) WITH ORDINALITY AS t (finding_no, what, amount_ms, why, place)
+JOIN findings USING (finding_no) JOIN requirement_entries e USING (entry_no) ORDER BY t.place
 """
 # What each order has accumulated, and since when a violation of it lasts.
 BALANCES = """
@@ -107,7 +108,7 @@ LEDGER = """
 SELECT * FROM (
     SELECT line_no, finding_no, requirement_id, recorded_at, what, amount_ms, entered_by, why,
            sum(amount_ms) OVER (PARTITION BY requirement_id ORDER BY line_no)::bigint AS balance_ms
-    FROM atv_lines WHERE wearer_no = $1) lines
+    FROM atv_lines WHERE wearer_no = $1 AND ($3::text IS NULL OR requirement_id = $3)) lines
 ORDER BY line_no DESC LIMIT $2
 """
 OF_FINDING = """
@@ -140,7 +141,7 @@ async def _add_lines(
     connection: asyncpg.Connection[Any], changes: Sequence[Change], rules: Rules, now_ms: int
 ) -> None:
     rows = await connection.fetch(STANDINGS, [change.finding_no for change in changes])
-    standings = {row["finding_no"]: Standing(row["counted"], row["excused"]) for row in rows}
+    standings = {row["finding_no"]: Standing(row["counted"], row["excused"], row["is_excused"]) for row in rows}
     lines = [
         (change, line)
         for change in changes
@@ -155,8 +156,6 @@ async def _write(connection: Connection, lines: Sequence[tuple[Change, Line]], w
     if lines:
         await connection.execute(
             ADD,
-            [change.wearer_no for change, _ in lines],
-            [change.requirement_id for change, _ in lines],
             [change.finding_no for change, _ in lines],
             datetime_of(now_ms),
             [str(line.what) for _, line in lines],
@@ -216,7 +215,11 @@ async def excuse(connection: Connection, finding_no: int, *, who: str, why: str,
     if row is None:
         raise NothingToExcuse(f"there is no curfew finding {finding_no}")
     standing = await connection.fetchrow(STANDINGS, [finding_no])
-    line = None if standing is None else excusing(Standing(standing["counted"], standing["excused"]))
+    line = (
+        None
+        if standing is None
+        else excusing(Standing(standing["counted"], standing["excused"], standing["is_excused"]))
+    )
     if line is None:
         raise NothingToExcuse(
             f"finding {finding_no} counts nothing: it lasts, is within grace, was withdrawn, or is excused already"
@@ -225,12 +228,14 @@ async def excuse(connection: Connection, finding_no: int, *, who: str, why: str,
     await _write(connection, [(change, line)], who, now_ms)
 
 
-async def ledger_of(connection: Connection, wearer_no: int, limit: int = 200) -> list[Entry]:
-    """The newest lines of a wearer's ledger."""
+async def ledger_of(
+    connection: Connection, wearer_no: int, limit: int = 200, requirement_id: str | None = None
+) -> list[Entry]:
+    """The newest lines of a wearer's ledger, of one order or of all."""
     return [
         Entry(
             row["finding_no"], row["requirement_id"], instant_of(row["recorded_at"]), What(row["what"]), row["amount_ms"],
             row["entered_by"], row["why"], row["balance_ms"],
         )
-        for row in await connection.fetch(LEDGER, wearer_no, limit)
+        for row in await connection.fetch(LEDGER, wearer_no, limit, requirement_id)
     ]  # fmt: skip

@@ -37,6 +37,10 @@ class Occurrence(NamedTuple):
     def finding_no(self) -> int:
         return self.versions[0].finding_no
 
+    def until(self, known_ms: int) -> Occurrence:
+        """With the versions that were known at an instant only."""
+        return self._replace(versions=[v for v in self.versions if v.recorded_ms <= known_ms])
+
     @property
     def was_amended(self) -> bool:
         return len(self.versions) > 1

@@ -20,6 +20,10 @@ OUTCOMES = {
 ACTIONS = ("acknowledged", "noted", "closed")
 LONGEST = 4_000
 
+ALERTS_LOCK = 0x656D_616C
+"""Advisory: the turn and a person change alerts one after the other, so that neither waits for the other's rows in a ring, and
+an alert is not closed over an occurrence that comes in the same moment."""
+LOCK = "SELECT pg_advisory_xact_lock($1)"
 LOCKED = "SELECT closed_at, network FROM alerts WHERE alert_no = $1 FOR UPDATE"
 CLOSE = "UPDATE alerts SET closed_at = $2 WHERE alert_no = $1"
 ACT = """
@@ -69,6 +73,7 @@ async def act(
     """Do it, inside the caller's transaction. Raises UnfitAction, NoAlert or AlreadyClosed; then nothing was done."""
     note = (note or "").strip() or None
     _refuse_unfit(action, outcome, note)
+    await connection.execute(LOCK, ALERTS_LOCK)
     row = await connection.fetchrow(LOCKED, alert_no)
     if row is None:
         raise NoAlert(f"there is no alert {alert_no}")

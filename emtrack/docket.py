@@ -298,7 +298,7 @@ class Docket:
         old = _in_parts(shown.values(), judged.parts)
         ruling = await self._ruling(connection, seat, judged, shown, old, _WHY[LATE])
         await forget_checkpoints_from(connection, number, late_ms)
-        kept_to = await self._keep_on_the_way(connection, seat, checkpoint, known, now_ms)
+        kept_to = await self._keep_on_the_way(connection, seat, checkpoint, without_duplicates(list(known)), now_ms)
         return ruling._replace(cause=LATE, kept_to_ms=kept_to)
 
     async def _judge_from_start(
@@ -372,8 +372,9 @@ class Docket:
                 seat.rebuild = "fault"
                 seat.due_ms = now_ms + RETRY_MS
             else:
-                seat.state, seat.shown, seat.rebuild = ruling.state, ruling.shown, None
+                # Before the state: whether a checkpoint is kept goes by the one that was there.
                 seat.kept_to_ms = ruling.state.base.fed_to[0] if ruling.keeps_checkpoint else ruling.kept_to_ms
+                seat.state, seat.shown, seat.rebuild = ruling.state, ruling.shown, None
                 seat.due_ms = ruling.state.next_due_ms
             if seat.due_ms < FOREVER_MS:
                 self._push(seat)

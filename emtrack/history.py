@@ -21,6 +21,7 @@ LONGEST_MS = 14 * 86_400_000
 VIEW_LASTS_MS = 3_600_000
 """After this a purpose is asked for again."""
 MOST_FIXES = 50_000
+"""Of more the newest are read, and the page says so."""
 
 ALERT = "ALERT"
 PURPOSES = {
@@ -89,7 +90,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM future_positions WHERE device_no = v.device_no AND fix_time >= greatest(lower(v.during), $2)
         AND fix_time < least(coalesce(upper(v.during), 'infinity'), $3)) p
 WHERE v.wearer_no = $1 AND v.recorded @> $4::timestamptz AND v.during && tstzrange($2, $3) AND p.received_at <= $4
-ORDER BY p.fix_time, p.fact_id LIMIT $5
+ORDER BY p.fix_time DESC, p.fact_id DESC LIMIT $5
 """
 
 
@@ -165,7 +166,7 @@ async def fixes_of(connection: Connection, view: View, *, known_ms: int, lead_ms
             row["speed_kmh"],
             row["direction_deg"],
         )
-        for row in rows
+        for row in reversed(rows)
     ]  # fmt: skip
 
 

@@ -16,12 +16,14 @@ from geofence.words import datetime_of, instant_of
 
 
 class Change(NamedTuple):
-    """A NO_COMMUNICATION finding as it stands after the turn; `begin_ms` None: it was withdrawn."""
+    """A NO_COMMUNICATION finding as it stands after the turn; `begin_ms` None: it was withdrawn. `is_new`: it was found in
+    this turn; only that can make an incident, or an older silence would make one whenever it is amended."""
 
     finding_no: int
     activation_no: int
     network: str
     begin_ms: int | None
+    is_new: bool
 
 
 NOTE = """
@@ -30,25 +32,33 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[])
 ON CONFLICT (finding_no) DO UPDATE SET network = excluded.network, begin_at = excluded.begin_at
 """
 FORGET = "DELETE FROM network_silences WHERE finding_no = ANY($1::bigint[])"
+# Those that belong to no incident, or to this one.
 SILENCES = """
 SELECT begin_at, finding_no, activation_no FROM network_silences
-WHERE network = $1 AND begin_at BETWEEN $2 AND $3 ORDER BY begin_at, finding_no
+WHERE network = $1 AND begin_at BETWEEN $2 AND $3 AND (incident_no IS NULL OR incident_no = $4)
+ORDER BY begin_at, finding_no
 """
-OPEN_INCIDENT = "SELECT alert_no, known_at FROM alerts WHERE network = $1 AND closed_at IS NULL FOR UPDATE"
-# How far back an open incident reaches, and how far on: the first and the last silence that is grouped under it.
-REACH = """
-SELECT min(s.begin_at) AS first, max(s.begin_at) AS last
-FROM alerts a JOIN alert_occurrences o USING (alert_no) JOIN network_silences s USING (finding_no) WHERE a.incident_no = $1
-"""
+OPEN_INCIDENT = "SELECT alert_no FROM alerts WHERE network = $1 AND closed_at IS NULL FOR UPDATE"
+# How far back an open incident reaches, and how far on.
+REACH = "SELECT min(begin_at) AS first, max(begin_at) AS last FROM network_silences WHERE incident_no = $1"
 NEW_INCIDENT = """
 INSERT INTO alerts (alert_no, kind, severity, raised_at, known_at, network, previous_alert_no)
 VALUES ($1, $2, $3, $4, $5, $6::text, (SELECT max(alert_no) FROM alerts WHERE network = $6))
 """
+TAKE_PART = "UPDATE network_silences SET incident_no = $1 WHERE finding_no = ANY($2::bigint[])"
 # An alert that was there before, for an earlier silence, is a case of its own and stays where it is.
 GROUP = """
 UPDATE alerts a SET incident_no = $1
 WHERE a.closed_at IS NULL AND a.incident_no IS NULL AND a.kind = 'NO_COMMUNICATION' AND a.known_at >= $3
   AND a.alert_no IN (SELECT alert_no FROM alert_occurrences WHERE finding_no = ANY($2::bigint[]))
+RETURNING a.alert_no
+"""
+# A new silence that is none of the incident's is a reason of its own to look at the person: back to the queue.
+UNGROUP = """
+UPDATE alerts a SET incident_no = NULL
+WHERE a.closed_at IS NULL AND a.incident_no IS NOT NULL AND a.alert_no IN (
+    SELECT o.alert_no FROM alert_occurrences o JOIN network_silences s USING (finding_no)
+    WHERE o.finding_no = ANY($1::bigint[]) AND s.incident_no IS DISTINCT FROM a.incident_no)
 RETURNING a.alert_no
 """
 
@@ -71,11 +81,16 @@ async def note_silences(
         [change.activation_no for change in there],
         [datetime_of(begin_ms) for begin_ms in begins_ms],
     )
+    fresh = [change for change in there if change.is_new]
     changed = 0
-    for network in sorted({change.network for change in there}):
-        of_network = [c.begin_ms for c in there if c.network == network and c.begin_ms is not None]
+    for network in sorted({change.network for change in fresh}):
+        of_network = [c.begin_ms for c in fresh if c.network == network and c.begin_ms is not None]
         changed += await _note_network(connection, network, of_network, seats.values(), ids, now_ms)
-    return changed
+    back = await connection.fetch(UNGROUP, [change.finding_no for change in fresh]) if fresh else []
+    if back:
+        numbers = [row["alert_no"] for row in back]
+        await connection.execute(CHANGED, numbers, ["occurrence"] * len(numbers), datetime_of(now_ms))
+    return changed + len(back)
 
 
 async def _note_network(
@@ -89,7 +104,7 @@ async def _note_network(
     row = await connection.fetchrow(OPEN_INCIDENT, network)
     if row is not None:
         return await _widen(connection, network, row["alert_no"], begins_ms, now_ms)
-    silences = await _silences(connection, network, min(begins_ms) - WINDOW_MS, max(begins_ms) + WINDOW_MS)
+    silences = await _silences(connection, network, min(begins_ms) - WINDOW_MS, max(begins_ms) + WINDOW_MS, None)
     if len(silences) < LEAST:
         return 0
     found = burst(silences, _active(seats, network, begins_ms[0]))
@@ -111,12 +126,14 @@ async def _widen(
     if reach["first"] is None:
         return 0
     first_ms, last_ms = instant_of(reach["first"]), instant_of(reach["last"])
-    silences = await _silences(connection, network, first_ms, max(last_ms, *begins_ms) + WINDOW_MS)
+    silences = await _silences(connection, network, first_ms, max(last_ms, *begins_ms) + WINDOW_MS, number)
     return await _group(connection, number, going_on(silences, first_ms), now_ms)
 
 
-async def _silences(connection: asyncpg.Connection[Any], network: str, from_ms: int, to_ms: int) -> list[Silence]:
-    rows = await connection.fetch(SILENCES, network, datetime_of(from_ms), datetime_of(to_ms))
+async def _silences(
+    connection: asyncpg.Connection[Any], network: str, from_ms: int, to_ms: int, incident_no: int | None
+) -> list[Silence]:
+    rows = await connection.fetch(SILENCES, network, datetime_of(from_ms), datetime_of(to_ms), incident_no)
     return [Silence(instant_of(row["begin_at"]), row["finding_no"], row["activation_no"]) for row in rows]
 
 
@@ -124,6 +141,7 @@ async def _group(connection: asyncpg.Connection[Any], number: int, silences: Seq
     if not silences:
         return 0
     numbers = [silence.finding_no for silence in silences]
+    await connection.execute(TAKE_PART, number, numbers)
     rows = await connection.fetch(GROUP, number, numbers, datetime_of(silences[0].begin_ms))
     if rows:  # one change tells of them all: the queue is read anew
         await connection.execute(CHANGED, [number], ["grouped"], datetime_of(now_ms))

@@ -34,10 +34,8 @@ def test_a_finding_counts_what_it_is_now_or_nothing_if_it_is_excused(steps: list
         for line in lines:
             assert line.amount_ms != 0
             counted, out = (0, line.amount_ms) if line.what is What.EXCUSED else (line.amount_ms, 0)
-            standing = Standing(standing.counted_ms + counted, standing.excused_ms + out)
+            standing = Standing(standing.counted_ms + counted, standing.excused_ms + out, excused)
         assert standing.counted_ms == wanted
-        if not standing.excused_ms:
-            excused = False  # what counted nothing when it was excused, or counts nothing now, has no excuse to keep
         assert standing.counted_ms + standing.excused_ms == (0 if excused else wanted)
 
 
@@ -45,9 +43,15 @@ def test_an_amendment_reverses_the_old_line_and_brings_a_new_one() -> None:
     assert lines_for(Standing(600, 0), 900) == [Line(What.REVERSED, -600), Line(What.COUNTED, 900)]
     assert lines_for(Standing(600, 0), 0) == [Line(What.REVERSED, -600)]
     assert lines_for(Standing(600, 0), 600) == []
-    assert lines_for(Standing(600, -600), 900) == [
+    assert lines_for(Standing(600, -600, is_excused=True), 900) == [
         Line(What.REVERSED, -600), Line(What.COUNTED, 900), Line(What.EXCUSED, -300),
     ]  # fmt: skip
+
+
+def test_an_excuse_outlives_a_time_in_which_the_finding_counts_nothing() -> None:
+    excused = Standing(600, -600, is_excused=True)
+    assert lines_for(excused, 0) == [Line(What.REVERSED, -600), Line(What.EXCUSED, 600)], "it lasts again"
+    assert lines_for(Standing(0, 0, is_excused=True), 900) == [Line(What.COUNTED, 900), Line(What.EXCUSED, -900)]
 
 
 # --------------------------------------------------------------------------------------------- in the service

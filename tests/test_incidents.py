@@ -170,3 +170,25 @@ async def test_a_silence_of_an_incident_that_is_withdrawn_is_forgotten(world: Wo
     assert (before, await world.count("network_silences")) == (21, 0)
     (incident,) = await open_alerts(world.connection, Filter(), None, 10)
     assert not incident.lasts
+
+
+async def test_an_incident_that_was_closed_is_not_raised_again_when_its_tags_speak(world: World) -> None:
+    await all_but(world, range(22, PEOPLE + 5))
+    (incident,) = await open_alerts(world.connection, Filter(), None, 10)
+    async with world.connection.transaction():
+        await act(
+            world.connection, incident.alert_no, who="Ann", action="closed", outcome="EQUIPMENT", now_ms=ms("12:12")
+        )
+    await hear(world, "12:13", range(5, 10))
+    await hear(world, "12:14", range(22, PEOPLE + 5))
+    assert {kind for kind, *_ in await queue(world)} == {"NO_COMMUNICATION"}
+
+
+async def test_a_later_silence_of_one_of_its_people_stands_in_the_queue(world: World) -> None:
+    await all_but(world, range(22, PEOPLE + 5))
+    for at in ("12:12", "12:20", "12:28", "12:36"):
+        await hear(world, at, range(1, PEOPLE + 5))
+    for at in ("12:44", "12:52"):
+        await hear(world, at, range(2, PEOPLE + 5))
+    await world.wait_until("12:53")
+    assert await queue(world) == [("PLATFORM_INCIDENT", None, 21), ("NO_COMMUNICATION", "W1", 0)]

@@ -152,8 +152,9 @@ async def test_what_a_person_does_on_an_alerts_page_is_appended(office: Office, 
     await office.two_are_out()
     key = await desk.form_key()
     assert await desk.post("/alerts/1/actions", form_key=key, action="acknowledged") == (303, "/alerts/1")
-    status, text = await desk.post("/alerts/1/actions", form_key=key, action="closed")
+    status, text = await desk.post("/alerts/1/actions", form_key=key, action="closed", note="a long story")
     assert (status, "There is a problem" in text) == (422, True)
+    assert "a long story</textarea>" in text, "what was written is not lost"
     done = await desk.post("/alerts/1/actions", form_key=key, action="closed", outcome="VIOLATION", note=" called ")
     assert done == (303, "/alerts")
     status, text = await desk.post("/alerts/1/actions", form_key=key, action="acknowledged")
@@ -266,6 +267,7 @@ async def test_what_we_knew_at_an_earlier_time_can_be_seen(office: Office, desk:
     assert "This is what we knew at" in then
     assert "It has lasted" in then
     assert "2 positions" in then
+    assert "Withdrawn" not in then.split("<main")[1]
 
 
 async def test_people_are_found_by_name_and_by_the_ids_of_partners(office: Office, desk: Desk) -> None:
@@ -333,6 +335,11 @@ async def test_a_platform_incident_has_a_page_with_its_people(office: Office, de
         "VALUES (900, 'PLATFORM_INCIDENT', 1, now(), now(), 'carrier-a')"
     )
     await office.connection.execute("UPDATE alerts SET incident_no = 900 WHERE network IS NULL")
+    await office.connection.execute(
+        "INSERT INTO network_silences (finding_no, network, activation_no, begin_at, incident_no) "
+        "SELECT o.finding_no, 'carrier-a', a.activation_no, a.known_at, 900 "
+        "FROM alerts a JOIN alert_occurrences o USING (alert_no) WHERE a.network IS NULL"
+    )
     _, queue = await desk.get("/alerts")
     assert "2 people on carrier-a" in queue
     assert "Curfew" not in queue.split('id="queue"')[1], "they are looked at under the incident"

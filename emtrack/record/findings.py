@@ -125,11 +125,13 @@ ORDER BY f.finding_no DESC, v.version
 VERSIONS_OF_WEARER = f"""
 SELECT {COLUMNS}, v.recorded_at, v.why
 FROM (
-    SELECT f.finding_no, max(v.begin_at) AS newest
-    FROM findings f JOIN finding_versions v USING (finding_no)
+    SELECT f.finding_no, v.begin_at AS newest
+    FROM findings f
+    CROSS JOIN LATERAL (
+        SELECT * FROM finding_versions WHERE finding_no = f.finding_no AND recorded_at <= $3 ORDER BY version DESC LIMIT 1) v
     WHERE f.activation_no IN (SELECT activation_no FROM activation_versions WHERE wearer_no = $1)
       AND (v.end_at IS NULL OR v.end_at >= $2)
-    GROUP BY f.finding_no ORDER BY newest DESC, f.finding_no DESC LIMIT $3) n
+    ORDER BY newest DESC, f.finding_no DESC LIMIT $4) n
 JOIN findings f USING (finding_no) JOIN finding_versions v USING (finding_no)
 ORDER BY n.newest DESC, f.finding_no DESC, v.version
 """  # noqa: S608
@@ -141,10 +143,12 @@ async def versions_of_alert(connection: Connection, alert_no: int, limit: int) -
 
 
 async def versions_of_wearer(
-    connection: Connection, wearer_no: int, ending_ms: int, limit: int
+    connection: Connection, wearer_no: int, ending_ms: int, known_ms: int, limit: int
 ) -> list[list[Version]]:
-    """Findings of a wearer that last or end at this instant or later, the newest first, each with all its versions."""
-    return _by_finding(await connection.fetch(VERSIONS_OF_WEARER, wearer_no, datetime_of(ending_ms), limit))
+    """Findings of a wearer that, as known at an instant, last or end at `ending_ms` or later; the newest first, each with
+    all its versions."""
+    ending_at, known_at = datetime_of(ending_ms), datetime_of(known_ms)
+    return _by_finding(await connection.fetch(VERSIONS_OF_WEARER, wearer_no, ending_at, known_at, limit))
 
 
 def _by_finding(rows: Sequence[asyncpg.Record]) -> list[list[Version]]:

@@ -106,9 +106,11 @@ DELETE FROM older_checkpoints o USING (
     SELECT activation_no, fed_to, row_number() OVER (PARTITION BY activation_no, doubling ORDER BY fed_to) AS place
     FROM (
         SELECT activation_no, fed_to,
-               floor(log(2, greatest(1, extract(epoch FROM max(fed_to) OVER (PARTITION BY activation_no) - fed_to) / 3600)))
-                   AS doubling
-        FROM older_checkpoints WHERE activation_no = ANY($1::bigint[])) aged) placed
+               CASE WHEN age_h < 1 THEN -1 ELSE floor(log(2, age_h)) END AS doubling
+        FROM (
+            SELECT activation_no, fed_to,
+                   extract(epoch FROM max(fed_to) OVER (PARTITION BY activation_no) - fed_to) / 3600 AS age_h
+            FROM older_checkpoints WHERE activation_no = ANY($1::bigint[])) timed) aged) placed
 WHERE o.activation_no = placed.activation_no AND o.fed_to = placed.fed_to AND placed.place > 1
 """
 BEFORE = """

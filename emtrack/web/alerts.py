@@ -21,7 +21,7 @@ from emtrack.alert_queue import Filter, as_json, closed_alerts, open_alerts
 from emtrack.casework import AlreadyClosed, NoAlert, UnfitAction, act
 from emtrack.clock import Clock
 from emtrack.feed import BadPlace, Place, changes_after, here
-from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, answer, guarded
+from emtrack.web.guard import EVERYBODY, LARGEST_FORM, STAFF, Caller, Problem, answer, guarded, refuse_unbounded
 from geofence.words import Kind
 
 PAGE = 100
@@ -73,6 +73,7 @@ class AlertDesk:
 
     async def act(self, request: Request, caller: Caller) -> Response:
         """Acknowledge, note or close: an appended record with who and when."""
+        refuse_unbounded(request, LARGEST_FORM)
         form = _action_form(await request.body())
         number = request.path_params["alert_no"]
         await self.do(number, caller, form.action, form.outcome, form.note)

@@ -15,6 +15,7 @@ from emtrack.alert_queue import (
     Alert,
     BadPlace,
     Filter,
+    as_known,
     closed_alerts,
     members_of,
     one_alert,
@@ -100,7 +101,9 @@ class DeskPages:
         """An alert as known now, or as known at an instant. Its positions are read after the look is on record."""
         return await self._alert(request, caller)
 
-    async def _alert(self, request: Request, caller: Caller, error: str | None = None) -> Response:
+    async def _alert(
+        self, request: Request, caller: Caller, error: str | None = None, form: dict[str, str] | None = None
+    ) -> Response:
         now_ms = self._pages.clock.now_ms()
         asked_ms = choice(request.query_params.get("known_at"), parse_instant)
         known_ms = now_ms if asked_ms is None else min(asked_ms, now_ms)
@@ -108,18 +111,23 @@ class DeskPages:
             alert = await one_alert(connection, request.path_params["alert_no"])
             if alert is None:
                 raise Problem(404, f"There is no alert {request.path_params['alert_no']}.")
-            if alert.wearer_no is None:
+            wearer_no = alert.wearer_no
+            if wearer_no is None:
                 return await self._incident(connection, caller, alert, error)
             if alert.kind == ATV:
                 return await self._accumulated(connection, caller, alert, error)
             occurrences = await occurrences_of(connection, alert, known_ms)
+            moments = moments_of_change(occurrences)
+            if asked_ms is not None:
+                occurrences = [o.until(known_ms) for o in occurrences if o.version is not None] or occurrences
+                alert = as_known(alert, [o.version for o in occurrences if o.version is not None], known_ms)
             chosen = _chosen(occurrences, choice(request.query_params.get("occurrence"), int))
             view, facts = None, None
             if chosen.version is not None:
                 view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
                 facts = await facts_round(connection, view, chosen.version, known_ms)
             words = await self._pages.words(connection)
-            iom = (await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord())
+            iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
         return self._pages.render(
             "alert.html",
             caller,
@@ -131,7 +139,8 @@ class DeskPages:
             chosen=chosen,
             facts=facts,
             rows=[] if facts is None else fact_rows(facts, words),
-            moments=moments_of_change(occurrences),
+            moments=moments,
+            form=form or {},
             asked_ms=asked_ms,
             known_ms=known_ms,
             map_source=None
@@ -172,14 +181,14 @@ class DeskPages:
     async def _accumulated(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
         """An order over its threshold: the lines of its ledger."""
         assert alert.wearer_no is not None, "an alert of a person"
-        entries = await ledger_of(connection, alert.wearer_no)
+        entries = await ledger_of(connection, alert.wearer_no, requirement_id=alert.requirement_id)
         return self._pages.render(
             "accumulated.html",
             caller,
             await self._pages.words(connection),
             status=422 if error else 200,
             alert=alert,
-            entries=[entry for entry in entries if entry.requirement_id == alert.requirement_id],
+            entries=entries,
             iom=(await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord()),
             rules=await rules_of(connection),
             outcomes=OUTCOMES,
@@ -197,7 +206,7 @@ class DeskPages:
         except Problem as problem:
             if problem.status != 422:
                 raise
-            return await self._alert(request, caller, str(problem))
+            return await self._alert(request, caller, str(problem), form)
         return RedirectResponse("/alerts" if action == "closed" else f"/alerts/{number}", 303, NO_STORE)
 
 

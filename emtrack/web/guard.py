@@ -68,6 +68,8 @@ def guarded(
             if problem.status == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
+        except asyncpg.DataError:
+            return answer({"error": "a number or a text is not one that can be kept; correct it"}, 422)
         except DATABASE_ERRORS:
             response = answer({"error": "the database does not answer; try again"}, 503)
             response.headers["Retry-After"] = "5"
@@ -132,11 +134,18 @@ def refuse_foreign_origin(request: Request) -> None:
         raise Problem(403, "this form was sent by another site")
 
 
+def refuse_unbounded(request: Request, largest: int) -> None:
+    """Only a body of a length that is said beforehand is read. Raises Problem."""
+    declared = request.headers.get("content-length", "")
+    if not declared.isdigit():
+        raise Problem(411, "send Content-Length")
+    if int(declared) > largest:
+        raise Problem(413, f"a body has at most {largest:,} bytes here")
+
+
 async def read_form(request: Request) -> dict[str, str]:
     """Fields of a posted form; of one that comes twice the last. Raises Problem."""
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared) > LARGEST_FORM:
-        raise Problem(413, f"a form has at most {LARGEST_FORM:,} bytes")
+    refuse_unbounded(request, LARGEST_FORM)
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise Problem(415, "a form comes as application/x-www-form-urlencoded")
     form = await request.form()

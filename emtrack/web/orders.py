@@ -13,7 +13,7 @@ from starlette.routing import Route
 from emtrack.clock import Clock
 from emtrack.forms import FormError, read_orders
 from emtrack.record.orders import OrdersConflict, enter_orders
-from emtrack.web.guard import ORDER_KEEPERS, Caller, Problem, answer, guarded
+from emtrack.web.guard import ORDER_KEEPERS, Caller, Problem, answer, guarded, refuse_unbounded
 
 LARGEST = 4 * 1024 * 1024
 """A boundary of 50,000 vertices takes 2 MiB."""
@@ -71,11 +71,7 @@ class OrderDesk:
 
 
 async def _body(request: Request, kinds: type | tuple[type, ...]) -> Any:
-    declared = request.headers.get("content-length", "")
-    if not declared.isdigit():
-        raise Problem(411, "send Content-Length")
-    if int(declared) > LARGEST:
-        raise Problem(413, f"at most {LARGEST // 1024 // 1024} MiB")
+    refuse_unbounded(request, LARGEST)
     try:
         body = msgspec.json.decode(await request.body())
     except (msgspec.DecodeError, RecursionError) as error:

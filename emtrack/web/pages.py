@@ -25,6 +25,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 NO_STORE = {"Cache-Control": "no-store"}
 _HEADINGS = {
     400: "This cannot be shown as it was asked for",
+    401: "You are logged out",
     403: "You may not see this",
     404: "There is no such page",
     409: "Somebody was there before you",
@@ -83,6 +84,8 @@ class Pages:
                 if problem.status == 401 and request.method == "GET":
                     return RedirectResponse(f"/login?next={quote(_here(request), safe='')}", 303, NO_STORE)
                 return self.trouble(caller, problem.status, str(problem))
+            except asyncpg.DataError:
+                return self.trouble(caller, 422, "A number or a text in it cannot be kept. Go back and correct it.")
             except DATABASE_ERRORS:
                 return self.trouble(caller, 503, "Nothing was changed. Try again in a moment.")
             except Exception as error:

@@ -14,11 +14,21 @@ from emtrack.alert_queue import alerts_of_wearer
 from emtrack.atv import Entry, NothingToExcuse, excuse, ledger_of, rules_of
 from emtrack.casefile import MOST_OCCURRENCES, facts_round, history_of
 from emtrack.db.connect import Connection
-from emtrack.history import LONGEST_MS, PURPOSES, UnfitView, View, record_view, view_of, views_of
+from emtrack.history import LONGEST_MS, MOST_FIXES, PURPOSES, UnfitView, View, record_view, view_of, views_of
 from emtrack.record.findings import as_known, versions_of_alert, versions_of_wearer
 from emtrack.record.iom import IomRecord, load_iom
 from emtrack.record.plans import load_assignments, load_settings
-from emtrack.web.guard import EVERYBODY, ORDER_KEEPERS, Caller, Problem, answer, guarded, read_form
+from emtrack.web.guard import (
+    EVERYBODY,
+    LARGEST_FORM,
+    ORDER_KEEPERS,
+    Caller,
+    Problem,
+    answer,
+    guarded,
+    read_form,
+    refuse_unbounded,
+)
 from emtrack.web.maps import history_rows, map_of
 from emtrack.web.pages import NO_STORE, Pages, choice
 from emtrack.wording import Words, timetable_words
@@ -86,7 +96,7 @@ class WearerPages:
             number = wearer["wearer_no"]
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [number])).get(number, IomRecord())
-            found = await versions_of_wearer(connection, number, now_ms - LONGEST_MS, FINDINGS)
+            found = await versions_of_wearer(connection, number, known_ms - LONGEST_MS, known_ms, FINDINGS)
             assignments = await load_assignments(connection, known_ms, [number])
             alerts = await alerts_of_wearer(connection, number, ALERTS)
             views = await views_of(connection, number)
@@ -126,6 +136,7 @@ class WearerPages:
 
     async def excuse_finding(self, request: Request, caller: Caller) -> Response:
         """The same for programs: {"why": "…"}."""
+        refuse_unbounded(request, LARGEST_FORM)
         try:
             body = msgspec.json.decode(await request.body(), type=dict[str, str])
         except msgspec.DecodeError as error:
@@ -214,6 +225,8 @@ class WearerPages:
             first=first,
             count=len(seen),
             step=ROWS,
+            is_cut=len(seen) >= MOST_FIXES,
+            most=MOST_FIXES,
             asked=request.query_params.get("known_at") or "",
             known_ms=known_ms,
         )
