@@ -25,19 +25,18 @@ not changed.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
-import numpy as np
 
 from geofence.devices import Spell, device_findings, feed_event
 from geofence.evidence import Track, evidence_of
 from geofence.facts import DeviceEvent, Fact, Key, Position, is_evidence_candidate, without_duplicates
 from geofence.findings import Finding, due_ms, place_findings
 from geofence.intervals import Interval
-from geofence.margins import margins_m, verdicts
 from geofence.orders import Plan, Requirement
+from geofence.places import NO_SETS, Places
 from geofence.presence import (
     INSIDE,
     OUTSIDE,
@@ -53,7 +52,7 @@ from geofence.presence import (
 from geofence.silence import silence_due_ms, silence_start_ms, silences
 from geofence.timetable import Schedule
 from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, EventType, ObligationKind
-from geofence.zones import packed
+from geofence.zone_sets import ZoneSet
 
 TAIL_MS = 15 * 60_000
 """How far the base stays behind the newest evidence; facts that are late by less are cheap. It moves up when the
@@ -142,11 +141,10 @@ class Late(NamedTuple):
 class ActivationJudge:
     """Judges one activation under one plan. Holds nothing of the judgement, only what follows from the plan."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, sets: Mapping[str, ZoneSet] = NO_SETS) -> None:
         self.plan = plan
         self._max_gap_ms = plan.settings.max_gap_ms
-        self._packed = packed([requirement.zone for requirement in plan.requirements])
-        self._buffers_m = np.array([requirement.buffer_m for requirement in plan.requirements], np.float64)
+        self._places = Places(plan.requirements, sets)
         self._schedules = {r.entry_id: Schedule(plan, r) for r in plan.requirements}
         self._confirmations = {
             r.entry_id: Confirmation(r.confirm_points, r.confirm_ms, self._max_gap_ms) for r in plan.requirements
@@ -264,12 +262,10 @@ class ActivationJudge:
 
     def _verdicts(self, positions: Sequence[Position]) -> tuple[list[list[int]], list[list[int]]]:
         """Verdicts (positions × requirements) on the zones and on the zones widened by their buffers."""
-        radius_m = np.array([position.radius_m for position in positions]).reshape(-1, 1)
         lon_deg = [position.lon_deg for position in positions]
         lat_deg = [position.lat_deg for position in positions]
-        margin_m = margins_m(self._packed, lon_deg, lat_deg, radius_m + self._buffers_m)
-        widened = verdicts(margin_m + self._buffers_m, radius_m)
-        return verdicts(margin_m, radius_m).tolist(), widened.tolist()
+        judged = self._places.verdicts(lon_deg, lat_deg, [position.radius_m for position in positions])
+        return judged.in_zone.tolist(), judged.in_widened.tolist()
 
     def _feed_position(
         self,
@@ -427,9 +423,11 @@ def _next_lapse(tracker: Tracker, max_gap_ms: int, now_ms: int) -> int:
     return lapse_ms if lapse_ms > now_ms else FOREVER_MS
 
 
-def judge_history(plan: Plan, facts: Sequence[Fact], now_ms: int) -> list[Finding]:
+def judge_history(
+    plan: Plan, facts: Sequence[Fact], now_ms: int, sets: Mapping[str, ZoneSet] = NO_SETS
+) -> list[Finding]:
     """All findings of one activation at *now*, from its whole history in one go. Duplicates are taken out here."""
-    judge = ActivationJudge(plan)
+    judge = ActivationJudge(plan, sets)
     known = [fact for fact in facts if max(fact.own_ms, fact.received_ms) <= now_ms]
     judged = judge.advance(judge.initial(), without_duplicates(known), now_ms)
     assert isinstance(judged, Judged), "nothing is late for a state that has seen nothing"

@@ -43,7 +43,17 @@ class Disc(msgspec.Struct, frozen=True, tag="disc"):
     radius_m: float
 
 
-Zone = Area | Disc
+class SetZone(msgspec.Struct, frozen=True, tag="set"):
+    """A shared zone set as one zone: the union of its members. `version` is what people call it; `content` names exactly
+    these members (`zone_sets.content_of`), and is what the judgement looks it up by."""
+
+    set_id: str
+    version: str
+    content: str
+
+
+Shape = Area | Disc
+Zone = Shape | SetZone
 
 
 class TimetableRow(msgspec.Struct, frozen=True, array_like=True):
@@ -74,6 +84,8 @@ class Requirement(msgspec.Struct, frozen=True):
     zone: Zone
     timetable: tuple[TimetableRow, ...] | None = None
     buffer_m: float = 0.0
+    widen_m: float = 0.0
+    """The zone is taken as this much wider: margin m + widen_m."""
     confirm_points: int = 2
     confirm_ms: int = 0
     grace_ms: int = 0

@@ -15,7 +15,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.validation import explain_validity
 
 from geofence.kernels import SEMI_MAJOR_M, earth_centred
-from geofence.orders import Area, Disc, PolygonRings, Ring, Zone
+from geofence.orders import Area, Disc, PolygonRings, Ring, Shape
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -33,14 +33,14 @@ class ZoneError(ValueError):
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def zone_from_geojson(geometry: dict[str, Any], *, repair: bool = False) -> Zone:
+def zone_from_geojson(geometry: dict[str, Any], *, repair: bool = False) -> Shape:
     """A zone from a GeoJSON Polygon or MultiPolygon, or from {"type": "Circle", "centre", "radius_m"}.
 
     Raises ZoneError for a geometry that is invalid (self-crossing, say); with `repair` that is mended by
     shapely's make_valid instead.
     """
     kind = geometry.get("type")
-    readers: dict[str, Callable[[dict[str, Any], bool], Zone]] = {
+    readers: dict[str, Callable[[dict[str, Any], bool], Shape]] = {
         "Circle": _read_disc,
         "Polygon": _read_polygon,
         "MultiPolygon": _read_multipolygon,
@@ -57,7 +57,7 @@ def zone_from_geojson(geometry: dict[str, Any], *, repair: bool = False) -> Zone
     return readers[kind](geometry, repair)
 
 
-def geojson_from_zone(zone: Zone) -> dict[str, Any]:
+def geojson_from_zone(zone: Shape) -> dict[str, Any]:
     """The geometry in the form that `zone_from_geojson` reads."""
     if isinstance(zone, Disc):
         return {"type": "Circle", "centre": list(zone.centre), "radius_m": zone.radius_m}
@@ -151,6 +151,11 @@ def _area(parts: Sequence[shapely.Geometry]) -> Area:
     return area
 
 
+def union_of(areas: Sequence[Area]) -> Area:
+    """All the areas as one: where they touch or overlap there is no boundary between them."""
+    return _area([Polygon(rings[0], rings[1:]) for area in areas for rings in area.polygons])
+
+
 def _rings_of(polygon: Polygon) -> PolygonRings:
     return tuple(_ring_of(ring.coords) for ring in (polygon.exterior, *polygon.interiors))
 
@@ -192,7 +197,7 @@ class PackedZones:
         )  # fmt: skip
 
 
-def packed(zones: Sequence[Zone]) -> PackedZones:
+def packed(zones: Sequence[Shape]) -> PackedZones:
     """Arrays for the kernels, in the order of `zones`."""
     corners: list[Floats] = []
     chains: list[Floats] = []
