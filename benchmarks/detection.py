@@ -310,7 +310,7 @@ def is_exclusion(requirement: Requirement) -> bool:
 def _margins(
     requirements: Sequence[Requirement], lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
-    return margins_m(packed([requirement.zone for requirement in requirements]), lon_deg, lat_deg, np.inf)
+    return margins_m(packed([requirement.zone for requirement in requirements]), lon_deg, lat_deg)
 
 
 # ---------------------------------------------------------------------------------------------- what was findable

@@ -35,7 +35,7 @@ def weighed(requirement: Requirement, facts: Sequence[Fact], max_gap_ms: int) ->
     stood = list(standings(Track(), [fact for fact in facts if isinstance(fact, Position)]))
     lon_deg = [position.lon_deg for position, _, _ in stood]
     lat_deg = [position.lat_deg for position, _, _ in stood]
-    margin_m = margins_m(packed([requirement.zone]), lon_deg, lat_deg, np.inf)[:, 0]
+    margin_m = margins_m(packed([requirement.zone]), lon_deg, lat_deg)[:, 0]
     verdict = verdicts(margin_m, np.array([position.radius_m for position, _, _ in stood], np.float64))
     overruled = _overruled(requirement, facts, max_gap_ms)
     return [

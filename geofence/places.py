@@ -8,13 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geofence.margins import margins_m, verdicts
+from geofence.margins import Floats, Verdicts, floats, margins_m, verdicts, verdicts_on
 from geofence.orders import Requirement, SetZone
 from geofence.zone_sets import ZoneSet
-from geofence.zones import packed
-
-Floats = npt.NDArray[np.float64]
-Verdicts = npt.NDArray[np.int8]
+from geofence.zones import PackedZones, packed
 
 NO_SETS: Mapping[str, ZoneSet] = {}
 
@@ -38,21 +35,34 @@ class Places:
         self._personal = [i for i, r in enumerate(requirements) if not isinstance(r.zone, SetZone)]
         self._packed = packed([r.zone for r in requirements if not isinstance(r.zone, SetZone)])
         self._shared = {i: _found(sets, r.zone) for i, r in enumerate(requirements) if isinstance(r.zone, SetZone)}
-        self._buffers_m = np.array([r.buffer_m for r in requirements], np.float64)
         self._widen_m = np.array([r.widen_m for r in requirements], np.float64)
+        self._buffers_m = np.array([r.buffer_m for r in requirements], np.float64)
+        self._zones = self._packed.widened(self._widen_m[self._personal])
+        self._buffered = [i for i in self._personal if self._buffers_m[i] > 0]
+        buffered = [self._personal.index(i) for i in self._buffered]
+        self._buffer_zones = PackedZones(self._zones.boxes[buffered], self._zones.shapes).widened(
+            self._buffers_m[self._buffered]
+        )
 
     def verdicts(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike, radius_m: npt.ArrayLike) -> Judged:
         """RULES.md section 3, for n positions with their radii."""
-        radius = np.asarray(radius_m, np.float64).reshape(-1, 1)
-        margin_m = self.margins_m(lon_deg, lat_deg, radius + self._buffers_m + self._widen_m) + self._widen_m
-        return Judged(verdicts(margin_m, radius), verdicts(margin_m + self._buffers_m, radius))
+        lon, lat, radius = floats(lon_deg), floats(lat_deg), floats(radius_m)
+        in_zone = np.zeros((len(lon), len(self._widen_m)), np.int8)
+        in_zone[:, self._personal] = verdicts_on(self._zones, lon, lat, radius)
+        in_widened = in_zone.copy()
+        if self._buffered:
+            in_widened[:, self._buffered] = verdicts_on(self._buffer_zones, lon, lat, radius)
+        for index, zone_set in self._shared.items():
+            margin_m = zone_set.margins_m(lon, lat) + self._widen_m[index]
+            in_zone[:, index] = verdicts(margin_m, radius)
+            in_widened[:, index] = verdicts(margin_m + self._buffers_m[index], radius)
+        return Judged(in_zone, in_widened)
 
-    def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike, cutoff_m: npt.ArrayLike = np.inf) -> Floats:
-        """Signed margins of n positions to the zones as drawn, float64 (n, k). `cutoff_m` (n, k): see `margins.margins_m`."""
-        lon, lat = np.asarray(lon_deg, np.float64), np.asarray(lat_deg, np.float64)
-        cutoff = np.broadcast_to(cutoff_m, (len(lon), len(self._buffers_m)))
-        margin_m = np.empty(cutoff.shape, np.float64)
-        margin_m[:, self._personal] = margins_m(self._packed, lon, lat, cutoff[:, self._personal])
+    def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
+        """Signed margins of n positions to the zones as drawn, float64 (n, k)."""
+        lon, lat = floats(lon_deg), floats(lat_deg)
+        margin_m = np.empty((len(lon), len(self._widen_m)), np.float64)
+        margin_m[:, self._personal] = margins_m(self._packed, lon, lat)
         for index, zone_set in self._shared.items():
             margin_m[:, index] = zone_set.margins_m(lon, lat)
         return margin_m

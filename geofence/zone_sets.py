@@ -48,9 +48,9 @@ class ZoneSet:
 
     def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
         """Signed margins of n positions to the boundary of the union, positive inside: float64 (n,)."""
-        return margins_m(self._union, lon_deg, lat_deg, np.inf)[:, 0]
+        return margins_m(self._union, lon_deg, lat_deg)[:, 0]
 
     def member_at(self, lon_deg: float, lat_deg: float) -> str:
         """The member that a position is about: the one with the greatest margin (it lies in it, or nearest to it); of
         several the first by id."""
-        return self.zone_ids[int(np.argmax(margins_m(self._members, [lon_deg], [lat_deg], np.inf)[0]))]
+        return self.zone_ids[int(np.argmax(margins_m(self._members, [lon_deg], [lat_deg])[0]))]

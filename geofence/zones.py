@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,14 +13,14 @@ import shapely
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.validation import explain_validity
 
-from geofence.kernels import SEMI_MAJOR_M, earth_centred
+from geofence import kernels_zones as kz
+from geofence.kernels import RAD_PER_UNIT, SEMI_MAJOR_M, metric_at, to_units
 from geofence.orders import Area, Disc, PolygonRings, Ring, Shape
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32]
 
-_SAGITTA_M = 0.005
-"""How far a chord may lie from its edge: under the ground, and (on a parallel of latitude) to the side."""
+_M_PER_UNIT = SEMI_MAJOR_M * RAD_PER_UNIT
+_QUARTER_TURN = 2**30
 _MAX_LAT_DEG = 85.0
 _MAX_WIDTH_DEG = 180.0
 
@@ -169,85 +168,72 @@ def _ring_of(coordinates: Any) -> Ring:
 
 @dataclass(frozen=True)
 class PackedZones:
-    """Zones side by side in arrays. Ring r of all zones has corners corner_ends[r]:corner_ends[r+1], and so on.
+    """Zones side by side in arrays, as `kernels_zones.py` lays them out.
 
-    balls: float64 (zones, 4), centre (Earth-centred m) and radius (m) of a ball that holds the zone.
-    discs: float64 (zones,), radius of a circular zone in m, -1 for an area.
-    rings: int64 (zones + 1,), first ring of each zone.
-    corner_ends: int64 (rings + 1,); corners: float64 (n, 2), longitude and latitude as drawn, rings closed.
-    chain_ends: int64 (rings + 1,); chain: float64 (n, 3), the same rings as short chords in Earth-centred m.
+    boxes: int32 (zones, 8). shapes: int32 (n,); zones may share a shape.
     """
 
-    balls: Floats
-    discs: Floats
-    rings: Ints
-    corner_ends: Ints
-    corners: Floats
-    chain_ends: Ints
-    chain: Floats
+    boxes: Ints
+    shapes: Ints
 
     def __len__(self) -> int:
-        return len(self.discs)
+        return len(self.boxes)
 
-    @property
-    def arrays(self) -> tuple[Floats, Floats, Ints, Ints, Floats, Ints, Floats]:
-        """In the order in which the kernels take them."""
-        return (
-            self.balls, self.discs, self.rings, self.corner_ends, self.corners, self.chain_ends, self.chain,
-        )  # fmt: skip
+    def widened(self, by_m: npt.ArrayLike) -> PackedZones:
+        """The same zones, each wider by so many metres more, on the same shapes."""
+        boxes = self.boxes.copy()
+        boxes[:, kz.WIDEN_MM] += np.rint(np.asarray(by_m, np.float64) * 1e3).astype(np.int32)
+        return PackedZones(boxes, self.shapes)
 
 
 def packed(zones: Sequence[Shape]) -> PackedZones:
-    """Arrays for the kernels, in the order of `zones`."""
-    corners: list[Floats] = []
-    chains: list[Floats] = []
-    balls: list[tuple[float, float, float, float]] = []
-    rings = [0]
-    for zone in zones:
-        if isinstance(zone, Disc):
-            balls.append((*earth_centred(*zone.centre), zone.radius_m))
-        else:
-            zone_rings = [np.array(ring, np.float64) for polygon in zone.polygons for ring in polygon]
-            zone_chains = [_chain(ring) for ring in zone_rings]
-            corners += zone_rings
-            chains += zone_chains
-            balls.append(_ball(np.concatenate(zone_chains)))
-        rings.append(len(corners))
-    return PackedZones(
-        balls=np.array(balls, np.float64).reshape(-1, 4),
-        discs=np.array([zone.radius_m if isinstance(zone, Disc) else -1.0 for zone in zones], np.float64),
-        rings=np.array(rings, np.int64),
-        corner_ends=np.cumsum([0, *map(len, corners)], dtype=np.int64),
-        corners=np.concatenate(corners) if corners else np.empty((0, 2)),
-        chain_ends=np.cumsum([0, *map(len, chains)], dtype=np.int64),
-        chain=np.concatenate(chains) if chains else np.empty((0, 3)),
-    )
+    """Arrays for the kernels, in the order of `zones`. Corners are kept to units of 1/2^32 of a turn (9.3 mm)."""
+    boxes = np.zeros((len(zones), 8), np.int32)
+    shapes = []
+    at = 0
+    for row, zone in zip(boxes, zones, strict=True):
+        shape = _disc_shape(zone, row) if isinstance(zone, Disc) else _area_shape(zone, row)
+        row[kz.SHAPE] = at
+        shapes.append(shape)
+        at += len(shape)
+    pack = PackedZones(boxes, np.concatenate(shapes) if shapes else np.empty(0, np.int32))
+    kz.fill_rasters(pack.boxes, pack.shapes)
+    return pack
 
 
-def _ball(points: Floats) -> tuple[float, float, float, float]:
-    centre = (points.min(axis=0) + points.max(axis=0)) / 2
-    radius_m = float(np.sqrt(((points - centre) ** 2).sum(axis=1).max()))
-    return float(centre[0]), float(centre[1]), float(centre[2]), radius_m + 1.0
+def units(lon_lat_deg: npt.ArrayLike) -> Ints:
+    """Degrees (n, 2) as units, int32 (n, 2); longitudes wrap round."""
+    deg = np.asarray(lon_lat_deg, np.float64).reshape(-1, 2)
+    place = np.empty(deg.shape, np.int32)
+    to_units(np.ascontiguousarray(deg[:, 0]), np.ascontiguousarray(deg[:, 1]), place)
+    return place
 
 
-def _chain(ring: Floats) -> Floats:
-    """The ring as chords in Earth-centred metres, none further than 2 × _SAGITTA_M from its edge. float64 (n, 3)."""
-    places = [ring[:1]]
-    for start, stop in itertools.pairwise(ring):
-        pieces = _pieces(start, stop)
-        steps = np.arange(1, pieces + 1).reshape(-1, 1) / pieces
-        between = start + steps * (stop - start)
-        between[-1] = stop
-        places.append(between)
-    lon_lat = np.concatenate(places)
-    return np.array([earth_centred(lon_deg, lat_deg) for lon_deg, lat_deg in lon_lat], np.float64)
+def _disc_shape(disc: Disc, row: Ints) -> Ints:
+    """The shape of a circle; its box goes into `row`. The box is a little large where a unit is widest."""
+    centre = units(disc.centre)[0]
+    east, north, _ = metric_at(min(abs(int(centre[1])) + disc.radius_m * 1.01 / _M_PER_UNIT, _QUARTER_TURN))
+    grow = np.array([disc.radius_m * 1.02 / east, disc.radius_m * 1.02 / north]) + 16
+    size = np.minimum(2 * grow.astype(np.int64), [2**32 - 1, 2**31 - 1])
+    _set_box(row, centre.astype(np.int64) - size // 2, size)
+    return np.array([0, round(disc.radius_m * 1e3), 0, 1, *centre], np.int32)
 
 
-def _pieces(start: Floats, stop: Floats) -> int:
-    """How many chords an edge needs. A chord of length c sinks c²/8R below the ground, and a parallel bends away
-    from it by tan(latitude) times as much."""
-    lat = math.radians(min(_MAX_LAT_DEG, max(abs(start[1]), abs(stop[1]))))
-    east_m = math.radians(stop[0] - start[0]) * math.cos(min(abs(math.radians(start[1])), abs(math.radians(stop[1]))))
-    length_m = SEMI_MAJOR_M * math.hypot(east_m, math.radians(stop[1] - start[1]))
-    longest_m = math.sqrt(8 * SEMI_MAJOR_M * _SAGITTA_M / max(1.0, math.tan(lat)))
-    return max(1, math.ceil(length_m / longest_m))
+def _area_shape(area: Area, row: Ints) -> Ints:
+    """The shape of an area, its raster still empty; its box goes into `row`."""
+    rings = [units(ring) for polygon in area.polygons for ring in polygon]
+    corners = np.concatenate(rings)
+    west_south, east_north = corners.min(axis=0).astype(np.int64), corners.max(axis=0).astype(np.int64)
+    _set_box(row, west_south, east_north - west_south)
+    head = np.zeros(kz.RING_ENDS + len(rings), np.int32)
+    head[kz.RINGS], head[kz.CORNERS] = len(rings), len(corners)
+    head[kz.RING_ENDS :] = np.cumsum([len(ring) for ring in rings])
+    return np.concatenate([head, corners.ravel()])
+
+
+def _set_box(row: Ints, west_south: npt.NDArray[np.int64], size: npt.NDArray[np.int64]) -> None:
+    wrapping = np.array([west_south[0], size[0]]).astype(np.uint32).astype(np.int32)
+    row[kz.WEST], row[kz.WIDTH] = wrapping
+    row[kz.SOUTH], row[kz.HEIGHT] = west_south[1], size[1]
+    cells = np.minimum((kz.CELLS << 32) // (size + 1), 2**31 - 1)
+    row[kz.CELLS_EAST], row[kz.CELLS_NORTH] = cells

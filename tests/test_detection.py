@@ -159,7 +159,7 @@ def test_where_the_wearer_truly_was_is_asked_at_the_true_instant_of_a_tag_whose_
         look = seen(world, one)
         zones = packed([requirement.zone for requirement in one.plan.requirements])
         lon_deg, lat_deg = [p.lon_deg for p in look.positions], [p.lat_deg for p in look.positions]
-        inside = margins_m(zones, lon_deg, lat_deg, np.inf) >= 0
+        inside = margins_m(zones, lon_deg, lat_deg) >= 0
         forbidden = np.array([detection.is_exclusion(requirement) for requirement in one.plan.requirements])
         assert one.skew_ms == -3_600_000
         assert look.past.any()

@@ -1,0 +1,64 @@
+"""`@kernel`: numba's jit with a cache on disk that can never serve stale code.
+
+Numba looks at the file of a function, not at those of the functions that it calls, so a helper that changed in another
+file would go on being used as it was: evidence would be judged by old rules. Here the folder of the cache is named by a
+hash of the sources of all kernels and of the version of numba, so that code from other sources is never even seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+_HERE = Path(__file__).parent
+_PREFIX = "kernels-"
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile `function` when it is first called, without the interpreter's lock, or take it from the cache.
+
+    NUMBA_DISABLE_JIT=1 leaves it as plain Python.
+    """
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_folder())  # looked at while the decorator runs, and by nobody after it
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@cache
+def cache_folder() -> Path:
+    """Where the compiled kernels of exactly these sources are kept: beside them, or else in the user's cache."""
+    name = _PREFIX + sources_hash(_HERE)
+    beside = _HERE / "__pycache__" / name
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        if os.access(beside, os.W_OK):
+            _forget_others(beside)
+            return beside
+    except OSError:
+        pass
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emtrack" / name
+
+
+def sources_hash(folder: Path) -> str:
+    """16 hexadecimal digits that change when any kernel, or numba, does."""
+    digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
+    for path in sorted(folder.glob("kernels*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _forget_others(folder: Path) -> None:
+    """Caches of what stood here before: nothing can ever use them."""
+    for other in folder.parent.glob(_PREFIX + "*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)

@@ -1,0 +1,131 @@
+"""A verdict is the verdict of the exact margin, whichever step of the narrowing gave it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geofence import kernels_zones as kz
+from geofence.kernels import NEAR_M, doubt_m, metric_at, to_units
+from geofence.margins import geodesic_m, margins_m, verdicts, verdicts_on
+from geofence.orders import Zone
+from geofence.zones import packed, zone_from_geojson
+from tests.test_geometry import SHAPES, WGS84, away, box, polygon, ring
+
+ORDINARY = settings(max_examples=150, derandomize=True, deadline=None, print_blob=True)
+LATITUDES_DEG = [0.0, 53.0, -35.0, 69.0, 80.0, -80.0]
+
+
+def around(zone: Zone, lon_deg: float, lat_deg: float, size_m: float, seed: int, count: int = 300):
+    """Positions about a zone, and for each radii far from its margin, near it, and within millimetres of it."""
+    rng = np.random.default_rng(seed)
+    distance_m = size_m * np.abs(rng.normal(size=count)) + rng.choice([0.0, 0.0, 3_000.0], count)
+    start = np.full(count, lon_deg), np.full(count, lat_deg)
+    lon, lat, _ = WGS84.fwd(*start, rng.uniform(0, 360, count), distance_m)
+    margin_m = np.abs(margins_m(packed([zone]), lon, lat)[:, 0])
+    close_m = margin_m * rng.choice([1.0, 1.001, 0.999], count) + rng.choice([0.0, 1e-3, -1e-3, 0.04, -0.04], count)
+    radius_m = np.where(
+        rng.random(count) < 0.7, close_m, rng.choice([3.0, 17.0, 57.0, 700.0, 1600.0, 35_000.0], count)
+    )
+    return lon, lat, np.maximum(radius_m, 0.001)
+
+
+@given(
+    st.sampled_from(LATITUDES_DEG), st.sampled_from([-2.18, 0.0, 177.0, -177.0]), st.sampled_from(sorted(SHAPES)),
+    st.sampled_from([20.0, 300.0, 4_000.0, 50_000.0]), st.sampled_from([0.0, 0.0, 5.0, 100.0, 2_000.0]), st.integers(0, 9999),
+)  # fmt: skip
+@ORDINARY
+def test_a_verdict_is_that_of_the_exact_margin(lat_deg, lon_deg, shape, size_m, widen_m, seed):
+    zone = zone_from_geojson(SHAPES[shape](lon_deg, lat_deg, size_m))
+    lon, lat, radius_m = around(zone, lon_deg, lat_deg, size_m, seed)
+    pack = packed([zone])
+    exact = margins_m(pack, lon, lat) + widen_m
+    np.testing.assert_array_equal(
+        verdicts_on(pack.widened([widen_m]), lon, lat, radius_m), verdicts(exact, radius_m.reshape(-1, 1))
+    )
+
+
+@given(st.sampled_from(LATITUDES_DEG), st.sampled_from(sorted(SHAPES)), st.floats(20, 20_000), st.integers(0, 9999))
+@ORDINARY
+def test_a_near_margin_is_off_by_less_than_half_its_doubt(lat_deg, shape, size_m, seed):
+    zone = zone_from_geojson(SHAPES[shape](-2.18, lat_deg, size_m))
+    lon, lat, _ = around(zone, -2.18, lat_deg, size_m, seed, count=60)
+    pack = packed([zone])
+    exact = margins_m(pack, lon, lat)[:, 0]
+    place = np.empty((len(lon), 2), np.int32)
+    to_units(lon, lat, place)
+    for (x, y), margin_m in zip(place.astype(np.int64), exact, strict=True):
+        measured_m = abs(margin_m) + (size_m / 2 if shape == "circle" else 0.0)
+        if measured_m < NEAR_M:
+            near_m = kz.near_margin_m(pack.shapes, 0, x, y, *metric_at(y))
+            assert abs(near_m - margin_m) < doubt_m(measured_m) / 2
+
+
+@given(st.sampled_from(LATITUDES_DEG), st.sampled_from(sorted(SHAPES)), st.floats(20, 20_000), st.integers(0, 9999))
+@ORDINARY
+def test_a_place_is_in_a_zone_exactly_if_its_margin_is_positive(lat_deg, shape, size_m, seed):
+    zone = zone_from_geojson(SHAPES[shape](-2.18, lat_deg, size_m))
+    lon, lat, _ = around(zone, -2.18, lat_deg, size_m, seed)
+    pack = packed([zone])
+    margin_m = margins_m(pack, lon, lat)[:, 0]
+    inside = np.empty(len(lon), np.uint64)
+    kz.contains_of(pack.boxes, pack.shapes, np.array([0, 1]), np.zeros(len(lon), np.int32), lon, lat, inside)
+    clear = np.abs(margin_m) > 0.02
+    np.testing.assert_array_equal((inside == 1)[clear], (margin_m > 0)[clear])
+
+
+def test_the_raster_of_a_zone_says_nothing_that_a_place_in_its_cell_contradicts():
+    for shape in ("square", "triangle", "holed"):
+        for size_m in (3.0, 40.0, 700.0, 15_000.0):
+            pack = packed([zone_from_geojson(SHAPES[shape](-2.18, 53.0, size_m))])
+            west, south, width, height = (int(value) for value in pack.boxes[0, :4])
+            rng = np.random.default_rng(1)
+            x, y = rng.integers(0, width + 1, 3_000), rng.integers(0, height + 1, 3_000)
+            margin_m = margins_m(pack, (x + west) * (360 / 2**32), (y + south) * (360 / 2**32))[:, 0]
+            for dx, dy, m in zip(x, y, margin_m, strict=True):
+                value = kz.raster_value(pack.shapes, 0, kz.raster_cell(pack.boxes, 0, dx, dy))
+                least_m = abs(value) * pack.shapes[kz.STEP_CM] / 100
+                assert value == 0 or (m > 0) == (value > 0)
+                assert least_m <= abs(m) <= least_m + pack.shapes[kz.SPREAD_CM] / 100
+
+
+def test_the_metric_of_a_place_is_that_of_the_ellipsoid():
+    for lat_deg in np.linspace(-85, 85, 171):
+        lat = round(lat_deg * 2**32 / 360)
+        east, north, change = metric_at(np.int64(lat))
+        exact_deg = lat * 360 / 2**32
+        step = 100_000
+        step_deg = step * 360 / 2**32
+        assert east * step == pytest.approx(
+            geodesic_m(0, exact_deg, step_deg, exact_deg), rel=2e-7 + 1e-6 * (abs(lat_deg) > 80)
+        )
+        assert north * 2 * step == pytest.approx(
+            geodesic_m(0, exact_deg - step_deg, 0, exact_deg + step_deg), rel=2e-7
+        )
+        higher, _, _ = metric_at(np.int64(lat + step))
+        assert 2 * change * step == pytest.approx(higher - east, rel=2e-3, abs=1e-10)
+
+
+def test_zones_that_share_a_shape_are_widened_apart():
+    pack = packed([zone_from_geojson(polygon(box(-2.2, 53.0, -2.1, 53.1)))])
+    twice = type(pack)(np.repeat(pack.boxes, 2, axis=0), pack.shapes).widened([0.0, 500.0])
+    west_of_it = away(-2.2, 53.05, 270, 200)
+    assert verdicts_on(twice, [west_of_it[0]], [west_of_it[1]], [10.0]).tolist() == [[-1, 1]]
+
+
+def test_a_polygon_of_many_rings_is_judged_by_all_of_them():
+    zone = zone_from_geojson(
+        {
+            "type": "MultiPolygon",
+            "coordinates": [
+                [ring(-2.18, 53.0, 500)[0], ring(-2.18, 53.0, 100)[0]],
+                [ring(-2.18, 53.0, 50)[0]],
+                [ring(-2.10, 53.0, 500)[0]],
+            ],
+        }
+    )
+    places = [(-2.18, 53.0), away(-2.18, 53.0, 0, 68), away(-2.18, 53.0, 0, 200), (-2.10, 53.0), (-2.14, 53.0)]
+    lon, lat = np.array(places).T
+    assert verdicts_on(packed([zone]), lon, lat, np.full(5, 5.0))[:, 0].tolist() == [1, 0, 1, 1, -1]
