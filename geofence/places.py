@@ -11,7 +11,7 @@ import numpy.typing as npt
 from geofence.margins import Floats, Verdicts, floats, margins_m, verdicts, verdicts_on
 from geofence.orders import Requirement, SetZone
 from geofence.zone_sets import ZoneSet
-from geofence.zones import PackedZones, packed
+from geofence.zones import packed
 
 NO_SETS: Mapping[str, ZoneSet] = {}
 
@@ -32,17 +32,17 @@ class Places:
     """The zones of some requirements. `sets`: by `SetZone.content`. Raises UnknownSet for one that is missing."""
 
     def __init__(self, requirements: Sequence[Requirement], sets: Mapping[str, ZoneSet] = NO_SETS) -> None:
-        self._personal = [i for i, r in enumerate(requirements) if not isinstance(r.zone, SetZone)]
-        self._packed = packed([r.zone for r in requirements if not isinstance(r.zone, SetZone)])
-        self._shared = {i: _found(sets, r.zone) for i, r in enumerate(requirements) if isinstance(r.zone, SetZone)}
         self._widen_m = np.array([r.widen_m for r in requirements], np.float64)
         self._buffers_m = np.array([r.buffer_m for r in requirements], np.float64)
-        self._zones = self._packed.widened(self._widen_m[self._personal])
-        self._buffered = [i for i in self._personal if self._buffers_m[i] > 0]
-        buffered = [self._personal.index(i) for i in self._buffered]
-        self._buffer_zones = PackedZones(self._zones.boxes[buffered], self._zones.shapes).widened(
-            self._buffers_m[self._buffered]
+        own = [(i, r.zone) for i, r in enumerate(requirements) if not isinstance(r.zone, SetZone)]
+        self._personal = [i for i, _ in own]
+        self._zones = packed([zone for _, zone in own], [self._widen_m[i] for i, _ in own])
+        buffered = [(i, zone) for i, zone in own if self._buffers_m[i] > 0]
+        self._buffered = [i for i, _ in buffered]
+        self._buffer_zones = packed(
+            [zone for _, zone in buffered], [self._widen_m[i] + self._buffers_m[i] for i, _ in buffered]
         )
+        self._shared = {i: _found(sets, r.zone) for i, r in enumerate(requirements) if isinstance(r.zone, SetZone)}
 
     def verdicts(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike, radius_m: npt.ArrayLike) -> Judged:
         """RULES.md section 3, for n positions with their radii."""
@@ -62,7 +62,7 @@ class Places:
         """Signed margins of n positions to the zones as drawn, float64 (n, k)."""
         lon, lat = floats(lon_deg), floats(lat_deg)
         margin_m = np.empty((len(lon), len(self._widen_m)), np.float64)
-        margin_m[:, self._personal] = margins_m(self._packed, lon, lat)
+        margin_m[:, self._personal] = margins_m(self._zones, lon, lat)
         for index, zone_set in self._shared.items():
             margin_m[:, index] = zone_set.margins_m(lon, lat)
         return margin_m

@@ -14,13 +14,11 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.validation import explain_validity
 
 from geofence import kernels_zones as kz
-from geofence.kernels import RAD_PER_UNIT, SEMI_MAJOR_M, metric_at, to_units
+from geofence.kernels import DEG_PER_UNIT, metric_at, to_units
 from geofence.orders import Area, Disc, PolygonRings, Ring, Shape
 
 Ints = npt.NDArray[np.int32]
-
-_M_PER_UNIT = SEMI_MAJOR_M * RAD_PER_UNIT
-_QUARTER_TURN = 2**30
+Wide = npt.NDArray[np.int64]
 _MAX_LAT_DEG = 85.0
 _MAX_WIDTH_DEG = 180.0
 
@@ -179,25 +177,25 @@ class PackedZones:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def widened(self, by_m: npt.ArrayLike) -> PackedZones:
-        """The same zones, each wider by so many metres more, on the same shapes."""
-        boxes = self.boxes.copy()
-        boxes[:, kz.WIDEN_MM] += np.rint(np.asarray(by_m, np.float64) * 1e3).astype(np.int32)
-        return PackedZones(boxes, self.shapes)
+    def taken(self, rows: Sequence[int]) -> PackedZones:
+        """Some of the zones, on the same shapes."""
+        return PackedZones(self.boxes[list(rows)], self.shapes)
 
 
-def packed(zones: Sequence[Shape]) -> PackedZones:
-    """Arrays for the kernels, in the order of `zones`. Corners are kept to units of 1/2^32 of a turn (9.3 mm)."""
+def packed(zones: Sequence[Shape], widen_m: Sequence[float] | None = None) -> PackedZones:
+    """Arrays for the kernels, in the order of `zones`, each taken wider by so many metres (to the millimetre). Corners
+    are kept to units of 1/2^32 of a turn (9.3 mm)."""
     boxes = np.zeros((len(zones), 8), np.int32)
     shapes = []
     at = 0
-    for row, zone in zip(boxes, zones, strict=True):
+    for row, zone, wider_m in zip(boxes, zones, widen_m or [0.0] * len(zones), strict=True):
+        row[kz.WIDEN_MM] = round(wider_m * 1e3)
         shape = _disc_shape(zone, row) if isinstance(zone, Disc) else _area_shape(zone, row)
         row[kz.SHAPE] = at
         shapes.append(shape)
         at += len(shape)
     pack = PackedZones(boxes, np.concatenate(shapes) if shapes else np.empty(0, np.int32))
-    kz.fill_rasters(pack.boxes, pack.shapes)
+    kz.fill_rasters(pack.boxes, pack.shapes, np.empty(kz.CELLS * kz.CELLS))
     return pack
 
 
@@ -210,30 +208,30 @@ def units(lon_lat_deg: npt.ArrayLike) -> Ints:
 
 
 def _disc_shape(disc: Disc, row: Ints) -> Ints:
-    """The shape of a circle; its box goes into `row`. The box is a little large where a unit is widest."""
-    centre = units(disc.centre)[0]
-    east, north, _ = metric_at(min(abs(int(centre[1])) + disc.radius_m * 1.01 / _M_PER_UNIT, _QUARTER_TURN))
-    grow = np.array([disc.radius_m * 1.02 / east, disc.radius_m * 1.02 / north]) + 16
-    size = np.minimum(2 * grow.astype(np.int64), [2**32 - 1, 2**31 - 1])
-    _set_box(row, centre.astype(np.int64) - size // 2, size)
-    return np.array([0, round(disc.radius_m * 1e3), 0, 1, *centre], np.int32)
+    """The shape of a circle; its box goes into `row`."""
+    centre = units([disc.centre])[0]
+    _set_box(row, centre.astype(np.int64), centre.astype(np.int64), disc.radius_m + row[kz.WIDEN_MM] * 1e-3)
+    corner_cm = round((disc.radius_m + row[kz.WIDEN_MM] * 1e-3) * 150.0)
+    return np.array([0, round(disc.radius_m * 1e3), corner_cm, 1, *centre], np.int32)
 
 
 def _area_shape(area: Area, row: Ints) -> Ints:
     """The shape of an area, its raster still empty; its box goes into `row`."""
     rings = [units(ring) for polygon in area.polygons for ring in polygon]
     corners = np.concatenate(rings)
-    west_south, east_north = corners.min(axis=0).astype(np.int64), corners.max(axis=0).astype(np.int64)
-    _set_box(row, west_south, east_north - west_south)
+    _set_box(row, corners.min(axis=0).astype(np.int64), corners.max(axis=0).astype(np.int64), row[kz.WIDEN_MM] * 1e-3)
     head = np.zeros(kz.RING_ENDS + len(rings), np.int32)
     head[kz.RINGS], head[kz.CORNERS] = len(rings), len(corners)
     head[kz.RING_ENDS :] = np.cumsum([len(ring) for ring in rings])
     return np.concatenate([head, corners.ravel()])
 
 
-def _set_box(row: Ints, west_south: npt.NDArray[np.int64], size: npt.NDArray[np.int64]) -> None:
-    wrapping = np.array([west_south[0], size[0]]).astype(np.uint32).astype(np.int32)
-    row[kz.WEST], row[kz.WIDTH] = wrapping
-    row[kz.SOUTH], row[kz.HEIGHT] = west_south[1], size[1]
-    cells = np.minimum((kz.CELLS << 32) // (size + 1), 2**31 - 1)
-    row[kz.CELLS_EAST], row[kz.CELLS_NORTH] = cells
+def _set_box(row: Ints, west_south: Wide, east_north: Wide, wider_m: float) -> None:
+    """The box from corner to corner and so many metres more on each side, taken where a unit is narrowest."""
+    highest_deg = max(abs(int(west_south[1])), abs(int(east_north[1]))) * DEG_PER_UNIT + wider_m / 110_000.0
+    east, north, _ = metric_at(min(highest_deg, 89.9))
+    grow = np.array([wider_m * 1.02 / east, wider_m * 1.02 / north]).astype(np.int64) + (16 if wider_m > 0 else 0)
+    size = np.minimum(east_north - west_south + 2 * grow, [2**32 - 1, 2**31 - 1])
+    row[kz.WEST], row[kz.WIDTH] = np.array([west_south[0] - grow[0], size[0]]).astype(np.uint32).astype(np.int32)
+    row[kz.SOUTH], row[kz.HEIGHT] = max(-(2**31), int(west_south[1] - grow[1])), size[1]
+    row[kz.CELLS_EAST], row[kz.CELLS_NORTH] = np.minimum((kz.CELLS << 32) // (size + 1), 2**31 - 1)

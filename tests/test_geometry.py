@@ -147,9 +147,7 @@ def test_inside_is_what_shapely_says_on_a_tiny_lattice(corners):
     exact = [[-2.0 + x * unit_deg, 53.0 + y * unit_deg] for x, y in [*corners, corners[0]]]
     zone = zone_from_geojson({"type": "Polygon", "coordinates": [exact]})
     half_steps = np.array(list(product(np.arange(-1, 11) / 2, repeat=2)))
-    margin = margins_m(
-        packed([zone]), -2.0 + half_steps[:, 0] * unit_deg, 53.0 + half_steps[:, 1] * unit_deg
-    )
+    margin = margins_m(packed([zone]), -2.0 + half_steps[:, 0] * unit_deg, 53.0 + half_steps[:, 1] * unit_deg)
     for (x, y), m in zip(half_steps, margin[:, 0], strict=True):
         place = shapely.Point(x, y)
         if drawn.boundary.distance(place) < 1e-9:
