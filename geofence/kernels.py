@@ -128,11 +128,23 @@ def edge_distance_2(ax, ay, bx, by, east, north, change):
 def crossing(ax, ay, bx, by):
     """Negative exactly if a ray to the east from the place crosses the edge a-b; a, b in units from the place (int64).
 
-    Half-open in latitude, so that a corner counts once: a corner on the ray counts as above it. Exact, and without a branch:
-    the signs of the two latitudes differ, and the orientation has the sign of the edge's direction. Source: the
-    crossing-number rule (Shimrat 1962, corrected by Hacker). For a place on an edge the answer may be either.
+    Exact, and without a branch: the signs of the two latitudes differ, and the orientation has the sign of the edge's
+    direction. The place is taken to lie a trifle further west, and still less further south (simulation of simplicity,
+    Edelsbrunner and Mücke 1990), so that a corner counts once and a place on an edge lies west of it. Source: the
+    crossing-number rule (Shimrat 1962, corrected by Hacker).
     """
-    return (ay ^ by) & ((ax * by - bx * ay) ^ (ay - by))
+    down = ay - by
+    return (ay ^ by) & ((ax * by - bx * ay - 1 - (down >> 63)) ^ down)
+
+
+@kernel
+def crossing_north(ax, ay, bx, by):
+    """As `crossing`, for a ray to the north from the same place, moved by the same trifle: so the two count alike."""
+    side = ax * by - bx * ay
+    left = ax - bx
+    if side == 0:
+        side = by - ay if by != ay else left
+    return (ax ^ bx) & (side ^ ~left)
 
 
 # ---------------------------------------------------------------------------------------------- exact

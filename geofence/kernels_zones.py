@@ -320,7 +320,10 @@ def contains_of(boxes, shapes, first, wearer, lon_deg, lat_deg, inside, pairs, t
             for zone in range(first[row(wearer[row(i)])], first[row(wearer[row(i)] + 1)]):
                 to_south = lat - boxes[row(zone), SOUTH]
                 to_west = (lon - boxes[row(zone), WEST]) & TURN_MASK
-                to_north, to_east = boxes[row(zone), HEIGHT] - to_south, (boxes[row(zone), WIDTH] & TURN_MASK) - to_west
+                to_north, to_east = (
+                    boxes[row(zone), HEIGHT] - to_south,
+                    (boxes[row(zone), WIDTH] & TURN_MASK) - to_west,
+                )
                 if (to_south | to_north | to_east) >= 0:
                     pairs[row(left)] = (i << 32) | zone
                     left += 1
@@ -363,6 +366,26 @@ def margins_of(boxes, shapes, lon_deg, lat_deg, margins_m):
 
 
 # ---------------------------------------------------------------------------------------------- building
+
+
+@kernel
+def set_boxes(boxes, west_south, east_north, wider_m):
+    """Write the boxes from corner to corner (int64 (zones, 2), units) and so many metres more on each side (float64 (zones,)),
+    taken where a unit is narrowest."""
+    for zone in range(boxes.shape[0]):
+        west, south, east, north = west_south[zone, 0], west_south[zone, 1], east_north[zone, 0], east_north[zone, 1]
+        grow_east, grow_north = np.int64(0), np.int64(0)
+        if wider_m[zone] > 0.0:
+            highest_deg = max(abs(south), abs(north)) * DEG_PER_UNIT + wider_m[zone] / 110_000.0
+            per_east, per_north, _ = metric_at(min(highest_deg, 89.9))
+            grow_east = np.int64(wider_m[zone] * 1.02 / per_east) + 16
+            grow_north = np.int64(wider_m[zone] * 1.02 / per_north) + 16
+        width = min(TURN_MASK, east - west + 2 * grow_east)
+        height = min(TURN_MASK >> 1, north - south + 2 * grow_north)
+        boxes[zone, WEST], boxes[zone, WIDTH] = wrapped(west - grow_east), wrapped(width)
+        boxes[zone, SOUTH], boxes[zone, HEIGHT] = max(-(TURN_MASK >> 1), south - grow_north), height
+        boxes[zone, CELLS_EAST] = min((CELLS << 32) // (width + 1), TURN_MASK >> 1)
+        boxes[zone, CELLS_NORTH] = min((CELLS << 32) // (height + 1), TURN_MASK >> 1)
 
 
 @kernel

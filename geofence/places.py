@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geofence.margins import Floats, Verdicts, floats, margins_m, verdicts, verdicts_on
+from geofence.margins import Floats, Verdicts, floats, margins_m, verdicts_on
 from geofence.orders import Requirement, SetZone
 from geofence.zone_sets import ZoneSet
 from geofence.zones import packed
@@ -53,9 +53,10 @@ class Places:
         if self._buffered:
             in_widened[:, self._buffered] = verdicts_on(self._buffer_zones, lon, lat, radius)
         for index, zone_set in self._shared.items():
-            margin_m = zone_set.margins_m(lon, lat) + self._widen_m[index]
-            in_zone[:, index] = verdicts(margin_m, radius)
-            in_widened[:, index] = verdicts(margin_m + self._buffers_m[index], radius)
+            widen_m = self._widen_m[index]
+            in_zone[:, index] = in_widened[:, index] = zone_set.verdicts(lon, lat, radius, widen_m)
+            if self._buffers_m[index] > 0:
+                in_widened[:, index] = zone_set.verdicts(lon, lat, radius, widen_m + self._buffers_m[index])
         return Judged(in_zone, in_widened)
 
     def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:

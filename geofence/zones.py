@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.validation import explain_validity
 
 from geofence import kernels_zones as kz
-from geofence.kernels import DEG_PER_UNIT, metric_at, to_units
+from geofence.kernels import to_units
 from geofence.orders import Area, Disc, PolygonRings, Ring, Shape
 
 Ints = npt.NDArray[np.int32]
@@ -185,18 +185,81 @@ class PackedZones:
 def packed(zones: Sequence[Shape], widen_m: Sequence[float] | None = None) -> PackedZones:
     """Arrays for the kernels, in the order of `zones`, each taken wider by so many metres (to the millimetre). Corners
     are kept to units of 1/2^32 of a turn (9.3 mm)."""
-    boxes = np.zeros((len(zones), 8), np.int32)
-    shapes = []
-    at = 0
-    for row, zone, wider_m in zip(boxes, zones, widen_m or [0.0] * len(zones), strict=True):
-        row[kz.WIDEN_MM] = round(wider_m * 1e3)
-        shape = _disc_shape(zone, row) if isinstance(zone, Disc) else _area_shape(zone, row)
-        row[kz.SHAPE] = at
-        shapes.append(shape)
-        at += len(shape)
-    pack = PackedZones(boxes, np.concatenate(shapes) if shapes else np.empty(0, np.int32))
-    kz.fill_rasters(pack.boxes, pack.shapes, np.empty(kz.CELLS * kz.CELLS))
-    return pack
+    wider_m = np.zeros(len(zones)) if widen_m is None else np.array(widen_m, np.float64)
+    discs = [i for i, zone in enumerate(zones) if isinstance(zone, Disc)]
+    areas = [i for i, zone in enumerate(zones) if isinstance(zone, Area)]
+    pack = packed_rings(rings_of([zone for zone in zones if isinstance(zone, Area)]), wider_m[areas])
+    if not discs:
+        return pack
+    of_discs = _packed_discs([zone for zone in zones if isinstance(zone, Disc)], wider_m[discs])
+    boxes = np.empty((len(zones), 8), np.int32)
+    boxes[areas], boxes[discs] = pack.boxes, of_discs.boxes
+    boxes[discs, kz.SHAPE] += len(pack.shapes)
+    return PackedZones(boxes, np.concatenate([pack.shapes, of_discs.shapes]))
+
+
+class Rings(NamedTuple):
+    """The rings of many areas. corners: int32 (n, 2), units, rings closed. Ring r is corners[ends[r - 1]:ends[r]], those of area a
+    are first[a]:first[a + 1]."""
+
+    corners: Ints
+    ends: Wide
+    first: Wide
+
+
+def rings_of(areas: Sequence[Area]) -> Rings:
+    """All rings of some areas."""
+    rings = [ring for area in areas for polygon in area.polygons for ring in polygon]
+    counts = [sum(map(len, area.polygons)) for area in areas]
+    corners = units([corner for ring in rings for corner in ring])
+    return Rings(
+        corners, np.cumsum([len(ring) for ring in rings], dtype=np.int64), np.cumsum([0, *counts], dtype=np.int64)
+    )
+
+
+def packed_rings(rings: Rings, widen_m: npt.NDArray[np.float64]) -> PackedZones:
+    """`packed` for areas that are rings already."""
+    corners, ends, first = rings
+    count = len(first) - 1
+    boxes = np.zeros((count, 8), np.int32)
+    if count == 0:
+        return PackedZones(boxes, np.empty(0, np.int32))
+    begins = np.concatenate([[0], ends[:-1]])
+    corner_first = np.concatenate([begins, ends[-1:]])[first]
+    corner_counts, ring_counts = np.diff(corner_first), np.diff(first)
+    west_south = np.minimum.reduceat(corners, corner_first[:-1], axis=0).astype(np.int64)
+    east_north = np.maximum.reduceat(corners, corner_first[:-1], axis=0).astype(np.int64)
+    boxes[:, kz.WIDEN_MM] = np.rint(widen_m * 1e3)
+    kz.set_boxes(boxes, west_south, east_north, widen_m)
+    lengths = kz.RING_ENDS + ring_counts + 2 * corner_counts
+    at = np.concatenate([[0], np.cumsum(lengths)])
+    boxes[:, kz.SHAPE] = at[:-1]
+    shapes = np.zeros(at[-1], np.int32)
+    shapes[at[:-1] + kz.RINGS], shapes[at[:-1] + kz.CORNERS] = ring_counts, corner_counts
+    of_ring = np.repeat(np.arange(count), ring_counts)
+    shapes[at[of_ring] + kz.RING_ENDS + np.arange(len(ends)) - first[of_ring]] = ends - corner_first[of_ring]
+    of_corner = np.repeat(np.arange(count), corner_counts)
+    place = (
+        at[of_corner]
+        + kz.RING_ENDS
+        + ring_counts[of_corner]
+        + 2 * (np.arange(len(corners)) - corner_first[of_corner])
+    )
+    shapes[place], shapes[place + 1] = corners[:, 0], corners[:, 1]
+    kz.fill_rasters(boxes, shapes, np.empty(kz.CELLS * kz.CELLS))
+    return PackedZones(boxes, shapes)
+
+
+def _packed_discs(discs: Sequence[Disc], widen_m: npt.NDArray[np.float64]) -> PackedZones:
+    centres = units([disc.centre for disc in discs])
+    radius_m = np.array([disc.radius_m for disc in discs])
+    boxes = np.zeros((len(discs), 8), np.int32)
+    boxes[:, kz.WIDEN_MM] = np.rint(widen_m * 1e3)
+    boxes[:, kz.SHAPE] = 6 * np.arange(len(discs))
+    kz.set_boxes(boxes, centres.astype(np.int64), centres.astype(np.int64), radius_m + widen_m)
+    corner_cm = np.rint((radius_m + widen_m) * 150.0)
+    columns = [np.zeros(len(discs)), np.rint(radius_m * 1e3), corner_cm, np.ones(len(discs)), *centres.T]
+    return PackedZones(boxes, np.column_stack(columns).astype(np.int32).ravel())
 
 
 def units(lon_lat_deg: npt.ArrayLike) -> Ints:
@@ -205,33 +268,3 @@ def units(lon_lat_deg: npt.ArrayLike) -> Ints:
     place = np.empty(deg.shape, np.int32)
     to_units(np.ascontiguousarray(deg[:, 0]), np.ascontiguousarray(deg[:, 1]), place)
     return place
-
-
-def _disc_shape(disc: Disc, row: Ints) -> Ints:
-    """The shape of a circle; its box goes into `row`."""
-    centre = units([disc.centre])[0]
-    _set_box(row, centre.astype(np.int64), centre.astype(np.int64), disc.radius_m + row[kz.WIDEN_MM] * 1e-3)
-    corner_cm = round((disc.radius_m + row[kz.WIDEN_MM] * 1e-3) * 150.0)
-    return np.array([0, round(disc.radius_m * 1e3), corner_cm, 1, *centre], np.int32)
-
-
-def _area_shape(area: Area, row: Ints) -> Ints:
-    """The shape of an area, its raster still empty; its box goes into `row`."""
-    rings = [units(ring) for polygon in area.polygons for ring in polygon]
-    corners = np.concatenate(rings)
-    _set_box(row, corners.min(axis=0).astype(np.int64), corners.max(axis=0).astype(np.int64), row[kz.WIDEN_MM] * 1e-3)
-    head = np.zeros(kz.RING_ENDS + len(rings), np.int32)
-    head[kz.RINGS], head[kz.CORNERS] = len(rings), len(corners)
-    head[kz.RING_ENDS :] = np.cumsum([len(ring) for ring in rings])
-    return np.concatenate([head, corners.ravel()])
-
-
-def _set_box(row: Ints, west_south: Wide, east_north: Wide, wider_m: float) -> None:
-    """The box from corner to corner and so many metres more on each side, taken where a unit is narrowest."""
-    highest_deg = max(abs(int(west_south[1])), abs(int(east_north[1]))) * DEG_PER_UNIT + wider_m / 110_000.0
-    east, north, _ = metric_at(min(highest_deg, 89.9))
-    grow = np.array([wider_m * 1.02 / east, wider_m * 1.02 / north]).astype(np.int64) + (16 if wider_m > 0 else 0)
-    size = np.minimum(east_north - west_south + 2 * grow, [2**32 - 1, 2**31 - 1])
-    row[kz.WEST], row[kz.WIDTH] = np.array([west_south[0] - grow[0], size[0]]).astype(np.uint32).astype(np.int32)
-    row[kz.SOUTH], row[kz.HEIGHT] = max(-(2**31), int(west_south[1] - grow[1])), size[1]
-    row[kz.CELLS_EAST], row[kz.CELLS_NORTH] = np.minimum((kz.CELLS << 32) // (size + 1), 2**31 - 1)
