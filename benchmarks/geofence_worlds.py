@@ -38,8 +38,9 @@ class Personal(NamedTuple):
 def towns(rng: np.random.Generator, count: int) -> Floats:
     """Places in clusters, as people live: (count, 2)."""
     west, east, south, north = ENGLAND
-    centres = np.column_stack([rng.uniform(west, east, 400), rng.uniform(south, north, 400)])
-    spread_m = rng.choice([1_500.0, 4_000.0, 9_000.0], 400, p=[0.6, 0.3, 0.1])
+    country = np.random.default_rng(400)  # one country, however often it is asked for
+    centres = np.column_stack([country.uniform(west, east, 400), country.uniform(south, north, 400)])
+    spread_m = country.choice([1_500.0, 4_000.0, 9_000.0], 400, p=[0.6, 0.3, 0.1])
     town = rng.choice(400, count, p=spread_m / spread_m.sum())
     return centres[town] + metres(rng.normal(size=(count, 2)) * spread_m[town, None], centres[town, 1])
 

@@ -9,10 +9,11 @@ settles most positions, a few edges the rest, and the answer is exact for any ra
             inside, or boundary; the parity of its south-west corner; which node, or where its list begins
     root    int64 (2^root_bits squared,), entries of the grid, row by row
     nodes   int64 (16 × nodes,), entries of the 4 × 4 cells of each node, row by row
-    lists   int32 (n,), for each: how many chunks, and which
-    chunks  int32 (chunks, 8): west, south, east, north of a chunk from the origin of the set; its first corner, how many edges
-    corners int32 (n, 2): longitude and latitude in units. A chunk is a run of at most 8 edges of one ring
-    balls   float32 (chunks, 4): a ball that holds a chunk, Earth-centred m: for places far from everything
+    lists   int32 (n,), of two kinds. All runs that can be nearest: how many, the runs. Of a boundary cell, the edges that meet
+            it: how many, where its list of runs begins, the edges
+    corners int32 (n, 2): longitude and latitude in units. Edge i is from corner i to the next
+    runs    int32 (runs, 6): at most 16 edges of a ring in a row; their box, west, south, east, north (units); first edge, how many
+    balls   float32 (runs, 4): a ball that holds a run, Earth-centred m: for places far from everything
     frame   int64 (4,): origin longitude and latitude (units); log2 of the side of a cell of the grid, and of cells a row
 
 Inside or outside, where boundary is in the cell, is told by a walk from the cell's corner (whose side was told so when the cell
@@ -44,14 +45,9 @@ from geofence.kernels import (
     units_of,
     wrapped,
 )
-from geofence.kernels_zones import HEIGHT as BOX_HEIGHT
-from geofence.kernels_zones import SOUTH as BOX_SOUTH
-from geofence.kernels_zones import TILE, UNSETTLED, exact_margin_m, settled
-from geofence.kernels_zones import WEST as BOX_WEST
-from geofence.kernels_zones import WIDTH as BOX_WIDTH
+from geofence.kernels_zones import TILE, UNSETTLED, settled
 
 ORIGIN_LON, ORIGIN_LAT, CELL_BITS, ROOT_BITS = range(4)
-WEST, SOUTH, EAST, NORTH, FIRST, EDGES = range(6)
 NODE, OUT_LEAF, IN_LEAF, BOUNDARY_LEAF = range(4)
 INDEX_MASK = (1 << 29) - 1
 NO_LIST = INDEX_MASK
@@ -59,8 +55,12 @@ QUARTERS = 0xFFFF
 PAD_M = 5_000.0
 """How much wider than everything in it the frame of a set is at least."""
 OUTSIDE_OF_FRAME = np.int64((OUT_LEAF << 30) | NO_LIST | (int(PAD_M * 4) << 32) | (-1 << 48))
-MOST_FAR_CHUNKS = 64
-"""Cells without boundary that more chunks could be nearest to keep no list: all are looked at."""
+RUN_EDGES = 16
+RUN_WEST, RUN_SOUTH, RUN_EAST, RUN_NORTH, RUN_FIRST, RUN_LENGTH = range(6)
+MOST_FAR_RUNS = 32
+"""Cells without boundary to which more runs could be nearest keep no list: all are looked at."""
+MOST_SHARED = 6
+"""Runs that may be nearest to a cell for which its parts have one list in common."""
 FAR_HALF_M = 2_000.0
 """Cells with a longer half diagonal are measured by the least and greatest metric of the set, and never become leaves near it."""
 
@@ -81,31 +81,6 @@ def tag_of(entry):
 
 
 @kernel
-def entry_at(root, nodes, frame, x, y):
-    """The entry of the leaf in which a place lies; x, y in units from the origin of the set."""
-    shift = frame[CELL_BITS]
-    side = np.int64(1) << frame[ROOT_BITS]
-    if ((x >> shift) >= side) | (y < 0) | ((y >> shift) >= side):
-        return OUTSIDE_OF_FRAME
-    entry = root[row(((y >> shift) << frame[ROOT_BITS]) + (x >> shift))]
-    while tag_of(entry) == NODE:
-        shift -= 2
-        entry = nodes[row(((entry & INDEX_MASK) << 4) + (((y >> shift) & 3) << 2) + ((x >> shift) & 3))]
-    return entry
-
-
-@kernel
-def leaf_bits(root, nodes, frame, x, y):
-    """log2 of the side of the leaf in which a place of the frame lies."""
-    shift = frame[CELL_BITS]
-    entry = root[row(((y >> shift) << frame[ROOT_BITS]) + (x >> shift))]
-    while tag_of(entry) == NODE:
-        shift -= 2
-        entry = nodes[row(((entry & INDEX_MASK) << 4) + (((y >> shift) & 3) << 2) + ((x >> shift) & 3))]
-    return shift
-
-
-@kernel
 def entry_verdict(entry, inside_m, outside_m):
     """The verdict as far as a leaf can settle it."""
     tag = tag_of(entry)
@@ -121,130 +96,125 @@ def entry_verdict(entry, inside_m, outside_m):
 
 
 @kernel
-def walk_crosses(corners, begin, edges, x0, y0, lon, lat):
-    """Whether the walk from (x0, y0) north to the latitude of a place and then east or west to it crosses a chunk oddly often. All in
-    units (int64)."""
-    odd = np.int64(0)
-    ax, ay = wrapped(corners[row(begin), 0] - lon), corners[row(begin), 1] - lat
-    dx, dy = wrapped(x0 - lon), y0 - lat
-    for i in range(begin + 1, begin + edges + 1):
-        bx, by = wrapped(corners[row(i), 0] - lon), corners[row(i), 1] - lat
-        if (ay ^ by) < 0:
-            odd ^= crossing(ax, ay, bx, by) ^ crossing(ax - dx, ay, bx - dx, by)
-        if ((ax - dx) ^ (bx - dx)) < 0:
-            odd ^= crossing_north(ax - dx, ay, bx - dx, by) ^ crossing_north(ax - dx, ay - dy, bx - dx, by - dy)
-        ax, ay = bx, by
+def walk_crossing(corners, edge, dx, dy, lon, lat):
+    """Negative if the walk from (dx, dy) north to the latitude of a place and from there to it crosses an edge oddly often. dx, dy:
+    units from the place (int64)."""
+    ax, ay = wrapped(corners[row(edge), 0] - lon), corners[row(edge), 1] - lat
+    bx, by = wrapped(corners[row(edge + 1), 0] - lon), corners[row(edge + 1), 1] - lat
+    east = crossing(ax, ay, bx, by) ^ crossing(ax - dx, ay, bx - dx, by)
+    return east ^ crossing_north(ax - dx, ay, bx - dx, by) ^ crossing_north(ax - dx, ay - dy, bx - dx, by - dy)
+
+
+@kernel
+def is_inside(entry, lists, corners, frame, bits, lon, lat):
+    """Whether a place lies in the union: what its leaf says, or the walk from its corner. bits: log2 of its side."""
+    tag = tag_of(entry)
+    if tag != BOUNDARY_LEAF:
+        return tag == IN_LEAF
+    part = (np.int64(1) << bits) - 1
+    dx, dy = -((lon - frame[ORIGIN_LON]) & part), -((lat - frame[ORIGIN_LAT]) & part)
+    at = entry & INDEX_MASK
+    odd = -((entry >> 29) & 1)
+    for item in range(at + 2, at + 2 + lists[row(at)]):
+        odd ^= walk_crossing(corners, lists[row(item)], dx, dy, lon, lat)
     return odd < 0
 
 
 @kernel
-def chunk_distance_2(corners, begin, edges, lon, lat, east, north, change):
-    """Squared metres from a place to a chunk, near."""
+def near_list(entry, lists):
+    """Where the list begins of the edges that can be nearest to a place of a leaf; NO_LIST if all can."""
+    at = entry & INDEX_MASK
+    return np.int64(lists[row(at + 1)]) if tag_of(entry) == BOUNDARY_LEAF else at
+
+
+@kernel
+def list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, enough_m):
+    """Metres from a place to the nearest edge on a list of runs, near; from `enough_m` up it may come out as anything from that
+    up. Runs whose box is further off than that are not looked at."""
+    metric = metric_at(lat_deg)
+    nearest_2 = enough_m * enough_m
+    reach_east, reach_north = np.int64(enough_m * 1.02 / metric[0]) + 16, np.int64(enough_m * 1.02 / metric[1]) + 16
+    for item in range(at + 1, at + 1 + lists[row(at)]):
+        run = lists[row(item)]
+        beside = (wrapped(runs[row(run), RUN_EAST] - lon) + reach_east) | (
+            reach_east - wrapped(runs[row(run), RUN_WEST] - lon)
+        )
+        over = (runs[row(run), RUN_NORTH] - lat + reach_north) | (reach_north - runs[row(run), RUN_SOUTH] + lat)
+        if (beside | over) >= 0:
+            first = runs[row(run), RUN_FIRST]
+            nearest_2 = min(nearest_2, run_distance_2(corners, first, runs[row(run), RUN_LENGTH], lon, lat, metric))
+    return math.sqrt(nearest_2)
+
+
+@kernel
+def run_distance_2(corners, first, length, lon, lat, metric):
+    """Squared metres from a place to the nearest edge of a run, near."""
     nearest_2 = math.inf
-    ax, ay = wrapped(corners[row(begin), 0] - lon), corners[row(begin), 1] - lat
-    for i in range(begin + 1, begin + edges + 1):
+    ax, ay = wrapped(corners[row(first), 0] - lon), corners[row(first), 1] - lat
+    for i in range(first + 1, first + length + 1):
         bx, by = wrapped(corners[row(i), 0] - lon), corners[row(i), 1] - lat
-        nearest_2 = min(nearest_2, edge_distance_2(ax, ay, bx, by, east, north, change))
+        nearest_2 = min(nearest_2, edge_distance_2(ax, ay, bx, by, metric[0], metric[1], metric[2]))
         ax, ay = bx, by
     return nearest_2
 
 
 @kernel
-def box_distance_2(chunks, chunk, x, y, width, height, east, north):
-    """Squared metres between the box of a chunk and another box (its south-west corner in units from the origin, and its
-    size), no more than the truth if `east` is metres per unit where it is least."""
-    dx = max(0, chunks[row(chunk), WEST] - x - width, x - chunks[row(chunk), EAST]) * east
-    dy = max(0, chunks[row(chunk), SOUTH] - y - height, y - chunks[row(chunk), NORTH]) * north
-    return dx * dx + dy * dy
+def exact_chord_m(corners, edge, x, y, z, limit_m):
+    """Straight-line metres from (x, y, z) to an edge, exact; beyond `limit_m` as `exact_edge_distance_m` has it."""
+    a_lon, a_lat = np.int64(corners[row(edge), 0]), np.int64(corners[row(edge), 1])
+    b_lon, b_lat = np.int64(corners[row(edge + 1), 0]), np.int64(corners[row(edge + 1), 1])
+    return exact_edge_distance_m(a_lon, a_lat, b_lon, b_lat, x, y, z, limit_m)
 
 
 @kernel
-def list_side(lists, at, chunks, corners, x0, y0, lon, lat, corner_is_in):
-    """Whether a place lies in the union, by the walk from the corner of its cell."""
-    odd = corner_is_in
-    for item in range(at + 1, at + 1 + lists[row(at)]):
-        chunk = lists[row(item)]
-        odd ^= walk_crosses(corners, chunks[row(chunk), FIRST], chunks[row(chunk), EDGES], x0, y0, lon, lat)
-    return odd
-
-
-@kernel
-def list_distance_m(lists, at, chunks, corners, lon, lat, x, y, lat_deg):
-    """Metres from a place to the nearest edge on a list, near. x, y: units from the origin."""
-    east, north, change = metric_at(lat_deg)
-    nearest_2 = math.inf
-    for item in range(at + 1, at + 1 + lists[row(at)]):
-        chunk = lists[row(item)]
-        # The box is measured a little short, for the metric further off; a chunk is left out only if it is surely farther.
-        if box_distance_2(chunks, chunk, x, y, 0, 0, east * 0.98, north * 0.98) < nearest_2:
-            first, edges = chunks[row(chunk), FIRST], chunks[row(chunk), EDGES]
-            nearest_2 = min(nearest_2, chunk_distance_2(corners, first, edges, lon, lat, east, north, change))
-    return math.sqrt(nearest_2)
-
-
-@kernel
-def exact_chunk_chord_m(corners, begin, edges, x, y, z, limit_m):
-    """Straight-line metres from (x, y, z) to a chunk; beyond `limit_m` as `exact_edge_distance_m` has it."""
-    for i in range(begin, begin + edges):
-        a_lon, a_lat = np.int64(corners[row(i), 0]), np.int64(corners[row(i), 1])
-        b_lon, b_lat = np.int64(corners[row(i + 1), 0]), np.int64(corners[row(i + 1), 1])
-        limit_m = min(limit_m, exact_edge_distance_m(a_lon, a_lat, b_lon, b_lat, x, y, z, limit_m))
-    return limit_m
-
-
-@kernel
-def exact_distance_m(lists, at, chunks, corners, balls, lon_deg, lat_deg):
-    """Metres from a position to the nearest edge: of its list, or where there is none (`at` NO_LIST) of all."""
+def exact_nearest(lists, at, corners, runs, balls, lon_deg, lat_deg):
+    """The nearest edge to a position and how far it is in metres: of its list, or where there is none (`at` NO_LIST) of all."""
     x, y, z = earth_centred(lon_deg, lat_deg)
-    nearest_m = math.inf
+    nearest, nearest_m = np.int64(-1), math.inf
+    begin, end = np.int64(-1), np.int64(runs.shape[0])
     if at != NO_LIST:
-        for item in range(at + 1, at + 1 + lists[row(at)]):
-            chunk = lists[row(item)]
-            first, edges = chunks[row(chunk), FIRST], chunks[row(chunk), EDGES]
-            nearest_m = min(nearest_m, exact_chunk_chord_m(corners, first, edges, x, y, z, nearest_m))
-        return arc_m(nearest_m)
-    closest, closest_m = np.int64(0), math.inf
-    for chunk in range(chunks.shape[0]):
-        middle_m = math.sqrt((balls[chunk, 0] - x) ** 2 + (balls[chunk, 1] - y) ** 2 + (balls[chunk, 2] - z) ** 2)
-        if middle_m < closest_m:
-            closest, closest_m = np.int64(chunk), middle_m
-    nearest_m = exact_chunk_chord_m(corners, chunks[closest, FIRST], chunks[closest, EDGES], x, y, z, nearest_m)
-    for chunk in range(chunks.shape[0]):
-        middle_m = math.sqrt((balls[chunk, 0] - x) ** 2 + (balls[chunk, 1] - y) ** 2 + (balls[chunk, 2] - z) ** 2)
-        if middle_m - balls[chunk, 3] < nearest_m:
-            first, edges = chunks[chunk, FIRST], chunks[chunk, EDGES]
-            nearest_m = min(nearest_m, exact_chunk_chord_m(corners, first, edges, x, y, z, nearest_m))
-    return arc_m(nearest_m)
+        begin, end = at + 1, at + 1 + lists[row(at)]
+    else:  # the run whose ball is nearest comes first, and makes most others too far
+        first_m = math.inf
+        for run in range(runs.shape[0]):
+            gap_m = ball_gap_m(balls, run, x, y, z)
+            if gap_m < first_m:
+                first, first_m = np.int64(run), gap_m
+    for item in range(begin, end):
+        run = np.int64(lists[row(item)]) if at != NO_LIST else (first if item < 0 else np.int64(item))
+        if ball_gap_m(balls, run, x, y, z) < nearest_m:
+            for edge in range(runs[row(run), RUN_FIRST], runs[row(run), RUN_FIRST] + runs[row(run), RUN_LENGTH]):
+                chord_m = exact_chord_m(corners, edge, x, y, z, nearest_m)
+                if chord_m < nearest_m:
+                    nearest, nearest_m = np.int64(edge), chord_m
+    return nearest, arc_m(nearest_m)
 
 
 @kernel
-def is_inside(entry, lists, chunks, corners, frame, bits, lon, lat, x, y):
-    """Whether a place lies in the union. bits: log2 of the side of its leaf."""
-    tag = tag_of(entry)
-    if tag != BOUNDARY_LEAF:
-        return tag == IN_LEAF
-    x0, y0 = ((x >> bits) << bits) + frame[ORIGIN_LON], ((y >> bits) << bits) + frame[ORIGIN_LAT]
-    corner_is_in = ((entry >> 29) & 1) == 1
-    return list_side(lists, entry & INDEX_MASK, chunks, corners, x0, y0, lon, lat, corner_is_in)
+def ball_gap_m(balls, index, x, y, z):
+    """Metres from (x, y, z) to a ball, negative inside."""
+    dx, dy, dz = balls[row(index), 0] - x, balls[row(index), 1] - y, balls[row(index), 2] - z
+    return math.sqrt(dx * dx + dy * dy + dz * dz) - balls[row(index), 3]
 
 
 @kernel
-def edges_verdict(entry, bits, lists, chunks, corners, balls, frame, lon, lat, lon_deg, lat_deg, inside_m, outside_m):
+def edges_verdict(entry, bits, lists, corners, runs, balls, frame, lon_deg, lat_deg, radius_m, widen_m):
     """The verdict by the edges that can be nearest: near, and exact where a threshold is too near for that."""
-    x, y = (lon - frame[ORIGIN_LON]) & TURN_MASK, lat - frame[ORIGIN_LAT]
-    at = entry & INDEX_MASK
-    inside = is_inside(entry, lists, chunks, corners, frame, bits, lon, lat, x, y)
-    if at != NO_LIST:
-        distance_m = list_distance_m(lists, at, chunks, corners, lon, lat, x, y, lat_deg)
+    lon, lat = units_of(lon_deg), units_of(lat_deg)
+    at = near_list(entry, lists)
+    inside = is_inside(entry, lists, corners, frame, bits, lon, lat)
+    reach_m = radius_m + widen_m
+    if at != NO_LIST and reach_m < 0.9 * NEAR_M:
+        distance_m = list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, reach_m + 2.0 * doubt_m(reach_m))
         if distance_m < NEAR_M:
             near_m = distance_m if inside else -distance_m
             doubt = doubt_m(distance_m)
-            answer = settled(near_m - doubt, near_m + doubt, inside_m, outside_m)
+            answer = settled(near_m - doubt, near_m + doubt, radius_m - widen_m, -radius_m - widen_m)
             if answer != UNSETTLED:
                 return answer
-    distance_m = exact_distance_m(lists, at, chunks, corners, balls, lon_deg, lat_deg)
+    _, distance_m = exact_nearest(lists, at, corners, runs, balls, lon_deg, lat_deg)
     margin_m = distance_m if inside else -distance_m
-    return settled(margin_m, margin_m, inside_m, outside_m)
+    return settled(margin_m + widen_m, margin_m + widen_m, radius_m, -radius_m)
 
 
 # ---------------------------------------------------------------------------------------------- batches
@@ -281,12 +251,31 @@ def find_leaves(root, nodes, frame, lon_deg, lat_deg, begin, end, entries, bits)
 
 
 @kernel
+def touch_lists(entries, left, asked, begin, lists, corners):
+    """Read a word of each line of the lists and corners that some positions need, so that they come from memory all at once and
+    not one by one (2 times faster). The sum is of no use; it keeps the compiler from leaving this out."""
+    total = np.int64(0)
+    for k in range(asked):
+        at = entries[row(left[row(k)] - begin)] & INDEX_MASK
+        if at != NO_LIST:
+            total += lists[row(at)]
+    for k in range(asked):
+        entry = entries[row(left[row(k)] - begin)]
+        if tag_of(entry) == BOUNDARY_LEAF:
+            at = entry & INDEX_MASK
+            total += lists[row(lists[row(at + 1)])]
+            for item in range(at + 2, at + 2 + lists[row(at)]):
+                total += corners[row(lists[row(item)]), 0]
+    return total
+
+
+@kernel
 def set_verdicts(
     root,
     nodes,
     lists,
-    chunks,
     corners,
+    runs,
     balls,
     frame,
     lon_deg,
@@ -300,7 +289,7 @@ def set_verdicts(
 ):
     """Verdicts of n positions on the union, taken wider by `widen_m`: int8 (n,), written.
 
-    lon_deg, lat_deg, radius_m > 0: float64 (n,). entries, bits, left: int64 (TILE,), scratch.
+    lon_deg, lat_deg, radius_m > 0: float64 (n,). entries, bits: int64 (TILE,), left: int64 (TILE + 1,), scratch.
     """
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
@@ -312,18 +301,18 @@ def set_verdicts(
             answers[row(i)] = answer
             left[row(asked)] = i
             asked += np.int64(answer == UNSETTLED)
+        left[TILE] = touch_lists(entries, left, asked, begin, lists, corners)
         for k in range(asked):
             i = left[row(k)]
             at = row(i - begin)
             answers[row(i)] = edges_verdict(
-                entries[at], bits[at], lists, chunks, corners, balls, frame,
-                units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)]), lon_deg[row(i)], lat_deg[row(i)],
-                radius_m[row(i)] - widen_m, -radius_m[row(i)] - widen_m,
+                entries[at], bits[at], lists, corners, runs, balls, frame, lon_deg[row(i)], lat_deg[row(i)],
+                radius_m[row(i)], widen_m,
             )  # fmt: skip
 
 
 @kernel
-def set_contains(root, nodes, lists, chunks, corners, frame, lon_deg, lat_deg, inside, entries, bits, left):
+def set_contains(root, nodes, lists, corners, frame, lon_deg, lat_deg, inside, entries, bits, left):
     """In or out of the union as drawn, of n positions: bool (n,), written. Scratch as `set_verdicts` has it."""
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
@@ -334,77 +323,59 @@ def set_contains(root, nodes, lists, chunks, corners, frame, lon_deg, lat_deg, i
             inside[row(i)] = tag == IN_LEAF
             left[row(asked)] = i
             asked += np.int64(tag == BOUNDARY_LEAF)
+        left[TILE] = touch_lists(entries, left, asked, begin, lists, corners)
         for k in range(asked):
             i = left[row(k)]
             lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
-            x, y = (lon - frame[ORIGIN_LON]) & TURN_MASK, lat - frame[ORIGIN_LAT]
             at = row(i - begin)
-            inside[row(i)] = is_inside(entries[at], lists, chunks, corners, frame, bits[at], lon, lat, x, y)
+            inside[row(i)] = is_inside(entries[at], lists, corners, frame, bits[at], lon, lat)
 
 
 @kernel
-def set_margins(root, nodes, lists, chunks, corners, balls, frame, lon_deg, lat_deg, margins_m):
-    """Exact margins of n positions on the union as drawn, positive inside: float64 (n,), written."""
-    for i in range(lon_deg.shape[0]):
-        lon, lat = units_of(lon_deg[i]), units_of(lat_deg[i])
-        x, y = (lon - frame[ORIGIN_LON]) & TURN_MASK, lat - frame[ORIGIN_LAT]
-        entry = entry_at(root, nodes, frame, x, y)
-        bits = np.int64(0)
-        if tag_of(entry) == BOUNDARY_LEAF:
-            bits = leaf_bits(root, nodes, frame, x, y)
-        inside = is_inside(entry, lists, chunks, corners, frame, bits, lon, lat, x, y)
-        distance_m = exact_distance_m(lists, entry & INDEX_MASK, chunks, corners, balls, lon_deg[i], lat_deg[i])
-        margins_m[i] = distance_m if inside else -distance_m
+def set_margins(root, nodes, lists, corners, runs, balls, frame, lon_deg, lat_deg, margins_m, nearest, entries, bits):
+    """Exact margins of n positions on the union as drawn, positive inside: float64 (n,), and the edges that are nearest:
+    int64 (n,), written. Scratch as `set_verdicts` has it."""
+    for begin in range(0, lon_deg.shape[0], TILE):
+        end = min(begin + TILE, lon_deg.shape[0])
+        find_leaves(root, nodes, frame, lon_deg, lat_deg, begin, end, entries, bits)
+        for i in range(begin, end):
+            entry = entries[row(i - begin)]
+            lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
+            inside = is_inside(entry, lists, corners, frame, bits[row(i - begin)], lon, lat)
+            edge, distance_m = exact_nearest(
+                lists, near_list(entry, lists), corners, runs, balls, lon_deg[row(i)], lat_deg[row(i)]
+            )  # fmt: skip
+            margins_m[row(i)] = distance_m if inside else -distance_m
+            nearest[row(i)] = edge
 
 
 # ---------------------------------------------------------------------------------------------- building
 
 
 @kernel
-def fill_chunks(chunks, corners, frame, balls):
-    """Boxes and balls of chunks whose first corner and number of edges are known."""
-    for chunk in range(chunks.shape[0]):
-        first, last = np.int64(chunks[chunk, FIRST]), np.int64(chunks[chunk, FIRST] + chunks[chunk, EDGES])
-        west, south, east, north = np.int64(2**62), np.int64(2**62), np.int64(-(2**62)), np.int64(-(2**62))
-        for i in range(first, last + 1):
-            x = (corners[i, 0] - frame[ORIGIN_LON]) & TURN_MASK
-            y = corners[i, 1] - frame[ORIGIN_LAT]
-            west, east = min(west, x), max(east, x)
-            south, north = min(south, y), max(north, y)
-        chunks[chunk, WEST], chunks[chunk, EAST] = west, east
-        chunks[chunk, SOUTH], chunks[chunk, NORTH] = south, north
-        write_ball(
-            balls,
-            chunk,
-            west + frame[ORIGIN_LON],
-            south + frame[ORIGIN_LAT],
-            east + frame[ORIGIN_LON],
-            north + frame[ORIGIN_LAT],
+def fill_runs(runs, corners, balls):
+    """Boxes and balls of runs whose first edge and length are known."""
+    for run in range(runs.shape[0]):
+        first, length = np.int64(runs[run, RUN_FIRST]), np.int64(runs[run, RUN_LENGTH])
+        start_lon, start_lat = np.int64(corners[first, 0]), np.int64(corners[first, 1])
+        west, south, east, north = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        for i in range(first + 1, first + length + 1):
+            x, y = wrapped(corners[i, 0] - start_lon), corners[i, 1] - start_lat
+            west, east, south, north = min(west, x), max(east, x), min(south, y), max(north, y)
+        runs[run, RUN_WEST], runs[run, RUN_EAST] = wrapped(start_lon + west), wrapped(start_lon + east)
+        runs[run, RUN_SOUTH], runs[run, RUN_NORTH] = start_lat + south, start_lat + north
+        cx, cy, cz = earth_centred(
+            (start_lon + (west + east) * 0.5) * DEG_PER_UNIT, (start_lat + (south + north) * 0.5) * DEG_PER_UNIT
         )
-
-
-@kernel
-def fill_balls(boxes, balls):
-    """The balls of the zones of a pack."""
-    for zone in range(boxes.shape[0]):
-        west, south = np.int64(boxes[zone, BOX_WEST]), np.int64(boxes[zone, BOX_SOUTH])
-        write_ball(
-            balls, zone, west, south, west + (boxes[zone, BOX_WIDTH] & TURN_MASK), south + boxes[zone, BOX_HEIGHT]
-        )
-
-
-@kernel
-def write_ball(balls, index, west, south, east, north):
-    """The ball about a box (units): its middle and how far its corners are, or the middles of its sides, which bulge."""
-    cx, cy, cz = earth_centred((west + east) * 0.5 * DEG_PER_UNIT, (south + north) * 0.5 * DEG_PER_UNIT)
-    most_2 = 0.0
-    for k in range(9):
-        lon_deg = (west + (east - west) * 0.5 * (k % 3)) * DEG_PER_UNIT
-        lat_deg = (south + (north - south) * 0.5 * (k // 3)) * DEG_PER_UNIT
-        x, y, z = earth_centred(lon_deg, lat_deg)
-        most_2 = max(most_2, (x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2)
-    balls[index, 0], balls[index, 1], balls[index, 2] = cx, cy, cz
-    balls[index, 3] = math.sqrt(most_2) * 1.05 + 3.0  # between them it bulges little; float32 has a grain of 0.5 m
+        most_m = 0.0
+        for i in range(first, first + length):
+            ax, ay, az = earth_centred(corners[i, 0] * DEG_PER_UNIT, corners[i, 1] * DEG_PER_UNIT)
+            bx, by, bz = earth_centred(corners[i + 1, 0] * DEG_PER_UNIT, corners[i + 1, 1] * DEG_PER_UNIT)
+            # No place of an edge is further off than an end and half as far again as the edge's chord is long.
+            edge_m = 1.5 * math.sqrt((ax - bx) ** 2 + (ay - by) ** 2 + (az - bz) ** 2)
+            most_m = max(most_m, math.sqrt((ax - cx) ** 2 + (ay - cy) ** 2 + (az - cz) ** 2) + edge_m)
+        balls[run, 0], balls[run, 1], balls[run, 2] = cx, cy, cz
+        balls[run, 3] = most_m + 3.0  # float32 has a grain of 0.5 m
 
 
 @kernel
@@ -421,25 +392,6 @@ def edge_meets_cell(ax, ay, bx, by, x0, y0, size):
 
 
 @kernel
-def chunk_meets_cell(chunks, chunk, corners, frame, x0, y0, size):
-    """As `edge_meets_cell`, for the edges of a chunk."""
-    if chunks[chunk, WEST] > x0 + size or chunks[chunk, EAST] < x0:
-        return False
-    if chunks[chunk, SOUTH] > y0 + size or chunks[chunk, NORTH] < y0:
-        return False
-    first = chunks[chunk, FIRST]
-    ax = (corners[first, 0] - frame[ORIGIN_LON]) & TURN_MASK
-    ay = corners[first, 1] - frame[ORIGIN_LAT]
-    for i in range(first + 1, first + chunks[chunk, EDGES] + 1):
-        bx = (corners[i, 0] - frame[ORIGIN_LON]) & TURN_MASK
-        by = corners[i, 1] - frame[ORIGIN_LAT]
-        if edge_meets_cell(ax, ay, bx, by, x0, y0, size):
-            return True
-        ax, ay = bx, by
-    return False
-
-
-@kernel
 def lowest_latitude_deg(low_deg, high_deg):
     """The latitude between two at which a unit of longitude is widest, at most 85°."""
     if low_deg < 0.0 < high_deg:
@@ -448,114 +400,139 @@ def lowest_latitude_deg(low_deg, high_deg):
 
 
 @kernel
-def middle_distance_m(cell_lists, begin, length, chunks, corners, x, y, lon, lat, metric, least_east, least_north):
-    """Metres from the middle of a cell to the nearest edge of a list. x, y: it in units from the origin; lon, lat: in units.
-    metric: of the middle (or the greatest); least_east, least_north: so short that no box seems farther than it is."""
+def box_gap_2(runs, run, frame, x0, y0, size, east, north):
+    """Squared metres between the box of a run and a cell, no more than the truth if a unit is nowhere shorter."""
+    run_west, run_east = (
+        (runs[row(run), RUN_WEST] - frame[ORIGIN_LON]) & TURN_MASK,
+        (runs[row(run), RUN_EAST] - frame[ORIGIN_LON]) & TURN_MASK,
+    )
+    run_south, run_north = (
+        runs[row(run), RUN_SOUTH] - frame[ORIGIN_LAT],
+        runs[row(run), RUN_NORTH] - frame[ORIGIN_LAT],
+    )
+    dx = max(0, run_west - x0 - size, x0 - run_east) * east
+    dy = max(0, run_south - y0 - size, y0 - run_north) * north
+    return dx * dx + dy * dy
+
+
+@kernel
+def middle_distance_m(cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north):
+    """Metres from a place (units from the origin) to the nearest edge of a list of runs, near. metric: of the place or the greatest;
+    least_east, least_north: so short that no box seems farther than it is."""
+    lon, lat = wrapped(x + frame[ORIGIN_LON]), y + frame[ORIGIN_LAT]
     nearest_2 = math.inf
-    east, north, change = metric
     for item in range(begin, begin + length):
-        chunk = cell_lists[row(item)]
-        if box_distance_2(chunks, chunk, x, y, 0, 0, least_east, least_north) < nearest_2:
-            first, edges = chunks[row(chunk), FIRST], chunks[row(chunk), EDGES]
-            nearest_2 = min(nearest_2, chunk_distance_2(corners, first, edges, lon, lat, east, north, change))
+        run = cell_list[row(item)]
+        if box_gap_2(runs, run, frame, x, y, 0, least_east, least_north) < nearest_2:
+            first = runs[row(run), RUN_FIRST]
+            nearest_2 = min(nearest_2, run_distance_2(corners, first, runs[row(run), RUN_LENGTH], lon, lat, metric))
     return math.sqrt(nearest_2)
 
 
 @kernel
-def gather_near(
-    cell_lists, begin, length, chunks, corners, frame, x0, y0, size, most_m, least_east, least_north, out, start
-):
-    """Write to `out` the chunks of a list that may be within `most_m` of a cell: (how many, how many of them meet the cell,
-    squared metres to the nearest of all)."""
-    near, met = np.int64(0), np.int64(0)
+def gather_runs(cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, out, start):
+    """Write to `out` the runs of a list that may be within `most_m` of a cell: (how many, squared metres to the nearest)."""
+    near = np.int64(0)
     gap_2 = math.inf
     for item in range(begin, begin + length):
-        chunk = cell_lists[row(item)]
-        apart_2 = box_distance_2(chunks, chunk, x0, y0, size, size, least_east, least_north)
+        apart_2 = box_gap_2(runs, cell_list[row(item)], frame, x0, y0, size, least_east, least_north)
         gap_2 = min(gap_2, apart_2)
-        if apart_2 <= most_m * most_m:
-            out[row(start + near)] = chunk
-            near += 1
-            met += np.int64(apart_2 == 0.0 and chunk_meets_cell(chunks, chunk, corners, frame, x0, y0, size))
-    return near, met, gap_2
+        out[row(start + near)] = cell_list[row(item)]
+        near += np.int64(apart_2 <= most_m * most_m)
+    return near, gap_2
 
 
 @kernel
-def corner_side(cell_lists, begin, length, chunks, corners, frame, from_x, from_y, x0, y0, is_in):
-    """On which side the corner (x0, y0) of a part lies, by the walk from the corner (from_x, from_y) of its cell."""
-    lon, lat = wrapped(x0 + frame[ORIGIN_LON]), y0 + frame[ORIGIN_LAT]
-    from_lon, from_lat = wrapped(from_x + frame[ORIGIN_LON]), from_y + frame[ORIGIN_LAT]
+def gather_edges(cell_list, begin, length, corners, frame, x0, y0, size, out, start):
+    """Write to `out` the edges of a list that meet a cell: how many."""
+    met = np.int64(0)
     for item in range(begin, begin + length):
-        chunk = cell_lists[row(item)]
-        beside_north = chunks[chunk, SOUTH] <= y0 and chunks[chunk, NORTH] >= from_y
-        if beside_north and chunks[chunk, WEST] <= x0 and chunks[chunk, EAST] >= from_x:
-            is_in ^= walk_crosses(corners, chunks[chunk, FIRST], chunks[chunk, EDGES], from_lon, from_lat, lon, lat)
-    return is_in
+        edge = cell_list[row(item)]
+        ax, ay = (corners[row(edge), 0] - frame[ORIGIN_LON]) & TURN_MASK, corners[row(edge), 1] - frame[ORIGIN_LAT]
+        bx = (corners[row(edge + 1), 0] - frame[ORIGIN_LON]) & TURN_MASK
+        by = corners[row(edge + 1), 1] - frame[ORIGIN_LAT]
+        out[row(start + met)] = edge
+        met += np.int64(edge_meets_cell(ax, ay, bx, by, x0, y0, size))
+    return met
 
 
 @kernel
-def must_cut(met, near, least_m, side_m, forced, is_far):
-    """Whether a part is cut on: where boundary is in it, until few chunks are; elsewhere, until its list is short or it is small
+def corner_side(cell_list, begin, met, corners, frame, from_x, from_y, x0, y0, is_in):
+    """Whether the corner (x0, y0) of a part lies inside, by the walk from the corner (from_x, from_y) of its cell, which the first
+    `met` edges of its list meet."""
+    lon, lat = wrapped(x0 + frame[ORIGIN_LON]), y0 + frame[ORIGIN_LAT]
+    odd = np.int64(0)
+    for item in range(begin, begin + met):
+        odd ^= walk_crossing(corners, cell_list[row(item)], from_x - x0, from_y - y0, lon, lat)
+    return (odd < 0) ^ is_in
+
+
+@kernel
+def must_cut(met, most_met, near, least_m, side_m, forced, is_far):
+    """Whether a part is cut on: where boundary is in it, until few edges meet it; elsewhere, until its list is short or it is small
     beside its distance from the boundary."""
     if met > 0:
-        return forced or is_far or met > 2
+        return forced or is_far or met > most_met
     if is_far:
         return least_m < NEAR_M / 2.0
-    return near > 6 and side_m > 0.7 * least_m
+    return near > MOST_SHARED and side_m > 0.7 * least_m
 
 
 @kernel
-def keep_list(lists, used, previous, found, start, near):
-    """Where a list is kept: at `previous` if that is the same, else written at `used`."""
-    if previous >= 0 and lists[previous] == near:
-        same = True
-        for item in range(near):
-            same &= lists[row(previous + 1 + item)] == found[row(start + item)]
-        if same:
-            return previous
-    lists[used] = near
-    for item in range(near):
-        lists[row(used + 1 + item)] = found[row(start + item)]
-    return used
+def keep_list(lists, counts, found, start, length, second):
+    """Write a list, and say where it begins. second: what follows its length, or negative."""
+    at = counts[2]
+    lists[at] = length
+    begin = at + 1
+    if second >= 0:
+        lists[begin] = second
+        begin += 1
+    for item in range(length):
+        lists[row(begin + item)] = found[row(start + item)]
+    counts[2] = begin + length
+    return at
 
 
 @kernel
 def cut_cells(
     cells,
-    cell_lists,
+    cell_list,
     size,
     forced,
     smallest,
+    most_met,
     extremes,
-    chunks,
+    runs,
     corners,
     frame,
     found,
-    found_lists,
+    found_list,
     kept,
     lists,
     counts,
 ):
     """Cut each cell of a level in 4 × 4, and say of each part what it is.
 
-    cells: int64 (n, 5), x, y (units from the origin), where its list begins in `cell_lists`, how long it is, whether its
-    south-west corner is inside. size: side of the parts. forced: cut on whatever has boundary in it. smallest: cut nothing that
-    is not larger. extremes: float64 (4,), greatest and least metres per unit anywhere in the set: east, north; east, north.
+    cells: int64 (n, 7), x, y (units from the origin); where in `cell_list` the runs begin that can be nearest to it, and how many;
+    where the edges begin that meet it, and how many; whether its south-west corner is inside. size: side of the parts. forced:
+    cut on whatever has boundary in it. smallest: cut nothing that is
+    not larger. most_met: edges that may meet a leaf. extremes: float64 (4,), greatest and least metres per unit anywhere in the
+    set: east, north; east, north.
     found: int64 (16 n,), written: the entries of the parts; of one that is to be cut on, its row among those of its level.
-    kept: int64 (m, 5), cells of the next level; found_lists: int32, their lists. lists: int32, the lists of leaves.
-    counts: int64 (3,), how much of kept, found_lists and lists is used. Returns the number of cells that were done: fewer
+    kept: int64 (m, 7), cells of the next level; found_list: int32, their lists. lists: int32, the lists of leaves.
+    counts: int64 (3,), how much of kept, found_list and lists is used. Returns the number of cells that were done: fewer
     than n if there may not be room for the next one, which is then to be asked again with more.
     """
     for c in range(cells.shape[0]):
-        begin, length = cells[c, 2], cells[c, 3]
-        room = 16 * (length + 1)
+        begin, length, edge_begin, edge_length = cells[c, 2], cells[c, 3], cells[c, 4], cells[c, 5]
+        room = 17 * (length + edge_length + 4)
         if (
             counts[0] + 16 > kept.shape[0]
-            or counts[1] + room > found_lists.shape[0]
+            or counts[1] + room > found_list.shape[0]
             or counts[2] + room > lists.shape[0]
         ):
             return c
-        previous = np.int64(-1)
+        shared = np.int64(-1)
         for part in range(16):
             x0, y0 = cells[c, 0] + (part & 3) * size, cells[c, 1] + (part >> 2) * size
             low_deg = (y0 + frame[ORIGIN_LAT]) * DEG_PER_UNIT
@@ -563,72 +540,49 @@ def cut_cells(
             widest, per_north, _ = metric_at(lowest_latitude_deg(low_deg, high_deg))
             half_m = 0.5 * size * math.hypot(widest, per_north * 1.01)
             is_far = half_m > FAR_HALF_M
-            middle = size // 2
-            lon, lat = wrapped(x0 + middle + frame[ORIGIN_LON]), y0 + middle + frame[ORIGIN_LAT]
-            metric = metric_at(min(89.0, max(-89.0, lat * DEG_PER_UNIT)))
+            x, y = x0 + size // 2, y0 + size // 2
+            metric = metric_at(min(89.0, max(-89.0, (y + frame[ORIGIN_LAT]) * DEG_PER_UNIT)))
             least_east, least_north = 0.97 * metric[0], 0.97 * metric[1]
             if is_far:
                 metric = extremes[0], extremes[1], 0.0
                 least_east, least_north = extremes[2], extremes[3]
             distance_m = middle_distance_m(
-                cell_lists, begin, length, chunks, corners, x0 + middle, y0 + middle, lon, lat, metric, least_east, least_north
+                cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north
             )  # fmt: skip
             slack_m = 2.0 * doubt_m(distance_m)
             least_m, most_m = max(0.0, distance_m - half_m - slack_m), distance_m + half_m + slack_m
             start = counts[1]
-            near, met, gap_2 = gather_near(
-                cell_lists, begin, length, chunks, corners, frame, x0, y0, size, most_m, least_east, least_north,
-                found_lists, start,
+            near, gap_2 = gather_runs(
+                cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, found_list, start
             )  # fmt: skip
+            met = np.int64(0)
+            if least_m == 0.0:
+                met = gather_edges(
+                    cell_list, edge_begin, edge_length, corners, frame, x0, y0, size, found_list, start + near
+                )  # fmt: skip
             is_far |= most_m >= NEAR_M
             if is_far:
                 least_m, most_m = math.sqrt(gap_2), math.inf
             is_in = corner_side(
-                cell_lists, begin, length, chunks, corners, frame, cells[c, 0], cells[c, 1], x0, y0, cells[c, 4] != 0
-            )
-            if size > smallest and must_cut(met, near, least_m, size * per_north, forced, is_far):
+                cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], x0, y0, cells[c, 6] != 0
+            )  # fmt: skip
+            if size > smallest and must_cut(met, most_met, near, least_m, size * per_north, forced, is_far):
                 found[16 * c + part] = counts[0]
                 kept[counts[0], 0], kept[counts[0], 1] = x0, y0
-                kept[counts[0], 2], kept[counts[0], 3], kept[counts[0], 4] = start, near, np.int64(is_in)
+                kept[counts[0], 2], kept[counts[0], 3] = start, near
+                kept[counts[0], 4], kept[counts[0], 5], kept[counts[0], 6] = start + near, met, np.int64(is_in)
                 counts[0] += 1
-                counts[1] += near
+                counts[1] += near + met
                 continue
             index = np.int64(NO_LIST)
-            if met > 0 or (near <= MOST_FAR_CHUNKS and not is_far):
-                index = keep_list(lists, counts[2], previous, found_lists, start, near)
-                if index == counts[2]:
-                    previous = index
-                    counts[2] += near + 1
+            if not is_far and length <= MOST_SHARED:  # what the whole cell has serves all its parts
+                if shared < 0:
+                    shared = keep_list(lists, counts, cell_list, begin, length, -1)
+                index = shared
+            elif (not is_far and near <= MOST_FAR_RUNS) or met > 0:
+                index = keep_list(lists, counts, found_list, start, near, -1)
+            if met > 0:
+                index = keep_list(lists, counts, found_list, start + near, met, index)
             tag = BOUNDARY_LEAF if met > 0 else (IN_LEAF if is_in else OUT_LEAF)
             found[16 * c + part] = entry_of(tag, is_in, index, least_m, most_m)
     return cells.shape[0]
-
-
-# ---------------------------------------------------------------------------------------------- members
-
-
-@kernel
-def greatest_margin(boxes, shapes, balls, lon_deg, lat_deg):
-    """Which zone of a pack has the greatest margin; of several the first. balls: float32 (zones, 4), each holds a zone."""
-    x, y, z = earth_centred(lon_deg, lat_deg)
-    best, best_m = np.int64(-1), -math.inf
-    closest, closest_m = np.int64(0), math.inf
-    for zone in range(boxes.shape[0]):
-        apart_m = ball_gap_m(balls, zone, x, y, z)
-        if apart_m < closest_m:
-            closest, closest_m = np.int64(zone), apart_m
-    floor_m = exact_margin_m(boxes, closest, shapes, lon_deg, lat_deg)
-    for zone in range(boxes.shape[0]):
-        if -ball_gap_m(balls, zone, x, y, z) >= floor_m:
-            margin_m = exact_margin_m(boxes, zone, shapes, lon_deg, lat_deg)
-            if margin_m > best_m:
-                best, best_m = np.int64(zone), margin_m
-                floor_m = max(floor_m, margin_m)
-    return best
-
-
-@kernel
-def ball_gap_m(balls, zone, x, y, z):
-    """Metres from (x, y, z) to a ball; inside it, minus its diameter, which no margin exceeds."""
-    middle_m = math.sqrt((balls[zone, 0] - x) ** 2 + (balls[zone, 1] - y) ** 2 + (balls[zone, 2] - z) ** 2)
-    return middle_m - balls[zone, 3] if middle_m > balls[zone, 3] else -2.0 * balls[zone, 3]

@@ -203,10 +203,10 @@ def box_verdict(boxes, zone, shapes, to_west, to_south, inside_m, outside_m, lat
 
 
 @kernel
-def edges_verdict(boxes, zone, shapes, lon, lat, inside_m, outside_m, lon_deg, lat_deg):
+def edges_verdict(boxes, zone, shapes, lon, lat, radius_m, widen_m, lon_deg, lat_deg):
     """The verdict by all edges: near, and exact where a threshold is too near for that."""
     shape = boxes[row(zone), SHAPE]
-    if max(abs(inside_m), abs(outside_m)) < NEAR_M:
+    if radius_m + widen_m < NEAR_M:
         east, north, change = metric_at(lat_deg)
         if shapes[row(shape + RINGS)] == 0:
             near_m = disc_margin_m(shapes, shape, lon, lat, east, north, change)
@@ -216,11 +216,11 @@ def edges_verdict(boxes, zone, shapes, lon, lat, inside_m, outside_m, lon_deg, l
             measured_m = abs(near_m)
         if measured_m < NEAR_M:
             doubt = doubt_m(measured_m)
-            answer = settled(near_m - doubt, near_m + doubt, inside_m, outside_m)
+            answer = settled(near_m - doubt, near_m + doubt, radius_m - widen_m, -radius_m - widen_m)
             if answer != UNSETTLED:
                 return answer
     margin_m = exact_margin_m(boxes, zone, shapes, lon_deg, lat_deg)
-    return settled(margin_m, margin_m, inside_m, outside_m)
+    return settled(margin_m + widen_m, margin_m + widen_m, radius_m, -radius_m)
 
 
 # ---------------------------------------------------------------------------------------------- batches
@@ -274,7 +274,7 @@ def verdicts_of(boxes, shapes, first, wearer, lon_deg, lat_deg, radius_m, inside
             widen_m = boxes[row(zone), WIDEN_MM] * 1e-3
             answer = edges_verdict(
                 boxes, zone, shapes, lon, lat,
-                radius_m[row(i)] - widen_m, -radius_m[row(i)] - widen_m, lon_deg[row(i)], lat_deg[row(i)],
+                radius_m[row(i)], widen_m, lon_deg[row(i)], lat_deg[row(i)],
             )  # fmt: skip
             write(inside, unknown, i, zone - first[row(wearer[row(i)])], answer)
 

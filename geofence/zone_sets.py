@@ -23,16 +23,19 @@ from geofence import kernels_sets as ks
 from geofence.compiled import sources_hash
 from geofence.kernels import UNITS_PER_DEG, metric_at
 from geofence.kernels_zones import TILE
-from geofence.margins import Floats, Verdicts, floats
+from geofence.margins import Floats, Verdicts, floats, margins_m
 from geofence.orders import Area
-from geofence.zones import PackedZones, packed_rings, rings_of, units
+from geofence.zones import PackedZones, packed, units
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.int32]
 
-CHUNK_EDGES = 8
 SMALLEST_BITS = 8
 """Cells are not cut below 2^8 units (2.4 m)."""
+
+
+MOST_MET = 6
+"""Edges that may meet a cell that is not cut on, unless it is one of the smallest."""
 
 
 class Member(NamedTuple):
@@ -61,16 +64,22 @@ class _Arrays:
     root: Ints
     nodes: Ints
     lists: Words
-    chunks: Words
     corners: Words
+    runs: Words
     balls: npt.NDArray[np.float32]
     frame: Ints
-    member_boxes: Words
-    member_shapes: Words
-    member_balls: npt.NDArray[np.float32]
+    ring_ends: Ints
+    """Ring r of the union is corners[ring_ends[r - 1]:ring_ends[r]]."""
+    ring_group: Words
+    """Each ring bounds the union of a group of members that touch: group_members[group_ends[g - 1]:group_ends[g]]."""
+    group_ends: Words
+    group_members: Words
+    group_boxes: Words
+    """Zones of a pack, one for each of `group_members`; empty for a group of one."""
+    group_shapes: Words
 
     def union(self) -> tuple[Any, ...]:
-        return self.root, self.nodes, self.lists, self.chunks, self.corners, self.balls, self.frame
+        return self.root, self.nodes, self.lists, self.corners, self.runs, self.balls, self.frame
 
 
 class ZoneSet:
@@ -103,23 +112,34 @@ class ZoneSet:
         """In or out of the union as drawn, of n positions: bool (n,)."""
         lon = floats(lon_deg)
         inside = np.empty(len(lon), np.bool_)
-        root, nodes, lists, chunks, corners, _, frame = self._arrays.union()
-        ks.set_contains(root, nodes, lists, chunks, corners, frame, lon, floats(lat_deg), inside, *_scratch())
+        root, nodes, lists, corners, _, _, frame = self._arrays.union()
+        ks.set_contains(root, nodes, lists, corners, frame, lon, floats(lat_deg), inside, *_scratch())
         return inside
 
     def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
         """Signed margins of n positions to the boundary of the union as drawn, positive inside: float64 (n,)."""
-        lon = floats(lon_deg)
-        margins = np.empty(len(lon), np.float64)
-        ks.set_margins(*self._arrays.union(), lon, floats(lat_deg), margins)
-        return margins
+        return self._nearest(lon_deg, lat_deg)[0]
 
     def member_at(self, lon_deg: float, lat_deg: float) -> str:
         """The member that a position is about: the one with the greatest margin (it lies in it, or nearest to it); of
         several the first by id."""
         arrays = self._arrays
-        args = (arrays.member_boxes, arrays.member_shapes, arrays.member_balls, float(lon_deg), float(lat_deg))
-        return self.zone_ids[ks.greatest_margin(*args)]
+        ring = int(np.searchsorted(arrays.ring_ends, self._nearest([lon_deg], [lat_deg])[1][0], side="right"))
+        group = int(arrays.ring_group[ring])
+        begin, end = (int(arrays.group_ends[group - 1]) if group else 0), int(arrays.group_ends[group])
+        members = arrays.group_members[begin:end]
+        if len(members) == 1:
+            return self.zone_ids[members[0]]
+        pack = PackedZones(arrays.group_boxes[begin:end], arrays.group_shapes)
+        return self.zone_ids[members[int(np.argmax(margins_m(pack, [lon_deg], [lat_deg])[0]))]]
+
+    def _nearest(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[Floats, Ints]:
+        """Margins, and the edges (their first corners) that are nearest."""
+        lon = floats(lon_deg)
+        margins, nearest = np.empty(len(lon), np.float64), np.empty(len(lon), np.int64)
+        entries, bits, _ = _scratch()
+        ks.set_margins(*self._arrays.union(), lon, floats(lat_deg), margins, nearest, entries, bits)
+        return margins, nearest
 
     # ------------------------------------------------------------------------------------- keeping
 
@@ -149,7 +169,7 @@ class ZoneSet:
 
 
 def _scratch() -> tuple[Ints, Ints, Ints]:
-    return np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+    return np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE + 1, np.int64)
 
 
 def _sources() -> str:
@@ -160,75 +180,103 @@ def _sources() -> str:
 # ---------------------------------------------------------------------------------------------- building
 
 
-def build(members: Iterable[Member], *, root_bits: int | None = None) -> ZoneSet:
-    """The set of these members. `root_bits`: log2 of the cells in a row of the coarse grid, even; chosen if left out."""
+class _Union(NamedTuple):
+    """Polygons that are apart, the group of each, and the members of the groups."""
+
+    polygons: npt.NDArray[np.object_]
+    group: Ints
+    groups: list[Ints]
+
+
+def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: int = MOST_MET) -> ZoneSet:
+    """The set of these members. `root_bits`: log2 of the cells in a row of the coarse grid, even; chosen if left out. Raises
+    ValueError for a set without members."""
     ordered = sorted(members)
-    rings = rings_of([member.area for member in ordered])
-    pack = packed_rings(rings, np.zeros(len(ordered)))
-    corners, chunks = _chunked(_union(_polygons(ordered)))
-    frame, extremes = _frame(corners, len(chunks), root_bits)
-    balls = np.zeros((len(chunks), 4), np.float32)
-    ks.fill_chunks(chunks, corners, frame, balls)
-    root, nodes, lists = _grown(chunks, corners, frame, extremes)
+    if not ordered:
+        raise ValueError("a zone set without members is no zone")
+    union = _union(ordered)
+    _, coordinates, (ring_ends, polygon_ends) = shapely.to_ragged_array(union.polygons)
+    corners = units(coordinates)
+    runs = _runs(ring_ends)
+    balls = np.empty((len(runs), 4), np.float32)
+    ks.fill_runs(runs, corners, balls)
+    frame, extremes = _frame(corners, len(runs), root_bits)
+    edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
+    root, nodes, lists = _grown(edges, runs, corners, frame, extremes, most_met)
+    boxes, shapes = _packed_groups(ordered, union.groups)
     arrays = _Arrays(
-        root, nodes, lists, chunks, corners, balls, frame, pack.boxes, pack.shapes, _member_balls(pack)
+        root, nodes, lists, corners, runs, balls, frame,
+        ring_ends=ring_ends[1:].astype(np.int64),
+        ring_group=np.repeat(union.group, np.diff(polygon_ends)).astype(np.int32),
+        group_ends=np.cumsum([len(group) for group in union.groups], dtype=np.int32),
+        group_members=np.concatenate(union.groups).astype(np.int32),
+        group_boxes=boxes, group_shapes=shapes,
     )  # fmt: skip
     return ZoneSet(content_of(ordered), [member.zone_id for member in ordered], arrays)
 
 
-def _polygons(members: Sequence[Member]) -> npt.NDArray[np.object_]:
-    """All polygons of all members."""
+def _polygons(members: Sequence[Member]) -> tuple[npt.NDArray[np.object_], Ints]:
+    """All polygons of all members, and the member of each."""
     parts = [rings for member in members for rings in member.area.polygons]
     corners = np.array([corner for rings in parts for ring in rings for corner in ring], np.float64)
     ring_ends = np.cumsum([0, *(len(ring) for rings in parts for ring in rings)])
     polygon_ends = np.cumsum([0, *map(len, parts)])
-    polygons: npt.NDArray[np.object_] = shapely.from_ragged_array(
-        shapely.GeometryType.POLYGON, corners, (ring_ends, polygon_ends)
-    )
-    return polygons
+    polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, (ring_ends, polygon_ends))
+    return polygons, np.repeat(np.arange(len(members)), [len(member.area.polygons) for member in members])
 
 
-def _union(polygons: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """Polygons that are apart: those that touch or overlap another are made one, group by group."""
-    tree = shapely.STRtree(polygons)
-    a, b = tree.query(polygons, predicate="intersects")
-    group = np.arange(len(polygons))
-    pairs = a < b
-    for i, j in zip(a[pairs], b[pairs], strict=True):  # few touch: most sets are of places that lie apart
-        group[_root_of(group, j)] = _root_of(group, i)
-    roots = np.array([_root_of(group, i) for i in range(len(group))]) if pairs.any() else group
-    touched = np.bincount(roots, minlength=len(group))[roots] > 1
-    apart = list(polygons[~touched])
-    order = np.argsort(roots[touched], kind="stable")
-    joined = polygons[touched][order]
-    for part in np.split(joined, np.flatnonzero(np.diff(roots[touched][order])) + 1) if len(joined) else []:
-        whole = shapely.get_parts(shapely.union_all(part))
-        apart += [piece for piece in whole if shapely.get_type_id(piece) == shapely.GeometryType.POLYGON]
-    return np.array(apart, np.object_)
+def _union(members: Sequence[Member]) -> _Union:
+    """Members that touch or overlap are made one, group by group."""
+    polygons, owner = _polygons(members)
+    a, b = shapely.STRtree(polygons).query(polygons, predicate="intersects")
+    touching = owner[a] < owner[b]
+    chief = np.arange(len(members))
+    for i, j in zip(owner[a[touching]], owner[b[touching]], strict=True):  # few touch: most sets are of places apart
+        chief[_chief_of(chief, j)] = _chief_of(chief, i)
+    chiefs = np.array([_chief_of(chief, i) for i in range(len(chief))]) if touching.any() else chief
+    _, group_of = np.unique(chiefs, return_inverse=True)
+    groups = np.split(np.argsort(group_of, kind="stable"), np.flatnonzero(np.diff(np.sort(group_of))) + 1)
+    is_joint = np.array([len(group) > 1 for group in groups])[group_of[owner]]
+    pieces, numbers = [polygons[~is_joint]], [group_of[owner[~is_joint]]]
+    for number in np.unique(group_of[owner[is_joint]]):
+        parts = shapely.get_parts(shapely.union_all(polygons[is_joint][group_of[owner[is_joint]] == number]))
+        parts = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+        pieces.append(parts)
+        numbers.append(np.full(len(parts), number))
+    return _Union(np.concatenate(pieces), np.concatenate(numbers), groups)
 
 
-def _root_of(group: Ints, i: int) -> int:
-    while group[i] != i:
-        group[i] = group[group[i]]
-        i = int(group[i])
+def _chief_of(chief: Ints, i: int) -> int:
+    """Whom the members that touch i follow (union-find with halving)."""
+    while chief[i] != i:
+        chief[i] = chief[chief[i]]
+        i = int(chief[i])
     return i
 
 
-def _chunked(polygons: npt.NDArray[np.object_]) -> tuple[Words, Words]:
-    """Corners in units (n, 2), and chunks (m, 8) whose boxes are still to be filled."""
-    _, coordinates, (ring_ends, _) = shapely.to_ragged_array(polygons)
-    corners = units(coordinates)
+def _packed_groups(members: Sequence[Member], groups: Sequence[Ints]) -> tuple[Words, Words]:
+    """The members of groups of several as zones of a pack, in the order of all groups; of a group of one, an empty row."""
+    sizes = np.array([len(group) for group in groups])
+    joint = np.repeat(sizes > 1, sizes)
+    pack = packed([members[i].area for group in groups if len(group) > 1 for i in group])
+    boxes = np.zeros((len(joint) if joint.any() else 0, 8), np.int32)
+    boxes[joint[: len(boxes)]] = pack.boxes
+    return boxes, pack.shapes
+
+
+def _runs(ring_ends: Ints) -> Words:
+    """Rings in runs of at most `ks.RUN_EDGES` edges, as equal as can be; their boxes are still to be filled."""
     edges = np.diff(ring_ends) - 1
-    pieces = -(-edges // CHUNK_EDGES)
+    pieces = -(-edges // ks.RUN_EDGES)
     of_ring = np.repeat(np.arange(len(edges)), pieces)
     rank = np.arange(len(of_ring)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    chunks = np.zeros((len(of_ring), 8), np.int32)
-    chunks[:, ks.FIRST] = ring_ends[of_ring] + rank * CHUNK_EDGES
-    chunks[:, ks.EDGES] = np.minimum(CHUNK_EDGES, edges[of_ring] - rank * CHUNK_EDGES)
-    return corners, chunks
+    begin, end = (edges[of_ring] * k // pieces[of_ring] for k in (rank, rank + 1))
+    runs = np.zeros((len(of_ring), 6), np.int32)
+    runs[:, ks.RUN_FIRST], runs[:, ks.RUN_LENGTH] = ring_ends[of_ring] + begin, end - begin
+    return runs
 
 
-def _frame(corners: Words, chunks: int, root_bits: int | None) -> tuple[Ints, Floats]:
+def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floats]:
     """The square that holds all corners and `ks.PAD_M` more, and the greatest and least metric in it."""
     south, north = int(corners[:, 1].min()), int(corners[:, 1].max())
     pad_deg = ks.PAD_M * 1.05 / 110_000.0
@@ -238,78 +286,61 @@ def _frame(corners: Words, chunks: int, root_bits: int | None) -> tuple[Ints, Fl
     pad_east, pad_north = (int(ks.PAD_M * 1.05 / metre) for metre in narrow[:2])
     west, east = int(corners[:, 0].min()), int(corners[:, 0].max())
     side = max(east - west + 2 * pad_east, north - south + 2 * pad_north)
-    side_bits = max(side.bit_length(), 12)
-    bits = 2 * round(np.log2(8 * chunks) / 4) if root_bits is None else root_bits
+    side_bits = max((side + (1 << SMALLEST_BITS)).bit_length(), 12)
+    bits = 2 * round(np.log2(4 * runs) / 4) if root_bits is None else root_bits
     bits = int(min(max(bits, 2), 10, (side_bits - SMALLEST_BITS) // 2 * 2))
-    frame = np.array([west - pad_east, south - pad_north, side_bits - bits, bits], np.int64)
+    origin = (np.array([west - pad_east, south - pad_north]) >> SMALLEST_BITS) << SMALLEST_BITS
+    frame = np.array([*origin, side_bits - bits, bits], np.int64)
     return frame, np.array([wide[0], metric_at(90.0)[1], narrow[0] * 0.95, metric_at(0.0)[1] * 0.95])
 
 
-class _Room:
-    """Arrays that grow."""
-
-    def __init__(self, chunks: int) -> None:
-        self.kept = np.empty((4_096, 5), np.int64)
-        self.found_lists = np.empty(32 * chunks + 4_096, np.int32)
-
-    def double(self) -> None:
-        self.kept = np.concatenate([self.kept, np.empty_like(self.kept)])
-        self.found_lists = np.concatenate([self.found_lists, np.empty_like(self.found_lists)])
-
-
-def _grown(chunks: Words, corners: Words, frame: Ints, extremes: Floats) -> tuple[Ints, Ints, Words]:
+def _grown(
+    edges: Words, runs: Words, corners: Words, frame: Ints, extremes: Floats, most_met: int
+) -> tuple[Ints, Ints, Words]:
     """Root, nodes and lists of a set: the frame is cut level by level until every cell is a leaf."""
     cell_bits, root_bits = int(frame[ks.CELL_BITS]), int(frame[ks.ROOT_BITS])
     root = np.empty((1 << root_bits, 1 << root_bits), np.int64)
-    nodes: list[Ints] = []
-    lists = np.empty(32 * len(chunks) + 4_096, np.int32)
+    nodes = [np.empty(0, np.int64)]
+    lists = np.empty(20 * len(edges) + 4_096, np.int32)
     counts = np.zeros(3, np.int64)
-    cells = np.array([[0, 0, 0, len(chunks), 0]], np.int64)
-    cell_lists = np.arange(len(chunks), dtype=np.int32)
+    cells = np.array([[0, 0, 0, len(runs), len(runs), len(edges), 0]], np.int64)
+    cell_list = np.concatenate([np.arange(len(runs), dtype=np.int32), edges])
     bits = cell_bits + root_bits
     node_count = 0
     while len(cells):
         bits -= 2
-        room = _Room(len(chunks))
+        kept, found_list = (
+            np.empty((4 * len(cells) + 1_024, 7), np.int64),
+            np.empty(20 * len(edges) + 4_096, np.int32),
+        )
         found = np.empty(16 * len(cells), np.int64)
         counts[:2] = 0
         done = 0
         while True:
             done += ks.cut_cells(
-                cells[done:], cell_lists, np.int64(1) << bits, bits > cell_bits, np.int64(1) << SMALLEST_BITS, extremes,
-                chunks, corners, frame, found[16 * done :], room.found_lists, room.kept, lists, counts,
+                cells[done:], cell_list, np.int64(1) << bits, bits > cell_bits, np.int64(1) << SMALLEST_BITS, most_met,
+                extremes,                runs, corners, frame, found[16 * done :], found_list, kept, lists, counts,
             )  # fmt: skip
             if done == len(cells):
                 break
-            room.double()
-            lists = np.concatenate([lists, np.empty_like(lists)])
+            kept, found_list, lists = (np.concatenate([old, np.empty_like(old)]) for old in (kept, found_list, lists))
         if bits >= cell_bits:
             _into_root(root, cells, found, bits - cell_bits, cell_bits)
         else:
-            is_node = (found >> 30) & 3 == ks.NODE
-            nodes.append(np.where(is_node, found + node_count + len(cells), found))
-        if bits < cell_bits:
             node_count += len(cells)
-        cells = room.kept[: counts[0]].copy()
-        cell_lists = room.found_lists[: counts[1]].copy()
-    return root.ravel(), np.concatenate([*nodes, np.empty(0, np.int64)]), lists[: counts[2]].copy()
+            nodes.append(np.where((found >> 30) & 3 == ks.NODE, found + node_count, found))
+        cells, cell_list = kept[: counts[0]].copy(), found_list[: counts[1]].copy()
+    return root.ravel(), np.concatenate(nodes), lists[: counts[2]].copy()
 
 
 def _into_root(root: Ints, cells: Ints, found: Ints, above: int, cell_bits: int) -> None:
     """Write the parts of a level at or above the grid into it; a part above it fills the cells that it covers."""
     part = np.arange(16)
-    size_bits = above + cell_bits
-    x = ((cells[:, :1] >> cell_bits) + ((part & 3) << (size_bits - cell_bits))).ravel()
-    y = ((cells[:, 1:2] >> cell_bits) + ((part >> 2) << (size_bits - cell_bits))).ravel()
-    span = 1 << above
+    x = ((cells[:, :1] >> cell_bits) + ((part & 3) << above)).ravel()
+    y = ((cells[:, 1:2] >> cell_bits) + ((part >> 2) << above)).ravel()
     if above == 0:
         root[y, x] = found
         return
+    span = 1 << above
     for column, line, entry in zip(x, y, found, strict=True):
         root[line : line + span, column : column + span] = entry
-
-
-def _member_balls(pack: PackedZones) -> npt.NDArray[np.float32]:
-    balls = np.zeros((len(pack), 4), np.float32)
-    ks.fill_balls(pack.boxes, balls)
-    return balls

@@ -1,0 +1,206 @@
+"""A zone set says what the union of its members is: of sides, of margins, of verdicts, and of whom a finding is about."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geofence.margins import contained, margins_m, verdicts
+from geofence.orders import Area
+from geofence.zone_sets import Member, StaleSet, ZoneSet, build, content_of
+from geofence.zones import packed, union_of, zone_from_geojson
+from tests import lattice
+from tests.test_geometry import WGS84, away, box, polygon, ring
+
+ORDINARY = settings(max_examples=60, derandomize=True, deadline=None, print_blob=True)
+
+
+def area(geometry: dict) -> Area:
+    zone = zone_from_geojson(geometry)
+    assert isinstance(zone, Area)
+    return zone
+
+
+def scattered(lon_deg: float, lat_deg: float, spread_m: float, seed: int, count: int) -> list[Member]:
+    """Polygons of 20 m to 2 km about a place, some of which overlap, one with a hole, one of many corners."""
+    rng = np.random.default_rng(seed)
+    members = []
+    for i in range(count):
+        lon, lat = away(lon_deg, lat_deg, rng.uniform(0, 360), spread_m * rng.random())
+        size_m = float(rng.choice([20.0, 150.0, 2_000.0], p=[0.4, 0.5, 0.1]))
+        corners = int(rng.choice([3, 5, 12, 300], p=[0.3, 0.3, 0.35, 0.05]))
+        rings = [ring(lon, lat, size_m, corners, rng.uniform(0, 90))]
+        if rng.random() < 0.3:
+            rings.append(ring(lon, lat, size_m / 3, 4, rng.uniform(0, 90)))
+        members.append(Member(f"Z{i:03d}", area(polygon(*rings))))
+    return members
+
+
+def about(lon_deg: float, lat_deg: float, spread_m: float, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed + 1)
+    distance_m = (
+        spread_m * np.abs(rng.normal(size=count)) * rng.choice([0.3, 1.0, 1.0, 30.0], count, p=[0.4, 0.3, 0.28, 0.02])
+    )
+    lon, lat, _ = WGS84.fwd(np.full(count, lon_deg), np.full(count, lat_deg), rng.uniform(0, 360, count), distance_m)
+    return lon, lat
+
+
+@given(
+    st.sampled_from([0.0, 53.0, -35.0, 69.0, 80.0]), st.sampled_from([-2.18, 177.0, 0.0]),
+    st.sampled_from([300.0, 3_000.0, 40_000.0]), st.integers(1, 40), st.sampled_from([None, 2, 6]), st.integers(0, 9999),
+)  # fmt: skip
+@ORDINARY
+def test_the_margin_of_a_set_is_that_of_the_union_of_its_members(lat_deg, lon_deg, spread_m, count, root_bits, seed):
+    members = scattered(lon_deg, lat_deg, spread_m, seed, count)
+    lon, lat = about(lon_deg, lat_deg, spread_m, seed, 150)
+    union = packed([union_of([member.area for member in members])])
+    got = build(members, root_bits=root_bits, most_met=seed % 7).margins_m(lon, lat)
+    np.testing.assert_allclose(got, margins_m(union, lon, lat)[:, 0], rtol=1e-9, atol=1e-6)
+
+
+@given(
+    st.sampled_from([0.0, 53.0, -35.0, 80.0]), st.sampled_from([300.0, 3_000.0, 40_000.0]), st.integers(1, 40),
+    st.sampled_from([0.0, 5.0, 100.0, 1_500.0]), st.integers(0, 9999),
+)  # fmt: skip
+@ORDINARY
+def test_a_verdict_on_a_set_is_that_of_its_exact_margin(lat_deg, spread_m, count, widen_m, seed):
+    zone_set = build(scattered(-2.18, lat_deg, spread_m, seed, count))
+    lon, lat = about(-2.18, lat_deg, spread_m, seed, 400)
+    margin_m = zone_set.margins_m(lon, lat) + widen_m
+    rng = np.random.default_rng(seed)
+    close_m = np.abs(margin_m) * rng.choice([1.0, 1.001, 0.999], 400) + rng.choice(
+        [0.0, 1e-3, -1e-3, 0.04, -0.04], 400
+    )
+    radius_m = np.where(rng.random(400) < 0.5, close_m, rng.choice([3.0, 17.0, 57.0, 700.0, 1600.0, 35_000.0], 400))
+    radius_m = np.maximum(radius_m, 0.001)
+    np.testing.assert_array_equal(zone_set.verdicts(lon, lat, radius_m, widen_m), verdicts(margin_m, radius_m))
+
+
+def sides_on_a_lattice(count: int, seed: int) -> int:
+    """Compare sides with Shapely on every half step; how many places were compared."""
+    world = lattice.lattice(count, seed)
+    areas = [lattice.placed(shape, at) for shape, at in zip(world.polygons, world.at, strict=True)]
+    zone_set = build([Member(f"{i:05d}", one) for i, one in enumerate(areas)], most_met=seed % 4)
+    probes = lattice.probes()
+    steps = (probes[None] + world.at[:, None]).reshape(-1, 2)
+    lon, lat = lattice.degrees(steps).T
+    shapes = np.repeat(world.polygons, len(probes))
+    x, y = np.tile(probes, (len(areas), 1)).T
+    inside = shapely.contains_xy(shapes, x, y)
+    clear = inside | ~shapely.intersects_xy(shapes, x, y)
+    in_set = zone_set.contains(lon, lat)
+    np.testing.assert_array_equal(in_set[clear], inside[clear])
+    np.testing.assert_array_equal(zone_set.margins_m(lon, lat)[clear] > 0, inside[clear])
+    first = np.arange(len(areas) + 1)
+    wearer = np.repeat(np.arange(len(areas), dtype=np.int32), len(probes))
+    own = contained(packed(areas), first, wearer, lon, lat)[:, 0] == 1
+    np.testing.assert_array_equal(own[clear], inside[clear])
+    return int(clear.sum())
+
+
+def test_sides_are_those_of_shapely_on_more_than_a_million_degenerate_cases():
+    compared = sum(sides_on_a_lattice(1_400, seed) for seed in range(4))
+    assert compared > 1_000_000
+
+
+@pytest.mark.long
+def test_sides_are_those_of_shapely_on_tens_of_millions_of_degenerate_cases():
+    compared = sum(sides_on_a_lattice(3_000, 1_000 + seed) for seed in range(30))
+    assert compared > 20_000_000
+
+
+def test_a_place_on_the_boundary_of_a_lattice_polygon_has_margin_zero():
+    world = lattice.lattice(300, 77)
+    areas = [lattice.placed(shape, at) for shape, at in zip(world.polygons, world.at, strict=True)]
+    zone_set = build([Member(f"{i:05d}", one) for i, one in enumerate(areas)])
+    rings = [np.array(one.polygons[0][0]) for one in areas]
+    middles = np.concatenate([(corner[1:] + corner[:-1]) / 2 for corner in rings])
+    for places in (np.concatenate(rings), middles):
+        assert np.abs(zone_set.margins_m(*places.T)).max() < 0.02
+
+
+def test_neighbours_that_touch_have_no_edge_between_them():
+    members = [
+        Member(f"{x}{y}", area(polygon(box(-2.2 + x / 100, 53 + y / 100, -2.19 + x / 100, 53.01 + y / 100))))
+        for x in range(3)
+        for y in range(3)
+    ]
+    zone_set = build(members)
+    on_a_shared_edge, on_a_shared_corner = (-2.19, 53.015), (-2.19, 53.01)
+    margin_m = zone_set.margins_m(*np.array([on_a_shared_edge, on_a_shared_corner]).T)
+    assert (margin_m > 600).all()
+    assert zone_set.verdicts([-2.19], [53.015], [500.0]).tolist() == [1]
+
+
+def test_a_widened_set_holds_all_that_is_so_near():
+    zone_set = build([Member("school", area(polygon(ring(-2.18, 53.0, 50))))])
+    places = np.array([away(-2.18, 53.0, 45, 50 + metres) for metres in (80, 98, 102, 120)])
+    assert zone_set.verdicts(*places.T, np.full(4, 5.0), 100.0).tolist() == [1, 0, 0, -1]
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_position_is_about_the_member_that_holds_it_or_is_nearest(overlap):
+    west = Member("west", area(polygon(box(-2.20, 53.0, -2.18 if overlap else -2.191, 53.01))))
+    east = Member("east", area(polygon(box(-2.19, 53.0, -2.17, 53.01))))
+    far = Member("far", area(polygon(box(-2.0, 53.0, -1.99, 53.01))))
+    zone_set = build([west, east, far])
+    assert zone_set.member_at(-2.199, 53.005) == "west"
+    assert zone_set.member_at(-2.172, 53.005) == "east"
+    assert zone_set.member_at(-2.10, 53.005) == "east"
+    assert zone_set.member_at(-2.05, 53.005) == "far"
+    assert zone_set.member_at(10.0, 50.0) == "far"
+
+
+@given(st.integers(1, 25), st.integers(0, 9999))
+@ORDINARY
+def test_the_member_is_the_one_with_the_greatest_margin(count, seed):
+    members = scattered(-2.18, 53.0, 1_500.0, seed, count)
+    zone_set = build(members)
+    lon, lat = about(-2.18, 53.0, 1_500.0, seed, 40)
+    each = margins_m(packed([member.area for member in members]), lon, lat)
+    for place, margin_m in zip(zip(lon, lat, strict=True), each, strict=True):
+        named = zone_set.zone_ids.index(zone_set.member_at(*place))
+        assert margin_m[named] >= margin_m.max() - 1e-6
+
+
+def test_a_set_does_not_hang_on_the_order_of_its_members():
+    members = scattered(-2.18, 53.0, 1_000.0, 3, 12)
+    assert content_of(members) == content_of(members[::-1])
+    assert content_of(members) != content_of(members[1:])
+
+
+def test_a_set_without_members_is_refused():
+    with pytest.raises(ValueError, match="without members"):
+        build([])
+
+
+def test_a_set_that_was_kept_answers_as_the_one_that_was_built(tmp_path):
+    zone_set = build(scattered(-2.18, 53.0, 3_000.0, 5, 30))
+    zone_set.save(tmp_path / "set")
+    again = ZoneSet.load(tmp_path / "set", zone_set.content)
+    lon, lat = about(-2.18, 53.0, 3_000.0, 5, 500)
+    np.testing.assert_array_equal(again.margins_m(lon, lat), zone_set.margins_m(lon, lat))
+    assert [again.member_at(*place) for place in zip(lon[:20], lat[:20], strict=True)] == [
+        zone_set.member_at(*place) for place in zip(lon[:20], lat[:20], strict=True)
+    ]
+
+
+def test_a_folder_with_another_set_or_of_other_sources_is_not_used(tmp_path):
+    zone_set = build(scattered(-2.18, 53.0, 300.0, 5, 3))
+    zone_set.save(tmp_path / "set")
+    with pytest.raises(StaleSet, match="built again"):
+        ZoneSet.load(tmp_path / "set", "another")
+    about_it = json.loads((tmp_path / "set" / "about.json").read_text())
+    (tmp_path / "set" / "about.json").write_text(json.dumps(about_it | {"sources": "older"}))
+    with pytest.raises(StaleSet, match="built again"):
+        ZoneSet.load(tmp_path / "set", zone_set.content)
+
+
+def test_a_folder_that_was_half_written_is_not_there(tmp_path):
+    with pytest.raises(OSError):
+        ZoneSet.load(tmp_path / "none", "any")
