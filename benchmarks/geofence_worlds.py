@@ -95,9 +95,34 @@ def lives(rng: np.random.Generator, homes: Floats, fixes_each: int) -> Fixes:
     place = homes[wearer] + metres(offset_m, homes[wearer, 1])
     minute = np.tile(np.arange(fixes_each, dtype=np.int64), len(homes))
     start_ms = rng.integers(0, 60_000, len(homes))
-    return Fixes(wearer, place[:, 0].copy(), place[:, 1].copy(), gps_radii(rng, count), minute * 60_000 + start_ms[wearer])
+    return Fixes(
+        wearer, place[:, 0].copy(), place[:, 1].copy(), gps_radii(rng, count), minute * 60_000 + start_ms[wearer]
+    )
 
 
 def arrival_order(fixes: Fixes) -> Ints:
     """The order of their times: every fix is another wearer's."""
     return np.argsort(fixes.fix_ms, kind="stable")
+
+
+def districts(rng: np.random.Generator, count: int = 50) -> list[Floats]:
+    """Districts of 10,000 to 50,000 corners, some 20 km across and apart from each other: rings (n, 2), closed."""
+    west, _, south, _ = ENGLAND
+    rings = []
+    for i in range(count):
+        corners = int(rng.integers(10_000, 50_001))
+        angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+        reach_m = np.full(corners, 9_000.0)
+        for wave in (3, 7, 20, 60, 180, 540, 1_600, 4_800):  # a coast: every scale adds its bays
+            reach_m += 2_600 / wave**0.75 * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
+        centre = np.array([west + 0.42 * (i % 8 + 0.5), south + 0.27 * (i // 8 + 0.5)])
+        offset_m = np.column_stack([np.cos(angle), np.sin(angle)]) * reach_m[:, None]
+        ring = centre + metres(offset_m, np.full(corners, centre[1]))
+        rings.append(np.concatenate([ring, ring[:1]]))
+    return rings
+
+
+def about(rng: np.random.Generator, centres: Floats, spread_m: float, count: int) -> Floats:
+    """Places about some centres: (count, 2)."""
+    chosen = centres[rng.integers(0, len(centres), count)]
+    return chosen + metres(rng.normal(size=(count, 2)) * spread_m, chosen[:, 1])

@@ -1,0 +1,150 @@
+"""Violations of very many wearers in one sweep over their positions: replay, what-if and audit of months in minutes.
+
+The same verdicts and the same presence as the judgement (`judge.py`), which stays what decides: a sweep knows positions only, in
+each wearer's order of time and evidence all of them, and no sightings of home units. Its findings are EXCLUSION, INCLUSION
+and CURFEW with begin, end and known; `tests/test_sweep.py` holds them to those of the judgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from geofence import kernels_sweep as ks
+from geofence.margins import Floats, Ints, masks_of
+from geofence.orders import Plan, SetZone
+from geofence.timetable import Schedule
+from geofence.words import FOREVER_MS, ObligationKind, Presence
+from geofence.zones import PackedZones, packed
+
+BATCH = 1 << 15
+"""Positions that are classified before they are followed: their masks stay in the cache."""
+MOST_ZONES = 64
+
+
+class Positions(NamedTuple):
+    """n positions that are evidence, each wearer's in order of time. wearer: int32; radius_m more than 0; fix_ms: int64."""
+
+    wearer: npt.NDArray[np.int32]
+    lon_deg: Floats
+    lat_deg: Floats
+    radius_m: Floats
+    fix_ms: Ints
+
+
+@dataclass(frozen=True)
+class Duties:
+    """What is asked of the zones of all wearers; `kernels_sweep.py` says how it is laid out. first: int64 (wearers + 1,)."""
+
+    zones: PackedZones
+    first: Ints
+    rules: Ints
+    periods: Ints
+    ends: Ints
+    max_gap_ms: int
+
+
+def duties_of(plans: Sequence[Plan], now_ms: int) -> Duties:
+    """The duties of plans, one wearer each, up to *now*. Raises ValueError for what a sweep does not know: shared sets, more
+    than 64 zones of one wearer, or plans with different settings."""
+    requirements = [requirement for plan in plans for requirement in plan.requirements]
+    zones = [requirement.zone for requirement in requirements if not isinstance(requirement.zone, SetZone)]
+    if len(zones) < len(requirements):
+        raise ValueError("a sweep knows no shared zone sets; leave requirements on them out")
+    if any(len(plan.requirements) > MOST_ZONES for plan in plans):
+        raise ValueError(f"a sweep knows at most {MOST_ZONES} zones of one wearer")
+    gaps_ms = {plan.settings.max_gap_ms for plan in plans}
+    if len(gaps_ms) != 1:
+        raise ValueError("the plans of one sweep have one max_gap")
+    periods = [
+        Schedule(plan, r).periods(plan.activation.from_ms, now_ms) for plan in plans for r in plan.requirements
+    ]
+    due = [[period for period in some if period.begin_ms <= now_ms] for some in periods]
+    violates = [Presence.INSIDE if r.kind is ObligationKind.EXCLUSION else Presence.OUTSIDE for r in requirements]
+    return Duties(
+        packed(zones, [requirement.widen_m for requirement in requirements]),
+        np.cumsum([0, *(len(plan.requirements) for plan in plans)], dtype=np.int64),
+        np.array([(v, r.confirm_points, r.confirm_ms) for v, r in zip(violates, requirements, strict=True)], np.int64).reshape(-1, 3),
+        np.array([period for some in due for period in some], np.int64).reshape(-1, 2),
+        np.cumsum([0, *map(len, due)], dtype=np.int64),
+        gaps_ms.pop(),
+    )  # fmt: skip
+
+
+class Violation(NamedTuple):
+    """`zone`: its number among all zones of the duties. `end_ms` FOREVER_MS while it lasts. `period_ms`: the S of its period."""
+
+    zone: int
+    begin_ms: int
+    end_ms: int
+    known_ms: int
+    period_ms: int
+
+
+class Sweep:
+    """Feed positions in any number of batches, then `finish`; each gives the violations that ended by it, int64 (m, 5) as
+    `Violation` names them."""
+
+    def __init__(self, duties: Duties, *, buffer_rows: int = 1 << 14) -> None:
+        self._duties = duties
+        zones, wearers = len(duties.zones), len(duties.first) - 1
+        self._people = np.zeros((wearers, 4), np.int64)
+        self._people[:, ks.LAST] = ks.NEVER
+        self._states = np.zeros((zones, 6), np.int64)
+        self._states[:, ks.STATE_LAST] = ks.NEVER
+        self._begins = np.zeros(zones, np.int64)
+        most = int((duties.ends[duties.first[1:]] - duties.ends[duties.first[:-1]]).max(initial=0)) + MOST_ZONES + 1
+        self._found = np.empty((max(buffer_rows, 2 * most), 5), np.int64)
+        self._counts = np.zeros(2, np.int64)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the states of all wearers."""
+        return self._people.nbytes + self._states.nbytes + self._begins.nbytes
+
+    def feed(self, positions: Positions) -> Ints:
+        """Raises ValueError for a position that comes before the last one of its wearer."""
+        taken = []
+        for begin in range(0, len(positions.wearer), BATCH):
+            taken += self._feed_batch(Positions(*(column[begin : begin + BATCH] for column in positions)))
+        return np.concatenate([*taken, np.empty((0, 5), np.int64)])
+
+    def _feed_batch(self, positions: Positions) -> list[Ints]:
+        duties = self._duties
+        inside, unknown = masks_of(duties.zones, duties.first, *positions[:4])
+        taken, done = [], 0
+        while True:
+            done = ks.follow(
+                self._people, self._states, self._begins, duties.rules, duties.first, duties.periods, duties.ends,
+                duties.max_gap_ms, positions.wearer, positions.fix_ms, inside[:, 0], unknown[:, 0], done, self._found, self._counts,
+            )  # fmt: skip
+            if done <= ks.OUT_OF_ORDER:
+                wearer = positions.wearer[ks.OUT_OF_ORDER - done]
+                raise ValueError(f"a position of wearer {wearer} comes before the last one; sort by time first")
+            taken.append(self._drained())
+            if done == len(positions.wearer):
+                return taken
+
+    def finish(self, now_ms: int) -> Ints:
+        """What lasts at *now*, and what had lapsed by then. The sweep is over."""
+        duties = self._duties
+        taken, done = [], 0
+        while done < len(self._people):
+            done = ks.finish(
+                self._people, self._states, self._begins, duties.rules, duties.first, duties.periods, duties.ends,
+                duties.max_gap_ms, now_ms, done, self._found, self._counts,
+            )  # fmt: skip
+            taken.append(self._drained())
+        return np.concatenate([*taken, np.empty((0, 5), np.int64)])
+
+    def _drained(self) -> Ints:
+        rows = self._found[: self._counts[0]].copy()
+        self._counts[0] = 0
+        return rows
+
+
+assert ks.FOREVER == FOREVER_MS
