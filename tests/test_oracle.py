@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import product
@@ -30,7 +31,9 @@ ORDINARY = settings(
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
-LONG = settings(ORDINARY, max_examples=10_000, derandomize=False, phases=[Phase.generate, Phase.shrink])
+LONG_WORLDS = int(os.environ.get("WORLDS", "10000"))
+"""`make test-long WORLDS=100000 SEED=7`: so many random worlds, and the same ones again."""
+LONG = settings(ORDINARY, max_examples=LONG_WORLDS, derandomize=False, phases=[Phase.generate, Phase.shrink])
 
 SECOND_MS, MINUTE_MS, HOUR_MS = 1_000, 60_000, 3_600_000
 GRID_MS = 150 * SECOND_MS

@@ -186,6 +186,7 @@ async def test_every_page_is_usable_and_asks_nobody_else_for_anything(
     await office.two_are_out()
     page = await logged_in(office, open_page, "/account", width=width)
     for path in (
+        "/account",
         "/wearers",
         "/wearers/1",
         "/alerts/1",
@@ -202,6 +203,14 @@ async def test_every_page_is_usable_and_asks_nobody_else_for_anything(
     said = [line for line in page.console if "404" not in line]  # the browser notes the page that is not there
     assert (said, page.errors, page.policy_violations) == ([], [], [])
     assert page.requests_beyond(office.address) == []
+
+
+@pytest.mark.parametrize("width", [1400, 360])
+async def test_who_is_not_logged_in_finds_a_usable_page(office: Office, open_page: OpenPage, width: int) -> None:
+    page = await open_page(f"{office.address}/alerts", width=width)
+    assert await page.get_by_label("Password").is_visible()
+    assert await axe(page) == []
+    page.assert_clean(office.address)
 
 
 async def test_the_clock_of_the_service_is_on_every_page_and_moves(office: Office, open_page: OpenPage) -> None:
