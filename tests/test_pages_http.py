@@ -104,6 +104,14 @@ async def test_a_session_ends(office: Office, desk: Desk, column: str, seconds: 
     assert (await desk.get("/alerts"))[0] == 303
 
 
+async def test_a_session_that_is_used_goes_on(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.connection.execute("UPDATE sessions SET seen_at = seen_at - interval '50 minutes'")
+    assert (await desk.get("/alerts"))[0] == 200
+    assert await office.connection.fetchval("SELECT now() - seen_at < interval '1 minute' FROM sessions")
+    assert (await desk.get("/alerts"))[0] == 200
+
+
 async def test_a_disabled_account_is_out_at_once(office: Office, desk: Desk) -> None:
     await desk.log_in(await office.account())
     await office.connection.execute("UPDATE users SET disabled_at = now()")
