@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Tests run in as many processes as there are cores, at most four; each has a database server of its own.
+export WORLDS ?= 10000
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help setup check test test-long browser vendor screenshots demo bench edge detection schemas lock clean
 
@@ -25,10 +28,10 @@ check: setup     ## formatting, lint, types, the arrows between packages
 	$(BIN)/lint-imports
 
 test: check browser ## everything that CI runs (pytest last)
-	$(BIN)/python -m pytest -m 'not long'
+	$(PYTEST) -m 'not long'
 
-test-long: check browser ## the same and the long runs
-	$(BIN)/python -m pytest
+test-long: check browser ## the same and the long runs; WORLDS=100000 SEED=7: so many random worlds, and which
+	$(PYTEST) $(if $(SEED),--hypothesis-seed=$(SEED))
 
 browser:         ## Debian's Chromium for the tests of the pages; without it they are skipped
 	@if [ -x "$${CHROMIUM:-}" ] || command -v chromium >/dev/null; then :; \

@@ -62,7 +62,7 @@ SESSION = """
 SELECT s.session_hash, s.form_key, s.seen_at, u.user_no, u.name, u.role FROM sessions s JOIN users u USING (user_no)
 WHERE s.session_hash = $1 AND s.seen_at > $2 AND s.began_at > $3 AND u.disabled_at IS NULL
 """
-SEEN = "UPDATE sessions SET seen_at = $2 WHERE session_hash = $1 AND seen_at < $2 - interval '1 minute'"
+SEEN = "UPDATE sessions SET seen_at = $2 WHERE session_hash = $1 AND seen_at < $2"
 END_SESSION = "DELETE FROM sessions WHERE session_hash = $1"
 END_OLD_SESSIONS = "DELETE FROM sessions WHERE seen_at <= $1 OR began_at <= $2"
 

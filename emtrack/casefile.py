@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from emtrack.alert_queue import Alert
@@ -14,7 +15,7 @@ from geofence.explain import Weighed, weighed
 from geofence.facts import Fact, without_duplicates
 from geofence.findings import Finding
 from geofence.orders import Requirement
-from geofence.words import EventType, Kind
+from geofence.words import EventType, Kind, ObligationKind, Presence
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -66,6 +67,15 @@ class Facts(NamedTuple):
     seen: list[Seen]
     said: list[Said]
     max_gap_ms: int
+
+
+class LateFacts(NamedTuple):
+    """What facts that came after a version was shown say against it: the spans from the first to the last of them that
+    agree, with nothing decisive between that does not."""
+
+    spans: list[tuple[int, int]]
+    with_positions: bool
+    with_sightings: bool
 
 
 async def occurrences_of(connection: Connection, alert: Alert, known_ms: int) -> list[Occurrence]:
@@ -151,3 +161,63 @@ async def history_of(connection: Connection, view: View, known_ms: int) -> list[
     shown = [row for row in rows if row[0].position.fix_ms >= view.begin_ms]
     shown.sort(key=lambda row: row[0].position.key)
     return [Seen(n, fix, standing, None, False, False) for n, (fix, standing) in enumerate(shown, 1)]
+
+
+AGAINST = {Kind.CURFEW: Presence.INSIDE, Kind.INCLUSION: Presence.INSIDE, Kind.EXCLUSION: Presence.OUTSIDE}
+"""The verdict that contradicts a finding. An approach is left out: verdicts beside an alert are of the zone, not its buffer."""
+SIGHTED = {EventType.RF_IN: Presence.INSIDE, EventType.RF_OUT: Presence.OUTSIDE}
+
+
+class _Decisive(NamedTuple):
+    at_ms: int
+    verdict: Presence
+    received_ms: int
+    is_sighting: bool
+
+
+def late_facts(versions: Sequence[Version], version: Version, facts: Facts) -> LateFacts | None:
+    """Of a version that changed or withdrew what was shown: the facts that came in between, are older than what was known
+    then, and contradict what was shown. None if there are none: something else was the reason."""
+    before = [v for v in versions if v.version < version.version]
+    against = AGAINST.get(version.finding.kind)
+    if not before or facts.requirement is None or against is None:
+        return None
+    shown = before[-1]
+    received: list[Fact] = [*(s.fix.position for s in facts.seen), *(s.event for s in facts.said)]
+    known_to_ms = max((fact.own_ms for fact in received if fact.received_ms <= shown.recorded_ms), default=0)
+    decisive = _decisive(facts.requirement, facts)
+
+    def is_late(d: _Decisive) -> bool:
+        return shown.recorded_ms < d.received_ms <= version.recorded_ms and d.at_ms < known_to_ms
+
+    end_ms = known_to_ms if shown.finding.end_ms is None else shown.finding.end_ms
+    told = [d for d in decisive if shown.finding.begin_ms <= d.at_ms <= end_ms]
+    runs = [list(run) for verdict, run in groupby(told, key=lambda d: d.verdict) if verdict is against]
+    late = [run for run in runs if any(map(is_late, run))]
+    came = [d for run in late for d in run if is_late(d)]
+    if not came:
+        return None
+    return LateFacts(
+        [(run[0].at_ms, run[-1].at_ms) for run in late],
+        any(not d.is_sighting for d in came),
+        any(d.is_sighting for d in came),
+    )
+
+
+def _decisive(requirement: Requirement, facts: Facts) -> list[_Decisive]:
+    """What counted on the requirement, in order of time."""
+    found = [
+        _Decisive(w.position.fix_ms, w.verdict, w.position.received_ms, False)
+        for s in facts.seen
+        if (w := s.weighed) is not None
+        and w.standing is Standing.EVIDENCE
+        and not w.overruled
+        and w.verdict is not Presence.UNKNOWN
+    ]
+    if requirement.kind is ObligationKind.CURFEW:
+        found += [
+            _Decisive(e.event_ms, SIGHTED[e.type], e.received_ms, True)
+            for e in (s.event for s in facts.said)
+            if e.type in SIGHTED and e.is_judged and e.requirement_id in (None, requirement.requirement_id)
+        ]
+    return sorted(found, key=lambda d: (d.at_ms, not d.is_sighting))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from alerts.grading import Severity
@@ -14,6 +14,9 @@ from geofence.explain import Weighed
 from geofence.findings import Finding
 from geofence.orders import Requirement
 from geofence.words import CurfewReason, EventType, Kind, Mechanism, Presence, datetime_of, instant_of
+
+if TYPE_CHECKING:
+    from emtrack.casefile import LateFacts
 
 KINDS = {
     Kind.EXCLUSION: "In an exclusion zone",
@@ -141,6 +144,20 @@ class Words:
         until = f"It has lasted {lasted}." if end_ms is None else f"It lasted {lasted}, until {self.moment(end_ms)}."
         return f"{_what(finding).format(begin=begin)} {until}{_grace(finding)}"
 
+    def against(self, late: LateFacts, finding: Finding) -> str:
+        """ "Late positions show that the person was at the address of the curfew C1 from 21:02:00 to 21:40:00"."""
+        came = ["positions"] * late.with_positions + ["sightings of the home unit"] * late.with_sightings
+        spans = " and ".join(self._between(begin_ms, end_ms) for begin_ms, end_ms in late.spans)
+        where = _ELSEWHERE[finding.kind].format(requirement=finding.requirement_id)
+        return f"Late {' and '.join(came)} show that the person was {where} {spans}"
+
+    def _between(self, begin_ms: int, end_ms: int) -> str:
+        """ "from 2 Mar 21:02:00 to 21:40:00", the day again where it is another."""
+        begin, end = self.local(begin_ms), self.local(end_ms)
+        if begin_ms == end_ms:
+            return f"at {self.short(begin_ms)}"
+        return f"from {self.short(begin_ms)} to {f'{end:%H:%M:%S}' if begin.date() == end.date() else self.short(end_ms)}"
+
 
 def _what(finding: Finding) -> str:
     requirement = finding.requirement_id
@@ -162,6 +179,11 @@ _PLACES = {
     Kind.INCLUSION: "The person was outside the inclusion ZONE from {begin} on, while obliged to be inside.",
     Kind.UNVERIFIED: "From {begin} on nobody could tell whether the person kept to PLACE: no fix was decisive.",
     Kind.NO_COMMUNICATION: "Nothing was received from the tag; from {begin} on that was longer than it may be silent.",
+}
+_ELSEWHERE = {
+    Kind.EXCLUSION: "outside the exclusion zone {requirement}",
+    Kind.INCLUSION: "inside the inclusion zone {requirement}",
+    Kind.CURFEW: "at the address of the curfew {requirement}",
 }
 _CURFEW = {
     CurfewReason.OUT_AT_START: "CURFEW began at {begin}, and the person was not there.",

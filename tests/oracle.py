@@ -196,6 +196,7 @@ def radius_m(position: Position) -> float:
     return position.precision_m
 
 
+@lru_cache(maxsize=100_000)
 def geodesic_distance_m(lon_a_deg: float, lat_a_deg: float, lon_b_deg: float, lat_b_deg: float) -> float:
     return Geod(ellps="WGS84").inv(lon_a_deg, lat_a_deg, lon_b_deg, lat_b_deg)[2]
 

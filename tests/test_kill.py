@@ -83,6 +83,16 @@ class Program:
                 time.sleep(0.05)  # another process: there is nothing to wait on but its port
         raise AssertionError("the service did not become ready")
 
+    def wait_until_tags_send(self, emulator: subprocess.Popen[str]) -> str:
+        """The instant from which on they do. A service that is not there when the emulator begins is its end."""
+        for _ in range(1200):
+            told = (self.scratch / "emulate.log").read_text()
+            if match := re.search(r"from (\S+Z)", told):
+                return match.group(1)
+            assert emulator.poll() is None, told
+            time.sleep(0.05)  # another process: there is nothing to wait on but what it says
+        raise AssertionError("the emulator did not begin")
+
 
 @contextmanager
 def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
@@ -94,7 +104,8 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def killed_and_restarted_while_tags_send(program: Program) -> None:
+def killed_and_restarted_while_tags_send(program: Program) -> int:
+    """The instant at which the tags began."""
     rng = random.Random(SEED)
     service = program.start("serve")
     program.wait_until_ready(service)
@@ -102,6 +113,7 @@ def killed_and_restarted_while_tags_send(program: Program) -> None:
     arguments = ("--wearers", str(WEARERS), "--seed", str(SEED), "--hours", str(HOURS), "--log", log)
     with ended(program.start("emulate", *arguments)) as emulator:
         try:
+            began = program.wait_until_tags_send(emulator)
             for _ in range(KILLS):
                 time.sleep(rng.uniform(3, 9))  # a random moment is the point
                 service.kill()
@@ -112,6 +124,7 @@ def killed_and_restarted_while_tags_send(program: Program) -> None:
         finally:
             service.kill()
             service.wait()
+    return parse_instant(began)
 
 
 Row = dict[str, Any]
@@ -159,14 +172,10 @@ async def stored_contents(dsn: str) -> Counter[tuple[Any, ...]]:
     return stored
 
 
-def acknowledged_contents(program: Program) -> list[tuple[Any, ...]]:
+def acknowledged_contents(program: Program, start_ms: int) -> list[tuple[Any, ...]]:
     """What the emulator was told is committed and not refused, in its own words: the world is made again by its seed."""
     lines = (program.scratch / "log" / "sent.ndjson").read_text().splitlines()
     acknowledged = {(r["device_id"], r["boot"], r["seq"]) for r in map(json.loads, lines) if r["refused"] is None}
-    told = (program.scratch / "emulate.log").read_text()
-    match = re.search(r"from (\S+Z)", told)
-    assert match is not None, told
-    start_ms = parse_instant(match.group(1))
     world = build_world(WEARERS, SEED, start_ms)
     return [
         (upload.device_id, *content(report))
@@ -181,7 +190,7 @@ async def test_killed_at_random_moments_nothing_acknowledged_is_missing_nothing_
     data_dir: Path, tmp_path: Path
 ) -> None:
     program = Program(data_dir, tmp_path)
-    killed_and_restarted_while_tags_send(program)
+    start_ms = killed_and_restarted_while_tags_send(program)
 
     findings = program.output("findings").splitlines()
     assert findings == program.judged_again().splitlines()
@@ -191,7 +200,7 @@ async def test_killed_at_random_moments_nothing_acknowledged_is_missing_nothing_
 
     async with embedded_server(data_dir, program="test", exclusive=False) as dsn:
         stored = await stored_contents(dsn)
-        acknowledged = acknowledged_contents(program)
+        acknowledged = acknowledged_contents(program, start_ms)
         assert len(acknowledged) > 10_000
         assert [report for report in acknowledged if report not in stored] == []
         assert [report for report, times in stored.items() if times > 1] == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import Route
 
 from emtrack.roles import Role
 from tests.browser import OpenPage, WatchedPage, axe
@@ -15,6 +18,9 @@ from tests.office import Office, at_home, away, open_office, strap
 from tests.service_world import event
 
 COMMIT_TO_PAGE_S = 2.0
+LOGGED_OUT = "#stale:not([hidden]) >> text=You are logged out, and this list is old"
+BEFORE_THE_INTERVAL_MS = 15_000
+"""The page asks every 20 s in any case: what it does for another reason, it does before."""
 
 
 @pytest.fixture
@@ -27,9 +33,13 @@ async def logged_in(
     office: Office, open_page: OpenPage, path: str, role: Role = Role.OPERATOR, **page: Any
 ) -> WatchedPage:
     """A page behind a login, in which nothing was noted before it."""
+    return await log_in(office, await open_page(f"{office.address}/login?next={path}", **page), path, role)
+
+
+async def log_in(office: Office, opened: WatchedPage, path: str, role: Role = Role.OPERATOR) -> WatchedPage:
+    """From the login page to the one that was wanted."""
     name = f"Ann {role} {time.monotonic_ns()}"
     password = await office.account(role, name)
-    opened = await open_page(f"{office.address}/login?next={path}", **page)
     await opened.fill("#name", name)
     await opened.fill("#password", password)
     await opened.click("main button")
@@ -80,7 +90,42 @@ async def test_a_list_that_is_old_says_so(office: Office, open_page: OpenPage) -
     page = await logged_in(office, open_page, "/alerts")
     await office.connection.execute("DELETE FROM sessions")
     await office.two_are_out()
-    await page.wait_for_selector("#stale:not([hidden]) >> text=You are logged out, and this list is old")
+    await page.wait_for_selector(LOGGED_OUT)
+
+
+async def test_a_list_whose_stream_is_refused_says_at_once_that_it_is_old(
+    office: Office, open_page: OpenPage
+) -> None:
+    page = await open_page(f"{office.address}/login?next=/alerts")
+    session_has_ended = asyncio.Event()
+
+    async def when_the_session_has_ended(route: Route) -> None:
+        await session_has_ended.wait()
+        await route.continue_()
+
+    await page.route("**/v1/alerts/stream", when_the_session_has_ended)
+    async with page.expect_request("**/v1/alerts/stream"):
+        await log_in(office, page, "/alerts")
+    await office.connection.execute("DELETE FROM sessions")
+    session_has_ended.set()
+    await page.wait_for_selector(LOGGED_OUT, timeout=BEFORE_THE_INTERVAL_MS)
+    assert len([url for url in page.request_urls if "/alerts/rows" in url]) == 1, "one question an error"
+
+
+async def test_a_list_of_a_service_that_went_away_says_so_at_once_and_recovers(
+    office: Office, open_page: OpenPage
+) -> None:
+    page = await open_page(f"{office.address}/login?next=/alerts")
+    is_away = True
+
+    async def fail_while_away(route: Route) -> None:
+        await (route.abort("connectionrefused") if is_away else route.continue_())
+
+    await page.route(re.compile("/v1/alerts/stream|/alerts/rows"), fail_while_away)
+    await log_in(office, page, "/alerts")
+    await page.wait_for_selector("#stale:not([hidden]) >> text=The service does not answer")
+    is_away = False
+    await page.wait_for_selector("#stale[hidden]", state="attached", timeout=BEFORE_THE_INTERVAL_MS)
 
 
 async def test_an_alerts_page_draws_its_map_and_the_table_leads_to_the_points(
@@ -141,6 +186,7 @@ async def test_every_page_is_usable_and_asks_nobody_else_for_anything(
     await office.two_are_out()
     page = await logged_in(office, open_page, "/account", width=width)
     for path in (
+        "/account",
         "/wearers",
         "/wearers/1",
         "/alerts/1",
@@ -157,6 +203,14 @@ async def test_every_page_is_usable_and_asks_nobody_else_for_anything(
     said = [line for line in page.console if "404" not in line]  # the browser notes the page that is not there
     assert (said, page.errors, page.policy_violations) == ([], [], [])
     assert page.requests_beyond(office.address) == []
+
+
+@pytest.mark.parametrize("width", [1400, 360])
+async def test_who_is_not_logged_in_finds_a_usable_page(office: Office, open_page: OpenPage, width: int) -> None:
+    page = await open_page(f"{office.address}/alerts", width=width)
+    assert await page.get_by_label("Password").is_visible()
+    assert await axe(page) == []
+    page.assert_clean(office.address)
 
 
 async def test_the_clock_of_the_service_is_on_every_page_and_moves(office: Office, open_page: OpenPage) -> None:

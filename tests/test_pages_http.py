@@ -14,8 +14,8 @@ from emtrack.accounts import IDLE_S, LONGEST_S, MOST_FAILURES
 from emtrack.history import record_view
 from emtrack.roles import Caller, Role
 from emtrack.web.site import _local
-from tests.office import Office, away, open_office, strap
-from tests.service_world import ms
+from tests.office import Office, at_home, away, open_office, strap
+from tests.service_world import event, ms
 
 
 class Desk:
@@ -102,6 +102,14 @@ async def test_a_session_ends(office: Office, desk: Desk, column: str, seconds: 
         timedelta(seconds=seconds),
     )
     assert (await desk.get("/alerts"))[0] == 303
+
+
+async def test_a_session_that_is_used_goes_on(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.connection.execute("UPDATE sessions SET seen_at = seen_at - interval '50 minutes'")
+    assert (await desk.get("/alerts"))[0] == 200
+    assert await office.connection.fetchval("SELECT now() - seen_at < interval '1 minute' FROM sessions")
+    assert (await desk.get("/alerts"))[0] == 200
 
 
 async def test_a_disabled_account_is_out_at_once(office: Office, desk: Desk) -> None:
@@ -262,12 +270,49 @@ async def test_what_we_knew_at_an_earlier_time_can_be_seen(office: Office, desk:
     number = await office.connection.fetchval("SELECT alert_no FROM alerts WHERE kind = 'CURFEW' AND wearer_no = 1")
     _, now = await desk.get(f"/alerts/{number}")
     assert "Withdrawn" in now
+    home = "Late positions show that the person was at the address of the curfew C1 from 2 Mar 19:50:30 to 19:51:00."
+    assert home in now
     assert "What we knew at" in now
     _, then = await desk.get(f"/alerts/{number}?known_at={before:%Y-%m-%dT%H:%M:%S.%fZ}")
     assert "This is what we knew at" in then
     assert "It has lasted" in then
     assert "2 positions" in then
     assert "Withdrawn" not in then.split("<main")[1]
+
+
+async def page_of_first_finding(office: Office, desk: Desk) -> str:
+    row = await office.connection.fetchrow("SELECT finding_no, alert_no FROM alert_occurrences ORDER BY finding_no")
+    return (await desk.get(f"/alerts/{row['alert_no']}?occurrence={row['finding_no']}"))[1]
+
+
+async def test_what_late_facts_show_against_a_finding_that_they_shorten_is_said(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.report("D1", away("19:20", 1), away("19:22", 2), away("19:40", 3), away("19:42", 4))
+    await office.report("D1", at_home("19:28", 5), at_home("19:30", 6))
+    text = await page_of_first_finding(office, desk)
+    assert "<strong>Amended</strong> at" in text
+    assert "at the address of the curfew C1 from 2 Mar 19:28:00 to 19:30:00." in text
+
+
+async def test_late_sightings_of_the_home_unit_are_told_apart_from_positions(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.report("D1", away("19:20", 1), away("19:22", 2))
+    await office.report("D1", event(3, "19:21", "RF_IN"))
+    text = await page_of_first_finding(office, desk)
+    assert "<strong>Withdrawn</strong>" in text
+    said = (
+        "Late sightings of the home unit show that the person was at the address of the curfew C1 at 2 Mar 19:21:00."
+    )
+    assert said in text
+
+
+async def test_who_comes_home_in_time_order_is_not_said_to_be_shown_by_late_facts(office: Office, desk: Desk) -> None:
+    await desk.log_in(await office.account())
+    await office.report("D1", away("19:50", 1), away("19:52", 2))
+    await office.report("D1", at_home("19:54", 3), at_home("19:56", 4))
+    text = await page_of_first_finding(office, desk)
+    assert "It lasted 4 min" in text
+    assert "Late positions" not in text
 
 
 async def test_people_are_found_by_name_and_by_the_ids_of_partners(office: Office, desk: Desk) -> None:

@@ -1,6 +1,7 @@
 """The running service against the plain oracle: random small worlds, any batching, re-deliveries, restarts.
 
-Every world is derived from its example number: a failure prints the world, and is found again by running the test.
+A failure prints the world. In `make test` the same worlds come every time; in `make test-long` others, and the same ones again
+with `SEED=…`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from geofence.words import ALWAYS_MS, format_instant
 from tests.db_fixtures import TEMPLATE, TestServer
 from tests.scenarios.stage import empty_deployment
 from tests.service_world import World as Service
-from tests.test_oracle import HOUR_MS, World, by_the_rules, told, worlds
+from tests.test_oracle import HOUR_MS, LONG_WORLDS, World, by_the_rules, told, worlds
 
 SEEDS = settings(
     max_examples=30, derandomize=True, deadline=None, print_blob=True,
     suppress_health_check=list(HealthCheck), database=None,
 )  # fmt: skip
-MANY = settings(SEEDS, max_examples=400, derandomize=False)
+MANY = settings(SEEDS, max_examples=max(1, LONG_WORLDS // 25), derandomize=False)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from emtrack.alert_queue import (
     open_counts,
 )
 from emtrack.atv import ledger_of, rules_of
-from emtrack.casefile import Occurrence, facts_round, moments_of_change, occurrences_of, window_of
+from emtrack.casefile import Occurrence, facts_round, late_facts, moments_of_change, occurrences_of, window_of
 from emtrack.casework import OUTCOMES
 from emtrack.db.connect import Connection
 from emtrack.history import View, record_view
@@ -122,10 +122,11 @@ class DeskPages:
                 occurrences = [o.until(known_ms) for o in occurrences if o.version is not None] or occurrences
                 alert = as_known(alert, [o.version for o in occurrences if o.version is not None], known_ms)
             chosen = _chosen(occurrences, choice(request.query_params.get("occurrence"), int))
-            view, facts = None, None
+            view, facts, late = None, None, None
             if chosen.version is not None:
                 view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
                 facts = await facts_round(connection, view, chosen.version, known_ms)
+                late = late_facts(chosen.versions, chosen.version, facts)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
         return self._pages.render(
@@ -138,6 +139,7 @@ class DeskPages:
             occurrences=occurrences,
             chosen=chosen,
             facts=facts,
+            late=late,
             rows=[] if facts is None else fact_rows(facts, words),
             moments=moments,
             form=form or {},

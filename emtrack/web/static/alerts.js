@@ -75,6 +75,11 @@ if (queue.dataset.live === 'true') {
     stream = new EventSource('/v1/alerts/stream');
     stream.addEventListener('changed', ask);
     stream.addEventListener('open', ask);
+    // Without a stream nobody tells of a change, and only the rows tell why: logged out, or the service is gone. One question
+    // an error, and none while the list is said to be old: a service in trouble is asked by the interval alone.
+    stream.addEventListener('error', () => {
+      if (stale.hidden) ask();
+    });
   };
   follow();
   setInterval(() => {
