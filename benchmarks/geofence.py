@@ -121,7 +121,8 @@ class PersonalWorld(NamedTuple):
     duties: Duties
     fixes: worlds.Fixes
     polygons: npt.NDArray[np.object_]
-    """In metres of the wearer's own frame."""
+    """In metres of the wearer's own frame; prepared, and so are their boundaries."""
+    boundaries: npt.NDArray[np.object_]
     points_m: Floats
 
 
@@ -143,14 +144,18 @@ def personal_world(wearers: int, fixes_each: int, *, peers: bool) -> PersonalWor
     ends = np.cumsum([0, *([len(nights)] + [1] * (zones.per_wearer - 1)) * wearers])
     duties = Duties(pack, first, rules, np.tile(per_wearer, (wearers, 1)), ends, 900_000)
     if not peers:
-        return PersonalWorld(pack, first, duties, fixes, np.empty(0, np.object_), np.empty((0, 2)))
+        nothing = np.empty(0, np.object_)
+        return PersonalWorld(pack, first, duties, fixes, nothing, nothing, np.empty((0, 2)))
     origin = np.repeat(homes, zones.per_wearer, axis=0)[:, None]
     scale = worlds.M_PER_DEG * np.stack([np.cos(np.radians(origin[..., 1])), np.ones_like(origin[..., 1])], axis=-1)
     polygons = shapely.polygons((zones.rings - origin) * scale)
     home = homes[fixes.wearer]
     points_m = (np.column_stack([fixes.lon_deg, fixes.lat_deg]) - home) * worlds.M_PER_DEG
     points_m[:, 0] *= np.cos(np.radians(home[:, 1]))
-    return PersonalWorld(pack, first, duties, fixes, polygons, points_m)
+    boundaries = shapely.boundary(polygons)
+    shapely.prepare(polygons)
+    shapely.prepare(boundaries)
+    return PersonalWorld(pack, first, duties, fixes, polygons, boundaries, points_m)
 
 
 def swept(world: PersonalWorld, fixes: worlds.Fixes) -> Ints:
@@ -166,7 +171,7 @@ def shapely_and_python(world: PersonalWorld, count: int) -> int:
     which = (fixes.wearer[:count, None].astype(np.int64) * each + np.arange(each)).ravel()
     polygons = world.polygons[which]
     points = shapely.points(np.repeat(world.points_m[:count], each, axis=0))
-    distance_m = shapely.distance(shapely.boundary(polygons), points)
+    distance_m = shapely.distance(world.boundaries[which], points)
     margin_m = np.where(shapely.contains(polygons, points), distance_m, -distance_m).reshape(count, each)
     radius_m = fixes.radius_m[:count, None]
     verdicts = ((margin_m >= radius_m).astype(np.int8) - (margin_m <= -radius_m).astype(np.int8)).tolist()
@@ -197,7 +202,6 @@ def w1(world: PersonalWorld, n: int, few: int) -> list[Line]:
     arrived = fixes.taken(worlds.arrival_order(fixes))
     which = (fixes.wearer[:few, None].astype(np.int64) * 5 + np.arange(5)).ravel()
     x, y = np.repeat(world.points_m[:few], 5, axis=0).T.copy()
-    shapely.prepare(world.polygons)
     chosen = world.polygons[which]
     ours = [
         (lambda: contained(world.zones, world.first, fixes.wearer, fixes.lon_deg, fixes.lat_deg), n),

@@ -13,8 +13,10 @@ settles most positions, a few edges the rest, and the answer is exact for any ra
             it: how many, where its list of runs begins, the edges
     corners int32 (n, 2): longitude and latitude in units. Edge i is from corner i to the next
     runs    int32 (runs, 6): at most 16 edges of a ring in a row; their box, west, south, east, north (units); first edge, how many
-    balls   float32 (runs, 4): a ball that holds a run, Earth-centred m: for places far from everything
-    frame   int64 (4,): origin longitude and latitude (units); log2 of the side of a cell of the grid, and of cells a row
+    balls   float32 (n, 4): a ball that holds each run, Earth-centred m; then one for each 16 of them, and so on up to at most
+            16: for places to which too many runs could be nearest to list them
+    frame   int64 (12,): origin longitude and latitude (units); log2 of the side of a cell of the grid, and of cells a row; then
+            where the balls of each level begin, and where they end
 
 Inside or outside, where boundary is in the cell, is told by a walk from the cell's corner (whose side was told so when the cell
 was made) to the place: north along the cell's edge, then east. Each crossing on it is another side. Whatever crosses it crosses
@@ -47,7 +49,8 @@ from geofence.kernels import (
 )
 from geofence.kernels_zones import TILE, UNSETTLED, settled
 
-ORIGIN_LON, ORIGIN_LAT, CELL_BITS, ROOT_BITS = range(4)
+ORIGIN_LON, ORIGIN_LAT, CELL_BITS, ROOT_BITS, LEVELS = range(5)
+FRAME_LENGTH = 12
 NODE, OUT_LEAF, IN_LEAF, BOUNDARY_LEAF = range(4)
 INDEX_MASK = (1 << 29) - 1
 NO_LIST = INDEX_MASK
@@ -57,10 +60,12 @@ PAD_M = 5_000.0
 OUTSIDE_OF_FRAME = np.int64((OUT_LEAF << 30) | NO_LIST | (int(PAD_M * 4) << 32) | (-1 << 48))
 RUN_EDGES = 16
 RUN_WEST, RUN_SOUTH, RUN_EAST, RUN_NORTH, RUN_FIRST, RUN_LENGTH = range(6)
-MOST_FAR_RUNS = 32
-"""Cells without boundary to which more runs could be nearest keep no list: all are looked at."""
+MOST_FAR_RUNS = 8
+"""Cells without boundary to which more runs could be nearest keep no list: the balls are searched."""
 MOST_SHARED = 6
 """Runs that may be nearest to a cell for which its parts have one list in common."""
+FINE_M = 40.0
+"""Cells that are no larger hold four times as many edges: few places lie in them."""
 FAR_HALF_M = 2_000.0
 """Cells with a longer half diagonal are measured by the least and greatest metric of the set, and never become leaves near it."""
 
@@ -167,27 +172,59 @@ def exact_chord_m(corners, edge, x, y, z, limit_m):
 
 
 @kernel
-def exact_nearest(lists, at, corners, runs, balls, lon_deg, lat_deg):
+def exact_nearest(lists, at, corners, runs, balls, frame, lon_deg, lat_deg):
     """The nearest edge to a position and how far it is in metres: of its list, or where there is none (`at` NO_LIST) of all."""
     x, y, z = earth_centred(lon_deg, lat_deg)
+    if at == NO_LIST:
+        return nearest_of_all(corners, runs, balls, frame, x, y, z)
     nearest, nearest_m = np.int64(-1), math.inf
-    begin, end = np.int64(-1), np.int64(runs.shape[0])
-    if at != NO_LIST:
-        begin, end = at + 1, at + 1 + lists[row(at)]
-    else:  # the run whose ball is nearest comes first, and makes most others too far
-        first_m = math.inf
-        for run in range(runs.shape[0]):
-            gap_m = ball_gap_m(balls, run, x, y, z)
-            if gap_m < first_m:
-                first, first_m = np.int64(run), gap_m
-    for item in range(begin, end):
-        run = np.int64(lists[row(item)]) if at != NO_LIST else (first if item < 0 else np.int64(item))
-        if ball_gap_m(balls, run, x, y, z) < nearest_m:
-            for edge in range(runs[row(run), RUN_FIRST], runs[row(run), RUN_FIRST] + runs[row(run), RUN_LENGTH]):
-                chord_m = exact_chord_m(corners, edge, x, y, z, nearest_m)
-                if chord_m < nearest_m:
-                    nearest, nearest_m = np.int64(edge), chord_m
+    for item in range(at + 1, at + 1 + lists[row(at)]):
+        if ball_gap_m(balls, lists[row(item)], x, y, z) < nearest_m:
+            nearest, nearest_m = nearest_of_run(corners, runs, lists[row(item)], x, y, z, nearest, nearest_m)
     return nearest, arc_m(nearest_m)
+
+
+@kernel
+def nearest_of_run(corners, runs, run, x, y, z, nearest, nearest_m):
+    """The nearest edge so far and its chord, after one more run."""
+    for edge in range(runs[row(run), RUN_FIRST], runs[row(run), RUN_FIRST] + runs[row(run), RUN_LENGTH]):
+        chord_m = exact_chord_m(corners, edge, x, y, z, nearest_m)
+        if chord_m < nearest_m:
+            nearest, nearest_m = np.int64(edge), chord_m
+    return nearest, nearest_m
+
+
+@kernel
+def nearest_of_all(corners, runs, balls, frame, x, y, z):
+    """The nearest of all edges, by the balls: down into each that can hold it, on to the next beside it, and up where there is none.
+    The run to which the nearest balls lead comes first, and leaves little to look at."""
+    top = np.int64(0)
+    while frame[LEVELS + top + 1] < balls.shape[0]:
+        top += 1
+    first, last = frame[LEVELS + top], np.int64(balls.shape[0])
+    k = np.int64(0)
+    for level in range(top, -1, -1):
+        closest_m = math.inf
+        for ball in range(first, last):
+            gap_m = ball_gap_m(balls, ball, x, y, z)
+            if gap_m < closest_m:
+                closest_m, k = gap_m, ball - frame[LEVELS + level]
+        if level > 0:
+            first = frame[LEVELS + level - 1] + (k << 4)
+            last = min(first + 16, frame[LEVELS + level])
+    nearest, nearest_m = nearest_of_run(corners, runs, k, x, y, z, np.int64(-1), math.inf)
+    level, k = top, np.int64(0)
+    while True:
+        if ball_gap_m(balls, frame[LEVELS + level] + k, x, y, z) < nearest_m:
+            if level > 0:
+                level, k = level - 1, k << 4
+                continue
+            nearest, nearest_m = nearest_of_run(corners, runs, k, x, y, z, nearest, nearest_m)
+        k += 1
+        while level < top and ((k & 15) == 0 or frame[LEVELS + level] + k == frame[LEVELS + level + 1]):
+            level, k = level + 1, (k + 15) >> 4
+        if level == top and frame[LEVELS + level] + k == balls.shape[0]:
+            return nearest, arc_m(nearest_m)
 
 
 @kernel
@@ -212,7 +249,7 @@ def edges_verdict(entry, bits, lists, corners, runs, balls, frame, lon_deg, lat_
             answer = settled(near_m - doubt, near_m + doubt, radius_m - widen_m, -radius_m - widen_m)
             if answer != UNSETTLED:
                 return answer
-    _, distance_m = exact_nearest(lists, at, corners, runs, balls, lon_deg, lat_deg)
+    _, distance_m = exact_nearest(lists, at, corners, runs, balls, frame, lon_deg, lat_deg)
     margin_m = distance_m if inside else -distance_m
     return settled(margin_m + widen_m, margin_m + widen_m, radius_m, -radius_m)
 
@@ -343,7 +380,7 @@ def set_margins(root, nodes, lists, corners, runs, balls, frame, lon_deg, lat_de
             lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
             inside = is_inside(entry, lists, corners, frame, bits[row(i - begin)], lon, lat)
             edge, distance_m = exact_nearest(
-                lists, near_list(entry, lists), corners, runs, balls, lon_deg[row(i)], lat_deg[row(i)]
+                lists, near_list(entry, lists), corners, runs, balls, frame, lon_deg[row(i)], lat_deg[row(i)]
             )  # fmt: skip
             margins_m[row(i)] = distance_m if inside else -distance_m
             nearest[row(i)] = edge
@@ -376,6 +413,27 @@ def fill_runs(runs, corners, balls):
             most_m = max(most_m, math.sqrt((ax - cx) ** 2 + (ay - cy) ** 2 + (az - cz) ** 2) + edge_m)
         balls[run, 0], balls[run, 1], balls[run, 2] = cx, cy, cz
         balls[run, 3] = most_m + 3.0  # float32 has a grain of 0.5 m
+
+
+@kernel
+def fill_balls(balls, frame):
+    """The balls of all levels but the first, each about those of the level below."""
+    level = 1
+    while frame[LEVELS + level] < balls.shape[0]:
+        below, begin, end = frame[LEVELS + level - 1], frame[LEVELS + level], frame[LEVELS + level + 1]
+        for ball in range(begin, end):
+            first = below + 16 * (ball - begin)
+            last = min(first + 16, begin)
+            for axis in range(3):
+                total = 0.0
+                for child in range(first, last):
+                    total += balls[child, axis]
+                balls[ball, axis] = total / (last - first)
+            balls[ball, 3] = 0.0
+            for child in range(first, last):
+                reach_m = ball_gap_m(balls, ball, balls[child, 0], balls[child, 1], balls[child, 2]) + balls[ball, 3]
+                balls[ball, 3] = max(balls[ball, 3], reach_m + balls[child, 3] + 1.0)
+        level += 1
 
 
 @kernel
@@ -462,8 +520,16 @@ def corner_side(cell_list, begin, met, corners, frame, from_x, from_y, x0, y0, i
     `met` edges of its list meet."""
     lon, lat = wrapped(x0 + frame[ORIGIN_LON]), y0 + frame[ORIGIN_LAT]
     odd = np.int64(0)
+    dx, dy = from_x - x0, from_y - y0
+    if dx == 0 and dy == 0:
+        return is_in
     for item in range(begin, begin + met):
-        odd ^= walk_crossing(corners, cell_list[row(item)], from_x - x0, from_y - y0, lon, lat)
+        edge = cell_list[row(item)]
+        ax, bx = wrapped(corners[row(edge), 0] - lon), wrapped(corners[row(edge + 1), 0] - lon)
+        ay, by = corners[row(edge), 1] - lat, corners[row(edge + 1), 1] - lat
+        beside = (max(ax, bx) - dx) | -min(ax, bx) | (max(ay, by) - dy) | -min(ay, by)
+        if beside >= 0:  # else it lies wholly on one side of the walk
+            odd ^= walk_crossing(corners, edge, dx, dy, lon, lat)
     return (odd < 0) ^ is_in
 
 
@@ -472,7 +538,7 @@ def must_cut(met, most_met, near, least_m, side_m, forced, is_far):
     """Whether a part is cut on: where boundary is in it, until few edges meet it; elsewhere, until its list is short or it is small
     beside its distance from the boundary."""
     if met > 0:
-        return forced or is_far or met > most_met
+        return forced or is_far or (met > most_met and (side_m > FINE_M or met > 4 * most_met))
     if is_far:
         return least_m < NEAR_M / 2.0
     return near > MOST_SHARED and side_m > 0.7 * least_m

@@ -8,14 +8,15 @@ interval in which m must lie, and is the last one when both thresholds are outsi
     near      all edges, in metres per unit of the place: m to within `doubt_m`
     exact     Earth-centred metres: m itself
 
-so the verdict is that of the exact margin, whichever step gave it. Layout (made by `zones.packed`), all int32:
+so the verdict is that of the exact margin, whichever step gave it. Layout (made by `zones.packed`), int32:
 
     boxes (zones, 8)   west, south, width, height (units) of the widened zone; where its shape begins; by how much it is
                        widened (mm); cells of the raster per unit × 2^32, to the east and to the north
     shapes (n,)        for each: number of rings (0: a circle), centimetres per step of the raster, how much deeper than its
                        least distance a cell can be (cm), number of corners; 16 words of raster; the end of each ring; the
                        corners, longitude and latitude in turn, rings closed.
-                       A circle: 0, radius (mm), how far a place of its box can be from it (cm), 1; its centre.
+                       A circle: 0, radius (mm), how far a place of its box can be from it (cm), its row in `discs`; its centre.
+    discs (n, 3)       float64: longitude, latitude (degrees) and radius (m) of circles, for their exact margins
 
 A shape lies in one piece because one position touches all of it or nothing.
 """
@@ -47,6 +48,7 @@ WEST, SOUTH, WIDTH, HEIGHT, SHAPE, WIDEN_MM, CELLS_EAST, CELLS_NORTH = range(8)
 RINGS, STEP_CM, SPREAD_CM, CORNERS, RASTER = range(5)
 RING_ENDS = RASTER + 16
 DISC_MM = STEP_CM
+DISC = CORNERS
 DISC_CENTRE = RASTER
 CELLS = 8
 OUTSIDE, UNKNOWN, INSIDE = -1, 0, 1
@@ -145,16 +147,15 @@ def near_margin_m(shapes, shape, lon, lat, east, north, change):
 
 
 @kernel
-def exact_margin_m(boxes, zone, shapes, lon_deg, lat_deg):
+def exact_margin_m(boxes, zone, shapes, discs, lon_deg, lat_deg):
     """Metres from a position to the boundary of a zone as it is drawn, positive inside; anywhere, at any distance."""
     shape = boxes[zone, SHAPE]
     x, y, z = earth_centred(lon_deg, lat_deg)
     if shapes[shape + RINGS] == 0:
-        cx, cy, cz = earth_centred(
-            shapes[shape + DISC_CENTRE] * DEG_PER_UNIT, shapes[shape + DISC_CENTRE + 1] * DEG_PER_UNIT
-        )
+        disc = shapes[shape + DISC]
+        cx, cy, cz = earth_centred(discs[disc, 0], discs[disc, 1])
         chord_m = math.sqrt((cx - x) ** 2 + (cy - y) ** 2 + (cz - z) ** 2)
-        return shapes[shape + DISC_MM] * 1e-3 - arc_m(chord_m)
+        return discs[disc, 2] - arc_m(chord_m)
     west = np.int64(boxes[zone, WEST])
     lon = (lon_deg * UNITS_PER_DEG - west) % (TURN_MASK + 1.0)
     lat = lat_deg * UNITS_PER_DEG
@@ -203,7 +204,7 @@ def box_verdict(boxes, zone, shapes, to_west, to_south, inside_m, outside_m, lat
 
 
 @kernel
-def edges_verdict(boxes, zone, shapes, lon, lat, radius_m, widen_m, lon_deg, lat_deg):
+def edges_verdict(boxes, zone, shapes, discs, lon, lat, radius_m, widen_m, lon_deg, lat_deg):
     """The verdict by all edges: near, and exact where a threshold is too near for that."""
     shape = boxes[row(zone), SHAPE]
     if radius_m + widen_m < NEAR_M:
@@ -219,7 +220,7 @@ def edges_verdict(boxes, zone, shapes, lon, lat, radius_m, widen_m, lon_deg, lat
             answer = settled(near_m - doubt, near_m + doubt, radius_m - widen_m, -radius_m - widen_m)
             if answer != UNSETTLED:
                 return answer
-    margin_m = exact_margin_m(boxes, zone, shapes, lon_deg, lat_deg)
+    margin_m = exact_margin_m(boxes, zone, shapes, discs, lon_deg, lat_deg)
     return settled(margin_m + widen_m, margin_m + widen_m, radius_m, -radius_m)
 
 
@@ -227,7 +228,7 @@ def edges_verdict(boxes, zone, shapes, lon, lat, radius_m, widen_m, lon_deg, lat
 
 
 @kernel
-def verdicts_of(boxes, shapes, first, wearer, lon_deg, lat_deg, radius_m, inside, unknown, pairs, touched):
+def verdicts_of(boxes, shapes, discs, first, wearer, lon_deg, lat_deg, radius_m, inside, unknown, pairs, touched):
     """Verdicts of n positions on the zones of their wearers, as bit masks: bit k of word w for their (64 w + k)-th zone.
 
     first: int64 (wearers + 1,), first zone of each wearer. wearer: int32 (n,). lon_deg, lat_deg, radius_m > 0: float64 (n,).
@@ -260,7 +261,7 @@ def verdicts_of(boxes, shapes, first, wearer, lon_deg, lat_deg, radius_m, inside
         for pair in range(asked):
             i, zone = pairs[row(pair)] >> 32, pairs[row(pair)] & TURN_MASK
             lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
-            widen_m = boxes[row(zone), WIDEN_MM] * 1e-3
+            widen_m = boxes[row(zone), WIDEN_MM] / 1e3
             answer = box_verdict(
                 boxes, zone, shapes, (lon - boxes[row(zone), WEST]) & TURN_MASK, lat - boxes[row(zone), SOUTH],
                 radius_m[row(i)] - widen_m, -radius_m[row(i)] - widen_m, lat_deg[row(i)],
@@ -271,9 +272,9 @@ def verdicts_of(boxes, shapes, first, wearer, lon_deg, lat_deg, radius_m, inside
         for pair in range(left):
             i, zone = pairs[row(pair)] >> 32, pairs[row(pair)] & TURN_MASK
             lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
-            widen_m = boxes[row(zone), WIDEN_MM] * 1e-3
+            widen_m = boxes[row(zone), WIDEN_MM] / 1e3
             answer = edges_verdict(
-                boxes, zone, shapes, lon, lat,
+                boxes, zone, shapes, discs, lon, lat,
                 radius_m[row(i)], widen_m, lon_deg[row(i)], lat_deg[row(i)],
             )  # fmt: skip
             write(inside, unknown, i, zone - first[row(wearer[row(i)])], answer)
@@ -358,11 +359,11 @@ def holds(shapes, shape, lon, lat, lat_deg):
 
 
 @kernel
-def margins_of(boxes, shapes, lon_deg, lat_deg, margins_m):
+def margins_of(boxes, shapes, discs, lon_deg, lat_deg, margins_m):
     """Exact margins of n positions on every zone as drawn: float64 (n, zones), written."""
     for i in range(lon_deg.shape[0]):
         for zone in range(boxes.shape[0]):
-            margins_m[i, zone] = exact_margin_m(boxes, zone, shapes, lon_deg[i], lat_deg[i])
+            margins_m[i, zone] = exact_margin_m(boxes, zone, shapes, discs, lon_deg[i], lat_deg[i])
 
 
 # ---------------------------------------------------------------------------------------------- building

@@ -35,7 +35,7 @@ def margins_m(zones: PackedZones, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
     """Signed margins (positive inside) of n positions to the boundaries of all zones as drawn: float64 (n, zones)."""
     lon, lat = floats(lon_deg), floats(lat_deg)
     margins = np.empty((len(lon), len(zones)), np.float64)
-    kz.margins_of(zones.boxes, zones.shapes, lon, lat, margins)
+    kz.margins_of(zones.boxes, zones.shapes, zones.discs, lon, lat, margins)
     return margins
 
 
@@ -65,7 +65,7 @@ def masks_of(
     most = int(np.diff(first).max(initial=1))
     masks = Masks(*np.zeros((2, len(lon), max(1, -(-most // 64))), np.uint64))
     kz.verdicts_of(
-        zones.boxes, zones.shapes, first, wearer, lon, floats(lat_deg), floats(radius_m), masks.inside, masks.unknown,
+        zones.boxes, zones.shapes, zones.discs, first, wearer, lon, floats(lat_deg), floats(radius_m), masks.inside, masks.unknown,
         np.empty(kz.TILE * most + 1, np.int64), np.empty(2, np.int64),
     )  # fmt: skip
     return masks

@@ -130,7 +130,7 @@ class ZoneSet:
         members = arrays.group_members[begin:end]
         if len(members) == 1:
             return self.zone_ids[members[0]]
-        pack = PackedZones(arrays.group_boxes[begin:end], arrays.group_shapes)
+        pack = PackedZones(arrays.group_boxes[begin:end], arrays.group_shapes, np.empty((0, 3)))
         return self.zone_ids[members[int(np.argmax(margins_m(pack, [lon_deg], [lat_deg])[0]))]]
 
     def _nearest(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[Floats, Ints]:
@@ -190,17 +190,18 @@ class _Union(NamedTuple):
 
 def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: int = MOST_MET) -> ZoneSet:
     """The set of these members. `root_bits`: log2 of the cells in a row of the coarse grid, even; chosen if left out. Raises
-    ValueError for a set without members."""
+    ValueError for a set without members, or one that spans half of the Earth."""
     ordered = sorted(members)
     if not ordered:
         raise ValueError("a zone set without members is no zone")
-    union = _union(ordered)
+    union = _sorted(_union(ordered))
     _, coordinates, (ring_ends, polygon_ends) = shapely.to_ragged_array(union.polygons)
-    corners = units(coordinates)
+    corners = ((np.rint(coordinates).astype(np.int64) + 2**31) % 2**32 - 2**31).astype(np.int32)
     runs = _runs(ring_ends)
-    balls = np.empty((len(runs), 4), np.float32)
-    ks.fill_runs(runs, corners, balls)
     frame, extremes = _frame(corners, len(runs), root_bits)
+    balls = np.empty((frame[-1], 4), np.float32)
+    ks.fill_runs(runs, corners, balls)
+    ks.fill_balls(balls, frame)
     edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
     root, nodes, lists = _grown(edges, runs, corners, frame, extremes, most_met)
     boxes, shapes = _packed_groups(ordered, union.groups)
@@ -216,13 +217,21 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
 
 
 def _polygons(members: Sequence[Member]) -> tuple[npt.NDArray[np.object_], Ints]:
-    """All polygons of all members, and the member of each."""
+    """All polygons of all members in units, and the member of each. In units, because neighbours whose corners differ in the
+    last digit of their degrees touch there, as they should."""
     parts = [rings for member in members for rings in member.area.polygons]
-    corners = np.array([corner for rings in parts for ring in rings for corner in ring], np.float64)
+    corners = units([corner for rings in parts for ring in rings for corner in ring]).astype(np.float64)
     ring_ends = np.cumsum([0, *(len(ring) for rings in parts for ring in rings)])
     polygon_ends = np.cumsum([0, *map(len, parts)])
     polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, (ring_ends, polygon_ends))
-    return polygons, np.repeat(np.arange(len(members)), [len(member.area.polygons) for member in members])
+    owner = np.repeat(np.arange(len(members)), [len(member.area.polygons) for member in members])
+    touched = ~shapely.is_valid(polygons)  # corners nearer than a unit to an edge can come to lie on it, or beyond
+    polygons[touched] = shapely.make_valid(polygons[touched])
+    for _ in range(2):  # collections of multi-polygons
+        polygons, index = shapely.get_parts(polygons, return_index=True)
+        owner = owner[index]
+    is_polygon = shapely.get_type_id(polygons) == shapely.GeometryType.POLYGON
+    return polygons[is_polygon], owner[is_polygon]
 
 
 def _union(members: Sequence[Member]) -> _Union:
@@ -244,6 +253,23 @@ def _union(members: Sequence[Member]) -> _Union:
         pieces.append(parts)
         numbers.append(np.full(len(parts), number))
     return _Union(np.concatenate(pieces), np.concatenate(numbers), groups)
+
+
+def _sorted(union: _Union) -> _Union:
+    """Polygons in the order of a Morton curve through their middles, so that what lies together is kept together."""
+    bounds = shapely.bounds(union.polygons)
+    middle = (bounds[:, :2] + bounds[:, 2:]) / 2
+    step = np.maximum(np.ptp(middle, axis=0), 1.0) / 65_535
+    column, line = ((middle - middle.min(axis=0)) / step).astype(np.uint64).T
+    order = np.argsort(_spread(column) | (_spread(line) << np.uint64(1)), kind="stable")
+    return _Union(union.polygons[order], union.group[order], union.groups)
+
+
+def _spread(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """16 bits with a place free after each."""
+    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
+        value = (value | (value << np.uint64(shift))) & np.uint64(mask)
+    return value
 
 
 def _chief_of(chief: Ints, i: int) -> int:
@@ -286,11 +312,19 @@ def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floa
     pad_east, pad_north = (int(ks.PAD_M * 1.05 / metre) for metre in narrow[:2])
     west, east = int(corners[:, 0].min()), int(corners[:, 0].max())
     side = max(east - west + 2 * pad_east, north - south + 2 * pad_north)
+    if side > 2**31:
+        raise ValueError(
+            "the set spans more than 180° of longitude; make it two sets, one on each side of the 180° meridian"
+        )
     side_bits = max((side + (1 << SMALLEST_BITS)).bit_length(), 12)
     bits = 2 * round(np.log2(4 * runs) / 4) if root_bits is None else root_bits
     bits = int(min(max(bits, 2), 10, (side_bits - SMALLEST_BITS) // 2 * 2))
     origin = (np.array([west - pad_east, south - pad_north]) >> SMALLEST_BITS) << SMALLEST_BITS
-    frame = np.array([*origin, side_bits - bits, bits], np.int64)
+    levels = [0, runs]
+    while levels[-1] - levels[-2] > 16:
+        levels.append(levels[-1] + -(-(levels[-1] - levels[-2]) // 16))
+    levels += [levels[-1]] * (ks.FRAME_LENGTH - ks.LEVELS - len(levels))
+    frame = np.array([*origin, side_bits - bits, bits, *levels], np.int64)
     return frame, np.array([wide[0], metric_at(90.0)[1], narrow[0] * 0.95, metric_at(0.0)[1] * 0.95])
 
 

@@ -19,6 +19,8 @@ from geofence.orders import Area, Disc, PolygonRings, Ring, Shape
 
 Ints = npt.NDArray[np.int32]
 Wide = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+_NO_DISCS = np.empty((0, 3), np.float64)
 _MAX_LAT_DEG = 85.0
 _MAX_WIDTH_DEG = 180.0
 
@@ -168,18 +170,15 @@ def _ring_of(coordinates: Any) -> Ring:
 class PackedZones:
     """Zones side by side in arrays, as `kernels_zones.py` lays them out.
 
-    boxes: int32 (zones, 8). shapes: int32 (n,); zones may share a shape.
+    boxes: int32 (zones, 8). shapes: int32 (n,). discs: float64 (circles, 3).
     """
 
     boxes: Ints
     shapes: Ints
+    discs: Floats
 
     def __len__(self) -> int:
         return len(self.boxes)
-
-    def taken(self, rows: Sequence[int]) -> PackedZones:
-        """Some of the zones, on the same shapes."""
-        return PackedZones(self.boxes[list(rows)], self.shapes)
 
 
 def packed(zones: Sequence[Shape], widen_m: Sequence[float] | None = None) -> PackedZones:
@@ -195,7 +194,7 @@ def packed(zones: Sequence[Shape], widen_m: Sequence[float] | None = None) -> Pa
     boxes = np.empty((len(zones), 8), np.int32)
     boxes[areas], boxes[discs] = pack.boxes, of_discs.boxes
     boxes[discs, kz.SHAPE] += len(pack.shapes)
-    return PackedZones(boxes, np.concatenate([pack.shapes, of_discs.shapes]))
+    return PackedZones(boxes, np.concatenate([pack.shapes, of_discs.shapes]), of_discs.discs)
 
 
 class Rings(NamedTuple):
@@ -217,13 +216,13 @@ def rings_of(areas: Sequence[Area]) -> Rings:
     )
 
 
-def packed_rings(rings: Rings, widen_m: npt.NDArray[np.float64]) -> PackedZones:
+def packed_rings(rings: Rings, widen_m: Floats) -> PackedZones:
     """`packed` for areas that are rings already."""
     corners, ends, first = rings
     count = len(first) - 1
     boxes = np.zeros((count, 8), np.int32)
     if count == 0:
-        return PackedZones(boxes, np.empty(0, np.int32))
+        return PackedZones(boxes, np.empty(0, np.int32), _NO_DISCS)
     begins = np.concatenate([[0], ends[:-1]])
     corner_first = np.concatenate([begins, ends[-1:]])[first]
     corner_counts, ring_counts = np.diff(corner_first), np.diff(first)
@@ -247,10 +246,10 @@ def packed_rings(rings: Rings, widen_m: npt.NDArray[np.float64]) -> PackedZones:
     )
     shapes[place], shapes[place + 1] = corners[:, 0], corners[:, 1]
     kz.fill_rasters(boxes, shapes, np.empty(kz.CELLS * kz.CELLS))
-    return PackedZones(boxes, shapes)
+    return PackedZones(boxes, shapes, _NO_DISCS)
 
 
-def _packed_discs(discs: Sequence[Disc], widen_m: npt.NDArray[np.float64]) -> PackedZones:
+def _packed_discs(discs: Sequence[Disc], widen_m: Floats) -> PackedZones:
     centres = units([disc.centre for disc in discs])
     radius_m = np.array([disc.radius_m for disc in discs])
     boxes = np.zeros((len(discs), 8), np.int32)
@@ -258,8 +257,9 @@ def _packed_discs(discs: Sequence[Disc], widen_m: npt.NDArray[np.float64]) -> Pa
     boxes[:, kz.SHAPE] = 6 * np.arange(len(discs))
     kz.set_boxes(boxes, centres.astype(np.int64), centres.astype(np.int64), radius_m + widen_m)
     corner_cm = np.rint((radius_m + widen_m) * 150.0)
-    columns = [np.zeros(len(discs)), np.rint(radius_m * 1e3), corner_cm, np.ones(len(discs)), *centres.T]
-    return PackedZones(boxes, np.column_stack(columns).astype(np.int32).ravel())
+    columns = [np.zeros(len(discs)), np.rint(radius_m * 1e3), corner_cm, np.arange(len(discs)), *centres.T]
+    exact = np.column_stack([np.array([disc.centre for disc in discs], np.float64), radius_m])
+    return PackedZones(boxes, np.column_stack(columns).astype(np.int32).ravel(), exact)
 
 
 def units(lon_lat_deg: npt.ArrayLike) -> Ints:
