@@ -172,21 +172,32 @@ def exact_chord_m(corners, edge, x, y, z, limit_m):
 
 
 @kernel
-def exact_nearest(lists, at, corners, runs, balls, frame, lon_deg, lat_deg):
-    """The nearest edge to a position and how far it is in metres: of its list, or where there is none (`at` NO_LIST) of all."""
-    x, y, z = earth_centred(lon_deg, lat_deg)
+def exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg):
+    """The nearest edge to a position and how far it is in metres: of the list of its leaf, or where there is none of all that are
+    no further than any place of the leaf is."""
+    at = near_list(entry, lists)
+    place = earth_centred(lon_deg, lat_deg)
+    spot = units_of(lon_deg), units_of(lat_deg), metric_at(lat_deg)
     if at == NO_LIST:
-        return nearest_of_all(corners, runs, balls, frame, x, y, z)
+        most = (entry >> 48) & QUARTERS
+        limit_m = most * 0.25 + 1.0 if most < QUARTERS else math.inf
+        return nearest_of_all(corners, runs, balls, frame, place, spot, limit_m)
     nearest, nearest_m = np.int64(-1), math.inf
     for item in range(at + 1, at + 1 + lists[row(at)]):
-        if ball_gap_m(balls, lists[row(item)], x, y, z) < nearest_m:
-            nearest, nearest_m = nearest_of_run(corners, runs, lists[row(item)], x, y, z, nearest, nearest_m)
+        if ball_gap_m(balls, lists[row(item)], place) < nearest_m:
+            nearest, nearest_m = nearest_of_run(corners, runs, lists[row(item)], place, spot, nearest, nearest_m)
     return nearest, arc_m(nearest_m)
 
 
 @kernel
-def nearest_of_run(corners, runs, run, x, y, z, nearest, nearest_m):
-    """The nearest edge so far and its chord, after one more run."""
+def nearest_of_run(corners, runs, run, place, spot, nearest, nearest_m):
+    """The nearest edge so far and its chord, after one more run. place: Earth-centred m; spot: the same in units, with its metric."""
+    x, y, z = place
+    near_m = math.sqrt(
+        run_distance_2(corners, runs[row(run), RUN_FIRST], runs[row(run), RUN_LENGTH], spot[0], spot[1], spot[2])
+    )
+    if near_m < NEAR_M and near_m - doubt_m(near_m) > nearest_m:
+        return nearest, nearest_m
     for edge in range(runs[row(run), RUN_FIRST], runs[row(run), RUN_FIRST] + runs[row(run), RUN_LENGTH]):
         chord_m = exact_chord_m(corners, edge, x, y, z, nearest_m)
         if chord_m < nearest_m:
@@ -195,9 +206,9 @@ def nearest_of_run(corners, runs, run, x, y, z, nearest, nearest_m):
 
 
 @kernel
-def nearest_of_all(corners, runs, balls, frame, x, y, z):
+def nearest_of_all(corners, runs, balls, frame, place, spot, limit_m):
     """The nearest of all edges, by the balls: down into each that can hold it, on to the next beside it, and up where there is none.
-    The run to which the nearest balls lead comes first, and leaves little to look at."""
+    The run to which the balls with the nearest middles lead comes first, and leaves little to look at."""
     top = np.int64(0)
     while frame[LEVELS + top + 1] < balls.shape[0]:
         top += 1
@@ -206,20 +217,20 @@ def nearest_of_all(corners, runs, balls, frame, x, y, z):
     for level in range(top, -1, -1):
         closest_m = math.inf
         for ball in range(first, last):
-            gap_m = ball_gap_m(balls, ball, x, y, z)
-            if gap_m < closest_m:
-                closest_m, k = gap_m, ball - frame[LEVELS + level]
+            middle_m = ball_gap_m(balls, ball, place) + balls[row(ball), 3]
+            if middle_m < closest_m:
+                closest_m, k = middle_m, ball - frame[LEVELS + level]
         if level > 0:
             first = frame[LEVELS + level - 1] + (k << 4)
             last = min(first + 16, frame[LEVELS + level])
-    nearest, nearest_m = nearest_of_run(corners, runs, k, x, y, z, np.int64(-1), math.inf)
+    nearest, nearest_m = nearest_of_run(corners, runs, k, place, spot, np.int64(-1), math.inf)
     level, k = top, np.int64(0)
     while True:
-        if ball_gap_m(balls, frame[LEVELS + level] + k, x, y, z) < nearest_m:
+        if ball_gap_m(balls, frame[LEVELS + level] + k, place) < min(nearest_m, limit_m):
             if level > 0:
                 level, k = level - 1, k << 4
                 continue
-            nearest, nearest_m = nearest_of_run(corners, runs, k, x, y, z, nearest, nearest_m)
+            nearest, nearest_m = nearest_of_run(corners, runs, k, place, spot, nearest, nearest_m)
         k += 1
         while level < top and ((k & 15) == 0 or frame[LEVELS + level] + k == frame[LEVELS + level + 1]):
             level, k = level + 1, (k + 15) >> 4
@@ -228,9 +239,9 @@ def nearest_of_all(corners, runs, balls, frame, x, y, z):
 
 
 @kernel
-def ball_gap_m(balls, index, x, y, z):
-    """Metres from (x, y, z) to a ball, negative inside."""
-    dx, dy, dz = balls[row(index), 0] - x, balls[row(index), 1] - y, balls[row(index), 2] - z
+def ball_gap_m(balls, index, place):
+    """Metres from a place (x, y, z) to a ball, negative inside."""
+    dx, dy, dz = balls[row(index), 0] - place[0], balls[row(index), 1] - place[1], balls[row(index), 2] - place[2]
     return math.sqrt(dx * dx + dy * dy + dz * dz) - balls[row(index), 3]
 
 
@@ -249,7 +260,7 @@ def edges_verdict(entry, bits, lists, corners, runs, balls, frame, lon_deg, lat_
             answer = settled(near_m - doubt, near_m + doubt, radius_m - widen_m, -radius_m - widen_m)
             if answer != UNSETTLED:
                 return answer
-    _, distance_m = exact_nearest(lists, at, corners, runs, balls, frame, lon_deg, lat_deg)
+    _, distance_m = exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg)
     margin_m = distance_m if inside else -distance_m
     return settled(margin_m + widen_m, margin_m + widen_m, radius_m, -radius_m)
 
@@ -380,7 +391,7 @@ def set_margins(root, nodes, lists, corners, runs, balls, frame, lon_deg, lat_de
             lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
             inside = is_inside(entry, lists, corners, frame, bits[row(i - begin)], lon, lat)
             edge, distance_m = exact_nearest(
-                lists, near_list(entry, lists), corners, runs, balls, frame, lon_deg[row(i)], lat_deg[row(i)]
+                entry, lists, corners, runs, balls, frame, lon_deg[row(i)], lat_deg[row(i)]
             )  # fmt: skip
             margins_m[row(i)] = distance_m if inside else -distance_m
             nearest[row(i)] = edge
@@ -431,7 +442,8 @@ def fill_balls(balls, frame):
                 balls[ball, axis] = total / (last - first)
             balls[ball, 3] = 0.0
             for child in range(first, last):
-                reach_m = ball_gap_m(balls, ball, balls[child, 0], balls[child, 1], balls[child, 2]) + balls[ball, 3]
+                middle = np.float64(balls[child, 0]), np.float64(balls[child, 1]), np.float64(balls[child, 2])
+                reach_m = ball_gap_m(balls, ball, middle) + balls[ball, 3]
                 balls[ball, 3] = max(balls[ball, 3], reach_m + balls[child, 3] + 1.0)
         level += 1
 
