@@ -22,6 +22,7 @@ from emtrack.forms import (
     RequirementForm,
     SettingsForm,
     TimetableForm,
+    geometry_of,
     write_orders,
 )
 from emtrack.record.facts import load_facts
@@ -30,7 +31,6 @@ from geofence.facts import Fact, Position
 from geofence.intervals import Interval
 from geofence.orders import Activation, Plan, Requirement, TimetableRow
 from geofence.words import ALWAYS_MS, FIRST_MS, FOREVER_MS, format_instant
-from geofence.zones import geojson_from_zone
 
 if TYPE_CHECKING:
     import asyncpg
@@ -136,7 +136,7 @@ def _requirement_form(requirement: Requirement) -> RequirementForm:
         wearer_id=requirement.wearer_id,
         kind=requirement.kind,
         from_=Moment(requirement.from_ms),
-        geometry=geojson_from_zone(requirement.zone),
+        geometry=geometry_of(requirement.zone),
         to=_end(requirement.to_ms),
         timetable=None if rows is None else [_timetable_form(row) for row in rows],
         buffer_m=requirement.buffer_m,

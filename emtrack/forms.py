@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from geofence.intervals import Interval, merged
-from geofence.orders import Activation, Plan, Requirement, Settings, TimetableRow, Zone
+from geofence.orders import Activation, Plan, Requirement, Settings, SetZone, TimetableRow, Zone
 from geofence.words import (
     FOREVER_MS,
     ActivationId,
@@ -453,6 +453,13 @@ def _minutes(wall_time: str) -> int:
 
 def zone_of(form: RequirementForm) -> Zone:
     return zone_from_geojson(form.geometry)
+
+
+def geometry_of(zone: Zone) -> dict[str, Any]:
+    """A zone as the `geometry` of a requirement. A set is named with its version, so that it stays exactly this one."""
+    if isinstance(zone, SetZone):
+        return {"type": "ZoneSet", "set_id": zone.set_id, "version": zone.version}
+    return geojson_from_zone(zone)
 
 
 def requirement_of(form: RequirementForm, entry_id: str) -> Requirement:

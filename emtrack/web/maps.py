@@ -9,7 +9,7 @@ from emtrack.casefile import Facts, Seen
 from emtrack.history import Said
 from emtrack.wording import MECHANISMS, STANDINGS, Words, margin_words, use_of
 from geofence.evidence import Standing
-from geofence.orders import Requirement
+from geofence.orders import Requirement, SetZone, Shape
 from geofence.words import format_instant
 from geofence.zones import geojson_from_zone
 
@@ -77,16 +77,16 @@ def map_of(
     return {
         "timezone": words.timezone,
         "max_gap_s": max_gap_ms / 1000,
-        "zones": [_zone(requirement) for requirement in requirements],
+        "zones": [_zone(r, r.zone) for r in requirements if not isinstance(r.zone, SetZone)],
         "points": [_point(one, words) for one in seen],
     }
 
 
-def _zone(requirement: Requirement) -> dict[str, Any]:
+def _zone(requirement: Requirement, shape: Shape) -> dict[str, Any]:
     return {
         "label": requirement.requirement_id,
         "kind": str(requirement.kind),
-        "geometry": geojson_from_zone(requirement.zone),
+        "geometry": geojson_from_zone(shape),
         "buffer_m": requirement.buffer_m,
     }
 
