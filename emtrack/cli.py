@@ -23,7 +23,7 @@ import typer
 
 from emtrack.clock import ClockError
 from emtrack.db.embedded import DatabaseError
-from emtrack.forms import FormError, read_orders, write_orders
+from emtrack.forms import FormError, Orders, read_and_mend, refuse_unknown_sets, write_orders
 from emtrack.logs import configure_logs
 from emtrack.record.orders import OrdersConflict
 from emtrack.roles import Role
@@ -126,19 +126,37 @@ def _instant(text: str | None, name: str) -> int | None:
 
 
 def _read_orders_file(
-    path: Path, *, repair: bool = False, write_back: bool = True, ignored: frozenset[str] = frozenset()
-) -> Any:
+    path: Path,
+    *,
+    repair: bool = False,
+    write_back: bool = True,
+    ignored: frozenset[str] = frozenset(),
+    check: Callable[[Orders, str, str], None] | None = None,
+) -> Orders:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FormError(f"{path}: cannot be read: {error}") from error
-    orders = read_orders(text, path.name, repair=repair, ignored=ignored)
-    if repair and write_back:
-        unrepaired = msgspec.json.decode(text).get("requirements", [])
-        if [r["geometry"] for r in unrepaired] != [r.geometry for r in orders.requirements]:
-            _replace(path, write_orders(orders))
-            say(f"{path}: repaired polygons were written back")
+    orders, mended = read_and_mend(text, path.name, folder=path.parent, repair=repair, ignored=ignored)
+    if check is not None:
+        check(orders, text, path.name)
+    for one in mended:
+        say(f"{path.name if one.source is None else one.source}: {one}")
+    if write_back:
+        _write_back(path, orders, {one.source for one in mended})
     return orders
+
+
+def _write_back(path: Path, orders: Orders, changed: set[str | None]) -> None:
+    """Repaired polygons into the files that they came from: the orders (None), and files with zone sets."""
+    for form in orders.zone_sets:
+        source = form.features.source
+        if source is not None and source in changed:
+            _replace(path.parent / source, msgspec.json.encode(form.features.collection))
+            say(f"{path.parent / source}: repaired polygons were written back")
+    if None in changed:
+        _replace(path, write_orders(orders))
+        say(f"{path}: repaired polygons were written back")
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -164,7 +182,7 @@ def evaluate(
 
     until_ms = _instant(until, "--until")
     assert until_ms is not None
-    read = _read_orders_file(orders, repair=repair, ignored=frozenset({"wearers"}))
+    read = _read_orders_file(orders, repair=repair, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
     evaluation = judge(read, positions, events, until_ms)
     lines = b"".join(finding_lines(evaluation.findings))
     if refusals is not None:

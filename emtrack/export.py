@@ -140,6 +140,7 @@ def _requirement_form(requirement: Requirement) -> RequirementForm:
         to=_end(requirement.to_ms),
         timetable=None if rows is None else [_timetable_form(row) for row in rows],
         buffer_m=requirement.buffer_m,
+        widen_m=requirement.widen_m,
         confirm_points=requirement.confirm_points,
         confirm_seconds=requirement.confirm_ms / 1000,
         grace_s=requirement.grace_ms / 1000,
