@@ -8,6 +8,7 @@ from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
 from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.progress import alive_ms
+from emtrack.record.zone_sets import SetShelf
 from geofence.findings import Finding
 from geofence.judge import judge_history
 from geofence.orders import Activation
@@ -41,8 +42,10 @@ async def _judged_again(
     connection: Connection, assignments: dict[int, Assignment], held_ms: int, until_ms: int
 ) -> Found:
     found: Found = []
+    shelf = SetShelf()
     for number, assignment in assignments.items():
         facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[number]
         known = [fact for fact in facts if fact.received_ms <= held_ms]
-        found += [(assignment.plan.activation, f) for f in judge_history(assignment.plan, known, until_ms)]
+        sets = await shelf.sets_of(connection, assignment.plan.requirements)
+        found += [(assignment.plan.activation, f) for f in judge_history(assignment.plan, known, until_ms, sets)]
     return found
