@@ -42,11 +42,13 @@ orders_app = typer.Typer(no_args_is_help=True, help="Orders: who is obliged to b
 devices_app = typer.Typer(no_args_is_help=True, help="Devices and their keys.")
 tokens_app = typer.Typer(no_args_is_help=True, help="Tokens of programs that read and act over HTTP.")
 users_app = typer.Typer(no_args_is_help=True, help="Accounts of people who work on the pages.")
+zones_app = typer.Typer(no_args_is_help=True, help="Zones out of files: checked, entered as sets, drawn.")
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(orders_app, name="orders")
 app.add_typer(devices_app, name="devices")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(users_app, name="users")
+app.add_typer(zones_app, name="zones")
 app.add_typer(db_app, name="db")
 
 
@@ -438,6 +440,98 @@ def schema(form: Annotated[str, typer.Argument(help="orders, report or finding")
     if form not in SCHEMAS:
         refuse(f"{form!r} is no form; expected one of {', '.join(SCHEMAS)}")
     sys.stdout.buffer.write(SCHEMAS[form]())
+
+
+# ---------------------------------------------------------------------------------------------- zones
+
+ZoneFileArgument = Annotated[Path, typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")]
+CrsOption = Annotated[
+    str | None, typer.Option(help="coordinate system of a file that does not say it, such as EPSG:27700")
+]
+IdFieldOption = Annotated[str | None, typer.Option(help="the field that holds the zones' ids")]
+AcceptShiftOption = Annotated[
+    bool,
+    typer.Option("--accept-shift", help="take places that are off, where what turns them exactly is not at hand"),
+]
+
+
+@zones_app.command("check")
+def check_zones(
+    files: Annotated[list[Path], typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")],
+    orders: Annotated[
+        Path | None, typer.Option(help="orders.json: zones must not lie on the homes of its curfews")
+    ] = None,
+    crs: CrsOption = None,
+    id_field: IdFieldOption = None,
+    accept_shift: AcceptShiftOption = False,
+    repair: Annotated[bool, typer.Option("--repair", help="say what a repair would do to invalid zones")] = False,
+) -> None:
+    """Say what zones measure and what is wrong with them. Exit code 2 if anything is."""
+    from emtrack.zones.checking import homes_of
+    from emtrack.zones.commands import Reading, check_files
+
+    ignored = frozenset({"wearers"})
+    homes = [] if orders is None else homes_of(_read_orders_file(orders, ignored=ignored, check=refuse_unknown_sets))
+    if not check_files(files, Reading(crs, id_field, accept_shift), homes, repair=repair, say=typer.echo):
+        raise typer.Exit(2)
+
+
+@zones_app.command("import")
+def import_zones(
+    file: ZoneFileArgument,
+    set_id: Annotated[str, typer.Option(help="the set that they are a version of")],
+    version: Annotated[
+        str, typer.Option(help="what this version is called; requirements that follow the set are on it then")
+    ],
+    crs: CrsOption = None,
+    id_field: IdFieldOption = None,
+    accept_shift: AcceptShiftOption = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="mend invalid zones, and say what that did to them")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change, and change nothing")] = False,
+) -> None:
+    """Enter zones as a version of a set. Requirements that follow the set are judged by it at once."""
+    from emtrack.zones.commands import Reading, import_set, readable_members
+
+    for what, text in (("--set-id", set_id), ("--version", version)):
+        if not 0 < len(text) <= 200:
+            refuse(f"{what}: expected 1 to 200 characters")
+    members = readable_members(Reading(crs, id_field, accept_shift).read(file), repair=repair, say=say)
+    say(f"{len(members):>6}  zones")
+    counts = _run(import_set(_settings(), members, set_id, version, who=_who(), dry_run=dry_run))
+    for what, count in counts.items():
+        say(f"{count:>6}  {what}")
+    if dry_run or not counts:
+        say("nothing was changed (--dry-run)" if dry_run else "nothing was changed: this version is entered already")
+
+
+@zones_app.command("draw")
+def draw_zones(
+    out: Annotated[Path, typer.Option(help="map.png, or map.html that needs nothing but itself")],
+    file: Annotated[Path | None, typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")] = None,
+    set_id: Annotated[str | None, typer.Option(help="a set that is entered, instead of a file")] = None,
+    version: Annotated[str | None, typer.Option(help="of the set (default: the last)")] = None,
+    crs: CrsOption = None,
+    id_field: IdFieldOption = None,
+    accept_shift: AcceptShiftOption = False,
+) -> None:
+    """Draw zones. What cannot be used as it is drawn is left out and said."""
+    from emtrack.zones.checking import check, lines_of, members_of
+    from emtrack.zones.commands import Reading, members_to_draw, picture
+
+    if (file is None) == (set_id is None):
+        refuse("name a file or --set-id, one of them")
+    if file is not None:
+        zones = check(Reading(crs, id_field, accept_shift).read(file).zones)
+        for line in (line for zone in zones if zone.trouble is not None for line in lines_of(zone)):
+            say(line)
+        members, title = members_of(zones), file.name
+    else:
+        assert set_id is not None, "one of them is named"
+        members, title = _run(members_to_draw(_settings(), set_id, version))
+    _replace(out, picture(out, members, title))
+    say(f"{len(members)} zones are drawn in {out}")
 
 
 @db_app.command("migrate")
