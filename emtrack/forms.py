@@ -608,8 +608,10 @@ def refuse_unknown_sets(orders: Orders, text: str, name: str) -> None:
     """For orders that must stand for themselves: raises FormError if a requirement is on a set that they do not give."""
     names = set_names_of(orders)
     for index, form in enumerate(orders.requirements):
+        set_name = set_name_of(form)
         try:
-            zone_of(form, names)
+            if set_name is not None:
+                names.named(set_name)
         except UnknownSetName as error:
             raise _form_error(text, name, f"$.requirements[{index}].geometry", str(error)) from error
 
