@@ -119,7 +119,7 @@ async def running_service(settings: Settings, stop: asyncio.Event) -> AsyncItera
                 routes=[
                     device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
                     *service_routes(clock, metrics, worker.ready.is_set),
-                    *finding_routes(pool, clock),
+                    *finding_routes(pool, clock, shelf),
                     *desk.routes(),
                     *OrderDesk(pool, clock).routes(),
                     *Site(pages, metrics, secure=settings.base_url.startswith("https:")).routes(),

@@ -531,7 +531,7 @@ def draw_zones(
         assert set_id is not None, "one of them is named"
         members, title = _run(members_to_draw(_settings(), set_id, version))
     _replace(out, picture(out, members, title))
-    say(f"{len(members)} zones are drawn in {out}")
+    say(f"{len(members):,} {'zone is' if len(members) == 1 else 'zones are'} drawn in {out}")
 
 
 @db_app.command("migrate")

@@ -29,7 +29,7 @@ from emtrack.pipeline import WORKER_LOCK
 from emtrack.questions import findings_as_lines
 from emtrack.record.orders import DEVICES, Change, Entered, add_key, enter_device, enter_orders, log_change
 from emtrack.record.progress import alive_ms
-from emtrack.record.zone_sets import known_sets, members_of
+from emtrack.record.zone_sets import SetShelf, known_sets, members_of
 from emtrack.replay import Recording, Sent, read_recording, refuse_strangers, send_recording
 from emtrack.roles import Role
 from emtrack.settings import Settings
@@ -200,7 +200,7 @@ async def stored_findings(
         _desk(settings, "findings") as (connection, clock),
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        return await findings_as_lines(connection, clock.now_ms(), as_known_ms, until_ms, wearer_id)
+        return await findings_as_lines(connection, clock.now_ms(), as_known_ms, until_ms, wearer_id, SetShelf())
 
 
 async def export_to(settings: Settings, folder: Path) -> dict[str, int]:

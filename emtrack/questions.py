@@ -18,7 +18,12 @@ Found = list[tuple[Activation, Finding]]
 
 
 async def findings_as_lines(
-    connection: Connection, now_ms: int, as_known_ms: int | None, until_ms: int | None, wearer_id: str | None
+    connection: Connection,
+    now_ms: int,
+    as_known_ms: int | None,
+    until_ms: int | None,
+    wearer_id: str | None,
+    shelf: SetShelf,
 ) -> list[bytes]:
     """Findings as lines. Without `until_ms`: as they are recorded (at `as_known_ms`, or now). With it: what is stored
     (by `as_known_ms`) judged again with that instant as now, as `evaluate` would. In a snapshot, all fits together."""
@@ -30,7 +35,7 @@ async def findings_as_lines(
     }
     if until_ms is None:
         return list(finding_lines(await _recorded(connection, assignments, as_known_ms)))
-    return list(finding_lines(await _judged_again(connection, assignments, held_ms, until_ms)))
+    return list(finding_lines(await _judged_again(connection, assignments, held_ms, until_ms, shelf)))
 
 
 async def _recorded(connection: Connection, assignments: dict[int, Assignment], as_known_ms: int | None) -> Found:
@@ -39,10 +44,9 @@ async def _recorded(connection: Connection, assignments: dict[int, Assignment], 
 
 
 async def _judged_again(
-    connection: Connection, assignments: dict[int, Assignment], held_ms: int, until_ms: int
+    connection: Connection, assignments: dict[int, Assignment], held_ms: int, until_ms: int, shelf: SetShelf
 ) -> Found:
     found: Found = []
-    shelf = SetShelf()
     for number, assignment in assignments.items():
         facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[number]
         known = [fact for fact in facts if fact.received_ms <= held_ms]

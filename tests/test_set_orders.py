@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
 
 from emtrack.export import export
 from emtrack.forms import FormError
+from emtrack.questions import findings_as_lines
 from emtrack.record.findings import load_shown
 from emtrack.record.orders import OrdersConflict
 from emtrack.record.plans import load_assignments
-from emtrack.record.zone_sets import SetShelf, members_near, members_of
-from geofence.orders import SetZone
+from emtrack.record.zone_sets import KEPT, SetShelf, members_near, members_of
+from geofence.orders import Area, SetZone
 from geofence.places import UnknownSet
+from geofence.zone_sets import Member, ZoneSet
 from tests.office import Office, away, open_office
 from tests.service_world import World, activation, deployed, iso, ms, orders, position
 from tests.test_pages_http import Desk
@@ -215,26 +218,48 @@ async def test_a_finding_as_known_at_an_instant_names_the_zone_of_that_version(w
     assert [zone_id for _, zone_id in await told(world)] == ["new name"]
 
 
+async def test_what_is_stored_judged_again_as_of_an_instant_names_the_zone(world: World) -> None:
+    await visit(world, ELM, "13:00", 1)
+    lines = await findings_as_lines(world.connection, world.clock.at_ms, None, ms("13:00:40"), "W1", SetShelf())
+    assert [json.loads(line)["zone_id"] for line in lines] == ["elm"]
+
+
 # ------------------------------------------------------------------------------------------- at hand
 
 
-async def test_a_set_is_built_once_for_all_who_are_judged_by_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = await world.connection.fetchval("SELECT content FROM zone_set_versions")
-    shelf, built = SetShelf(), []
-    whole = SetShelf._build
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What shelves build, instead of asking a database."""
+    contents: list[str] = []
 
-    async def counted(self: SetShelf, connection: asyncpg.Connection, content: str) -> Any:
-        built.append(content)
+    async def build(_: SetShelf, __: Any, content: str) -> ZoneSet:
+        contents.append(content)
         await asyncio.sleep(0)
-        return await whole(self, connection, content)
+        return ZoneSet([Member(content, Area(((((0.0, 0.0), (0.1, 0.0), (0.1, 0.1), (0.0, 0.0)),),)))])
 
-    monkeypatch.setattr(SetShelf, "_build", counted)
-    first = await shelf.get(world.connection, content)
-    second = await shelf.get(world.connection, content)
-    assert first is second
-    assert built == [content]
+    monkeypatch.setattr(SetShelf, "_build", build)
+    return contents
+
+
+async def test_a_set_that_several_ask_for_at_once_is_built_once(built: list[str]) -> None:
+    shelf, nowhere = SetShelf(), cast("asyncpg.Connection", None)
+    one, other = await asyncio.gather(shelf.get(nowhere, "a"), shelf.get(nowhere, "a"))
+    assert one is other
+    assert built == ["a"]
+
+
+async def test_a_set_that_is_held_stays_and_of_the_others_the_last_few(built: list[str]) -> None:
+    shelf, nowhere = SetShelf(), cast("asyncpg.Connection", None)
+    held = await shelf.get(nowhere, "held")
+    names = [f"looked at {n}" for n in range(KEPT + 1)]
+    for name in names:
+        await shelf.get(nowhere, name)
+    gc.collect()
+    assert await shelf.get(nowhere, "held") is held
+    await shelf.get(nowhere, names[-1])
+    assert built == ["held", *names]
+    await shelf.get(nowhere, names[0])
+    assert built[-1] == names[0]
 
 
 async def test_a_content_that_is_not_entered_is_an_error(world: World) -> None:

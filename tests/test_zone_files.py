@@ -379,7 +379,7 @@ def test_what_cannot_be_used_is_left_out_and_said(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0
     assert "✗ bow" in said(result)
-    assert "1 zones are drawn" in said(result)
+    assert "1 zone is drawn" in said(result)
 
 
 @pytest.mark.parametrize("arguments", [["--out", "m.png"], ["s.gpkg", "--set-id", "x", "--out", "m.png"]])

@@ -12,7 +12,7 @@ from pyproj import Geod
 from shapely.geometry import MultiPolygon, Polygon
 
 from emtrack.features import area_change, area_words
-from emtrack.forms import Orders, SetNames, set_name_of, set_names_of, zone_of
+from emtrack.forms import Orders, RequirementForm, SetNames, set_name_of, set_names_of, zone_of
 from emtrack.zones.reading import Drawn
 from geofence.areas import area_m2, drawn_area_m2
 from geofence.orders import Area, Disc
@@ -146,7 +146,9 @@ def homes_of(orders: Orders) -> list[Home]:
     ]
 
 
-def _grounds(form: Any, names: SetNames, members: dict[str, Sequence[Member]]) -> Iterator[shapely.Geometry]:
+def _grounds(
+    form: RequirementForm, names: SetNames, members: dict[str, Sequence[Member]]
+) -> Iterator[shapely.Geometry]:
     name = set_name_of(form)
     if name is not None:
         yield from (_ground(member.area) for member in members[names.named(name).content])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -231,6 +232,8 @@ def _area_of_interest(crs: CRS, frame: geopandas.GeoDataFrame) -> AreaOfInterest
         west, south, east, north = Transformer.from_crs(crs, WGS84, always_xy=True).transform_bounds(
             *frame.total_bounds
         )
+        if not all(map(math.isfinite, (west, south, east, north))):
+            return None
         return AreaOfInterest(max(-180.0, west), max(-90.0, south), min(180.0, east), min(90.0, north))
     except (ProjError, ValueError):
         return None
