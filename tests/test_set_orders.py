@@ -20,9 +20,12 @@ from emtrack.record.findings import load_shown
 from emtrack.record.orders import OrdersConflict
 from emtrack.record.plans import load_assignments
 from emtrack.record.zone_sets import KEPT, SetShelf, members_near, members_of
+from emtrack.wording import Words
+from geofence.findings import Finding
 from geofence.orders import Area, SetZone
 from geofence.places import UnknownSet
-from geofence.zone_sets import Member, ZoneSet
+from geofence.words import Kind
+from geofence.zone_sets import Member, ZoneSet, content_of
 from tests.office import Office, away, open_office
 from tests.service_world import World, activation, deployed, iso, ms, orders, position
 from tests.test_pages_http import Desk
@@ -98,6 +101,25 @@ async def test_what_is_read_back_is_what_was_entered(world: World) -> None:
     members = await members_of(world.connection, content)
     assert [member.zone_id for member in members] == ["elm", "fir", "oak"]
     assert (await SetShelf().get(world.connection, content)).content == content
+
+
+async def test_what_was_checked_on_the_way_in_is_not_checked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = await world.connection.fetchval("SELECT content FROM zone_set_versions")
+    monkeypatch.setattr("emtrack.record.zone_sets.zone_from_geojson", None)
+    assert len(await members_of(world.connection, content)) == 2
+
+
+async def test_a_member_that_a_requirement_stored_first_in_its_own_way_is_the_same(world: World) -> None:
+    """The requirement wrote heights, the set does not: one content, one row."""
+    high = {"type": "Polygon", "coordinates": [[[*corner, 120.0] for corner in square(FIR)["coordinates"][0]]]}
+    await world.enter({"requirements": [exclusion(requirement_id="own", geometry=high)]})
+    before = await world.count("zones")
+    await world.enter(sets(zone_set("2", MORE)))
+    assert await world.count("zones") == before
+    content = await world.connection.fetchval("SELECT content FROM zone_set_versions WHERE version = '2'")
+    assert content_of(await members_of(world.connection, content)) == content
 
 
 async def test_a_set_that_nobody_gave_is_refused_with_whose_requirement_it_is(world: World) -> None:
@@ -377,3 +399,27 @@ async def test_an_alert_names_the_zone_in_words_and_in_its_facts_and_the_map_dra
 async def test_an_invalid_zone_over_http_is_refused_like_in_a_file(office: Office) -> None:
     status, answer = await put(office, exclusion(geometry=BOW_TIE))
     assert (status, "invalid" in answer["error"]) == (422, True)
+
+
+def found_of(kind: Kind, reason: str | None, zone_id: str | None) -> Finding:
+    return Finding(kind, ms("19:00"), ms("19:10"), ms("19:01"), reason, requirement_id="R1", zone_id=zone_id)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "zone_id", "words"),
+    [
+        (Kind.EXCLUSION, None, "MARKETPLACE", "inside the exclusion zone MARKETPLACE of R1 from"),
+        (Kind.EXCLUSION, None, None, "inside the exclusion zone R1 from"),
+        (Kind.APPROACH, None, "oak", "within the buffer of the exclusion zone oak of R1 from"),
+        (Kind.INCLUSION, None, "oak", "outside the inclusion zone R1 from"),
+        (Kind.INCLUSION, None, "oak", "The nearest zone of the set was oak when it began."),
+        (Kind.CURFEW, "LEFT_DURING", "oak", "The nearest zone of the set was oak when it began."),
+        (Kind.CURFEW, "LEFT_DURING", None, "left the address of the curfew R1 at"),
+    ],
+)
+def test_the_words_name_the_zone_that_somebody_was_in_or_nearest_to(
+    kind: Kind, reason: str | None, zone_id: str | None, words: str
+) -> None:
+    story = Words("Europe/London").story(found_of(kind, reason, zone_id), ms("20:00"))
+    assert words in story
+    assert ("nearest zone" in story) == (zone_id is not None and kind in (Kind.INCLUSION, Kind.CURFEW))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import asyncpg
+import msgspec
 import numpy as np
 
 from emtrack.db.connect import Connection
 from emtrack.forms import SetNames
-from geofence.orders import Area, Requirement, SetZone, version_of
+from geofence.orders import Area, PolygonRings, Requirement, SetZone, version_of
 from geofence.places import UnknownSet
-from geofence.zone_sets import Member, ZoneSet
+from geofence.zone_sets import Member, ZoneSet, content_of
 from geofence.zones import geojson_from_zone, zone_from_geojson
 
 KEPT = 4
@@ -106,7 +108,7 @@ ORDER BY m.zone_id IS NOT DISTINCT FROM $3 DESC, center(m.extent) <-> center(($2
 
 async def members_of(connection: Connection, content: str) -> list[Member]:
     """The members of a set, as they were entered. Raises UnknownSet."""
-    return _members(await _rows_of(connection, content))
+    return _members(await _rows_of(connection, content), content)
 
 
 async def _rows_of(connection: Connection, content: str) -> list[asyncpg.Record]:
@@ -116,8 +118,20 @@ async def _rows_of(connection: Connection, content: str) -> list[asyncpg.Record]
     return list(rows)
 
 
-def _members(rows: Sequence[asyncpg.Record]) -> list[Member]:
+def _members(rows: Sequence[asyncpg.Record], content: str) -> list[Member]:
+    """What was checked on the way in is not checked again, for a tenth of the time (20,000 squares: 0.6 s, not 6): the content says
+    whether it is the same. It is not where a requirement stored a geometry first, in its own way of writing it (with heights)."""
+    with suppress(msgspec.ValidationError):
+        members = [Member(row["zone_id"], _as_stored(row["geometry"])) for row in rows]
+        if content_of(members) == content:
+            return members
     return [_member(row) for row in rows]
+
+
+def _as_stored(geometry: dict[str, Any]) -> Area:
+    coordinates = geometry["coordinates"]
+    polygons = coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
+    return Area(msgspec.convert(polygons, tuple[PolygonRings, ...]))
 
 
 def _member(row: asyncpg.Record) -> Member:
@@ -199,4 +213,4 @@ class SetShelf:
     async def _build(self, connection: Connection, content: str) -> ZoneSet:
         """In a thread: of a county's schools it takes seconds, and devices wait for their answers."""
         rows = await _rows_of(connection, content)
-        return await asyncio.to_thread(lambda: ZoneSet(_members(rows)))
+        return await asyncio.to_thread(lambda: ZoneSet(_members(rows, content)))
