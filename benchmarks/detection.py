@@ -64,12 +64,11 @@ from geofence.facts import DeviceEvent, Fact, Position, without_duplicates
 from geofence.findings import place_findings
 from geofence.intervals import Interval, merged, subtracted
 from geofence.judge import judge_history
-from geofence.margins import margins_m
 from geofence.orders import Plan, Requirement
+from geofence.places import Places
 from geofence.presence import Confirmation, Tracker, feed, stretches
 from geofence.timetable import DAY_MS, Schedule
 from geofence.words import FOREVER_MS, EventType, Mechanism, ObligationKind, Presence, parse_instant
-from geofence.zones import packed
 from ingest.reports import EventReport, Refusal, read_report
 
 WORLDS = ("clean", "urban_canyon", "lbs_heavy", "gaps", "jumps")
@@ -310,7 +309,7 @@ def is_exclusion(requirement: Requirement) -> bool:
 def _margins(
     requirements: Sequence[Requirement], lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
-    return margins_m(packed([requirement.zone for requirement in requirements]), lon_deg, lat_deg)
+    return Places(requirements).margins_m(lon_deg, lat_deg)
 
 
 # ---------------------------------------------------------------------------------------------- what was findable

@@ -76,6 +76,11 @@ def medians_ns(tasks: Sequence[Timed], rounds: int = ROUNDS) -> list[float]:
     return [statistics.median(found) for found in times]
 
 
+def _points(places: Floats) -> npt.NDArray[np.object_]:
+    """Shapely's points of (n, 2)."""
+    return np.array(shapely.points(places), np.object_)
+
+
 # ---------------------------------------------------------------------------------------------- the machine
 
 
@@ -119,7 +124,7 @@ class PersonalWorld(NamedTuple):
     zones: PackedZones
     first: Ints
     duties: Duties
-    fixes: worlds.Fixes
+    fixes: Positions
     polygons: npt.NDArray[np.object_]
     """In metres of the wearer's own frame; prepared, and so are their boundaries."""
     boundaries: npt.NDArray[np.object_]
@@ -148,17 +153,17 @@ def personal_world(wearers: int, fixes_each: int, *, peers: bool) -> PersonalWor
         return PersonalWorld(pack, first, duties, fixes, nothing, nothing, np.empty((0, 2)))
     origin = np.repeat(homes, zones.per_wearer, axis=0)[:, None]
     scale = worlds.M_PER_DEG * np.stack([np.cos(np.radians(origin[..., 1])), np.ones_like(origin[..., 1])], axis=-1)
-    polygons = shapely.polygons((zones.rings - origin) * scale)
+    polygons = np.array(shapely.polygons((zones.rings - origin) * scale), np.object_)
     home = homes[fixes.wearer]
     points_m = (np.column_stack([fixes.lon_deg, fixes.lat_deg]) - home) * worlds.M_PER_DEG
     points_m[:, 0] *= np.cos(np.radians(home[:, 1]))
-    boundaries = shapely.boundary(polygons)
+    boundaries = np.array(shapely.boundary(polygons), np.object_)
     shapely.prepare(polygons)
     shapely.prepare(boundaries)
     return PersonalWorld(pack, first, duties, fixes, polygons, boundaries, points_m)
 
 
-def swept(world: PersonalWorld, fixes: worlds.Fixes) -> Ints:
+def swept(world: PersonalWorld, fixes: Positions) -> Ints:
     return Sweep(world.duties).feed(
         Positions(fixes.wearer, fixes.lon_deg, fixes.lat_deg, fixes.radius_m, fixes.fix_ms)
     )
@@ -170,7 +175,7 @@ def shapely_and_python(world: PersonalWorld, count: int) -> int:
     fixes = world.fixes
     which = (fixes.wearer[:count, None].astype(np.int64) * each + np.arange(each)).ravel()
     polygons = world.polygons[which]
-    points = shapely.points(np.repeat(world.points_m[:count], each, axis=0))
+    points = _points(np.repeat(world.points_m[:count], each, axis=0))
     distance_m = shapely.distance(world.boundaries[which], points)
     margin_m = np.where(shapely.contains(polygons, points), distance_m, -distance_m).reshape(count, each)
     radius_m = fixes.radius_m[:count, None]
@@ -199,7 +204,7 @@ def shapely_and_python(world: PersonalWorld, count: int) -> int:
 
 def w1(world: PersonalWorld, n: int, few: int) -> list[Line]:
     fixes = world.fixes
-    arrived = fixes.taken(worlds.arrival_order(fixes))
+    arrived = worlds.taken(fixes, worlds.arrival_order(fixes))
     which = (fixes.wearer[:few, None].astype(np.int64) * 5 + np.arange(5)).ravel()
     x, y = np.repeat(world.points_m[:few], 5, axis=0).T.copy()
     chosen = world.polygons[which]
@@ -262,7 +267,7 @@ def in_out_routes(world: SetWorld, few: int) -> dict[str, Timed]:
     """In or out of a set by shapely, points prebuilt; what is made anew for every batch of fixes is part of the time."""
     tree = shapely.STRtree(world.polygons)
     shapely.prepare(world.polygons)
-    points = shapely.points(world.lon_deg[:few], world.lat_deg[:few])
+    points = _points(np.column_stack([world.lon_deg[:few], world.lat_deg[:few]]))
     x, y = world.lon_deg[:few].copy(), world.lat_deg[:few].copy()
 
     def boxes_then_prepared() -> object:
@@ -279,14 +284,14 @@ def in_out_routes(world: SetWorld, few: int) -> dict[str, Timed]:
 
 def within_route(world: SetWorld, few: int) -> Timed:
     tree = shapely.STRtree(world.polygons)
-    points = shapely.points(world.lon_deg[:few], world.lat_deg[:few])
+    points = _points(np.column_stack([world.lon_deg[:few], world.lat_deg[:few]]))
     return lambda: tree.query(points, predicate="within"), few
 
 
 def radius_route(world: SetWorld, few: int) -> Timed:
     """The three-valued verdict by shapely: what is within the radius at all, then sides and distances of those pairs."""
     tree = shapely.STRtree(world.polygons_m)
-    points = shapely.points(world.points_m[:few])
+    points = _points(world.points_m[:few])
     boundaries = shapely.boundary(world.polygons_m)
     shapely.prepare(boundaries)
     shapely.prepare(world.polygons_m)
@@ -329,13 +334,15 @@ def shared(name: str, world: SetWorld, n: int, few: int, wanted: tuple[str, str,
 def prepared_on_candidates(world: SetWorld, few: int) -> Timed:
     """GEOS prepared polygons on candidates that are given: no search at all is counted."""
     shapely.prepare(world.polygons)
-    which, polygon = shapely.STRtree(world.polygons).query(shapely.points(world.lon_deg[:few], world.lat_deg[:few]))
+    which, polygon = shapely.STRtree(world.polygons).query(
+        _points(np.column_stack([world.lon_deg[:few], world.lat_deg[:few]]))
+    )
     x, y, chosen = world.lon_deg[which], world.lat_deg[which], world.polygons[polygon]
     return lambda: shapely.contains_xy(chosen, x, y), len(which)
 
 
 def hits(world: SetWorld, few: int = 100_000) -> str:
-    points = shapely.points(world.lon_deg[:few], world.lat_deg[:few])
+    points = _points(np.column_stack([world.lon_deg[:few], world.lat_deg[:few]]))
     candidates = shapely.STRtree(world.polygons).query(points).shape[1] / len(points)
     inside = world.zone_set.contains(world.lon_deg[:few], world.lat_deg[:few]).mean()
     verdicts = world.zone_set.verdicts(world.lon_deg[:few], world.lat_deg[:few], world.radius_m[:few])
@@ -367,10 +374,14 @@ def two_threads(world: PersonalWorld) -> Line:
     """The same positions classified by one thread and by two; how much faster two are stands in the place of a ratio."""
     fixes = world.fixes
     half = len(fixes.wearer) // 2
-    parts = [worlds.Fixes(*(c[:half] for c in fixes)), worlds.Fixes(*(c[half:] for c in fixes))]
+    parts = [fixes.part(0, half), fixes.part(half, 2 * half)]
 
-    def classify(part: worlds.Fixes) -> None:
+    def classify(part: Positions) -> None:
         masks_of(world.zones, world.first, part.wearer, part.lon_deg, part.lat_deg, part.radius_m)
+
+    def one_by_one() -> None:
+        for part in parts:
+            classify(part)
 
     def together() -> None:
         threads = [threading.Thread(target=classify, args=(part,)) for part in parts]
@@ -379,7 +390,7 @@ def two_threads(world: PersonalWorld) -> Line:
         for thread in threads:
             thread.join()
 
-    both, one = medians_ns([(together, 2 * half), (lambda: [classify(part) for part in parts], 2 * half)])
+    both, one = medians_ns([(together, 2 * half), (one_by_one, 2 * half)])
     return Line("verdicts, two threads", both, "one thread", one, "1.7")
 
 
@@ -388,7 +399,7 @@ def growth(sizes: Sequence[int], n: int) -> list[tuple[int, float, float]]:
     rows = []
     for wearers in sizes:
         world = personal_world(wearers, max(2, n // wearers), peers=False)
-        arrived = world.fixes.taken(worlds.arrival_order(world.fixes))
+        arrived = worlds.taken(world.fixes, worlds.arrival_order(world.fixes))
         (cost_ns,) = medians_ns([(lambda w=world, a=arrived: swept(w, a), len(arrived.wearer))], 3)  # type: ignore[misc]
         state = Sweep(world.duties).nbytes
         rows.append((wearers, cost_ns, (world.zones.boxes.nbytes + world.zones.shapes.nbytes + state) / wearers))
@@ -462,7 +473,7 @@ def postgis(dsn: str, world: SetWorld, few: int) -> Line | None:
                 "INSERT INTO zone VALUES (ST_GeomFromWKB($1, 4326))", [(shapely.to_wkb(p),) for p in world.polygons]
             )
             await connection.execute("CREATE INDEX ON zone USING gist (g)")
-            points = shapely.to_wkb(shapely.points(world.lon_deg[:few], world.lat_deg[:few]))
+            points = shapely.to_wkb(_points(np.column_stack([world.lon_deg[:few], world.lat_deg[:few]])))
             await connection.executemany(
                 "INSERT INTO place VALUES (ST_GeomFromWKB($1, 4326))", [(p,) for p in points]
             )

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from geofence.sweep import Positions
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -15,17 +17,10 @@ ENGLAND = (-3.0, 0.5, 51.2, 54.5)
 """West, east, south, north of where the invented people live."""
 
 
-class Fixes(NamedTuple):
-    """n fixes. wearer: int32; fix_ms: int64, ascending for each wearer in the order given; radius_m as PEERS.md has them."""
-
-    wearer: npt.NDArray[np.int32]
-    lon_deg: Floats
-    lat_deg: Floats
-    radius_m: Floats
-    fix_ms: Ints
-
-    def taken(self, order: Ints) -> Fixes:
-        return Fixes(*(column[order] for column in self))
+def taken(positions: Positions, order: Ints) -> Positions:
+    """Positions in another order."""
+    wearer, lon_deg, lat_deg, radius_m, fix_ms = positions
+    return Positions(wearer[order], lon_deg[order], lat_deg[order], radius_m[order], fix_ms[order])
 
 
 class Personal(NamedTuple):
@@ -42,12 +37,14 @@ def towns(rng: np.random.Generator, count: int) -> Floats:
     centres = np.column_stack([country.uniform(west, east, 400), country.uniform(south, north, 400)])
     spread_m = country.choice([1_500.0, 4_000.0, 9_000.0], 400, p=[0.6, 0.3, 0.1])
     town = rng.choice(400, count, p=spread_m / spread_m.sum())
-    return centres[town] + metres(rng.normal(size=(count, 2)) * spread_m[town, None], centres[town, 1])
+    places: Floats = centres[town] + metres(rng.normal(size=(count, 2)) * spread_m[town, None], centres[town, 1])
+    return places
 
 
 def metres(offset_m: Floats, lat_deg: Floats) -> Floats:
     """Offsets in metres (n, 2) as degrees."""
-    return offset_m / M_PER_DEG / np.column_stack([np.cos(np.radians(lat_deg)), np.ones(len(offset_m))])
+    offset_deg: Floats = offset_m / M_PER_DEG / np.column_stack([np.cos(np.radians(lat_deg)), np.ones(len(offset_m))])
+    return offset_deg
 
 
 def blobs(rng: np.random.Generator, centre: Floats, radius_m: Floats, corners: int) -> Floats:
@@ -75,14 +72,16 @@ def radii_like_the_field(rng: np.random.Generator, count: int) -> Floats:
     """94 % LBS (p50 57 m, p90 729 m, at most 1.6 km), the rest GPS (p50 3 m, p95 17 m): PEERS.md."""
     lbs = np.minimum(57.0 * np.exp(rng.normal(size=count) * np.log(729 / 57) / 1.2816), 1_600.0)
     gps = 3.0 * np.exp(rng.normal(size=count) * np.log(17 / 3) / 1.6449)
-    return np.where(rng.random(count) < 0.94, np.maximum(lbs, 1.0), np.maximum(gps, 0.5))
+    radius_m: Floats = np.where(rng.random(count) < 0.94, np.maximum(lbs, 1.0), np.maximum(gps, 0.5))
+    return radius_m
 
 
 def gps_radii(rng: np.random.Generator, count: int) -> Floats:
-    return np.maximum(3.0 * np.exp(rng.normal(size=count) * np.log(17 / 3) / 1.6449), 0.5)
+    radius_m: Floats = np.maximum(3.0 * np.exp(rng.normal(size=count) * np.log(17 / 3) / 1.6449), 0.5)
+    return radius_m
 
 
-def lives(rng: np.random.Generator, homes: Floats, fixes_each: int) -> Fixes:
+def lives(rng: np.random.Generator, homes: Floats, fixes_each: int) -> Positions:
     """Fixes a minute apart, by device: half the people at home, with a drift of some metres; the others on walks."""
     count = len(homes) * fixes_each
     wearer = np.repeat(np.arange(len(homes), dtype=np.int32), fixes_each)
@@ -95,12 +94,12 @@ def lives(rng: np.random.Generator, homes: Floats, fixes_each: int) -> Fixes:
     place = homes[wearer] + metres(offset_m, homes[wearer, 1])
     minute = np.tile(np.arange(fixes_each, dtype=np.int64), len(homes))
     start_ms = rng.integers(0, 60_000, len(homes))
-    return Fixes(
+    return Positions(
         wearer, place[:, 0].copy(), place[:, 1].copy(), gps_radii(rng, count), minute * 60_000 + start_ms[wearer]
     )
 
 
-def arrival_order(fixes: Fixes) -> Ints:
+def arrival_order(fixes: Positions) -> Ints:
     """The order of their times: every fix is another wearer's."""
     return np.argsort(fixes.fix_ms, kind="stable")
 

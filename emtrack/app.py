@@ -20,6 +20,7 @@ from emtrack.db.connect import connect, create_pool, database
 from emtrack.db.migrate import migrate
 from emtrack.metrics import Metrics
 from emtrack.pipeline import KeyRing, Worker
+from emtrack.record.zone_sets import SetShelf
 from emtrack.settings import Settings, SettingsError
 from emtrack.web.alerts import AlertDesk
 from emtrack.web.desk import DeskPages
@@ -108,14 +109,17 @@ async def running_service(settings: Settings, stop: asyncio.Event) -> AsyncItera
         inbox = Inbox(settings.inbox_reports)
         keys = KeyRing()
         nudge = asyncio.Condition()
-        worker = Worker(dsn, clock, inbox, keys, metrics, turn_reports=settings.turn_reports, nudge=nudge)
+        shelf = SetShelf(settings.sets_dir)
+        worker = Worker(
+            dsn, clock, inbox, keys, metrics, turn_reports=settings.turn_reports, nudge=nudge, shelf=shelf
+        )
         async with await create_pool(dsn, size=POOL) as pool, asyncio.TaskGroup() as group:
-            pages, desk = Pages(pool, clock), AlertDesk(pool, clock, nudge, stop)
+            pages, desk = Pages(pool, clock, shelf), AlertDesk(pool, clock, nudge, stop)
             application = Starlette(
                 routes=[
                     device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
                     *service_routes(clock, metrics, worker.ready.is_set),
-                    *finding_routes(pool, clock),
+                    *finding_routes(pool, clock, shelf),
                     *desk.routes(),
                     *OrderDesk(pool, clock).routes(),
                     *Site(pages, metrics, secure=settings.base_url.startswith("https:")).routes(),

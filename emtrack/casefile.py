@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,12 +10,14 @@ from emtrack.alert_queue import Alert
 from emtrack.history import Fix, Said, View, events_of, fixes_of
 from emtrack.record.findings import Version, as_known, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement, load_settings
+from emtrack.record.zone_sets import SetShelf
 from geofence.evidence import Standing, Track, standings
 from geofence.explain import Weighed, weighed
 from geofence.facts import Fact, without_duplicates
 from geofence.findings import Finding
 from geofence.orders import Requirement
 from geofence.words import EventType, Kind, ObligationKind, Presence
+from geofence.zone_sets import ZoneSet
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -58,6 +60,8 @@ class Seen(NamedTuple):
     """The finding rests on it."""
     within: bool
     """It lies in the time of the finding."""
+    zone_id: str | None = None
+    """The member of a zone set that the finding is about, of the position that says so: the first it rests on."""
 
 
 class Facts(NamedTuple):
@@ -98,12 +102,13 @@ def window_of(finding: Finding, now_ms: int) -> tuple[int, int]:
     return finding.begin_ms - before_ms, max(min(end_ms, now_ms), finding.begin_ms) + 1
 
 
-async def facts_round(connection: Connection, view: View, version: Version, known_ms: int) -> Facts:
+async def facts_round(connection: Connection, view: View, version: Version, known_ms: int, shelf: SetShelf) -> Facts:
     """Positions and events of the finding's activation in the time of the view, as received by an instant."""
     finding = version.finding
     requirement = None
     if finding.entry_id is not None:
         requirement = await load_requirement(connection, finding.entry_id, known_ms)
+    sets = await shelf.sets_of(connection, [] if requirement is None else [requirement])
     _, settings = await load_settings(connection, known_ms)
     assignments = await load_assignments(connection, known_ms, [view.wearer_no])
     number = version.activation_no
@@ -116,13 +121,14 @@ async def facts_round(connection: Connection, view: View, version: Version, know
         if s.activation_no == number
     ]
     facts = without_duplicates([*(fix.position for fix in fixes), *(s.event for s in said)])
-    seen = _seen(requirement, facts, fixes, settings.max_gap_ms, view.begin_ms, finding)
+    seen = _seen(requirement, sets, facts, fixes, settings.max_gap_ms, view.begin_ms, finding)
     shown = [s for s in said if s.event.event_ms >= view.begin_ms and s.event.type is not EventType.HEARTBEAT]
     return Facts(requirement, seen, shown, settings.max_gap_ms)
 
 
 def _seen(
     requirement: Requirement | None,
+    sets: Mapping[str, ZoneSet],
     facts: Sequence[Fact],
     fixes: Sequence[Fix],
     max_gap_ms: int,
@@ -135,13 +141,14 @@ def _seen(
         positions = [fix.position for fix in sorted(fixes, key=lambda fix: fix.position.key)]
         rows = [(fix_of[p.fact_id], standing, None) for p, standing, _ in standings(Track(), positions)]
     else:
-        rows = [(fix_of[w.position.fact_id], w.standing, w) for w in weighed(requirement, facts, max_gap_ms)]
+        rows = [(fix_of[w.position.fact_id], w.standing, w) for w in weighed(requirement, facts, max_gap_ms, sets)]
     shown = [row for row in rows if row[0].position.fix_ms >= begin_ms]
     end_ms = finding.end_ms
     return [
         Seen(
             n, fix, standing, weight, fix.position.fact_id in finding.evidence,
             finding.begin_ms <= fix.position.fix_ms and (end_ms is None or fix.position.fix_ms <= end_ms),
+            finding.zone_id if fix.position.fact_id in finding.evidence[:1] else None,
         )
         for n, (fix, standing, weight) in enumerate(shown, 1)
     ]  # fmt: skip

@@ -23,7 +23,7 @@ import typer
 
 from emtrack.clock import ClockError
 from emtrack.db.embedded import DatabaseError
-from emtrack.forms import FormError, read_orders, write_orders
+from emtrack.forms import FormError, Orders, read_and_mend, refuse_unknown_sets, write_orders
 from emtrack.logs import configure_logs
 from emtrack.record.orders import OrdersConflict
 from emtrack.roles import Role
@@ -42,11 +42,13 @@ orders_app = typer.Typer(no_args_is_help=True, help="Orders: who is obliged to b
 devices_app = typer.Typer(no_args_is_help=True, help="Devices and their keys.")
 tokens_app = typer.Typer(no_args_is_help=True, help="Tokens of programs that read and act over HTTP.")
 users_app = typer.Typer(no_args_is_help=True, help="Accounts of people who work on the pages.")
+zones_app = typer.Typer(no_args_is_help=True, help="Zones out of files: checked, entered as sets, drawn.")
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(orders_app, name="orders")
 app.add_typer(devices_app, name="devices")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(users_app, name="users")
+app.add_typer(zones_app, name="zones")
 app.add_typer(db_app, name="db")
 
 
@@ -126,19 +128,37 @@ def _instant(text: str | None, name: str) -> int | None:
 
 
 def _read_orders_file(
-    path: Path, *, repair: bool = False, write_back: bool = True, ignored: frozenset[str] = frozenset()
-) -> Any:
+    path: Path,
+    *,
+    repair: bool = False,
+    write_back: bool = True,
+    ignored: frozenset[str] = frozenset(),
+    check: Callable[[Orders, str, str], None] | None = None,
+) -> Orders:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FormError(f"{path}: cannot be read: {error}") from error
-    orders = read_orders(text, path.name, repair=repair, ignored=ignored)
-    if repair and write_back:
-        unrepaired = msgspec.json.decode(text).get("requirements", [])
-        if [r["geometry"] for r in unrepaired] != [r.geometry for r in orders.requirements]:
-            _replace(path, write_orders(orders))
-            say(f"{path}: repaired polygons were written back")
+    orders, mended = read_and_mend(text, path.name, folder=path.parent, repair=repair, ignored=ignored)
+    if check is not None:
+        check(orders, text, path.name)
+    for one in mended:
+        say(f"{path.name if one.source is None else one.source}: {one}")
+    if write_back:
+        _write_back(path, orders, {one.source for one in mended})
     return orders
+
+
+def _write_back(path: Path, orders: Orders, changed: set[str | None]) -> None:
+    """Repaired polygons into the files that they came from: the orders (None), and files with zone sets."""
+    for form in orders.zone_sets:
+        source = form.features.source
+        if source is not None and source in changed:
+            _replace(path.parent / source, msgspec.json.encode(form.features.collection))
+            say(f"{path.parent / source}: repaired polygons were written back")
+    if None in changed:
+        _replace(path, write_orders(orders))
+        say(f"{path}: repaired polygons were written back")
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -164,7 +184,7 @@ def evaluate(
 
     until_ms = _instant(until, "--until")
     assert until_ms is not None
-    read = _read_orders_file(orders, repair=repair, ignored=frozenset({"wearers"}))
+    read = _read_orders_file(orders, repair=repair, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
     evaluation = judge(read, positions, events, until_ms)
     lines = b"".join(finding_lines(evaluation.findings))
     if refusals is not None:
@@ -420,6 +440,98 @@ def schema(form: Annotated[str, typer.Argument(help="orders, report or finding")
     if form not in SCHEMAS:
         refuse(f"{form!r} is no form; expected one of {', '.join(SCHEMAS)}")
     sys.stdout.buffer.write(SCHEMAS[form]())
+
+
+# ---------------------------------------------------------------------------------------------- zones
+
+ZoneFileArgument = Annotated[Path, typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")]
+CrsOption = Annotated[
+    str | None, typer.Option(help="coordinate system of a file that does not say it, such as EPSG:27700")
+]
+IdFieldOption = Annotated[str | None, typer.Option(help="the field that holds the zones' ids")]
+AcceptShiftOption = Annotated[
+    bool,
+    typer.Option("--accept-shift", help="take places that are off, where what turns them exactly is not at hand"),
+]
+
+
+@zones_app.command("check")
+def check_zones(
+    files: Annotated[list[Path], typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")],
+    orders: Annotated[
+        Path | None, typer.Option(help="orders.json: zones must not lie on the homes of its curfews")
+    ] = None,
+    crs: CrsOption = None,
+    id_field: IdFieldOption = None,
+    accept_shift: AcceptShiftOption = False,
+    repair: Annotated[bool, typer.Option("--repair", help="say what a repair would do to invalid zones")] = False,
+) -> None:
+    """Say what zones measure and what is wrong with them. Exit code 2 if anything is."""
+    from emtrack.zones.checking import homes_of
+    from emtrack.zones.commands import Reading, check_files
+
+    ignored = frozenset({"wearers"})
+    homes = [] if orders is None else homes_of(_read_orders_file(orders, ignored=ignored, check=refuse_unknown_sets))
+    if not check_files(files, Reading(crs, id_field, accept_shift), homes, repair=repair, say=typer.echo):
+        raise typer.Exit(2)
+
+
+@zones_app.command("import")
+def import_zones(
+    file: ZoneFileArgument,
+    set_id: Annotated[str, typer.Option(help="the set that they are a version of")],
+    version: Annotated[
+        str, typer.Option(help="what this version is called; requirements that follow the set are on it then")
+    ],
+    crs: CrsOption = None,
+    id_field: IdFieldOption = None,
+    accept_shift: AcceptShiftOption = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="mend invalid zones, and say what that did to them")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change, and change nothing")] = False,
+) -> None:
+    """Enter zones as a version of a set. Requirements that follow the set are judged by it at once."""
+    from emtrack.zones.commands import Reading, import_set, readable_members
+
+    for what, text in (("--set-id", set_id), ("--version", version)):
+        if not 0 < len(text) <= 200:
+            refuse(f"{what}: expected 1 to 200 characters")
+    members = readable_members(Reading(crs, id_field, accept_shift).read(file), repair=repair, say=say)
+    say(f"{len(members):>6}  zones")
+    counts = _run(import_set(_settings(), members, set_id, version, who=_who(), dry_run=dry_run))
+    for what, count in counts.items():
+        say(f"{count:>6}  {what}")
+    if dry_run or not counts:
+        say("nothing was changed (--dry-run)" if dry_run else "nothing was changed: this version is entered already")
+
+
+@zones_app.command("draw")
+def draw_zones(
+    out: Annotated[Path, typer.Option(help="map.png, or map.html that needs nothing but itself")],
+    file: Annotated[Path | None, typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")] = None,
+    set_id: Annotated[str | None, typer.Option(help="a set that is entered, instead of a file")] = None,
+    version: Annotated[str | None, typer.Option(help="of the set (default: the last)")] = None,
+    crs: CrsOption = None,
+    id_field: IdFieldOption = None,
+    accept_shift: AcceptShiftOption = False,
+) -> None:
+    """Draw zones. What cannot be used as it is drawn is left out and said."""
+    from emtrack.zones.checking import check, lines_of, members_of
+    from emtrack.zones.commands import Reading, members_to_draw, picture
+
+    if (file is None) == (set_id is None):
+        refuse("name a file or --set-id, one of them")
+    if file is not None:
+        zones = check(Reading(crs, id_field, accept_shift).read(file).zones)
+        for line in (line for zone in zones if zone.trouble is not None for line in lines_of(zone)):
+            say(line)
+        members, title = members_of(zones), file.name
+    else:
+        assert set_id is not None, "one of them is named"
+        members, title = _run(members_to_draw(_settings(), set_id, version))
+    _replace(out, picture(out, members, title))
+    say(f"{len(members):,} {'zone is' if len(members) == 1 else 'zones are'} drawn in {out}")
 
 
 @db_app.command("migrate")

@@ -24,16 +24,19 @@ from emtrack.emulator.clock import ServiceClock
 from emtrack.emulator.sentlog import SentLog
 from emtrack.emulator.world import build_world
 from emtrack.export import export
-from emtrack.forms import Orders, read_orders
+from emtrack.forms import Orders, SetName, read_orders
 from emtrack.pipeline import WORKER_LOCK
 from emtrack.questions import findings_as_lines
 from emtrack.record.orders import DEVICES, Change, Entered, add_key, enter_device, enter_orders, log_change
 from emtrack.record.progress import alive_ms
+from emtrack.record.zone_sets import SetShelf, known_sets, members_of
 from emtrack.replay import Recording, Sent, read_recording, refuse_strangers, send_recording
 from emtrack.roles import Role
 from emtrack.settings import Settings
 from emtrack.web.guard import NEW_TOKEN
+from geofence.orders import SetZone
 from geofence.words import ALWAYS_MS, datetime_of, format_instant
+from geofence.zone_sets import Member
 from ingest.http import key_hash
 
 NOTICE_S = 5.0
@@ -90,6 +93,14 @@ async def enter(settings: Settings, orders: Orders, *, who: str, dry_run: bool) 
             await noticed(connection)
     counts = Counter(change.what for change in entered.changes)
     return ImportResult(dict(sorted(counts.items())), entered.keys)
+
+
+async def members_of_set(settings: Settings, set_id: str, version: str | None) -> tuple[SetZone, list[Member]]:
+    """A version of a zone set that is entered (None: the last), and its members. Raises UnknownSetName."""
+    async with _desk(settings, "zones draw") as (connection, _):
+        names, _ = await known_sets(connection)
+        zone = names.named(SetName(set_id, version))
+        return zone, await members_of(connection, zone.content)
 
 
 NOTICED = """
@@ -189,7 +200,9 @@ async def stored_findings(
         _desk(settings, "findings") as (connection, clock),
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        return await findings_as_lines(connection, clock.now_ms(), as_known_ms, until_ms, wearer_id)
+        return await findings_as_lines(
+            connection, clock.now_ms(), as_known_ms, until_ms, wearer_id, SetShelf(settings.sets_dir)
+        )
 
 
 async def export_to(settings: Settings, folder: Path) -> dict[str, int]:

@@ -32,13 +32,16 @@ from emtrack.record.progress import (
     load_checkpoints,
     load_silences,
 )
+from emtrack.record.zone_sets import SetShelf
 from geofence.amend import amendments
 from geofence.facts import Fact, without_duplicates
 from geofence.findings import DEVICE_KINDS, Finding
 from geofence.intervals import Interval
 from geofence.judge import DEVICE, SILENCE, ActivationJudge, Checkpoint, Judged, Late, Part, State
 from geofence.orders import version_of, versions_of
+from geofence.places import NO_SETS
 from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId
+from geofence.zone_sets import ZoneSet
 
 RETRY_MS = 60_000
 """A judgement that failed is tried again after this, from the start of its activation."""
@@ -49,11 +52,13 @@ log = structlog.get_logger()
 
 
 class Seat:
-    """One activation. `rebuild`: why it must be judged from its start at the next turn, or None."""
+    """One activation. `rebuild`: why it must be judged from its start at the next turn, or None. `sets`: the zone sets of its
+    plan among others, by content; they stay at hand as long as the seat holds them."""
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, sets: Mapping[str, ZoneSet] = NO_SETS) -> None:
         self.assignment = assignment
-        self.judge = ActivationJudge(assignment.plan)
+        self.sets = sets
+        self.judge = ActivationJudge(assignment.plan, sets)
         self.plan_version = version_of((msgspec.structs.replace(assignment.plan, outages=()), assignment.home_units))
         self.state: State = self.judge.initial()
         self.shown: dict[int, Shown] = {}
@@ -126,7 +131,8 @@ def _can_change(finding: Finding, state: State) -> bool:
 class Docket:
     """All seats, found by activation, by device and instant, and by when they are due."""
 
-    def __init__(self, finding_nos: Ids) -> None:
+    def __init__(self, finding_nos: Ids, shelf: SetShelf) -> None:
+        self._shelf = shelf
         self._seats: dict[int, Seat] = {}
         self._by_device: dict[int, list[Seat]] = {}
         self._heap: list[tuple[int, int]] = []
@@ -140,13 +146,21 @@ class Docket:
 
     async def load(self, connection: asyncpg.Connection[Any], held_ms: int, judged_ms: int | None) -> None:
         """Everything from the database, as it was when time had passed to `judged_ms` (None: nothing was judged)."""
-        seats = {no: Seat(assignment) for no, assignment in (await load_assignments(connection, held_ms)).items()}
+        assignments = await load_assignments(connection, held_ms)
+        sets = await self._sets_of(connection, assignments)
+        seats = {number: Seat(assignment, sets) for number, assignment in assignments.items()}
         await self._resume(connection, seats, ALWAYS_MS if judged_ms is None else judged_ms)
         self._seats = seats
         self._heap = []
         for seat in seats.values():
             self._push(seat)
         self._index_devices()
+
+    async def _sets_of(
+        self, connection: asyncpg.Connection[Any], assignments: Mapping[int, Assignment]
+    ) -> Mapping[str, ZoneSet]:
+        requirements = (r for assignment in assignments.values() for r in assignment.plan.requirements)
+        return await self._shelf.sets_of(connection, requirements)
 
     async def _resume(self, connection: asyncpg.Connection[Any], seats: Mapping[int, Seat], judged_ms: int) -> None:
         checkpoints = await load_checkpoints(connection, list(seats))
@@ -180,8 +194,9 @@ class Docket:
         Returns the numbers of their devices.
         """
         fresh = await load_assignments(connection, held_ms, wearer_nos)
+        sets = await self._sets_of(connection, fresh)
         for number, assignment in fresh.items():
-            seat = Seat(assignment)
+            seat = Seat(assignment, sets)
             seat.judge.with_outages(self._outages or assignment.plan.outages)
             seat.rebuild = "orders"
             self._seats[number] = seat

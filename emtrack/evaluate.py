@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from emtrack.fact_files import EVENT_COLUMNS, POSITION_COLUMNS, Row, read_rows
-from emtrack.forms import Orders, plans_of
+from emtrack.forms import Orders, plans_of, sets_of
 from geofence.facts import DeviceEvent, Fact, Position
 from geofence.findings import Finding
 from geofence.judge import judge_history
@@ -52,6 +52,8 @@ class FindingLine(msgspec.Struct, frozen=True):
     end: str | None
     known_at: str
     within_grace: bool
+    zone_id: str | None
+    """The member of a shared zone set that it is about; null for a requirement with a zone of its own."""
 
 
 LineKey = tuple[str, int, str, bool, str, str, str]
@@ -70,6 +72,7 @@ def finding_line(activation: Activation, finding: Finding) -> tuple[LineKey, Fin
         end=None if finding.end_ms is None else format_instant(finding.end_ms),
         known_at=format_instant(finding.known_ms),
         within_grace=finding.within_grace,
+        zone_id=finding.zone_id,
     )
     key = (
         line.wearer_id,
@@ -117,7 +120,7 @@ class _Devices:
 
 def evaluate(orders: Orders, positions: Path, events: Path | None, until_ms: int) -> Evaluation:
     """Judge files at `until_ms`. Raises FormError for a file that does not fit its form."""
-    plans = plans_of(orders)
+    plans, sets = plans_of(orders), sets_of(orders)
     devices = _Devices(plans)
     refused: list[RefusedRow] = []
     facts: dict[str, list[Fact]] = defaultdict(list)
@@ -127,7 +130,7 @@ def evaluate(orders: Orders, positions: Path, events: Path | None, until_ms: int
     found = []
     for plan in plans:
         activation = plan.activation
-        found += [(activation, f) for f in judge_history(plan, facts[activation.activation_id], until_ms)]
+        found += [(activation, f) for f in judge_history(plan, facts[activation.activation_id], until_ms, sets)]
     return Evaluation(found, refused)
 
 

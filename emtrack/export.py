@@ -4,6 +4,7 @@ by anybody, without the service and without the database."""
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from msgspec import UnsetType
 
 from emtrack.atv import Rules, rules_of
 from emtrack.fact_files import EVENT_COLUMNS, POSITION_COLUMNS
+from emtrack.features import Features, collection_of
 from emtrack.forms import (
     DAYS,
     AbsenceForm,
@@ -22,26 +24,33 @@ from emtrack.forms import (
     RequirementForm,
     SettingsForm,
     TimetableForm,
+    ZoneSetForm,
+    geometry_of,
     write_orders,
 )
 from emtrack.record.facts import load_facts
 from emtrack.record.plans import Assignment, load_assignments
+from emtrack.record.zone_sets import members_of
 from geofence.facts import Fact, Position
 from geofence.intervals import Interval
-from geofence.orders import Activation, Plan, Requirement, TimetableRow
+from geofence.orders import Activation, Plan, Requirement, SetZone, TimetableRow
 from geofence.words import ALWAYS_MS, FIRST_MS, FOREVER_MS, format_instant
-from geofence.zones import geojson_from_zone
+from geofence.zone_sets import Member
 
 if TYPE_CHECKING:
     import asyncpg
 
 
 async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int) -> dict[str, int]:
-    """Write orders.json, positions.csv and events.csv; how many rows of each. Inside a snapshot, all fits together."""
+    """Write orders.json, a file for each zone set, positions.csv and events.csv; how many rows of each. Inside a snapshot,
+    all fits together."""
     assignments = list((await load_assignments(connection, now_ms)).values())
-    orders = with_ledger_settings(orders_of([a.plan for a in assignments]), await rules_of(connection))
+    plans = [assignment.plan for assignment in assignments]
+    members = {zone.content: await members_of(connection, zone.content) for zone in _sets_of(plans)}
+    orders = with_ledger_settings(orders_of(plans, members), await rules_of(connection))
+    orders = _with_set_files(orders, folder)
     (folder / "orders.json").write_bytes(write_orders(orders))
-    counts = {"activations": len(assignments), "positions": 0, "events": 0}
+    counts = {"activations": len(assignments), "zone sets": len(orders.zone_sets), "positions": 0, "events": 0}
     with (
         (folder / "positions.csv").open("w", newline="") as positions,
         (folder / "events.csv").open("w", newline="") as events,
@@ -74,8 +83,26 @@ def _event_row(assignment: Assignment, fact: Fact) -> list[Any]:
     return [assignment.plan.activation.device_id, own, fact.type, received, fact.requirement_id or ""]
 
 
-def orders_of(plans: list[Plan]) -> Orders:
-    """Plans of one deployment as the form that they were read from."""
+def _sets_of(plans: Sequence[Plan]) -> list[SetZone]:
+    """The versions of sets that requirements are on, each once."""
+    zones = {r.zone for plan in plans for r in plan.requirements if isinstance(r.zone, SetZone)}
+    return sorted(zones, key=lambda zone: (zone.set_id, zone.version))
+
+
+def _with_set_files(orders: Orders, folder: Path) -> Orders:
+    """The members of each set in a file of its own. Its name is a number: what a set is called may be no name of a file."""
+    forms = []
+    for number, form in enumerate(orders.zone_sets, 1):
+        name = f"zone_set_{number}.geojson"
+        (folder / name).write_bytes(msgspec.json.encode(collection_of(form.features.members)))
+        features = Features(None, name, form.features.members)
+        forms.append(msgspec.structs.replace(form, features=features))
+    return msgspec.structs.replace(orders, zone_sets=forms)
+
+
+def orders_of(plans: Sequence[Plan], members: Mapping[str, Sequence[Member]] | None = None) -> Orders:
+    """Plans of one deployment as the form that they were read from. `members`: of the zone sets that requirements are on, by
+    content; each is pinned to the version that it is on."""
     first = plans[0] if plans else None
     wearers = {plan.activation.wearer_id: plan for plan in plans}
     settings = None if first is None else first.settings
@@ -83,6 +110,10 @@ def orders_of(plans: list[Plan]) -> Orders:
         timezone=first.timezone if first else "Europe/London",
         activations=[_activation_form(plan.activation) for plan in plans],
         requirements=[_requirement_form(r) for plan in wearers.values() for r in plan.requirements],
+        zone_sets=[
+            ZoneSetForm(zone.set_id, zone.version, Features(None, None, (members or {})[zone.content]))
+            for zone in _sets_of(plans)
+        ],
         absences=[
             AbsenceForm(wearer_id, Moment(absence.begin_ms), _end(absence.end_ms))
             for wearer_id, plan in wearers.items()
@@ -136,10 +167,11 @@ def _requirement_form(requirement: Requirement) -> RequirementForm:
         wearer_id=requirement.wearer_id,
         kind=requirement.kind,
         from_=Moment(requirement.from_ms),
-        geometry=geojson_from_zone(requirement.zone),
+        geometry=geometry_of(requirement.zone),
         to=_end(requirement.to_ms),
         timetable=None if rows is None else [_timetable_form(row) for row in rows],
         buffer_m=requirement.buffer_m,
+        widen_m=requirement.widen_m,
         confirm_points=requirement.confirm_points,
         confirm_seconds=requirement.confirm_ms / 1000,
         grace_s=requirement.grace_ms / 1000,

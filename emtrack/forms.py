@@ -10,14 +10,17 @@ from enum import StrEnum
 from itertools import pairwise
 from json import JSONDecodeError, JSONDecoder
 from json.decoder import scanstring  # type: ignore[attr-defined]
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from emtrack.features import FeatureError, Features, Mended, read_collection
+from geofence.areas import area_m2, drawn_area_m2
 from geofence.intervals import Interval, merged
-from geofence.orders import Activation, Plan, Requirement, Settings, TimetableRow, Zone
+from geofence.orders import Activation, Plan, Requirement, Settings, SetZone, TimetableRow, Zone
 from geofence.words import (
     FOREVER_MS,
     ActivationId,
@@ -29,6 +32,7 @@ from geofence.words import (
     format_instant,
     parse_instant,
 )
+from geofence.zone_sets import ZoneSet, build
 from geofence.zones import ZoneError, geojson_from_zone, zone_from_geojson
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -81,9 +85,25 @@ class RequirementForm(_Form, frozen=True):
     to: Moment | None = None
     timetable: list[TimetableForm] | None = None
     buffer_m: Annotated[float, Meta(ge=0, le=1e6)] = 0
+    widen_m: Annotated[float, Meta(ge=0, le=1e6)] = 0
     confirm_points: Annotated[int, Meta(ge=1, le=1000)] = 2
     confirm_seconds: Seconds = 0
     grace_s: Seconds = 0
+
+
+class ZoneSetForm(_Form, frozen=True):
+    """One version of a shared zone set: what requirements with the geometry {"type": "ZoneSet", "set_id"} are on."""
+
+    set_id: Identifier
+    version: Identifier
+    features: Features
+
+
+class SetName(_Form, frozen=True, tag_field="type", tag="ZoneSet"):
+    """A set as the geometry of a requirement. Without a version, the requirement follows the last one that is given."""
+
+    set_id: Identifier
+    version: Identifier | None = None
 
 
 class AbsenceForm(_Form, frozen=True):
@@ -180,6 +200,7 @@ class Orders(_Form, frozen=True):
 
     activations: list[ActivationForm] = []
     requirements: list[RequirementForm] = []
+    zone_sets: list[ZoneSetForm] = []
     timezone: str | UnsetType = UNSET
     absences: list[AbsenceForm] = []
     outages: list[OutageForm] = []
@@ -191,7 +212,13 @@ class Orders(_Form, frozen=True):
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def _read_moment(kind: type, value: object) -> Any:
+def _read_special(kind: type, value: object) -> Any:
+    if kind is Features:
+        if isinstance(value, str):
+            return Features(None, value)
+        if not isinstance(value, dict):
+            raise ValueError("expected a GeoJSON FeatureCollection, or the name of a file that holds one")
+        return Features(value)
     if kind is Moment:
         if not isinstance(value, str):
             raise ValueError("expected an ISO 8601 time with a zone, such as 2026-03-02T19:00:00Z")
@@ -199,32 +226,45 @@ def _read_moment(kind: type, value: object) -> Any:
     raise NotImplementedError(kind)
 
 
-def _write_moment(value: object) -> Any:
+def _write_special(value: object) -> Any:
+    if isinstance(value, Features):
+        return value.as_written()
     if isinstance(value, Moment):
         return format_instant(value.ms)
     raise NotImplementedError(type(value))
 
 
-def read_orders(text: str, name: str, *, repair: bool = False, ignored: frozenset[str] = frozenset()) -> Orders:
-    """The orders in a text. Raises FormError. `name` of the file, for the message.
+def read_orders(text: str, name: str, *, folder: Path | None = None) -> Orders:
+    """The orders in a text. Raises FormError. `name` of the file, for the message. `folder`: where files with zone sets lie that
+    the orders name; None: they may name none."""
+    return read_and_mend(text, name, folder=folder)[0]
 
-    With `repair`, invalid polygons come back mended in the orders that are returned. Fields of the whole file that
-    are `ignored` may hold anything.
-    """
+
+def read_and_mend(
+    text: str,
+    name: str,
+    *,
+    folder: Path | None = None,
+    repair: bool = False,
+    ignored: frozenset[str] = frozenset(),
+) -> tuple[Orders, list[Mended]]:
+    """As `read_orders`. With `repair`, invalid polygons come back mended in the orders, and with what was done to each.
+    Fields of the whole file that are `ignored` may hold anything."""
     raw = _read_json(text, name)
     if isinstance(raw, dict):
         raw = {field_name: value for field_name, value in raw.items() if field_name not in ignored}
     try:
-        orders = msgspec.convert(raw, Orders, dec_hook=_read_moment)
+        orders = msgspec.convert(raw, Orders, dec_hook=_read_special)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `")
         unknown = _UNKNOWN_FIELD.search(what)
         path = (path.rstrip("`") or "$") + (f".{unknown.group(1)}" if unknown else "")
         raise _form_error(text, name, path, what + _expected(path, is_unknown=unknown is not None)) from error
-    orders = _with_zones(orders, text, name, repair=repair)
+    orders, mended = _with_zones(orders, text, name, repair=repair)
+    orders, mended_in_sets = _with_sets(orders, text, name, folder, repair=repair)
     for path, what in _complaints(orders):
         raise _form_error(text, name, path, what)
-    return orders
+    return orders, mended + mended_in_sets
 
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(\w+)`")
@@ -266,41 +306,102 @@ def _expected(path: str, *, is_unknown: bool) -> str:
 
 def write_orders(orders: Orders) -> bytes:
     """The orders as JSON in the form that `read_orders` takes."""
-    return msgspec.json.format(msgspec.json.encode(orders, enc_hook=_write_moment), indent=1)
+    return msgspec.json.format(msgspec.json.encode(orders, enc_hook=_write_special), indent=1)
 
 
 def orders_schema() -> dict[str, Any]:
     """JSON Schema of orders.json."""
-    return msgspec.json.schema(Orders, schema_hook=_schema_of_moment)
+    return msgspec.json.schema(Orders, schema_hook=_schema_of_special)
 
 
-def _schema_of_moment(kind: type) -> dict[str, Any]:
+def _schema_of_special(kind: type) -> dict[str, Any]:
+    if kind is Features:
+        collection = {"type": {"const": "FeatureCollection"}, "features": {"type": "array", "minItems": 1}}
+        return {
+            "description": "GeoJSON: Polygon and MultiPolygon features, called by their id or by properties.zone_id; "
+            "or the name of a file with them, relative to the orders",
+            "anyOf": [
+                {"type": "object", "properties": collection, "required": ["type", "features"]},
+                {"type": "string"},
+            ],
+        }
     if kind is Moment:
         return {"type": "string", "format": "date-time", "description": "ISO 8601 with a zone"}
     raise NotImplementedError(kind)
 
 
-def _with_zones(orders: Orders, text: str, name: str, *, repair: bool) -> Orders:
+def _with_zones(orders: Orders, text: str, name: str, *, repair: bool) -> tuple[Orders, list[Mended]]:
     """Geometries checked, and mended where asked for."""
-    checked = []
+    checked, mended = [], []
     for index, requirement in enumerate(orders.requirements):
+        geometry = requirement.geometry
         try:
-            geometry = _whole(requirement.geometry, repair=repair)
+            why = _trouble(geometry)
+            if why is not None and (not repair or geometry.get("type") == "ZoneSet"):
+                raise ZoneError(why)
+            if why is not None:
+                zone = zone_from_geojson(geometry, repair=True)
+                what = f"the zone of requirement {requirement.requirement_id!r}"
+                mended.append(Mended(what, why.partition("; mend")[0], drawn_area_m2(geometry), area_m2(zone)))
+                geometry = geojson_from_zone(zone)
         except ZoneError as error:
             raise _form_error(text, name, f"$.requirements[{index}].geometry", str(error)) from error
         checked.append(msgspec.structs.replace(requirement, geometry=geometry))
-    return msgspec.structs.replace(orders, requirements=checked)
+    return msgspec.structs.replace(orders, requirements=checked), mended
 
 
-def _whole(geometry: dict[str, Any], *, repair: bool) -> dict[str, Any]:
-    """The geometry, mended if it is invalid and that is asked for; one that is valid stays as it was written."""
+def _trouble(geometry: dict[str, Any]) -> str | None:
+    """Why a geometry cannot be judged; None if it can, or names a set."""
     try:
-        zone_from_geojson(geometry)
-    except ZoneError:
-        if not repair:
-            raise
-        return geojson_from_zone(zone_from_geojson(geometry, repair=True))
-    return geometry
+        if geometry.get("type") != "ZoneSet":
+            zone_from_geojson(geometry)
+        else:
+            msgspec.convert(geometry, SetName)
+    except (ZoneError, msgspec.ValidationError) as error:
+        return str(error).replace("MultiPolygon or Circle", "MultiPolygon, Circle or ZoneSet")
+    return None
+
+
+def _with_sets(
+    orders: Orders, text: str, name: str, folder: Path | None, *, repair: bool
+) -> tuple[Orders, list[Mended]]:
+    """Sets with their members, checked, and mended where asked for; out of their files where the orders name them."""
+    read, mended = [], []
+    for index, form in enumerate(orders.zone_sets):
+        source, path = form.features.source, f"$.zone_sets[{index}].features"
+        raw: Any = form.features.collection
+        where = (text, name, path)
+        if source is not None:
+            try:
+                body = _text_beside(folder, source)
+            except FormError as error:
+                raise _form_error(text, name, path, f"zone set {form.set_id!r}: {error}") from error
+            raw, where = _read_json(body, source), (body, source, "$")
+        try:
+            found = read_collection(raw, form.set_id, repair=repair, source=source)
+        except FeatureError as error:
+            at = f"{where[2]}.{error.place}" if error.place else where[2]
+            raise _form_error(where[0], where[1], at, f"zone set {form.set_id!r}: {error}") from error
+        mended += found.mended
+        keep = source is None or found.mended
+        features = Features(found.collection if keep else None, source, found.members)
+        read.append(msgspec.structs.replace(form, features=features))
+    return msgspec.structs.replace(orders, zone_sets=read), mended
+
+
+def _text_beside(folder: Path | None, source: str) -> str:
+    """A file that the orders name. Only what lies in their folder is read: orders come from elsewhere, too."""
+    if folder is None:
+        raise FormError("files cannot be named here; give the FeatureCollection itself")
+    try:
+        path = (folder / source).resolve()
+        if PurePath(source).is_absolute() or not path.is_relative_to(folder.resolve()):
+            raise FormError(f"{source!r} leads out of the folder of the orders; name a file that lies in it")
+        return path.read_text(encoding="utf-8-sig")
+    except FormError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no name of a file
+        raise FormError(f"{source!r} cannot be read: {error}") from error
 
 
 def _complaints(orders: Orders) -> Iterator[tuple[str, str]]:
@@ -320,6 +421,7 @@ def _complaints(orders: Orders) -> Iterator[tuple[str, str]]:
         for what in _iom_complaints(wearer.iom):
             yield f"$.wearers[{index}].iom", what
     yield from _repeated(orders)
+    yield from _repeated_sets(orders)
     yield from _overlapping_activations(orders)
 
 
@@ -339,6 +441,15 @@ def _repeated(orders: Orders) -> Iterator[tuple[str, str]]:
             what = f"activation_id {activation.activation_id!r} stands twice"
             yield f"$.activations[{index}].activation_id", what
         seen.add(activation.activation_id)
+
+
+def _repeated_sets(orders: Orders) -> Iterator[tuple[str, str]]:
+    seen: set[tuple[str, str]] = set()
+    for index, form in enumerate(orders.zone_sets):
+        if (form.set_id, form.version) in seen:
+            what = f"version {form.version!r} of zone set {form.set_id!r} stands twice"
+            yield f"$.zone_sets[{index}].version", what
+        seen.add((form.set_id, form.version))
 
 
 def _overlapping_activations(orders: Orders) -> Iterator[tuple[str, str]]:
@@ -451,11 +562,86 @@ def _minutes(wall_time: str) -> int:
     return int(hours) * 60 + int(minutes)
 
 
-def zone_of(form: RequirementForm) -> Zone:
-    return zone_from_geojson(form.geometry)
+class UnknownSetName(FormError):
+    """A requirement is on a zone set, or on a version of one, that nobody has given."""
 
 
-def requirement_of(form: RequirementForm, entry_id: str) -> Requirement:
+class SetNames:
+    """Zone sets as requirements name them. The version that was added last is the one that is followed."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, dict[str, str]] = {}
+
+    def add(self, set_id: str, version: str, content: str) -> None:
+        self._contents.setdefault(set_id, {})[version] = content
+
+    def named(self, name: SetName) -> SetZone:
+        """Raises UnknownSetName."""
+        versions = self._contents.get(name.set_id)
+        if versions is None:
+            raise UnknownSetName(
+                f"zone set {name.set_id!r} is not known; give it under zone_sets, or enter it with `emtrack zones import`"
+            )
+        version = next(reversed(versions)) if name.version is None else name.version
+        if version not in versions:
+            known = ", ".join(map(repr, versions))
+            raise UnknownSetName(
+                f"version {version!r} of zone set {name.set_id!r} is not known; expected one of {known}"
+            )
+        return SetZone(name.set_id, version, versions[version])
+
+
+def set_names_of(orders: Orders) -> SetNames:
+    """The sets that the orders themselves give."""
+    names = SetNames()
+    for form in orders.zone_sets:
+        names.add(form.set_id, form.version, form.features.content)
+    return names
+
+
+def set_name_of(form: RequirementForm) -> SetName | None:
+    """The set that a requirement is on; None if it has a zone of its own."""
+    return msgspec.convert(form.geometry, SetName) if form.geometry.get("type") == "ZoneSet" else None
+
+
+def refuse_unknown_sets(orders: Orders, text: str, name: str) -> None:
+    """For orders that must stand for themselves: raises FormError if a requirement is on a set that they do not give."""
+    names = set_names_of(orders)
+    for index, form in enumerate(orders.requirements):
+        set_name = set_name_of(form)
+        try:
+            if set_name is not None:
+                names.named(set_name)
+        except UnknownSetName as error:
+            raise _form_error(text, name, f"$.requirements[{index}].geometry", str(error)) from error
+
+
+def sets_of(orders: Orders) -> dict[str, ZoneSet]:
+    """The sets that requirements are on, by content, ready to be asked."""
+    names = set_names_of(orders)
+    used = {names.named(name).content for name in map(set_name_of, orders.requirements) if name is not None}
+    members = {form.features.content: form.features.members for form in orders.zone_sets}
+    return {content: build(members[content]) for content in sorted(used)}
+
+
+NO_NAMES = SetNames()
+
+
+def zone_of(form: RequirementForm, names: SetNames = NO_NAMES) -> Zone:
+    """Raises UnknownSetName if it is on a set that is not among the names."""
+    name = set_name_of(form)
+    return zone_from_geojson(form.geometry) if name is None else names.named(name)
+
+
+def geometry_of(zone: Zone) -> dict[str, Any]:
+    """A zone as the `geometry` of a requirement. A set is named with its version, so that it stays exactly this one."""
+    if isinstance(zone, SetZone):
+        return {"type": "ZoneSet", "set_id": zone.set_id, "version": zone.version}
+    return geojson_from_zone(zone)
+
+
+def requirement_of(form: RequirementForm, entry_id: str, names: SetNames = NO_NAMES) -> Requirement:
+    """Raises UnknownSetName if it is on a set that is not among the names."""
     return Requirement(
         entry_id=EntryId(entry_id),
         requirement_id=RequirementId(form.requirement_id),
@@ -463,9 +649,10 @@ def requirement_of(form: RequirementForm, entry_id: str) -> Requirement:
         kind=form.kind,
         from_ms=form.from_.ms,
         to_ms=end_of(form.to),
-        zone=zone_of(form),
+        zone=zone_of(form, names),
         timetable=timetable_of(form.timetable),
         buffer_m=float(form.buffer_m),
+        widen_m=float(form.widen_m),
         confirm_points=form.confirm_points,
         confirm_ms=_ms(form.confirm_seconds),
         grace_ms=_ms(form.grace_s),
@@ -486,10 +673,11 @@ def activation_of(form: ActivationForm) -> Activation:
 
 
 def plans_of(orders: Orders) -> list[Plan]:
-    """One plan for each activation."""
+    """One plan for each activation. Raises UnknownSetName for orders that do not stand for themselves."""
+    names = set_names_of(orders)
     requirements: dict[str, list[Requirement]] = defaultdict(list)
     for index, form in enumerate(orders.requirements):
-        requirements[form.wearer_id].append(requirement_of(form, str(index)))
+        requirements[form.wearer_id].append(requirement_of(form, str(index), names))
     absences: dict[str, list[Interval]] = defaultdict(list)
     for absence in orders.absences:
         absences[absence.wearer_id].append(Interval(absence.from_.ms, end_of(absence.to)))

@@ -45,6 +45,7 @@ from emtrack.record.progress import (
     store_checkpoints,
     store_silences,
 )
+from emtrack.record.zone_sets import SetShelf
 from geofence.facts import Fact
 from geofence.words import datetime_of, instant_of
 from ingest.inbox import Inbox, Submission
@@ -122,6 +123,7 @@ class Worker:
         *,
         turn_reports: int = 4_000,
         nudge: asyncio.Condition | None = None,
+        shelf: SetShelf | None = None,
     ) -> None:
         self._dsn = dsn
         self._clock = clock
@@ -132,7 +134,7 @@ class Worker:
         self._nudge = nudge
         self._fact_ids = Ids("fact_id_blocks")
         self._alert_nos = Ids("alert_no_blocks")
-        self._docket = Docket(Ids("finding_no_blocks"))
+        self._docket = Docket(Ids("finding_no_blocks"), SetShelf() if shelf is None else shelf)
         self._changes_seen = 0
         self._to_examine: set[int] = set()
         self._now_ms = 0

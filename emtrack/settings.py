@@ -38,6 +38,11 @@ class Settings(msgspec.Struct, frozen=True):
     turn_reports: int = 4_000
 
     @property
+    def sets_dir(self) -> Path:
+        """Where zone sets are kept as they were built: beside the database, not in it, because they are derived."""
+        return self.data_dir.with_name(self.data_dir.name + "-zone-sets")
+
+    @property
     def host(self) -> str:
         return self.listen.rpartition(":")[0].strip("[]")
 

@@ -142,7 +142,7 @@ class Words:
         begin, end_ms = self.moment(finding.begin_ms), finding.end_ms
         lasted = length((now_ms if end_ms is None else end_ms) - finding.begin_ms)
         until = f"It has lasted {lasted}." if end_ms is None else f"It lasted {lasted}, until {self.moment(end_ms)}."
-        return f"{_what(finding).format(begin=begin)} {until}{_grace(finding)}"
+        return f"{_what(finding).replace('{begin}', begin)} {until}{_grace(finding)}"
 
     def against(self, late: LateFacts, finding: Finding) -> str:
         """ "Late positions show that the person was at the address of the curfew C1 from 21:02:00 to 21:40:00"."""
@@ -160,13 +160,29 @@ class Words:
 
 
 def _what(finding: Finding) -> str:
+    return _whereabouts(finding) + (_AWAY_FROM_ALL.format(finding.zone_id) if _is_away(finding) else "")
+
+
+def _is_away(finding: Finding) -> bool:
+    return finding.zone_id is not None and finding.kind in (Kind.INCLUSION, Kind.CURFEW)
+
+
+_AWAY_FROM_ALL = " The nearest zone of the set was {} when it began."
+
+
+def _whereabouts(finding: Finding) -> str:
     requirement = finding.requirement_id
     if finding.kind is Kind.CURFEW:
         return _CURFEW[CurfewReason(finding.reason or "")].replace("CURFEW", f"the curfew {requirement}")
     if finding.reason is not None:
         unit = f" of {requirement}" if requirement else ""
         return _EVENTS[EventType(finding.reason)].replace("UNIT", f"home unit{unit}")
-    return _PLACES[finding.kind].replace("ZONE", f"zone {requirement}").replace("PLACE", str(requirement))
+    zone = (
+        f"zone {requirement}"
+        if finding.zone_id is None or _is_away(finding)
+        else f"zone {finding.zone_id} of {requirement}"
+    )
+    return _PLACES[finding.kind].replace("PLACE", str(requirement)).replace("ZONE", zone)
 
 
 def _grace(finding: Finding) -> str:

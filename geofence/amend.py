@@ -61,9 +61,11 @@ def _overlap_ms(a: Finding, b: Finding) -> int:
 
 
 def says_the_same(a: Finding, b: Finding) -> bool:
-    """Whether a person would be told the same: interval, reason, when known, grace."""
+    """Whether a person would be told the same: interval, reason, when known, grace, and which zone of a set."""
     return _said(a) == _said(b)
 
 
-def _said(finding: Finding) -> tuple[int, int | None, int, str | None, bool]:
-    return (finding.begin_ms, finding.end_ms, finding.known_ms, finding.reason, finding.within_grace)
+def _said(finding: Finding) -> tuple[int, int | None, int, str | None, bool, str | None]:
+    return (
+        finding.begin_ms, finding.end_ms, finding.known_ms, finding.reason, finding.within_grace, finding.zone_id,
+    )  # fmt: skip

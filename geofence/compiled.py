@@ -27,12 +27,14 @@ def kernel(function: Callable[..., Any]) -> Any:
     Kernels own no memory: without numba's run time, arrays that are handed on to other kernels are not counted, which would
     put atomic operations into hot loops (twice as slow on personal zones). NUMBA_DISABLE_JIT=1 leaves plain Python.
     """
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder())  # looked at while the decorator runs, and by nobody after it
+    config: Any = numba.config
+    jit: Any = numba.njit
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(cache_folder())  # looked at while the decorator runs, and by nobody after it
     try:
-        return numba.njit(cache=True, nogil=True, _nrt=False)(function)
+        return jit(cache=True, nogil=True, _nrt=False)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
 
 
 @cache

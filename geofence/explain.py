@@ -5,22 +5,23 @@ The judgement keeps no margins: they follow from the facts and the zone, and are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from geofence.evidence import Standing, Track, standings
 from geofence.facts import DeviceEvent, Fact, Position, is_evidence_candidate
-from geofence.margins import margins_m, verdicts
+from geofence.margins import verdicts
 from geofence.orders import Requirement
+from geofence.places import NO_SETS, Places
 from geofence.words import EventType, ObligationKind, Presence
-from geofence.zones import packed
+from geofence.zone_sets import ZoneSet
 
 
 class Weighed(NamedTuple):
-    """A position on one requirement. `margin_m`: signed, positive inside. `overruled`: the home unit saw the device, so
-    that the verdict was recorded and not used."""
+    """A position on one requirement. `margin_m`: signed, positive inside, to the zone as wide as it is judged (`widen_m`).
+    `overruled`: the home unit saw the device, so that the verdict was recorded and not used."""
 
     position: Position
     standing: Standing
@@ -29,13 +30,16 @@ class Weighed(NamedTuple):
     overruled: bool
 
 
-def weighed(requirement: Requirement, facts: Sequence[Fact], max_gap_ms: int) -> list[Weighed]:
+def weighed(
+    requirement: Requirement, facts: Sequence[Fact], max_gap_ms: int, sets: Mapping[str, ZoneSet] = NO_SETS
+) -> list[Weighed]:
     """Each position with what it says of the requirement. `facts`: in the order of evidence, each content once, from
-    the activation's start or from well before the positions that are asked for (a jump is one from the last evidence)."""
+    the activation's start or from well before the positions that are asked for (a jump is one from the last evidence).
+    `sets`: the zone sets by content; raises UnknownSet if the requirement's is not among them."""
     stood = list(standings(Track(), [fact for fact in facts if isinstance(fact, Position)]))
     lon_deg = [position.lon_deg for position, _, _ in stood]
     lat_deg = [position.lat_deg for position, _, _ in stood]
-    margin_m = margins_m(packed([requirement.zone]), lon_deg, lat_deg)[:, 0]
+    margin_m = Places([requirement], sets).margins_m(lon_deg, lat_deg)[:, 0] + requirement.widen_m
     verdict = verdicts(margin_m, np.array([position.radius_m for position, _, _ in stood], np.float64))
     overruled = _overruled(requirement, facts, max_gap_ms)
     return [

@@ -22,7 +22,8 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     """One finding of one activation. `end_ms` None while it lasts; `period_ms`: the S of its obligation period.
 
     `reason` is a CurfewReason, or for device findings the event that began it. `evidence`: ids of the facts that
-    opened and closed it; `facts_hash` stands for their contents.
+    opened and closed it; `facts_hash` stands for their contents. `zone_id`: the member of a zone set that the first verdict
+    of the presence is about; None for a requirement with a zone of its own, and where a home unit's sighting came first.
     """
 
     kind: Kind
@@ -36,6 +37,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     period_ms: int | None = None
     evidence: tuple[int, ...] = ()
     facts_hash: str = ""
+    zone_id: str | None = None
 
 
 FindingKey = tuple[EntryId | None, Kind, str | None, str | None, int | None]
@@ -109,6 +111,7 @@ def _finding(requirement: Requirement, kind: Kind, cut: _Cut, known_ms: int) -> 
         kind=kind, begin_ms=cut.begin_ms, end_ms=cut.end_ms, known_ms=max(cut.begin_ms, known_ms),
         requirement_id=requirement.requirement_id, entry_id=requirement.entry_id,
         period_ms=cut.period.begin_ms, evidence=evidence, facts_hash=facts_hash,
+        zone_id=None if cut.stretch.segment is None else cut.stretch.segment.zone_id,
     )  # fmt: skip
 
 

@@ -25,7 +25,8 @@ not changed.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -35,7 +36,7 @@ from geofence.evidence import Track, evidence_of
 from geofence.facts import DeviceEvent, Fact, Key, Position, is_evidence_candidate, without_duplicates
 from geofence.findings import Finding, due_ms, place_findings
 from geofence.intervals import Interval
-from geofence.orders import Plan, Requirement
+from geofence.orders import Plan, Requirement, SetZone
 from geofence.places import NO_SETS, Places
 from geofence.presence import (
     INSIDE,
@@ -149,6 +150,7 @@ class ActivationJudge:
         self._confirmations = {
             r.entry_id: Confirmation(r.confirm_points, r.confirm_ms, self._max_gap_ms) for r in plan.requirements
         }
+        self._found_by = [_found_by(r) if isinstance(r.zone, SetZone) else None for r in plan.requirements]
 
     # ------------------------------------------------------------------------------------- states
 
@@ -282,13 +284,22 @@ class ActivationJudge:
             if (
                 in_widened[index] != UNKNOWN
                 and requirement.buffer_m > 0
-                and feed(entry.widened, in_widened[index], position.fix_ms, position, confirmation, sighting=False)
+                and self._feed_verdict(entry.widened, in_widened[index], position, index, confirmation)
             ):
                 touched.add(entry_id)
             if in_zone[index] == UNKNOWN or self._overruled(entry.zone, position.fix_ms):
                 continue
-            if feed(entry.zone, in_zone[index], position.fix_ms, position, confirmation, sighting=False):
+            if self._feed_verdict(entry.zone, in_zone[index], position, index, confirmation):
                 touched.add(entry_id)
+
+    def _feed_verdict(
+        self, tracker: Tracker, verdict: int, position: Position, index: int, confirmation: Confirmation
+    ) -> bool:
+        """Which member of a set it is about is asked only of presence that a finding can rest on."""
+        zone_id_of: Callable[[], str | None] | None = None
+        if verdict == self._found_by[index]:
+            zone_id_of = partial(self._places.zone_id, index, position.lon_deg, position.lat_deg)
+        return feed(tracker, verdict, position.fix_ms, position, confirmation, sighting=False, zone_id_of=zone_id_of)
 
     def _overruled(self, tracker: Tracker, at_ms: int) -> bool:
         """While the home unit sees the device, positions are recorded but not used."""
@@ -409,6 +420,11 @@ class ActivationJudge:
         periods = self._schedules[requirement.entry_id].periods(settled_ms, settled_ms)
         within = [period.begin_ms for period in periods if period.begin_ms <= settled_ms < period.end_ms]
         return max(step_ms, within[0] if within else settled_ms)
+
+
+def _found_by(requirement: Requirement) -> int:
+    """The presence that findings of the requirement rest on."""
+    return INSIDE if requirement.kind is ObligationKind.EXCLUSION else OUTSIDE
 
 
 def _lapse_put_off(before: EntryState, after: EntryState, max_gap_ms: int, now_ms: int) -> bool:

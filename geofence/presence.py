@@ -25,6 +25,7 @@ which `stretches` reads without changing the tracker, because a verdict at exact
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -47,7 +48,7 @@ class Confirmation(NamedTuple):
 
 class Segment(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A stretch of known presence; `end_ms` None while it is open. `first_id`, `last_id`, `digest`: the facts of
-    the run that opened it."""
+    the run that opened it. `zone_id`: the member of a zone set that the first of them is about, where one was asked for."""
 
     value: int
     begin_ms: int
@@ -56,6 +57,7 @@ class Segment(msgspec.Struct, frozen=True, gc=False, array_like=True):
     first_id: int
     last_id: int
     digest: bytes
+    zone_id: str | None = None
 
 
 class Tracker(msgspec.Struct, array_like=True):
@@ -70,6 +72,9 @@ class Tracker(msgspec.Struct, array_like=True):
     run_digest: bytes = b""
     rf_in_ms: int | None = None
     """Time of the RF sighting that takes precedence over positions, if one does."""
+    run_zone_id: str | None = None
+    """The member of a zone set that the first verdict of the run is about. Last, and optional: what was stored before there
+    were sets is without it."""
 
     def copy(self) -> Tracker:
         """A tracker that can be fed without changing this one."""
@@ -84,17 +89,25 @@ class Tracker(msgspec.Struct, array_like=True):
 
 
 def feed(
-    tracker: Tracker, verdict: int, at_ms: int, fact: Fact, confirmation: Confirmation, *, sighting: bool
+    tracker: Tracker,
+    verdict: int,
+    at_ms: int,
+    fact: Fact,
+    confirmation: Confirmation,
+    *,
+    sighting: bool,
+    zone_id_of: Callable[[], str | None] | None = None,
 ) -> bool:
     """One decisive verdict, in order of time. True if a segment began or ended.
 
-    `sighting`: an RF sighting completes the run it stands in by itself. Raises ValueError for a verdict that is not
-    decisive or comes before the last one.
+    `sighting`: an RF sighting completes the run it stands in by itself. `zone_id_of`: tells the member of a zone set that the
+    fact is about; it is dear, and called only if a run begins. Raises ValueError for a verdict that is not decisive or comes
+    before the last one.
     """
     if verdict == UNKNOWN:
         raise ValueError("an UNKNOWN verdict is not decisive")
     if tracker.last_ms is None:
-        _begin_run(tracker, verdict, at_ms, fact)
+        _begin_run(tracker, verdict, at_ms, fact, zone_id_of)
         changed = False
     else:
         since_ms = at_ms - tracker.last_ms
@@ -104,7 +117,7 @@ def feed(
             return False
         changed = since_ms > confirmation.max_gap_ms and _lapse(tracker, confirmation.max_gap_ms)
         if since_ms > confirmation.max_gap_ms or verdict != tracker.run_value:
-            _begin_run(tracker, verdict, at_ms, fact)
+            _begin_run(tracker, verdict, at_ms, fact, zone_id_of)
         else:
             _lengthen_run(tracker, fact)
     tracker.last_ms = at_ms
@@ -115,9 +128,12 @@ def feed(
     return changed
 
 
-def _begin_run(tracker: Tracker, verdict: int, at_ms: int, fact: Fact) -> None:
+def _begin_run(
+    tracker: Tracker, verdict: int, at_ms: int, fact: Fact, zone_id_of: Callable[[], str | None] | None
+) -> None:
     tracker.run_value, tracker.run_first_ms, tracker.run_count = verdict, at_ms, 1
     tracker.run_first_id, tracker.run_digest = fact.fact_id, chained_digest(b"", fact)
+    tracker.run_zone_id = None if zone_id_of is None else zone_id_of()
 
 
 def _lengthen_run(tracker: Tracker, fact: Fact) -> None:
@@ -146,6 +162,7 @@ def _change(tracker: Tracker, known_ms: int, fact: Fact) -> None:
             tracker.run_first_id,
             fact.fact_id,
             tracker.run_digest,
+            tracker.run_zone_id,
         )
     )
 

@@ -35,6 +35,11 @@ class Positions(NamedTuple):
     radius_m: Floats
     fix_ms: Ints
 
+    def part(self, begin: int, end: int) -> Positions:
+        """Those from begin up to end."""
+        at = slice(begin, end)
+        return Positions(self.wearer[at], self.lon_deg[at], self.lat_deg[at], self.radius_m[at], self.fix_ms[at])
+
 
 @dataclass(frozen=True)
 class Duties:
@@ -110,7 +115,7 @@ class Sweep:
         """Raises ValueError for a position that comes before the last one of its wearer."""
         taken = []
         for begin in range(0, len(positions.wearer), BATCH):
-            taken += self._feed_batch(Positions(*(column[begin : begin + BATCH] for column in positions)))
+            taken += self._feed_batch(positions.part(begin, begin + BATCH))
         return np.concatenate([*taken, np.empty((0, 5), np.int64)])
 
     def _feed_batch(self, positions: Positions) -> list[Ints]:

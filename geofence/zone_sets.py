@@ -87,7 +87,7 @@ class ZoneSet:
 
     def __init__(self, content: str, zone_ids: Sequence[str], arrays: _Arrays) -> None:
         self.content = content
-        self.zone_ids = list(zone_ids)
+        self.zone_ids: list[str] = list(zone_ids)
         self._arrays = arrays
 
     @property
@@ -129,9 +129,9 @@ class ZoneSet:
         begin, end = (int(arrays.group_ends[group - 1]) if group else 0), int(arrays.group_ends[group])
         members = arrays.group_members[begin:end]
         if len(members) == 1:
-            return self.zone_ids[members[0]]
+            return self.zone_ids[int(members[0])]
         pack = PackedZones(arrays.group_boxes[begin:end], arrays.group_shapes, np.empty((0, 3)))
-        return self.zone_ids[members[int(np.argmax(margins_m(pack, [lon_deg], [lat_deg])[0]))]]
+        return self.zone_ids[int(members[int(np.argmax(margins_m(pack, [lon_deg], [lat_deg])[0]))])]
 
     def _nearest(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[Floats, Ints]:
         """Margins, and the edges (their first corners) that are nearest."""
@@ -197,7 +197,7 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
     union = _sorted(_union(ordered))
     _, coordinates, (ring_ends, polygon_ends) = shapely.to_ragged_array(union.polygons)
     corners = ((np.rint(coordinates).astype(np.int64) + 2**31) % 2**32 - 2**31).astype(np.int32)
-    runs = _runs(ring_ends)
+    runs = _runs(ring_ends.astype(np.int64))
     frame, extremes = _frame(corners, len(runs), root_bits)
     balls = np.empty((frame[-1], 4), np.float32)
     ks.fill_runs(runs, corners, balls)

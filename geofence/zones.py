@@ -80,7 +80,10 @@ def _corner(value: object) -> tuple[float, float]:
         raise ZoneError(f"[{lon_deg}, {lat_deg}] lies outside ±180, ±90; the order is longitude, latitude")
     if abs(lat_deg) > _MAX_LAT_DEG:
         raise ZoneError(f"latitude {lat_deg} is beyond ±{_MAX_LAT_DEG:g}, where zones are not supported")
-    return lon_deg, lat_deg
+    return (
+        lon_deg + 0.0,
+        lat_deg + 0.0,
+    )  # -0.0 becomes 0.0: a database would make it so, and the content would be another
 
 
 def _read_disc(geometry: dict[str, Any], _repair: bool) -> Disc:

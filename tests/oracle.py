@@ -6,7 +6,7 @@ Every step is set algebra on half-open intervals of integer milliseconds; geomet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby, pairwise
@@ -17,8 +17,9 @@ import shapely
 from pyproj import Geod, Proj
 
 from geofence.facts import DeviceEvent, Fact, Position
-from geofence.orders import Disc, Plan, Requirement, Zone
+from geofence.orders import Area, Disc, Plan, Requirement, SetZone, Shape
 from geofence.words import ALWAYS_MS, FOREVER_MS
+from geofence.zone_sets import Member
 
 IN, OUT, NOT_KNOWN = "INSIDE", "OUTSIDE", "UNKNOWN"
 Span = tuple[int, int]
@@ -40,11 +41,12 @@ class Told(NamedTuple):
     within_grace: bool
     requirement_id: str | None
     entry_id: str | None
+    zone_id: str | None = None
 
     def __str__(self) -> str:
         end = "…" if self.end_ms is None else _clock(self.end_ms)
         grace = " within grace" if self.within_grace else ""
-        whose = f"{self.requirement_id or '-'}/{self.entry_id or '-'}"
+        whose = f"{self.requirement_id or '-'}/{self.entry_id or '-'}/{self.zone_id or '-'}"
         what = f"{self.kind} {self.reason or '-'}{grace}"
         return f"{_clock(self.begin_ms)} to {end} {whose} {what} (known {_clock(self.known_ms)})"
 
@@ -54,14 +56,19 @@ def _clock(instant_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def findings_by_the_rules(plan: Plan, facts: Iterable[Fact], now_ms: int) -> list[Told]:
+Sets = Mapping[str, Sequence[Member]]
+"""Members of zone sets, by what names them in a plan."""
+
+
+def findings_by_the_rules(plan: Plan, facts: Iterable[Fact], now_ms: int, sets: Sets | None = None) -> list[Told]:
     """All findings of one activation at *now*, sorted."""
     known = _without_repeats([f for f in facts if f.own_ms <= now_ms and f.received_ms <= now_ms])
     positions = _evidence_of_place([f for f in known if isinstance(f, Position)])
     events = [f for f in known if isinstance(f, DeviceEvent) and f.event_ms <= f.received_ms + AHEAD_MS]
     found = _silences(plan, [f.received_ms for f in known], now_ms) + _device_findings(plan, events, now_ms)
     for requirement in plan.requirements:
-        found += _place_findings(plan, requirement, positions, events, now_ms)
+        members = (sets or {})[requirement.zone.content] if isinstance(requirement.zone, SetZone) else ()
+        found += _place_findings(plan, _Ground(requirement, members), positions, events, now_ms)
     return sorted(found, key=str)
 
 
@@ -202,7 +209,7 @@ def geodesic_distance_m(lon_a_deg: float, lat_a_deg: float, lon_b_deg: float, la
 
 
 @lru_cache(maxsize=100_000)
-def margin_m(zone: Zone, lon_deg: float, lat_deg: float) -> float:
+def margin_m(zone: Shape, lon_deg: float, lat_deg: float) -> float:
     """Signed distance to the boundary, positive inside: measured on a map that is true in all distances from the
     position (azimuthal equidistant), on which edges are drawn as 100 m pieces of straight lines in degrees."""
     if isinstance(zone, Disc):
@@ -215,28 +222,54 @@ def margin_m(zone: Zone, lon_deg: float, lat_deg: float) -> float:
     return distance_m if union.covers(shapely.Point(lon_deg, lat_deg)) else -distance_m
 
 
-def verdict(position: Position, requirement: Requirement, widened_by_m: float) -> str:
-    margin = margin_m(requirement.zone, position.lon_deg, position.lat_deg) + widened_by_m
+class _Ground(NamedTuple):
+    """A requirement with the members of the set that it is on; none if it has a zone of its own."""
+
+    requirement: Requirement
+    members: Sequence[Member]
+
+    def zone(self) -> Shape:
+        """Of a set, everything that lies in any member."""
+        if isinstance(self.requirement.zone, SetZone):
+            return everything(self.members)
+        return self.requirement.zone
+
+    def member_at(self, position: Position) -> str | None:
+        """The member in which the position lies deepest, or which is nearest; of several the first by id."""
+        if not self.members:
+            return None
+        at = (position.lon_deg, position.lat_deg)
+        return min((-margin_m(member.area, *at), member.zone_id) for member in self.members)[1]
+
+
+def everything(members: Sequence[Member]) -> Area:
+    return Area(tuple(polygon for member in members for polygon in member.area.polygons))
+
+
+def verdict(position: Position, ground: _Ground, widened_by_m: float) -> str:
+    margin = margin_m(ground.zone(), position.lon_deg, position.lat_deg) + ground.requirement.widen_m + widened_by_m
     if margin >= radius_m(position):
         return IN
     return OUT if margin <= -radius_m(position) else NOT_KNOWN
 
 
 class Decisive(NamedTuple):
-    """A decisive verdict that counts. A sighting completes the run it stands in."""
+    """A decisive verdict that counts. A sighting completes the run it stands in. `zone_id`: the member that it is about."""
 
     at_ms: int
     value: str
     is_sighting: bool
+    zone_id: str | None = None
 
 
 def _decisive(
     plan: Plan,
-    requirement: Requirement,
+    ground: _Ground,
     positions: Sequence[Position],
     events: Sequence[DeviceEvent],
     widened_by_m: float,
 ) -> list[Decisive]:
+    requirement = ground.requirement
     named = (None, requirement.requirement_id)
     about_it = [e for e in events if requirement.kind == "CURFEW" and e.requirement_id in named]
     sightings: dict[int, str] = {}
@@ -251,9 +284,9 @@ def _decisive(
         in_range = seen is not None and sightings[seen] == IN and at_ms - seen < plan.settings.max_gap_ms
         if in_range and not any(seen <= lost <= at_ms for lost in lost_ms):
             continue
-        value = verdict(position, requirement, widened_by_m)
+        value = verdict(position, ground, widened_by_m)
         if value != NOT_KNOWN:
-            counted.setdefault(at_ms, Decisive(at_ms, value, False))
+            counted.setdefault(at_ms, Decisive(at_ms, value, False, ground.member_at(position)))
     return sorted(counted.values())
 
 
@@ -261,12 +294,13 @@ def _decisive(
 
 
 class Stay(NamedTuple):
-    """Presence of one value for [begin_ms, end_ms), known since `known_ms`; and what came before and after."""
+    """Presence of one value for [begin_ms, end_ms), known since `known_ms`. `zone_id`: the member of its first verdict."""
 
     begin_ms: int
     end_ms: int
     value: str
     known_ms: int
+    zone_id: str | None = None
 
 
 def _presence(requirement: Requirement, decisive: Sequence[Decisive], max_gap_ms: int) -> list[Stay]:
@@ -279,24 +313,24 @@ def _presence(requirement: Requirement, decisive: Sequence[Decisive], max_gap_ms
         else:
             contact.append([seen])
     for together in contact:
-        changes: list[tuple[int, str, int]] = []
+        changes: list[tuple[Decisive, int]] = []
         for value, run in groupby(together, key=lambda seen: seen.value):
             change = _completed(requirement, list(run))
-            if change is not None and (not changes or changes[-1][1] != value):
-                changes.append((change[0], value, change[1]))
-        last = (together[-1].at_ms + max_gap_ms, NOT_KNOWN, 0)
-        for (begin_ms, value, known_ms), (end_ms, _, _) in pairwise([*changes, last]):
-            known.append(Stay(begin_ms, end_ms, value, known_ms))
+            if change is not None and (not changes or changes[-1][0].value != value):
+                changes.append(change)
+        last = (Decisive(together[-1].at_ms + max_gap_ms, NOT_KNOWN, False), 0)
+        for (first, known_ms), (following, _) in pairwise([*changes, last]):
+            known.append(Stay(first.at_ms, following.at_ms, first.value, known_ms, first.zone_id))
     unknown = [Stay(b, e, NOT_KNOWN, b) for b, e in _complement((stay.begin_ms, stay.end_ms) for stay in known)]
     return sorted(known + unknown)
 
 
-def _completed(requirement: Requirement, run: Sequence[Decisive]) -> tuple[int, int] | None:
-    """(first verdict, verdict that completed it) of a run, or None while it is not complete."""
+def _completed(requirement: Requirement, run: Sequence[Decisive]) -> tuple[Decisive, int] | None:
+    """(first verdict, instant of the verdict that completed it) of a run, or None while it is not complete."""
     for count, seen in enumerate(run, start=1):
         confirmed = count >= requirement.confirm_points and seen.at_ms - run[0].at_ms >= requirement.confirm_ms
         if confirmed or seen.is_sighting:
-            return run[0].at_ms, seen.at_ms
+            return run[0], seen.at_ms
     return None
 
 
@@ -327,18 +361,21 @@ def _cuts(stays: Sequence[Stay], periods: Sequence[Span], value: str) -> list[_C
 
 def _place_findings(
     plan: Plan,
-    requirement: Requirement,
+    ground: _Ground,
     positions: Sequence[Position],
     events: Sequence[DeviceEvent],
     now_ms: int,
 ) -> list[Told]:
+    requirement = ground.requirement
+
     def presence(widened_by_m: float) -> list[Stay]:
-        decisive = _decisive(plan, requirement, positions, events, widened_by_m)
+        decisive = _decisive(plan, ground, positions, events, widened_by_m)
         return _presence(requirement, decisive, plan.settings.max_gap_ms)
 
     def told(kind: str, cut: _Cut, known_ms: int, reason: str | None = None, in_grace: bool = False) -> Told:
         end_ms, whose = cut.ended_ms(now_ms), (requirement.requirement_id, requirement.entry_id)
-        return Told(cut.begin_ms, end_ms, kind, reason, max(cut.begin_ms, known_ms), in_grace, *whose)
+        known_ms = max(cut.begin_ms, known_ms)
+        return Told(cut.begin_ms, end_ms, kind, reason, known_ms, in_grace, *whose, cut.stay.zone_id)
 
     periods = obligation_periods(plan, requirement, now_ms)
     stays = presence(0)

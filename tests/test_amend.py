@@ -101,3 +101,8 @@ def test_home_units_are_kept_apart():
 
     other = moved("R2")
     assert changes([moved("R1")], [other]) == ({}, [0], [other])
+
+
+def test_a_finding_that_names_another_zone_of_its_set_is_amended():
+    was, now = finding(0, 10, zone_id="elm"), finding(0, 10, zone_id="oak")
+    assert changes([was], [now]) == ({0: now}, [], [])

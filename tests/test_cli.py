@@ -67,10 +67,11 @@ def test_findings_go_to_standard_output_in_the_order_of_the_form(files: Path) ->
     assert json.loads(line) == {
         "wearer_id": "W1", "activation_id": "A1", "requirement_id": "C1", "kind": "CURFEW", "reason": "SEEN_OUT",
         "begin": "2026-03-02T19:01:00Z", "end": "2026-03-02T19:10:00Z", "known_at": "2026-03-02T19:04:00Z",
-        "within_grace": False,
+        "within_grace": False, "zone_id": None,
     }  # fmt: skip
     assert list(json.loads(line)) == [
         "wearer_id", "activation_id", "requirement_id", "kind", "reason", "begin", "end", "known_at", "within_grace",
+        "zone_id",
     ]  # fmt: skip
 
 

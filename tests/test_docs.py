@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emtrack.cli import app, db_app, devices_app, orders_app, tokens_app, users_app
+from emtrack.cli import app, db_app, devices_app, orders_app, tokens_app, users_app, zones_app
 from emtrack.metrics import Metrics
 from emtrack.schemas import SCHEMAS
 from emtrack.settings import PREFIX, Settings
@@ -45,6 +45,7 @@ def test_every_command_is_documented() -> None:
         "devices ": devices_app,
         "tokens ": tokens_app,
         "users ": users_app,
+        "zones ": zones_app,
         "db ": db_app,
     }
     for prefix, group in groups.items():

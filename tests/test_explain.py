@@ -23,7 +23,7 @@ from geofence.words import (
     WearerId,
 )
 from tests.service_world import AWAY, HOME, ms
-from tests.test_oracle import ORDINARY, World, worlds
+from tests.test_oracle import ORDINARY, SETS, World, worlds
 
 GAP_MS = 900_000
 CURFEW = Requirement(
@@ -79,7 +79,7 @@ def presence_from_explanations(plan: Plan, requirement: Requirement, facts: list
     confirmation = Confirmation(requirement.confirm_points, requirement.confirm_ms, max_gap_ms)
     used = {
         id(w.position): int(w.verdict)
-        for w in weighed(requirement, facts, max_gap_ms)
+        for w in weighed(requirement, facts, max_gap_ms, SETS)
         if w.standing is Standing.EVIDENCE and not w.overruled and w.verdict is not Presence.UNKNOWN
     }
     tracker = Tracker()
@@ -102,7 +102,7 @@ def presence_from_explanations(plan: Plan, requirement: Requirement, facts: list
 @ORDINARY
 def test_the_explanation_leads_to_the_presence_that_was_judged(world: World) -> None:
     plan = world.plan
-    judge = ActivationJudge(plan)
+    judge = ActivationJudge(plan, SETS)
     facts = [f for f in without_duplicates(list(world.facts)) if max(f.own_ms, f.received_ms) <= world.now_ms]
     judged = judge.advance(judge.initial(), facts, world.now_ms)
     for requirement in plan.requirements:

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from emtrack.fact_files import POSITION_COLUMNS, read_rows
-from emtrack.forms import FormError, plans_of, read_orders
+from emtrack.forms import FormError, plans_of, read_and_mend, read_orders
 from geofence.words import FOREVER_MS
 
 HEADER = ",".join(POSITION_COLUMNS).encode()
@@ -85,7 +85,7 @@ def test_an_unknown_field_is_named_with_its_own_line() -> None:
 
 def test_wearers_can_be_anything_where_they_are_ignored() -> None:
     text = json.dumps(ORDERS | {"wearers": "x"})
-    assert len(read_orders(text, "orders.json", ignored=frozenset({"wearers"})).activations) == 1
+    assert len(read_and_mend(text, "orders.json", ignored=frozenset({"wearers"}))[0].activations) == 1
     with pytest.raises(FormError, match="wearers"):
         read_orders(text, "orders.json")
 

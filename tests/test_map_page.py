@@ -115,6 +115,13 @@ DATA: dict[str, dict[str, Any]] = {
     "walk": {"timezone": "Europe/London", "max_gap_s": 900, "zones": zones(), "points": walk()},
     "nothing": {"timezone": "Europe/London", "max_gap_s": 900, "zones": [], "points": []},
     "formless": {"zones": [{"label": "R2", "kind": "EXCLUSION", "buffer_m": 0, "geometry": None}], "points": []},
+    "widened": {
+        "timezone": "Europe/London",
+        "max_gap_s": 900,
+        "points": [position(1, 0, 0, 0)],
+        "zones_left_out": 12,
+        "zones": [{**zones()[0], "kind": "INCLUSION", "widen_m": 200, "buffer_m": 0}],
+    },
     "one": {"timezone": "Europe/London", "max_gap_s": 900, "zones": [], "points": [position(1, 0, 0, 0)]},
 }
 
@@ -380,6 +387,25 @@ async def test_a_map_of_nothing_says_that_there_is_nothing(origin: str, open_pag
     page = await ready(await open_page(f"{origin}/maps/nothing"))
     assert await page.locator("#positions [role=status]", has_text="no points and no zones").count() == 1
     page.assert_clean(origin)
+
+
+async def test_a_zone_that_is_widened_is_drawn_as_wide_as_it_is_judged(origin: str, open_page: OpenPage) -> None:
+    page = await ready(await open_page(f"{origin}/maps/widened"))
+    script = """async ([zone]) => {
+        const { zoneLayers } = await import('/static/map/layers.js');
+        const wide = (layer) => { const [west, , east] = layer.getSource().getExtent(); return east - west; };
+        const { areas, buffers } = zoneLayers([zone]);
+        return wide(buffers) / wide(areas);
+    }"""
+    assert await page.evaluate(script, DATA["widened"]["zones"]) == pytest.approx((60 + 200) / 60, rel=0.01)
+    page.assert_clean(origin)
+
+
+async def test_zones_of_a_set_that_are_not_drawn_are_counted(origin: str, open_page: OpenPage) -> None:
+    page = await ready(await open_page(f"{origin}/maps/widened"))
+    assert await page.locator("#positions", has_text="12 more zones lie near and are not drawn.").count() == 1
+    page = await ready(await open_page(f"{origin}/maps/walk"))
+    assert await page.locator("#positions", has_text="are not drawn").count() == 0
 
 
 async def test_circles_and_buffers_are_true_in_metres(origin: str, open_page: OpenPage) -> None:

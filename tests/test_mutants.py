@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 COPIED = ("geofence", "ingest", "alerts", "emtrack", "tests", "pyproject.toml", "docs")
 RULES = "tests/test_rules.py::test_"
+SETS = "tests/test_zone_sets.py::test_"
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
 
@@ -31,6 +32,18 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
+    Mutant("a finding names no zone of its set", "geofence/findings.py",
+           "zone_id=None if cut.stretch.segment is None else cut.stretch.segment.zone_id,", "zone_id=None,",
+           SETS + "each_presence_names_its_own_member"),
+    Mutant("which zone is asked of presence inside only", "geofence/judge.py",
+           "return INSIDE if requirement.kind is ObligationKind.EXCLUSION else OUTSIDE", "return INSIDE",
+           SETS + "outside_a_set_the_nearest_member_is_named"),
+    Mutant("another zone of the set is no amendment", "geofence/amend.py",
+           "finding.within_grace, finding.zone_id,", "finding.within_grace, None,",
+           "tests/test_amend.py::test_a_finding_that_names_another_zone_of_its_set_is_amended"),
+    Mutant("a pinned requirement follows its set", "emtrack/record/orders.py",
+           " AND NOT v.set_pinned AND upper_inf(v.recorded)", " AND upper_inf(v.recorded)",
+           "tests/test_set_orders.py::test_who_is_pinned_is_not_judged_by_the_new_version"),
     Mutant("a gap of exactly max_gap breaks a run", "geofence/presence.py",
            "if since_ms > confirmation.max_gap_ms or verdict", "if since_ms >= confirmation.max_gap_ms or verdict",
            RULES + "4_a_gap_of_more_than_max_gap_breaks_a_run_and_exactly_max_gap_is_no_gap"),

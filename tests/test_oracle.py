@@ -18,10 +18,11 @@ from geofence.facts import DeviceEvent, Fact, Position
 from geofence.findings import Finding
 from geofence.intervals import Interval, merged
 from geofence.judge import ActivationJudge, Checkpoint, Judged, Part, State, judge_history
-from geofence.orders import Activation, Area, Disc, Plan, Requirement, Settings, TimetableRow
+from geofence.orders import Activation, Area, Disc, Plan, Requirement, Settings, SetZone, TimetableRow
 from geofence.words import ALWAYS_MS, FOREVER_MS, EventType, Mechanism, ObligationKind, parse_instant
+from geofence.zone_sets import Member, build
 from geofence.zones import zone_from_geojson
-from tests.oracle import Told, findings_by_the_rules, margin_m
+from tests.oracle import Told, everything, findings_by_the_rules, margin_m
 
 ORDINARY = settings(
     max_examples=450,
@@ -67,6 +68,20 @@ ZONES = {
     ),  # they share an edge
     "north": Disc((-2.18, 53.006), 275.0),
 }
+# Two members share an edge near home, one lies over the corner of another, one has a hole, one is far from all.
+MEMBERS = [
+    Member("west", Area(((_ring(0.004, 0.0036, lon=-2.1835),),))),
+    Member("east", Area(((_ring(0.004, 0.0036, lon=-2.1755),),))),
+    Member("corner", Area(((_ring(0.003, 0.002, lon=-2.172, lat=53.001),),))),
+    Member(
+        "yard", Area(((_ring(0.002, 0.0011, lon=-2.1805, lat=53.0057), _ring(0.0003, 0.0002, -2.1791, 53.0050)),))
+    ),
+    Member("alone", Area(((_ring(0.004, 0.0025, lon=-2.1512, lat=53.0004),),))),
+]
+STREETS = build(MEMBERS)
+SETS = {STREETS.content: STREETS}
+MEMBERS_OF = {STREETS.content: MEMBERS}
+ZONES["streets"] = SetZone("streets", "1", STREETS.content)
 PLACES = {
     "home": HOME,
     "door": (-2.18, 53.0025),
@@ -80,13 +95,22 @@ PLACES = {
 }
 PRECISIONS_M = [6.0, 30.0, 90.0, 400.0, None, 0.0, -1.0]
 BUFFERS_M = [150.0, 0.0]
+WIDENINGS_M = [0.0, 0.0, 70.0]
 
 
 def test_no_place_lies_so_near_a_threshold_that_a_decimetre_would_decide():
     radii_m = [*(r for r in PRECISIONS_M if r is not None and r > 0), 20, 50, 1000]
-    for (zone, place), buffer_m in product(product(ZONES, PLACES), BUFFERS_M):
-        margin = margin_m(ZONES[zone], *PLACES[place]) + buffer_m
-        assert min(abs(abs(margin) - radius) for radius in radii_m) > 0.5, (zone, place, buffer_m)
+    shapes = {name: zone for name, zone in ZONES.items() if not isinstance(zone, SetZone)}
+    shapes["streets"] = everything(MEMBERS)
+    for zone, place, buffer_m, widen_m in product(shapes, PLACES, BUFFERS_M, WIDENINGS_M):
+        margin = margin_m(shapes[zone], *PLACES[place]) + buffer_m + widen_m
+        assert min(abs(abs(margin) - radius) for radius in radii_m) > 0.5, (zone, place, buffer_m, widen_m)
+
+
+def test_of_no_place_a_decimetre_would_decide_which_member_it_is_about():
+    for place, at in PLACES.items():
+        nearest, second, *_ = sorted((margin_m(member.area, *at) for member in MEMBERS), reverse=True)
+        assert nearest - second > 0.5, place
 
 
 # ------------------------------------------------------------------------------------------- random worlds
@@ -170,9 +194,10 @@ def _requirements(draw: st.DrawFn, start_ms: int, index: int) -> Requirement:
         kind=kind,
         from_ms=start_ms - 24 * HOUR_MS if open_from else draw(_instants(start_ms)),
         to_ms=FOREVER_MS if open_to else draw(_instants(start_ms)),
-        zone=ZONES[draw(st.sampled_from(["circle", *ZONES]))],
+        zone=ZONES[draw(st.sampled_from(["circle", "streets", *ZONES]))],
         timetable=draw(_timetables(start_ms)),
         buffer_m=draw(st.sampled_from(BUFFERS_M)) if kind == "EXCLUSION" else 0.0,
+        widen_m=draw(st.sampled_from(WIDENINGS_M)),
         confirm_points=draw(st.sampled_from([2, 2, 1, 3])),
         confirm_ms=draw(st.sampled_from([0, 0, GRID_MS, 300 * SECOND_MS])),
         grace_ms=draw(st.sampled_from([0, 600 * SECOND_MS, 1800 * SECOND_MS])) if kind == "CURFEW" else 0,
@@ -284,18 +309,20 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def told(findings: Iterable[Finding]) -> list[str]:
-    return sorted(
-        str(Told(f.begin_ms, f.end_ms, f.kind, f.reason, f.known_ms, f.within_grace, f.requirement_id, f.entry_id))
-        for f in findings
-    )
+    return sorted(str(_told(finding)) for finding in findings)
+
+
+def _told(f: Finding) -> Told:
+    whose = (f.requirement_id, f.entry_id, f.zone_id)
+    return Told(f.begin_ms, f.end_ms, f.kind, f.reason, f.known_ms, f.within_grace, *whose)
 
 
 def by_the_rules(plan: Plan, facts: Iterable[Fact], now_ms: int) -> list[str]:
-    return [str(finding) for finding in findings_by_the_rules(plan, facts, now_ms)]
+    return [str(finding) for finding in findings_by_the_rules(plan, facts, now_ms, MEMBERS_OF)]
 
 
 def check_the_whole_history(world: World) -> None:
-    assert told(judge_history(*world)) == by_the_rules(*world)
+    assert told(judge_history(*world, SETS)) == by_the_rules(*world)
 
 
 @given(worlds())
@@ -355,7 +382,7 @@ class Service:
     """Drives one activation as its owner does: rebuilds when told that a fact is late, keeps what each part says."""
 
     def __init__(self, plan: Plan) -> None:
-        self.judge = ActivationJudge(plan)
+        self.judge = ActivationJudge(plan, SETS)
         self.state: State = self.judge.initial()
         self.given: list[Fact] = []
         self.shown: dict[str, list[Finding]] = {}
@@ -443,16 +470,18 @@ def moves_of_the_base(world: World) -> int:
 
 def test_the_worlds_make_the_base_move_up_and_show_every_kind_of_finding():
     """The examples above are worth something: what they reach is counted."""
-    moved_twice, kinds, reasons = 0, set(), set()
+    moved_twice, kinds, reasons, about = 0, set(), set(), set()
 
     @given(worlds())
     @settings(ORDINARY, max_examples=800, phases=[Phase.generate], database=None)
     def explore(world: World) -> None:
         nonlocal moved_twice
-        if not (kinds >= ALL_KINDS and reasons >= ALL_REASONS):  # else more worlds could show nothing more
-            found = findings_by_the_rules(*world)
+        told_of = len({zone_id for _, zone_id in about}) >= 3 and len({kind for kind, _ in about}) == 4
+        if not (kinds >= ALL_KINDS and reasons >= ALL_REASONS and told_of):  # else more worlds show nothing more
+            found = findings_by_the_rules(*world, MEMBERS_OF)
             kinds.update(finding.kind for finding in found)
             reasons.update(finding.reason for finding in found)
+            about.update((finding.kind, finding.zone_id) for finding in found if finding.zone_id)
         if moved_twice <= 8:
             moved_twice += moves_of_the_base(world) >= 2
 
@@ -460,4 +489,6 @@ def test_the_worlds_make_the_base_move_up_and_show_every_kind_of_finding():
     run()
     assert kinds == ALL_KINDS
     assert reasons >= ALL_REASONS
+    assert {zone_id for _, zone_id in about} >= {"west", "alone", "yard"}
+    assert {kind for kind, _ in about} == {"EXCLUSION", "APPROACH", "INCLUSION", "CURFEW"}
     assert moved_twice > 8

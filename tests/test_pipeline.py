@@ -431,7 +431,7 @@ async def judged_from_export(world: World) -> list[dict[str, Any]]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         await export_to(Settings(data_dir=folder, database_url=world.dsn), folder)
-        form = read_orders((folder / "orders.json").read_text(), "orders.json")
+        form = read_orders((folder / "orders.json").read_text(), "orders.json", folder=folder)
         until_ms = parse_instant((folder / "until.txt").read_text().strip())
         evaluation = evaluate(form, folder / "positions.csv", folder / "events.csv", until_ms)
         assert evaluation.refused == []
@@ -464,6 +464,40 @@ async def test_eight_hours_of_fifteen_wearers_are_judged_online_as_the_export_is
         await world.start()
         await world.turn()
         assert (await world.lines(), await world.versions()) == (online, before)
+
+
+async def test_a_zone_set_is_judged_online_as_its_export_is_judged_at_once(database_url: str) -> None:
+    """The emulator's people, none of whom may go near the curfew addresses of the others."""
+    start_ms, end_ms = ms("02T15:00"), ms("02T19:00")
+    tags = build_world(10, 3, start_ms)
+    form = json.loads(json.dumps(tags.orders()))
+    homes = {r["wearer_id"]: r["geometry"]["centre"] for r in form["requirements"] if r["kind"] == "CURFEW"}
+    form["zone_sets"] = [{"set_id": "homes", "version": "1", "features": squares(homes)}]
+    form["requirements"] += [
+        {
+            "requirement_id": f"{wearer}-homes", "wearer_id": wearer, "kind": "EXCLUSION", "from": "2026-03-01T00:00:00Z",
+            "geometry": {"type": "ZoneSet", "set_id": "homes"}, "widen_m": 10, "buffer_m": 30,
+        }
+        for wearer in homes
+    ]  # fmt: skip
+    async with deployed(database_url, form, at="15:00") as world:
+        for upload in tags.uploads(start_ms, end_ms):
+            await take(world, [upload])
+        await world.wait_until("02T19:00:00")
+        online = await world.lines()
+        assert len({line["zone_id"] for line in online if line["kind"] == "EXCLUSION"}) >= 5
+        assert online == await judged_from_export(world)
+        assert await world.count("judgement_faults") == 0
+
+
+def squares(homes: dict[str, Any]) -> dict[str, Any]:
+    corners = [(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]
+    rings = {who: [[lon + x * 0.001, lat + y * 0.0006] for x, y in corners] for who, (lon, lat) in homes.items()}
+    features = [
+        {"type": "Feature", "id": who, "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        for who, ring in rings.items()
+    ]
+    return {"type": "FeatureCollection", "features": features}
 
 
 async def take(world: World, chunk: list[Any]) -> None:

@@ -28,7 +28,7 @@ from geofence.words import ALWAYS_MS, format_instant
 from tests.db_fixtures import TEMPLATE, TestServer
 from tests.scenarios.stage import empty_deployment
 from tests.service_world import World as Service
-from tests.test_oracle import HOUR_MS, LONG_WORLDS, World, by_the_rules, told, worlds
+from tests.test_oracle import HOUR_MS, LONG_WORLDS, MEMBERS_OF, World, by_the_rules, told, worlds
 
 SEEDS = settings(
     max_examples=30, derandomize=True, deadline=None, print_blob=True,
@@ -83,7 +83,7 @@ async def play(service: Service, world: World, rng: random.Random) -> None:
 
 async def check(dsn: str, world: World, seed: int) -> None:
     begin_ms = min(world.plan.activation.from_ms, *(f.received_ms for f in world.facts), world.now_ms) - HOUR_MS
-    form = json.loads(write_orders(orders_of([world.plan])))
+    form = json.loads(write_orders(orders_of([world.plan], MEMBERS_OF)))
     async with empty_deployment(dsn, {}, begin_ms) as service:
         try:
             await service.enter(form)

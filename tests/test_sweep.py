@@ -84,7 +84,7 @@ def swept(
 ) -> np.ndarray:
     sweep = Sweep(duties, buffer_rows=buffer_rows)
     ends = [0, *sorted(cut for cut in cuts if cut < len(positions.wearer)), len(positions.wearer)]
-    parts = [sweep.feed(Positions(*(c[a:b] for c in positions))) for a, b in pairwise(ends)]
+    parts = [sweep.feed(positions.part(a, b)) for a, b in pairwise(ends)]
     return np.concatenate([*parts, sweep.finish(now_ms)])
 
 

@@ -35,7 +35,7 @@ class Recorded(NamedTuple):
 
 COLUMNS = """
     f.finding_no, f.activation_no, f.entry_no, f.kind, (extract(epoch FROM f.period_start) * 1000)::bigint AS period_ms,
-    v.version, v.change, v.reason, v.within_grace, v.requirement_id, v.evidence, v.facts_hash,
+    v.version, v.change, v.reason, v.within_grace, v.requirement_id, v.evidence, v.facts_hash, v.zone_id,
     (extract(epoch FROM v.begin_at) * 1000)::bigint AS begin_ms, (extract(epoch FROM v.end_at) * 1000)::bigint AS end_ms,
     (extract(epoch FROM v.known_at) * 1000)::bigint AS known_ms
 """
@@ -79,6 +79,7 @@ def _finding(row: asyncpg.Record) -> Finding:
         period_ms=row["period_ms"],
         evidence=tuple(row["evidence"]),
         facts_hash=row["facts_hash"],
+        zone_id=row["zone_id"],
     )
 
 
@@ -174,13 +175,13 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::t
 # Evidence comes as text ("1,2"), because arrays of arrays of different lengths do not exist.
 NEW_VERSIONS = """
 INSERT INTO finding_versions (finding_no, version, recorded_at, change, why, begin_at, end_at, known_at, reason, within_grace,
-                              requirement_id, evidence, facts_hash, decided_under)
-SELECT finding_no, version, $14, change, why, begin_at, end_at, known_at, reason, within_grace, requirement_id,
-       string_to_array(evidence, ',')::bigint[], facts_hash, decided_under
+                              requirement_id, evidence, facts_hash, decided_under, zone_id)
+SELECT finding_no, version, $15, change, why, begin_at, end_at, known_at, reason, within_grace, requirement_id,
+       string_to_array(evidence, ',')::bigint[], facts_hash, decided_under, zone_id
 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
-            $8::text[], $9::boolean[], $10::text[], $11::text[], $12::text[], $13::jsonb[])
+            $8::text[], $9::boolean[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::text[])
     AS t (finding_no, version, change, why, begin_at, end_at, known_at, reason, within_grace, requirement_id, evidence,
-          facts_hash, decided_under)
+          facts_hash, decided_under, zone_id)
 """
 
 
@@ -215,5 +216,6 @@ async def add_versions(connection: Connection, records: Sequence[Recorded], reco
         [",".join(map(str, finding.evidence)) for finding in found],
         [finding.facts_hash for finding in found],
         [record.decided_under for record in records],
+        [finding.zone_id for finding in found],
         datetime_of(recorded_ms),
     )

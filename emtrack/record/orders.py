@@ -13,20 +13,25 @@ import msgspec
 from emtrack.db.connect import Connection
 from emtrack.forms import (
     ActivationForm,
+    FormError,
     HomeUnitForm,
     IomForm,
     Orders,
     RequirementForm,
+    SetNames,
+    UnknownSetName,
+    ZoneSetForm,
     atv_settings_of,
     end_of,
     requirement_of,
+    set_name_of,
     settings_of,
     timezone_of,
-    zone_of,
 )
 from emtrack.record.iom import FutureGrade, enter_iom
+from emtrack.record.zone_sets import enter_version, known_sets, stored_zone
 from geofence.intervals import Interval, subtracted
-from geofence.orders import version_of
+from geofence.orders import Requirement, SetZone, version_of
 from geofence.words import ALWAYS_MS, FOREVER_MS, datetime_of, format_instant, instant_of
 from ingest.http import key_hash
 
@@ -111,7 +116,9 @@ class _Clerk:
         devices = await self._enter_devices(sorted({a.device_id for a in orders.activations}))
         await self._enter_settings(orders)
         await self._enter_activations(orders.activations, wearers, devices)
+        fresh = await self._enter_zone_sets(orders.zone_sets)
         await self._enter_requirements(orders.requirements, wearers)
+        await self._follow(fresh)
         await self._enter_home_units(orders.home_units, wearers)
         for absence in orders.absences:
             await self._enter_absence(
@@ -278,12 +285,62 @@ class _Clerk:
                 _overlapped(row, activation_id=row["activation_id"], wearer_id=row["wearer_id"]),
             )
 
+    # ------------------------------------------------------------------------------------- zone sets
+
+    async def _enter_zone_sets(self, forms: Sequence[ZoneSetForm]) -> dict[str, SetZone]:
+        """Enter versions that are new; of each set that got any the last, by set id."""
+        _, numbers = await known_sets(self._connection)
+        contents = {(zone.set_id, zone.version): zone.content for zone in numbers}
+        fresh = {}
+        for form in forms:
+            zone = SetZone(form.set_id, form.version, form.features.content)
+            known = contents.get((zone.set_id, zone.version))
+            if known is None:
+                await enter_version(self._connection, zone, form.features.members, self._who, self._now)
+                fresh[zone.set_id] = zone
+                what = {"set_id": zone.set_id, "version": zone.version, "members": len(form.features.members)}
+                self._changed("zone set entered", None, **what)
+            elif known != zone.content:
+                raise OrdersConflict(
+                    f"The orders were not entered, because version {zone.version!r} of zone set {zone.set_id!r} is entered already "
+                    "with other zones. A version is never changed: give these another."
+                )
+        return fresh
+
+    # Requirements that follow a set and are on another version of it than the one given last.
+    CLOSE_FOLLOWERS = """
+    UPDATE requirement_versions v SET recorded = tstzrange(lower(v.recorded), $3)
+    FROM zone_set_versions o JOIN zone_sets s USING (set_no)
+    WHERE v.set_version_no = o.set_version_no AND s.set_id = $1 AND o.version <> $2 AND NOT v.set_pinned AND upper_inf(v.recorded)
+    RETURNING v.version_no, v.wearer_no, v.requirement_id, v.kind
+    """
+    FOLLOW = """
+    INSERT INTO requirement_versions (entry_no, wearer_no, requirement_id, kind, valid, set_version_no, set_pinned, timetable,
+                                      buffer_m, widen_m, confirm_points, confirm_ms, grace_ms, recorded, entered_by)
+    SELECT v.entry_no, v.wearer_no, v.requirement_id, v.kind, v.valid, n.set_version_no, false, v.timetable,
+           v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, $4, $5
+    FROM requirement_versions v, zone_set_versions n JOIN zone_sets s USING (set_no)
+    WHERE v.version_no = ANY($1::bigint[]) AND s.set_id = $2 AND n.version = $3
+    """
+
+    async def _follow(self, fresh: dict[str, SetZone]) -> None:
+        """Requirements that follow a set get a new version with the new one of the set."""
+        for zone in fresh.values():
+            rows = await self._connection.fetch(self.CLOSE_FOLLOWERS, zone.set_id, zone.version, self._now)
+            numbers = [row["version_no"] for row in rows]
+            await self._connection.execute(self.FOLLOW, numbers, zone.set_id, zone.version, self._since, self._who)
+            for row in rows:
+                named = {"requirement_id": row["requirement_id"], "set_id": zone.set_id, "version": zone.version}
+                self._changed("requirement follows its zone set", row["wearer_no"], **named)
+
     # ------------------------------------------------------------------------------------- requirements
 
     REQUIREMENTS = """
     SELECT v.version_no, v.entry_no, v.wearer_no, v.requirement_id, v.kind, v.valid, z.version AS zone, v.timetable,
-           v.buffer_m, v.confirm_points, v.confirm_ms, v.grace_ms
-    FROM requirement_versions v JOIN zones z USING (zone_no)
+           v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, v.set_pinned, s.set_id, n.version AS set_version,
+           n.content AS set_content
+    FROM requirement_versions v LEFT JOIN zones z USING (zone_no)
+         LEFT JOIN zone_set_versions n USING (set_version_no) LEFT JOIN zone_sets s USING (set_no)
     WHERE v.wearer_no = ANY($1::bigint[]) AND upper_inf(v.recorded)
     """
     CLOSE_REQUIREMENT = (
@@ -298,40 +355,48 @@ class _Clerk:
     ON CONFLICT (version) DO UPDATE SET version = excluded.version RETURNING zone_no
     """
     NEW_REQUIREMENT = """
-    INSERT INTO requirement_versions (entry_no, wearer_no, requirement_id, kind, valid, zone_no, timetable, buffer_m,
-                                      confirm_points, confirm_ms, grace_ms, recorded, entered_by)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    INSERT INTO requirement_versions (entry_no, wearer_no, requirement_id, kind, valid, zone_no, set_version_no, set_pinned,
+                                      timetable, buffer_m, widen_m, confirm_points, confirm_ms, grace_ms, recorded, entered_by)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
     """
 
     async def _enter_requirements(self, forms: Sequence[RequirementForm], wearers: dict[str, int]) -> None:
+        names, set_numbers = await known_sets(self._connection)
         current: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
         numbers = sorted({wearers[form.wearer_id] for form in forms})
         for row in await self._connection.fetch(self.REQUIREMENTS, numbers):
             current[row["wearer_no"], row["requirement_id"]][_fingerprint_of_row(row)] = row["version_no"]
-        wanted: dict[tuple[int, str], dict[str, RequirementForm]] = defaultdict(dict)
+        wanted: dict[tuple[int, str], dict[str, tuple[RequirementForm, Requirement]]] = defaultdict(dict)
         for form in forms:
-            wanted[wearers[form.wearer_id], form.requirement_id][_fingerprint_of_form(form)] = form
+            requirement = _resolved(form, names)
+            key = wearers[form.wearer_id], form.requirement_id
+            wanted[key][_fingerprint_of_form(form, requirement)] = (form, requirement)
         for key, entries in wanted.items():
             for fingerprint, version_no in current[key].items():
                 if fingerprint not in entries:
                     await self._connection.execute(self.CLOSE_REQUIREMENT, version_no, self._now)
                     self._changed("requirement entry ended", key[0], requirement_id=key[1])
         for key, entries in wanted.items():
-            for fingerprint, form in entries.items():
+            for fingerprint, (form, requirement) in entries.items():
                 if fingerprint not in current[key]:
-                    await self._enter_requirement(key[0], form)
+                    await self._enter_requirement(key[0], form, requirement, set_numbers)
 
-    async def _enter_requirement(self, wearer_no: int, form: RequirementForm) -> None:
-        requirement = requirement_of(form, "")
-        zone_no = await self._connection.fetchval(self.NEW_ZONE, version_of(zone_of(form)), form.geometry)
+    async def _enter_requirement(
+        self, wearer_no: int, form: RequirementForm, requirement: Requirement, set_numbers: dict[SetZone, int]
+    ) -> None:
+        zone_no = set_version_no = None
+        if isinstance(requirement.zone, SetZone):
+            set_version_no = set_numbers[requirement.zone]
+        else:
+            zone_no = await self._connection.fetchval(self.NEW_ZONE, version_of(requirement.zone), form.geometry)
         valid_from = datetime_of(requirement.from_ms)
         entry_no = await self._connection.fetchval(self.ENTRY, wearer_no, form.requirement_id, valid_from)
         timetable = None if form.timetable is None else [msgspec.to_builtins(row) for row in form.timetable]
         await self._connection.execute(
             self.NEW_REQUIREMENT,
             entry_no, wearer_no, form.requirement_id, str(form.kind), span(requirement.from_ms, requirement.to_ms),
-            zone_no, timetable, requirement.buffer_m, requirement.confirm_points, requirement.confirm_ms,
-            requirement.grace_ms, self._since, self._who,
+            zone_no, set_version_no, _is_pinned(form), timetable, requirement.buffer_m, requirement.widen_m,
+            requirement.confirm_points, requirement.confirm_ms, requirement.grace_ms, self._since, self._who,
         )  # fmt: skip
         self._changed("requirement entered", wearer_no, requirement_id=form.requirement_id, kind=str(form.kind))
 
@@ -410,17 +475,34 @@ def _overlapped(row: asyncpg.Record, **what: Any) -> dict[str, Any]:
 
 def _fingerprint_of_row(row: asyncpg.Record) -> str:
     parts = (row["valid"].lower.isoformat(), None if row["valid"].upper is None else row["valid"].upper.isoformat())
-    settings = (row["buffer_m"], row["confirm_points"], row["confirm_ms"], row["grace_ms"])
-    return version_of((row["kind"], parts, row["zone"], row["timetable"], settings))
+    settings = (row["buffer_m"], row["widen_m"], row["confirm_points"], row["confirm_ms"], row["grace_ms"])
+    on_set = stored_zone(row)
+    zone = row["zone"] if on_set is None else version_of(on_set)
+    return version_of((row["kind"], parts, zone, row["set_pinned"], row["timetable"], settings))
 
 
-def _fingerprint_of_form(form: RequirementForm) -> str:
-    requirement = requirement_of(form, "")
+def _is_pinned(form: RequirementForm) -> bool:
+    name = set_name_of(form)
+    return name is not None and name.version is not None
+
+
+def _resolved(form: RequirementForm, names: SetNames) -> Requirement:
+    """The requirement on the sets that are entered. Raises FormError."""
+    try:
+        return requirement_of(form, "", names)
+    except UnknownSetName as error:
+        who = f"requirement {form.requirement_id!r} of wearer {form.wearer_id!r}"
+        raise FormError(f"The orders were not entered, because of {who} the {error}") from error
+
+
+def _fingerprint_of_form(form: RequirementForm, requirement: Requirement) -> str:
     upper = None if form.to is None else datetime_of(form.to.ms).isoformat()
     parts = (datetime_of(requirement.from_ms).isoformat(), upper)
-    settings = (requirement.buffer_m, requirement.confirm_points, requirement.confirm_ms, requirement.grace_ms)
+    settings = (
+        requirement.buffer_m, requirement.widen_m, requirement.confirm_points, requirement.confirm_ms, requirement.grace_ms,
+    )  # fmt: skip
     timetable = None if form.timetable is None else [msgspec.to_builtins(row) for row in form.timetable]
-    return version_of((str(form.kind), parts, version_of(requirement.zone), timetable, settings))
+    return version_of((str(form.kind), parts, version_of(requirement.zone), _is_pinned(form), timetable, settings))
 
 
 # ---------------------------------------------------------------------------------------------- devices and keys

@@ -11,6 +11,7 @@ import msgspec
 from emtrack.db.connect import Connection
 from emtrack.forms import TimetableForm, timetable_of
 from emtrack.record.orders import load_outages
+from emtrack.record.zone_sets import stored_zone
 from geofence.intervals import Interval, merged
 from geofence.orders import Activation, Plan, Requirement, Settings
 from geofence.words import (
@@ -63,11 +64,14 @@ FROM activation_versions v JOIN activations a USING (activation_no) JOIN devices
 WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = ANY($2::bigint[]))
 ORDER BY a.activation_no
 """
-REQUIREMENTS = """
-SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, v.timetable, v.buffer_m, v.confirm_points,
-       v.confirm_ms, v.grace_ms, (extract(epoch FROM lower(v.valid)) * 1000)::bigint AS from_ms,
-       (extract(epoch FROM upper(v.valid)) * 1000)::bigint AS to_ms
-FROM requirement_versions v JOIN zones z USING (zone_no) JOIN wearers w USING (wearer_no)
+REQUIREMENT = """
+SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, v.timetable, v.buffer_m, v.widen_m,
+       v.confirm_points, v.confirm_ms, v.grace_ms, s.set_id, n.version AS set_version, n.content AS set_content,
+       (extract(epoch FROM lower(v.valid)) * 1000)::bigint AS from_ms, (extract(epoch FROM upper(v.valid)) * 1000)::bigint AS to_ms
+FROM requirement_versions v JOIN wearers w USING (wearer_no) LEFT JOIN zones z USING (zone_no)
+     LEFT JOIN zone_set_versions n USING (set_version_no) LEFT JOIN zone_sets s USING (set_no)
+"""
+REQUIREMENTS = f"""{REQUIREMENT}
 WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = ANY($2::bigint[]))
 ORDER BY v.entry_no
 """
@@ -111,11 +115,7 @@ async def load_assignments(
 
 
 # The newest version of an entry that was recorded by an instant; it may have ended since.
-ENTRY = """
-SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, v.timetable, v.buffer_m, v.confirm_points,
-       v.confirm_ms, v.grace_ms, (extract(epoch FROM lower(v.valid)) * 1000)::bigint AS from_ms,
-       (extract(epoch FROM upper(v.valid)) * 1000)::bigint AS to_ms
-FROM requirement_versions v JOIN zones z USING (zone_no) JOIN wearers w USING (wearer_no)
+ENTRY = f"""{REQUIREMENT}
 WHERE v.entry_no = $1 AND lower(v.recorded) <= $2 ORDER BY lower(v.recorded) DESC LIMIT 1
 """
 
@@ -175,9 +175,10 @@ def _requirement(row: asyncpg.Record) -> Requirement:
         kind=ObligationKind(row["kind"]),
         from_ms=row["from_ms"],
         to_ms=_end(row["to_ms"]),
-        zone=zone_from_geojson(row["geometry"]),
+        zone=stored_zone(row) or zone_from_geojson(row["geometry"]),
         timetable=timetable_of(rows),
         buffer_m=row["buffer_m"],
+        widen_m=row["widen_m"],
         confirm_points=row["confirm_points"],
         confirm_ms=row["confirm_ms"],
         grace_ms=row["grace_ms"],

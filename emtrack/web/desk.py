@@ -33,6 +33,7 @@ from emtrack.web.alerts import ALERT_KINDS, AlertDesk, read_kind, read_severity
 from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, read_form
 from emtrack.web.maps import fact_rows
 from emtrack.web.pages import NO_STORE, Pages, choice
+from geofence.orders import Requirement, SetZone
 from geofence.words import format_instant, parse_instant
 
 PAGE = 100
@@ -125,7 +126,7 @@ class DeskPages:
             view, facts, late = None, None, None
             if chosen.version is not None:
                 view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
-                facts = await facts_round(connection, view, chosen.version, known_ms)
+                facts = await facts_round(connection, view, chosen.version, known_ms, self._pages.shelf)
                 late = late_facts(chosen.versions, chosen.version, facts)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
@@ -140,6 +141,7 @@ class DeskPages:
             chosen=chosen,
             facts=facts,
             late=late,
+            on_set=None if facts is None or facts.requirement is None else _set_of(facts.requirement),
             rows=[] if facts is None else fact_rows(facts, words),
             moments=moments,
             form=form or {},
@@ -210,6 +212,10 @@ class DeskPages:
                 raise
             return await self._alert(request, caller, str(problem), form)
         return RedirectResponse("/alerts" if action == "closed" else f"/alerts/{number}", 303, NO_STORE)
+
+
+def _set_of(requirement: Requirement) -> SetZone | None:
+    return requirement.zone if isinstance(requirement.zone, SetZone) else None
 
 
 def map_address(view: View, version: Version, asked_ms: int | None) -> str:

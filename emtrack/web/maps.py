@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from emtrack.casefile import Facts, Seen
+from emtrack.db.connect import Connection
 from emtrack.history import Said
+from emtrack.record.zone_sets import members_near
 from emtrack.wording import MECHANISMS, STANDINGS, Words, margin_words, use_of
 from geofence.evidence import Standing
-from geofence.orders import Requirement
+from geofence.orders import Requirement, SetZone, Shape
 from geofence.words import format_instant
 from geofence.zones import geojson_from_zone
+
+NEAR_M = 3_000.0
+MOST_MEMBERS = 300
+"""Of a zone set only the members near the positions are drawn, and no more than these: a browser need not carry a county."""
 
 
 class Row(NamedTuple):
@@ -51,7 +57,9 @@ def _position_row(seen: Seen, words: Words) -> Row:
         received=words.short(position.received_ms),
         what=MECHANISMS[position.mechanism],
         radius=f"{position.radius_m:.0f} m" + ("" if (position.precision_m or 0) > 0 else " (assumed)"),
-        margin="" if weight is None else margin_words(weight.margin_m),
+        margin=""
+        if weight is None
+        else margin_words(weight.margin_m) + (f" ({seen.zone_id})" if seen.zone_id else ""),
         verdict="" if weight is None else weight.verdict.name,
         use=STANDINGS[seen.standing] if weight is None else use_of(weight),
         rests_on_it=seen.opened_or_closed,
@@ -70,23 +78,55 @@ def _event_row(said: Said, words: Words) -> Row:
     )
 
 
-def map_of(
-    requirements: Sequence[Requirement], seen: Sequence[Seen], words: Words, max_gap_ms: int
-) -> dict[str, Any]:
+class Drawn(NamedTuple):
+    """Zones as the map takes them. `left_out`: members of zone sets that lie near, too, and are not among them."""
+
+    zones: list[dict[str, Any]]
+    left_out: int
+
+
+async def drawn_zones(
+    connection: Connection, requirements: Sequence[Requirement], seen: Sequence[Seen], zone_id: str | None = None
+) -> Drawn:
+    """The zones of requirements: of those on a set the members near the positions, `zone_id` in any case."""
+    zones: list[dict[str, Any]] = []
+    left_out = 0
+    # The positions that a finding rests on come first: where there are too many members, those near them are drawn.
+    telling = sorted(seen, key=lambda one: not one.opened_or_closed)
+    places = [
+        (one.fix.position.lon_deg, one.fix.position.lat_deg) for one in telling if one.standing is Standing.EVIDENCE
+    ]
+    for requirement in requirements:
+        zone = requirement.zone
+        if not isinstance(zone, SetZone):
+            zones.append(_zone(requirement, zone, requirement.requirement_id))
+            continue
+        within_m = NEAR_M + requirement.widen_m + requirement.buffer_m
+        near = await members_near(
+            connection, zone.content, places, within_m=within_m, named=zone_id, most=MOST_MEMBERS
+        )
+        zones += [_zone(requirement, member.area, member.zone_id) for member in near.members]
+        left_out += near.found - len(near.members)
+    return Drawn(zones, left_out)
+
+
+def map_of(drawn: Drawn, seen: Sequence[Seen], words: Words, max_gap_ms: int) -> dict[str, Any]:
     """What static/map.js draws."""
     return {
         "timezone": words.timezone,
         "max_gap_s": max_gap_ms / 1000,
-        "zones": [_zone(requirement) for requirement in requirements],
+        "zones": drawn.zones,
+        "zones_left_out": drawn.left_out,
         "points": [_point(one, words) for one in seen],
     }
 
 
-def _zone(requirement: Requirement) -> dict[str, Any]:
+def _zone(requirement: Requirement, shape: Shape, label: str) -> dict[str, Any]:
     return {
-        "label": requirement.requirement_id,
+        "label": label,
         "kind": str(requirement.kind),
-        "geometry": geojson_from_zone(requirement.zone),
+        "geometry": geojson_from_zone(shape),
+        "widen_m": requirement.widen_m,
         "buffer_m": requirement.buffer_m,
     }
 

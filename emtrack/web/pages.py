@@ -18,6 +18,7 @@ from emtrack import wording
 from emtrack.clock import Clock
 from emtrack.db.connect import Connection
 from emtrack.record.plans import load_settings
+from emtrack.record.zone_sets import SetShelf
 from emtrack.web.guard import DATABASE_ERRORS, Caller, Endpoint, Problem, Role, caller_of, log_fault
 from emtrack.wording import Words
 
@@ -64,9 +65,10 @@ def _environment() -> Environment:
 class Pages:
     """Makes the routes of pages, and renders them."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock, shelf: SetShelf) -> None:
         self.pool = pool
         self.clock = clock
+        self.shelf = shelf
         self._environment = _environment()
 
     def route(

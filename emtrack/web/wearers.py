@@ -29,7 +29,7 @@ from emtrack.web.guard import (
     read_form,
     refuse_unbounded,
 )
-from emtrack.web.maps import history_rows, map_of
+from emtrack.web.maps import drawn_zones, history_rows, map_of
 from emtrack.web.pages import NO_STORE, Pages, choice
 from emtrack.wording import Words, timetable_words
 from geofence.orders import Requirement
@@ -243,10 +243,11 @@ class WearerPages:
             seen = await history_of(connection, view, known_ms)
             assignments = await load_assignments(connection, known_ms, [view.wearer_no])
             _, settings = await load_settings(connection, known_ms)
-        requirements = [
-            r for r in _requirements(assignments.values()) if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
-        ]
-        return answer(map_of(requirements, seen, words, settings.max_gap_ms))
+            in_force = [
+                r for r in _requirements(assignments.values()) if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
+            ]
+            drawn = await drawn_zones(connection, in_force, seen)
+        return answer(map_of(drawn, seen, words, settings.max_gap_ms))
 
     async def _map_of_alert(
         self, connection: Connection, request: Request, view: View, words: Words, known_ms: int
@@ -256,9 +257,10 @@ class WearerPages:
         for versions in await versions_of_alert(connection, view.alert_no, MOST_OCCURRENCES):
             version = as_known(versions, known_ms)
             if versions[0].finding_no == number and version is not None:
-                facts = await facts_round(connection, view, version, known_ms)
+                facts = await facts_round(connection, view, version, known_ms, self._pages.shelf)
                 zones = [] if facts.requirement is None else [facts.requirement]
-                return map_of(zones, facts.seen, words, facts.max_gap_ms)
+                drawn = await drawn_zones(connection, zones, facts.seen, version.finding.zone_id)
+                return map_of(drawn, facts.seen, words, facts.max_gap_ms)
         raise Problem(404, f"the alert has no finding {number} that was known then")
 
     async def _view(self, connection: Connection, request: Request, caller: Caller) -> View:

@@ -21,6 +21,7 @@ from emtrack.evaluate import finding_line
 from emtrack.forms import plans_of, read_orders
 from emtrack.record.facts import load_facts
 from emtrack.record.plans import load_assignments
+from emtrack.record.zone_sets import SetShelf
 from geofence.facts import DeviceEvent, Fact, Position
 from geofence.findings import Finding
 from geofence.intervals import merged
@@ -310,7 +311,8 @@ class Stage:
         facts = await load_facts(self.world.connection, [(assignment, ALWAYS_MS) for assignment in assignments])
         pairs = []
         for assignment in assignments:
-            history = judge_history(assignment.plan, facts[assignment.activation_no], now_ms)
+            sets = await SetShelf().sets_of(self.world.connection, assignment.plan.requirements)
+            history = judge_history(assignment.plan, facts[assignment.activation_no], now_ms, sets)
             pairs += [(assignment.plan.activation, finding) for finding in history]
         return found(pairs)
 

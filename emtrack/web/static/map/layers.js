@@ -56,8 +56,11 @@ function manyVectors(features, count, options) {
 export function zoneLayers(zones) {
   const areas = zones.map(({ geometry, kind }) =>
     styled(new MultiPolygon(polygonsOf(geometry).map((polygon) => polygon.map(projected))), zoneStyle(kind)));
-  const buffers = zones.map(({ geometry, buffer_m, kind }) =>
-    styled(new MultiLineString(bufferLines(geometry, buffer_m).map(projected)), bufferStyle(kind)));
+  const buffers = zones.map(({ geometry, widen_m = 0, buffer_m, kind }) => {
+    // The zone as wide as it is judged, and the buffer round that.
+    const lines = [widen_m, buffer_m > 0 ? widen_m + buffer_m : 0].flatMap((distance_m) => bufferLines(geometry, distance_m));
+    return styled(new MultiLineString(lines.map(projected)), bufferStyle(kind));
+  });
   const labels = zones.map(({ label, kind }, index) => {
     const [west, , east, north] = [areas[index], buffers[index]].map((each) => each.getGeometry().getExtent()).reduce(extend, createEmpty());
     return styled(new Point([(west + east) / 2, north]), zoneLabelStyle({ label, kind, width: east - west }));

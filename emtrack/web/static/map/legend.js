@@ -15,7 +15,7 @@ const SIGNS = [
   ['Exclusion zone', ...box('EXCLUSION', 'M3 12l8-8M4 20l16-16M13 20l8-8')],
   ['Inclusion zone', ...box('INCLUSION', 'M7 9h.1M12 9h.1M17 9h.1M7 15h.1M12 15h.1M17 15h.1')],
   ['Curfew place', ...box('CURFEW', 'M2 9h20M2 15h20M9 4v16M15 4v16')],
-  ['Edge of a buffer', line({ 'stroke-dasharray': '6 4' })],
+  ['Edge of a buffer, or of a zone that is widened', line({ 'stroke-dasharray': '6 4' })],
   ['Trail', line(), ['path', { d: 'M10 7l8 5l-8 5z', fill: INK }]],
   ['No points for a long time', line({ 'stroke-dasharray': '0.1 5', 'stroke-linecap': 'round', 'stroke-width': 3 })],
   [MECHANISMS.GPS, round(NO_VERDICT_COLOUR)],

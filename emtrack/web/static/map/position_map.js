@@ -19,7 +19,7 @@ const REACH_PX = 14;
 const MOST_NUMBERED_AT_FIRST = 60;
 
 /** Draws `data` into the element `place`, and marks it ready when the first picture is complete. */
-export async function positionMap(place, { zones = [], points: sent = [], max_gap_s, ...config }) {
+export async function positionMap(place, { zones = [], zones_left_out = 0, points: sent = [], max_gap_s, ...config }) {
   const points = sent.map((point) => ({ ...point, at_ms: Date.parse(point.at), place: onMap(point.lon_deg, point.lat_deg) }));
   const shown = { radii: true, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, hiddenMechanisms: new Set() };
   const parts = layersOf(zones, points, max_gap_s, config);
@@ -40,7 +40,7 @@ export async function positionMap(place, { zones = [], points: sent = [], max_ga
     card.show(null, possibleSteps(reader.visible(), reader.chosen()));
   };
 
-  screen.fill(mapButtons(map, fit), card.section, [layerChoices(shown, refresh), mechanismChoices(points, shown, refresh), legend()], points.length + zones.length > 0);
+  screen.fill(mapButtons(map, fit), card.section, [layerChoices(shown, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend()], points.length + zones.length > 0);
   map.updateSize();
   fit();
   refresh();
@@ -48,6 +48,11 @@ export async function positionMap(place, { zones = [], points: sent = [], max_ga
   map.on('moveend', () => parts.trail.follow(map));
   await new Promise((drawn) => { map.once('rendercomplete', drawn); });
   Object.assign(place.dataset, { points: points.length, zones: zones.length, gaps: parts.trail.gaps, ready: 'true' });
+}
+
+function leftOut(zones_left_out) {
+  if (zones_left_out === 0) return [];
+  return [element('p', { class: 'govuk-body-s emtrack-map__left-out' }, `${zones_left_out} more zones lie near and are not drawn.`)];
 }
 
 function layersOf(zones, points, max_gap_s, config) {

@@ -1,0 +1,178 @@
+"""The zones of a set as a GeoJSON FeatureCollection: each checked like any zone, and named by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from geofence.areas import area_m2, drawn_area_m2
+from geofence.orders import Area
+from geofence.zone_sets import Member, content_of
+from geofence.zones import ZoneError, geojson_from_zone, zone_from_geojson
+
+LONGEST_ID = 200
+_DEGREES = ("CRS84", "EPSG::4326", "EPSG:4326")
+"""What a `crs` of older GeoJSON may say: longitude and latitude of WGS 84."""
+
+
+class FeatureError(ValueError):
+    """A collection that is no zone set. `place`: the path in it of what is wrong ("features[3].geometry")."""
+
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(what)
+        self.place = place
+
+
+class Mended(NamedTuple):
+    """A zone that was repaired. `what`: which; `why`: what was wrong with it; areas as drawn and now, in m². `source`: the file
+    that holds it; None: the orders themselves."""
+
+    what: str
+    why: str
+    before_m2: float
+    after_m2: float
+    source: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what} was repaired ({self.why}): {area_change(self.before_m2, self.after_m2)}"
+
+
+class Collection(NamedTuple):
+    """A collection that was read. `mended`: the zones that were repaired; then `collection` holds the repaired ones."""
+
+    collection: dict[str, Any]
+    members: list[Member]
+    mended: list[Mended]
+
+
+def area_words(area_m2: float) -> str:
+    """ "310 m²", "1.25 km²"."""
+    return f"{area_m2:,.0f} m²" if area_m2 < 100_000 else f"{area_m2 / 1e6:,.2f} km²"
+
+
+def area_change(before_m2: float, after_m2: float) -> str:
+    """What a repair does to an area. Crossing parts of a ring can cancel out: then a percentage would say nothing."""
+    change = f"{abs(after_m2 - before_m2):,.0f} m² {'more' if after_m2 >= before_m2 else 'less'}"
+    if before_m2 > 0.01 * after_m2:
+        change = f"{(after_m2 - before_m2) / before_m2:+.2%}, {change}"
+    return f"area {area_words(after_m2)}, {area_words(before_m2)} as drawn ({change})"
+
+
+def read_collection(raw: object, set_id: str, *, repair: bool, source: str | None = None) -> Collection:
+    """The members of a set from a FeatureCollection. Raises FeatureError.
+
+    A zone is called by the feature's `id`, else by its `properties.zone_id`. With `repair` invalid polygons are mended.
+    """
+    if not isinstance(raw, dict) or raw.get("type") != "FeatureCollection":
+        raise FeatureError("", "expected a GeoJSON FeatureCollection")
+    _refuse_other_coordinates(raw)
+    features = raw.get("features")
+    if not isinstance(features, list) or not features:
+        raise FeatureError("features", "expected a list of at least one feature: a set has zones")
+    members: list[Member] = []
+    mended: list[Mended] = []
+    seen: dict[str, int] = {}
+    for index, feature in enumerate(features):
+        zone_id = _zone_id(feature, index)
+        if zone_id in seen:
+            raise FeatureError(
+                f"features[{index}]", f"zone id {zone_id!r} stands twice (before at features[{seen[zone_id]}])"
+            )
+        seen[zone_id] = index
+        try:
+            members.append(Member(zone_id, _area(feature.get("geometry"), repair=False)))
+        except ZoneError as error:
+            if not repair:
+                raise FeatureError(f"features[{index}].geometry", f"zone {zone_id!r}: {error}") from error
+            members.append(Member(zone_id, _repaired(feature, zone_id, index)))
+            drawn_m2, now_m2 = drawn_area_m2(feature["geometry"]), area_m2(members[-1].area)
+            mended.append(Mended(f"zone {zone_id!r} of set {set_id!r}", _reason(error), drawn_m2, now_m2, source))
+    if mended:
+        raw = raw | {"features": [_with_area(f, m) for f, m in zip(features, members, strict=True)]}
+    return Collection(raw, members, mended)
+
+
+def collection_of(members: Sequence[Member]) -> dict[str, Any]:
+    """Members as a FeatureCollection that `read_collection` reads."""
+    features = [
+        {"type": "Feature", "id": m.zone_id, "properties": {}, "geometry": geojson_from_zone(m.area)} for m in members
+    ]
+    return {"type": "FeatureCollection", "features": features}
+
+
+def _refuse_other_coordinates(raw: Mapping[str, Any]) -> None:
+    """RFC 7946 has no `crs`; older files do, and coordinates of another system would be read as degrees."""
+    crs = raw.get("crs")
+    if crs is None:
+        return
+    properties = crs.get("properties") if isinstance(crs, dict) else None
+    name = str(properties.get("name") if isinstance(properties, dict) else crs)
+    if not name.endswith(_DEGREES):
+        raise FeatureError(
+            "crs",
+            f"the coordinates are in {name}; expected longitude and latitude of WGS 84. `emtrack zones import` reads others",
+        )
+
+
+def _zone_id(feature: object, index: int) -> str:
+    if not isinstance(feature, dict) or feature.get("type") != "Feature":
+        raise FeatureError(f"features[{index}]", "expected a GeoJSON Feature")
+    properties = feature.get("properties")
+    found = feature.get("id")
+    if found is None and isinstance(properties, dict):
+        found = properties.get("zone_id")
+    if isinstance(found, int) and not isinstance(found, bool):
+        found = str(found)
+    if not isinstance(found, str) or not 0 < len(found) <= LONGEST_ID:
+        given = "there is none" if found is None else f"{found!r} is none"
+        raise FeatureError(
+            f"features[{index}]",
+            f"expected a zone id of 1 to {LONGEST_ID} characters as the feature's id or as properties.zone_id; {given}",
+        )
+    return found
+
+
+def _area(geometry: object, *, repair: bool) -> Area:
+    kind = geometry.get("type") if isinstance(geometry, dict) else None
+    if not isinstance(geometry, dict) or kind not in ("Polygon", "MultiPolygon"):
+        circle = ": a Circle has no place in GeoJSON, draw it as a polygon" if kind == "Circle" else ""
+        raise ZoneError(f"its geometry is {kind or 'missing'}; expected Polygon or MultiPolygon{circle}")
+    area = zone_from_geojson(geometry, repair=repair)
+    assert isinstance(area, Area), "polygons are areas"
+    return area
+
+
+def _repaired(feature: Mapping[str, Any], zone_id: str, index: int) -> Area:
+    try:
+        return _area(feature.get("geometry"), repair=True)
+    except ZoneError as error:
+        raise FeatureError(f"features[{index}].geometry", f"zone {zone_id!r}: {error}") from error
+
+
+def _reason(error: ZoneError) -> str:
+    """Without the advice, which was taken."""
+    return str(error).partition("; mend it")[0]
+
+
+def _with_area(feature: dict[str, Any], member: Member) -> dict[str, Any]:
+    """The feature as it was written, with its zone as it was read."""
+    return feature | {"geometry": geojson_from_zone(member.area)}
+
+
+class Features:
+    """The zones of a set as a form carries them: a collection, or the name of a file with one; after reading, its members."""
+
+    __slots__ = ("collection", "content", "members", "source")
+
+    def __init__(
+        self, collection: dict[str, Any] | None, source: str | None = None, members: Sequence[Member] = ()
+    ) -> None:
+        self.collection = collection
+        self.source = source
+        self.members = members
+        self.content = content_of(members) if members else ""
+
+    def as_written(self) -> dict[str, Any] | str:
+        if self.source is not None:
+            return self.source
+        return collection_of(self.members) if self.collection is None else self.collection

@@ -1,0 +1,217 @@
+"""Whether zones can be judged by, what they measure, and where they lie on each other or on somebody's home."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import shapely
+from pyproj import Geod
+from shapely.geometry import MultiPolygon, Polygon
+
+from emtrack.features import area_change, area_words
+from emtrack.forms import Orders, RequirementForm, SetNames, set_name_of, set_names_of, zone_of
+from emtrack.zones.reading import Drawn
+from geofence.areas import area_m2, drawn_area_m2
+from geofence.orders import Area, Disc
+from geofence.words import ObligationKind
+from geofence.zone_sets import Member
+from geofence.zones import ZoneError, zone_from_geojson
+
+LEAST_M2 = 0.5
+"""Neighbours drawn along one street overlap by slivers that nobody can stand on."""
+MOST_CROSSINGS = 5
+_WGS84 = Geod(ellps="WGS84")
+
+
+class Checked(NamedTuple):
+    """One zone. `area`: as it can be judged by; None if it cannot. `trouble`: why not as it is drawn. `repair`: what a repair
+    does to it. `crossings`: where its outline crosses or touches itself (longitude, latitude)."""
+
+    zone_id: str
+    area: Area | None
+    area_m2: float
+    vertices: int
+    trouble: str | None = None
+    repair: str | None = None
+    crossings: tuple[tuple[float, float], ...] = ()
+
+
+class Overlap(NamedTuple):
+    """Two zones that share ground."""
+
+    one: str
+    other: str
+    shared_m2: float
+
+
+class Home(NamedTuple):
+    """The zone of a curfew: where a wearer must be able to be."""
+
+    wearer_id: str
+    requirement_id: str
+    ground: shapely.Geometry
+
+
+class OnHome(NamedTuple):
+    """A zone that lies on a home."""
+
+    zone_id: str
+    home: Home
+    shared_m2: float
+
+
+def check(zones: Sequence[Drawn], *, repair: bool = False) -> list[Checked]:
+    """Each zone as the core would take it; with `repair`, what is invalid is mended where it can be."""
+    times = Counter(zone.zone_id for zone in zones)
+    return [_checked(zone, repair, times[zone.zone_id] > 1) for zone in zones]
+
+
+def _checked(zone: Drawn, repair: bool, is_repeated: bool) -> Checked:
+    geometry = zone.geometry
+    if geometry is None:
+        return Checked(zone.zone_id, None, 0.0, 0, zone.trouble)
+    vertices = sum(len(ring) - 1 for rings in _polygons(geometry) for ring in rings)
+    repeated = "its id stands twice" if is_repeated else None
+    try:
+        area = _area(geometry, repair=False)
+    except ZoneError as error:
+        trouble, crossings = str(error).partition("; mend it")[0], tuple(_crossings(geometry))
+        mended = _mended(geometry)
+        if mended is None:
+            return Checked(zone.zone_id, None, 0.0, vertices, trouble, None, crossings)
+        change = area_change(drawn_area_m2(geometry), area_m2(mended))
+        kept = mended if repair and not is_repeated else None
+        return Checked(zone.zone_id, kept, area_m2(mended), vertices, trouble, change, crossings)
+    return Checked(zone.zone_id, None if is_repeated else area, area_m2(area), vertices, repeated)
+
+
+def _area(geometry: dict[str, Any], *, repair: bool) -> Area:
+    area = zone_from_geojson(geometry, repair=repair)
+    assert isinstance(area, Area), "polygons are areas"
+    return area
+
+
+def _mended(geometry: dict[str, Any]) -> Area | None:
+    try:
+        return _area(geometry, repair=True)
+    except ZoneError:
+        return None
+
+
+def _polygons(geometry: dict[str, Any]) -> Sequence[Any]:
+    coordinates: Sequence[Any] = geometry["coordinates"]
+    return coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
+
+
+def _crossings(geometry: dict[str, Any]) -> Iterator[tuple[float, float]]:
+    """Where at least four pieces of one ring meet, once it is cut wherever it meets itself."""
+    for rings in _polygons(geometry):
+        for ring in rings:
+            pieces = shapely.get_parts(shapely.unary_union(shapely.LineString(ring)))
+            ends = Counter(end for piece in pieces for end in (piece.coords[0], piece.coords[-1]))
+            yield from (end for end, count in ends.items() if count >= 4)
+
+
+# ---------------------------------------------------------------------------------------------- one on another
+
+
+def members_of(zones: Sequence[Checked]) -> list[Member]:
+    """Those that can be judged by."""
+    return [Member(zone.zone_id, zone.area) for zone in zones if zone.area is not None]
+
+
+def overlaps(members: Sequence[Member]) -> list[Overlap]:
+    """Pairs that share ground, the largest first."""
+    grounds = [_ground(member.area) for member in members]
+    found = []
+    for one, other in _touching(grounds, grounds):
+        shared_m2 = _shared_m2(grounds[one], grounds[other]) if one < other else 0.0
+        if shared_m2 >= LEAST_M2:
+            found.append(Overlap(members[one].zone_id, members[other].zone_id, shared_m2))
+    return sorted(found, key=lambda overlap: (-overlap.shared_m2, overlap.one, overlap.other))
+
+
+def homes_of(orders: Orders) -> list[Home]:
+    """The zones of all curfews of some orders. Those on sets that the orders do not hold are left out."""
+    names = set_names_of(orders)
+    members = {form.features.content: form.features.members for form in orders.zone_sets}
+    return [
+        Home(form.wearer_id, form.requirement_id, ground)
+        for form in orders.requirements
+        if form.kind is ObligationKind.CURFEW
+        for ground in _grounds(form, names, members)
+    ]
+
+
+def _grounds(
+    form: RequirementForm, names: SetNames, members: dict[str, Sequence[Member]]
+) -> Iterator[shapely.Geometry]:
+    name = set_name_of(form)
+    if name is not None:
+        yield from (_ground(member.area) for member in members[names.named(name).content])
+        return
+    zone = zone_of(form)
+    if isinstance(zone, Disc):
+        yield _circle(zone)
+    elif isinstance(zone, Area):
+        yield _ground(zone)
+
+
+def on_homes(members: Sequence[Member], homes: Sequence[Home]) -> list[OnHome]:
+    """Zones that lie on homes, in the order of the zones."""
+    grounds = [_ground(member.area) for member in members]
+    found = []
+    for zone, home in _touching(grounds, [home.ground for home in homes]):
+        shared_m2 = _shared_m2(grounds[zone], homes[home].ground)
+        if shared_m2 >= LEAST_M2:
+            found.append(OnHome(members[zone].zone_id, homes[home], shared_m2))
+    return found
+
+
+def _touching(ones: Sequence[shapely.Geometry], others: Sequence[shapely.Geometry]) -> list[tuple[int, int]]:
+    """Which of the ones meet which of the others, in order."""
+    if not ones or not others:
+        return []
+    pairs = shapely.STRtree(list(others)).query(list(ones), predicate="intersects")
+    return sorted(zip(*pairs.tolist(), strict=True))
+
+
+def _ground(area: Area) -> MultiPolygon:
+    return MultiPolygon([Polygon(rings[0], rings[1:]) for rings in area.polygons])
+
+
+def _circle(disc: Disc) -> Polygon:
+    azimuths = np.arange(0.0, 360.0, 3.0)
+    lon, lat = (np.full(len(azimuths), degrees) for degrees in disc.centre)
+    east, north, _ = _WGS84.fwd(lon, lat, azimuths, np.full(len(azimuths), disc.radius_m))
+    return Polygon(np.column_stack([east, north]))
+
+
+def _shared_m2(one: shapely.Geometry, other: shapely.Geometry) -> float:
+    shared = shapely.intersection(one, other)
+    return sum(
+        drawn_area_m2(shapely.geometry.mapping(part))
+        for part in shapely.get_parts(shared)
+        if part.geom_type in ("Polygon", "MultiPolygon")
+    )
+
+
+# ---------------------------------------------------------------------------------------------- in words
+
+
+def lines_of(zone: Checked) -> Iterator[str]:
+    """What a person reads of a zone."""
+    measures = f"{area_words(zone.area_m2):>14}  {zone.vertices:>7,} vertices"
+    if zone.trouble is None:
+        yield f"  {zone.zone_id:<24} {measures}"
+        return
+    yield f"✗ {zone.zone_id:<24} {zone.trouble}"
+    if zone.crossings:
+        shown = ", ".join(f"{lon:.6f} {lat:.6f}" for lon, lat in zone.crossings[:MOST_CROSSINGS])
+        more = len(zone.crossings) - MOST_CROSSINGS
+        yield f"    it meets itself at {shown}" + (f" and {more} more places" if more > 0 else "")
+    if zone.repair is not None:
+        yield f"    a repair gives it {zone.repair}"

@@ -1,0 +1,154 @@
+"""Zones as a picture: a PNG, or a page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import geopandas
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from shapely.geometry import MultiPolygon, Polygon
+
+from emtrack.features import area_words
+from geofence.areas import area_m2
+from geofence.zone_sets import Member
+
+MOST_LABELS = 150
+"""Of more, labels would cover the zones; the page says the name of each where the pointer rests."""
+WIDTH_PX = 1000.0
+M_PER_DEGREE = 111_320.0
+
+
+def png(members: Sequence[Member], title: str) -> bytes:
+    """The zones on a grid of degrees, as they lie on the ground: as wide as high."""
+    grounds = [MultiPolygon([Polygon(rings[0], rings[1:]) for rings in m.area.polygons]) for m in members]
+    frame = geopandas.GeoDataFrame({"zone_id": [m.zone_id for m in members]}, geometry=grounds, crs="EPSG:4326")
+    figure = Figure(figsize=(10, 10), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a screen
+    axes = figure.add_subplot()
+    frame.plot(ax=axes, facecolor="#d4351c33", edgecolor="#942514", linewidth=1.2, aspect=None)
+    south, north = frame.total_bounds[1], frame.total_bounds[3]
+    axes.set_aspect(1 / math.cos(math.radians((south + north) / 2)))
+    if len(members) <= MOST_LABELS:
+        for zone_id, ground in zip(frame["zone_id"], grounds, strict=True):
+            at = ground.representative_point()
+            axes.annotate(str(zone_id).replace("$", r"\$"), (at.x, at.y), ha="center", va="center", fontsize=8)
+    axes.set_title(title.replace("$", r"\$"))
+    axes.set_xlabel("longitude")
+    axes.set_ylabel("latitude")
+    axes.ticklabel_format(useOffset=False)
+    axes.grid(visible=True, linewidth=0.4, alpha=0.5)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
+
+
+class _Sheet(NamedTuple):
+    """A flat sheet for some degrees: pixels from the upper left corner."""
+
+    west: float
+    north: float
+    east_px: float
+    north_px: float
+    height_px: float
+
+    def at(self, lon: float, lat: float) -> tuple[float, float]:
+        return (lon - self.west) * self.east_px, (self.north - lat) * self.north_px
+
+
+def page(members: Sequence[Member], title: str) -> bytes:
+    """A page with the zones as SVG and as a table. It refers to nothing outside itself: who draws a zone tells nobody."""
+    sheet = _sheet(members)
+    shapes = "\n".join(_path(member, sheet) for member in members)
+    labels = "\n".join(_label(member, sheet) for member in members) if len(members) <= MOST_LABELS else ""
+    rows = "\n".join(
+        f"<tr><td>{html.escape(m.zone_id)}</td><td>{area_words(area_m2(m.area))}</td>"
+        f"<td>{sum(len(ring) - 1 for rings in m.area.polygons for ring in rings):,}</td></tr>"
+        for m in members
+    )
+    text = _PAGE.format(
+        title=html.escape(title), width=f"{WIDTH_PX:.0f}", height=f"{sheet.height_px:.0f}", shapes=shapes, labels=labels,
+        scale=_scale(sheet), rows=rows, count=f"{len(members):,}", area=area_words(sum(area_m2(m.area) for m in members)),
+    )  # fmt: skip
+    return text.encode()
+
+
+def _sheet(members: Sequence[Member]) -> _Sheet:
+    corners = [corner for m in members for rings in m.area.polygons for corner in rings[0]]
+    west, east = min(lon for lon, _ in corners), max(lon for lon, _ in corners)
+    south, north = min(lat for _, lat in corners), max(lat for _, lat in corners)
+    narrower = math.cos(math.radians((south + north) / 2))
+    margin = 0.04 * max((east - west) * narrower, north - south, 1e-6)
+    west, east, south, north = west - margin / narrower, east + margin / narrower, south - margin, north + margin
+    px = min(WIDTH_PX / ((east - west) * narrower), 1.5 * WIDTH_PX / (north - south))
+    return _Sheet(west, north, px * narrower, px, (north - south) * px)
+
+
+def _path(member: Member, sheet: _Sheet) -> str:
+    rings = (ring for polygon in member.area.polygons for ring in polygon)
+    d = "".join(
+        "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in (sheet.at(*c) for c in ring[:-1])) + "Z" for ring in rings
+    )
+    name = f"{html.escape(member.zone_id)}: {area_words(area_m2(member.area))}"
+    return f'<path d="{d}"><title>{name}</title></path>'
+
+
+def _label(member: Member, sheet: _Sheet) -> str:
+    largest = max((Polygon(rings[0], rings[1:]) for rings in member.area.polygons), key=lambda polygon: polygon.area)
+    point = largest.representative_point()
+    x, y = sheet.at(point.x, point.y)
+    return f'<text x="{x:.1f}" y="{y:.1f}">{html.escape(member.zone_id)}</text>'
+
+
+def _scale(sheet: _Sheet) -> str:
+    """A bar of a round length, some fifth of the width."""
+    m_per_px = M_PER_DEGREE / sheet.north_px
+    power = 10 ** math.floor(math.log10(m_per_px * WIDTH_PX / 5))
+    length_m = max(step * power for step in (1, 2, 5) if step * power <= m_per_px * WIDTH_PX / 5)
+    words = f"{length_m:g} m" if length_m < 1000 else f"{length_m / 1000:g} km"
+    y = sheet.height_px - 12
+    return (
+        f'<line x1="16" y1="{y:.0f}" x2="{16 + length_m / m_per_px:.0f}" y2="{y:.0f}"/>'
+        f'<text x="16" y="{y - 8:.0f}" class="scale">{words}</text>'
+    )
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font-family: Arial, sans-serif; margin: 2rem; color: #0b0c0c; }}
+svg {{ border: 1px solid #b1b4b6; max-width: 100%; height: auto; background: #f8f8f8; }}
+path {{ fill: #d4351c; fill-opacity: .2; fill-rule: evenodd; stroke: #942514; stroke-width: 1.5; }}
+path:hover {{ fill-opacity: .45; }}
+text {{ font-size: 13px; text-anchor: middle; paint-order: stroke; stroke: #fff; stroke-width: 3; pointer-events: none; }}
+text.scale {{ text-anchor: start; }}
+line {{ stroke: #0b0c0c; stroke-width: 3; }}
+table {{ border-collapse: collapse; margin-top: 1rem; }}
+td, th {{ border-bottom: 1px solid #b1b4b6; padding: .3rem 1rem .3rem 0; text-align: left; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{count} zones, {area} if none lies on another. North is up.</p>
+<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}">
+{shapes}
+{labels}
+{scale}
+</svg>
+<table>
+<thead><tr><th>Zone</th><th>Area</th><th>Vertices</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</body>
+</html>
+"""
