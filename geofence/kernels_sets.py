@@ -60,10 +60,12 @@ PAD_M = 5_000.0
 OUTSIDE_OF_FRAME = np.int64((OUT_LEAF << 30) | NO_LIST | (int(PAD_M * 4) << 32) | (-1 << 48))
 RUN_EDGES = 16
 RUN_WEST, RUN_SOUTH, RUN_EAST, RUN_NORTH, RUN_FIRST, RUN_LENGTH = range(6)
-MOST_FAR_RUNS = 8
+MOST_FAR_RUNS = 12
 """Cells without boundary to which more runs could be nearest keep no list: the balls are searched."""
-MOST_SHARED = 6
+MOST_SHARED = 12
 """Runs that may be nearest to a cell for which its parts have one list in common."""
+COARSE_M = 150.0
+"""Cells with boundary are cut to at most this, so that few places lie in one."""
 FINE_M = 40.0
 """Cells that are no larger hold four times as many edges: few places lie in them."""
 FAR_HALF_M = 2_000.0
@@ -550,7 +552,7 @@ def must_cut(met, most_met, near, least_m, side_m, forced, is_far):
     """Whether a part is cut on: where boundary is in it, until few edges meet it; elsewhere, until its list is short or it is small
     beside its distance from the boundary."""
     if met > 0:
-        return forced or is_far or (met > most_met and (side_m > FINE_M or met > 4 * most_met))
+        return forced or is_far or side_m > COARSE_M or (met > most_met and (side_m > FINE_M or met > 4 * most_met))
     if is_far:
         return least_m < NEAR_M / 2.0
     return near > MOST_SHARED and side_m > 0.7 * least_m

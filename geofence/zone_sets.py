@@ -30,7 +30,7 @@ from geofence.zones import PackedZones, packed, units
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.int32]
 
-SMALLEST_BITS = 8
+SMALLEST_BITS = 9
 """Cells are not cut below 2^8 units (2.4 m)."""
 
 
@@ -316,7 +316,9 @@ def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floa
         raise ValueError(
             "the set spans more than 180° of longitude; make it two sets, one on each side of the 180° meridian"
         )
-    side_bits = max((side + (1 << SMALLEST_BITS)).bit_length(), 12)
+    side_bits = (
+        max((side + (1 << SMALLEST_BITS)).bit_length(), 12) | 1
+    )  # cells are 4^k times 2.4 m by 2 then: 76 m, 305 m
     bits = 2 * round(np.log2(4 * runs) / 4) if root_bits is None else root_bits
     bits = int(min(max(bits, 2), 10, (side_bits - SMALLEST_BITS) // 2 * 2))
     origin = (np.array([west - pad_east, south - pad_north]) >> SMALLEST_BITS) << SMALLEST_BITS
