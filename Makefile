@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup check test test-long browser vendor screenshots demo bench edge detection schemas lock clean
+.PHONY: help setup check test test-long browser vendor screenshots demo bench edge detection geofence pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -59,6 +59,12 @@ edge: setup      ## a night at which 30,000 curfews begin with everyone out
 detection: setup ## findings beside the truth and a naive baseline, into docs/detection.md
 	$(BIN)/python -m benchmarks.detection --write docs/detection.md
 	$(BIN)/python -m benchmarks.detection --changes --write docs/detection.md
+
+geofence: setup  ## the core beside what a user could pick instead, into docs/performance.md
+	$(BIN)/python -m benchmarks.geofence --write docs/performance.md
+
+pictures: setup  ## the pictures of docs/core.md
+	$(BIN)/python tools/core_pictures.py
 
 schemas: setup   ## write docs/schemas anew
 	@for form in orders report finding; do $(BIN)/emtrack schema $$form > docs/schemas/$$form.schema.json; done

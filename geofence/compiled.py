@@ -27,12 +27,22 @@ def kernel(function: Callable[..., Any]) -> Any:
     Kernels own no memory: without numba's run time, arrays that are handed on to other kernels are not counted, which would
     put atomic operations into hot loops (twice as slow on personal zones). NUMBA_DISABLE_JIT=1 leaves plain Python.
     """
+    return _jitted(function, cache=True)
+
+
+def piece(function: Callable[..., Any]) -> Any:
+    """As `kernel`, for what kernels are made of. It has no place of its own on the disk, because it is compiled into them: sixty
+    of those would cost half a second at each start."""
+    return _jitted(function, cache=False)
+
+
+def _jitted(function: Callable[..., Any], *, cache: bool) -> Any:
     config: Any = numba.config
     jit: Any = numba.njit
     before = config.CACHE_DIR
     config.CACHE_DIR = str(cache_folder())  # looked at while the decorator runs, and by nobody after it
     try:
-        return jit(cache=True, nogil=True, _nrt=False)(function)
+        return jit(cache=cache, nogil=True, _nrt=False)(function)
     finally:
         config.CACHE_DIR = before
 

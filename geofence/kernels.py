@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from geofence.compiled import kernel
+from geofence.compiled import kernel, piece
 
 SEMI_MAJOR_M = 6_378_137.0
 ECCENTRICITY_2 = 6.694379990141317e-3  # WGS 84
@@ -43,13 +43,13 @@ SAGITTA_M = 0.005
 # ---------------------------------------------------------------------------------------------- coordinates
 
 
-@kernel
+@piece
 def wrapped(units):
     """A difference of longitudes as the short way round: int64 in [-2^31, 2^31)."""
     return ((np.int64(units) & TURN_MASK) ^ HALF_TURN) - HALF_TURN
 
 
-@kernel
+@piece
 def units_of(angle_deg):
     """Degrees as units, rounded, int64 in [-2^31, 2^31). A place is kept to 4.7 mm on the equator."""
     return wrapped(math.floor(angle_deg * UNITS_PER_DEG + 0.5))
@@ -95,7 +95,7 @@ def local_metres(lon_deg, lat_deg, east_m, north_m, origin_lon_deg, origin_lat_d
         north_m[i] = to_north * north
 
 
-@kernel
+@piece
 def doubt_m(distance_m):
     """How far a near distance may be off: the place rounded to 7 mm, chords of the exact margin to 1 cm, the metric as
     a line. Generous: what it costs is a few exact margins more (measured: never off by a third of it)."""
@@ -105,7 +105,7 @@ def doubt_m(distance_m):
 # ---------------------------------------------------------------------------------------------- near
 
 
-@kernel
+@piece
 def edge_distance_2(ax, ay, bx, by, east, north, change):
     """Squared metres from the place to the edge a-b; a, b in units from the place (int64), and its metric.
 
@@ -124,7 +124,7 @@ def edge_distance_2(ax, ay, bx, by, east, north, change):
     return dx * dx + dy * dy
 
 
-@kernel
+@piece
 def crossing(ax, ay, bx, by):
     """Negative exactly if a ray to the east from the place crosses the edge a-b; a, b in units from the place (int64).
 
@@ -137,7 +137,7 @@ def crossing(ax, ay, bx, by):
     return (ay ^ by) & ((ax * by - bx * ay - 1 - (down >> 63)) ^ down)
 
 
-@kernel
+@piece
 def crossing_north(ax, ay, bx, by):
     """As `crossing`, for a ray to the north from the same place, moved by the same trifle: so the two count alike."""
     side = ax * by - bx * ay
@@ -150,7 +150,7 @@ def crossing_north(ax, ay, bx, by):
 # ---------------------------------------------------------------------------------------------- exact
 
 
-@kernel
+@piece
 def earth_centred(lon_deg, lat_deg):
     """Earth-centred metres (x, y, z) of a place on the ellipsoid (height 0). Scalars, float64."""
     lon = math.radians(lon_deg)
@@ -161,13 +161,13 @@ def earth_centred(lon_deg, lat_deg):
     return ring_m * math.cos(lon), ring_m * math.sin(lon), normal_m * (1.0 - ECCENTRICITY_2) * sin_lat
 
 
-@kernel
+@piece
 def arc_m(chord_m):
     """Length on the ground of a chord: 2 R asin(c / 2R). At 3 km exact to 1 nm, at 500 km to 1 m."""
     return 2.0 * ARC_RADIUS_M * math.asin(min(1.0, chord_m / (2.0 * ARC_RADIUS_M)))
 
 
-@kernel
+@piece
 def chord_distance_m(ax, ay, az, bx, by, bz, x, y, z):
     """Metres from (x, y, z) to the segment a-b, Earth-centred."""
     ux, uy, uz = bx - ax, by - ay, bz - az
@@ -180,7 +180,7 @@ def chord_distance_m(ax, ay, az, bx, by, bz, x, y, z):
     return math.sqrt(dx * dx + dy * dy + dz * dz)
 
 
-@kernel
+@piece
 def chords_of(lat_a_deg, lat_b_deg, length_m):
     """How many chords an edge needs. A chord of length c sinks c²/8R below the ground, and a parallel bends away from it
     by tan(latitude) times as much."""
@@ -189,7 +189,7 @@ def chords_of(lat_a_deg, lat_b_deg, length_m):
     return max(1, math.ceil(length_m / longest_m))
 
 
-@kernel
+@piece
 def exact_edge_distance_m(a_lon, a_lat, b_lon, b_lat, x, y, z, limit_m):
     """Straight-line metres from (x, y, z) to an edge that is straight in degrees; ends in units. More than `limit_m` may
     come out as any value between that and the truth."""
@@ -208,15 +208,15 @@ def exact_edge_distance_m(a_lon, a_lat, b_lon, b_lat, x, y, z, limit_m):
     if whole_m - length_m > limit_m:  # no place of an edge lies further from its chord than the edge is long
         return whole_m - length_m
     nearest_m = math.inf
-    for piece in range(1, pieces + 1):
-        part = piece / pieces
+    for chord in range(1, pieces + 1):
+        part = chord / pieces
         bx, by, bz = earth_centred(a_lon_deg + part * step_lon_deg, a_lat_deg + part * step_lat_deg)
         nearest_m = min(nearest_m, chord_distance_m(ax, ay, az, bx, by, bz, x, y, z))
         ax, ay, az = bx, by, bz
     return nearest_m
 
 
-@kernel
+@piece
 def exact_crosses(a_lon, a_lat, b_lon, b_lat, west, lon_units, lat_units):
     """As `crosses`, for a place that is not rounded: float64 units, longitudes counted from `west` eastward."""
     ax, ay = ((a_lon - west) & TURN_MASK) - lon_units, a_lat - lat_units

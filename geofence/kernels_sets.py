@@ -30,7 +30,7 @@ import math
 
 import numpy as np
 
-from geofence.compiled import kernel
+from geofence.compiled import kernel, piece
 from geofence.kernels import (
     DEG_PER_UNIT,
     NEAR_M,
@@ -64,8 +64,6 @@ MOST_FAR_RUNS = 12
 """Cells without boundary to which more runs could be nearest keep no list: the balls are searched."""
 MOST_SHARED = 12
 """Runs that may be nearest to a cell for which its parts have one list in common."""
-COARSE_M = 150.0
-"""Cells with boundary are cut to at most this, so that few places lie in one."""
 FINE_M = 40.0
 """Cells that are no larger hold four times as many edges: few places lie in them."""
 FAR_HALF_M = 2_000.0
@@ -74,7 +72,7 @@ FAR_HALF_M = 2_000.0
 # ---------------------------------------------------------------------------------------------- entries
 
 
-@kernel
+@piece
 def entry_of(tag, parity, index, least_m, most_m):
     """An entry; distances are rounded outward."""
     least = min(QUARTERS, np.int64(math.floor(least_m * 4.0)))
@@ -82,12 +80,12 @@ def entry_of(tag, parity, index, least_m, most_m):
     return np.int64(index) | (np.int64(parity) << 29) | (np.int64(tag) << 30) | (least << 32) | (most << 48)
 
 
-@kernel
+@piece
 def tag_of(entry):
     return (entry >> 30) & 3
 
 
-@kernel
+@piece
 def entry_verdict(entry, inside_m, outside_m):
     """The verdict as far as a leaf can settle it."""
     tag = tag_of(entry)
@@ -102,7 +100,7 @@ def entry_verdict(entry, inside_m, outside_m):
 # ---------------------------------------------------------------------------------------------- edges
 
 
-@kernel
+@piece
 def walk_crossing(corners, edge, dx, dy, lon, lat):
     """Negative if the walk from (dx, dy) north to the latitude of a place and from there to it crosses an edge oddly often. dx, dy:
     units from the place (int64)."""
@@ -112,7 +110,7 @@ def walk_crossing(corners, edge, dx, dy, lon, lat):
     return east ^ crossing_north(ax - dx, ay, bx - dx, by) ^ crossing_north(ax - dx, ay - dy, bx - dx, by - dy)
 
 
-@kernel
+@piece
 def is_inside(entry, lists, corners, frame, bits, lon, lat):
     """Whether a place lies in the union: what its leaf says, or the walk from its corner. bits: log2 of its side."""
     tag = tag_of(entry)
@@ -127,14 +125,14 @@ def is_inside(entry, lists, corners, frame, bits, lon, lat):
     return odd < 0
 
 
-@kernel
+@piece
 def near_list(entry, lists):
     """Where the list begins of the edges that can be nearest to a place of a leaf; NO_LIST if all can."""
     at = entry & INDEX_MASK
     return np.int64(lists[row(at + 1)]) if tag_of(entry) == BOUNDARY_LEAF else at
 
 
-@kernel
+@piece
 def list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, enough_m):
     """Metres from a place to the nearest edge on a list of runs, near; from `enough_m` up it may come out as anything from that
     up. Runs whose box is further off than that are not looked at."""
@@ -153,7 +151,7 @@ def list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, enough_m):
     return math.sqrt(nearest_2)
 
 
-@kernel
+@piece
 def run_distance_2(corners, first, length, lon, lat, metric):
     """Squared metres from a place to the nearest edge of a run, near."""
     nearest_2 = math.inf
@@ -165,7 +163,7 @@ def run_distance_2(corners, first, length, lon, lat, metric):
     return nearest_2
 
 
-@kernel
+@piece
 def exact_chord_m(corners, edge, x, y, z, limit_m):
     """Straight-line metres from (x, y, z) to an edge, exact; beyond `limit_m` as `exact_edge_distance_m` has it."""
     a_lon, a_lat = np.int64(corners[row(edge), 0]), np.int64(corners[row(edge), 1])
@@ -173,7 +171,7 @@ def exact_chord_m(corners, edge, x, y, z, limit_m):
     return exact_edge_distance_m(a_lon, a_lat, b_lon, b_lat, x, y, z, limit_m)
 
 
-@kernel
+@piece
 def exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg):
     """The nearest edge to a position and how far it is in metres: of the list of its leaf, or where there is none of all that are
     no further than any place of the leaf is."""
@@ -191,7 +189,7 @@ def exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg):
     return nearest, arc_m(nearest_m)
 
 
-@kernel
+@piece
 def nearest_of_run(corners, runs, run, place, spot, nearest, nearest_m):
     """The nearest edge so far and its chord, after one more run. place: Earth-centred m; spot: the same in units, with its metric."""
     x, y, z = place
@@ -207,7 +205,7 @@ def nearest_of_run(corners, runs, run, place, spot, nearest, nearest_m):
     return nearest, nearest_m
 
 
-@kernel
+@piece
 def nearest_of_all(corners, runs, balls, frame, place, spot, limit_m):
     """The nearest of all edges, by the balls: down into each that can hold it, on to the next beside it, and up where there is none.
     The run to which the balls with the nearest middles lead comes first, and leaves little to look at."""
@@ -240,14 +238,14 @@ def nearest_of_all(corners, runs, balls, frame, place, spot, limit_m):
             return nearest, arc_m(nearest_m)
 
 
-@kernel
+@piece
 def ball_gap_m(balls, index, place):
     """Metres from a place (x, y, z) to a ball, negative inside."""
     dx, dy, dz = balls[row(index), 0] - place[0], balls[row(index), 1] - place[1], balls[row(index), 2] - place[2]
     return math.sqrt(dx * dx + dy * dy + dz * dz) - balls[row(index), 3]
 
 
-@kernel
+@piece
 def edges_verdict(entry, bits, lists, corners, runs, balls, frame, lon_deg, lat_deg, radius_m, widen_m):
     """The verdict by the edges that can be nearest: near, and exact where a threshold is too near for that."""
     lon, lat = units_of(lon_deg), units_of(lat_deg)
@@ -270,7 +268,7 @@ def edges_verdict(entry, bits, lists, corners, runs, balls, frame, lon_deg, lat_
 # ---------------------------------------------------------------------------------------------- batches
 
 
-@kernel
+@piece
 def find_leaves(root, nodes, frame, lon_deg, lat_deg, begin, end, entries, bits):
     """The entries of the leaves of a tile of positions, and log2 of their sides; one level at a time for all of them, so that
     the processor waits for the memory of many at once. entries, bits: int64 (TILE,), written."""
@@ -300,7 +298,7 @@ def find_leaves(root, nodes, frame, lon_deg, lat_deg, begin, end, entries, bits)
                 deeper = True
 
 
-@kernel
+@piece
 def touch_lists(entries, left, asked, begin, lists, corners):
     """Read a word of each line of the lists and corners that some positions need, so that they come from memory all at once and
     not one by one (2 times faster). The sum is of no use; it keeps the compiler from leaving this out."""
@@ -450,7 +448,7 @@ def fill_balls(balls, frame):
         level += 1
 
 
-@kernel
+@piece
 def edge_meets_cell(ax, ay, bx, by, x0, y0, size):
     """Whether an edge may meet a closed cell (units from one origin, int64): false only if it surely does not."""
     if min(ax, bx) > x0 + size or max(ax, bx) < x0 or min(ay, by) > y0 + size or max(ay, by) < y0:
@@ -463,7 +461,7 @@ def edge_meets_cell(ax, ay, bx, by, x0, y0, size):
     return not (((c0 > 0) & (c1 > 0) & (c2 > 0) & (c3 > 0)) | ((c0 < 0) & (c1 < 0) & (c2 < 0) & (c3 < 0)))
 
 
-@kernel
+@piece
 def lowest_latitude_deg(low_deg, high_deg):
     """The latitude between two at which a unit of longitude is widest, at most 85°."""
     if low_deg < 0.0 < high_deg:
@@ -471,7 +469,7 @@ def lowest_latitude_deg(low_deg, high_deg):
     return min(min(abs(low_deg), abs(high_deg)), 85.0)
 
 
-@kernel
+@piece
 def box_gap_2(runs, run, frame, x0, y0, size, east, north):
     """Squared metres between the box of a run and a cell, no more than the truth if a unit is nowhere shorter."""
     run_west, run_east = (
@@ -487,7 +485,7 @@ def box_gap_2(runs, run, frame, x0, y0, size, east, north):
     return dx * dx + dy * dy
 
 
-@kernel
+@piece
 def middle_distance_m(cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north):
     """Metres from a place (units from the origin) to the nearest edge of a list of runs, near. metric: of the place or the greatest;
     least_east, least_north: so short that no box seems farther than it is."""
@@ -501,7 +499,7 @@ def middle_distance_m(cell_list, begin, length, runs, corners, frame, x, y, metr
     return math.sqrt(nearest_2)
 
 
-@kernel
+@piece
 def gather_runs(cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, out, start):
     """Write to `out` the runs of a list that may be within `most_m` of a cell: (how many, squared metres to the nearest)."""
     near = np.int64(0)
@@ -514,7 +512,7 @@ def gather_runs(cell_list, begin, length, runs, frame, x0, y0, size, most_m, lea
     return near, gap_2
 
 
-@kernel
+@piece
 def gather_edges(cell_list, begin, length, corners, frame, x0, y0, size, out, start):
     """Write to `out` the edges of a list that meet a cell: how many."""
     met = np.int64(0)
@@ -528,7 +526,7 @@ def gather_edges(cell_list, begin, length, corners, frame, x0, y0, size, out, st
     return met
 
 
-@kernel
+@piece
 def corner_side(cell_list, begin, met, corners, frame, from_x, from_y, x0, y0, is_in):
     """Whether the corner (x0, y0) of a part lies inside, by the walk from the corner (from_x, from_y) of its cell, which the first
     `met` edges of its list meet."""
@@ -547,18 +545,18 @@ def corner_side(cell_list, begin, met, corners, frame, from_x, from_y, x0, y0, i
     return (odd < 0) ^ is_in
 
 
-@kernel
-def must_cut(met, most_met, near, least_m, side_m, forced, is_far):
+@piece
+def must_cut(met, most_met, coarse_m, near, least_m, side_m, forced, is_far):
     """Whether a part is cut on: where boundary is in it, until few edges meet it; elsewhere, until its list is short or it is small
     beside its distance from the boundary."""
     if met > 0:
-        return forced or is_far or side_m > COARSE_M or (met > most_met and (side_m > FINE_M or met > 4 * most_met))
+        return forced or is_far or side_m > coarse_m or (met > most_met and (side_m > FINE_M or met > 4 * most_met))
     if is_far:
         return least_m < NEAR_M / 2.0
     return near > MOST_SHARED and side_m > 0.7 * least_m
 
 
-@kernel
+@piece
 def keep_list(lists, counts, found, start, length, second):
     """Write a list, and say where it begins. second: what follows its length, or negative."""
     at = counts[2]
@@ -581,6 +579,7 @@ def cut_cells(
     forced,
     smallest,
     most_met,
+    coarse_m,
     extremes,
     runs,
     corners,
@@ -595,9 +594,9 @@ def cut_cells(
 
     cells: int64 (n, 7), x, y (units from the origin); where in `cell_list` the runs begin that can be nearest to it, and how many;
     where the edges begin that meet it, and how many; whether its south-west corner is inside. size: side of the parts. forced:
-    cut on whatever has boundary in it. smallest: cut nothing that is
-    not larger. most_met: edges that may meet a leaf. extremes: float64 (4,), greatest and least metres per unit anywhere in the
-    set: east, north; east, north.
+    cut on whatever has boundary in it. smallest: cut nothing that is not larger. most_met: edges that may meet a leaf. coarse_m:
+    side of the largest leaf that may have boundary in it. extremes: float64 (4,), greatest and least metres per unit anywhere in
+    the set: east, north; east, north.
     found: int64 (16 n,), written: the entries of the parts; of one that is to be cut on, its row among those of its level.
     kept: int64 (m, 7), cells of the next level; found_list: int32, their lists. lists: int32, the lists of leaves.
     counts: int64 (3,), how much of kept, found_list and lists is used. Returns the number of cells that were done: fewer
@@ -646,7 +645,7 @@ def cut_cells(
             is_in = corner_side(
                 cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], x0, y0, cells[c, 6] != 0
             )  # fmt: skip
-            if size > smallest and must_cut(met, most_met, near, least_m, size * per_north, forced, is_far):
+            if size > smallest and must_cut(met, most_met, coarse_m, near, least_m, size * per_north, forced, is_far):
                 found[16 * c + part] = counts[0]
                 kept[counts[0], 0], kept[counts[0], 1] = x0, y0
                 kept[counts[0], 2], kept[counts[0], 3] = start, near

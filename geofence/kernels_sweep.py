@@ -18,7 +18,7 @@ A violation is a stretch of presence with the value that violates, cut to an obl
 
 import numpy as np
 
-from geofence.compiled import kernel
+from geofence.compiled import kernel, piece
 from geofence.kernels import row
 from geofence.kernels_zones import TILE
 
@@ -88,7 +88,7 @@ def follow(
     return n
 
 
-@kernel
+@piece
 def take_apart(people, states, rules, who, zone_0, zone_1):
     """Give each zone of a steady wearer its own state again."""
     if people[who, STEADY] == 0:
@@ -100,7 +100,7 @@ def take_apart(people, states, rules, who, zone_0, zone_1):
     people[who, STEADY] = 0
 
 
-@kernel
+@piece
 def put_together(people, states, who, zone_0, zone_1, at_ms):
     """Whether a wearer is steady now; the last instant is that of the position, whatever it decided."""
     mask = np.int64(0)
@@ -112,7 +112,7 @@ def put_together(people, states, who, zone_0, zone_1, at_ms):
     people[who, LAST], people[who, INSIDE_MASK], people[who, STEADY] = at_ms, mask, np.int64(steady)
 
 
-@kernel
+@piece
 def transit(states, begins, rules, periods, ends, max_gap_ms, zone, verdict, at_ms, found, counts):
     """One decisive verdict on one zone: the table of `presence.py`."""
     last_ms = states[zone, STATE_LAST]
@@ -136,7 +136,7 @@ def transit(states, begins, rules, periods, ends, max_gap_ms, zone, verdict, at_
         begins[zone] = states[zone, RUN_FIRST]
 
 
-@kernel
+@piece
 def close(states, begins, rules, periods, ends, zone, end_ms, found, counts):
     """End the open presence; if it violates, write its stretches in obligation periods."""
     if states[zone, VALUE] == rules[zone, VIOLATES]:

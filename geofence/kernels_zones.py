@@ -25,7 +25,7 @@ import math
 
 import numpy as np
 
-from geofence.compiled import kernel
+from geofence.compiled import kernel, piece
 from geofence.kernels import (
     DEG_PER_UNIT,
     NEAR_M,
@@ -59,17 +59,20 @@ TILE = 64
 BAND_BITS = 22
 HALF_BANDS = 1 << (31 - BAND_BITS)
 _BAND_DEG = (1 << BAND_BITS) * DEG_PER_UNIT
+_metric = getattr(
+    metric_at, "py_func", metric_at
+)  # a thousand times plain Python is less than one start of the compiled one
 UNITS_PER_M_EAST = np.array(
-    [1.02 / metric_at(min(89.9, (max(band + 1, -band)) * _BAND_DEG))[0] for band in range(-HALF_BANDS, HALF_BANDS)]
+    [1.02 / _metric(min(89.9, (max(band + 1, -band)) * _BAND_DEG))[0] for band in range(-HALF_BANDS, HALF_BANDS)]
 )
 """By how many units a box must grow for a metre, by bands of latitude: taken where a unit is narrowest, and 2 % more for the
 change of the metric up to NEAR_M. Spares the metric of most positions (a quarter of the time)."""
-UNITS_PER_M_NORTH = 1.02 / metric_at(0.0)[1]
+UNITS_PER_M_NORTH = 1.02 / _metric(0.0)[1]
 
 # ---------------------------------------------------------------------------------------------- policy of thresholds
 
 
-@kernel
+@piece
 def settled(least_m, most_m, inside_m, outside_m):
     """The verdict if any margin in [least, most] gives the same one, else UNSETTLED. INSIDE from `inside_m` up, OUTSIDE
     from `outside_m` down (RULES.md section 3)."""
@@ -85,13 +88,13 @@ def settled(least_m, most_m, inside_m, outside_m):
 # ---------------------------------------------------------------------------------------------- steps
 
 
-@kernel
+@piece
 def corners_at(shapes, shape):
     """Where the corners of an area begin in `shapes`."""
     return shape + RING_ENDS + shapes[shape + RINGS]
 
 
-@kernel
+@piece
 def raster_value(boxes, zone, shapes, to_west, to_south):
     """The signed byte of the cell of a place in the box: steps of least distance to the boundary, negative outside, 0 on it.
     to_west, to_south: units from the west and the south of the box."""
@@ -102,7 +105,7 @@ def raster_value(boxes, zone, shapes, to_west, to_south):
     return byte - ((byte & 128) << 1)
 
 
-@kernel
+@piece
 def side_of(shapes, shape, lon, lat):
     """Whether a place (units, int64) lies in an area, by the parity of its crossings; exact."""
     at = corners_at(shapes, shape)
@@ -119,14 +122,14 @@ def side_of(shapes, shape, lon, lat):
     return odd < 0
 
 
-@kernel
+@piece
 def disc_margin_m(shapes, shape, lon, lat, east, north, change):
     """The margin of a place (units) on a circle, good to within `doubt_m` of the distance to its centre."""
     dx, dy = wrapped(shapes[row(shape + DISC_CENTRE)] - lon), shapes[row(shape + DISC_CENTRE + 1)] - lat
     return shapes[row(shape + DISC_MM)] * 1e-3 - math.sqrt(edge_distance_2(dx, dy, dx, dy, east, north, change))
 
 
-@kernel
+@piece
 def near_margin_m(shapes, shape, lon, lat, east, north, change):
     """The margin of a place (units) on an area, good to within `doubt_m` of it up to NEAR_M."""
     at = corners_at(shapes, shape)
@@ -146,7 +149,7 @@ def near_margin_m(shapes, shape, lon, lat, east, north, change):
     return distance_m if odd < 0 else -distance_m
 
 
-@kernel
+@piece
 def exact_margin_m(boxes, zone, shapes, discs, lon_deg, lat_deg):
     """Metres from a position to the boundary of a zone as it is drawn, positive inside; anywhere, at any distance."""
     shape = boxes[zone, SHAPE]
@@ -177,7 +180,7 @@ def exact_margin_m(boxes, zone, shapes, discs, lon_deg, lat_deg):
     return margin_m if odd else -margin_m
 
 
-@kernel
+@piece
 def box_verdict(boxes, zone, shapes, to_west, to_south, inside_m, outside_m, lat_deg):
     """The verdict as far as the box or its raster can settle it, for a place (units from its west and south)."""
     shape = boxes[row(zone), SHAPE]
@@ -203,7 +206,7 @@ def box_verdict(boxes, zone, shapes, to_west, to_south, inside_m, outside_m, lat
     return settled(-most_m, math.inf, inside_m, outside_m)
 
 
-@kernel
+@piece
 def edges_verdict(boxes, zone, shapes, discs, lon, lat, radius_m, widen_m, lon_deg, lat_deg):
     """The verdict by all edges: near, and exact where a threshold is too near for that."""
     shape = boxes[row(zone), SHAPE]
@@ -280,7 +283,7 @@ def verdicts_of(boxes, shapes, discs, first, wearer, lon_deg, lat_deg, radius_m,
             write(inside, unknown, i, zone - first[row(wearer[row(i)])], answer)
 
 
-@kernel
+@piece
 def touch_boxes(boxes, first, wearer, begin, end):
     """Read a word of each line of the boxes that a tile needs, so that they come from memory all at once and not one by one
     (2 times faster in order of arrival). The sum is of no use; it keeps the compiler from leaving this out."""
@@ -291,7 +294,7 @@ def touch_boxes(boxes, first, wearer, begin, end):
     return total
 
 
-@kernel
+@piece
 def touch_shapes(boxes, shapes, pairs, count):
     """As `touch_boxes`, for the first lines of the shapes of some pairs."""
     total = np.int64(0)
@@ -301,7 +304,7 @@ def touch_shapes(boxes, shapes, pairs, count):
     return total
 
 
-@kernel
+@piece
 def write(inside, unknown, i, k, answer):
     """Set the bit of zone k in the masks of position i."""
     inside[row(i), row(k >> 6)] |= np.uint64(answer == INSIDE) << np.uint64(k & 63)
@@ -349,7 +352,7 @@ def contains_of(boxes, shapes, first, wearer, lon_deg, lat_deg, inside, pairs, t
             inside[row(i), row(k >> 6)] |= np.uint64(within) << np.uint64(k & 63)
 
 
-@kernel
+@piece
 def holds(shapes, shape, lon, lat, lat_deg):
     """Whether a place lies in an area, exact, or in a circle, near."""
     if shapes[row(shape + RINGS)] > 0:
@@ -389,13 +392,13 @@ def set_boxes(boxes, west_south, east_north, wider_m):
         boxes[zone, CELLS_NORTH] = min((CELLS << 32) // (height + 1), TURN_MASK >> 1)
 
 
-@kernel
+@piece
 def cell_begin(cell, cells_per_unit):
     """The first unit of a cell (see `raster_cell`): the least d with (d × cells_per_unit) >> 32 = cell."""
     return ((cell << 32) + cells_per_unit - 1) // cells_per_unit
 
 
-@kernel
+@piece
 def fill_raster(boxes, zone, shapes, least_m):
     """Write the raster of an area, from the near margin at the middle of each cell. least_m: float64 (64,), scratch.
 

@@ -34,6 +34,8 @@ SMALLEST_BITS = 9
 """Cells are not cut below 2^8 units (2.4 m)."""
 
 
+COARSE_M = 150.0
+"""Cells with boundary are cut to this, so that few places lie in one; less far where the boundary is long and its edges few."""
 MOST_MET = 6
 """Edges that may meet a cell that is not cut on, unless it is one of the smallest."""
 
@@ -203,7 +205,7 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
     ks.fill_runs(runs, corners, balls)
     ks.fill_balls(balls, frame)
     edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
-    root, nodes, lists = _grown(edges, runs, corners, frame, extremes, most_met)
+    root, nodes, lists = _grown(edges, runs, corners, frame, extremes, most_met, _coarse_m(corners, edges, extremes))
     boxes, shapes = _packed_groups(ordered, union.groups)
     arrays = _Arrays(
         root, nodes, lists, corners, runs, balls, frame,
@@ -330,8 +332,15 @@ def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floa
     return frame, np.array([wide[0], metric_at(90.0)[1], narrow[0] * 0.95, metric_at(0.0)[1] * 0.95])
 
 
+def _coarse_m(corners: Words, edges: Words, extremes: Floats) -> float:
+    """How large a cell with boundary may be: so that there are at most some 4 for each edge, and 4,096."""
+    steps = corners[edges + 1].astype(np.int64) - corners[edges]
+    length_m = float(np.hypot(steps[:, 0] * extremes[0], steps[:, 1] * extremes[1]).sum())
+    return max(COARSE_M, length_m / (4_096 + 4 * len(edges)))
+
+
 def _grown(
-    edges: Words, runs: Words, corners: Words, frame: Ints, extremes: Floats, most_met: int
+    edges: Words, runs: Words, corners: Words, frame: Ints, extremes: Floats, most_met: int, coarse_m: float
 ) -> tuple[Ints, Ints, Words]:
     """Root, nodes and lists of a set: the frame is cut level by level until every cell is a leaf."""
     cell_bits, root_bits = int(frame[ks.CELL_BITS]), int(frame[ks.ROOT_BITS])
@@ -354,8 +363,8 @@ def _grown(
         done = 0
         while True:
             done += ks.cut_cells(
-                cells[done:], cell_list, np.int64(1) << bits, bits > cell_bits, np.int64(1) << SMALLEST_BITS, most_met,
-                extremes,                runs, corners, frame, found[16 * done :], found_list, kept, lists, counts,
+                cells[done:], cell_list, np.int64(1) << bits, bits > cell_bits, np.int64(1) << SMALLEST_BITS, most_met, coarse_m,
+                extremes, runs, corners, frame, found[16 * done :], found_list, kept, lists, counts,
             )  # fmt: skip
             if done == len(cells):
                 break

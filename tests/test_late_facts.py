@@ -12,6 +12,7 @@ import pytest
 import emtrack.docket
 from emtrack.questions import findings_as_lines
 from emtrack.record.facts import load_facts
+from emtrack.record.zone_sets import SetShelf
 from geofence.judge import Checkpoint
 from geofence.words import ALWAYS_MS
 from tests.service_world import AWAY, HOME, World, curfew, deployed, orders, position
@@ -62,11 +63,11 @@ class Cost:
 
 async def as_judged_again(world: World) -> list[bytes]:
     now_ms = world.clock.now_ms()
-    return await findings_as_lines(world.connection, now_ms, None, now_ms, None)
+    return await findings_as_lines(world.connection, now_ms, None, now_ms, None, SetShelf())
 
 
 async def as_shown(world: World) -> list[bytes]:
-    return await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None)
+    return await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None, SetShelf())
 
 
 @pytest.mark.parametrize("late_h", [1, 5, 30, 100])
