@@ -75,8 +75,8 @@ FAR_HALF_M = 2_000.0
 @kernel
 def entry_of(tag, parity, index, least_m, most_m):
     """An entry; distances are rounded outward."""
-    least = min(QUARTERS, np.int64(math.floor(least_m * 4.0)))
-    most = min(QUARTERS, np.int64(math.ceil(min(most_m, 1e6) * 4.0)))
+    least = np.int64(min(QUARTERS, math.floor(least_m * 4.0)))
+    most = np.int64(min(QUARTERS, math.ceil(min(most_m, 1e6) * 4.0)))
     return np.int64(index) | (np.int64(parity) << 29) | (np.int64(tag) << 30) | (least << 32) | (most << 48)
 
 
