@@ -638,9 +638,11 @@ def cut_cells(
                 met = gather_edges(
                     cell_list, edge_begin, edge_length, corners, frame, x0, y0, size, found_list, start + near
                 )  # fmt: skip
+            # Near distances are too long by little where they are short: one of 5.5 km is of a place 5 km off, whatever it is.
+            beyond_m = 0.5 * NEAR_M if not is_far and least_m > 0.55 * NEAR_M else 0.0
             is_far |= most_m >= NEAR_M
-            if is_far:
-                least_m, most_m = math.sqrt(gap_2), math.inf
+            if is_far:  # boxes of runs can be wide: a place deep in one has no gap to it
+                least_m, most_m = max(math.sqrt(gap_2), beyond_m), math.inf
             is_in = corner_side(
                 cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], x0, y0, cells[c, 6] != 0
             )  # fmt: skip
