@@ -33,7 +33,7 @@ row = np.uint64
 DEG_PER_UNIT = 360.0 / 2.0**32
 RAD_PER_UNIT = 2.0 * math.pi / 2.0**32
 HALF_TURN = 1 << 31
-TURN_MASK = (1 << 32) - 1
+TURN_MASK = np.int64((1 << 32) - 1)
 
 NEAR_M = 10_000.0
 """Beyond this distance only the exact margin is used."""

@@ -75,8 +75,8 @@ FAR_HALF_M = 2_000.0
 @piece
 def entry_of(tag, parity, index, least_m, most_m):
     """An entry; distances are rounded outward."""
-    least = min(QUARTERS, np.int64(math.floor(least_m * 4.0)))
-    most = min(QUARTERS, np.int64(math.ceil(min(most_m, 1e6) * 4.0)))
+    least = np.int64(min(QUARTERS, math.floor(least_m * 4.0)))
+    most = np.int64(min(QUARTERS, math.ceil(min(most_m, 1e6) * 4.0)))
     return np.int64(index) | (np.int64(parity) << 29) | (np.int64(tag) << 30) | (least << 32) | (most << 48)
 
 
@@ -639,9 +639,11 @@ def cut_cells(
                 met = gather_edges(
                     cell_list, edge_begin, edge_length, corners, frame, x0, y0, size, found_list, start + near
                 )  # fmt: skip
+            # Near distances are too long by little where they are short: one of 5.5 km is of a place 5 km off, whatever it is.
+            beyond_m = 0.5 * NEAR_M if not is_far and least_m > 0.55 * NEAR_M else 0.0
             is_far |= most_m >= NEAR_M
-            if is_far:
-                least_m, most_m = math.sqrt(gap_2), math.inf
+            if is_far:  # boxes of runs can be wide: a place deep in one has no gap to it
+                least_m, most_m = max(math.sqrt(gap_2), beyond_m), math.inf
             is_in = corner_side(
                 cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], x0, y0, cells[c, 6] != 0
             )  # fmt: skip

@@ -51,7 +51,7 @@ def follow(
     """Take in the verdicts of positions from `start` on, each wearer's in order of time; instants that a zone had already are
     only recorded.
 
-    counts: int64 (2,), rows of `found` that are used; sums of touched words. Returns the position before which it stopped: n
+    counts: int64 (2,), rows of `found` that are used; touched words, of no use. Returns the position before which it stopped: n
     when all are done, fewer if `found` may not hold what the next one closes (take what is in it, and go on from there), or
     OUT_OF_ORDER - i if position i comes before the last one of its wearer.
     """
@@ -59,7 +59,7 @@ def follow(
     for begin in range(start, n, TILE):
         end = min(begin + TILE, n)
         for i in range(begin, end):
-            counts[1] += people[row(wearer[row(i)]), LAST]
+            counts[1] ^= people[row(wearer[row(i)]), LAST]
         for i in range(begin, end):
             who = wearer[row(i)]
             at_ms = fix_ms[row(i)]

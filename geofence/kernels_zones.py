@@ -395,7 +395,7 @@ def set_boxes(boxes, west_south, east_north, wider_m):
 @piece
 def cell_begin(cell, cells_per_unit):
     """The first unit of a cell (see `raster_cell`): the least d with (d × cells_per_unit) >> 32 = cell."""
-    return ((cell << 32) + cells_per_unit - 1) // cells_per_unit
+    return ((cell << 32) + np.int64(cells_per_unit) - 1) // cells_per_unit
 
 
 @piece

@@ -46,10 +46,14 @@ def plan(name: str, points: int = 2, span_ms: int = 0) -> Plan:
 
 @st.composite
 def walks(draw) -> list[Position]:
+    return wandered(draw(st.integers(0, 10**6)), draw(st.integers(0, 60)))
+
+
+def wandered(seed: int, count: int) -> list[Position]:
     """A walk about the zones, with gaps, radii of all sizes, and now and then two positions at one instant."""
-    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    rng = np.random.default_rng(seed)
     at_ms, facts, place = START_MS, [], np.array([-2.18, 53.0])
-    for _ in range(draw(st.integers(0, 60))):
+    for _ in range(count):
         at_ms += int(rng.choice([60_000, 300_000, 900_000, 900_001, 2_400_000], p=[0.6, 0.2, 0.1, 0.05, 0.05]))
         place = np.clip(place + rng.normal(size=2) * (0.004, 0.0024), (-2.2, 52.98), (-2.16, 53.02))
         for mechanism in (Mechanism.GPS, Mechanism.WIFI) if rng.random() < 0.1 else (Mechanism.GPS,):

@@ -170,6 +170,19 @@ def test_the_member_is_the_one_with_the_greatest_margin(count, seed):
         assert margin_m[named] >= margin_m.max() - 1e-6
 
 
+@pytest.mark.parametrize("width_deg", [0.28, 0.45, 1.5])
+def test_a_wide_zone_of_few_corners_is_a_small_set_and_judged_as_the_others_are(width_deg):
+    wide = area(polygon(box(0.0, 3.0, width_deg, 3.0 + 0.7 * width_deg), ring(width_deg / 3, 3.1, 800)))
+    zone_set = build([Member("wide", wide)])
+    assert zone_set.nbytes < 2_000_000
+    rng = np.random.default_rng(8)
+    lon, lat = rng.uniform(-0.3, width_deg + 0.3, 600), rng.uniform(2.7, 3.3 + 0.7 * width_deg, 600)
+    margin_m = margins_m(packed([wide]), lon, lat)[:, 0]
+    np.testing.assert_allclose(zone_set.margins_m(lon, lat), margin_m, rtol=1e-9, atol=0.02)
+    radius_m = np.where(rng.random(600) < 0.5, np.abs(margin_m) + 0.5, rng.choice([5.0, 4_900.0, 5_100.0], 600))
+    np.testing.assert_array_equal(zone_set.verdicts(lon, lat, radius_m), verdicts(margin_m, radius_m))
+
+
 def test_a_set_does_not_hang_on_the_order_of_its_members():
     members = scattered(-2.18, 53.0, 1_000.0, 3, 12)
     assert content_of(members) == content_of(members[::-1])

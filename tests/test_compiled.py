@@ -1,0 +1,134 @@
+"""What the compiler makes of the kernels: never of older sources, and nothing in hot loops that does not belong there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PRELUDE = """
+import json
+import numpy as np
+from geofence import kernels, kernels_sets, kernels_sweep, kernels_zones
+"""
+MARGIN = """
+import json
+import numpy as np
+from geofence.kernels_zones import disc_margin_m
+circle = np.array([0, 500_000, 0, 0, 0, 0], np.int32)
+margin_m = disc_margin_m(circle, 0, np.int64(30_000), np.int64(40_000), 0.01, 0.01, 0.0)
+print(json.dumps([margin_m, sum(disc_margin_m.stats.cache_hits.values())]))
+"""
+"""The margin of a place 500 m from the middle of a circle of 500 m, and whether the kernel came from the cache."""
+LLVM = """
+import json
+import sys
+from numba import bool_, float32, float64, int8, int32, int64, njit, uint64
+from geofence.kernels_sets import set_contains, set_verdicts
+from geofence.kernels_sweep import follow
+from geofence.kernels_zones import contains_of, verdicts_of
+
+@njit
+def half_of(values):
+    return values[::2]
+
+@njit
+def counted(values, n):
+    return half_of(values) if n else values
+
+words, table, wide, wide_table, masks = int32[::1], int32[:, ::1], int64[::1], int64[:, ::1], uint64[:, ::1]
+metres, discs, tree = float64[::1], float64[:, ::1], (int64[::1], int64[::1], int32[::1], int32[:, ::1])
+signatures = {
+    counted: (metres, int64),
+    verdicts_of: (table, words, discs, wide, words, metres, metres, metres, masks, masks, wide, wide),
+    contains_of: (table, words, wide, words, metres, metres, masks, wide, wide),
+    set_verdicts: (*tree, table, float32[:, ::1], wide, metres, metres, metres, float64, int8[::1], wide, wide, wide),
+    set_contains: (*tree, wide, metres, metres, bool_[::1], wide, wide, wide),
+    follow: (wide_table, wide_table, wide, wide_table, wide, wide_table, wide, int64, words, wide, uint64[::1], uint64[::1],
+             int64, wide_table, wide),
+}
+texts = {}
+for function, types in signatures.items():
+    if function is counted or function.__name__ in sys.argv[1:]:
+        function.compile(types)
+        texts[function.__name__] = "".join(function.inspect_llvm().values())
+print(json.dumps({name: text.count("NRT_incref") + text.count("NRT_decref") for name, text in texts.items()}))
+"""
+HOT = ("verdicts_of", "contains_of", "set_verdicts", "set_contains", "follow")
+OPTIONS = (
+    PRELUDE
+    + """
+from numba.core.dispatcher import Dispatcher
+modules = kernels, kernels_sets, kernels_sweep, kernels_zones
+print(json.dumps({
+    f"{module.__name__}.{name}": sorted(key for key, value in one.targetoptions.items() if value)
+    for module in modules for name, one in vars(module).items() if isinstance(one, Dispatcher)
+}))
+"""
+)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with the core by itself, whose cache is empty."""
+    shutil.copytree(ROOT / "geofence", tmp_path / "geofence", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def said(folder: Path, program: str, *arguments: str) -> object:
+    """What Python prints as JSON when it runs a program on the sources in a folder."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA", "PYTHON"))}
+    environment |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "XDG_CACHE_HOME": str(folder / "xdg")}
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_a_kernel_whose_helper_changed_in_another_file_is_compiled_anew(copy: Path) -> None:
+    kernels = copy / "geofence" / "kernels.py"
+    before = kernels.read_text()
+    line = "return dx * dx + dy * dy"
+    assert before.count(line) == 1
+    assert said(copy, MARGIN) == [pytest.approx(0.0), 0]
+    assert said(copy, MARGIN) == [pytest.approx(0.0), 1]  # the cache is used
+    kernels.write_text(before.replace(line, "return 4.0 * (dx * dx + dy * dy)"))
+    assert said(copy, MARGIN) == [pytest.approx(-500.0), 0]
+    kernels.write_text(before)
+    assert said(copy, MARGIN) == [pytest.approx(0.0), 0]
+
+
+@pytest.mark.parametrize("names", [("contains_of", "follow"), pytest.param(HOT, marks=pytest.mark.long)], ids=len)
+def test_hot_loops_count_no_references(copy: Path, names: tuple[str, ...]) -> None:
+    counts = said(copy, LLVM, *names)
+    assert isinstance(counts, dict)
+    assert counts.pop("counted") > 0  # what is looked for is found where it is
+    assert counts == dict.fromkeys(names, 0)
+
+
+def test_no_kernel_trades_exactness_for_speed_or_starts_threads() -> None:
+    options = said(ROOT, OPTIONS)
+    assert isinstance(options, dict)
+    assert len(options) > 60
+    assert {tuple(names) for names in options.values()} == {("nogil", "nopython")}
+
+
+def test_the_service_does_not_load_data_frames() -> None:
+    loaded = said(
+        ROOT,
+        "import emtrack.app, json, sys; print(json.dumps([m for m in ('geopandas', 'pandas') if m in sys.modules]))",
+    )
+    assert loaded == []
