@@ -40,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def sets_dir(self) -> Path:
         """Where zone sets are kept as they were built: beside the database, not in it, because they are derived."""
-        return self.data_dir.with_name(self.data_dir.name + "-zone-sets")
+        return self.data_dir / "zone-sets"
 
     @property
     def host(self) -> str:
