@@ -20,12 +20,13 @@ from geofence import kernels, kernels_sets, kernels_sweep, kernels_zones
 MARGIN = """
 import json
 import numpy as np
-from geofence.kernels_zones import disc_margin_m
-circle = np.array([0, 500_000, 0, 0, 0, 0], np.int32)
-margin_m = disc_margin_m(circle, 0, np.int64(30_000), np.int64(40_000), 0.01, 0.01, 0.0)
-print(json.dumps([margin_m, sum(disc_margin_m.stats.cache_hits.values())]))
+from geofence.kernels_zones import margins_of
+boxes, circle, discs = np.zeros((1, 8), np.int32), np.zeros(6, np.int32), np.array([[0.0, 0.0, 500.0]])
+margin_m = np.empty((1, 1))
+margins_of(boxes, circle, discs, np.array([0.01]), np.array([0.0]), margin_m)
+print(json.dumps([margin_m[0, 0], sum(margins_of.stats.cache_hits.values())]))
 """
-"""The margin of a place 500 m from the middle of a circle of 500 m, and whether the kernel came from the cache."""
+"""The margin of a place 1,113 m from the middle of a circle of 500 m, and whether the kernel came from the cache."""
 LLVM = """
 import json
 import sys
@@ -101,14 +102,14 @@ def said(folder: Path, program: str, *arguments: str) -> object:
 def test_a_kernel_whose_helper_changed_in_another_file_is_compiled_anew(copy: Path) -> None:
     kernels = copy / "geofence" / "kernels.py"
     before = kernels.read_text()
-    line = "return dx * dx + dy * dy"
+    line = "return 2.0 * ARC_RADIUS_M * math.asin("
     assert before.count(line) == 1
-    assert said(copy, MARGIN) == [pytest.approx(0.0), 0]
-    assert said(copy, MARGIN) == [pytest.approx(0.0), 1]  # the cache is used
-    kernels.write_text(before.replace(line, "return 4.0 * (dx * dx + dy * dy)"))
-    assert said(copy, MARGIN) == [pytest.approx(-500.0), 0]
+    assert said(copy, MARGIN) == [pytest.approx(500 - 1_113.2, abs=0.1), 0]
+    assert said(copy, MARGIN) == [pytest.approx(500 - 1_113.2, abs=0.1), 1]  # the cache is used
+    kernels.write_text(before.replace(line, "return 4.0 * ARC_RADIUS_M * math.asin("))
+    assert said(copy, MARGIN) == [pytest.approx(500 - 2_226.4, abs=0.1), 0]
     kernels.write_text(before)
-    assert said(copy, MARGIN) == [pytest.approx(0.0), 0]
+    assert said(copy, MARGIN) == [pytest.approx(500 - 1_113.2, abs=0.1), 0]
 
 
 @pytest.mark.parametrize("names", [("contains_of", "follow"), pytest.param(HOT, marks=pytest.mark.long)], ids=len)

@@ -18,7 +18,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 COPIED = ("geofence", "ingest", "alerts", "emtrack", "tests", "pyproject.toml", "docs")
 RULES = "tests/test_rules.py::test_"
-SETS = "tests/test_zone_sets.py::test_"
+SETS = "tests/test_set_requirements.py::test_"
+PLAIN = "tests/test_plain_kernels.py::test_"
+"""Faults of the kernels are looked for in plain Python, which need not be compiled anew for each."""
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
 
@@ -71,8 +73,8 @@ MUTANTS = [
            f"{CORE_STORY}[two-mechanisms-of-one-instant]"),
     Mutant("inside needs more than the radius", "geofence/margins.py",
            "(margin_m >= radius_m)", "(margin_m > radius_m)", RULES + "3_inside_is_a_margin_of_at_least_the_radius"),
-    Mutant("unknown is read as outside", "geofence/margins.py",
-           "(margin_m <= -radius_m)", "(margin_m < radius_m)", RULES + "3_unknown_is_never_read_as_outside"),
+    Mutant("unknown is read as outside", "geofence/kernels_zones.py",
+           "    if most_m <= outside_m:", "    if most_m < inside_m:", PLAIN + "plain_verdicts_are_those_of_plain_margins"),
     Mutant("an unknown precision is a precise one", "geofence/facts.py",
            "        return DEFAULT_RADIUS_M[self.mechanism]\n", "        return 0.0\n",
            RULES + "3_an_unknown_zero_or_negative_precision_means_by_mechanism"),
@@ -181,10 +183,52 @@ MUTANTS = [
            "        incoming = await self._incoming(connection, batch)\n"
            "        _answer(batch, incoming, Outcome([], {}, []), self._docket.is_activated)\n",
            "tests/test_pipeline.py::test_a_turn_that_fails_leaves_nothing_behind_and_tells_senders_to_come_again"),
+    Mutant("an edge along the ray counts for both corners", "geofence/kernels.py",
+           "(ax * by - bx * ay - 1 - (down >> 63))", "(ax * by - bx * ay)", PLAIN + "plain_python_and_shapely_agree_on_all_sides"),
+    Mutant("the walk to a place leaves its way north out", "geofence/kernels_sets.py",
+           "    return east ^ crossing_north(ax - dx, ay, bx - dx, by) ^ crossing_north(ax - dx, ay - dy, bx - dx, by - dy)\n",
+           "    return east\n", PLAIN + "plain_python_and_shapely_agree_on_all_sides"),
+    Mutant("the side of a cell's corner is lost", "geofence/kernels_sets.py",
+           "odd = -((entry >> 29) & 1)", "odd = np.int64(0)", PLAIN + "plain_python_and_shapely_agree_on_all_sides"),
+    Mutant("the north edge of a cell is not of its edges", "geofence/kernels_sets.py",
+           "max(ay, by) < y0:", "max(ay, by) <= y0:", PLAIN + "plain_python_and_shapely_agree_on_all_sides"),
+    Mutant("a margin of exactly the radius is not inside", "geofence/kernels_zones.py",
+           "if least_m >= inside_m:", "if least_m > inside_m:", PLAIN + "plain_verdicts_are_those_of_plain_margins"),
+    Mutant("near distances are never in doubt", "geofence/kernels.py",
+           "return 0.05 + 2e-4 * distance_m", "return 0.0 * distance_m", PLAIN + "plain_verdicts_are_those_of_plain_margins"),
+    Mutant("a cell of a raster is no deeper than its least distance", "geofence/kernels_zones.py",
+           "most_m = least_m + spread_m", "most_m = least_m", PLAIN + "plain_verdicts_are_those_of_plain_margins"),
+    Mutant("a box is not grown by the radius", "geofence/kernels_zones.py",
+           "grow_north = np.int64(radius_m[row(i)] * UNITS_PER_M_NORTH) + 16", "grow_north = 16",
+           PLAIN + "plain_verdicts_are_those_of_plain_margins"),
+    Mutant("a zone is judged as drawn and not as widened", "geofence/kernels_zones.py",
+           "return settled(margin_m + widen_m, margin_m + widen_m, radius_m, -radius_m)",
+           "return settled(margin_m, margin_m, radius_m, -radius_m)", PLAIN + "plain_verdicts_are_those_of_plain_margins"),
+    Mutant("a list of runs is cut short", "geofence/kernels_sets.py",
+           "    for item in range(at + 1, at + 1 + lists[row(at)]):\n        if ball_gap_m",
+           "    for item in range(at + 1, at + lists[row(at)]):\n        if ball_gap_m",
+           PLAIN + "plain_margins_on_a_set_are_those_on_the_union_of_its_members"),
+    Mutant("a ball is too small for its run", "geofence/kernels_sets.py",
+           "balls[run, 3] = most_m + 3.0", "balls[run, 3] = 0.2 * most_m",
+           "tests/test_zone_sets.py::test_the_margin_of_a_set_is_that_of_the_union_of_its_members"),
+    Mutant("distances in an entry are rounded inward", "geofence/kernels_sets.py",
+           "math.floor(least_m * 4.0)", "math.ceil(least_m * 4.0)",
+           "tests/test_zone_sets.py::test_what_a_cell_knows_of_distances_is_rounded_outward"),
+    Mutant("distances in an entry run over", "geofence/kernels_sets.py",
+           "np.int64(min(QUARTERS, math.ceil(min(most_m, 1e6) * 4.0)))",
+           "np.int64(math.ceil(min(most_m, 1e6) * 4.0)) & 4095", PLAIN + "plain_verdicts_are_those_of_plain_margins"),
+    Mutant("a steady state survives a gap", "geofence/kernels_sweep.py",
+           " & (since_ms <= max_gap_ms):", ":", PLAIN + "a_plain_sweep_finds_what_the_judgement_finds"),
+    Mutant("a stretch is known before it is confirmed", "geofence/kernels_sweep.py",
+           "max(from_ms, states[zone, KNOWN])", "from_ms", PLAIN + "a_plain_sweep_finds_what_the_judgement_finds"),
+    Mutant("a wide box seems to be near everywhere in it", "geofence/kernels_sets.py",
+           "max(math.sqrt(gap_2), beyond_m), math.inf", "math.sqrt(gap_2), math.inf",
+           "tests/test_zone_sets.py::test_a_wide_zone_of_few_corners_is_a_small_set_and_judged_as_the_others_are[0.28]"),
 ]  # fmt: skip
 SAMPLE = {
     "a run survives a gap", "unknown is read as outside", "an approach goes on inside the zone",
     "our outages count as silence", "within grace alerts", "an amended violation counts twice",
+    "the side of a cell's corner is lost",
 }  # fmt: skip
 
 
@@ -276,4 +320,4 @@ def test_every_original_is_there_once_and_every_test_has_its_name() -> None:
         file, _, name = mutant.killed_by.partition("::")
         assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text(), mutant.killed_by
     assert {mutant.what for mutant in MUTANTS} >= SAMPLE
-    assert len(MUTANTS) >= 40
+    assert len(MUTANTS) >= 55

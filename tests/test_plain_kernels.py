@@ -12,13 +12,13 @@ import numpy.typing as npt
 import pytest
 import shapely
 
-from geofence.margins import contained, margins_m, masks_of
+from geofence.margins import contained, margins_m, masks_of, verdicts
 from geofence.sweep import Sweep, duties_of
 from geofence.zone_sets import Member, build
-from geofence.zones import packed, zone_from_geojson
+from geofence.zones import packed, union_of, zone_from_geojson
 from tests import lattice
 from tests.test_geometry import SHAPES, away
-from tests.test_sweep import START_MS, plan, positions_of, wandered
+from tests.test_sweep import START_MS, judged, plan, positions_of, wandered
 from tests.test_zone_sets import scattered
 
 ROOT = Path(__file__).parent.parent
@@ -55,34 +55,56 @@ def of_personal_zones() -> Answers:
     for at, (lon_deg, lat_deg) in enumerate(HERE):
         rng = np.random.default_rng(at)
         shapes = [SHAPES[shape](lon_deg, lat_deg, size) for shape in sorted(SHAPES) for size in (30.0, 900.0)]
-        zones = packed([zone_from_geojson(shape) for shape in shapes], rng.choice([0.0, 100.0], len(shapes)))
+        widen_m = rng.choice([0.0, 100.0], len(shapes))
+        zones = packed([zone_from_geojson(shape) for shape in shapes], widen_m)
         far_m = 500 * np.abs(rng.normal(size=60)) + rng.choice([0.0, 30_000.0, 9e6], 60, p=[0.8, 0.1, 0.1])
         lon, lat = np.array([away(lon_deg, lat_deg, rng.uniform(0, 360), metres) for metres in far_m]).T
         margin_m = margins_m(zones, lon, lat)
-        radius_m = np.where(rng.random(60) < 0.5, np.abs(margin_m[:, 1]), rng.choice([5.0, 300.0, 20_000.0], 60))
+        radius_m = np.where(
+            rng.random(60) < 0.5,
+            np.abs(margin_m[np.arange(60), np.arange(60) % 8]),
+            rng.choice([5.0, 300.0, 20_000.0], 60),
+        )
         masks = masks_of(zones, np.array([0, len(shapes)]), np.zeros(60, np.int32), lon, lat, radius_m)
+        expected = verdicts(margin_m + widen_m, radius_m.reshape(-1, 1))
+        powers = 1 << np.arange(len(shapes), dtype=np.uint64)
         said |= {f"inside {at}": masks.inside, f"unknown {at}": masks.unknown, f"margins {at}": margin_m}
+        said |= {
+            f"expected inside {at}": (expected == 1) @ powers,
+            f"expected unknown {at}": (expected == 0) @ powers,
+        }
     return said
 
 
 def of_a_set() -> Answers:
     rng = np.random.default_rng(3)
-    zone_set = build(scattered(-2.18, 53.0, 300.0, 1, 3), root_bits=2)
+    members = scattered(-2.18, 53.0, 300.0, 1, 3)
+    zone_set = build(members, root_bits=2)
     lon, lat = np.array([away(-2.18, 53.0, rng.uniform(0, 360), 900 * abs(rng.normal())) for _ in range(120)]).T
     margin_m = zone_set.margins_m(lon, lat)
     radius_m = np.where(rng.random(120) < 0.5, np.abs(margin_m), rng.choice([5.0, 300.0, 20_000.0], 120))
     return {
         "margins of a set": margin_m,
         "verdicts of a set": zone_set.verdicts(lon, lat, radius_m),
+        "expected verdicts of a set": verdicts(margin_m, radius_m),
+        "expected verdicts of a wider set": verdicts(margin_m + 70.0, radius_m),
+        "margins on all members": margins_m(packed([union_of([member.area for member in members])]), lon, lat)[:, 0],
         "verdicts of a wider set": zone_set.verdicts(lon, lat, radius_m, 70.0),
     }
 
 
 def of_a_sweep() -> Answers:
-    now_ms = START_MS + 36_000_000
-    sweep = Sweep(duties_of([plan("W0"), plan("W1")], now_ms))
-    ended = sweep.feed(positions_of([wandered(1, 60), wandered(2, 60)]))
-    return {"ended": ended, "violations": np.concatenate([ended, sweep.finish(now_ms)])}
+    now_ms = START_MS + 100 * 3_600_000
+    plans, walked = [plan("W0"), plan("W1")], [wandered(1, 60), wandered(2, 60)]
+    sweep = Sweep(duties_of(plans, now_ms))
+    ended = sweep.feed(positions_of(walked))
+    told = [
+        (4 * who + int(name[1:]) - 1, *rest)
+        for who in range(2)
+        for name, *rest in judged(plans[who], [fact for fact in walked[who] if fact.fix_ms <= now_ms], now_ms)
+    ]
+    violations = np.concatenate([ended, sweep.finish(now_ms)])
+    return {"ended": ended, "violations": np.array(sorted(map(tuple, violations))), "judged": np.array(sorted(told))}
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +158,17 @@ def test_plain_python_and_shapely_agree_on_all_sides(plain: Answers) -> None:
     for question in ("sides of personal zones", "sides of a set"):
         np.testing.assert_array_equal(plain[question][clear], inside[clear])
     assert clear.sum() > 2_000
+
+
+def test_plain_verdicts_are_those_of_plain_margins(plain: Answers) -> None:
+    for question, answer in plain.items():
+        if question.startswith("expected "):
+            np.testing.assert_array_equal(plain[question.removeprefix("expected ")].ravel(), answer, err_msg=question)
+
+
+def test_plain_margins_on_a_set_are_those_on_the_union_of_its_members(plain: Answers) -> None:
+    np.testing.assert_allclose(plain["margins of a set"], plain["margins on all members"], rtol=1e-9, atol=0.02)
+
+
+def test_a_plain_sweep_finds_what_the_judgement_finds(plain: Answers) -> None:
+    np.testing.assert_array_equal(plain["violations"], plain["judged"])

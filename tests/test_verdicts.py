@@ -11,7 +11,9 @@ from geofence import kernels_zones as kz
 from geofence.kernels import NEAR_M, doubt_m, metric_at, to_units
 from geofence.margins import contained, geodesic_m, margins_m, verdicts, verdicts_on
 from geofence.orders import Zone
+from geofence.zone_sets import Member, build
 from geofence.zones import packed, zone_from_geojson
+from tests.oracle import margin_m as outside_margin_m
 from tests.test_geometry import SHAPES, WGS84, away, ring
 
 ORDINARY = settings(max_examples=150, derandomize=True, deadline=None, print_blob=True)
@@ -121,3 +123,73 @@ def test_a_polygon_of_many_rings_is_judged_by_all_of_them():
     places = [(-2.18, 53.0), away(-2.18, 53.0, 0, 68), away(-2.18, 53.0, 0, 200), (-2.10, 53.0), (-2.14, 53.0)]
     lon, lat = np.array(places).T
     assert verdicts_on(packed([zone]), lon, lat, np.full(5, 5.0))[:, 0].tolist() == [1, 0, 1, 1, -1]
+
+
+# ---------------------------------------------------------------------------------------------- millimetres from an edge
+
+SEVERAL = {
+    "triangle": SHAPES["triangle"],
+    "holed": SHAPES["holed"],
+    "two parts, one with a hole": lambda lon, lat, size: {
+        "type": "MultiPolygon",
+        "coordinates": [
+            [ring(lon, lat, size / 2, corners=6)[0], ring(lon, lat, size / 5, corners=3)[0]],
+            [ring(*away(lon, lat, 20, 1.3 * size), size / 3, corners=5)[0]],
+        ],
+    },
+}
+
+
+def beside_edges(zone: Zone, seed: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places up to 9 mm beside edges, or exactly on them, and at corners: longitudes, latitudes, and radii of millimetres."""
+    rng = np.random.default_rng(seed)
+    rings = [np.array(one) for rings in zone.polygons for one in rings]
+    edges = np.concatenate([np.stack([one[:-1], one[1:]], axis=1) for one in rings])
+    edges = edges[rng.integers(0, len(edges), count)]
+    part = rng.choice([0.0, 1.0, 0.5, -1.0], (count, 1), p=[0.1, 0.1, 0.1, 0.7])
+    part = np.where(part < 0, rng.random((count, 1)), part)
+    place = edges[:, 0] + part * (edges[:, 1] - edges[:, 0])
+    aside_m = rng.choice([0.0, 0.001, 0.003, 0.009], count)
+    lon, lat, _ = WGS84.fwd(*place.T, rng.uniform(0, 360, count), aside_m)
+    return lon, lat, rng.choice([0.001, 0.002, 0.004, 0.008, 0.02, 5.0], count)
+
+
+@given(
+    st.floats(-80, 80), st.sampled_from([-2.18, 0.0, 177.0]), st.sampled_from(sorted(SEVERAL)), st.floats(20, 20_000),
+    st.sampled_from([0.0, 0.004, 50.0]), st.integers(0, 9999),
+)  # fmt: skip
+@ORDINARY
+def test_a_verdict_within_millimetres_of_an_edge_is_that_of_the_exact_margin(
+    lat_deg, lon_deg, shape, size_m, widen_m, seed
+):
+    zone = zone_from_geojson(SEVERAL[shape](lon_deg, lat_deg, size_m))
+    lon, lat, radius_m = beside_edges(zone, seed, 100)
+    exact = margins_m(packed([zone]), lon, lat)
+    assert np.abs(exact).max() < 0.03
+    near_m = np.where(np.arange(100) % 2, radius_m, np.maximum(np.abs(exact[:, 0] + widen_m), 0.001))
+    np.testing.assert_array_equal(
+        verdicts_on(packed([zone], [widen_m]), lon, lat, near_m), verdicts(exact + widen_m, near_m.reshape(-1, 1))
+    )
+    zone_set = build([Member("zone", zone)])
+    np.testing.assert_array_equal(
+        zone_set.verdicts(lon, lat, near_m, widen_m),
+        verdicts(zone_set.margins_m(lon, lat) + widen_m, near_m),
+    )
+
+
+@given(
+    st.floats(-80, 80),
+    st.sampled_from([-2.18, 177.0]),
+    st.sampled_from(sorted(SEVERAL)),
+    st.floats(20, 20_000),
+    st.integers(0, 9999),
+)
+@settings(ORDINARY, max_examples=60)
+def test_an_exact_margin_within_millimetres_of_an_edge_is_that_of_an_outside_engine(
+    lat_deg, lon_deg, shape, size_m, seed
+):
+    zone = zone_from_geojson(SEVERAL[shape](lon_deg, lat_deg, size_m))
+    lon, lat, _ = beside_edges(zone, seed, 4)
+    own = margins_m(packed([zone]), lon, lat)[:, 0]
+    truth = np.array([outside_margin_m(zone, *place) for place in zip(lon, lat, strict=True)])
+    assert np.abs(own - truth).max() <= 0.1

@@ -10,6 +10,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geofence import kernels_sets as ks
 from geofence.margins import contained, margins_m, verdicts
 from geofence.orders import Area
 from geofence.zone_sets import Member, StaleSet, ZoneSet, build, content_of
@@ -181,6 +182,13 @@ def test_a_wide_zone_of_few_corners_is_a_small_set_and_judged_as_the_others_are(
     np.testing.assert_allclose(zone_set.margins_m(lon, lat), margin_m, rtol=1e-9, atol=0.02)
     radius_m = np.where(rng.random(600) < 0.5, np.abs(margin_m) + 0.5, rng.choice([5.0, 4_900.0, 5_100.0], 600))
     np.testing.assert_array_equal(zone_set.verdicts(lon, lat, radius_m), verdicts(margin_m, radius_m))
+
+
+def test_what_a_cell_knows_of_distances_is_rounded_outward():
+    entry = ks.entry_of(ks.IN_LEAF, False, ks.NO_LIST, 10.3, 20.3)
+    assert [ks.entry_verdict(entry, inside_m, -50.0) for inside_m in (10.2, 10.3, 20.4, 20.6)] == [1, 2, 2, 0]
+    far = ks.entry_of(ks.OUT_LEAF, False, ks.NO_LIST, 100.0, 16_500.0)
+    assert [ks.entry_verdict(far, 50.0, -radius_m) for radius_m in (99.0, 101.0, 90_000.0)] == [-1, 2, 2]
 
 
 def test_a_set_does_not_hang_on_the_order_of_its_members():
