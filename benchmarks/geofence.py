@@ -410,23 +410,42 @@ _NUMBA = "import time; s = time.perf_counter(); import numba; print(time.perf_co
 _FIRST_FIX = """
 import time
 start = time.perf_counter()
+from geofence.facts import Position
+from geofence.judge import judge_history
+from geofence.orders import Activation, Disc, Plan, Requirement
+from geofence.words import Mechanism, ObligationKind
+requirement = Requirement("", "", "", ObligationKind.EXCLUSION, 0, 1, Disc((0.0, 0.0), 1.0))
+judge_history(Plan(Activation("", "", "", 0, 1), (requirement,)), [Position(0, 0.0, 1.0, None, Mechanism.GPS, 0)], 0)
+print(time.perf_counter() - start)
+"""
+_SERVICE = """
+import time
+start = time.perf_counter()
 from emtrack.app import warm_up
 warm_up()
 print(time.perf_counter() - start)
 """
 
 
-def cold_start() -> Line:
-    """Import and first judged fix with a warm cache, beside `import numba`, in fresh interpreters; nanoseconds are of one start."""
+class ColdStart(NamedTuple):
+    """Seconds in fresh interpreters with a warm cache, medians: `import numba`; the core imported and its first fix judged; the
+    same with all that the service imports."""
 
+    numba_s: float
+    core_s: float
+    service_s: float
+
+
+def cold_start() -> ColdStart:
     def taken(code: str) -> float:
         run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
         return float(run.stdout)
 
-    taken(_FIRST_FIX)
-    pairs = [(taken(_FIRST_FIX), taken(_NUMBA)) for _ in range(ROUNDS)]
-    ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-    return Line("import and first judged fix (s)", ours, "import numba (s)", theirs, "at least 0.4")
+    programs = (_NUMBA, _FIRST_FIX, _SERVICE)
+    for program in programs:
+        taken(program)
+    rounds = [[taken(program) for program in programs] for _ in range(ROUNDS)]
+    return ColdStart(*(statistics.median(column) for column in zip(*rounds, strict=True)))
 
 
 # ---------------------------------------------------------------------------------------------- real shapes
@@ -570,8 +589,10 @@ def report(options: argparse.Namespace) -> list[str]:
         f"| bytes a vertex of W3 | {w3.zone_set.nbytes / w3.vertices:,.0f} |",
         f"| 30,000 polygons of W2 built, s | {w2.built_s:.2f} |",
         f"| W3 built ({w3.vertices:,} vertices), s | {w3.built_s:.2f} |",
-        f"| import and first judged fix, s; `import numba`, s; ratio | {start.ours_ns:.2f}; {start.other_ns:.2f}; "
-        f"{start.ours_ns / start.other_ns:.2f} |",
+        f"| `import numba`, s | {start.numba_s:.2f} |",
+        f"| the core imported and its first fix judged, s (ratio; wanted at most 2.5) | {start.core_s:.2f} "
+        f"({start.core_s / start.numba_s:.2f}) |",
+        f"| the same with all that the service imports, s (ratio) | {start.service_s:.2f} ({start.service_s / start.numba_s:.2f}) |",
         "",
         "| wearers | full step in order of arrival, ns a fix | bytes a wearer |",
         "|---:|---:|---:|",

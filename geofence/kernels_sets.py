@@ -283,19 +283,21 @@ def find_leaves(root, nodes, frame, lon_deg, lat_deg, begin, end, entries, bits)
         entry = root[row(at)]
         entries[row(i - begin)] = entry if within >= 0 else OUTSIDE_OF_FRAME
         bits[row(i - begin)] = cell_bits
-    deeper = True
+    deeper = np.int64(1)
     while deeper:
-        deeper = False
+        deeper = np.int64(0)
         for i in range(begin, end):
-            entry = entries[row(i - begin)]
-            if tag_of(entry) == NODE:
-                shift = bits[row(i - begin)] - 2
-                x = (units_of(lon_deg[row(i)]) - frame[ORIGIN_LON]) & TURN_MASK
-                y = units_of(lat_deg[row(i)]) - frame[ORIGIN_LAT]
-                child = ((entry & INDEX_MASK) << 4) + (((y >> shift) & 3) << 2) + ((x >> shift) & 3)
-                entries[row(i - begin)] = nodes[row(child)]
-                bits[row(i - begin)] = shift
-                deeper = True
+            # Those that are there already look at entry 0 again: cheaper than a branch that nobody can foresee.
+            entry, shift = entries[row(i - begin)], bits[row(i - begin)]
+            on = np.int64(tag_of(entry) == NODE)
+            shift -= 2 * on
+            x = (units_of(lon_deg[row(i)]) - frame[ORIGIN_LON]) & TURN_MASK
+            y = units_of(lat_deg[row(i)]) - frame[ORIGIN_LAT]
+            child = ((entry & INDEX_MASK) << 4) + (((y >> shift) & 3) << 2) + ((x >> shift) & 3)
+            below = nodes[row(child * on)] if nodes.shape[0] else np.int64(0)
+            entries[row(i - begin)] = below if on else entry
+            bits[row(i - begin)] = shift
+            deeper |= on
 
 
 @piece

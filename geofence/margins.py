@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pyproj import Geod
 
 from geofence import kernels_zones as kz
 from geofence.words import Presence
@@ -17,7 +17,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Verdicts = npt.NDArray[np.int8]
 
-_WGS84 = Geod(ellps="WGS84")
 _EARTH_M = 6_371_008.8
 _SPHERE_ERROR = 0.006
 """A sphere is nowhere more than this part off the ellipsoid in a distance."""
@@ -97,9 +96,17 @@ def floats(values: npt.ArrayLike) -> Floats:
     return np.ascontiguousarray(values, np.float64)
 
 
+@cache
+def _wgs84() -> Any:
+    """PROJ is loaded when it is first needed: a tenth of a second of each start, for what a sphere settles nearly always."""
+    from pyproj import Geod
+
+    return Geod(ellps="WGS84")
+
+
 def geodesic_m(lon_a_deg: float, lat_a_deg: float, lon_b_deg: float, lat_b_deg: float) -> float:
     """Geodesic distance on WGS 84 in metres (Karney's method, by PROJ)."""
-    return float(_WGS84.inv(lon_a_deg, lat_a_deg, lon_b_deg, lat_b_deg)[2])
+    return float(_wgs84().inv(lon_a_deg, lat_a_deg, lon_b_deg, lat_b_deg)[2])
 
 
 def farther_than(lon_a_deg: float, lat_a_deg: float, lon_b_deg: float, lat_b_deg: float, limit_m: float) -> bool:
