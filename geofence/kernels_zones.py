@@ -202,8 +202,13 @@ def box_verdict(boxes, zone, shapes, to_west, to_south, inside_m, outside_m, lat
     aside = 0 if to_west <= width else min(to_west - width, TURN_MASK + 1 - to_west)
     over = max(0, -to_south, to_south - height)
     east, north, _ = metric_at(lat_deg)
-    most_m = math.hypot(aside * east, over * north) * 1.02 + 127.0 * step_m + spread_m + 0.2
-    return settled(-most_m, math.inf, inside_m, outside_m)
+    gap_m = math.hypot(aside * east, over * north)
+    most_m = gap_m * 1.02 + 127.0 * step_m + spread_m + 0.2 if gap_m < NEAR_M else math.inf
+    widen_m = -0.5 * (inside_m + outside_m)
+    least_m = (
+        max(0.0, 0.95 * min(gap_m, NEAR_M) - 0.2) + 0.95 * widen_m
+    )  # what was drawn lies deeper in the box by that
+    return settled(-most_m, -least_m, inside_m, outside_m)
 
 
 @piece
@@ -359,6 +364,25 @@ def holds(shapes, shape, lon, lat, lat_deg):
         return side_of(shapes, shape, lon, lat)
     east, north, change = metric_at(lat_deg)
     return disc_margin_m(shapes, shape, lon, lat, east, north, change) >= 0.0
+
+
+@kernel
+def verdicts_on_all(boxes, shapes, discs, lon_deg, lat_deg, radius_m, answers):
+    """Verdicts of n positions on every zone of a pack: int8 (n, zones), written. The same steps one after the other, for few
+    positions: there is nothing to wait for at once, and no scratch to be made."""
+    for i in range(lon_deg.shape[0]):
+        lon, lat = units_of(lon_deg[i]), units_of(lat_deg[i])
+        for zone in range(boxes.shape[0]):
+            widen_m = boxes[row(zone), WIDEN_MM] / 1e3
+            to_west, to_south = (lon - boxes[row(zone), WEST]) & TURN_MASK, lat - boxes[row(zone), SOUTH]
+            answer = box_verdict(
+                boxes, zone, shapes, to_west, to_south, radius_m[i] - widen_m, -radius_m[i] - widen_m, lat_deg[i]
+            )  # fmt: skip
+            if answer == UNSETTLED:
+                answer = edges_verdict(
+                    boxes, zone, shapes, discs, lon, lat, radius_m[i], widen_m, lon_deg[i], lat_deg[i]
+                )  # fmt: skip
+            answers[i, zone] = answer
 
 
 @kernel

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from geofence import kernels_zones as kz
 from geofence.kernels import NEAR_M, doubt_m, metric_at, to_units
-from geofence.margins import contained, geodesic_m, margins_m, verdicts, verdicts_on
+from geofence.margins import contained, geodesic_m, margins_m, masks_of, verdicts, verdicts_on
 from geofence.orders import Zone
 from geofence.zone_sets import Member, build
 from geofence.zones import packed, zone_from_geojson
@@ -44,9 +44,11 @@ def test_a_verdict_is_that_of_the_exact_margin(lat_deg, lon_deg, shape, size_m, 
     lon, lat, radius_m = around(zone, lon_deg, lat_deg, size_m, seed)
     pack = packed([zone])
     exact = margins_m(pack, lon, lat) + widen_m
-    np.testing.assert_array_equal(
-        verdicts_on(packed([zone], [widen_m]), lon, lat, radius_m), verdicts(exact, radius_m.reshape(-1, 1))
-    )
+    wide, wanted = packed([zone], [widen_m]), verdicts(exact, radius_m.reshape(-1, 1))
+    np.testing.assert_array_equal(verdicts_on(wide, lon, lat, radius_m), wanted)
+    masks = masks_of(wide, np.array([0, 1]), np.zeros(len(lon), np.int32), lon, lat, radius_m)
+    np.testing.assert_array_equal(masks.inside == 1, wanted == 1)
+    np.testing.assert_array_equal(masks.unknown == 1, wanted == 0)
 
 
 @given(st.sampled_from(LATITUDES_DEG), st.sampled_from(sorted(SHAPES)), st.floats(20, 20_000), st.integers(0, 9999))
