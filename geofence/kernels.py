@@ -137,16 +137,6 @@ def crossing(ax, ay, bx, by):
     return (ay ^ by) & ((ax * by - bx * ay - 1 - (down >> 63)) ^ down)
 
 
-@piece
-def crossing_north(ax, ay, bx, by):
-    """As `crossing`, for a ray to the north from the same place, moved by the same trifle: so the two count alike."""
-    side = ax * by - bx * ay
-    left = ax - bx
-    if side == 0:
-        side = by - ay if by != ay else left
-    return (ax ^ bx) & (side ^ ~left)
-
-
 # ---------------------------------------------------------------------------------------------- exact
 
 

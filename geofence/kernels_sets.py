@@ -2,25 +2,30 @@
 
 The idea. The plane is cut into cells: a coarse grid, whose cells are cut in 4 × 4 again and again where the boundary is near.
 Each cell that is not cut (a *leaf*) knows whether it lies outside or inside the union, or has boundary in it; between which
-distances from the boundary its places lie; and every piece of boundary that can be nearest to any of its places. So one look-up
-settles most positions, a few edges the rest, and the answer is exact for any radius.
+distances from the boundary its places lie; and every piece of boundary that can be nearest to any of its places. So two or three
+look-ups settle most positions, a few edges the rest, and the answer is exact for any radius.
 
-    entry   8 bytes: what a cell knows. Least and most distance (quarters of a metre, 65535: that or more); is it a node, outside,
-            inside, or boundary; the parity of its south-west corner; which node, or where its list begins
-    root    int64 (2^root_bits squared,), entries of the grid, row by row
-    nodes   int64 (16 × nodes,), entries of the 4 × 4 cells of each node, row by row
-    lists   int32 (n,), of two kinds. All runs that can be nearest: how many, the runs. Of a boundary cell, the edges that meet
-            it: how many, where its list of runs begins, the edges
+In or out is asked most, so what it needs is kept apart and small: 8 bytes for each cell that is cut.
+
+    nodes   int64 (n,), a cell that is cut: 2 bits for each of its 4 × 4 parts, row by row (outside, inside, boundary, or cut
+            again), and above them where its parts that are cut again begin among the nodes. First comes a cell that stands for
+            everything outside of the frame, then those of the grid, row by row (one that is not cut has 16 equal parts)
+    firsts  int32 (n, 2), of each node: where its walks begin; where the entries of its parts begin, or if it is not cut, ~ the
+            place of its only one
+    walks   int32 (n,), of each part with boundary, the edges that meet it: a chain of up to 15 edges in a row, first · 16 + how
+            many; or if they are several chains, the place of their list · 16. Negative (bit 31) if its south-west corner is inside
+    entries int64 (n,), what a leaf knows for distances: the least and the most to the boundary (quarters of a metre, 65535: that or
+            more); outside, inside, or boundary; where the list begins of all runs that can be nearest
+    lists   int32 (n,): how many, the runs; and how many, the chains
     corners int32 (n, 2): longitude and latitude in units. Edge i is from corner i to the next
     runs    int32 (runs, 6): at most 16 edges of a ring in a row; their box, west, south, east, north (units); first edge, how many
     balls   float32 (n, 4): a ball that holds each run, Earth-centred m; then one for each 16 of them, and so on up to at most
             16: for places to which too many runs could be nearest to list them
-    frame   int64 (12,): origin longitude and latitude (units); log2 of the side of a cell of the grid, and of cells a row; then
-            where the balls of each level begin, and where they end
+    frame   int64 (13,): origin longitude and latitude (units); log2 of the side of a cell of the grid; cells of the grid from west
+            to east, and from south to north; then where the balls of each level begin, and where they end
 
 Inside or outside, where boundary is in the cell, is told by a walk from the cell's corner (whose side was told so when the cell
-was made) to the place: north along the cell's edge, then east. Each crossing on it is another side. Whatever crosses it crosses
-the cell, and so is on its list.
+was made) straight to the place. Each crossing on it is another side. Whatever crosses it crosses the cell, and so is on its list.
 
 The four steps of `kernels_zones.py` are the same here: cell, near, exact; and so is the promise that a verdict is the verdict
 of the exact margin.
@@ -35,9 +40,8 @@ from geofence.kernels import (
     DEG_PER_UNIT,
     NEAR_M,
     TURN_MASK,
+    UNITS_PER_DEG,
     arc_m,
-    crossing,
-    crossing_north,
     doubt_m,
     earth_centred,
     edge_distance_2,
@@ -47,17 +51,29 @@ from geofence.kernels import (
     units_of,
     wrapped,
 )
-from geofence.kernels_zones import TILE, UNSETTLED, settled
+from geofence.kernels_zones import UNSETTLED, settled
 
-ORIGIN_LON, ORIGIN_LAT, CELL_BITS, ROOT_BITS, LEVELS = range(5)
-FRAME_LENGTH = 12
-NODE, OUT_LEAF, IN_LEAF, BOUNDARY_LEAF = range(4)
+TILE = 256
+"""Positions that are looked up together. Of 64, a fifth of the time goes to waiting at the end of each step."""
+ORIGIN_LON, ORIGIN_LAT, CELL_BITS, COLUMNS, LINES, LEVELS = range(6)
+FRAME_LENGTH = 13
+OUT_LEAF, IN_LEAF, BOUNDARY_LEAF, NODE = range(4)
+X, Y, AT, TAG, BITS, WALK, ENTRY, LEFT = range(8)
+"""Of each position of a tile: units from the origin, the node that its leaf is a part of, what its leaf is, log2 of the leaf's
+side, its walk, its entry; and which positions of the tile are still to be worked on."""
 INDEX_MASK = (1 << 29) - 1
 NO_LIST = INDEX_MASK
 QUARTERS = 0xFFFF
 PAD_M = 5_000.0
 """How much wider than everything in it the frame of a set is at least."""
 OUTSIDE_OF_FRAME = np.int64((OUT_LEAF << 30) | NO_LIST | (int(PAD_M * 4) << 32) | (-1 << 48))
+GRID = 1
+"""Where the cells of the grid begin among the nodes, after the one of everything outside of the frame."""
+CHAIN_EDGES = 15
+MOST_CORNERS = 1 << 27
+"""A walk holds the number of a corner, or the place of a list, in 27 bits."""
+NO_WALK = 1
+"""Of a leaf without boundary: an edge that is there, and that nobody asks for."""
 RUN_EDGES = 16
 RUN_WEST, RUN_SOUTH, RUN_EAST, RUN_NORTH, RUN_FIRST, RUN_LENGTH = range(6)
 MOST_FAR_RUNS = 12
@@ -73,16 +89,48 @@ FAR_HALF_M = 2_000.0
 
 
 @piece
-def entry_of(tag, parity, index, least_m, most_m):
+def entry_of(tag, index, least_m, most_m):
     """An entry; distances are rounded outward."""
     least = np.int64(min(QUARTERS, math.floor(least_m * 4.0)))
     most = np.int64(min(QUARTERS, math.ceil(min(most_m, 1e6) * 4.0)))
-    return np.int64(index) | (np.int64(parity) << 29) | (np.int64(tag) << 30) | (least << 32) | (most << 48)
+    return np.int64(index) | (np.int64(tag) << 30) | (least << 32) | (most << 48)
 
 
 @piece
 def tag_of(entry):
     return (entry >> 30) & 3
+
+
+@piece
+def part_at(tile, k, shift):
+    """Which part of a node a position of a tile lies in. shift: log2 of the side of the part."""
+    return (((tile[Y, row(k)] >> shift) & 3) << 2) + ((tile[X, row(k)] >> shift) & 3)
+
+
+@piece
+def entry_at(firsts, entries, tile, k):
+    """The entry of the leaf of a position of a tile."""
+    first = np.int64(firsts[row(tile[AT, row(k)]), 1])
+    return entries[row(first + part_at(tile, k, tile[BITS, row(k)]) if first >= 0 else ~first)]
+
+
+@piece
+def walk_at(nodes, firsts, walks, tile, k):
+    """The walk of the leaf of a position of a tile; NO_WALK if it has no boundary."""
+    if tile[TAG, row(k)] != BOUNDARY_LEAF:
+        return np.int64(NO_WALK)
+    at, part = tile[AT, row(k)], part_at(tile, k, tile[BITS, row(k)])
+    return np.int64(walks[row(firsts[row(at), 0] + parts_before(nodes[row(at)], part, BOUNDARY_LEAF))])
+
+
+@piece
+def parts_before(word, part, tag):
+    """How many of the parts of a node before one are such: those of which both bits agree, added up in ever wider fields."""
+    agree = word ^ (0x55555555 * (3 - tag))
+    ones = agree & (agree >> 1) & 0x55555555 & ((np.int64(1) << (2 * part)) - 1)
+    ones = (ones & 0x33333333) + ((ones >> 2) & 0x33333333)
+    ones = (ones + (ones >> 4)) & 0x0F0F0F0F
+    return ((ones * 0x01010101) >> 24) & 0xFF
 
 
 @piece
@@ -101,35 +149,40 @@ def entry_verdict(entry, inside_m, outside_m):
 
 
 @piece
-def walk_crossing(corners, edge, dx, dy, lon, lat):
-    """Negative if the walk from (dx, dy) north to the latitude of a place and from there to it crosses an edge oddly often. dx, dy:
-    units from the place (int64)."""
-    ax, ay = wrapped(corners[row(edge), 0] - lon), corners[row(edge), 1] - lat
-    bx, by = wrapped(corners[row(edge + 1), 0] - lon), corners[row(edge + 1), 1] - lat
-    east = crossing(ax, ay, bx, by) ^ crossing(ax - dx, ay, bx - dx, by)
-    return east ^ crossing_north(ax - dx, ay, bx - dx, by) ^ crossing_north(ax - dx, ay - dy, bx - dx, by - dy)
+def chain_crossings(corners, first, length, dx, dy, lon, lat):
+    """Negative if the walk from a point straight to a place crosses a chain of edges oddly often. dx, dy: units from the point east
+    and north to the place, none negative (int64).
+
+    An edge a-b is crossed if a and b lie on two sides of the walk (`left`), and its ends on two sides of the edge (`side`): four
+    products of exact differences. Ties are broken as in `crossing`: all corners lie a trifle further east, and still less north.
+    """
+    odd = np.int64(0)
+    uphill = np.int64(dy > 0)
+    ax, ay = wrapped(corners[row(first), 0] - lon), corners[row(first), 1] - lat
+    a_left = dx * ay - dy * ax
+    for i in range(first + 1, first + length + 1):
+        bx, by = wrapped(corners[row(i), 0] - lon), corners[row(i), 1] - lat
+        b_left = dx * by - dy * bx
+        downhill = np.int64(2 * (ay - by) + np.int64(bx > ax) > 0)
+        side = ax * by - bx * ay - downhill
+        odd ^= ((a_left - uphill) ^ (b_left - uphill)) & (side ^ (side + b_left - a_left))
+        ax, ay, a_left = bx, by, b_left
+    return odd
 
 
 @piece
-def is_inside(entry, lists, corners, frame, bits, lon, lat):
-    """Whether a place lies in the union: what its leaf says, or the walk from its corner. bits: log2 of its side."""
-    tag = tag_of(entry)
-    if tag != BOUNDARY_LEAF:
-        return tag == IN_LEAF
+def is_inside(walk, lists, corners, frame, bits, lon, lat):
+    """Whether a place in a leaf with boundary lies in the union, by the walk from the leaf's corner. bits: log2 of its side."""
     part = (np.int64(1) << bits) - 1
-    dx, dy = -((lon - frame[ORIGIN_LON]) & part), -((lat - frame[ORIGIN_LAT]) & part)
-    at = entry & INDEX_MASK
-    odd = -((entry >> 29) & 1)
-    for item in range(at + 2, at + 2 + lists[row(at)]):
-        odd ^= walk_crossing(corners, lists[row(item)], dx, dy, lon, lat)
+    dx, dy = (lon - frame[ORIGIN_LON]) & part, (lat - frame[ORIGIN_LAT]) & part
+    first, length = (walk >> 4) & (MOST_CORNERS - 1), walk & CHAIN_EDGES
+    if length > 0:
+        return (walk ^ chain_crossings(corners, first, length, dx, dy, lon, lat)) < 0
+    odd = walk
+    for item in range(first + 1, first + 1 + lists[row(first)]):
+        chain = np.int64(lists[row(item)])
+        odd ^= chain_crossings(corners, chain >> 4, chain & CHAIN_EDGES, dx, dy, lon, lat)
     return odd < 0
-
-
-@piece
-def near_list(entry, lists):
-    """Where the list begins of the edges that can be nearest to a place of a leaf; NO_LIST if all can."""
-    at = entry & INDEX_MASK
-    return np.int64(lists[row(at + 1)]) if tag_of(entry) == BOUNDARY_LEAF else at
 
 
 @piece
@@ -175,7 +228,7 @@ def exact_chord_m(corners, edge, x, y, z, limit_m):
 def exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg):
     """The nearest edge to a position and how far it is in metres: of the list of its leaf, or where there is none of all that are
     no further than any place of the leaf is."""
-    at = near_list(entry, lists)
+    at = entry & INDEX_MASK
     place = earth_centred(lon_deg, lat_deg)
     spot = units_of(lon_deg), units_of(lat_deg), metric_at(lat_deg)
     if at == NO_LIST:
@@ -246,11 +299,10 @@ def ball_gap_m(balls, index, place):
 
 
 @piece
-def edges_verdict(entry, bits, lists, corners, runs, balls, frame, lon_deg, lat_deg, radius_m, widen_m):
+def edges_verdict(entry, inside, lists, corners, runs, balls, frame, lon_deg, lat_deg, radius_m, widen_m):
     """The verdict by the edges that can be nearest: near, and exact where a threshold is too near for that."""
     lon, lat = units_of(lon_deg), units_of(lat_deg)
-    at = near_list(entry, lists)
-    inside = is_inside(entry, lists, corners, frame, bits, lon, lat)
+    at = entry & INDEX_MASK
     reach_m = radius_m + widen_m
     if at != NO_LIST and reach_m < 0.9 * NEAR_M:
         distance_m = list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, reach_m + 2.0 * doubt_m(reach_m))
@@ -269,60 +321,85 @@ def edges_verdict(entry, bits, lists, corners, runs, balls, frame, lon_deg, lat_
 
 
 @piece
-def find_leaves(root, nodes, frame, lon_deg, lat_deg, begin, end, entries, bits):
-    """The entries of the leaves of a tile of positions, and log2 of their sides; one level at a time for all of them, so that
-    the processor waits for the memory of many at once. entries, bits: int64 (TILE,), written."""
-    cell_bits, root_bits = frame[CELL_BITS], frame[ROOT_BITS]
-    side = np.int64(1) << root_bits
-    for i in range(begin, end):
-        x = (units_of(lon_deg[row(i)]) - frame[ORIGIN_LON]) & TURN_MASK
-        y = units_of(lat_deg[row(i)]) - frame[ORIGIN_LAT]
+def find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile):
+    """Find the leaves of a tile of positions; one level at a time for all of them that are not there yet, so that the processor
+    waits for the memory of many at once. tile: int64 (8, TILE), its rows X, Y, AT, TAG and BITS written."""
+    cell_bits, columns, lines = frame[CELL_BITS], frame[COLUMNS], frame[LINES]
+    west, south = frame[ORIGIN_LON], frame[ORIGIN_LAT]
+    for k in range(end - begin):
+        i = begin + k
+        x = (math.floor(lon_deg[row(i)] * UNITS_PER_DEG + 0.5) - west) & TURN_MASK
+        y = math.floor(lat_deg[row(i)] * UNITS_PER_DEG + 0.5) - south
         column, line = x >> cell_bits, y >> cell_bits
-        within = (side - 1 - column) | line | (side - 1 - line)
-        at = (line << root_bits) + column if within >= 0 else np.int64(0)
-        entry = root[row(at)]
-        entries[row(i - begin)] = entry if within >= 0 else OUTSIDE_OF_FRAME
-        bits[row(i - begin)] = cell_bits
-    deeper = np.int64(1)
-    while deeper:
-        deeper = np.int64(0)
-        for i in range(begin, end):
-            # Those that are there already look at entry 0 again: cheaper than a branch that nobody can foresee.
-            entry, shift = entries[row(i - begin)], bits[row(i - begin)]
-            on = np.int64(tag_of(entry) == NODE)
-            shift -= 2 * on
-            x = (units_of(lon_deg[row(i)]) - frame[ORIGIN_LON]) & TURN_MASK
-            y = units_of(lat_deg[row(i)]) - frame[ORIGIN_LAT]
-            child = ((entry & INDEX_MASK) << 4) + (((y >> shift) & 3) << 2) + ((x >> shift) & 3)
-            below = nodes[row(child * on)] if nodes.shape[0] else np.int64(0)
-            entries[row(i - begin)] = below if on else entry
-            bits[row(i - begin)] = shift
-            deeper |= on
+        within = (columns - 1 - column) | line | (lines - 1 - line)
+        tile[X, row(k)], tile[Y, row(k)] = x, y
+        tile[AT, row(k)] = GRID + line * columns + column if within >= 0 else np.int64(0)
+        tile[BITS, row(k)] = cell_bits
+        tile[LEFT, row(k)] = k
+    left = end - begin
+    while left:
+        asked, left = left, np.int64(0)
+        for j in range(asked):
+            k = tile[LEFT, row(j)]
+            word = nodes[row(tile[AT, row(k)])]
+            shift = tile[BITS, row(k)] - 2
+            part = part_at(tile, k, shift)
+            tag = (word >> (2 * part)) & 3
+            tile[TAG, row(k)], tile[BITS, row(k)] = tag, shift
+            # A leaf is gone down into like a node, and then passed over: cheaper than a branch that nobody can foresee.
+            is_node = np.int64(tag == NODE)
+            tile[AT, row(k)] = (word >> 32) + parts_before(word, part, NODE) if is_node else tile[AT, row(k)]
+            tile[LEFT, row(left)] = k
+            left += is_node
 
 
 @piece
-def touch_lists(entries, left, asked, begin, lists, corners):
-    """Read a word of each line of the lists and corners that some positions need, so that they come from memory all at once and
-    not one by one (2 times faster). The sum is of no use; it keeps the compiler from leaving this out."""
-    total = np.int64(0)
-    for k in range(asked):
-        at = entries[row(left[row(k)] - begin)] & INDEX_MASK
+def find_walks(nodes, firsts, walks, lists, corners, tile, asked):
+    """Find the walks of the first `asked` positions that are left, and read a word of the memory that they will need, so that it
+    comes for all at once and not one by one (2 times faster). The sum is of no use; it keeps the compiler from leaving this out.
+    tile: its row WALK written."""
+    for j in range(asked):
+        k = tile[LEFT, row(j)]
+        tile[WALK, row(k)] = walk_at(nodes, firsts, walks, tile, k)
+    touched = np.int64(0)
+    for j in range(asked):
+        walk = tile[WALK, row(tile[LEFT, row(j)])]
+        first, length = (walk >> 4) & (MOST_CORNERS - 1), walk & CHAIN_EDGES
+        touched += corners[row(first), 0] + corners[row(first + length), 1] if length > 0 else lists[row(first)]
+    return touched
+
+
+@piece
+def touch_runs(lists, runs, tile, asked):
+    """As `find_walks` does, read a word of the lists and runs that the first `asked` positions that are left will need (a fifth
+    faster)."""
+    touched = np.int64(0)
+    for j in range(asked):
+        at = tile[ENTRY, row(tile[LEFT, row(j)])] & INDEX_MASK
+        touched += lists[row(at)] if at != NO_LIST else np.int64(0)
+    for j in range(asked):
+        at = tile[ENTRY, row(tile[LEFT, row(j)])] & INDEX_MASK
         if at != NO_LIST:
-            total += lists[row(at)]
-    for k in range(asked):
-        entry = entries[row(left[row(k)] - begin)]
-        if tag_of(entry) == BOUNDARY_LEAF:
-            at = entry & INDEX_MASK
-            total += lists[row(lists[row(at + 1)])]
-            for item in range(at + 2, at + 2 + lists[row(at)]):
-                total += corners[row(lists[row(item)]), 0]
-    return total
+            for item in range(at + 1, at + 1 + lists[row(at)]):
+                touched += runs[row(lists[row(item)]), RUN_WEST]
+    return touched
+
+
+@piece
+def side_at(lists, corners, frame, tile, k):
+    """Whether a position of a tile lies in the union, when its leaf and its walk are known."""
+    if tile[TAG, row(k)] != BOUNDARY_LEAF:
+        return tile[TAG, row(k)] == IN_LEAF
+    lon, lat = tile[X, row(k)] + frame[ORIGIN_LON], tile[Y, row(k)] + frame[ORIGIN_LAT]
+    return is_inside(tile[WALK, row(k)], lists, corners, frame, tile[BITS, row(k)], lon, lat)
 
 
 @kernel
 def set_verdicts(
-    root,
     nodes,
+    firsts,
+    walks,
+    entries,
     lists,
     corners,
     runs,
@@ -333,69 +410,76 @@ def set_verdicts(
     radius_m,
     widen_m,
     answers,
-    entries,
-    bits,
-    left,
+    tile,
 ):
     """Verdicts of n positions on the union, taken wider by `widen_m`: int8 (n,), written.
 
-    lon_deg, lat_deg, radius_m > 0: float64 (n,). entries, bits: int64 (TILE,), left: int64 (TILE + 1,), scratch.
+    lon_deg, lat_deg, radius_m > 0: float64 (n,). tile: int64 (8, TILE), scratch. Returns a sum of no use (`find_walks`).
     """
+    touched = np.int64(0)
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
-        find_leaves(root, nodes, frame, lon_deg, lat_deg, begin, end, entries, bits)
+        find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
+        for k in range(end - begin):
+            tile[ENTRY, row(k)] = entry_at(firsts, entries, tile, k)
         asked = np.int64(0)
-        for i in range(begin, end):
-            radius = radius_m[row(i)]
-            answer = entry_verdict(entries[row(i - begin)], radius - widen_m, -radius - widen_m)
-            answers[row(i)] = answer
-            left[row(asked)] = i
+        for k in range(end - begin):
+            radius = radius_m[row(begin + k)]
+            answer = entry_verdict(tile[ENTRY, row(k)], radius - widen_m, -radius - widen_m)
+            answers[row(begin + k)] = answer
+            tile[LEFT, row(asked)] = k
             asked += np.int64(answer == UNSETTLED)
-        left[TILE] = touch_lists(entries, left, asked, begin, lists, corners)
-        for k in range(asked):
-            i = left[row(k)]
-            at = row(i - begin)
+        touched += find_walks(nodes, firsts, walks, lists, corners, tile, asked)
+        touched += touch_runs(lists, runs, tile, asked)
+        for j in range(asked):
+            k = tile[LEFT, row(j)]
+            i = begin + k
+            inside = side_at(lists, corners, frame, tile, k)
             answers[row(i)] = edges_verdict(
-                entries[at], bits[at], lists, corners, runs, balls, frame, lon_deg[row(i)], lat_deg[row(i)],
-                radius_m[row(i)], widen_m,
+                tile[ENTRY, row(k)], inside, lists, corners, runs, balls, frame,
+                lon_deg[row(i)], lat_deg[row(i)], radius_m[row(i)], widen_m,
             )  # fmt: skip
+    return touched
 
 
 @kernel
-def set_contains(root, nodes, lists, corners, frame, lon_deg, lat_deg, inside, entries, bits, left):
-    """In or out of the union as drawn, of n positions: bool (n,), written. Scratch as `set_verdicts` has it."""
+def set_contains(nodes, firsts, walks, lists, corners, frame, lon_deg, lat_deg, inside, tile):
+    """In or out of the union as drawn, of n positions: bool (n,), written. Scratch, and what is returned, as `set_verdicts` has
+    it."""
+    touched = np.int64(0)
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
-        find_leaves(root, nodes, frame, lon_deg, lat_deg, begin, end, entries, bits)
+        find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
         asked = np.int64(0)
-        for i in range(begin, end):
-            tag = tag_of(entries[row(i - begin)])
-            inside[row(i)] = tag == IN_LEAF
-            left[row(asked)] = i
+        for k in range(end - begin):
+            tag = tile[TAG, row(k)]
+            inside[row(begin + k)] = tag == IN_LEAF
+            tile[LEFT, row(asked)] = k
             asked += np.int64(tag == BOUNDARY_LEAF)
-        left[TILE] = touch_lists(entries, left, asked, begin, lists, corners)
-        for k in range(asked):
-            i = left[row(k)]
-            lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
-            at = row(i - begin)
-            inside[row(i)] = is_inside(entries[at], lists, corners, frame, bits[at], lon, lat)
+        touched += find_walks(nodes, firsts, walks, lists, corners, tile, asked)
+        for j in range(asked):
+            k = tile[LEFT, row(j)]
+            inside[row(begin + k)] = side_at(lists, corners, frame, tile, k)
+    return touched
 
 
 @kernel
-def set_margins(root, nodes, lists, corners, runs, balls, frame, lon_deg, lat_deg, margins_m, nearest, entries, bits):
+def set_margins(
+    nodes, firsts, walks, entries, lists, corners, runs, balls, frame, lon_deg, lat_deg, margins_m, nearest, tile
+):
     """Exact margins of n positions on the union as drawn, positive inside: float64 (n,), and the edges that are nearest:
     int64 (n,), written. Scratch as `set_verdicts` has it."""
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
-        find_leaves(root, nodes, frame, lon_deg, lat_deg, begin, end, entries, bits)
-        for i in range(begin, end):
-            entry = entries[row(i - begin)]
-            lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
-            inside = is_inside(entry, lists, corners, frame, bits[row(i - begin)], lon, lat)
+        find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
+        for k in range(end - begin):
+            i = begin + k
+            tile[WALK, row(k)] = walk_at(nodes, firsts, walks, tile, k)
+            entry = entry_at(firsts, entries, tile, k)
             edge, distance_m = exact_nearest(
                 entry, lists, corners, runs, balls, frame, lon_deg[row(i)], lat_deg[row(i)]
             )  # fmt: skip
-            margins_m[row(i)] = distance_m if inside else -distance_m
+            margins_m[row(i)] = distance_m if side_at(lists, corners, frame, tile, k) else -distance_m
             nearest[row(i)] = edge
 
 
@@ -515,35 +599,73 @@ def gather_runs(cell_list, begin, length, runs, frame, x0, y0, size, most_m, lea
 
 
 @piece
-def gather_edges(cell_list, begin, length, corners, frame, x0, y0, size, out, start):
-    """Write to `out` the edges of a list that meet a cell: how many."""
-    met = np.int64(0)
-    for item in range(begin, begin + length):
-        edge = cell_list[row(item)]
+def part_distances(cell_list, begin, length, runs, corners, frame, extremes, x0, y0, size, out, start):
+    """How near the boundary is to the part of a cell at (x0, y0). Runs of the cell's list that can be nearest are written to `out`:
+    (how many, least and most metres from its places to the boundary, its side in metres, whether the most is not known)."""
+    low_deg = (y0 + frame[ORIGIN_LAT]) * DEG_PER_UNIT
+    high_deg = (y0 + size + frame[ORIGIN_LAT]) * DEG_PER_UNIT
+    widest, per_north, _ = metric_at(lowest_latitude_deg(low_deg, high_deg))
+    half_m = 0.5 * size * math.hypot(widest, per_north * 1.01)
+    is_far = half_m > FAR_HALF_M
+    x, y = x0 + size // 2, y0 + size // 2
+    metric = metric_at(min(89.0, max(-89.0, (y + frame[ORIGIN_LAT]) * DEG_PER_UNIT)))
+    least_east, least_north = 0.97 * metric[0], 0.97 * metric[1]
+    if is_far:
+        metric = extremes[0], extremes[1], 0.0
+        least_east, least_north = extremes[2], extremes[3]
+    distance_m = middle_distance_m(
+        cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north
+    )  # fmt: skip
+    slack_m = 2.0 * doubt_m(distance_m)
+    least_m, most_m = max(0.0, distance_m - half_m - slack_m), distance_m + half_m + slack_m
+    near, gap_2 = gather_runs(
+        cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, out, start
+    )  # fmt: skip
+    # Near distances are too long by little where they are short: one of 5.5 km is of a place 5 km off, whatever it is.
+    beyond_m = 0.5 * NEAR_M if not is_far and least_m > 0.55 * NEAR_M else 0.0
+    is_far |= most_m >= NEAR_M
+    if is_far:  # boxes of runs can be wide: a place deep in one has no gap to it
+        least_m, most_m = max(math.sqrt(gap_2), beyond_m), math.inf
+    return near, least_m, most_m, size * per_north, is_far
+
+
+@piece
+def parts_met(cell_list, begin, length, corners, frame, x0, y0, size, meets):
+    """Which of the 4 × 4 parts of a cell at (x0, y0) each edge of a list meets: a bit for each part, written to `meets`."""
+    for item in range(length):
+        edge = cell_list[row(begin + item)]
         ax, ay = (corners[row(edge), 0] - frame[ORIGIN_LON]) & TURN_MASK, corners[row(edge), 1] - frame[ORIGIN_LAT]
         bx = (corners[row(edge + 1), 0] - frame[ORIGIN_LON]) & TURN_MASK
         by = corners[row(edge + 1), 1] - frame[ORIGIN_LAT]
-        out[row(start + met)] = edge
-        met += np.int64(edge_meets_cell(ax, ay, bx, by, x0, y0, size))
+        # A unit more on each side: an edge along the border of two parts meets both.
+        west, east = max(0, (min(ax, bx) - 1 - x0) // size), min(3, (max(ax, bx) - x0) // size)
+        south, north = max(0, (min(ay, by) - 1 - y0) // size), min(3, (max(ay, by) - y0) // size)
+        bits = np.int64(0)
+        for line in range(south, north + 1):
+            for column in range(west, east + 1):
+                if edge_meets_cell(ax, ay, bx, by, x0 + column * size, y0 + line * size, size):
+                    bits |= np.int64(1) << (4 * line + column)
+        meets[row(item)] = bits
+
+
+@piece
+def gather_edges(cell_list, begin, length, meets, part, out, start):
+    """Write to `out` the edges of a list that meet a part: how many."""
+    met = np.int64(0)
+    for item in range(length):
+        out[row(start + met)] = cell_list[row(begin + item)]
+        met += (np.int64(meets[row(item)]) >> part) & 1
     return met
 
 
 @piece
-def corner_side(cell_list, begin, met, corners, frame, from_x, from_y, x0, y0, is_in):
-    """Whether the corner (x0, y0) of a part lies inside, by the walk from the corner (from_x, from_y) of its cell, which the first
-    `met` edges of its list meet."""
-    lon, lat = wrapped(x0 + frame[ORIGIN_LON]), y0 + frame[ORIGIN_LAT]
+def corner_side(cell_list, begin, met, corners, frame, x, y, dx, dy, is_in):
+    """Whether the corner (x + dx, y + dy) of a part lies inside, by the walk from its south-west corner (x, y), of which that is
+    known, along its border. begin, met: the edges that meet the part."""
+    lon, lat = wrapped(x + dx + frame[ORIGIN_LON]), y + dy + frame[ORIGIN_LAT]
     odd = np.int64(0)
-    dx, dy = from_x - x0, from_y - y0
-    if dx == 0 and dy == 0:
-        return is_in
     for item in range(begin, begin + met):
-        edge = cell_list[row(item)]
-        ax, bx = wrapped(corners[row(edge), 0] - lon), wrapped(corners[row(edge + 1), 0] - lon)
-        ay, by = corners[row(edge), 1] - lat, corners[row(edge + 1), 1] - lat
-        beside = (max(ax, bx) - dx) | -min(ax, bx) | (max(ay, by) - dy) | -min(ay, by)
-        if beside >= 0:  # else it lies wholly on one side of the walk
-            odd ^= walk_crossing(corners, edge, dx, dy, lon, lat)
+        odd ^= chain_crossings(corners, np.int64(cell_list[row(item)]), np.int64(1), dx, dy, lon, lat)
     return (odd < 0) ^ is_in
 
 
@@ -559,18 +681,40 @@ def must_cut(met, most_met, coarse_m, near, least_m, side_m, forced, is_far):
 
 
 @piece
-def keep_list(lists, counts, found, start, length, second):
-    """Write a list, and say where it begins. second: what follows its length, or negative."""
+def keep_list(lists, counts, found, start, length):
+    """Write a list of runs, and say where it begins."""
     at = counts[2]
     lists[at] = length
     begin = at + 1
-    if second >= 0:
-        lists[begin] = second
-        begin += 1
     for item in range(length):
         lists[row(begin + item)] = found[row(start + item)]
     counts[2] = begin + length
     return at
+
+
+@piece
+def walk_of(lists, counts, edges, start, length, is_in):
+    """The walk of a cell that some edges (in their order) meet. Several chains are written as a list."""
+    at = counts[2]
+    lists[at] = 0
+    end = at + 1
+    for item in range(start, start + length):
+        edge = np.int64(edges[row(item)])
+        chain = np.int64(lists[row(end - 1)])
+        goes_on = (
+            lists[at] > 0 and (chain >> 4) + (chain & CHAIN_EDGES) == edge and (chain & CHAIN_EDGES) < CHAIN_EDGES
+        )
+        if goes_on:
+            lists[row(end - 1)] += 1
+        else:
+            lists[row(end)] = (edge << 4) + 1
+            lists[at] += 1
+            end += 1
+    walk = np.int64(lists[at + 1])
+    if end > at + 2:
+        walk = at << 4
+        counts[2] = end
+    return walk - (np.int64(is_in) << 31)
 
 
 @kernel
@@ -587,7 +731,9 @@ def cut_cells(
     corners,
     frame,
     found,
+    found_walks,
     found_list,
+    meets,
     kept,
     lists,
     counts,
@@ -600,57 +746,40 @@ def cut_cells(
     side of the largest leaf that may have boundary in it. extremes: float64 (4,), greatest and least metres per unit anywhere in
     the set: east, north; east, north.
     found: int64 (16 n,), written: the entries of the parts; of one that is to be cut on, its row among those of its level.
+    found_walks: int32 (16 n,), written: the walks of those with boundary.
     kept: int64 (m, 7), cells of the next level; found_list: int32, their lists. lists: int32, the lists of leaves.
+    meets: int32, scratch, as long as the longest list of edges.
     counts: int64 (3,), how much of kept, found_list and lists is used. Returns the number of cells that were done: fewer
     than n if there may not be room for the next one, which is then to be asked again with more.
     """
     for c in range(cells.shape[0]):
         begin, length, edge_begin, edge_length = cells[c, 2], cells[c, 3], cells[c, 4], cells[c, 5]
         room = 17 * (length + edge_length + 4)
-        if (
-            counts[0] + 16 > kept.shape[0]
-            or counts[1] + room > found_list.shape[0]
-            or counts[2] + room > lists.shape[0]
-        ):
+        if counts[2] + room > lists.shape[0]:
             return c
         shared = np.int64(-1)
+        next_is_in = first_is_in = cells[c, 6] != 0
+        parts_met(cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], size, meets)
         for part in range(16):
             x0, y0 = cells[c, 0] + (part & 3) * size, cells[c, 1] + (part >> 2) * size
-            low_deg = (y0 + frame[ORIGIN_LAT]) * DEG_PER_UNIT
-            high_deg = (y0 + size + frame[ORIGIN_LAT]) * DEG_PER_UNIT
-            widest, per_north, _ = metric_at(lowest_latitude_deg(low_deg, high_deg))
-            half_m = 0.5 * size * math.hypot(widest, per_north * 1.01)
-            is_far = half_m > FAR_HALF_M
-            x, y = x0 + size // 2, y0 + size // 2
-            metric = metric_at(min(89.0, max(-89.0, (y + frame[ORIGIN_LAT]) * DEG_PER_UNIT)))
-            least_east, least_north = 0.97 * metric[0], 0.97 * metric[1]
-            if is_far:
-                metric = extremes[0], extremes[1], 0.0
-                least_east, least_north = extremes[2], extremes[3]
-            distance_m = middle_distance_m(
-                cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north
-            )  # fmt: skip
-            slack_m = 2.0 * doubt_m(distance_m)
-            least_m, most_m = max(0.0, distance_m - half_m - slack_m), distance_m + half_m + slack_m
+            if x0 >= frame[COLUMNS] << frame[CELL_BITS] or y0 >= frame[LINES] << frame[CELL_BITS]:
+                found[16 * c + part] = OUTSIDE_OF_FRAME
+                continue
             start = counts[1]
-            near, gap_2 = gather_runs(
-                cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, found_list, start
+            near, least_m, most_m, side_m, is_far = part_distances(
+                cell_list, begin, length, runs, corners, frame, extremes, x0, y0, size, found_list, start
             )  # fmt: skip
-            met = np.int64(0)
-            if least_m == 0.0:
-                met = gather_edges(
-                    cell_list, edge_begin, edge_length, corners, frame, x0, y0, size, found_list, start + near
+            met = gather_edges(cell_list, edge_begin, edge_length, meets, part, found_list, start + near)
+            if met > 0:
+                least_m = 0.0
+            is_in = next_is_in if part & 3 else first_is_in
+            next_is_in = corner_side(found_list, start + near, met, corners, frame, x0, y0, size, np.int64(0), is_in)
+            if part & 3 == 0:
+                first_is_in = corner_side(
+                    found_list, start + near, met, corners, frame, x0, y0, np.int64(0), size, is_in
                 )  # fmt: skip
-            # Near distances are too long by little where they are short: one of 5.5 km is of a place 5 km off, whatever it is.
-            beyond_m = 0.5 * NEAR_M if not is_far and least_m > 0.55 * NEAR_M else 0.0
-            is_far |= most_m >= NEAR_M
-            if is_far:  # boxes of runs can be wide: a place deep in one has no gap to it
-                least_m, most_m = max(math.sqrt(gap_2), beyond_m), math.inf
-            is_in = corner_side(
-                cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], x0, y0, cells[c, 6] != 0
-            )  # fmt: skip
-            if size > smallest and must_cut(met, most_met, coarse_m, near, least_m, size * per_north, forced, is_far):
-                found[16 * c + part] = counts[0]
+            if size > smallest and must_cut(met, most_met, coarse_m, near, least_m, side_m, forced, is_far):
+                found[16 * c + part] = counts[0] | (NODE << 30)
                 kept[counts[0], 0], kept[counts[0], 1] = x0, y0
                 kept[counts[0], 2], kept[counts[0], 3] = start, near
                 kept[counts[0], 4], kept[counts[0], 5], kept[counts[0], 6] = start + near, met, np.int64(is_in)
@@ -660,12 +789,12 @@ def cut_cells(
             index = np.int64(NO_LIST)
             if not is_far and length <= MOST_SHARED:  # what the whole cell has serves all its parts
                 if shared < 0:
-                    shared = keep_list(lists, counts, cell_list, begin, length, -1)
+                    shared = keep_list(lists, counts, cell_list, begin, length)
                 index = shared
             elif (not is_far and near <= MOST_FAR_RUNS) or met > 0:
-                index = keep_list(lists, counts, found_list, start, near, -1)
+                index = keep_list(lists, counts, found_list, start, near)
             if met > 0:
-                index = keep_list(lists, counts, found_list, start + near, met, index)
+                found_walks[16 * c + part] = walk_of(lists, counts, found_list, start + near, met, is_in)
             tag = BOUNDARY_LEAF if met > 0 else (IN_LEAF if is_in else OUT_LEAF)
-            found[16 * c + part] = entry_of(tag, is_in, index, least_m, most_m)
+            found[16 * c + part] = entry_of(tag, index, least_m, most_m)
     return cells.shape[0]

@@ -22,10 +22,9 @@ import shapely
 from geofence import kernels_sets as ks
 from geofence.compiled import sources_hash
 from geofence.kernels import UNITS_PER_DEG, metric_at
-from geofence.kernels_zones import TILE
 from geofence.margins import Floats, Verdicts, floats, margins_m
 from geofence.orders import Area
-from geofence.zones import PackedZones, packed, units
+from geofence.zones import PackedZones, corners_of, packed, units
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.int32]
@@ -38,6 +37,8 @@ COARSE_M = 150.0
 """Cells with boundary are cut to this, so that few places lie in one; less far where the boundary is long and its edges few."""
 MOST_MET = 6
 """Edges that may meet a cell that is not cut on, unless it is one of the smallest."""
+MOST_GRID = 8
+"""Cells of the grid for each run of edges, at most: 96 bytes."""
 
 
 class Member(NamedTuple):
@@ -63,8 +64,10 @@ def content_of(members: Iterable[Member]) -> str:
 class _Arrays:
     """What the kernels read; `kernels_sets.py` and `kernels_zones.py` say how it is laid out."""
 
-    root: Ints
     nodes: Ints
+    firsts: Words
+    walks: Words
+    entries: Ints
     lists: Words
     corners: Words
     runs: Words
@@ -81,7 +84,10 @@ class _Arrays:
     group_shapes: Words
 
     def union(self) -> tuple[Any, ...]:
-        return self.root, self.nodes, self.lists, self.corners, self.runs, self.balls, self.frame
+        return (
+            self.nodes, self.firsts, self.walks, self.entries, self.lists, self.corners, self.runs, self.balls,
+            self.frame,
+        )  # fmt: skip
 
 
 class ZoneSet:
@@ -106,7 +112,7 @@ class ZoneSet:
         lon = floats(lon_deg)
         answers = np.empty(len(lon), np.int8)
         ks.set_verdicts(
-            *self._arrays.union(), lon, floats(lat_deg), floats(radius_m), float(widen_m), answers, *_scratch()
+            *self._arrays.union(), lon, floats(lat_deg), floats(radius_m), float(widen_m), answers, _scratch()
         )
         return answers
 
@@ -114,8 +120,8 @@ class ZoneSet:
         """In or out of the union as drawn, of n positions: bool (n,)."""
         lon = floats(lon_deg)
         inside = np.empty(len(lon), np.bool_)
-        root, nodes, lists, corners, _, _, frame = self._arrays.union()
-        ks.set_contains(root, nodes, lists, corners, frame, lon, floats(lat_deg), inside, *_scratch())
+        nodes, firsts, walks, _, lists, corners, _, _, frame = self._arrays.union()
+        ks.set_contains(nodes, firsts, walks, lists, corners, frame, lon, floats(lat_deg), inside, _scratch())
         return inside
 
     def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
@@ -139,8 +145,7 @@ class ZoneSet:
         """Margins, and the edges (their first corners) that are nearest."""
         lon = floats(lon_deg)
         margins, nearest = np.empty(len(lon), np.float64), np.empty(len(lon), np.int64)
-        entries, bits, _ = _scratch()
-        ks.set_margins(*self._arrays.union(), lon, floats(lat_deg), margins, nearest, entries, bits)
+        ks.set_margins(*self._arrays.union(), lon, floats(lat_deg), margins, nearest, _scratch())
         return margins, nearest
 
     # ------------------------------------------------------------------------------------- keeping
@@ -170,8 +175,8 @@ class ZoneSet:
         return cls(content, about["zone_ids"], _Arrays(*arrays))
 
 
-def _scratch() -> tuple[Ints, Ints, Ints]:
-    return np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE + 1, np.int64)
+def _scratch() -> Ints:
+    return np.empty((8, ks.TILE), np.int64)
 
 
 def _sources() -> str:
@@ -183,21 +188,24 @@ def _sources() -> str:
 
 
 class _Union(NamedTuple):
-    """Polygons that are apart, the group of each, and the members of the groups."""
+    """Polygons that are apart, the group of each, the members of all groups in a row, and where each group ends among them."""
 
     polygons: npt.NDArray[np.object_]
     group: Ints
-    groups: list[Ints]
+    members: Ints
+    ends: Ints
 
 
 def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: int = MOST_MET) -> ZoneSet:
-    """The set of these members. `root_bits`: log2 of the cells in a row of the coarse grid, even; chosen if left out. Raises
+    """The set of these members. `root_bits`: log2 of the most cells in a row of the coarse grid; chosen if left out. Raises
     ValueError for a set without members, or one that spans half of the Earth."""
     ordered = sorted(members)
     if not ordered:
         raise ValueError("a zone set without members is no zone")
     union = _sorted(_union(ordered))
     _, coordinates, (ring_ends, polygon_ends) = shapely.to_ragged_array(union.polygons)
+    if len(coordinates) >= ks.MOST_CORNERS:
+        raise ValueError(f"a set of {len(coordinates):,} corners is too large; make it several sets")
     corners = ((np.rint(coordinates).astype(np.int64) + 2**31) % 2**32 - 2**31).astype(np.int32)
     runs = _runs(ring_ends.astype(np.int64))
     frame, extremes = _frame(corners, len(runs), root_bits)
@@ -205,14 +213,13 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
     ks.fill_runs(runs, corners, balls)
     ks.fill_balls(balls, frame)
     edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
-    root, nodes, lists = _grown(edges, runs, corners, frame, extremes, most_met, _coarse_m(corners, edges, extremes))
-    boxes, shapes = _packed_groups(ordered, union.groups)
+    cells = _grown(edges, runs, corners, frame, extremes, most_met, _coarse_m(corners, edges, extremes))
+    boxes, shapes = _packed_groups(ordered, union)
     arrays = _Arrays(
-        root, nodes, lists, corners, runs, balls, frame,
+        cells.nodes, cells.firsts, cells.walks, cells.entries, cells.lists, corners, runs, balls, frame,
         ring_ends=ring_ends[1:].astype(np.int64),
         ring_group=np.repeat(union.group, np.diff(polygon_ends)).astype(np.int32),
-        group_ends=np.cumsum([len(group) for group in union.groups], dtype=np.int32),
-        group_members=np.concatenate(union.groups).astype(np.int32),
+        group_ends=union.ends.astype(np.int32), group_members=union.members.astype(np.int32),
         group_boxes=boxes, group_shapes=shapes,
     )  # fmt: skip
     return ZoneSet(content_of(ordered), [member.zone_id for member in ordered], arrays)
@@ -222,12 +229,14 @@ def _polygons(members: Sequence[Member]) -> tuple[npt.NDArray[np.object_], Ints]
     """All polygons of all members in units, and the member of each. In units, because neighbours whose corners differ in the
     last digit of their degrees touch there, as they should."""
     parts = [rings for member in members for rings in member.area.polygons]
-    corners = units([corner for rings in parts for ring in rings for corner in ring]).astype(np.float64)
+    corners = units(corners_of(ring for rings in parts for ring in rings)).astype(np.float64)
     ring_ends = np.cumsum([0, *(len(ring) for rings in parts for ring in rings)])
     polygon_ends = np.cumsum([0, *map(len, parts)])
     polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, (ring_ends, polygon_ends))
     owner = np.repeat(np.arange(len(members)), [len(member.area.polygons) for member in members])
     touched = ~shapely.is_valid(polygons)  # corners nearer than a unit to an edge can come to lie on it, or beyond
+    if not touched.any():
+        return polygons, owner
     polygons[touched] = shapely.make_valid(polygons[touched])
     for _ in range(2):  # collections of multi-polygons
         polygons, index = shapely.get_parts(polygons, return_index=True)
@@ -245,16 +254,19 @@ def _union(members: Sequence[Member]) -> _Union:
     for i, j in zip(owner[a[touching]], owner[b[touching]], strict=True):  # few touch: most sets are of places apart
         chief[_chief_of(chief, j)] = _chief_of(chief, i)
     chiefs = np.array([_chief_of(chief, i) for i in range(len(chief))]) if touching.any() else chief
-    _, group_of = np.unique(chiefs, return_inverse=True)
-    groups = np.split(np.argsort(group_of, kind="stable"), np.flatnonzero(np.diff(np.sort(group_of))) + 1)
-    is_joint = np.array([len(group) > 1 for group in groups])[group_of[owner]]
-    pieces, numbers = [polygons[~is_joint]], [group_of[owner[~is_joint]]]
-    for number in np.unique(group_of[owner[is_joint]]):
-        parts = shapely.get_parts(shapely.union_all(polygons[is_joint][group_of[owner[is_joint]] == number]))
+    _, group_of, sizes = np.unique(chiefs, return_inverse=True, return_counts=True)
+    group = group_of[owner]
+    is_joint = sizes[group] > 1
+    pieces, numbers = [polygons[~is_joint]], [group[~is_joint]]
+    joint = np.flatnonzero(is_joint)[np.argsort(group[is_joint], kind="stable")]
+    for touched in np.split(joint, np.flatnonzero(np.diff(group[joint])) + 1) if len(joint) else []:
+        parts = shapely.get_parts(shapely.union_all(polygons[touched]))
         parts = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
         pieces.append(parts)
-        numbers.append(np.full(len(parts), number))
-    return _Union(np.concatenate(pieces), np.concatenate(numbers), groups)
+        numbers.append(np.full(len(parts), group[touched[0]]))
+    return _Union(
+        np.concatenate(pieces), np.concatenate(numbers), np.argsort(group_of, kind="stable"), np.cumsum(sizes)
+    )
 
 
 def _sorted(union: _Union) -> _Union:
@@ -264,7 +276,7 @@ def _sorted(union: _Union) -> _Union:
     step = np.maximum(np.ptp(middle, axis=0), 1.0) / 65_535
     column, line = ((middle - middle.min(axis=0)) / step).astype(np.uint64).T
     order = np.argsort(_spread(column) | (_spread(line) << np.uint64(1)), kind="stable")
-    return _Union(union.polygons[order], union.group[order], union.groups)
+    return union._replace(polygons=union.polygons[order], group=union.group[order])
 
 
 def _spread(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -282,11 +294,11 @@ def _chief_of(chief: Ints, i: int) -> int:
     return i
 
 
-def _packed_groups(members: Sequence[Member], groups: Sequence[Ints]) -> tuple[Words, Words]:
+def _packed_groups(members: Sequence[Member], union: _Union) -> tuple[Words, Words]:
     """The members of groups of several as zones of a pack, in the order of all groups; of a group of one, an empty row."""
-    sizes = np.array([len(group) for group in groups])
+    sizes = np.diff(union.ends, prepend=0)
     joint = np.repeat(sizes > 1, sizes)
-    pack = packed([members[i].area for group in groups if len(group) > 1 for i in group])
+    pack = packed([members[i].area for i in union.members[joint]])
     boxes = np.zeros((len(joint) if joint.any() else 0, 8), np.int32)
     boxes[joint[: len(boxes)]] = pack.boxes
     return boxes, pack.shapes
@@ -313,22 +325,24 @@ def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floa
     narrow, wide = metric_at(highest_deg), metric_at(lowest_deg)
     pad_east, pad_north = (int(ks.PAD_M * 1.05 / metre) for metre in narrow[:2])
     west, east = int(corners[:, 0].min()), int(corners[:, 0].max())
-    side = max(east - west + 2 * pad_east, north - south + 2 * pad_north)
-    if side > 2**31:
+    if east - west + 2 * pad_east > 2**31:
         raise ValueError(
             "the set spans more than 180° of longitude; make it two sets, one on each side of the 180° meridian"
         )
-    side_bits = (
-        max((side + (1 << SMALLEST_BITS)).bit_length(), 12) | 1
-    )  # cells are 4^k times 2.4 m by 2 then: 76 m, 305 m
-    bits = 2 * round(np.log2(4 * runs) / 4) if root_bits is None else root_bits
-    bits = int(min(max(bits, 2), 10, (side_bits - SMALLEST_BITS) // 2 * 2))
+    extent = np.array([east - west + 2 * pad_east, north - south + 2 * pad_north]) + (1 << SMALLEST_BITS)
+    if root_bits is None:
+        bits = SMALLEST_BITS + 2
+        while np.prod((extent >> bits) + 1) > MOST_GRID * runs + 4:
+            bits += 2  # cells are 4^k times 2.4 m by 2 then: 76 m, 305 m
+    else:
+        bits = max(SMALLEST_BITS + 2, int(extent.max()).bit_length() - root_bits)
+        bits += (bits ^ SMALLEST_BITS) & 1
     origin = (np.array([west - pad_east, south - pad_north]) >> SMALLEST_BITS) << SMALLEST_BITS
     levels = [0, runs]
     while levels[-1] - levels[-2] > 16:
         levels.append(levels[-1] + -(-(levels[-1] - levels[-2]) // 16))
     levels += [levels[-1]] * (ks.FRAME_LENGTH - ks.LEVELS - len(levels))
-    frame = np.array([*origin, side_bits - bits, bits, *levels], np.int64)
+    frame = np.array([*origin, bits, *((extent >> bits) + 1), *levels], np.int64)
     return frame, np.array([wide[0], metric_at(90.0)[1], narrow[0] * 0.95, metric_at(0.0)[1] * 0.95])
 
 
@@ -339,53 +353,110 @@ def _coarse_m(corners: Words, edges: Words, extremes: Floats) -> float:
     return max(COARSE_M, length_m / (4_096 + 4 * len(edges)))
 
 
+class _Cells(NamedTuple):
+    """As `kernels_sets.py` has them."""
+
+    nodes: Ints
+    firsts: Words
+    walks: Words
+    entries: Ints
+    lists: Words
+
+
 def _grown(
     edges: Words, runs: Words, corners: Words, frame: Ints, extremes: Floats, most_met: int, coarse_m: float
-) -> tuple[Ints, Ints, Words]:
-    """Root, nodes and lists of a set: the frame is cut level by level until every cell is a leaf."""
-    cell_bits, root_bits = int(frame[ks.CELL_BITS]), int(frame[ks.ROOT_BITS])
-    root = np.empty((1 << root_bits, 1 << root_bits), np.int64)
-    nodes = [np.empty(0, np.int64)]
+) -> _Cells:
+    """The cells of a set: the frame is cut level by level until every cell is a leaf."""
+    cell_bits, columns, lines = (int(frame[at]) for at in (ks.CELL_BITS, ks.COLUMNS, ks.LINES))
+    grid = np.empty((lines, columns), np.int64)
+    levels: list[tuple[Ints, Words]] = []
+    """Of each level below the grid, what the parts of its cells are, 16 for each, and the walks of those with boundary."""
     lists = np.empty(20 * len(edges) + 4_096, np.int32)
     counts = np.zeros(3, np.int64)
     cells = np.array([[0, 0, 0, len(runs), len(runs), len(edges), 0]], np.int64)
     cell_list = np.concatenate([np.arange(len(runs), dtype=np.int32), edges])
-    bits = cell_bits + root_bits
-    node_count = 0
+    bits = cell_bits + 2 * -(-max(1, (columns - 1).bit_length(), (lines - 1).bit_length()) // 2)
     while len(cells):
         bits -= 2
-        kept, found_list = (
-            np.empty((4 * len(cells) + 1_024, 7), np.int64),
-            np.empty(20 * len(edges) + 4_096, np.int32),
-        )
-        found = np.empty(16 * len(cells), np.int64)
+        # As much as there can be of them: what is not written to takes no memory.
+        kept = np.empty((16 * len(cells), 7), np.int64)
+        found_list = np.empty(17 * int(cells[:, (3, 5)].sum() + 4 * len(cells)), np.int32)
+        found, walks = np.empty(16 * len(cells), np.int64), np.empty(16 * len(cells), np.int32)
+        meets = np.empty(cells[:, 5].max(), np.int32)
         counts[:2] = 0
         done = 0
         while True:
             done += ks.cut_cells(
-                cells[done:], cell_list, np.int64(1) << bits, bits > cell_bits, np.int64(1) << SMALLEST_BITS, most_met, coarse_m,
-                extremes, runs, corners, frame, found[16 * done :], found_list, kept, lists, counts,
+                cells[done:], cell_list, np.int64(1) << bits, bits >= cell_bits, np.int64(1) << SMALLEST_BITS, most_met, coarse_m,
+                extremes, runs, corners, frame, found[16 * done :], walks[16 * done :], found_list, meets,
+                kept, lists, counts,
             )  # fmt: skip
             if done == len(cells):
                 break
-            kept, found_list, lists = (np.concatenate([old, np.empty_like(old)]) for old in (kept, found_list, lists))
+            lists = np.concatenate([lists, np.empty_like(lists)])
         if bits >= cell_bits:
-            _into_root(root, cells, found, bits - cell_bits, cell_bits)
+            _into_grid(grid, cells, found, bits - cell_bits, cell_bits)
         else:
-            node_count += len(cells)
-            nodes.append(np.where((found >> 30) & 3 == ks.NODE, found + node_count, found))
+            levels.append((found.reshape(-1, 16), walks[(found >> 30) & 3 == ks.BOUNDARY_LEAF]))
         cells, cell_list = kept[: counts[0]].copy(), found_list[: counts[1]].copy()
-    return root.ravel(), np.concatenate(nodes), lists[: counts[2]].copy()
+    if counts[2] >= ks.MOST_CORNERS:
+        raise ValueError("the set is too large; make it several sets")
+    return _kept(grid.ravel(), levels, lists[: counts[2]].copy())
 
 
-def _into_root(root: Ints, cells: Ints, found: Ints, above: int, cell_bits: int) -> None:
+def _kept(grid: Ints, levels: Sequence[tuple[Ints, Words]], lists: Words) -> _Cells:
+    """The arrays, from what the cells of the grid are and the parts of the cells of each level below; of one that is cut its row on
+    the next level."""
+    is_cut = (grid >> 30) & 3 == ks.NODE
+    leaves = np.append(ks.OUTSIDE_OF_FRAME, np.where(is_cut, ks.OUTSIDE_OF_FRAME, grid))
+    alone, place = np.unique(leaves, return_inverse=True)
+    nodes = [_word(np.repeat((alone[place] >> 30)[:, None] & 3, 16, axis=1), 0)]
+    firsts = [np.column_stack([np.zeros_like(place), ~place])]
+    entries, walks = [alone], [np.empty(0, np.int32)]
+    used, used_walks, used_entries = len(place), 0, len(alone)
+    for found, found_walks in levels:
+        tags = (found >> 30) & 3
+        node = _word(tags, used + _before(tags == ks.NODE))
+        first = np.column_stack(
+            [used_walks + _before(tags == ks.BOUNDARY_LEAF), used_entries + 16 * np.arange(len(found))]
+        )
+        if len(entries) == 1:  # these are the cells of the grid that are cut
+            rows = grid[is_cut] & ks.INDEX_MASK
+            nodes[0][ks.GRID :][is_cut], firsts[0][ks.GRID :][is_cut] = node[rows], first[rows]
+        else:
+            nodes.append(node)
+            firsts.append(first)
+        used += int((tags == ks.NODE).sum())
+        walks.append(found_walks)
+        used_walks += len(found_walks)
+        entries.append(found.ravel())
+        used_entries += found.size
+    return _Cells(
+        np.concatenate(nodes), np.concatenate(firsts).astype(np.int32), np.concatenate(walks), np.concatenate(entries), lists
+    )  # fmt: skip
+
+
+def _before(is_such: npt.NDArray[np.bool_]) -> Ints:
+    """How many there are in all rows before each."""
+    ends: Ints = np.cumsum(is_such.sum(axis=1))
+    return np.append(0, ends[:-1])
+
+
+def _word(tags: Ints, begins: Ints | int) -> Ints:
+    """Nodes, from what their 16 parts are and where those that are cut begin."""
+    word: Ints = (tags << (2 * np.arange(16))).sum(axis=1) | (np.int64(begins) << 32)
+    return word
+
+
+def _into_grid(grid: Ints, cells: Ints, found: Ints, above: int, cell_bits: int) -> None:
     """Write the parts of a level at or above the grid into it; a part above it fills the cells that it covers."""
     part = np.arange(16)
     x = ((cells[:, :1] >> cell_bits) + ((part & 3) << above)).ravel()
     y = ((cells[:, 1:2] >> cell_bits) + ((part >> 2) << above)).ravel()
     if above == 0:
-        root[y, x] = found
+        is_there = (x < grid.shape[1]) & (y < grid.shape[0])
+        grid[y[is_there], x[is_there]] = found[is_there]
         return
     span = 1 << above
     for column, line, entry in zip(x, y, found, strict=True):
-        root[line : line + span, column : column + span] = entry
+        grid[line : line + span, column : column + span] = entry

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,10 +214,17 @@ def rings_of(areas: Sequence[Area]) -> Rings:
     """All rings of some areas."""
     rings = [ring for area in areas for polygon in area.polygons for ring in polygon]
     counts = [sum(map(len, area.polygons)) for area in areas]
-    corners = units([corner for ring in rings for corner in ring])
     return Rings(
-        corners, np.cumsum([len(ring) for ring in rings], dtype=np.int64), np.cumsum([0, *counts], dtype=np.int64)
+        units(corners_of(rings)),
+        np.cumsum([len(ring) for ring in rings], dtype=np.int64),
+        np.cumsum([0, *counts], dtype=np.int64),
     )
+
+
+def corners_of(rings: Iterable[Ring]) -> Floats:
+    """All corners of some rings, one after the other: (n, 2), degrees."""
+    numbers = chain.from_iterable(chain.from_iterable(rings))
+    return np.fromiter(numbers, np.float64).reshape(-1, 2)
 
 
 def packed_rings(rings: Rings, widen_m: Floats) -> PackedZones:

@@ -44,13 +44,14 @@ def counted(values, n):
     return half_of(values) if n else values
 
 words, table, wide, wide_table, masks = int32[::1], int32[:, ::1], int64[::1], int64[:, ::1], uint64[:, ::1]
-metres, discs, tree = float64[::1], float64[:, ::1], (int64[::1], int64[::1], int32[::1], int32[:, ::1])
+metres, discs, tree = float64[::1], float64[:, ::1], (wide, table, words)
 signatures = {
     counted: (metres, int64),
     verdicts_of: (table, words, discs, wide, words, metres, metres, metres, masks, masks, wide, wide),
     contains_of: (table, words, wide, words, metres, metres, masks, wide, wide),
-    set_verdicts: (*tree, table, float32[:, ::1], wide, metres, metres, metres, float64, int8[::1], wide, wide, wide),
-    set_contains: (*tree, wide, metres, metres, bool_[::1], wide, wide, wide),
+    set_verdicts: (*tree, wide, words, table, table, float32[:, ::1], wide, metres, metres, metres, float64, int8[::1],
+                   wide_table),
+    set_contains: (*tree, words, table, wide, metres, metres, bool_[::1], wide_table),
     follow: (wide_table, wide_table, wide, wide_table, wide, wide_table, wide, int64, words, wide, uint64[::1], uint64[::1],
              int64, wide_table, wide),
 }

@@ -103,6 +103,7 @@ def sides_on_a_lattice(count: int, seed: int) -> int:
     wearer = np.repeat(np.arange(len(areas), dtype=np.int32), len(probes))
     own = contained(packed(areas), first, wearer, lon, lat)[:, 0] == 1
     np.testing.assert_array_equal(own[clear], inside[clear])
+    np.testing.assert_array_equal(own, in_set)  # on the boundary too: ties are broken alike
     return int(clear.sum())
 
 
@@ -184,10 +185,30 @@ def test_a_wide_zone_of_few_corners_is_a_small_set_and_judged_as_the_others_are(
     np.testing.assert_array_equal(zone_set.verdicts(lon, lat, radius_m), verdicts(margin_m, radius_m))
 
 
+@pytest.mark.parametrize(("south_deg", "north_deg"), [(50.0, 60.0), (-60.0, 60.0)])
+def test_a_set_over_many_latitudes_is_judged_by_every_member(south_deg, north_deg):
+    """Metres of a degree of longitude differ within it, so that of a large cell nothing may be told by those of one place."""
+    rng = np.random.default_rng(5)
+    for _ in range(12):
+        count = 25
+        lon, lat = rng.uniform(-6.0, 1.0, count), rng.uniform(south_deg, north_deg, count)
+        half_deg = rng.uniform(0.001, 0.05, count)
+        members = [
+            Member(f"Z{i:02d}", area(polygon(box(lon[i] - h, lat[i] - h, lon[i] + h, lat[i] + h))))
+            for i, h in enumerate(half_deg)
+        ]
+        places = [part + rng.uniform(-1.5, 1.5, (300, count)) * half_deg for part in (lon, lat)]
+        around = [part.ravel() for part in places]
+        zone_set, zones = build(members), packed([member.area for member in members])
+        margin_m = margins_m(zones, *around).max(axis=1)
+        sure = np.abs(margin_m) > 0.02
+        np.testing.assert_array_equal(zone_set.contains(*around)[sure], (margin_m > 0)[sure])
+
+
 def test_what_a_cell_knows_of_distances_is_rounded_outward():
-    entry = ks.entry_of(ks.IN_LEAF, False, ks.NO_LIST, 10.3, 20.3)
+    entry = ks.entry_of(ks.IN_LEAF, ks.NO_LIST, 10.3, 20.3)
     assert [ks.entry_verdict(entry, inside_m, -50.0) for inside_m in (10.2, 10.3, 20.4, 20.6)] == [1, 2, 2, 0]
-    far = ks.entry_of(ks.OUT_LEAF, False, ks.NO_LIST, 100.0, 16_500.0)
+    far = ks.entry_of(ks.OUT_LEAF, ks.NO_LIST, 100.0, 16_500.0)
     assert [ks.entry_verdict(far, 50.0, -radius_m) for radius_m in (99.0, 101.0, 90_000.0)] == [-1, 2, 2]
 
 

@@ -96,22 +96,26 @@ def cells(axes: plt.Axes, zone_set: ZoneSet) -> None:
     frame = arrays.frame
     origin = np.array([-2.18, LAT_DEG]) / DEG_PER_UNIT
     patches, colours = [], []
-    side = 1 << int(frame[ks.ROOT_BITS])
-    todo = [(int(entry), i % side, i // side, int(frame[ks.CELL_BITS])) for i, entry in enumerate(arrays.root)]
+    columns, lines = int(frame[ks.COLUMNS]), int(frame[ks.LINES])
+    todo = [(ks.GRID + i, i % columns, i // columns, int(frame[ks.CELL_BITS])) for i in range(columns * lines)]
     while todo:
-        entry, column, line, bits = todo.pop()
-        tag = (entry >> 30) & 3
-        if tag == ks.NODE:
-            node = (entry & ks.INDEX_MASK) * 16
-            todo += [
-                (int(arrays.nodes[node + part]), column * 4 + part % 4, line * 4 + part // 4, bits - 2)
-                for part in range(16)
-            ]
-            continue
-        size = 1 << bits
-        corner = ((column << bits) + frame[0] - origin[0]) * EAST, ((line << bits) + frame[1] - origin[1]) * NORTH
-        patches.append(Rectangle(corner, size * EAST, size * NORTH))
-        colours.append({ks.OUT_LEAF: OUTSIDE, ks.IN_LEAF: INSIDE, ks.BOUNDARY_LEAF: BOUNDARY}[tag])
+        node, column, line, bits = todo.pop()
+        word = int(arrays.nodes[node])
+        if arrays.firsts[node, 1] < 0:
+            leaves = [(word & 3, column, line, bits)]
+        else:
+            parts = [(word >> (2 * i) & 3, column * 4 + i % 4, line * 4 + i // 4) for i in range(16)]
+            deeper = [(x, y, bits - 2) for tag, x, y in parts if tag == ks.NODE]
+            todo += [((word >> 32) + i, *part) for i, part in enumerate(deeper)]
+            leaves = [(*part, bits - 2) for part in parts if part[0] != ks.NODE]
+        for tag, x, y, side_bits in leaves:
+            size = 1 << side_bits
+            corner = (
+                ((x << side_bits) + frame[0] - origin[0]) * EAST,
+                ((y << side_bits) + frame[1] - origin[1]) * NORTH,
+            )
+            patches.append(Rectangle(corner, size * EAST, size * NORTH))
+            colours.append({ks.OUT_LEAF: OUTSIDE, ks.IN_LEAF: INSIDE, ks.BOUNDARY_LEAF: BOUNDARY}[tag])
     axes.add_collection(PatchCollection(patches, facecolor=colours, edgecolor="#b1b4b6", lw=0.4))
     ends = [0, *arrays.ring_ends]
     for begin, end in pairwise(ends):
