@@ -246,12 +246,14 @@ class SetWorld(NamedTuple):
 def set_world(rings: Sequence[Floats], places: Floats, radius_m: Floats) -> SetWorld:
     members = [Member(f"Z{i:06d}", Area(((tuple(map(tuple, ring.tolist())),),))) for i, ring in enumerate(rings)]
     build(members[:2])  # compiles
-    start = time.perf_counter()
-    zone_set = build(members)
-    built_s = time.perf_counter() - start
+    taken_s: list[float] = []
+    while len(taken_s) < 3 and sum(taken_s) < 6:
+        start = time.perf_counter()
+        zone_set = build(members)
+        taken_s.append(time.perf_counter() - start)
     scale = worlds.M_PER_DEG * np.array([np.cos(np.radians(53.0)), 1.0])  # a plane is plane enough for a baseline
     return SetWorld(
-        zone_set, built_s, sum(map(len, rings)),
+        zone_set, statistics.median(taken_s), sum(map(len, rings)),
         np.array([shapely.Polygon(ring) for ring in rings], np.object_),
         np.array([shapely.Polygon(ring * scale) for ring in rings], np.object_),
         places[:, 0].copy(), places[:, 1].copy(), places * scale, radius_m,
@@ -527,8 +529,8 @@ def lines_of(table: Sequence[Line]) -> list[str]:
 
 
 def lines_of_memory(world: SetWorld) -> tuple[float, float]:
-    """Lines that in or out of a set touches a fix: one for each level of cells, and where there is boundary three more (where the
-    walks of the cell are, the walk, its corners). And the megabytes in which they are."""
+    """Lines that in or out of a set touches a fix: one for each level of cells, and one of corners if edges decide. And the
+    megabytes in which they are."""
     arrays = world.zone_set._arrays
     frame, nodes = arrays.frame, arrays.nodes
     place = units(np.column_stack([world.lon_deg, world.lat_deg])).astype(np.int64)
@@ -537,16 +539,22 @@ def lines_of_memory(world: SetWorld) -> tuple[float, float]:
     is_there = (column >= 0) & (column < frame[ks.COLUMNS]) & (line >= 0) & (line < frame[ks.LINES])
     x, y, at = x[is_there], y[is_there], (ks.GRID + line * frame[ks.COLUMNS] + column)[is_there]
     lines, shift = float(np.mean(~is_there)), int(frame[ks.CELL_BITS])
+    in_leaf = np.zeros(len(at), np.bool_)
     while len(at):
         shift -= 2
         part = ((y >> shift & 3) << 2) + (x >> shift & 3)
         tags = nodes[at, None] >> (2 * np.arange(16)) & 3
         tag = tags[np.arange(len(at)), part]
-        lines += (len(at) + 3 * np.count_nonzero(tag == ks.BOUNDARY_LEAF)) / len(place)
-        before = ((tags == ks.NODE) & (np.arange(16) < part[:, None])).sum(axis=1)
-        deeper = tag == ks.NODE
-        x, y, at = x[deeper], y[deeper], ((nodes[at] >> 32) + before)[deeper]
-    return lines, sum(part.nbytes for part in (nodes, arrays.firsts, arrays.walks, arrays.corners)) / 2**20
+        lines += (len(at) + np.count_nonzero(in_leaf & (tag == ks.BOUNDARY_LEAF))) / len(place)
+        before = ((tags >= ks.BOUNDARY_LEAF) & (np.arange(16) < part[:, None])).sum(axis=1)
+        deeper = (tag >= ks.BOUNDARY_LEAF) & ~in_leaf
+        x, y, at, in_leaf = (
+            x[deeper],
+            y[deeper],
+            ((nodes[at] >> 32) + before)[deeper],
+            (tag == ks.BOUNDARY_LEAF)[deeper],
+        )
+    return lines, (nodes.nbytes + arrays.corners.nbytes) / 2**20
 
 
 def limits(table: Sequence[Line], touched: dict[str, tuple[float, float]]) -> list[str]:

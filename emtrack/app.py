@@ -32,8 +32,10 @@ from emtrack.web.site import SecurityHeaders, Site
 from emtrack.web.wearers import WearerPages
 from geofence.facts import Position
 from geofence.judge import judge_history
-from geofence.orders import Activation, Disc, Plan, Requirement
+from geofence.orders import Activation, Area, Disc, Plan, Requirement, SetZone, Zone
+from geofence.places import Places
 from geofence.words import ActivationId, DeviceId, EntryId, Mechanism, ObligationKind, RequirementId, WearerId
+from geofence.zone_sets import Member, build
 from ingest.http import device_route
 from ingest.inbox import Inbox
 
@@ -52,11 +54,21 @@ class Service(NamedTuple):
 
 
 def warm_up() -> None:
-    """Compile the kernels before anybody waits for them (from the cache, in a second)."""
-    disc = Disc((0.0, 0.0), 1.0)
-    requirement = Requirement(EntryId(""), RequirementId(""), WearerId(""), ObligationKind.EXCLUSION, 0, 1, disc)
-    plan = Plan(Activation(ActivationId(""), DeviceId(""), WearerId(""), 0, 1), (requirement,))
-    judge_history(plan, [Position(0, 0.0, 1.0, None, Mechanism.GPS, 0)], 0)
+    """Compile all kernels of the service before anybody waits for them (from the cache, in a second): those of circles, of areas
+    and of shared sets, and of the margins that explain a finding."""
+    area = Area(((((0.0, 0.0), (0.01, 0.0), (0.0, 0.01), (0.0, 0.0)),),))
+    zone_set = build([Member("a", area), Member("b", area)])
+    zones: tuple[Zone, ...] = (Disc((0.0, 0.0), 1.0), area, SetZone("", "", zone_set.content))
+    requirements = tuple(
+        Requirement(EntryId(""), RequirementId(str(i)), WearerId(""), ObligationKind.EXCLUSION, 0, 1, zone)
+        for i, zone in enumerate(zones)
+    )
+    sets = {zone_set.content: zone_set}
+    plan = Plan(Activation(ActivationId(""), DeviceId(""), WearerId(""), 0, 1), requirements)
+    judge_history(plan, [Position(0, 0.001, 0.001, None, Mechanism.GPS, 0)], 0, sets)
+    places = Places(requirements, sets)
+    places.margins_m([0.001], [0.001])
+    places.zone_id(2, 0.001, 0.001)
 
 
 def calm_collector() -> None:

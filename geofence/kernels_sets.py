@@ -5,15 +5,16 @@ Each cell that is not cut (a *leaf*) knows whether it lies outside or inside the
 distances from the boundary its places lie; and every piece of boundary that can be nearest to any of its places. So two or three
 look-ups settle most positions, a few edges the rest, and the answer is exact for any radius.
 
-In or out is asked most, so what it needs is kept apart and small: 8 bytes for each cell that is cut.
+In or out is asked most, so what it needs is kept apart and small: 8 bytes for each cell that is cut, or has boundary in it.
 
-    nodes   int64 (n,), a cell that is cut: 2 bits for each of its 4 × 4 parts, row by row (outside, inside, boundary, or cut
-            again), and above them where its parts that are cut again begin among the nodes. First comes a cell that stands for
-            everything outside of the frame, then those of the grid, row by row (one that is not cut has 16 equal parts)
-    firsts  int32 (n, 2), of each node: where its walks begin; where the entries of its parts begin, or if it is not cut, ~ the
-            place of its only one
-    walks   int32 (n,), of each part with boundary, the edges that meet it: a chain of up to 15 edges in a row, first · 16 + how
-            many; or if they are several chains, the place of their list · 16. Negative (bit 31) if its south-west corner is inside
+    nodes   int64 (n,), the cells that are cut, or have boundary in them. The lower half is what each of its 4 × 4 parts is, 2 bits
+            each, row by row: outside, inside, boundary, or cut again. The upper half of one that is cut: where those of its parts
+            begin, among the nodes, that are cut or have boundary. Of a leaf with boundary, its *walk*: the edges that meet it. They
+            are a chain of up to 15 edges in a row, first · 16 + how many; or if they are several chains, the place of their
+            list · 16; and the highest bit says whether its south-west corner is inside.
+            First comes a cell that stands for everything outside of the frame, then those of the grid, row by row (one that is
+            not cut has 16 equal parts)
+    firsts  int32 (n,), of each node where the entries of its parts begin; of one that is a leaf, ~ the place of its entry
     entries int64 (n,), what a leaf knows for distances: the least and the most to the boundary (quarters of a metre, 65535: that or
             more); outside, inside, or boundary; where the list begins of all runs that can be nearest
     lists   int32 (n,): how many, the runs; and how many, the chains
@@ -58,9 +59,9 @@ TILE = 256
 ORIGIN_LON, ORIGIN_LAT, CELL_BITS, COLUMNS, LINES, LEVELS = range(6)
 FRAME_LENGTH = 13
 OUT_LEAF, IN_LEAF, BOUNDARY_LEAF, NODE = range(4)
-X, Y, AT, TAG, BITS, WALK, ENTRY, LEFT = range(8)
-"""Of each position of a tile: units from the origin, the node that its leaf is a part of, what its leaf is, log2 of the leaf's
-side, its walk, its entry; and which positions of the tile are still to be worked on."""
+X, Y, AT, TAG, BITS, ENTRY, LEFT = range(7)
+"""Of each position of a tile: units from the origin; the last node that was looked at, what its part is in which the position
+lies, and log2 of the side of that; its entry; and which positions of the tile are still to be worked on."""
 INDEX_MASK = (1 << 29) - 1
 NO_LIST = INDEX_MASK
 QUARTERS = 0xFFFF
@@ -72,7 +73,7 @@ GRID = 1
 CHAIN_EDGES = 15
 MOST_CORNERS = 1 << 27
 """A walk holds the number of a corner, or the place of a list, in 27 bits."""
-NO_WALK = 1
+NO_WALK = 1 << 32
 """Of a leaf without boundary: an edge that is there, and that nobody asks for."""
 RUN_EDGES = 16
 RUN_WEST, RUN_SOUTH, RUN_EAST, RUN_NORTH, RUN_FIRST, RUN_LENGTH = range(6)
@@ -110,24 +111,14 @@ def part_at(tile, k, shift):
 @piece
 def entry_at(firsts, entries, tile, k):
     """The entry of the leaf of a position of a tile."""
-    first = np.int64(firsts[row(tile[AT, row(k)]), 1])
+    first = np.int64(firsts[row(tile[AT, row(k)])])
     return entries[row(first + part_at(tile, k, tile[BITS, row(k)]) if first >= 0 else ~first)]
 
 
 @piece
-def walk_at(nodes, firsts, walks, tile, k):
-    """The walk of the leaf of a position of a tile; NO_WALK if it has no boundary."""
-    if tile[TAG, row(k)] != BOUNDARY_LEAF:
-        return np.int64(NO_WALK)
-    at, part = tile[AT, row(k)], part_at(tile, k, tile[BITS, row(k)])
-    return np.int64(walks[row(firsts[row(at), 0] + parts_before(nodes[row(at)], part, BOUNDARY_LEAF))])
-
-
-@piece
-def parts_before(word, part, tag):
-    """How many of the parts of a node before one are such: those of which both bits agree, added up in ever wider fields."""
-    agree = word ^ (0x55555555 * (3 - tag))
-    ones = agree & (agree >> 1) & 0x55555555 & ((np.int64(1) << (2 * part)) - 1)
+def nodes_before(word, part):
+    """How many of the parts of a node before one are nodes: those whose higher bit is set, added up in ever wider fields."""
+    ones = (word >> 1) & 0x55555555 & ((np.int64(1) << (2 * part)) - 1)
     ones = (ones & 0x33333333) + ((ones >> 2) & 0x33333333)
     ones = (ones + (ones >> 4)) & 0x0F0F0F0F
     return ((ones * 0x01010101) >> 24) & 0xFF
@@ -175,7 +166,7 @@ def is_inside(walk, lists, corners, frame, bits, lon, lat):
     """Whether a place in a leaf with boundary lies in the union, by the walk from the leaf's corner. bits: log2 of its side."""
     part = (np.int64(1) << bits) - 1
     dx, dy = (lon - frame[ORIGIN_LON]) & part, (lat - frame[ORIGIN_LAT]) & part
-    first, length = (walk >> 4) & (MOST_CORNERS - 1), walk & CHAIN_EDGES
+    first, length = first_of(walk), edges_of(walk)
     if length > 0:
         return (walk ^ chain_crossings(corners, first, length, dx, dy, lon, lat)) < 0
     odd = walk
@@ -183,6 +174,18 @@ def is_inside(walk, lists, corners, frame, bits, lon, lat):
         chain = np.int64(lists[row(item)])
         odd ^= chain_crossings(corners, chain >> 4, chain & CHAIN_EDGES, dx, dy, lon, lat)
     return odd < 0
+
+
+@piece
+def first_of(walk):
+    """The first corner of the chain of a walk, or the place of the list of its chains."""
+    return (walk >> 36) & (MOST_CORNERS - 1)
+
+
+@piece
+def edges_of(walk):
+    """How many edges the chain of a walk has; 0 if there are several chains."""
+    return (walk >> 32) & CHAIN_EDGES
 
 
 @piece
@@ -323,7 +326,7 @@ def edges_verdict(entry, inside, lists, corners, runs, balls, frame, lon_deg, la
 @piece
 def find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile):
     """Find the leaves of a tile of positions; one level at a time for all of them that are not there yet, so that the processor
-    waits for the memory of many at once. tile: int64 (8, TILE), its rows X, Y, AT, TAG and BITS written."""
+    waits for the memory of many at once. tile: int64 (7, TILE), its rows X, Y, AT, TAG and BITS written."""
     cell_bits, columns, lines = frame[CELL_BITS], frame[COLUMNS], frame[LINES]
     west, south = frame[ORIGIN_LON], frame[ORIGIN_LAT]
     for k in range(end - begin):
@@ -334,7 +337,7 @@ def find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile):
         within = (columns - 1 - column) | line | (lines - 1 - line)
         tile[X, row(k)], tile[Y, row(k)] = x, y
         tile[AT, row(k)] = GRID + line * columns + column if within >= 0 else np.int64(0)
-        tile[BITS, row(k)] = cell_bits
+        tile[TAG, row(k)], tile[BITS, row(k)] = NODE, cell_bits
         tile[LEFT, row(k)] = k
     left = end - begin
     while left:
@@ -345,33 +348,31 @@ def find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile):
             shift = tile[BITS, row(k)] - 2
             part = part_at(tile, k, shift)
             tag = (word >> (2 * part)) & 3
+            # Down into what is cut or has boundary, but no further than a leaf with boundary. Others are gone down into all the
+            # same and then passed over: cheaper than a branch that nobody can foresee.
+            deeper = (tag >> 1) & np.int64(tile[TAG, row(k)] == NODE)
+            tile[AT, row(k)] = (word >> 32) + nodes_before(word, part) if deeper else tile[AT, row(k)]
             tile[TAG, row(k)], tile[BITS, row(k)] = tag, shift
-            # A leaf is gone down into like a node, and then passed over: cheaper than a branch that nobody can foresee.
-            is_node = np.int64(tag == NODE)
-            tile[AT, row(k)] = (word >> 32) + parts_before(word, part, NODE) if is_node else tile[AT, row(k)]
             tile[LEFT, row(left)] = k
-            left += is_node
+            left += deeper
 
 
 @piece
-def find_walks(nodes, firsts, walks, lists, corners, tile, asked):
-    """Find the walks of the first `asked` positions that are left, and read a word of the memory that they will need, so that it
-    comes for all at once and not one by one (2 times faster). The sum is of no use; it keeps the compiler from leaving this out.
-    tile: its row WALK written."""
-    for j in range(asked):
-        k = tile[LEFT, row(j)]
-        tile[WALK, row(k)] = walk_at(nodes, firsts, walks, tile, k)
+def touch_chains(nodes, lists, corners, tile, asked):
+    """Read a word of the memory that the walks of the first `asked` positions that are left will need, so that it comes for all at
+    once and not one by one (2 times faster). The sum is of no use; it keeps the compiler from leaving this out."""
     touched = np.int64(0)
     for j in range(asked):
-        walk = tile[WALK, row(tile[LEFT, row(j)])]
-        first, length = (walk >> 4) & (MOST_CORNERS - 1), walk & CHAIN_EDGES
+        k = tile[LEFT, row(j)]
+        walk = nodes[row(tile[AT, row(k)])] if tile[TAG, row(k)] == BOUNDARY_LEAF else np.int64(NO_WALK)
+        first, length = first_of(walk), edges_of(walk)
         touched += corners[row(first), 0] + corners[row(first + length), 1] if length > 0 else lists[row(first)]
     return touched
 
 
 @piece
 def touch_runs(lists, runs, tile, asked):
-    """As `find_walks` does, read a word of the lists and runs that the first `asked` positions that are left will need (a fifth
+    """As `touch_chains` does, read a word of the lists and runs that the first `asked` positions that are left will need (a fifth
     faster)."""
     touched = np.int64(0)
     for j in range(asked):
@@ -386,19 +387,18 @@ def touch_runs(lists, runs, tile, asked):
 
 
 @piece
-def side_at(lists, corners, frame, tile, k):
-    """Whether a position of a tile lies in the union, when its leaf and its walk are known."""
+def side_at(nodes, lists, corners, frame, tile, k):
+    """Whether a position of a tile lies in the union, when its leaf is known."""
     if tile[TAG, row(k)] != BOUNDARY_LEAF:
         return tile[TAG, row(k)] == IN_LEAF
     lon, lat = tile[X, row(k)] + frame[ORIGIN_LON], tile[Y, row(k)] + frame[ORIGIN_LAT]
-    return is_inside(tile[WALK, row(k)], lists, corners, frame, tile[BITS, row(k)], lon, lat)
+    return is_inside(nodes[row(tile[AT, row(k)])], lists, corners, frame, tile[BITS, row(k)] + 2, lon, lat)
 
 
 @kernel
 def set_verdicts(
     nodes,
     firsts,
-    walks,
     entries,
     lists,
     corners,
@@ -414,7 +414,7 @@ def set_verdicts(
 ):
     """Verdicts of n positions on the union, taken wider by `widen_m`: int8 (n,), written.
 
-    lon_deg, lat_deg, radius_m > 0: float64 (n,). tile: int64 (8, TILE), scratch. Returns a sum of no use (`find_walks`).
+    lon_deg, lat_deg, radius_m > 0: float64 (n,). tile: int64 (7, TILE), scratch. Returns a sum of no use (`touch_chains`).
     """
     touched = np.int64(0)
     for begin in range(0, lon_deg.shape[0], TILE):
@@ -429,12 +429,12 @@ def set_verdicts(
             answers[row(begin + k)] = answer
             tile[LEFT, row(asked)] = k
             asked += np.int64(answer == UNSETTLED)
-        touched += find_walks(nodes, firsts, walks, lists, corners, tile, asked)
+        touched += touch_chains(nodes, lists, corners, tile, asked)
         touched += touch_runs(lists, runs, tile, asked)
         for j in range(asked):
             k = tile[LEFT, row(j)]
             i = begin + k
-            inside = side_at(lists, corners, frame, tile, k)
+            inside = side_at(nodes, lists, corners, frame, tile, k)
             answers[row(i)] = edges_verdict(
                 tile[ENTRY, row(k)], inside, lists, corners, runs, balls, frame,
                 lon_deg[row(i)], lat_deg[row(i)], radius_m[row(i)], widen_m,
@@ -443,7 +443,7 @@ def set_verdicts(
 
 
 @kernel
-def set_contains(nodes, firsts, walks, lists, corners, frame, lon_deg, lat_deg, inside, tile):
+def set_contains(nodes, lists, corners, frame, lon_deg, lat_deg, inside, tile):
     """In or out of the union as drawn, of n positions: bool (n,), written. Scratch, and what is returned, as `set_verdicts` has
     it."""
     touched = np.int64(0)
@@ -456,16 +456,16 @@ def set_contains(nodes, firsts, walks, lists, corners, frame, lon_deg, lat_deg, 
             inside[row(begin + k)] = tag == IN_LEAF
             tile[LEFT, row(asked)] = k
             asked += np.int64(tag == BOUNDARY_LEAF)
-        touched += find_walks(nodes, firsts, walks, lists, corners, tile, asked)
+        touched += touch_chains(nodes, lists, corners, tile, asked)
         for j in range(asked):
             k = tile[LEFT, row(j)]
-            inside[row(begin + k)] = side_at(lists, corners, frame, tile, k)
+            inside[row(begin + k)] = side_at(nodes, lists, corners, frame, tile, k)
     return touched
 
 
 @kernel
 def set_margins(
-    nodes, firsts, walks, entries, lists, corners, runs, balls, frame, lon_deg, lat_deg, margins_m, nearest, tile
+    nodes, firsts, entries, lists, corners, runs, balls, frame, lon_deg, lat_deg, margins_m, nearest, tile
 ):
     """Exact margins of n positions on the union as drawn, positive inside: float64 (n,), and the edges that are nearest:
     int64 (n,), written. Scratch as `set_verdicts` has it."""
@@ -474,12 +474,11 @@ def set_margins(
         find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
         for k in range(end - begin):
             i = begin + k
-            tile[WALK, row(k)] = walk_at(nodes, firsts, walks, tile, k)
             entry = entry_at(firsts, entries, tile, k)
             edge, distance_m = exact_nearest(
                 entry, lists, corners, runs, balls, frame, lon_deg[row(i)], lat_deg[row(i)]
             )  # fmt: skip
-            margins_m[row(i)] = distance_m if side_at(lists, corners, frame, tile, k) else -distance_m
+            margins_m[row(i)] = distance_m if side_at(nodes, lists, corners, frame, tile, k) else -distance_m
             nearest[row(i)] = edge
 
 
@@ -630,22 +629,24 @@ def part_distances(cell_list, begin, length, runs, corners, frame, extremes, x0,
 
 
 @piece
-def parts_met(cell_list, begin, length, corners, frame, x0, y0, size, meets):
-    """Which of the 4 × 4 parts of a cell at (x0, y0) each edge of a list meets: a bit for each part, written to `meets`."""
+def parts_met(cell_list, begin, length, corners, frame, x0, y0, bits, meets):
+    """Which of the 4 × 4 parts of a cell at (x0, y0) each edge of a list meets: a bit for each part, written to `meets`. bits: log2
+    of the side of a part."""
+    size = np.int64(1) << bits
     for item in range(length):
         edge = cell_list[row(begin + item)]
         ax, ay = (corners[row(edge), 0] - frame[ORIGIN_LON]) & TURN_MASK, corners[row(edge), 1] - frame[ORIGIN_LAT]
         bx = (corners[row(edge + 1), 0] - frame[ORIGIN_LON]) & TURN_MASK
         by = corners[row(edge + 1), 1] - frame[ORIGIN_LAT]
         # A unit more on each side: an edge along the border of two parts meets both.
-        west, east = max(0, (min(ax, bx) - 1 - x0) // size), min(3, (max(ax, bx) - x0) // size)
-        south, north = max(0, (min(ay, by) - 1 - y0) // size), min(3, (max(ay, by) - y0) // size)
-        bits = np.int64(0)
+        west, east = max(0, (min(ax, bx) - 1 - x0) >> bits), min(3, (max(ax, bx) - x0) >> bits)
+        south, north = max(0, (min(ay, by) - 1 - y0) >> bits), min(3, (max(ay, by) - y0) >> bits)
+        parts = np.int64(0)
         for line in range(south, north + 1):
             for column in range(west, east + 1):
                 if edge_meets_cell(ax, ay, bx, by, x0 + column * size, y0 + line * size, size):
-                    bits |= np.int64(1) << (4 * line + column)
-        meets[row(item)] = bits
+                    parts |= np.int64(1) << (4 * line + column)
+        meets[row(item)] = parts
 
 
 @piece
@@ -694,7 +695,7 @@ def keep_list(lists, counts, found, start, length):
 
 @piece
 def walk_of(lists, counts, edges, start, length, is_in):
-    """The walk of a cell that some edges (in their order) meet. Several chains are written as a list."""
+    """The upper half of a leaf that some edges (in their order) meet. Several chains are written as a list."""
     at = counts[2]
     lists[at] = 0
     end = at + 1
@@ -714,14 +715,34 @@ def walk_of(lists, counts, edges, start, length, is_in):
     if end > at + 2:
         walk = at << 4
         counts[2] = end
-    return walk - (np.int64(is_in) << 31)
+    return walk | (np.int64(is_in) << 31)
+
+
+@piece
+def leaf_tags(edges, begin, met, corners, frame, x0, y0, bits, is_in, meets):
+    """What the 4 × 4 parts of a leaf with boundary are, 2 bits each. edges: those that meet it, and room for as many more; bits: log2
+    of the side of a part; is_in: whether its corner (x0, y0) is inside; meets: scratch."""
+    parts_met(edges, begin, met, corners, frame, x0, y0, bits, meets)
+    size = np.int64(1) << bits
+    tags = np.int64(0)
+    next_is_in = first_is_in = is_in
+    for part in range(16):
+        own = begin + met
+        x, y = x0 + (part & 3) * size, y0 + (part >> 2) * size
+        few = gather_edges(edges, begin, met, meets, part, edges, own)
+        is_in = next_is_in if part & 3 else first_is_in
+        next_is_in = corner_side(edges, own, few, corners, frame, x, y, size, np.int64(0), is_in)
+        if part & 3 == 0:
+            first_is_in = corner_side(edges, own, few, corners, frame, x, y, np.int64(0), size, is_in)
+        tags |= np.int64(BOUNDARY_LEAF if few > 0 else (IN_LEAF if is_in else OUT_LEAF)) << (2 * part)
+    return tags
 
 
 @kernel
 def cut_cells(
     cells,
     cell_list,
-    size,
+    bits,
     forced,
     smallest,
     most_met,
@@ -731,7 +752,7 @@ def cut_cells(
     corners,
     frame,
     found,
-    found_walks,
+    leaves,
     found_list,
     meets,
     kept,
@@ -741,17 +762,18 @@ def cut_cells(
     """Cut each cell of a level in 4 × 4, and say of each part what it is.
 
     cells: int64 (n, 7), x, y (units from the origin); where in `cell_list` the runs begin that can be nearest to it, and how many;
-    where the edges begin that meet it, and how many; whether its south-west corner is inside. size: side of the parts. forced:
-    cut on whatever has boundary in it. smallest: cut nothing that is not larger. most_met: edges that may meet a leaf. coarse_m:
-    side of the largest leaf that may have boundary in it. extremes: float64 (4,), greatest and least metres per unit anywhere in
-    the set: east, north; east, north.
+    where the edges begin that meet it, and how many; whether its south-west corner is inside. bits: log2 of the side of the parts.
+    forced: cut on whatever has boundary in it. smallest: cut nothing that is not larger. most_met: edges that may meet a leaf.
+    coarse_m: side of the largest leaf that may have boundary in it. extremes: float64 (4,), greatest and least metres per unit
+    anywhere in the set: east, north; east, north.
     found: int64 (16 n,), written: the entries of the parts; of one that is to be cut on, its row among those of its level.
-    found_walks: int32 (16 n,), written: the walks of those with boundary.
+    leaves: int64 (16 n,), written: the nodes of those with boundary.
     kept: int64 (m, 7), cells of the next level; found_list: int32, their lists. lists: int32, the lists of leaves.
-    meets: int32, scratch, as long as the longest list of edges.
+    meets: int32, scratch, twice as long as the longest list of edges.
     counts: int64 (3,), how much of kept, found_list and lists is used. Returns the number of cells that were done: fewer
     than n if there may not be room for the next one, which is then to be asked again with more.
     """
+    size = np.int64(1) << bits
     for c in range(cells.shape[0]):
         begin, length, edge_begin, edge_length = cells[c, 2], cells[c, 3], cells[c, 4], cells[c, 5]
         room = 17 * (length + edge_length + 4)
@@ -759,7 +781,7 @@ def cut_cells(
             return c
         shared = np.int64(-1)
         next_is_in = first_is_in = cells[c, 6] != 0
-        parts_met(cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], size, meets)
+        parts_met(cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], bits, meets)
         for part in range(16):
             x0, y0 = cells[c, 0] + (part & 3) * size, cells[c, 1] + (part >> 2) * size
             if x0 >= frame[COLUMNS] << frame[CELL_BITS] or y0 >= frame[LINES] << frame[CELL_BITS]:
@@ -794,7 +816,11 @@ def cut_cells(
             elif (not is_far and near <= MOST_FAR_RUNS) or met > 0:
                 index = keep_list(lists, counts, found_list, start, near)
             if met > 0:
-                found_walks[16 * c + part] = walk_of(lists, counts, found_list, start + near, met, is_in)
+                tags = leaf_tags(
+                    found_list, start + near, met, corners, frame, x0, y0, bits - 2, is_in, meets[edge_length:]
+                )  # fmt: skip
+                walk = walk_of(lists, counts, found_list, start + near, met, is_in)
+                leaves[16 * c + part] = (walk << 32) | tags
             tag = BOUNDARY_LEAF if met > 0 else (IN_LEAF if is_in else OUT_LEAF)
             found[16 * c + part] = entry_of(tag, index, least_m, most_m)
     return cells.shape[0]

@@ -66,7 +66,6 @@ class _Arrays:
 
     nodes: Ints
     firsts: Words
-    walks: Words
     entries: Ints
     lists: Words
     corners: Words
@@ -80,13 +79,12 @@ class _Arrays:
     group_ends: Words
     group_members: Words
     group_boxes: Words
-    """Zones of a pack, one for each of `group_members`; empty for a group of one."""
+    """Zones of a pack, one for each of the first `group_members`: groups of several come first."""
     group_shapes: Words
 
     def union(self) -> tuple[Any, ...]:
         return (
-            self.nodes, self.firsts, self.walks, self.entries, self.lists, self.corners, self.runs, self.balls,
-            self.frame,
+            self.nodes, self.firsts, self.entries, self.lists, self.corners, self.runs, self.balls, self.frame,
         )  # fmt: skip
 
 
@@ -120,8 +118,8 @@ class ZoneSet:
         """In or out of the union as drawn, of n positions: bool (n,)."""
         lon = floats(lon_deg)
         inside = np.empty(len(lon), np.bool_)
-        nodes, firsts, walks, _, lists, corners, _, _, frame = self._arrays.union()
-        ks.set_contains(nodes, firsts, walks, lists, corners, frame, lon, floats(lat_deg), inside, _scratch())
+        nodes, _, _, lists, corners, _, _, frame = self._arrays.union()
+        ks.set_contains(nodes, lists, corners, frame, lon, floats(lat_deg), inside, _scratch())
         return inside
 
     def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
@@ -176,7 +174,7 @@ class ZoneSet:
 
 
 def _scratch() -> Ints:
-    return np.empty((8, ks.TILE), np.int64)
+    return np.empty((7, ks.TILE), np.int64)
 
 
 def _sources() -> str:
@@ -188,12 +186,14 @@ def _sources() -> str:
 
 
 class _Union(NamedTuple):
-    """Polygons that are apart, the group of each, the members of all groups in a row, and where each group ends among them."""
+    """Polygons that are apart, the group of each, the members of all groups in a row, where each group ends among them, and how
+    many belong to groups of several, which come first."""
 
     polygons: npt.NDArray[np.object_]
     group: Ints
     members: Ints
     ends: Ints
+    joint: int
 
 
 def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: int = MOST_MET) -> ZoneSet:
@@ -214,13 +214,13 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
     ks.fill_balls(balls, frame)
     edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
     cells = _grown(edges, runs, corners, frame, extremes, most_met, _coarse_m(corners, edges, extremes))
-    boxes, shapes = _packed_groups(ordered, union)
+    joint = packed([ordered[i].area for i in union.members[: union.joint]])
     arrays = _Arrays(
-        cells.nodes, cells.firsts, cells.walks, cells.entries, cells.lists, corners, runs, balls, frame,
+        cells.nodes, cells.firsts, cells.entries, cells.lists, corners, runs, balls, frame,
         ring_ends=ring_ends[1:].astype(np.int64),
         ring_group=np.repeat(union.group, np.diff(polygon_ends)).astype(np.int32),
         group_ends=union.ends.astype(np.int32), group_members=union.members.astype(np.int32),
-        group_boxes=boxes, group_shapes=shapes,
+        group_boxes=joint.boxes, group_shapes=joint.shapes,
     )  # fmt: skip
     return ZoneSet(content_of(ordered), [member.zone_id for member in ordered], arrays)
 
@@ -255,6 +255,8 @@ def _union(members: Sequence[Member]) -> _Union:
         chief[_chief_of(chief, j)] = _chief_of(chief, i)
     chiefs = np.array([_chief_of(chief, i) for i in range(len(chief))]) if touching.any() else chief
     _, group_of, sizes = np.unique(chiefs, return_inverse=True, return_counts=True)
+    several_first = np.argsort(sizes == 1, kind="stable")
+    group_of, sizes = np.argsort(several_first)[group_of], sizes[several_first]
     group = group_of[owner]
     is_joint = sizes[group] > 1
     pieces, numbers = [polygons[~is_joint]], [group[~is_joint]]
@@ -265,8 +267,9 @@ def _union(members: Sequence[Member]) -> _Union:
         pieces.append(parts)
         numbers.append(np.full(len(parts), group[touched[0]]))
     return _Union(
-        np.concatenate(pieces), np.concatenate(numbers), np.argsort(group_of, kind="stable"), np.cumsum(sizes)
-    )
+        np.concatenate(pieces), np.concatenate(numbers), np.argsort(group_of, kind="stable"), np.cumsum(sizes),
+        int(sizes[sizes > 1].sum()),
+    )  # fmt: skip
 
 
 def _sorted(union: _Union) -> _Union:
@@ -292,16 +295,6 @@ def _chief_of(chief: Ints, i: int) -> int:
         chief[i] = chief[chief[i]]
         i = int(chief[i])
     return i
-
-
-def _packed_groups(members: Sequence[Member], union: _Union) -> tuple[Words, Words]:
-    """The members of groups of several as zones of a pack, in the order of all groups; of a group of one, an empty row."""
-    sizes = np.diff(union.ends, prepend=0)
-    joint = np.repeat(sizes > 1, sizes)
-    pack = packed([members[i].area for i in union.members[joint]])
-    boxes = np.zeros((len(joint) if joint.any() else 0, 8), np.int32)
-    boxes[joint[: len(boxes)]] = pack.boxes
-    return boxes, pack.shapes
 
 
 def _runs(ring_ends: Ints) -> Words:
@@ -358,7 +351,6 @@ class _Cells(NamedTuple):
 
     nodes: Ints
     firsts: Words
-    walks: Words
     entries: Ints
     lists: Words
 
@@ -369,8 +361,8 @@ def _grown(
     """The cells of a set: the frame is cut level by level until every cell is a leaf."""
     cell_bits, columns, lines = (int(frame[at]) for at in (ks.CELL_BITS, ks.COLUMNS, ks.LINES))
     grid = np.empty((lines, columns), np.int64)
-    levels: list[tuple[Ints, Words]] = []
-    """Of each level below the grid, what the parts of its cells are, 16 for each, and the walks of those with boundary."""
+    levels: list[tuple[Ints, Ints]] = []
+    """Of each level below the grid, what the parts of its cells are, 16 for each, and the nodes of those with boundary."""
     lists = np.empty(20 * len(edges) + 4_096, np.int32)
     counts = np.zeros(3, np.int64)
     cells = np.array([[0, 0, 0, len(runs), len(runs), len(edges), 0]], np.int64)
@@ -380,15 +372,15 @@ def _grown(
         bits -= 2
         # As much as there can be of them: what is not written to takes no memory.
         kept = np.empty((16 * len(cells), 7), np.int64)
-        found_list = np.empty(17 * int(cells[:, (3, 5)].sum() + 4 * len(cells)), np.int32)
-        found, walks = np.empty(16 * len(cells), np.int64), np.empty(16 * len(cells), np.int32)
-        meets = np.empty(cells[:, 5].max(), np.int32)
+        found_list = np.empty(18 * int(cells[:, (3, 5)].sum() + 4 * len(cells)), np.int32)
+        found, leaves = np.empty(16 * len(cells), np.int64), np.empty(16 * len(cells), np.int64)
+        meets = np.empty(2 * cells[:, 5].max(), np.int32)
         counts[:2] = 0
         done = 0
         while True:
             done += ks.cut_cells(
-                cells[done:], cell_list, np.int64(1) << bits, bits >= cell_bits, np.int64(1) << SMALLEST_BITS, most_met, coarse_m,
-                extremes, runs, corners, frame, found[16 * done :], walks[16 * done :], found_list, meets,
+                cells[done:], cell_list, bits, bits >= cell_bits, np.int64(1) << SMALLEST_BITS, most_met, coarse_m,
+                extremes, runs, corners, frame, found[16 * done :], leaves[16 * done :], found_list, meets,
                 kept, lists, counts,
             )  # fmt: skip
             if done == len(cells):
@@ -397,43 +389,36 @@ def _grown(
         if bits >= cell_bits:
             _into_grid(grid, cells, found, bits - cell_bits, cell_bits)
         else:
-            levels.append((found.reshape(-1, 16), walks[(found >> 30) & 3 == ks.BOUNDARY_LEAF]))
+            levels.append((found.reshape(-1, 16), leaves))
         cells, cell_list = kept[: counts[0]].copy(), found_list[: counts[1]].copy()
     if counts[2] >= ks.MOST_CORNERS:
         raise ValueError("the set is too large; make it several sets")
     return _kept(grid.ravel(), levels, lists[: counts[2]].copy())
 
 
-def _kept(grid: Ints, levels: Sequence[tuple[Ints, Words]], lists: Words) -> _Cells:
+def _kept(grid: Ints, levels: Sequence[tuple[Ints, Ints]], lists: Words) -> _Cells:
     """The arrays, from what the cells of the grid are and the parts of the cells of each level below; of one that is cut its row on
     the next level."""
     is_cut = (grid >> 30) & 3 == ks.NODE
-    leaves = np.append(ks.OUTSIDE_OF_FRAME, np.where(is_cut, ks.OUTSIDE_OF_FRAME, grid))
-    alone, place = np.unique(leaves, return_inverse=True)
-    nodes = [_word(np.repeat((alone[place] >> 30)[:, None] & 3, 16, axis=1), 0)]
-    firsts = [np.column_stack([np.zeros_like(place), ~place])]
-    entries, walks = [alone], [np.empty(0, np.int32)]
-    used, used_walks, used_entries = len(place), 0, len(alone)
-    for found, found_walks in levels:
+    whole = np.append(ks.OUTSIDE_OF_FRAME, np.where(is_cut, ks.OUTSIDE_OF_FRAME, grid))
+    alone, place = np.unique(whole, return_inverse=True)
+    nodes, firsts, entries = [_word(np.repeat(alone[place, None] >> 30 & 3, 16, axis=1), 0)], [~place], [alone]
+    used, used_entries = len(place), len(alone)
+    cut, rows = ks.GRID + np.flatnonzero(is_cut), grid[is_cut] & ks.INDEX_MASK
+    for found, leaves in levels:
         tags = (found >> 30) & 3
-        node = _word(tags, used + _before(tags == ks.NODE))
-        first = np.column_stack(
-            [used_walks + _before(tags == ks.BOUNDARY_LEAF), used_entries + 16 * np.arange(len(found))]
-        )
-        if len(entries) == 1:  # these are the cells of the grid that are cut
-            rows = grid[is_cut] & ks.INDEX_MASK
-            nodes[0][ks.GRID :][is_cut], firsts[0][ks.GRID :][is_cut] = node[rows], first[rows]
-        else:
-            nodes.append(node)
-            firsts.append(first)
-        used += int((tags == ks.NODE).sum())
-        walks.append(found_walks)
-        used_walks += len(found_walks)
+        is_node = tags >= ks.BOUNDARY_LEAF
+        word = _word(tags, used + _before(is_node))
+        nodes[-1][cut], firsts[-1][cut] = word[rows], used_entries + 16 * rows
+        # What is cut is written by the next level.
+        nodes.append(leaves[is_node.ravel()])
+        firsts.append(~(used_entries + np.flatnonzero(is_node)))
+        cut = np.flatnonzero(tags[is_node] == ks.NODE)
+        rows = np.arange(len(cut))
+        used += len(nodes[-1])
         entries.append(found.ravel())
         used_entries += found.size
-    return _Cells(
-        np.concatenate(nodes), np.concatenate(firsts).astype(np.int32), np.concatenate(walks), np.concatenate(entries), lists
-    )  # fmt: skip
+    return _Cells(np.concatenate(nodes), np.concatenate(firsts).astype(np.int32), np.concatenate(entries), lists)
 
 
 def _before(is_such: npt.NDArray[np.bool_]) -> Ints:

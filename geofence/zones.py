@@ -154,11 +154,6 @@ def _area(parts: Sequence[shapely.Geometry]) -> Area:
     return area
 
 
-def union_of(areas: Sequence[Area]) -> Area:
-    """All the areas as one: where they touch or overlap there is no boundary between them."""
-    return _area([Polygon(rings[0], rings[1:]) for area in areas for rings in area.polygons])
-
-
 def _rings_of(polygon: Polygon) -> PolygonRings:
     return tuple(_ring_of(ring.coords) for ring in (polygon.exterior, *polygon.interiors))
 

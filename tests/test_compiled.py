@@ -44,14 +44,14 @@ def counted(values, n):
     return half_of(values) if n else values
 
 words, table, wide, wide_table, masks = int32[::1], int32[:, ::1], int64[::1], int64[:, ::1], uint64[:, ::1]
-metres, discs, tree = float64[::1], float64[:, ::1], (wide, table, words)
+metres, discs = float64[::1], float64[:, ::1]
 signatures = {
     counted: (metres, int64),
     verdicts_of: (table, words, discs, wide, words, metres, metres, metres, masks, masks, wide, wide),
     contains_of: (table, words, wide, words, metres, metres, masks, wide, wide),
-    set_verdicts: (*tree, wide, words, table, table, float32[:, ::1], wide, metres, metres, metres, float64, int8[::1],
+    set_verdicts: (wide, words, wide, words, table, table, float32[:, ::1], wide, metres, metres, metres, float64, int8[::1],
                    wide_table),
-    set_contains: (*tree, words, table, wide, metres, metres, bool_[::1], wide_table),
+    set_contains: (wide, words, table, wide, metres, metres, bool_[::1], wide_table),
     follow: (wide_table, wide_table, wide, wide_table, wide, wide_table, wide, int64, words, wide, uint64[::1], uint64[::1],
              int64, wide_table, wide),
 }
@@ -62,6 +62,49 @@ for function, types in signatures.items():
         texts[function.__name__] = "".join(function.inspect_llvm().values())
 print(json.dumps({name: text.count("NRT_incref") + text.count("NRT_decref") for name, text in texts.items()}))
 """
+WARM = (
+    PRELUDE
+    + """
+import tempfile
+from pathlib import Path
+from numba.core.dispatcher import Dispatcher
+from emtrack.app import warm_up
+from geofence.orders import Requirement, SetZone
+from geofence.places import Places
+from geofence.words import ObligationKind
+from geofence.zone_sets import Member, ZoneSet, build
+from geofence.zones import zone_from_geojson
+from tests.test_geometry import SHAPES
+
+def compiled():
+    return sorted(
+        (module.__name__, name, len(one.signatures))
+        for module in (kernels, kernels_sets, kernels_sweep, kernels_zones)
+        for name, one in vars(module).items() if isinstance(one, Dispatcher)
+    )
+
+warm_up()
+before = compiled()
+shapes = [zone_from_geojson(shape(-2.18, 53.0, 800.0)) for shape in SHAPES.values()]
+made = build([Member(str(i), shape) for i, shape in enumerate(shapes) if type(shape).__name__ == "Area"])
+with tempfile.TemporaryDirectory() as folder:
+    made.save(Path(folder) / "set")
+    kept = ZoneSet.load(Path(folder) / "set", made.content)
+    zones = [*shapes, SetZone("schools", "1", made.content)]
+    requirements = [
+        Requirement("", str(i), "", ObligationKind.EXCLUSION, 0, 1, zone, buffer_m=100.0, widen_m=10.0)
+        for i, zone in enumerate(zones)
+    ]
+    for zone_set in (made, kept):
+        places = Places(requirements, {made.content: zone_set})
+        lon_deg, lat_deg = np.linspace(-2.2, -2.15, 300), np.linspace(52.99, 53.01, 300)
+        for radius_m in (5.0, 500.0, 50_000.0):
+            places.verdicts(lon_deg, lat_deg, np.full(300, radius_m))
+        places.margins_m(lon_deg, lat_deg)
+        places.zone_id(len(shapes), -2.18, 53.0)
+print(json.dumps([list(one) for one in compiled() if one not in before]))
+"""
+)
 HOT = ("verdicts_of", "contains_of", "set_verdicts", "set_contains", "follow")
 OPTIONS = (
     PRELUDE
@@ -98,6 +141,10 @@ def said(folder: Path, program: str, *arguments: str) -> object:
     )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
+
+
+def test_nothing_is_left_to_compile_when_the_service_listens() -> None:
+    assert said(ROOT, WARM) == []
 
 
 def test_a_kernel_whose_helper_changed_in_another_file_is_compiled_anew(copy: Path) -> None:

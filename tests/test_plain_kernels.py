@@ -15,11 +15,11 @@ import shapely
 from geofence.margins import contained, margins_m, masks_of, verdicts
 from geofence.sweep import Sweep, duties_of
 from geofence.zone_sets import Member, build
-from geofence.zones import packed, union_of, zone_from_geojson
+from geofence.zones import packed, zone_from_geojson
 from tests import lattice
 from tests.test_geometry import SHAPES, away
 from tests.test_sweep import START_MS, judged, plan, positions_of, wandered
-from tests.test_zone_sets import scattered
+from tests.test_zone_sets import scattered, union_of
 
 ROOT = Path(__file__).parent.parent
 Answers = dict[str, npt.NDArray[np.generic]]
@@ -88,7 +88,7 @@ def of_a_set() -> Answers:
         "verdicts of a set": zone_set.verdicts(lon, lat, radius_m),
         "expected verdicts of a set": verdicts(margin_m, radius_m),
         "expected verdicts of a wider set": verdicts(margin_m + 70.0, radius_m),
-        "margins on all members": margins_m(packed([union_of([member.area for member in members])]), lon, lat)[:, 0],
+        "margins on all members": margins_m(packed([union_of(members)]), lon, lat)[:, 0],
         "verdicts of a wider set": zone_set.verdicts(lon, lat, radius_m, 70.0),
     }
 

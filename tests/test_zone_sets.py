@@ -14,7 +14,7 @@ from geofence import kernels_sets as ks
 from geofence.margins import contained, margins_m, verdicts
 from geofence.orders import Area
 from geofence.zone_sets import Member, StaleSet, ZoneSet, build, content_of
-from geofence.zones import packed, union_of, zone_from_geojson
+from geofence.zones import packed, zone_from_geojson
 from tests import lattice
 from tests.test_geometry import WGS84, away, box, polygon, ring
 
@@ -25,6 +25,12 @@ def area(geometry: dict) -> Area:
     zone = zone_from_geojson(geometry)
     assert isinstance(zone, Area)
     return zone
+
+
+def union_of(members: list[Member]) -> Area:
+    """All members as one area, as a MultiPolygon would be read."""
+    polygons = [rings for member in members for rings in member.area.polygons]
+    return area({"type": "MultiPolygon", "coordinates": polygons})
 
 
 def scattered(lon_deg: float, lat_deg: float, spread_m: float, seed: int, count: int) -> list[Member]:
@@ -59,11 +65,11 @@ def about(lon_deg: float, lat_deg: float, spread_m: float, seed: int, count: int
 def test_the_margin_of_a_set_is_that_of_the_union_of_its_members(lat_deg, lon_deg, spread_m, count, root_bits, seed):
     members = scattered(lon_deg, lat_deg, spread_m, seed, count)
     lon, lat = about(lon_deg, lat_deg, spread_m, seed, 100)
-    union = packed([union_of([member.area for member in members])])
+    union = packed([union_of(members)])
     got = build(members, root_bits=root_bits, most_met=seed % 7).margins_m(lon, lat)
-    np.testing.assert_allclose(
-        got, margins_m(union, lon, lat)[:, 0], rtol=1e-9, atol=0.02
-    )  # corners of the union are rounded to units
+    # Where members cross, a corner of the set is made of rounded ones and rounded again, and that of the oracle rounded once: three times
+    # 7 mm, and more where they cross at an acute angle.
+    np.testing.assert_allclose(got, margins_m(union, lon, lat)[:, 0], rtol=1e-9, atol=0.05)
 
 
 @given(

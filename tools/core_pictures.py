@@ -101,12 +101,12 @@ def cells(axes: plt.Axes, zone_set: ZoneSet) -> None:
     while todo:
         node, column, line, bits = todo.pop()
         word = int(arrays.nodes[node])
-        if arrays.firsts[node, 1] < 0:
+        if arrays.firsts[node] < 0:
             leaves = [(word & 3, column, line, bits)]
         else:
             parts = [(word >> (2 * i) & 3, column * 4 + i % 4, line * 4 + i // 4) for i in range(16)]
-            deeper = [(x, y, bits - 2) for tag, x, y in parts if tag == ks.NODE]
-            todo += [((word >> 32) + i, *part) for i, part in enumerate(deeper)]
+            nodes = [part for part in parts if part[0] in (ks.NODE, ks.BOUNDARY_LEAF)]
+            todo += [((word >> 32) + i, x, y, bits - 2) for i, (tag, x, y) in enumerate(nodes) if tag == ks.NODE]
             leaves = [(*part, bits - 2) for part in parts if part[0] != ks.NODE]
         for tag, x, y, side_bits in leaves:
             size = 1 << side_bits
