@@ -22,7 +22,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -398,15 +399,22 @@ def two_threads(world: PersonalWorld) -> Line:
 
 
 def growth(sizes: Sequence[int], n: int) -> list[tuple[int, float, float]]:
-    """Wearers, nanoseconds a fix of the full step in order of arrival, bytes a wearer."""
-    rows = []
+    """Wearers, nanoseconds a fix of the full step in order of arrival, bytes a wearer. As in a service that runs, each round goes on
+    where the one before ended."""
+    tasks, bytes_each = [], []
     for wearers in sizes:
         world = personal_world(wearers, max(2, n // wearers), peers=False)
         arrived = worlds.taken(world.fixes, worlds.arrival_order(world.fixes))
-        (cost_ns,) = medians_ns([(lambda w=world, a=arrived: swept(w, a), len(arrived.wearer))], 3)  # type: ignore[misc]
-        state = Sweep(world.duties).nbytes
-        rows.append((wearers, cost_ns, (world.zones.boxes.nbytes + world.zones.shapes.nbytes + state) / wearers))
-    return rows
+        sweep = Sweep(world.duties)
+        bytes_each.append((world.zones.boxes.nbytes + world.zones.shapes.nbytes + sweep.nbytes) / wearers)
+        length_ms = int(np.ptp(arrived.fix_ms)) + 60_000
+        rounds = iter([arrived._replace(fix_ms=arrived.fix_ms + i * length_ms) for i in range(ROUNDS + 1)])
+        tasks.append((partial(_feed_next, sweep, rounds), len(arrived.wearer)))
+    return list(zip(sizes, medians_ns(tasks), bytes_each, strict=True))
+
+
+def _feed_next(sweep: Sweep, rounds: Iterator[Positions]) -> None:
+    sweep.feed(next(rounds))
 
 
 _NUMBA = "import time; s = time.perf_counter(); import numba; print(time.perf_counter() - s)"

@@ -67,8 +67,8 @@ def test_the_margin_of_a_set_is_that_of_the_union_of_its_members(lat_deg, lon_de
     lon, lat = about(lon_deg, lat_deg, spread_m, seed, 100)
     union = packed([union_of(members)])
     got = build(members, root_bits=root_bits, most_met=seed % 7).margins_m(lon, lat)
-    # Where members cross, a corner of the set is made of rounded ones and rounded again, and that of the oracle rounded once: three times
-    # 7 mm, and more where they cross at an acute angle.
+    # Where members cross, a corner of the set is made of rounded ones and rounded again, and that of the oracle rounded once: three
+    # times 7 mm, and more where they cross at an acute angle.
     np.testing.assert_allclose(got, margins_m(union, lon, lat)[:, 0], rtol=1e-9, atol=0.05)
 
 
