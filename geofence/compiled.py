@@ -62,10 +62,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emtrack" / name
 
 
-def sources_hash(folder: Path) -> str:
-    """16 hexadecimal digits that change when any kernel, or numba, does."""
+def sources_hash(folder: Path, *more: str) -> str:
+    """16 hexadecimal digits that change when any kernel, or numba, or one of some more files does."""
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    for path in sorted(folder.glob("kernels*.py")):
+    for path in [*sorted(folder.glob("kernels*.py")), *(folder / name for name in more)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -177,9 +177,9 @@ def _scratch() -> Ints:
     return np.empty((7, ks.TILE), np.int64)
 
 
-def _sources() -> str:
-    """A set is laid out as the sources of this folder have it."""
-    return sources_hash(Path(__file__).parent)
+def _sources(folder: Path = Path(__file__).parent) -> str:
+    """What a set is laid out by: the kernels, this file, and what packs members that touch."""
+    return sources_hash(folder, "zone_sets.py", "zones.py")
 
 
 # ---------------------------------------------------------------------------------------------- building

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofence import kernels_sets as ks
+from geofence import zone_sets
 from geofence.margins import contained, margins_m, verdicts
 from geofence.orders import Area
 from geofence.zone_sets import Member, StaleSet, ZoneSet, build, content_of
@@ -259,6 +262,16 @@ def test_a_folder_with_another_set_or_of_other_sources_is_not_used(tmp_path):
     (tmp_path / "set" / "about.json").write_text(json.dumps(about_it | {"sources": "older"}))
     with pytest.raises(StaleSet, match="built again"):
         ZoneSet.load(tmp_path / "set", zone_set.content)
+
+
+@pytest.mark.parametrize("name", ["kernels.py", "kernels_sets.py", "zone_sets.py", "zones.py"])
+def test_a_set_is_built_again_when_what_builds_it_has_changed(name, tmp_path):
+    copy = shutil.copytree(Path(zone_sets.__file__).parent, tmp_path / "geofence")
+    before = zone_sets._sources(copy)
+    assert before == zone_sets._sources()
+    with (copy / name).open("a") as source:
+        source.write("# another rule\n")
+    assert zone_sets._sources(copy) != before
 
 
 def test_a_folder_that_was_half_written_is_not_there(tmp_path):
