@@ -86,6 +86,21 @@ class Office(NamedTuple):
         await self.report("D1", away("19:50", 1), away("19:52", 2))
         await self.report("D2", away("19:51", 1), away("19:53", 2))
 
+    async def falls_silent_with(self, network: str) -> None:
+        """All alerts there are belong to a platform incident of a network, which is alert 900."""
+        await self.connection.execute(
+            "INSERT INTO alerts (alert_no, kind, severity, raised_at, known_at, network) "
+            "VALUES (900, 'PLATFORM_INCIDENT', 1, now(), now(), $1)",
+            network,
+        )
+        await self.connection.execute("UPDATE alerts SET incident_no = 900 WHERE network IS NULL")
+        await self.connection.execute(
+            "INSERT INTO network_silences (finding_no, network, activation_no, begin_at, incident_no) "
+            "SELECT o.finding_no, $1, a.activation_no, a.known_at, 900 "
+            "FROM alerts a JOIN alert_occurrences o USING (alert_no) WHERE a.network IS NULL",
+            network,
+        )
+
 
 def away(at: str, seq: int, place: tuple[float, float] = AWAY) -> dict[str, Any]:
     return {"seq": seq, "type": "position", "fix_time": iso(at), "lat_deg": place[1], "lon_deg": place[0], "precision_m": 6,

@@ -14,7 +14,7 @@ from playwright.async_api import Route
 
 from emtrack.roles import Role
 from tests.browser import OpenPage, WatchedPage, axe
-from tests.office import Office, at_home, away, open_office, strap
+from tests.office import ORDERS, Office, at_home, away, open_office, strap
 from tests.service_world import event
 
 COMMIT_TO_PAGE_S = 2.0
@@ -197,12 +197,41 @@ async def test_every_page_is_usable_and_asks_nobody_else_for_anything(
     ):
         expected = 404 if path == "/alerts/99" else 200
         assert (await page.goto(office.address + path)).status == expected
-        assert await axe(page) == [], path
-        beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert await page.evaluate(beyond) <= 0, f"{path} is wider than the screen"
+        await assert_usable(page)
     said = [line for line in page.console if "404" not in line]  # the browser notes the page that is not there
     assert (said, page.errors, page.policy_violations) == ([], [], [])
     assert page.requests_beyond(office.address) == []
+
+
+@pytest.mark.parametrize("width", [1400, 360])
+async def test_an_incident_and_an_order_over_its_threshold_have_usable_pages(
+    database_url: str, data_dir: Path, open_page: OpenPage, width: int
+) -> None:
+    orders = ORDERS | {"settings": {"atv_threshold_s": 60}}
+    async with open_office(database_url, data_dir, orders) as office:
+        await office.two_are_out()
+        await office.report("D1", at_home("19:58", 3), at_home("19:59", 4))
+        alerts = (await office.get("/v1/alerts"))[1]["alerts"]
+        (over,) = [one for one in alerts if (one["kind"], one["wearer_id"]) == ("ATV", "W1")]
+        page = await logged_in(office, open_page, f"/alerts/{over['alert_no']}", width=width)
+        ledger = page.get_by_role("region", name="Ledger of this order")
+        assert "counted" in (await ledger.inner_text()).lower()
+        await assert_usable(page)
+        await page.get_by_role("button", name="I have seen it").click()
+        await page.wait_for_selector("text=seen by Ann operator")
+        await office.falls_silent_with("carrier-a")
+        await page.goto(f"{office.address}/alerts/900")
+        assert await page.get_by_role("heading", name="Platform incident of carrier-a").is_visible()
+        assert await page.get_by_role("link", name="Ann Other").first.is_visible()
+        await assert_usable(page)
+        page.assert_clean(office.address)
+
+
+async def assert_usable(page: WatchedPage) -> None:
+    """Axe finds nothing, and the page is no wider than the screen."""
+    assert await axe(page) == []
+    beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert await page.evaluate(beyond) <= 0, f"{page.url} is wider than the screen"
 
 
 @pytest.mark.parametrize("width", [1400, 360])

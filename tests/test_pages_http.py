@@ -375,16 +375,7 @@ async def test_a_fault_of_the_service_is_said_on_a_page_and_is_in_its_log(
 async def test_a_platform_incident_has_a_page_with_its_people(office: Office, desk: Desk) -> None:
     await desk.log_in(await office.account())
     await office.two_are_out()
-    await office.connection.execute(
-        "INSERT INTO alerts (alert_no, kind, severity, raised_at, known_at, network) "
-        "VALUES (900, 'PLATFORM_INCIDENT', 1, now(), now(), 'carrier-a')"
-    )
-    await office.connection.execute("UPDATE alerts SET incident_no = 900 WHERE network IS NULL")
-    await office.connection.execute(
-        "INSERT INTO network_silences (finding_no, network, activation_no, begin_at, incident_no) "
-        "SELECT o.finding_no, 'carrier-a', a.activation_no, a.known_at, 900 "
-        "FROM alerts a JOIN alert_occurrences o USING (alert_no) WHERE a.network IS NULL"
-    )
+    await office.falls_silent_with("carrier-a")
     _, queue = await desk.get("/alerts")
     assert "2 people on carrier-a" in queue
     assert "Curfew" not in queue.split('id="queue"')[1], "they are looked at under the incident"
