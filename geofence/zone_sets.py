@@ -30,13 +30,15 @@ Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.int32]
 
 SMALLEST_BITS = 9
-"""Cells are not cut below 2^8 units (2.4 m)."""
+"""Cells are not cut below 2^9 units (4.8 m)."""
 
 
 COARSE_M = 150.0
 """Cells with boundary are cut to this, so that few places lie in one; less far where the boundary is long and its edges few."""
 MOST_MET = 6
 """Edges that may meet a cell that is not cut on, unless it is one of the smallest."""
+LONG_EDGE = 1 << 21
+"""Units (19 km): edges that are longer are looked at by themselves."""
 MOST_GRID = 8
 """Cells of the grid for each run of edges, at most: 96 bytes."""
 
@@ -155,7 +157,7 @@ class ZoneSet:
         making.mkdir(parents=True)
         for field in fields(_Arrays):
             np.save(making / f"{field.name}.npy", getattr(self._arrays, field.name))
-        about = {"content": self.content, "sources": _sources(), "zone_ids": self.zone_ids}
+        about = {"content": self.content, "sources": _SOURCES, "zone_ids": self.zone_ids}
         (making / "about.json").write_text(json.dumps(about))
         shutil.rmtree(folder, ignore_errors=True)
         making.rename(folder)
@@ -164,7 +166,7 @@ class ZoneSet:
     def load(cls, folder: Path, content: str) -> ZoneSet:
         """The set that a folder keeps, by memory map. Raises StaleSet if it is another one, and OSError if there is none."""
         about = json.loads((folder / "about.json").read_text())
-        if about["content"] != content or about["sources"] != _sources():
+        if about["content"] != content or about["sources"] != _SOURCES:
             raise StaleSet(
                 f"{folder} does not hold zone set {content} as this program builds it; it is to be built again"
             )
@@ -180,6 +182,10 @@ def _scratch() -> Ints:
 def _sources(folder: Path = Path(__file__).parent) -> str:
     """What a set is laid out by: the kernels, this file, and what packs members that touch."""
     return sources_hash(folder, "zone_sets.py", "zones.py")
+
+
+_SOURCES = _sources()
+"""Of this program, which may run on when its files have changed."""
 
 
 # ---------------------------------------------------------------------------------------------- building
@@ -202,17 +208,20 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
     ordered = sorted(members)
     if not ordered:
         raise ValueError("a zone set without members is no zone")
-    union = _sorted(_union(ordered))
+    union = _union(ordered)
+    if not len(union.polygons):
+        raise ValueError("no member of the zone set is wider than a centimetre; draw them anew")
+    union = _sorted(union)
     _, coordinates, (ring_ends, polygon_ends) = shapely.to_ragged_array(union.polygons)
     if len(coordinates) >= ks.MOST_CORNERS:
         raise ValueError(f"a set of {len(coordinates):,} corners is too large; make it several sets")
     corners = ((np.rint(coordinates).astype(np.int64) + 2**31) % 2**32 - 2**31).astype(np.int32)
-    runs = _runs(ring_ends.astype(np.int64))
+    edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
+    runs = _runs(corners, edges)
     frame, extremes = _frame(corners, len(runs), root_bits)
     balls = np.empty((frame[-1], 4), np.float32)
     ks.fill_runs(runs, corners, balls)
     ks.fill_balls(balls, frame)
-    edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
     cells = _grown(edges, runs, corners, frame, extremes, most_met, _coarse_m(corners, edges, extremes))
     joint = packed([ordered[i].area for i in union.members[: union.joint]])
     arrays = _Arrays(
@@ -226,8 +235,8 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
 
 
 def _polygons(members: Sequence[Member]) -> tuple[npt.NDArray[np.object_], Ints]:
-    """All polygons of all members in units, and the member of each. In units, because neighbours whose corners differ in the
-    last digit of their degrees touch there, as they should."""
+    """All polygons of all members in units, and the member of each. In units, because members that are neighbours and whose corners
+    differ in the last digit of their degrees touch there, as they should. (Parts of one member stay as they were drawn.)"""
     parts = [rings for member in members for rings in member.area.polygons]
     corners = units(corners_of(ring for rings in parts for ring in rings)).astype(np.float64)
     ring_ends = np.cumsum([0, *(len(ring) for rings in parts for ring in rings)])
@@ -297,20 +306,23 @@ def _chief_of(chief: Ints, i: int) -> int:
     return i
 
 
-def _runs(ring_ends: Ints) -> Words:
-    """Rings in runs of at most `ks.RUN_EDGES` edges, as equal as can be; their boxes are still to be filled."""
-    edges = np.diff(ring_ends) - 1
-    pieces = -(-edges // ks.RUN_EDGES)
-    of_ring = np.repeat(np.arange(len(edges)), pieces)
-    rank = np.arange(len(of_ring)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    begin, end = (edges[of_ring] * k // pieces[of_ring] for k in (rank, rank + 1))
-    runs = np.zeros((len(of_ring), 6), np.int32)
-    runs[:, ks.RUN_FIRST], runs[:, ks.RUN_LENGTH] = ring_ends[of_ring] + begin, end - begin
+def _runs(corners: Words, edges: Words) -> Words:
+    """Edges in runs of at most `ks.RUN_EDGES` of a ring, as equal as can be; their boxes are still to be filled. Long edges are runs
+    of their own: the box of a whole ring tells nothing of what is in it, and all that could be near is cut."""
+    is_long = np.abs(corners[edges + 1].astype(np.int64) - corners[edges]).max(axis=1) > LONG_EDGE
+    starts = np.flatnonzero((np.diff(edges, prepend=-2) > 1) | is_long | np.append(False, is_long[:-1]))
+    lengths = np.diff(starts, append=len(edges))
+    pieces = -(-lengths // ks.RUN_EDGES)
+    of_start = np.repeat(np.arange(len(starts)), pieces)
+    rank = np.arange(len(of_start)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    begin, end = (lengths[of_start] * k // pieces[of_start] for k in (rank, rank + 1))
+    runs = np.zeros((len(of_start), 6), np.int32)
+    runs[:, ks.RUN_FIRST], runs[:, ks.RUN_LENGTH] = edges[starts[of_start]] + begin, end - begin
     return runs
 
 
 def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floats]:
-    """The square that holds all corners and `ks.PAD_M` more, and the greatest and least metric in it."""
+    """The frame that holds all corners and `ks.PAD_M` more, and the greatest and least metric in it (as `ks.cut_cells` has them)."""
     south, north = int(corners[:, 1].min()), int(corners[:, 1].max())
     pad_deg = ks.PAD_M * 1.05 / 110_000.0
     highest_deg = min(89.0, max(abs(south), abs(north)) / UNITS_PER_DEG + pad_deg)
@@ -318,15 +330,15 @@ def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floa
     narrow, wide = metric_at(highest_deg), metric_at(lowest_deg)
     pad_east, pad_north = (int(ks.PAD_M * 1.05 / metre) for metre in narrow[:2])
     west, east = int(corners[:, 0].min()), int(corners[:, 0].max())
-    if east - west + 2 * pad_east > 2**31:
+    extent = np.array([east - west + 2 * pad_east, north - south + 2 * pad_north]) + (1 << SMALLEST_BITS)
+    if extent[0] >= 2**31:
         raise ValueError(
             "the set spans more than 180° of longitude; make it two sets, one on each side of the 180° meridian"
         )
-    extent = np.array([east - west + 2 * pad_east, north - south + 2 * pad_north]) + (1 << SMALLEST_BITS)
     if root_bits is None:
         bits = SMALLEST_BITS + 2
         while np.prod((extent >> bits) + 1) > MOST_GRID * runs + 4:
-            bits += 2  # cells are 4^k times 2.4 m by 2 then: 76 m, 305 m
+            bits += 2  # cells are 4.8 m times 4^k: 76 m, 305 m
     else:
         bits = max(SMALLEST_BITS + 2, int(extent.max()).bit_length() - root_bits)
         bits += (bits ^ SMALLEST_BITS) & 1
@@ -428,7 +440,7 @@ def _before(is_such: npt.NDArray[np.bool_]) -> Ints:
 
 
 def _word(tags: Ints, begins: Ints | int) -> Ints:
-    """Nodes, from what their 16 parts are and where those that are cut begin."""
+    """Nodes, from what their 16 parts are and where those begin that are cut or have boundary."""
     word: Ints = (tags << (2 * np.arange(16))).sum(axis=1) | (np.int64(begins) << 32)
     return word
 

@@ -15,7 +15,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.validation import explain_validity
 
 from geofence import kernels_zones as kz
-from geofence.kernels import to_units
+from geofence.kernels import UNITS_PER_DEG, to_units
 from geofence.orders import Area, Disc, PolygonRings, Ring, Shape
 
 Ints = npt.NDArray[np.int32]
@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 _NO_DISCS = np.empty((0, 3), np.float64)
 _MAX_LAT_DEG = 85.0
 _MAX_WIDTH_DEG = 180.0
+_EASTERNMOST_DEG = (2**31 - 1) / UNITS_PER_DEG
 
 
 class ZoneError(ValueError):
@@ -217,9 +218,10 @@ def rings_of(areas: Sequence[Area]) -> Rings:
 
 
 def corners_of(rings: Iterable[Ring]) -> Floats:
-    """All corners of some rings, one after the other: (n, 2), degrees."""
+    """All corners of some rings, one after the other: (n, 2), degrees. Those on the 180° meridian are taken a unit (9 mm) west of it:
+    at +180° longitudes wrap round to -180°, the other side of a zone that ends there."""
     numbers = chain.from_iterable(chain.from_iterable(rings))
-    return np.fromiter(numbers, np.float64).reshape(-1, 2)
+    return np.minimum(np.fromiter(numbers, np.float64).reshape(-1, 2), _EASTERNMOST_DEG)
 
 
 def packed_rings(rings: Rings, widen_m: Floats) -> PackedZones:

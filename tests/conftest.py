@@ -1,5 +1,7 @@
 """Fixtures for all tests."""
 
+from hypothesis import HealthCheck, settings
+
 from tests.browser import browser, chromium, open_page
 from tests.db_fixtures import (
     any_database_url,
@@ -23,3 +25,7 @@ __all__ = [
     "other_test_server",
     "server_15_url",
 ]
+
+# How fast examples are made and run says more of what else the machine does than of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from geofence import kernels_sets as ks
 from geofence import zone_sets
-from geofence.margins import contained, margins_m, verdicts
+from geofence.margins import contained, margins_m, verdicts, verdicts_on
 from geofence.orders import Area
 from geofence.zone_sets import Member, StaleSet, ZoneSet, build, content_of
 from geofence.zones import packed, zone_from_geojson
@@ -212,6 +212,43 @@ def test_a_set_over_many_latitudes_is_judged_by_every_member(south_deg, north_de
         margin_m = margins_m(zones, *around).max(axis=1)
         sure = np.abs(margin_m) > 0.02
         np.testing.assert_array_equal(zone_set.contains(*around)[sure], (margin_m > 0)[sure])
+
+
+@pytest.mark.parametrize("bounds", [(-10.0, 40.0, 10.0, 55.0), (-85.0, -60.0, 85.0, 60.0)])
+def test_a_set_as_large_as_half_of_the_earth_is_small_and_judged_as_the_others_are(bounds):
+    wide = area(polygon(box(*bounds)))
+    zone_set = build([Member("wide", wide)])
+    assert zone_set.nbytes < 20_000_000
+    west, south, east, north = bounds
+    rng = np.random.default_rng(9)
+    lon, lat = rng.uniform(west - 2, east + 2, 200), rng.uniform(south - 2, north + 2, 200)
+    margin_m = margins_m(packed([wide]), lon, lat)[:, 0]
+    np.testing.assert_allclose(zone_set.margins_m(lon, lat), margin_m, rtol=1e-9, atol=0.02)
+    radius_m = np.where(rng.random(200) < 0.5, np.abs(margin_m) + 0.5, rng.choice([5.0, 5_100.0, 50_000.0], 200))
+    np.testing.assert_array_equal(zone_set.verdicts(lon, lat, radius_m), verdicts(margin_m, radius_m))
+
+
+@pytest.mark.parametrize("root_bits", [None, 0, 2])
+def test_a_set_is_as_wide_as_half_of_the_earth_at_most(root_bits):
+    with pytest.raises(ValueError, match="make it two sets"):
+        build([Member("wide", area(polygon(box(-90.0, 0.0, 89.999, 0.01))))], root_bits=root_bits)
+
+
+@pytest.mark.parametrize("east_deg", [180.0, 179.99999999])
+def test_a_zone_that_ends_at_the_180th_meridian_is_where_it_was_drawn(east_deg):
+    zone = area(polygon(box(179.9, 53.0, east_deg, 53.1)))
+    lon, lat = np.array([179.95, 179.89, -179.99]), np.full(3, 53.05)
+    margin_m = margins_m(packed([zone]), lon, lat)[:, 0]
+    np.testing.assert_allclose(margin_m, [3_353.0, -670.6, -670.6], atol=1.0)
+    np.testing.assert_array_equal(verdicts_on(packed([zone]), lon, lat, np.full(3, 10.0))[:, 0], [1, -1, -1])
+    zone_set = build([Member("a", zone)])
+    np.testing.assert_allclose(zone_set.margins_m(lon, lat), margin_m, atol=0.02)
+    assert zone_set.contains(lon, lat).tolist() == [True, False, False]
+
+
+def test_a_set_of_which_nothing_is_left_is_refused_with_a_reason():
+    with pytest.raises(ValueError, match="wider than a centimetre"):
+        build([Member("thin", area(polygon(box(-2.18, 53.0, -2.18 + 1e-9, 53.01))))])
 
 
 def test_what_a_cell_knows_of_distances_is_rounded_outward():
