@@ -16,7 +16,8 @@ In or out is asked most, so what it needs is kept apart and small: 8 bytes for e
             not cut has 16 equal parts)
     firsts  int32 (n,), of each node where the entries of its parts begin; of one that is a leaf, ~ the place of its entry
     entries int64 (n,), what a leaf knows for distances: the least and the most to the boundary (quarters of a metre, 65535: that or
-            more); outside, inside, or boundary; where the list begins of all runs that can be nearest
+            more); outside, inside, or boundary; where the list begins of all runs that can be nearest. Nobody reads those of
+            parts that are cut
     lists   int32 (n,): how many, the runs; and how many, the chains
     corners int32 (n, 2): longitude and latitude in units. Edge i is from corner i to the next
     runs    int32 (runs, 6): at most 16 edges of a ring in a row; their box, west, south, east, north (units); first edge, how many
@@ -28,8 +29,8 @@ In or out is asked most, so what it needs is kept apart and small: 8 bytes for e
 Inside or outside, where boundary is in the cell, is told by a walk from the cell's corner (whose side was told so when the cell
 was made) straight to the place. Each crossing on it is another side. Whatever crosses it crosses the cell, and so is on its list.
 
-The four steps of `kernels_zones.py` are the same here: cell, near, exact; and so is the promise that a verdict is the verdict
-of the exact margin.
+The steps are those of `kernels_zones.py`, with a cell in the place of box and raster, and so is the promise that a verdict is the
+verdict of the exact margin.
 """
 
 import math
@@ -162,10 +163,12 @@ def chain_crossings(corners, first, length, dx, dy, lon, lat):
 
 
 @piece
-def is_inside(walk, lists, corners, frame, bits, lon, lat):
-    """Whether a place in a leaf with boundary lies in the union, by the walk from the leaf's corner. bits: log2 of its side."""
+def is_inside(walk, lists, corners, frame, bits, x, y):
+    """Whether a place in a leaf with boundary lies in the union, by the walk from the leaf's corner. bits: log2 of its side; x, y:
+    units from the origin."""
+    lon, lat = x + frame[ORIGIN_LON], y + frame[ORIGIN_LAT]
     part = (np.int64(1) << bits) - 1
-    dx, dy = (lon - frame[ORIGIN_LON]) & part, (lat - frame[ORIGIN_LAT]) & part
+    dx, dy = x & part, y & part
     first, length = first_of(walk), edges_of(walk)
     if length > 0:
         return (walk ^ chain_crossings(corners, first, length, dx, dy, lon, lat)) < 0
@@ -391,8 +394,8 @@ def side_at(nodes, lists, corners, frame, tile, k):
     """Whether a position of a tile lies in the union, when its leaf is known."""
     if tile[TAG, row(k)] != BOUNDARY_LEAF:
         return tile[TAG, row(k)] == IN_LEAF
-    lon, lat = tile[X, row(k)] + frame[ORIGIN_LON], tile[Y, row(k)] + frame[ORIGIN_LAT]
-    return is_inside(nodes[row(tile[AT, row(k)])], lists, corners, frame, tile[BITS, row(k)] + 2, lon, lat)
+    walk, bits = nodes[row(tile[AT, row(k)])], tile[BITS, row(k)] + 2
+    return is_inside(walk, lists, corners, frame, bits, tile[X, row(k)], tile[Y, row(k)])
 
 
 @kernel

@@ -405,10 +405,10 @@ def _grown(
         cells, cell_list = kept[: counts[0]].copy(), found_list[: counts[1]].copy()
     if counts[2] >= ks.MOST_CORNERS:
         raise ValueError("the set is too large; make it several sets")
-    return _kept(grid.ravel(), levels, lists[: counts[2]].copy())
+    return _assembled(grid.ravel(), levels, lists[: counts[2]].copy())
 
 
-def _kept(grid: Ints, levels: Sequence[tuple[Ints, Ints]], lists: Words) -> _Cells:
+def _assembled(grid: Ints, levels: Sequence[tuple[Ints, Ints]], lists: Words) -> _Cells:
     """The arrays, from what the cells of the grid are and the parts of the cells of each level below; of one that is cut its row on
     the next level."""
     is_cut = (grid >> 30) & 3 == ks.NODE

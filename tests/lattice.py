@@ -13,7 +13,8 @@ from geofence.orders import Area
 
 DEG_PER_UNIT = 360 / 2**32
 STEP = 256
-"""Units between lattice lines: the side of the smallest cells of a zone set, so that lines and cell borders coincide."""
+"""Units between lattice lines: half the side of the smallest cells of a zone set, and twice that of their parts, so that lines and
+borders coincide."""
 SIZE = 8
 """Lattice lines of a polygon."""
 TILE = SIZE + 3
