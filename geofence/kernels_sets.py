@@ -612,9 +612,14 @@ def part_distances(cell_list, begin, length, runs, corners, frame, extremes, x0,
     x, y = x0 + size // 2, y0 + size // 2
     metric = metric_at(min(89.0, max(-89.0, (y + frame[ORIGIN_LAT]) * DEG_PER_UNIT)))
     least_east, least_north = 0.97 * metric[0], 0.97 * metric[1]
+    beyond_m = 0.0
     if is_far:
         metric = extremes[0], extremes[1], 0.0
         least_east, least_north = extremes[2], extremes[3]
+        least_metric = least_east, least_north, 0.0
+        beyond_m = -half_m + middle_distance_m(
+            cell_list, begin, length, runs, corners, frame, x, y, least_metric, least_east, least_north
+        )  # fmt: skip
     distance_m = middle_distance_m(
         cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north
     )  # fmt: skip
@@ -624,7 +629,8 @@ def part_distances(cell_list, begin, length, runs, corners, frame, extremes, x0,
         cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, out, start
     )  # fmt: skip
     # Near distances are too long by little where they are short: one of 5.5 km is of a place 5 km off, whatever it is.
-    beyond_m = 0.5 * NEAR_M if not is_far and least_m > 0.55 * NEAR_M else 0.0
+    if not is_far and least_m > 0.55 * NEAR_M:
+        beyond_m = 0.5 * NEAR_M
     is_far |= most_m >= NEAR_M
     if is_far:  # boxes of runs can be wide: a place deep in one has no gap to it
         least_m, most_m = max(math.sqrt(gap_2), beyond_m), math.inf

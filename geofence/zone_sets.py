@@ -37,8 +37,6 @@ COARSE_M = 150.0
 """Cells with boundary are cut to this, so that few places lie in one; less far where the boundary is long and its edges few."""
 MOST_MET = 6
 """Edges that may meet a cell that is not cut on, unless it is one of the smallest."""
-LONG_EDGE = 1 << 21
-"""Units (19 km): edges that are longer are looked at by themselves."""
 MOST_GRID = 8
 """Cells of the grid for each run of edges, at most: 96 bytes."""
 
@@ -217,7 +215,7 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
         raise ValueError(f"a set of {len(coordinates):,} corners is too large; make it several sets")
     corners = ((np.rint(coordinates).astype(np.int64) + 2**31) % 2**32 - 2**31).astype(np.int32)
     edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
-    runs = _runs(corners, edges)
+    runs = _runs(ring_ends.astype(np.int64))
     frame, extremes = _frame(corners, len(runs), root_bits)
     balls = np.empty((frame[-1], 4), np.float32)
     ks.fill_runs(runs, corners, balls)
@@ -306,18 +304,15 @@ def _chief_of(chief: Ints, i: int) -> int:
     return i
 
 
-def _runs(corners: Words, edges: Words) -> Words:
-    """Edges in runs of at most `ks.RUN_EDGES` of a ring, as equal as can be; their boxes are still to be filled. Long edges are runs
-    of their own: the box of a whole ring tells nothing of what is in it, and all that could be near is cut."""
-    is_long = np.abs(corners[edges + 1].astype(np.int64) - corners[edges]).max(axis=1) > LONG_EDGE
-    starts = np.flatnonzero((np.diff(edges, prepend=-2) > 1) | is_long | np.append(False, is_long[:-1]))
-    lengths = np.diff(starts, append=len(edges))
-    pieces = -(-lengths // ks.RUN_EDGES)
-    of_start = np.repeat(np.arange(len(starts)), pieces)
-    rank = np.arange(len(of_start)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    begin, end = (lengths[of_start] * k // pieces[of_start] for k in (rank, rank + 1))
-    runs = np.zeros((len(of_start), 6), np.int32)
-    runs[:, ks.RUN_FIRST], runs[:, ks.RUN_LENGTH] = edges[starts[of_start]] + begin, end - begin
+def _runs(ring_ends: Ints) -> Words:
+    """Rings in runs of at most `ks.RUN_EDGES` edges, as equal as can be; their boxes are still to be filled."""
+    edges = np.diff(ring_ends) - 1
+    pieces = -(-edges // ks.RUN_EDGES)
+    of_ring = np.repeat(np.arange(len(edges)), pieces)
+    rank = np.arange(len(of_ring)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    begin, end = (edges[of_ring] * k // pieces[of_ring] for k in (rank, rank + 1))
+    runs = np.zeros((len(of_ring), 6), np.int32)
+    runs[:, ks.RUN_FIRST], runs[:, ks.RUN_LENGTH] = ring_ends[of_ring] + begin, end - begin
     return runs
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,14 @@ def test_the_member_is_the_one_with_the_greatest_margin(count, seed):
         assert margin_m[named] >= margin_m.max() - 1e-6
 
 
+def assert_judged_as(zone, zone_set, lon, lat, rng, radii_m):
+    """A set of one zone says what the zone says, of margins and of verdicts."""
+    margin_m = margins_m(packed([zone]), lon, lat)[:, 0]
+    np.testing.assert_allclose(zone_set.margins_m(lon, lat), margin_m, rtol=1e-9, atol=0.02)
+    radius_m = np.where(rng.random(len(lon)) < 0.5, np.abs(margin_m) + 0.5, rng.choice(radii_m, len(lon)))
+    np.testing.assert_array_equal(zone_set.verdicts(lon, lat, radius_m), verdicts(margin_m, radius_m))
+
+
 @pytest.mark.parametrize("width_deg", [0.28, 0.45, 1.5])
 def test_a_wide_zone_of_few_corners_is_a_small_set_and_judged_as_the_others_are(width_deg):
     wide = area(polygon(box(0.0, 3.0, width_deg, 3.0 + 0.7 * width_deg), ring(width_deg / 3, 3.1, 800)))
@@ -188,10 +197,7 @@ def test_a_wide_zone_of_few_corners_is_a_small_set_and_judged_as_the_others_are(
     assert zone_set.nbytes < 2_000_000
     rng = np.random.default_rng(8)
     lon, lat = rng.uniform(-0.3, width_deg + 0.3, 600), rng.uniform(2.7, 3.3 + 0.7 * width_deg, 600)
-    margin_m = margins_m(packed([wide]), lon, lat)[:, 0]
-    np.testing.assert_allclose(zone_set.margins_m(lon, lat), margin_m, rtol=1e-9, atol=0.02)
-    radius_m = np.where(rng.random(600) < 0.5, np.abs(margin_m) + 0.5, rng.choice([5.0, 4_900.0, 5_100.0], 600))
-    np.testing.assert_array_equal(zone_set.verdicts(lon, lat, radius_m), verdicts(margin_m, radius_m))
+    assert_judged_as(wide, zone_set, lon, lat, rng, [5.0, 4_900.0, 5_100.0])
 
 
 @pytest.mark.parametrize(("south_deg", "north_deg"), [(50.0, 60.0), (-60.0, 60.0)])
@@ -215,17 +221,19 @@ def test_a_set_over_many_latitudes_is_judged_by_every_member(south_deg, north_de
 
 
 @pytest.mark.parametrize("bounds", [(-10.0, 40.0, 10.0, 55.0), (-85.0, -60.0, 85.0, 60.0)])
-def test_a_set_as_large_as_half_of_the_earth_is_small_and_judged_as_the_others_are(bounds):
-    wide = area(polygon(box(*bounds)))
+@pytest.mark.parametrize("is_oblique", [False, True])
+def test_a_set_as_large_as_half_of_the_earth_is_small_and_judged_as_the_others_are(bounds, is_oblique):
+    corners = box(*bounds)
+    if is_oblique:  # its edges have boxes that cover it
+        middles = [((a[0] + b[0]) / 2, (a[1] + b[1]) / 2) for a, b in pairwise(corners[0])]
+        corners = [[*middles, middles[0]]]
+    wide = area(polygon(corners))
     zone_set = build([Member("wide", wide)])
     assert zone_set.nbytes < 20_000_000
     west, south, east, north = bounds
     rng = np.random.default_rng(9)
     lon, lat = rng.uniform(west - 2, east + 2, 200), rng.uniform(south - 2, north + 2, 200)
-    margin_m = margins_m(packed([wide]), lon, lat)[:, 0]
-    np.testing.assert_allclose(zone_set.margins_m(lon, lat), margin_m, rtol=1e-9, atol=0.02)
-    radius_m = np.where(rng.random(200) < 0.5, np.abs(margin_m) + 0.5, rng.choice([5.0, 5_100.0, 50_000.0], 200))
-    np.testing.assert_array_equal(zone_set.verdicts(lon, lat, radius_m), verdicts(margin_m, radius_m))
+    assert_judged_as(wide, zone_set, lon, lat, rng, [5.0, 5_100.0, 50_000.0])
 
 
 @pytest.mark.parametrize("root_bits", [None, 0, 2])
