@@ -680,6 +680,24 @@ def corner_side(cell_list, begin, met, corners, frame, x, y, dx, dy, is_in):
 
 
 @piece
+def corner_sides(cell_list, begin, length, corners, frame, x0, y0, bits, is_in, meets, out, start):
+    """Which of the south-west corners of the 4 × 4 parts of a cell at (x0, y0) lie inside, a bit for each part: from one to the next,
+    by the edges that meet the part between. is_in: whether the first does; meets: from `parts_met`; out: scratch, from `start` on."""
+    size = np.int64(1) << bits
+    inside = np.int64(0)
+    next_is_in = first_is_in = is_in
+    for part in range(16):
+        x, y = x0 + (part & 3) * size, y0 + (part >> 2) * size
+        met = gather_edges(cell_list, begin, length, meets, part, out, start)
+        is_in = next_is_in if part & 3 else first_is_in
+        next_is_in = corner_side(out, start, met, corners, frame, x, y, size, np.int64(0), is_in)
+        if part & 3 == 0:
+            first_is_in = corner_side(out, start, met, corners, frame, x, y, np.int64(0), size, is_in)
+        inside |= np.int64(is_in) << part
+    return inside
+
+
+@piece
 def must_cut(met, most_met, coarse_m, near, least_m, side_m, forced, is_far):
     """Whether a part is cut on: where boundary is in it, until few edges meet it; elsewhere, until its list is short or it is small
     beside its distance from the boundary."""
@@ -732,18 +750,14 @@ def leaf_tags(edges, begin, met, corners, frame, x0, y0, bits, is_in, meets):
     """What the 4 × 4 parts of a leaf with boundary are, 2 bits each. edges: those that meet it, and room for as many more; bits: log2
     of the side of a part; is_in: whether its corner (x0, y0) is inside; meets: scratch."""
     parts_met(edges, begin, met, corners, frame, x0, y0, bits, meets)
-    size = np.int64(1) << bits
+    inside = corner_sides(edges, begin, met, corners, frame, x0, y0, bits, is_in, meets, edges, begin + met)
+    with_boundary = np.int64(0)
+    for item in range(met):
+        with_boundary |= meets[row(item)]
     tags = np.int64(0)
-    next_is_in = first_is_in = is_in
     for part in range(16):
-        own = begin + met
-        x, y = x0 + (part & 3) * size, y0 + (part >> 2) * size
-        few = gather_edges(edges, begin, met, meets, part, edges, own)
-        is_in = next_is_in if part & 3 else first_is_in
-        next_is_in = corner_side(edges, own, few, corners, frame, x, y, size, np.int64(0), is_in)
-        if part & 3 == 0:
-            first_is_in = corner_side(edges, own, few, corners, frame, x, y, np.int64(0), size, is_in)
-        tags |= np.int64(BOUNDARY_LEAF if few > 0 else (IN_LEAF if is_in else OUT_LEAF)) << (2 * part)
+        side = IN_LEAF if (inside >> part) & 1 else OUT_LEAF
+        tags |= np.int64(BOUNDARY_LEAF if (with_boundary >> part) & 1 else side) << (2 * part)
     return tags
 
 
@@ -789,8 +803,11 @@ def cut_cells(
         if counts[2] + room > lists.shape[0]:
             return c
         shared = np.int64(-1)
-        next_is_in = first_is_in = cells[c, 6] != 0
         parts_met(cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], bits, meets)
+        inside = corner_sides(
+            cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], bits, cells[c, 6] != 0, meets,
+            found_list, counts[1],
+        )  # fmt: skip
         for part in range(16):
             x0, y0 = cells[c, 0] + (part & 3) * size, cells[c, 1] + (part >> 2) * size
             if x0 >= frame[COLUMNS] << frame[CELL_BITS] or y0 >= frame[LINES] << frame[CELL_BITS]:
@@ -803,12 +820,7 @@ def cut_cells(
             met = gather_edges(cell_list, edge_begin, edge_length, meets, part, found_list, start + near)
             if met > 0:
                 least_m = 0.0
-            is_in = next_is_in if part & 3 else first_is_in
-            next_is_in = corner_side(found_list, start + near, met, corners, frame, x0, y0, size, np.int64(0), is_in)
-            if part & 3 == 0:
-                first_is_in = corner_side(
-                    found_list, start + near, met, corners, frame, x0, y0, np.int64(0), size, is_in
-                )  # fmt: skip
+            is_in = (inside >> part) & 1 != 0
             if size > smallest and must_cut(met, most_met, coarse_m, near, least_m, side_m, forced, is_far):
                 found[16 * c + part] = counts[0] | (NODE << 30)
                 kept[counts[0], 0], kept[counts[0], 1] = x0, y0
