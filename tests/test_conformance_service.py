@@ -122,4 +122,4 @@ async def test_a_case_through_the_service_gives_what_it_expects(case: Path, stag
 
 
 def test_there_are_cases() -> None:
-    assert len(CASES) >= 35
+    assert len(CASES) >= 50
