@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import msgspec
 
-from geofence.findings import Finding
+from geofence.judgement.findings import Finding
 from geofence.words import CurfewReason, EventType, Kind
 
 UNVERIFIED_DELAY_MS = 2 * 3_600_000

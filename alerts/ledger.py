@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from geofence.findings import Finding
+from geofence.judgement.findings import Finding
 
 ATV = "ATV"
 """The kind of its alert; it is no kind of finding (RULES.md section 8)."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from alerts.grading import Grade, alerts_from_ms
-from geofence.findings import Finding
+from geofence.judgement.findings import Finding
 from geofence.words import Kind
 
 RECHECK_MS = 60_000

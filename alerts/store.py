@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerts.grading import Grade
-from geofence.findings import Finding
+from geofence.judgement.findings import Finding
 from geofence.words import datetime_of
 
 if TYPE_CHECKING:

@@ -58,16 +58,16 @@ import numpy.typing as npt
 from emtrack.emulator import PRESETS, World, build_world
 from emtrack.evaluate import fact_of
 from emtrack.forms import plans_of, read_orders
-from geofence.evidence import Standing
-from geofence.explain import Weighed, weighed
 from geofence.facts import DeviceEvent, Fact, Position, without_duplicates
-from geofence.findings import place_findings
 from geofence.intervals import Interval, merged, subtracted
-from geofence.judge import judge_history
-from geofence.orders import Plan, Requirement
-from geofence.places import Places
-from geofence.presence import Confirmation, Tracker, feed, stretches
-from geofence.timetable import DAY_MS, Schedule
+from geofence.judgement.evidence import Standing
+from geofence.judgement.explain import Weighed, weighed
+from geofence.judgement.findings import place_findings
+from geofence.judgement.judge import judge_history
+from geofence.judgement.places import Places
+from geofence.judgement.presence import Confirmation, Tracker, feed, stretches
+from geofence.judgement.timetable import DAY_MS, Schedule
+from geofence.obligations import Plan, Requirement
 from geofence.words import FOREVER_MS, EventType, Mechanism, ObligationKind, Presence, parse_instant
 from ingest.reports import EventReport, Refusal, read_report
 

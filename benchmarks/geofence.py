@@ -35,13 +35,13 @@ import shapely
 from numba import njit
 
 from benchmarks import geofence_worlds as worlds
-from geofence import kernels_sets as ks
-from geofence.kernels import local_metres
-from geofence.margins import Floats, Ints, contained, masks_of
-from geofence.orders import Area
-from geofence.sweep import Duties, Positions, Sweep
-from geofence.zone_sets import Member, ZoneSet, build
-from geofence.zones import PackedZones, Rings, packed_rings, units
+from geofence.shapes import kernels_sets as ks
+from geofence.shapes.kernels import local_metres
+from geofence.shapes.margins import Floats, Ints, contained, masks_of
+from geofence.shapes.packing import PackedZones, Rings, packed_rings, units
+from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.sweep.violations import Duties, Positions, Sweep
+from geofence.zones import Area
 
 ROUNDS = 5
 BEGIN, END = "<!-- geofence begin -->", "<!-- geofence end -->"
@@ -422,9 +422,10 @@ _FIRST_FIX = """
 import time
 start = time.perf_counter()
 from geofence.facts import Position
-from geofence.judge import judge_history
-from geofence.orders import Activation, Disc, Plan, Requirement
+from geofence.judgement.judge import judge_history
+from geofence.obligations import Activation, Plan, Requirement
 from geofence.words import Mechanism, ObligationKind
+from geofence.zones import Disc
 requirement = Requirement("", "", "", ObligationKind.EXCLUSION, 0, 1, Disc((0.0, 0.0), 1.0))
 judge_history(Plan(Activation("", "", "", 0, 1), (requirement,)), [Position(0, 0.0, 1.0, None, Mechanism.GPS, 0)], 0)
 print(time.perf_counter() - start)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geofence.sweep import Positions
+from geofence.sweep.violations import Positions
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

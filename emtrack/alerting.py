@@ -26,7 +26,7 @@ from emtrack.docket import Ruling, Seat
 from emtrack.incidents import Change, note_silences
 from emtrack.record.findings import Shown, load_findings
 from emtrack.record.progress import Ids
-from geofence.findings import Finding
+from geofence.judgement.findings import Finding
 from geofence.words import Kind, datetime_of
 
 MAX_TIMERS = 1_000

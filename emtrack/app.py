@@ -31,11 +31,12 @@ from emtrack.web.service import service_routes
 from emtrack.web.site import SecurityHeaders, Site
 from emtrack.web.wearers import WearerPages
 from geofence.facts import Position
-from geofence.judge import judge_history
-from geofence.orders import Activation, Area, Disc, Plan, Requirement, SetZone, Zone
-from geofence.places import Places
+from geofence.judgement.judge import judge_history
+from geofence.judgement.places import Places
+from geofence.obligations import Activation, Plan, Requirement
+from geofence.shapes.zone_sets import Member, build
 from geofence.words import ActivationId, DeviceId, EntryId, Mechanism, ObligationKind, RequirementId, WearerId
-from geofence.zone_sets import Member, build
+from geofence.zones import Area, Disc, SetZone, Zone
 from ingest.http import device_route
 from ingest.inbox import Inbox
 

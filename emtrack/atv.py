@@ -11,7 +11,7 @@ from alerts.grading import Severity
 from alerts.ledger import ATV, Line, Standing, What, counts_ms, excusing, lines_for
 from alerts.store import CHANGED
 from emtrack.record.progress import Ids
-from geofence.findings import Finding
+from geofence.judgement.findings import Finding
 from geofence.words import datetime_of, instant_of
 
 if TYPE_CHECKING:

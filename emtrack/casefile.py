@@ -11,13 +11,13 @@ from emtrack.history import Fix, Said, View, events_of, fixes_of
 from emtrack.record.findings import Version, as_known, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement, load_settings
 from emtrack.record.zone_sets import SetShelf
-from geofence.evidence import Standing, Track, standings
-from geofence.explain import Weighed, weighed
 from geofence.facts import Fact, without_duplicates
-from geofence.findings import Finding
-from geofence.orders import Requirement
+from geofence.judgement.evidence import Standing, Track, standings
+from geofence.judgement.explain import Weighed, weighed
+from geofence.judgement.findings import Finding
+from geofence.obligations import Requirement
+from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import EventType, Kind, ObligationKind, Presence
-from geofence.zone_sets import ZoneSet
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection

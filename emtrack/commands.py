@@ -34,9 +34,9 @@ from emtrack.replay import Recording, Sent, read_recording, refuse_strangers, se
 from emtrack.roles import Role
 from emtrack.settings import Settings
 from emtrack.web.guard import NEW_TOKEN
-from geofence.orders import SetZone
+from geofence.shapes.zone_sets import Member
 from geofence.words import ALWAYS_MS, datetime_of, format_instant
-from geofence.zone_sets import Member
+from geofence.zones import SetZone
 from ingest.http import key_hash
 
 NOTICE_S = 5.0

@@ -33,15 +33,15 @@ from emtrack.record.progress import (
     load_silences,
 )
 from emtrack.record.zone_sets import SetShelf
-from geofence.amend import amendments
 from geofence.facts import Fact, without_duplicates
-from geofence.findings import DEVICE_KINDS, Finding
 from geofence.intervals import Interval
-from geofence.judge import DEVICE, SILENCE, ActivationJudge, Checkpoint, Judged, Late, Part, State
-from geofence.orders import version_of, versions_of
-from geofence.places import NO_SETS
+from geofence.judgement.amend import amendments
+from geofence.judgement.findings import DEVICE_KINDS, Finding
+from geofence.judgement.judge import DEVICE, SILENCE, ActivationJudge, Checkpoint, Judged, Late, Part, State
+from geofence.judgement.places import NO_SETS
+from geofence.obligations import version_of, versions_of
+from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId
-from geofence.zone_sets import ZoneSet
 
 RETRY_MS = 60_000
 """A judgement that failed is tried again after this, from the start of its activation."""

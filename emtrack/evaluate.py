@@ -14,9 +14,9 @@ import msgspec
 from emtrack.fact_files import EVENT_COLUMNS, POSITION_COLUMNS, Row, read_rows
 from emtrack.forms import Orders, plans_of, sets_of
 from geofence.facts import DeviceEvent, Fact, Position
-from geofence.findings import Finding
-from geofence.judge import judge_history
-from geofence.orders import Activation, Plan
+from geofence.judgement.findings import Finding
+from geofence.judgement.judge import judge_history
+from geofence.obligations import Activation, Plan
 from geofence.words import ActivationId, NotAnInstant, format_instant, parse_instant
 from ingest.reports import (
     EventReport,

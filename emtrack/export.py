@@ -33,9 +33,10 @@ from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.zone_sets import members_of
 from geofence.facts import Fact, Position
 from geofence.intervals import Interval
-from geofence.orders import Activation, Plan, Requirement, SetZone, TimetableRow
+from geofence.obligations import Activation, Plan, Requirement, TimetableRow
+from geofence.shapes.zone_sets import Member
 from geofence.words import ALWAYS_MS, FIRST_MS, FOREVER_MS, format_instant
-from geofence.zone_sets import Member
+from geofence.zones import SetZone
 
 if TYPE_CHECKING:
     import asyncpg

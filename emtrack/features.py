@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from geofence.areas import area_m2, drawn_area_m2
-from geofence.orders import Area
-from geofence.zone_sets import Member, content_of
-from geofence.zones import ZoneError, geojson_from_zone, zone_from_geojson
+from geofence.shapes.areas import area_m2, drawn_area_m2
+from geofence.shapes.geojson import ZoneError, geojson_from_zone, zone_from_geojson
+from geofence.shapes.zone_sets import Member, content_of
+from geofence.zones import Area
 
 LONGEST_ID = 200
 _DEGREES = ("CRS84", "EPSG::4326", "EPSG:4326")

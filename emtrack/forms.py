@@ -18,9 +18,11 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from emtrack.features import FeatureError, Features, Mended, read_collection
-from geofence.areas import area_m2, drawn_area_m2
 from geofence.intervals import Interval, merged
-from geofence.orders import Activation, Plan, Requirement, Settings, SetZone, TimetableRow, Zone
+from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
+from geofence.shapes.areas import area_m2, drawn_area_m2
+from geofence.shapes.geojson import ZoneError, geojson_from_zone, zone_from_geojson
+from geofence.shapes.zone_sets import ZoneSet, build
 from geofence.words import (
     FOREVER_MS,
     ActivationId,
@@ -32,8 +34,7 @@ from geofence.words import (
     format_instant,
     parse_instant,
 )
-from geofence.zone_sets import ZoneSet, build
-from geofence.zones import ZoneError, geojson_from_zone, zone_from_geojson
+from geofence.zones import SetZone, Zone
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Seconds = Annotated[float, Meta(ge=0, le=1e8)]

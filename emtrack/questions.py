@@ -9,9 +9,9 @@ from emtrack.record.findings import load_shown
 from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.progress import alive_ms
 from emtrack.record.zone_sets import SetShelf
-from geofence.findings import Finding
-from geofence.judge import judge_history
-from geofence.orders import Activation
+from geofence.judgement.findings import Finding
+from geofence.judgement.judge import judge_history
+from geofence.obligations import Activation
 from geofence.words import ALWAYS_MS
 
 Found = list[tuple[Activation, Finding]]

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from alerts.grading import Severity
 from alerts.incidents import INCIDENT
 from alerts.ledger import ATV, What
-from geofence.evidence import Standing
-from geofence.explain import Weighed
-from geofence.findings import Finding
-from geofence.orders import Requirement
+from geofence.judgement.evidence import Standing
+from geofence.judgement.explain import Weighed
+from geofence.judgement.findings import Finding
+from geofence.obligations import Requirement
 from geofence.words import CurfewReason, EventType, Kind, Mechanism, Presence, datetime_of, instant_of
 
 if TYPE_CHECKING:

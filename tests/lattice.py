@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geofence.orders import Area
+from geofence.zones import Area
 
 DEG_PER_UNIT = 360 / 2**32
 STEP = 256

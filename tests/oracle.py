@@ -17,9 +17,10 @@ import shapely
 from pyproj import Geod, Proj
 
 from geofence.facts import DeviceEvent, Fact, Position
-from geofence.orders import Area, Disc, Plan, Requirement, SetZone, Shape
+from geofence.obligations import Plan, Requirement
+from geofence.shapes.zone_sets import Member
 from geofence.words import ALWAYS_MS, FOREVER_MS
-from geofence.zone_sets import Member
+from geofence.zones import Area, Disc, SetZone, Shape
 
 IN, OUT, NOT_KNOWN = "INSIDE", "OUTSIDE", "UNKNOWN"
 Span = tuple[int, int]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from geofence.amend import amendments
-from geofence.findings import Finding
+from geofence.judgement.amend import amendments
+from geofence.judgement.findings import Finding
 from geofence.words import Kind
 
 MINUTE_MS = 60_000

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from geofence.timetable import row_interval
+from geofence.judgement.timetable import row_interval
 from geofence.words import format_instant
 from tests.oracle import row_span
 

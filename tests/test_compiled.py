@@ -15,12 +15,12 @@ ROOT = Path(__file__).parent.parent
 PRELUDE = """
 import json
 import numpy as np
-from geofence import kernels, kernels_sets, kernels_sweep, kernels_zones
+from geofence.shapes import kernels, kernels_sets, kernels_sweep, kernels_zones
 """
 MARGIN = """
 import json
 import numpy as np
-from geofence.kernels_zones import margins_of
+from geofence.shapes.kernels_zones import margins_of
 boxes, circle, discs = np.zeros((1, 8), np.int32), np.zeros(6, np.int32), np.array([[0.0, 0.0, 500.0]])
 margin_m = np.empty((1, 1))
 margins_of(boxes, circle, discs, np.array([0.01]), np.array([0.0]), margin_m)
@@ -31,9 +31,9 @@ LLVM = """
 import json
 import sys
 from numba import bool_, float32, float64, int8, int32, int64, njit, uint64
-from geofence.kernels_sets import set_contains, set_verdicts
-from geofence.kernels_sweep import follow
-from geofence.kernels_zones import contains_of, verdicts_of
+from geofence.shapes.kernels_sets import set_contains, set_verdicts
+from geofence.shapes.kernels_sweep import follow
+from geofence.shapes.kernels_zones import contains_of, verdicts_of
 
 @njit
 def half_of(values):
@@ -69,11 +69,12 @@ import tempfile
 from pathlib import Path
 from numba.core.dispatcher import Dispatcher
 from emtrack.app import warm_up
-from geofence.orders import Requirement, SetZone
-from geofence.places import Places
+from geofence.obligations import Requirement
+from geofence.judgement.places import Places
 from geofence.words import ObligationKind
-from geofence.zone_sets import Member, ZoneSet, build
-from geofence.zones import zone_from_geojson
+from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.geojson import zone_from_geojson
+from geofence.zones import SetZone
 from tests.test_geometry import SHAPES
 
 def compiled():
@@ -148,7 +149,7 @@ def test_nothing_is_left_to_compile_when_the_service_listens() -> None:
 
 
 def test_a_kernel_whose_helper_changed_in_another_file_is_compiled_anew(copy: Path) -> None:
-    kernels = copy / "geofence" / "kernels.py"
+    kernels = copy / "geofence" / "shapes" / "kernels.py"
     before = kernels.read_text()
     line = "return 2.0 * ARC_RADIUS_M * math.asin("
     assert before.count(line) == 1

@@ -31,11 +31,12 @@ from benchmarks.detection import (
 )
 from emtrack.emulator import PRESETS, build_world
 from geofence.facts import Position
-from geofence.margins import margins_m
-from geofence.orders import Activation, Disc, Plan, Requirement
-from geofence.timetable import DAY_MS
+from geofence.judgement.timetable import DAY_MS
+from geofence.obligations import Activation, Plan, Requirement
+from geofence.shapes.margins import margins_m
+from geofence.shapes.packing import packed
 from geofence.words import ActivationId, DeviceId, EntryId, Mechanism, ObligationKind, RequirementId, WearerId
-from geofence.zones import packed
+from geofence.zones import Disc
 
 PAGE = Path(__file__).parent.parent / "docs" / "detection.md"
 M_PER_LAT_DEG = 111_300.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from geofence.evidence import Standing
-from geofence.explain import weighed
 from geofence.facts import DeviceEvent, Fact, Position, without_duplicates
-from geofence.judge import ActivationJudge
-from geofence.orders import Activation, Disc, Plan, Requirement
-from geofence.presence import INSIDE, OUTSIDE, UNKNOWN, Confirmation, Tracker, feed
+from geofence.judgement.evidence import Standing
+from geofence.judgement.explain import weighed
+from geofence.judgement.judge import ActivationJudge
+from geofence.judgement.presence import INSIDE, OUTSIDE, UNKNOWN, Confirmation, Tracker, feed
+from geofence.obligations import Activation, Plan, Requirement
 from geofence.words import (
     FOREVER_MS,
     ActivationId,
@@ -22,6 +22,7 @@ from geofence.words import (
     RequirementId,
     WearerId,
 )
+from geofence.zones import Disc
 from tests.service_world import AWAY, HOME, ms
 from tests.test_oracle import ORDINARY, SETS, World, worlds
 

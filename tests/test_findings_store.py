@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from emtrack.record.findings import Recorded, Shown, add_versions, load_shown
-from geofence.findings import Finding
+from geofence.judgement.findings import Finding
 from geofence.words import EntryId, Kind
 from tests.service_world import World, deployed, event, ms, orders, position
 

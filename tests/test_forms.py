@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emtrack.forms import FormError, plans_of, read_orders, requirement_of, settings_of, write_orders
-from geofence.orders import version_of
+from geofence.obligations import version_of
 from tests.service_world import activation, curfew, ms, orders
 
 FORM = orders(

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
 
-from geofence.margins import farther_than, geodesic_m, margins_m, verdicts
-from geofence.orders import Area, Disc, Zone
+from geofence.shapes.geojson import ZoneError, geojson_from_zone, zone_from_geojson
+from geofence.shapes.margins import farther_than, geodesic_m, margins_m, verdicts
+from geofence.shapes.packing import packed
 from geofence.words import Presence
-from geofence.zones import ZoneError, geojson_from_zone, packed, zone_from_geojson
+from geofence.zones import Area, Disc, Zone
 from tests.oracle import geodesic_distance_m, margin_m
 
 WGS84 = Geod(ellps="WGS84")

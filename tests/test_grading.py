@@ -6,7 +6,7 @@ import pytest
 
 from alerts.grading import Grade, Severity, alerts_from_ms, grade_of
 from alerts.raising import Step, decide
-from geofence.findings import Finding
+from geofence.judgement.findings import Finding
 from geofence.words import Kind
 
 HOUR_MS = 3_600_000

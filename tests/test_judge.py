@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from geofence.facts import DeviceEvent, Fact, Position
-from geofence.findings import Finding
 from geofence.intervals import Interval
-from geofence.judge import TAIL_MS, ActivationJudge, Checkpoint, Judged, Late, judge_history
-from geofence.orders import Activation, Disc, Plan, Requirement
+from geofence.judgement.findings import Finding
+from geofence.judgement.judge import TAIL_MS, ActivationJudge, Checkpoint, Judged, Late, judge_history
+from geofence.obligations import Activation, Plan, Requirement
 from geofence.words import FOREVER_MS, EventType, Kind, Mechanism, ObligationKind
+from geofence.zones import Disc
 
 MINUTE_MS = 60_000
 HOME, TOWN = (-2.18, 53.0), (-2.15, 53.0)

@@ -13,7 +13,7 @@ import emtrack.docket
 from emtrack.questions import findings_as_lines
 from emtrack.record.facts import load_facts
 from emtrack.record.zone_sets import SetShelf
-from geofence.judge import Checkpoint
+from geofence.judgement.judge import Checkpoint
 from geofence.words import ALWAYS_MS
 from tests.service_world import AWAY, HOME, World, curfew, deployed, orders, position
 

@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from geofence.facts import DeviceEvent, Fact, Position
-from geofence.findings import Finding
 from geofence.intervals import Interval, merged
-from geofence.judge import ActivationJudge, Checkpoint, Judged, Part, State, judge_history
-from geofence.orders import Activation, Area, Disc, Plan, Requirement, Settings, SetZone, TimetableRow
+from geofence.judgement.findings import Finding
+from geofence.judgement.judge import ActivationJudge, Checkpoint, Judged, Part, State, judge_history
+from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
+from geofence.shapes.geojson import zone_from_geojson
+from geofence.shapes.zone_sets import Member, build
 from geofence.words import ALWAYS_MS, FOREVER_MS, EventType, Mechanism, ObligationKind, parse_instant
-from geofence.zone_sets import Member, build
-from geofence.zones import zone_from_geojson
+from geofence.zones import Area, Disc, SetZone
 from tests.oracle import Told, everything, findings_by_the_rules, margin_m
 
 ORDINARY = settings(

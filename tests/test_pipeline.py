@@ -17,7 +17,7 @@ from emtrack.emulator import build_world
 from emtrack.evaluate import evaluate, finding_lines
 from emtrack.forms import read_orders
 from emtrack.settings import Settings
-from geofence.judge import ActivationJudge
+from geofence.judgement.judge import ActivationJudge
 from geofence.words import parse_instant
 from tests.service_world import (
     AWAY,

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pytest
 import shapely
 
-from geofence.margins import contained, margins_m, masks_of, verdicts
-from geofence.sweep import Sweep, duties_of
-from geofence.zone_sets import Member, build
-from geofence.zones import packed, zone_from_geojson
+from geofence.shapes.geojson import zone_from_geojson
+from geofence.shapes.margins import contained, margins_m, masks_of, verdicts
+from geofence.shapes.packing import packed
+from geofence.shapes.zone_sets import Member, build
+from geofence.sweep.violations import Sweep, duties_of
 from tests import lattice
 from tests.test_geometry import SHAPES, away
 from tests.test_sweep import START_MS, judged, plan, positions_of, wandered

@@ -17,11 +17,11 @@ import pytest
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from geofence import kernels_zones as kz
-from geofence.margins import contained, margins_m
-from geofence.orders import Area
-from geofence.zone_sets import Member, build
-from geofence.zones import packed
+from geofence.shapes import kernels_zones as kz
+from geofence.shapes.margins import contained, margins_m
+from geofence.shapes.packing import packed
+from geofence.shapes.zone_sets import Member, build
+from geofence.zones import Area
 from tests.lattice import DEG_PER_UNIT
 
 CASES = Path(__file__).parents[2] / "shared" / "data" / "point-polygon-cases" / "cases.jsonl"

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import shapely
 
-from geofence.margins import Floats, contained, margins_m, verdicts, verdicts_on
-from geofence.orders import Area, Zone
-from geofence.zone_sets import Member, ZoneSet, build
-from geofence.zones import packed, zone_from_geojson
+from geofence.shapes.geojson import zone_from_geojson
+from geofence.shapes.margins import Floats, contained, margins_m, verdicts, verdicts_on
+from geofence.shapes.packing import packed
+from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.zones import Area, Zone
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 POINTS = DATA / "police-uk-staffordshire" / "lsoa_oracle.csv"

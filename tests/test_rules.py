@@ -9,9 +9,10 @@ import pytest
 
 from geofence.facts import DeviceEvent, Fact, Position
 from geofence.intervals import Interval
-from geofence.judge import judge_history
-from geofence.orders import Activation, Disc, Plan, Requirement, Settings, TimetableRow
+from geofence.judgement.judge import judge_history
+from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
 from geofence.words import FOREVER_MS, EventType, Mechanism, ObligationKind, parse_instant
+from geofence.zones import Disc
 from tests.oracle import findings_by_the_rules
 
 START_MS = parse_instant("2026-03-02T18:00:00Z")

@@ -19,8 +19,9 @@ from emtrack.forms import (
     sets_of,
     write_orders,
 )
-from geofence.orders import SetZone, version_of
-from geofence.zone_sets import content_of
+from geofence.obligations import version_of
+from geofence.shapes.zone_sets import content_of
+from geofence.zones import SetZone
 from tests.service_world import activation, position
 from tests.test_cli import BOW_TIE, emtrack, write_csv
 

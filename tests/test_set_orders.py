@@ -21,11 +21,11 @@ from emtrack.record.orders import OrdersConflict
 from emtrack.record.plans import load_assignments
 from emtrack.record.zone_sets import KEPT, SetShelf, members_near, members_of
 from emtrack.wording import Words
-from geofence.findings import Finding
-from geofence.orders import Area, SetZone
-from geofence.places import UnknownSet
+from geofence.judgement.findings import Finding
+from geofence.judgement.places import UnknownSet
+from geofence.shapes.zone_sets import Member, ZoneSet, build, content_of
 from geofence.words import Kind
-from geofence.zone_sets import Member, ZoneSet, build, content_of
+from geofence.zones import Area, SetZone
 from tests.office import Office, away, open_office
 from tests.service_world import World, activation, deployed, iso, ms, orders, position
 from tests.test_pages_http import Desk

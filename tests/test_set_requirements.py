@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from geofence.facts import DeviceEvent, Fact, Position
-from geofence.judge import ActivationJudge, Checkpoint, Judged, judge_history
-from geofence.orders import Activation, Area, Plan, Requirement, SetZone
-from geofence.places import UnknownSet
-from geofence.presence import Segment, Tracker
+from geofence.judgement.judge import ActivationJudge, Checkpoint, Judged, judge_history
+from geofence.judgement.places import UnknownSet
+from geofence.judgement.presence import Segment, Tracker
+from geofence.obligations import Activation, Plan, Requirement
+from geofence.shapes.zone_sets import Member, ZoneSet, build
 from geofence.words import FOREVER_MS, EventType, Kind, Mechanism, ObligationKind
-from geofence.zone_sets import Member, ZoneSet, build
+from geofence.zones import Area, SetZone
 
 MINUTE_MS = 60_000
 # One degree of latitude is some 111,260 m here, one of longitude 67,100 m.

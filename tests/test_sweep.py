@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofence.facts import Position
-from geofence.judge import judge_history
-from geofence.orders import Activation, Disc, Plan, Requirement, Settings, SetZone, TimetableRow
-from geofence.sweep import BATCH, Duties, Positions, Sweep, duties_of
+from geofence.judgement.judge import judge_history
+from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
+from geofence.shapes.geojson import zone_from_geojson
+from geofence.sweep.violations import BATCH, Duties, Positions, Sweep, duties_of
 from geofence.words import FOREVER_MS, Kind, Mechanism, ObligationKind, parse_instant
-from geofence.zones import zone_from_geojson
+from geofence.zones import Disc, SetZone
 from tests.test_geometry import box, polygon
 
 ORDINARY = settings(max_examples=80, derandomize=True, deadline=None, print_blob=True)

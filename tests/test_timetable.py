@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofence.intervals import Interval
-from geofence.orders import Activation, Disc, Plan, Requirement, TimetableRow
-from geofence.timetable import Schedule, row_interval, wall_to_utc
+from geofence.judgement.timetable import Schedule, row_interval, wall_to_utc
+from geofence.obligations import Activation, Plan, Requirement, TimetableRow
 from geofence.words import FOREVER_MS, ObligationKind, format_instant, parse_instant
+from geofence.zones import Disc
 from tests.oracle import instants_of_wall, obligation_periods, row_span
 
 LONDON, LORD_HOWE = "Europe/London", "Australia/Lord_Howe"  # the latter moves its clocks by half an hour

@@ -20,7 +20,7 @@ import emtrack.zones.reading as reading
 from emtrack.cli import app
 from emtrack.db.connect import connect
 from emtrack.zones.reading import ZoneFileError, read_zone_file
-from geofence.zones import zone_from_geojson
+from geofence.shapes.geojson import zone_from_geojson
 from tests.service_world import HOME, curfew, orders
 
 OAK, ELM = box(-2.152, 52.998, -2.148, 53.002), box(-2.122, 52.998, -2.118, 53.002)

@@ -13,12 +13,13 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofence import kernels_sets as ks
-from geofence import zone_sets
-from geofence.margins import contained, margins_m, verdicts, verdicts_on
-from geofence.orders import Area
-from geofence.zone_sets import Member, StaleSet, ZoneSet, build, content_of
-from geofence.zones import packed, zone_from_geojson
+from geofence.shapes import kernels_sets as ks
+from geofence.shapes import zone_sets
+from geofence.shapes.geojson import zone_from_geojson
+from geofence.shapes.margins import contained, margins_m, verdicts, verdicts_on
+from geofence.shapes.packing import packed
+from geofence.shapes.zone_sets import Member, StaleSet, ZoneSet, build, content_of
+from geofence.zones import Area
 from tests import lattice
 from tests.test_geometry import WGS84, away, box, polygon, ring
 
@@ -309,9 +310,9 @@ def test_a_folder_with_another_set_or_of_other_sources_is_not_used(tmp_path):
         ZoneSet.load(tmp_path / "set", zone_set.content)
 
 
-@pytest.mark.parametrize("name", ["kernels.py", "kernels_sets.py", "zone_sets.py", "zones.py"])
+@pytest.mark.parametrize("name", ["kernels.py", "kernels_sets.py", "zone_sets.py", "packing.py", "geojson.py"])
 def test_a_set_is_built_again_when_what_builds_it_has_changed(name, tmp_path):
-    copy = shutil.copytree(Path(zone_sets.__file__).parent, tmp_path / "geofence")
+    copy = shutil.copytree(Path(zone_sets.__file__).parent, tmp_path / "shapes")
     before = zone_sets._sources(copy)
     assert before == zone_sets._sources()
     with (copy / name).open("a") as source:

@@ -11,13 +11,13 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Circle, Rectangle
 
-from geofence import kernels_sets as ks
-from geofence import kernels_zones as kz
-from geofence.kernels import metric_at
-from geofence.margins import margins_m, verdicts
-from geofence.orders import Area
-from geofence.zone_sets import Member, ZoneSet, build
-from geofence.zones import packed
+from geofence.shapes import kernels_sets as ks
+from geofence.shapes import kernels_zones as kz
+from geofence.shapes.kernels import metric_at
+from geofence.shapes.margins import margins_m, verdicts
+from geofence.shapes.packing import packed
+from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.zones import Area
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 DEG_PER_UNIT = 360 / 2**32

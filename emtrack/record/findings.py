@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from emtrack.db.connect import Connection
-from geofence.findings import DEVICE_KINDS, Finding
+from geofence.judgement.findings import DEVICE_KINDS, Finding
 from geofence.words import EntryId, Kind, datetime_of, instant_of
 
 if TYPE_CHECKING:

@@ -31,8 +31,9 @@ from emtrack.forms import (
 from emtrack.record.iom import FutureGrade, enter_iom
 from emtrack.record.zone_sets import enter_version, known_sets, stored_zone
 from geofence.intervals import Interval, subtracted
-from geofence.orders import Requirement, SetZone, version_of
+from geofence.obligations import Requirement, version_of
 from geofence.words import ALWAYS_MS, FOREVER_MS, datetime_of, format_instant, instant_of
+from geofence.zones import SetZone
 from ingest.http import key_hash
 
 if TYPE_CHECKING:

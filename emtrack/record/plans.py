@@ -13,7 +13,8 @@ from emtrack.forms import TimetableForm, timetable_of
 from emtrack.record.orders import load_outages
 from emtrack.record.zone_sets import stored_zone
 from geofence.intervals import Interval, merged
-from geofence.orders import Activation, Plan, Requirement, Settings
+from geofence.obligations import Activation, Plan, Requirement, Settings
+from geofence.shapes.geojson import zone_from_geojson
 from geofence.words import (
     FOREVER_MS,
     ActivationId,
@@ -24,7 +25,6 @@ from geofence.words import (
     WearerId,
     datetime_of,
 )
-from geofence.zones import zone_from_geojson
 
 if TYPE_CHECKING:
     import asyncpg

@@ -10,7 +10,7 @@ import msgspec
 from emtrack.db.connect import Connection
 from emtrack.record.orders import load_outages, record_outage
 from geofence.intervals import Interval, subtracted
-from geofence.judge import Checkpoint, Silence
+from geofence.judgement.judge import Checkpoint, Silence
 from geofence.words import ALWAYS_MS, datetime_of, instant_of
 
 if TYPE_CHECKING:

@@ -18,10 +18,11 @@ import structlog
 
 from emtrack.db.connect import Connection
 from emtrack.forms import SetNames
-from geofence.orders import Area, PolygonRings, Requirement, SetZone, version_of
-from geofence.places import UnknownSet
-from geofence.zone_sets import Member, ZoneSet, build, content_of
-from geofence.zones import geojson_from_zone, zone_from_geojson
+from geofence.judgement.places import UnknownSet
+from geofence.obligations import Requirement, version_of
+from geofence.shapes.geojson import geojson_from_zone, zone_from_geojson
+from geofence.shapes.zone_sets import Member, ZoneSet, build, content_of
+from geofence.zones import Area, PolygonRings, SetZone
 
 KEPT = 4
 """Sets that are kept although nobody is judged by them: an older version that somebody looks at."""

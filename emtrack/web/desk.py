@@ -33,8 +33,9 @@ from emtrack.web.alerts import ALERT_KINDS, AlertDesk, read_kind, read_severity
 from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, read_form
 from emtrack.web.maps import fact_rows
 from emtrack.web.pages import NO_STORE, Pages, choice
-from geofence.orders import Requirement, SetZone
+from geofence.obligations import Requirement
 from geofence.words import format_instant, parse_instant
+from geofence.zones import SetZone
 
 PAGE = 100
 MOST_MEMBERS = 1_000

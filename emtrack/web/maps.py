@@ -10,10 +10,11 @@ from emtrack.db.connect import Connection
 from emtrack.history import Said
 from emtrack.record.zone_sets import members_near
 from emtrack.wording import MECHANISMS, STANDINGS, Words, margin_words, use_of
-from geofence.evidence import Standing
-from geofence.orders import Requirement, SetZone, Shape
+from geofence.judgement.evidence import Standing
+from geofence.obligations import Requirement
+from geofence.shapes.geojson import geojson_from_zone
 from geofence.words import format_instant
-from geofence.zones import geojson_from_zone
+from geofence.zones import SetZone, Shape
 
 NEAR_M = 3_000.0
 MOST_MEMBERS = 300

@@ -32,7 +32,7 @@ from emtrack.web.guard import (
 from emtrack.web.maps import drawn_zones, history_rows, map_of
 from emtrack.web.pages import NO_STORE, Pages, choice
 from emtrack.wording import Words, timetable_words
-from geofence.orders import Requirement
+from geofence.obligations import Requirement
 from geofence.words import format_instant, parse_instant
 
 PAGE = 50

@@ -14,11 +14,11 @@ from shapely.geometry import MultiPolygon, Polygon
 from emtrack.features import area_change, area_words
 from emtrack.forms import Orders, RequirementForm, SetNames, set_name_of, set_names_of, zone_of
 from emtrack.zones.reading import Drawn
-from geofence.areas import area_m2, drawn_area_m2
-from geofence.orders import Area, Disc
+from geofence.shapes.areas import area_m2, drawn_area_m2
+from geofence.shapes.geojson import ZoneError, zone_from_geojson
+from geofence.shapes.zone_sets import Member
 from geofence.words import ObligationKind
-from geofence.zone_sets import Member
-from geofence.zones import ZoneError, zone_from_geojson
+from geofence.zones import Area, Disc
 
 LEAST_M2 = 0.5
 """Neighbours drawn along one street overlap by slivers that nobody can stand on."""

@@ -21,7 +21,7 @@ from emtrack.zones.checking import (
 )
 from emtrack.zones.drawing import page, png
 from emtrack.zones.reading import ZoneFile, ZoneFileError, read_zone_file
-from geofence.zone_sets import Member
+from geofence.shapes.zone_sets import Member
 
 MOST_LINES = 50
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from shapely.geometry import MultiPolygon, Polygon
 
 from emtrack.features import area_words
-from geofence.areas import area_m2
-from geofence.zone_sets import Member
+from geofence.shapes.areas import area_m2
+from geofence.shapes.zone_sets import Member
 
 MOST_LABELS = 150
 """Of more, labels would cover the zones; the page says the name of each where the pointer rests."""

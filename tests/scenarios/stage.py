@@ -23,10 +23,10 @@ from emtrack.record.facts import load_facts
 from emtrack.record.plans import load_assignments
 from emtrack.record.zone_sets import SetShelf
 from geofence.facts import DeviceEvent, Fact, Position
-from geofence.findings import Finding
 from geofence.intervals import merged
-from geofence.judge import judge_history
-from geofence.orders import Activation, Plan
+from geofence.judgement.findings import Finding
+from geofence.judgement.judge import judge_history
+from geofence.obligations import Activation, Plan
 from geofence.words import ALWAYS_MS, FOREVER_MS, EventType, Mechanism, format_instant, parse_instant
 from tests.db_fixtures import SUPERUSER, with_user
 from tests.scenarios.story import (

@@ -37,8 +37,8 @@ import math
 
 import numpy as np
 
-from geofence.compiled import kernel, piece
-from geofence.kernels import (
+from geofence.shapes.compiled import kernel, piece
+from geofence.shapes.kernels import (
     DEG_PER_UNIT,
     NEAR_M,
     TURN_MASK,
@@ -53,7 +53,7 @@ from geofence.kernels import (
     units_of,
     wrapped,
 )
-from geofence.kernels_zones import UNSETTLED, settled
+from geofence.shapes.kernels_zones import UNSETTLED, settled
 
 TILE = 256
 """Positions that are looked up together. Of 64, a fifth of the time goes to waiting at the end of each step."""

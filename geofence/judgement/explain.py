@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence.evidence import Standing, Track, standings
 from geofence.facts import DeviceEvent, Fact, Position, is_evidence_candidate
-from geofence.margins import verdicts
-from geofence.orders import Requirement
-from geofence.places import NO_SETS, Places
+from geofence.judgement.evidence import Standing, Track, standings
+from geofence.judgement.places import NO_SETS, Places
+from geofence.obligations import Requirement
+from geofence.shapes.margins import verdicts
+from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import EventType, ObligationKind, Presence
-from geofence.zone_sets import ZoneSet
 
 
 class Weighed(NamedTuple):

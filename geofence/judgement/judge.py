@@ -31,14 +31,13 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from geofence.devices import Spell, device_findings, feed_event
-from geofence.evidence import Track, evidence_of
 from geofence.facts import DeviceEvent, Fact, Key, Position, is_evidence_candidate, without_duplicates
-from geofence.findings import Finding, due_ms, place_findings
 from geofence.intervals import Interval
-from geofence.orders import Plan, Requirement, SetZone
-from geofence.places import NO_SETS, Places
-from geofence.presence import (
+from geofence.judgement.devices import Spell, device_findings, feed_event
+from geofence.judgement.evidence import Track, evidence_of
+from geofence.judgement.findings import Finding, due_ms, place_findings
+from geofence.judgement.places import NO_SETS, Places
+from geofence.judgement.presence import (
     INSIDE,
     OUTSIDE,
     UNKNOWN,
@@ -50,10 +49,12 @@ from geofence.presence import (
     lapses_ms,
     stretches,
 )
-from geofence.silence import silence_due_ms, silence_start_ms, silences
-from geofence.timetable import Schedule
+from geofence.judgement.silence import silence_due_ms, silence_start_ms, silences
+from geofence.judgement.timetable import Schedule
+from geofence.obligations import Plan, Requirement
+from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, EventType, ObligationKind
-from geofence.zone_sets import ZoneSet
+from geofence.zones import SetZone
 
 TAIL_MS = 15 * 60_000
 """How far the base stays behind the newest evidence; facts that are late by less are cheap. It moves up when the

@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from geofence.compiled import kernel, piece
+from geofence.shapes.compiled import kernel, piece
 
 SEMI_MAJOR_M = 6_378_137.0
 ECCENTRICITY_2 = 6.694379990141317e-3  # WGS 84

@@ -12,7 +12,7 @@ from itertools import groupby
 import msgspec
 
 from geofence.facts import Position
-from geofence.margins import farther_than
+from geofence.shapes.margins import farther_than
 
 MAX_SPEED_MPS = 70.0
 MAX_JUMPS = 3

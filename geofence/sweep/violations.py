@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geofence import kernels_sweep as ks
-from geofence.margins import Floats, Ints, masks_of
-from geofence.orders import Plan, SetZone
-from geofence.timetable import Schedule
+from geofence.judgement.timetable import Schedule
+from geofence.obligations import Plan
+from geofence.shapes import kernels_sweep as ks
+from geofence.shapes.margins import Floats, Ints, masks_of
+from geofence.shapes.packing import PackedZones, packed
 from geofence.words import FOREVER_MS, ObligationKind, Presence
-from geofence.zones import PackedZones, packed
+from geofence.zones import SetZone
 
 BATCH = 1 << 15
 """Positions that are classified before they are followed: their masks stay in the cache."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from geofence.findings import Finding, FindingKey, key_of
+from geofence.judgement.findings import Finding, FindingKey, key_of
 from geofence.words import FOREVER_MS
 
 Ref = TypeVar("Ref")

@@ -25,8 +25,8 @@ import math
 
 import numpy as np
 
-from geofence.compiled import kernel, piece
-from geofence.kernels import (
+from geofence.shapes.compiled import kernel, piece
+from geofence.shapes.kernels import (
     DEG_PER_UNIT,
     NEAR_M,
     TURN_MASK,

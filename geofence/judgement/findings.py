@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from geofence.intervals import Interval, subtracted
-from geofence.orders import Requirement
-from geofence.presence import INSIDE, OUTSIDE, UNKNOWN, Stretch
+from geofence.judgement.presence import INSIDE, OUTSIDE, UNKNOWN, Stretch
+from geofence.obligations import Requirement
 from geofence.words import FOREVER_MS, CurfewReason, EntryId, Kind, ObligationKind
 
 

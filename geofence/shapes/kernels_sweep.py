@@ -18,9 +18,9 @@ A violation is a stretch of presence with the value that violates, cut to an obl
 
 import numpy as np
 
-from geofence.compiled import kernel, piece
-from geofence.kernels import row
-from geofence.kernels_zones import TILE
+from geofence.shapes.compiled import kernel, piece
+from geofence.shapes.kernels import row
+from geofence.shapes.kernels_zones import TILE
 
 LAST, INSIDE_MASK, STEADY = range(3)
 STATE_LAST, RUN_VALUE, RUN_FIRST, RUN_LENGTH, VALUE, KNOWN = range(6)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from geofence.facts import DeviceEvent, chained_digest
-from geofence.findings import Finding, hash_of
+from geofence.judgement.findings import Finding, hash_of
 from geofence.words import EventType, Kind
 
 KIND_OF_START = {

@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from pyproj import Geod
 
-from geofence.orders import Disc, Shape
+from geofence.zones import Disc, Shape
 
 _WGS84 = Geod(ellps="WGS84")
 _LONGEST_DEG = 0.01

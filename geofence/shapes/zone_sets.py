@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geofence import kernels_sets as ks
-from geofence.compiled import sources_hash
-from geofence.kernels import UNITS_PER_DEG, metric_at
-from geofence.margins import Floats, Verdicts, floats, margins_m
-from geofence.orders import Area
-from geofence.zones import PackedZones, corners_of, packed, units
+from geofence.shapes import kernels_sets as ks
+from geofence.shapes.compiled import sources_hash
+from geofence.shapes.kernels import UNITS_PER_DEG, metric_at
+from geofence.shapes.margins import Floats, Verdicts, floats, margins_m
+from geofence.shapes.packing import PackedZones, corners_of, packed, units
+from geofence.zones import Area
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.int32]
@@ -179,7 +179,7 @@ def _scratch() -> Ints:
 
 def _sources(folder: Path = Path(__file__).parent) -> str:
     """What a set is laid out by: the kernels, this file, and what packs members that touch."""
-    return sources_hash(folder, "zone_sets.py", "zones.py")
+    return sources_hash(folder, "zone_sets.py", "packing.py", "geojson.py")
 
 
 _SOURCES = _sources()

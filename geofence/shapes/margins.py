@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geofence import kernels_zones as kz
+from geofence.shapes import kernels_zones as kz
+from geofence.shapes.packing import PackedZones
 from geofence.words import Presence
-from geofence.zones import PackedZones
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from geofence.findings import Finding, hash_of
 from geofence.intervals import Interval
-from geofence.orders import Plan
+from geofence.judgement.findings import Finding, hash_of
+from geofence.obligations import Plan
 from geofence.words import FOREVER_MS, Kind
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from geofence.intervals import Interval, clipped, merged, subtracted
-from geofence.orders import Plan, Requirement, TimetableRow
+from geofence.obligations import Plan, Requirement, TimetableRow
 from geofence.words import FOREVER_MS, ObligationKind, instant_of
 
 DAY_MS = 86_400_000

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geofence.margins import Floats, Verdicts, floats, margins_m, verdicts_on
-from geofence.orders import Requirement, SetZone
-from geofence.zone_sets import ZoneSet
-from geofence.zones import packed
+from geofence.obligations import Requirement
+from geofence.shapes.margins import Floats, Verdicts, floats, margins_m, verdicts_on
+from geofence.shapes.packing import packed
+from geofence.shapes.zone_sets import ZoneSet
+from geofence.zones import SetZone
 
 NO_SETS: Mapping[str, ZoneSet] = {}
 
