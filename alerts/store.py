@@ -11,8 +11,9 @@ from geofence.words import datetime_of
 
 if TYPE_CHECKING:
     import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
 
-    Connection = asyncpg.Connection[Any]
+    Connection = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
 
 
 class Occurrence(NamedTuple):

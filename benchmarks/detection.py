@@ -56,8 +56,8 @@ import numpy as np
 import numpy.typing as npt
 
 from emtrack.emulator import PRESETS, World, build_world
-from emtrack.evaluate import fact_of
-from emtrack.forms import plans_of, read_orders
+from emtrack.files.evaluate import fact_of
+from emtrack.forms.orders import plans_of, read_orders
 from geofence.facts import DeviceEvent, Fact, Position, without_duplicates
 from geofence.intervals import Interval, merged, subtracted
 from geofence.judgement.evidence import Standing

@@ -38,7 +38,7 @@ import msgspec
 
 from emtrack.commands import keys_for
 from emtrack.db.connect import connect, database
-from emtrack.forms import read_orders
+from emtrack.forms.orders import read_orders
 from emtrack.logs import configure_logs
 from emtrack.settings import Settings
 from geofence.words import datetime_of, format_instant

@@ -23,15 +23,15 @@ from typing import Any
 import asyncpg
 import msgspec
 
-import emtrack.pipeline
-from emtrack.app import calm_collector, warm_up
+import emtrack.service.worker
 from emtrack.db.connect import connect
 from emtrack.db.embedded import embedded_server
 from emtrack.db.migrate import migrate
-from emtrack.forms import read_orders
+from emtrack.forms.orders import read_orders
 from emtrack.metrics import Metrics
-from emtrack.pipeline import KeyRing, Worker
 from emtrack.record.orders import enter_orders
+from emtrack.service.app import calm_collector, warm_up
+from emtrack.service.worker import KeyRing, Worker
 from geofence.words import format_instant, parse_instant
 from ingest.inbox import Inbox, Submission
 from ingest.wire import read_request
@@ -118,7 +118,7 @@ async def measure(dsn: str, wearers: int, requirements: int, out: int) -> dict[s
     clock = StandingClock()
     await enter(connection, wearers, requirements, out, clock.at_ms)
     print(f"{wearers} wearers with {wearers * requirements} requirements entered", file=sys.stderr)
-    emtrack.pipeline.MAX_WAIT_S = 0.0001  # an empty inbox is not waited for
+    emtrack.service.worker.MAX_WAIT_S = 0.0001  # an empty inbox is not waited for
     worker = Worker(dsn, clock, Inbox(10**9), KeyRing(), Metrics())  # type: ignore[arg-type]
     began_s = time.perf_counter()
     await worker.step(connection, [], clock.at_ms)
@@ -174,7 +174,7 @@ async def idle(worker: Worker, connection: asyncpg.Connection[Any], clock: Stand
         clock.at_ms += 1_000
         await drain(worker, connection, clock)
         began_s = time.perf_counter()
-        worker.docket.due(clock.at_ms, emtrack.pipeline.MAX_DUE)
+        worker.docket.due(clock.at_ms, emtrack.service.worker.MAX_DUE)
         looks_s.append(time.perf_counter() - began_s)
         began_s = time.perf_counter()
         await worker.step(connection, [], clock.at_ms)

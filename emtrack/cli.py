@@ -23,10 +23,10 @@ import typer
 
 from emtrack.clock import ClockError
 from emtrack.db.embedded import DatabaseError
-from emtrack.forms import FormError, Orders, read_and_mend, refuse_unknown_sets, write_orders
+from emtrack.forms.orders import FormError, Orders, read_and_mend, refuse_unknown_sets, write_orders
 from emtrack.logs import configure_logs
+from emtrack.people.roles import Role
 from emtrack.record.orders import OrdersConflict
-from emtrack.roles import Role
 from emtrack.settings import Settings, SettingsError, read_settings
 from geofence.words import NotAnInstant, parse_instant
 
@@ -179,8 +179,8 @@ def evaluate(
     repair: Annotated[bool, typer.Option("--repair", help="mend invalid polygons, and write them back")] = False,
 ) -> None:
     """Judge files: no server, no database. The same core as the service."""
-    from emtrack.evaluate import evaluate as judge
-    from emtrack.evaluate import finding_lines
+    from emtrack.files.evaluate import evaluate as judge
+    from emtrack.files.evaluate import finding_lines
 
     until_ms = _instant(until, "--until")
     assert until_ms is not None
@@ -200,7 +200,7 @@ def evaluate(
 @app.command()
 def serve() -> None:
     """Migrate, start everything this configuration asks for, and say where."""
-    from emtrack.app import serve as run_service
+    from emtrack.service.app import serve as run_service
 
     settings = _settings()
     _run_until_signal(lambda stop: run_service(settings, stop, say))
@@ -288,8 +288,8 @@ def add_user(
     role: Annotated[Role, typer.Option(help="what the person may do")],
 ) -> None:
     """Make an account. Its random password is shown once; its owner changes it on the page "Your account"."""
-    from emtrack.accounts import UserExists
     from emtrack.commands import add_account
+    from emtrack.people.accounts import UserExists
 
     if not 0 < len(name) <= 200 or name != name.strip():
         refuse("a name has 1 to 200 characters, without spaces around it")
@@ -302,8 +302,8 @@ def add_user(
 @users_app.command("password")
 def reset_password(name: Annotated[str, typer.Argument(help="whose account")]) -> None:
     """Give an account a new random password, shown once. Its sessions end."""
-    from emtrack.accounts import NoUser
     from emtrack.commands import reset_account
+    from emtrack.people.accounts import NoUser
 
     try:
         typer.echo(_run(reset_account(_settings(), name, who=_who())))
@@ -314,8 +314,8 @@ def reset_password(name: Annotated[str, typer.Argument(help="whose account")]) -
 @users_app.command("disable")
 def disable_user(name: Annotated[str, typer.Argument(help="whose account")]) -> None:
     """Let an account log in no longer. What it did stays on record."""
-    from emtrack.accounts import NoUser
     from emtrack.commands import disable_account
+    from emtrack.people.accounts import NoUser
 
     try:
         _run(disable_account(_settings(), name, who=_who()))
@@ -365,7 +365,7 @@ def replay(
 ) -> None:
     """Send recorded facts through the HTTP door of the running service, none before its time on the service's clock."""
     from emtrack.commands import replay_files
-    from emtrack.replay import Recording
+    from emtrack.files.replay import Recording
 
     recording = Recording(_pairs(map_, "--map"), _pairs(set_, "--set"), zone)
     sent = _run(replay_files(_settings(), files, _read_orders_file(orders), recording, who=_who(), say=say))
@@ -424,7 +424,7 @@ def demo(
     seed: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Everything on this machine: embedded database with a past, service, pages, emulated tags. Ctrl-C stops it all."""
-    from emtrack.demo import run_demo
+    from emtrack.demo.run import run_demo
 
     settings = _settings()
     _run_until_signal(
@@ -435,7 +435,7 @@ def demo(
 @app.command()
 def schema(form: Annotated[str, typer.Argument(help="orders, report or finding")]) -> None:
     """JSON Schema of a form that outsiders rely on."""
-    from emtrack.schemas import SCHEMAS
+    from emtrack.forms.schemas import SCHEMAS
 
     if form not in SCHEMAS:
         refuse(f"{form!r} is no form; expected one of {', '.join(SCHEMAS)}")

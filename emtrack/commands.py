@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
-from emtrack.accounts import add_user, disable_user, new_password, users_table
-from emtrack.app import prepared_database
 from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import connect, database
 from emtrack.db.migrate import migrate, status
@@ -23,15 +21,17 @@ from emtrack.emulator.client import send_world
 from emtrack.emulator.clock import ServiceClock
 from emtrack.emulator.sentlog import SentLog
 from emtrack.emulator.world import build_world
-from emtrack.export import export
-from emtrack.forms import Orders, SetName, read_orders
-from emtrack.pipeline import WORKER_LOCK
-from emtrack.questions import findings_as_lines
+from emtrack.files.export import export
+from emtrack.files.replay import Recording, Sent, read_recording, refuse_strangers, send_recording
+from emtrack.forms.orders import Orders, SetName, read_orders
+from emtrack.people.accounts import add_user, disable_user, new_password, users_table
+from emtrack.people.roles import Role
+from emtrack.reading.findings import findings_as_lines
 from emtrack.record.orders import DEVICES, Change, Entered, add_key, enter_device, enter_orders, log_change
 from emtrack.record.progress import alive_ms
 from emtrack.record.zone_sets import SetShelf, known_sets, members_of
-from emtrack.replay import Recording, Sent, read_recording, refuse_strangers, send_recording
-from emtrack.roles import Role
+from emtrack.service.app import prepared_database
+from emtrack.service.worker import WORKER_LOCK
 from emtrack.settings import Settings
 from emtrack.web.guard import NEW_TOKEN
 from geofence.shapes.zone_sets import Member

@@ -15,13 +15,13 @@ import asyncpg
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-import emtrack.app
-from emtrack.accounts import add_user
-from emtrack.app import running_service
+import emtrack.service.app
 from emtrack.commands import keys_for
 from emtrack.db.connect import connect
-from emtrack.forms import read_orders
-from emtrack.roles import Role
+from emtrack.forms.orders import read_orders
+from emtrack.people.accounts import add_user
+from emtrack.people.roles import Role
+from emtrack.service.app import running_service
 from emtrack.settings import ClockSetting, Settings
 from emtrack.web.guard import NEW_TOKEN
 from geofence.words import datetime_of, parse_instant
@@ -127,7 +127,10 @@ async def open_office(database_url: str, data_dir: Path, form: dict[str, Any] | 
         return Starlette(**parts)
 
     # A turn without reports waits less, so that orders are taken in and the service ends at once.
-    with mock.patch.object(emtrack.app, "Starlette", noted), mock.patch("emtrack.pipeline.MAX_WAIT_S", 0.05):
+    with (
+        mock.patch.object(emtrack.service.app, "Starlette", noted),
+        mock.patch("emtrack.service.worker.MAX_WAIT_S", 0.05),
+    ):
         async with running_service(settings, asyncio.Event()) as service:
             keys = await keys_for(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
             connection = await connect(database_url)

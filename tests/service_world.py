@@ -17,16 +17,16 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from emtrack.app import Service, running_service
 from emtrack.commands import enter
 from emtrack.db.connect import connect
-from emtrack.evaluate import finding_lines
-from emtrack.forms import read_orders
+from emtrack.files.evaluate import finding_lines
+from emtrack.forms.orders import read_orders
 from emtrack.metrics import Metrics
-from emtrack.pipeline import KeyRing, Worker
 from emtrack.record.findings import load_shown
 from emtrack.record.orders import Entered, enter_orders
 from emtrack.record.plans import load_assignments
+from emtrack.service.app import Service, running_service
+from emtrack.service.worker import KeyRing, Worker
 from emtrack.settings import ClockSetting, Settings
 from geofence.words import format_instant, parse_instant
 from ingest.inbox import Inbox, Submission

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emtrack import pipeline
+from emtrack.service import worker as pipeline
 from tests.service_world import World, deployed, event, orders, position
 
 NORTH = (-2.1753, 53.0057)

@@ -13,7 +13,7 @@ import pytest
 from starlette.routing import Mount, Route
 
 from emtrack.commands import TokenExists, add_token
-from emtrack.roles import Role
+from emtrack.people.roles import Role
 from emtrack.settings import Settings
 from tests.office import ORDERS, Office, open_office, strap
 from tests.service_world import curfew

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.casework import act
 from alerts.ledger import Line, Standing, What, excusing, lines_for
-from emtrack.alert_queue import Filter, open_alerts
-from emtrack.atv import NothingToExcuse, excuse, ledger_of
-from emtrack.casework import act
-from emtrack.export import export
+from alerts.queue import Filter, open_alerts
+from emtrack.files.export import export
+from emtrack.service.atv import NothingToExcuse, excuse, ledger_of
 from geofence.words import format_instant
 from tests.office import Office, at_home, away, open_office
 from tests.service_world import AWAY, HOME, World, curfew, deployed, ms, orders, position
@@ -63,7 +63,7 @@ def with_threshold(**settings: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.pipeline.MAX_WAIT_S", 0.001)
+    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
     async with deployed(database_url, with_threshold(), at="18:00") as world:
         yield world
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from emtrack.app import refuse_foreign_listeners, running_service
 from emtrack.clock import Clock, ClockError, clock_of, machine_ms
 from emtrack.db.connect import connect
+from emtrack.service.app import refuse_foreign_listeners, running_service
 from emtrack.settings import ClockSetting, SettingsError
 from tests.service_world import ms, settings_for
 

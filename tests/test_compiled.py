@@ -68,7 +68,7 @@ WARM = (
 import tempfile
 from pathlib import Path
 from numba.core.dispatcher import Dispatcher
-from emtrack.app import warm_up
+from emtrack.service.app import warm_up
 from geofence.obligations import Requirement
 from geofence.judgement.places import Places
 from geofence.words import ObligationKind
@@ -179,6 +179,6 @@ def test_no_kernel_trades_exactness_for_speed_or_starts_threads() -> None:
 def test_the_service_does_not_load_data_frames() -> None:
     loaded = said(
         ROOT,
-        "import emtrack.app, json, sys; print(json.dumps([m for m in ('geopandas', 'pandas') if m in sys.modules]))",
+        "import emtrack.service.app, json, sys; print(json.dumps([m for m in ('geopandas', 'pandas') if m in sys.modules]))",
     )
     assert loaded == []

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from emtrack import pipeline
-from emtrack.evaluate import evaluate
-from emtrack.forms import read_orders
+from emtrack.files.evaluate import evaluate
+from emtrack.forms.orders import read_orders
+from emtrack.service import worker as pipeline
 from geofence.words import format_instant, parse_instant
 from tests.db_fixtures import TEMPLATE, TestServer
 from tests.scenarios.stage import empty_deployment

@@ -15,12 +15,12 @@ import asyncpg
 import msgspec
 import pytest
 
-from emtrack import demo
-from emtrack.casework import OUTCOMES
+from alerts.casework import OUTCOMES
 from emtrack.db.connect import connect
-from emtrack.demo import DemoRefused, last_evening_ms, run_demo
-from emtrack.demo_history import PRESET, STEP_MS, STEP_OF_FEW_MS, Demo, Progress, build_history
-from emtrack.demo_operator import ACKNOWLEDGED_AFTER_MIN, LOOKED_AT_AFTER_MIN, LOOKED_AT_AGAIN_AFTER_MIN, OPERATOR
+from emtrack.demo import run as demo
+from emtrack.demo.history import PRESET, STEP_MS, STEP_OF_FEW_MS, Demo, Progress, build_history
+from emtrack.demo.operator import ACKNOWLEDGED_AFTER_MIN, LOOKED_AT_AFTER_MIN, LOOKED_AT_AGAIN_AFTER_MIN, OPERATOR
+from emtrack.demo.run import DemoRefused, last_evening_ms, run_demo
 from emtrack.emulator import PRESETS
 from emtrack.settings import ClockSetting, Settings
 from geofence.words import Kind, datetime_of, instant_of, parse_instant

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from emtrack.cli import app, db_app, devices_app, orders_app, tokens_app, users_app, zones_app
+from emtrack.forms.schemas import SCHEMAS
 from emtrack.metrics import Metrics
-from emtrack.schemas import SCHEMAS
 from emtrack.settings import PREFIX, Settings
 from geofence.words import EventType, Kind
 

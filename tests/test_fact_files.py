@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from emtrack.fact_files import POSITION_COLUMNS, read_rows
-from emtrack.forms import FormError
+from emtrack.files.facts import POSITION_COLUMNS, read_rows
+from emtrack.forms.orders import FormError
 from geofence.words import parse_instant
 from ingest.reports import PositionReport, read_position
 

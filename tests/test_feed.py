@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from alerts.feed import BadPlace, Place, changes_after, here
 from emtrack.db.connect import connect
-from emtrack.feed import BadPlace, Place, changes_after, here
 
 WRITERS, EACH = 16, 40
 ALERT = """

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emtrack.forms import FormError, plans_of, read_orders, requirement_of, settings_of, write_orders
+from emtrack.forms.orders import FormError, plans_of, read_orders, requirement_of, settings_of, write_orders
 from geofence.obligations import version_of
 from tests.service_world import activation, curfew, ms, orders
 

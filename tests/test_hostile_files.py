@@ -9,8 +9,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from emtrack.fact_files import POSITION_COLUMNS, read_rows
-from emtrack.forms import FormError, plans_of, read_and_mend, read_orders
+from emtrack.files.facts import POSITION_COLUMNS, read_rows
+from emtrack.forms.orders import FormError, plans_of, read_and_mend, read_orders
 from geofence.words import FOREVER_MS
 
 HEADER = ",".join(POSITION_COLUMNS).encode()

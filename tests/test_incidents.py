@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from alerts.casework import act
 from alerts.incidents import WINDOW_MS, Silence, burst, going_on
-from emtrack.alert_queue import Filter, members_of, one_alert, open_alerts, open_counts
-from emtrack.casework import act
+from alerts.queue import Filter, members_of, one_alert, open_alerts, open_counts
 from tests.service_world import World, activation, deployed, iso, ms, position
 
 MINUTE_MS = 60_000
@@ -75,7 +75,7 @@ def orders_of_a_network() -> dict[str, Any]:
 @pytest.fixture
 async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """25 people on one network and 4 on another, all of whom were heard at 12:00."""
-    monkeypatch.setattr("emtrack.pipeline.MAX_WAIT_S", 0.001)
+    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
     async with deployed(database_url, orders_of_a_network()) as world:
         await hear(world, "12:00", range(1, PEOPLE + 5))
         yield world

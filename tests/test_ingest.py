@@ -28,7 +28,7 @@ from tests.service_world import (
 
 @pytest.fixture
 async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.pipeline.MAX_WAIT_S", 0.001)
+    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
     async with deployed(database_url, orders(1, 2)) as world:
         yield world
         await assert_conserved(world.connection)

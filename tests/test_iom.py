@@ -13,8 +13,8 @@ import pytest
 import emtrack.db.migrate
 from emtrack.db.connect import connect
 from emtrack.db.migrate import migrate
-from emtrack.forms import FormError, read_orders
-from emtrack.record.iom import IomRecord, load_iom
+from emtrack.forms.orders import FormError, read_orders
+from emtrack.iom.record import IomRecord, load_iom
 from emtrack.record.orders import OrdersConflict
 from geofence.words import format_instant
 from tests.service_world import World, deployed, ms

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-import emtrack.docket
-from emtrack.questions import findings_as_lines
+import emtrack.service.activations
+from emtrack.reading.findings import findings_as_lines
 from emtrack.record.facts import load_facts
 from emtrack.record.zone_sets import SetShelf
 from geofence.judgement.judge import Checkpoint
@@ -22,7 +22,7 @@ DAYS = 12
 
 @pytest.fixture
 async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.pipeline.MAX_WAIT_S", 0.001)
+    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
     form = orders(requirements=[curfew(1), curfew(1, requirement_id="C2", timetable=None)])
     async with deployed(database_url, form, at="08:00") as world:
         yield world
@@ -51,14 +51,14 @@ class Cost:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.facts = 0
-        load_facts = emtrack.docket.load_facts
+        load_facts = emtrack.service.activations.load_facts
 
         async def counted(*args: Any) -> Any:
             found = await load_facts(*args)
             self.facts += sum(len(facts) for facts in found.values())
             return found
 
-        monkeypatch.setattr(emtrack.docket, "load_facts", counted)
+        monkeypatch.setattr(emtrack.service.activations, "load_facts", counted)
 
 
 async def as_judged_again(world: World) -> list[bytes]:

@@ -11,7 +11,7 @@ import pytest
 
 from emtrack.commands import add_device_key, devices_table, enter
 from emtrack.db.connect import connect
-from emtrack.forms import FormError, read_orders
+from emtrack.forms.orders import FormError, read_orders
 from emtrack.record.orders import OrdersConflict
 from tests.service_world import (
     HOME,
@@ -36,7 +36,7 @@ EVERYTHING = orders(
 
 @pytest.fixture
 async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.pipeline.MAX_WAIT_S", 0.001)
+    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
     async with deployed(database_url) as world:
         yield world
 
@@ -200,7 +200,7 @@ async def test_a_service_of_another_database_keeps_no_import_waiting(
     database_url: str, embedded_test_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from emtrack import commands
-    from emtrack.pipeline import WORKER_LOCK
+    from emtrack.service.worker import WORKER_LOCK
 
     pauses = []
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Route
 
-from emtrack.roles import Role
+from emtrack.people.roles import Role
 from tests.browser import OpenPage, WatchedPage, axe
 from tests.office import ORDERS, Office, at_home, away, open_office, strap
 from tests.service_world import event

@@ -10,10 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from emtrack.accounts import IDLE_S, LONGEST_S, MOST_FAILURES
-from emtrack.history import record_view
-from emtrack.roles import Caller, Role
-from emtrack.web.site import _local
+from emtrack.people.accounts import IDLE_S, LONGEST_S, MOST_FAILURES
+from emtrack.people.roles import Caller, Role
+from emtrack.reading.history import record_view
+from emtrack.web.pages.site import _local
 from tests.office import Office, at_home, away, open_office, strap
 from tests.service_world import event, ms
 
@@ -363,7 +363,7 @@ async def test_a_fault_of_the_service_is_said_on_a_page_and_is_in_its_log(
     async def broken(*_: object) -> None:
         raise ValueError("Ann Other")
 
-    monkeypatch.setattr("emtrack.web.desk.one_alert", broken)
+    monkeypatch.setattr("emtrack.web.pages.alerts.one_alert", broken)
     status, text = await desk.get("/alerts/1")
     assert (status, "The service has a fault" in text) == (500, True)
     logged = capsys.readouterr().out

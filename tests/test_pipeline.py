@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from emtrack import pipeline
 from emtrack.commands import export_to, stored_findings
 from emtrack.db.connect import connect
 from emtrack.emulator import build_world
-from emtrack.evaluate import evaluate, finding_lines
-from emtrack.forms import read_orders
+from emtrack.files.evaluate import evaluate, finding_lines
+from emtrack.forms.orders import read_orders
+from emtrack.service import worker as pipeline
 from emtrack.settings import Settings
 from geofence.judgement.judge import ActivationJudge
 from geofence.words import parse_instant

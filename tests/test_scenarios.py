@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from emtrack import pipeline
-from emtrack.alert_queue import Filter, open_alerts
+from alerts.queue import Filter, open_alerts
+from emtrack.service import worker as pipeline
 from tests.db_fixtures import TEMPLATE, TestServer
 from tests.scenarios import stage
 from tests.scenarios.stage import SILENCE, Stage, empty_deployment, in_the_core, told

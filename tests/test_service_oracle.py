@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from emtrack import pipeline
-from emtrack.export import orders_of
-from emtrack.forms import write_orders
+from emtrack.files.export import orders_of
+from emtrack.forms.orders import write_orders
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
 from emtrack.record.orders import OrdersConflict
 from emtrack.record.plans import load_assignments
+from emtrack.service import worker as pipeline
 from geofence.facts import Fact, Position
 from geofence.words import ALWAYS_MS, format_instant
 from tests.db_fixtures import TEMPLATE, TestServer

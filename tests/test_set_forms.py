@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emtrack.forms import (
+from emtrack.forms.orders import (
     FormError,
     plans_of,
     read_and_mend,

@@ -13,14 +13,14 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from emtrack.export import export
-from emtrack.forms import FormError
-from emtrack.questions import findings_as_lines
+from emtrack.files.export import export
+from emtrack.forms.orders import FormError
+from emtrack.reading.findings import findings_as_lines
 from emtrack.record.findings import load_shown
 from emtrack.record.orders import OrdersConflict
 from emtrack.record.plans import load_assignments
 from emtrack.record.zone_sets import KEPT, SetShelf, members_near, members_of
-from emtrack.wording import Words
+from emtrack.web.wording import Words
 from geofence.judgement.findings import Finding
 from geofence.judgement.places import UnknownSet
 from geofence.shapes.zone_sets import Member, ZoneSet, build, content_of
@@ -38,7 +38,7 @@ FEWER = collection(feature("elm", square(ELM)))
 
 @pytest.fixture
 async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.pipeline.MAX_WAIT_S", 0.001)
+    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
     async with deployed(database_url, form()) as world:
         yield world
 

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from emtrack.db.connect import Connection
-from emtrack.forms import (
+from emtrack.forms.orders import (
     ActivationForm,
     FormError,
     HomeUnitForm,
@@ -28,7 +28,7 @@ from emtrack.forms import (
     settings_of,
     timezone_of,
 )
-from emtrack.record.iom import FutureGrade, enter_iom
+from emtrack.iom.record import FutureGrade, enter_iom
 from emtrack.record.zone_sets import enter_version, known_sets, stored_zone
 from geofence.intervals import Interval, subtracted
 from geofence.obligations import Requirement, version_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from emtrack.db.connect import Connection
-from emtrack.forms import TimetableForm, timetable_of
+from emtrack.forms.orders import TimetableForm, timetable_of
 from emtrack.record.orders import load_outages
 from emtrack.record.zone_sets import stored_zone
 from geofence.intervals import Interval, merged

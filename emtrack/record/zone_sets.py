@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 
 from emtrack.db.connect import Connection
-from emtrack.forms import SetNames
+from emtrack.forms.orders import SetNames
 from geofence.judgement.places import UnknownSet
 from geofence.obligations import Requirement, version_of
 from geofence.shapes.geojson import geojson_from_zone, zone_from_geojson

@@ -21,12 +21,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from emtrack.accounts import session_of
-from emtrack.roles import EVERYBODY as EVERYBODY
-from emtrack.roles import ORDER_KEEPERS as ORDER_KEEPERS
-from emtrack.roles import STAFF as STAFF
-from emtrack.roles import Caller as Caller
-from emtrack.roles import Role as Role
+from emtrack.people.accounts import session_of
+from emtrack.people.roles import EVERYBODY as EVERYBODY
+from emtrack.people.roles import ORDER_KEEPERS as ORDER_KEEPERS
+from emtrack.people.roles import STAFF as STAFF
+from emtrack.people.roles import Caller as Caller
+from emtrack.people.roles import Role as Role
 from ingest.http import key_hash
 
 COOKIE = "emtrack_session"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from emtrack.casefile import Facts, Seen
 from emtrack.db.connect import Connection
-from emtrack.history import Said
+from emtrack.reading.casefile import Facts, Seen
+from emtrack.reading.history import Said
 from emtrack.record.zone_sets import members_near
-from emtrack.wording import MECHANISMS, STANDINGS, Words, margin_words, use_of
+from emtrack.web.wording import MECHANISMS, STANDINGS, Words, margin_words, use_of
 from geofence.judgement.evidence import Standing
 from geofence.obligations import Requirement
 from geofence.shapes.geojson import geojson_from_zone

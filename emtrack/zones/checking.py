@@ -11,8 +11,8 @@ import shapely
 from pyproj import Geod
 from shapely.geometry import MultiPolygon, Polygon
 
-from emtrack.features import area_change, area_words
-from emtrack.forms import Orders, RequirementForm, SetNames, set_name_of, set_names_of, zone_of
+from emtrack.forms.features import area_change, area_words
+from emtrack.forms.orders import Orders, RequirementForm, SetNames, set_name_of, set_names_of, zone_of
 from emtrack.zones.reading import Drawn
 from geofence.shapes.areas import area_m2, drawn_area_m2
 from geofence.shapes.geojson import ZoneError, zone_from_geojson

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from emtrack.commands import enter, members_of_set
-from emtrack.features import LONGEST_ID, Features, area_words
-from emtrack.forms import Orders, ZoneSetForm
+from emtrack.forms.features import LONGEST_ID, Features, area_words
+from emtrack.forms.orders import Orders, ZoneSetForm
 from emtrack.settings import Settings
 from emtrack.zones.checking import (
     Checked,

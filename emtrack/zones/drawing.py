@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from shapely.geometry import MultiPolygon, Polygon
 
-from emtrack.features import area_words
+from emtrack.forms.features import area_words
 from geofence.shapes.areas import area_m2
 from geofence.shapes.zone_sets import Member
 

@@ -17,8 +17,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from emtrack.evaluate import finding_line
-from emtrack.forms import plans_of, read_orders
+from emtrack.files.evaluate import finding_line
+from emtrack.forms.orders import plans_of, read_orders
 from emtrack.record.facts import load_facts
 from emtrack.record.plans import load_assignments
 from emtrack.record.zone_sets import SetShelf

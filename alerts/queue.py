@@ -1,0 +1,322 @@
+"""The queue of alerts as people see it: what is open, in which order and why, and what was closed.
+
+Order of the queue (RULES.md section 8): severity, then RAG grade, then MAPPA level, then age. Grades order people of one
+severity and lift nobody over another. Pages go on after the last row's place, so that nothing is skipped or shown twice when
+alerts come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from alerts.grading import Severity
+from geofence.judgement.findings import Finding
+from geofence.words import datetime_of, format_instant, instant_of
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from alerts.store import Connection
+
+COLUMNS = """
+    a.alert_no, a.wearer_no, w.wearer_id, w.name, a.activation_no, a.kind, a.requirement_id, a.code, a.severity,
+    a.raised_at, a.known_at, a.closed_at, a.previous_alert_no, a.network, a.incident_no, g.grade AS rag, i.mappa_level,
+    CASE g.grade WHEN 'RED' THEN 1 WHEN 'AMBER' THEN 2 WHEN 'GREEN' THEN 3 ELSE 4 END::bigint AS rag_rank,
+    (4 - coalesce(i.mappa_level, 0))::bigint AS mappa_rank
+"""
+PEOPLE = """
+    alerts a LEFT JOIN wearers w USING (wearer_no)
+    LEFT JOIN iom_versions i ON i.wearer_no = a.wearer_no AND upper_inf(i.recorded)
+    LEFT JOIN LATERAL (SELECT grade FROM rag_grades WHERE wearer_no = a.wearer_no ORDER BY since DESC LIMIT 1) g ON true
+"""
+FILTERED = """
+    ($1::text IS NULL OR w.wearer_id = $1) AND ($2::bigint IS NULL OR a.severity = $2) AND ($3::text IS NULL OR a.kind = $3)
+"""
+# What is grouped under an incident that is open is looked at there.
+NOT_GROUPED = """
+    NOT EXISTS (SELECT FROM alerts p WHERE p.alert_no = a.incident_no AND p.closed_at IS NULL)
+"""
+OPEN = f"""
+SELECT * FROM (SELECT {COLUMNS} FROM {PEOPLE} WHERE a.closed_at IS NULL AND {FILTERED} AND {NOT_GROUPED}) q
+WHERE $4::bigint IS NULL OR (severity, rag_rank, mappa_rank, raised_at, alert_no) > ($4, $5, $6, $7::timestamptz, $8)
+ORDER BY severity, rag_rank, mappa_rank, raised_at, alert_no LIMIT $9
+"""  # noqa: S608  a constant made of constants
+CLOSED = f"""
+SELECT * FROM (SELECT {COLUMNS} FROM {PEOPLE} WHERE a.closed_at IS NOT NULL AND {FILTERED}) q
+WHERE $4::timestamptz IS NULL OR (closed_at, alert_no) < ($4, $5::bigint)
+ORDER BY closed_at DESC, alert_no DESC LIMIT $6
+"""  # noqa: S608
+ONE = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = $1"  # noqa: S608
+OF_WEARER = (
+    f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.wearer_no = $1 ORDER BY a.raised_at DESC, a.alert_no DESC LIMIT $2"  # noqa: S608
+)
+COUNTS = (
+    f"SELECT severity, count(*) AS open FROM alerts a WHERE closed_at IS NULL AND {NOT_GROUPED} GROUP BY severity"  # noqa: S608
+)
+MEMBERS = f"""
+SELECT {COLUMNS} FROM {PEOPLE} WHERE a.incident_no = $1 OR a.alert_no IN (
+    SELECT o.alert_no FROM network_silences s JOIN alert_occurrences o USING (finding_no) WHERE s.incident_no = $1)
+ORDER BY rag_rank, mappa_rank, a.alert_no LIMIT $2
+"""  # noqa: S608
+PEOPLE_OF = """
+SELECT s.incident_no, count(DISTINCT a.wearer_no) AS people,
+       count(DISTINCT a.wearer_no) FILTER (WHERE v.change <> 'withdrawn' AND v.end_at IS NULL) AS silent
+FROM network_silences s JOIN alert_occurrences o USING (finding_no) JOIN alerts a USING (alert_no)
+CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = s.finding_no ORDER BY version DESC LIMIT 1) v
+WHERE s.incident_no = ANY($1::bigint[]) GROUP BY s.incident_no
+"""
+DETAILS = """
+SELECT o.alert_no, count(DISTINCT o.finding_no) AS occurrences, bool_and(v.change = 'withdrawn') AS withdrawn,
+       bool_or(v.change <> 'withdrawn' AND v.end_at IS NULL) AS lasts, min(v.begin_at) AS begin_at,
+       (array_agg(v.reason ORDER BY v.begin_at DESC))[1] AS reason, max(v.begin_at) AS latest_at,
+       coalesce(array_agg(DISTINCT e) FILTER (WHERE e IS NOT NULL), '{}') AS evidence
+FROM alert_occurrences o
+CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = o.finding_no ORDER BY version DESC LIMIT 1) v
+LEFT JOIN LATERAL unnest(v.evidence) AS e ON true
+WHERE o.alert_no = ANY($1::bigint[]) GROUP BY o.alert_no
+"""
+ACTIONS = """
+SELECT alert_no, done_at, done_by, action, outcome, note FROM alert_actions
+WHERE alert_no = ANY($1::bigint[]) ORDER BY alert_no, action_no
+"""
+
+
+class BadPlace(ValueError):
+    """A text that is no place in the queue."""
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which alerts; None: all."""
+
+    wearer_id: str | None = None
+    severity: int | None = None
+    kind: str | None = None
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        return (self.wearer_id, self.severity, self.kind)
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What a person did to an alert."""
+
+    done_ms: int
+    done_by: str
+    action: str
+    outcome: str | None
+    note: str | None
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """An alert as it stands: its occurrences by their newest versions, what people did, and why it stands where it stands."""
+
+    alert_no: int
+    wearer_no: int | None
+    """None, as `wearer_id` is: a platform incident of a network."""
+    wearer_id: str | None
+    name: str | None
+    activation_no: int | None
+    network: str | None
+    incident_no: int | None
+    people: int
+    """How many are grouped under it; 0 for an alert of one person."""
+    kind: str
+    requirement_id: str | None
+    code: str | None
+    severity: Severity
+    raised_ms: int
+    known_ms: int
+    closed_ms: int | None
+    previous_alert_no: int | None
+    rag: str | None
+    mappa_level: int | None
+    occurrences: int
+    lasts: bool
+    withdrawn: bool
+    begin_ms: int
+    latest_ms: int
+    """When the newest occurrence began."""
+    reason: str | None
+    """Of the newest occurrence."""
+    evidence: list[int]
+    """Ids of the facts that its findings rest on."""
+    actions: list[Done]
+    place: str
+
+    @property
+    def late_ms(self) -> int:
+        """From the instant at which it was known on the line of the facts to the alert (RULES.md section 8)."""
+        return self.raised_ms - self.known_ms
+
+    @property
+    def acknowledged(self) -> Done | None:
+        return next((done for done in self.actions if done.action == "acknowledged"), None)
+
+    @property
+    def closed(self) -> Done | None:
+        return next((done for done in self.actions if done.action == "closed"), None)
+
+
+async def open_alerts(connection: Connection, wanted: Filter, after: str | None, limit: int) -> list[Alert]:
+    """A page of the queue, after a place in it. Raises BadPlace."""
+    rows = await connection.fetch(OPEN, *wanted.columns, *_open_place(after), limit)
+    return await _with_details(connection, rows)
+
+
+async def closed_alerts(connection: Connection, wanted: Filter, after: str | None, limit: int) -> list[Alert]:
+    """A page of closed alerts, the last closed first. Raises BadPlace."""
+    rows = await connection.fetch(CLOSED, *wanted.columns, *_closed_place(after), limit)
+    return await _with_details(connection, rows)
+
+
+async def one_alert(connection: Connection, alert_no: int) -> Alert | None:
+    found = await _with_details(connection, await connection.fetch(ONE, alert_no))
+    return found[0] if found else None
+
+
+async def alerts_of_wearer(connection: Connection, wearer_no: int, limit: int) -> list[Alert]:
+    """The newest first."""
+    return await _with_details(connection, await connection.fetch(OF_WEARER, wearer_no, limit))
+
+
+async def members_of(connection: Connection, incident_no: int, limit: int) -> list[Alert]:
+    """The alerts that are grouped under an incident: who must be looked at first comes first."""
+    return await _with_details(connection, await connection.fetch(MEMBERS, incident_no, limit))
+
+
+async def open_counts(connection: Connection) -> dict[Severity, int]:
+    """How many alerts of each severity are open."""
+    counts = {row["severity"]: row["open"] for row in await connection.fetch(COUNTS)}
+    return {severity: counts.get(int(severity), 0) for severity in Severity}
+
+
+async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Alert]:
+    numbers = [row["alert_no"] for row in rows]
+    details = {row["alert_no"]: row for row in await connection.fetch(DETAILS, numbers)}
+    incidents = [row["alert_no"] for row in rows if row["network"] is not None]
+    people = {row["incident_no"]: row for row in await connection.fetch(PEOPLE_OF, incidents)} if incidents else {}
+    actions: dict[int, list[Done]] = {number: [] for number in numbers}
+    for row in await connection.fetch(ACTIONS, numbers):
+        done_ms = instant_of(row["done_at"])
+        actions[row["alert_no"]].append(Done(done_ms, row["done_by"], row["action"], row["outcome"], row["note"]))
+    return [
+        _alert(row, details.get(row["alert_no"]) or _of_incident(row, people), actions[row["alert_no"]])
+        for row in rows
+    ]
+
+
+def _of_incident(row: asyncpg.Record, people: Mapping[int, asyncpg.Record]) -> dict[str, Any]:
+    """An incident has no findings of its own: it lasts while one of its people is silent."""
+    counts = people.get(row["alert_no"])
+    return {
+        "occurrences": 0 if counts is None else counts["people"],
+        "lasts": counts is not None and counts["silent"] > 0,
+        "withdrawn": False,
+        "begin_at": row["known_at"],
+        "latest_at": row["known_at"],
+        "reason": None,
+        "evidence": [],
+    }
+
+
+def alert_as_known(alert: Alert, findings: Sequence[Finding | None], known_ms: int) -> Alert:
+    """The alert as it stood at an instant: its findings as they were known then (None: withdrawn), and what people had done by
+    then."""
+    return msgspec.structs.replace(
+        alert,
+        actions=[done for done in alert.actions if done.done_ms <= known_ms],
+        closed_ms=None if alert.closed_ms is None or alert.closed_ms > known_ms else alert.closed_ms,
+        lasts=any(finding is not None and finding.end_ms is None for finding in findings),
+        withdrawn=bool(findings) and all(finding is None for finding in findings),
+        occurrences=len(findings),
+    )
+
+
+def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], actions: list[Done]) -> Alert:
+    return Alert(
+        alert_no=row["alert_no"], wearer_no=row["wearer_no"], wearer_id=row["wearer_id"], name=row["name"],
+        activation_no=row["activation_no"], network=row["network"], incident_no=row["incident_no"],
+        people=details["occurrences"] if row["network"] is not None else 0,
+        kind=row["kind"], requirement_id=row["requirement_id"], code=row["code"],
+        severity=Severity(row["severity"]), raised_ms=instant_of(row["raised_at"]), known_ms=instant_of(row["known_at"]),
+        closed_ms=None if row["closed_at"] is None else instant_of(row["closed_at"]),
+        previous_alert_no=row["previous_alert_no"], rag=row["rag"], mappa_level=row["mappa_level"],
+        occurrences=details["occurrences"], lasts=bool(details["lasts"]), withdrawn=details["withdrawn"],
+        begin_ms=instant_of(details["begin_at"]), latest_ms=instant_of(details["latest_at"]), reason=details["reason"],
+        evidence=list(details["evidence"]), actions=actions, place=_place(row),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- places as texts
+
+
+def _place(row: asyncpg.Record) -> str:
+    if row["closed_at"] is not None:
+        return f"{instant_of(row['closed_at'])}-{row['alert_no']}"
+    return f"{row['severity']}-{row['rag_rank']}-{row['mappa_rank']}-{instant_of(row['raised_at'])}-{row['alert_no']}"
+
+
+def _open_place(text: str | None) -> tuple[Any, ...]:
+    if text is None:
+        return (None,) * 5
+    severity, rag, mappa, raised_ms, number = _numbers(text, 5)
+    return (severity, rag, mappa, datetime_of(raised_ms), number)
+
+
+def _closed_place(text: str | None) -> tuple[Any, ...]:
+    if text is None:
+        return (None, None)
+    closed_ms, number = _numbers(text, 2)
+    return (datetime_of(closed_ms), number)
+
+
+def _numbers(text: str, count: int) -> list[int]:
+    parts = text.split("-")
+    if len(parts) != count or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        raise BadPlace("after is no place in the queue; send what the page before gave as `next`")
+    numbers = [int(part) for part in parts]
+    if numbers[-2] > MOST_MS:
+        raise BadPlace("after is no place in the queue; send what the page before gave as `next`")
+    return numbers
+
+
+MOST_MS = 253_402_300_799_000
+"""The end of the year 9999."""
+
+
+def as_json(alert: Alert) -> dict[str, Any]:
+    """The alert as the API gives it."""
+    return {
+        "alert_no": alert.alert_no,
+        "wearer_id": alert.wearer_id,
+        "kind": alert.kind,
+        "requirement_id": alert.requirement_id,
+        "network": alert.network,
+        "incident_no": alert.incident_no,
+        "people": alert.people,
+        "code": alert.code,
+        "severity": alert.severity.name.lower(),
+        "raised_at": format_instant(alert.raised_ms),
+        "known_at": format_instant(alert.known_ms),
+        "late_s": alert.late_ms / 1000,
+        "closed_at": None if alert.closed_ms is None else format_instant(alert.closed_ms),
+        "occurrences": alert.occurrences,
+        "lasts": alert.lasts,
+        "withdrawn": alert.withdrawn,
+        "previous_alert_no": alert.previous_alert_no,
+        "place_in_queue": {"rag": alert.rag, "mappa_level": alert.mappa_level},
+        "evidence": alert.evidence,
+        "actions": [
+            {
+                "done_at": format_instant(done.done_ms),
+                "done_by": done.done_by,
+                "action": done.action,
+                "outcome": done.outcome,
+                "note": done.note,
+            }
+            for done in alert.actions
+        ],
+    }

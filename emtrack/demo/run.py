@@ -1,0 +1,382 @@
+"""`emtrack demo`: embedded database, service and emulated tags in one program that Ctrl-C ends.
+
+The first start builds a history and marks the database with two lines in the log of changes: `BEGAN`, with what the demo
+is made of, and `COMPLETE`, in the transaction that also writes the clock. A database with the first line alone is a half
+that an interruption left: it is emptied and built anew. One with neither, but with something in it, is somebody else's,
+and is left alone.
+
+The history ends on an evening, a minute before most curfews begin; from there the clock goes on at the pace of real time.
+While the demo is off its clock goes on too: that time is an outage of the service, as it would be in earnest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time as machine
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from emtrack.clock import Clock, clock_of, machine_ms
+from emtrack.commands import keys_for
+from emtrack.db.connect import connect, database
+from emtrack.db.migrate import migrate
+from emtrack.demo.history import (
+    HOUR_MS,
+    MINUTE_MS,
+    WHO,
+    Demo,
+    Progress,
+    Stopped,
+    Tell,
+    build_history,
+    fingerprint_of,
+    orders_of,
+)
+from emtrack.emulator.client import send_world
+from emtrack.emulator.clock import ServiceClock
+from emtrack.emulator.schedule import DAY_MS
+from emtrack.emulator.tags import Upload
+from emtrack.emulator.world import World
+from emtrack.forms.orders import Orders
+from emtrack.people.accounts import UserExists, add_user, new_password
+from emtrack.record.orders import Change, log_change
+from emtrack.record.progress import alive_ms
+from emtrack.service.app import running_service, warm_up
+from emtrack.service.worker import WORKER_LOCK
+from emtrack.settings import ClockSetting, Settings, SettingsError
+from emtrack.web.guard import Role
+from geofence.words import datetime_of, format_instant, instant_of
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Connection = asyncpg.Connection[Any]
+
+LONDON = ZoneInfo("Europe/London")
+EVENING = time(18, 59, 20)
+"""Where histories end: a minute later most curfews have begun, and somebody is not at home."""
+LEAD_MS = 8_000
+"""The clock reaches the end of the history so long after it was started: the service loads meanwhile, and misses nothing."""
+REMEMBERED_MS = 6 * HOUR_MS
+"""What tags keep while the demo is off."""
+AGAIN_MS = MINUTE_MS
+"""What was sent just before the end is sent again: an answer may have been lost."""
+TELL_EVERY_S = 5.0
+
+BEGAN, COMPLETE = "demo began", "demo history complete"
+KEYS_FILE = "device-keys.json"
+
+Say = Callable[[str], None]
+
+
+class DemoRefused(SettingsError):
+    """The demo cannot be run with these settings; the message says why, and what to do."""
+
+
+# ---------------------------------------------------------------------------------------------- the database it may use
+
+TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
+LOG_THERE = "SELECT to_regclass('order_changes') IS NOT NULL"
+MARKS = (
+    "SELECT what, detail FROM order_changes WHERE what = ANY($1::text[]) AND changed_by = $2 ORDER BY change_no DESC"
+)
+USED = "SELECT EXISTS (SELECT FROM deployment) OR EXISTS (SELECT FROM devices) OR EXISTS (SELECT FROM wearers)"
+TAKE_LOCK = "SELECT pg_try_advisory_lock($1)"
+# Migrations put no rows into an empty database: without rows it is as they left it.
+EMPTY = """
+DO $$ BEGIN EXECUTE (
+    SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
+    WHERE schemaname = current_schema() AND tablename <> 'schema_migrations');
+END $$
+"""
+SET_CLOCK = """
+INSERT INTO deployment (clock_start, clock_rate, clock_anchor) VALUES ($1, 1, $2)
+ON CONFLICT (only_row) DO UPDATE SET clock_start = $1, clock_rate = 1, clock_anchor = $2
+"""
+
+
+class Found(NamedTuple):
+    """The demo in a database: what it is made of, and the fingerprint of its people once its history is complete."""
+
+    demo: Demo
+    people: str | None
+
+
+async def found_in(connection: Connection) -> Found | None:
+    """The demo in this database; None if it is empty. Raises DemoRefused if it holds anything else."""
+    if not await connection.fetchval(LOG_THERE):
+        _refuse_foreign(await connection.fetchval(TABLES) > 0)
+        return None
+    marks = {row["what"]: row["detail"] for row in await connection.fetch(MARKS, [BEGAN, COMPLETE], WHO)}
+    if BEGAN not in marks:
+        _refuse_foreign(await connection.fetchval(USED))
+        return None
+    return Found(msgspec.convert(marks[BEGAN], Demo), marks.get(COMPLETE, {}).get("people"))
+
+
+def _refuse_foreign(foreign: bool) -> None:
+    if foreign:
+        raise DemoRefused(
+            "The demo was given a database that holds something else, and it mixes with nothing. Set "
+            "EMTRACK_DATABASE_URL to an empty database, or leave it unset; if it is unset, remove the folder demo in "
+            "EMTRACK_DATA_DIR."
+        )
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """Settings of the demonstration: a data directory of its own. Raises DemoRefused."""
+    if settings.clock is not None:
+        raise DemoRefused("EMTRACK_CLOCK is set, and the demo chooses its clock itself. Unset EMTRACK_CLOCK.")
+    return msgspec.structs.replace(settings, data_dir=settings.data_dir / "demo")
+
+
+def last_evening_ms(now_ms: int) -> int:
+    """The last time that the wall clock in London showed `EVENING`."""
+    now = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(LONDON)
+    evening = datetime.combine(now.date(), EVENING, LONDON)
+    if evening > now:
+        evening = datetime.combine(now.date() - timedelta(days=1), EVENING, LONDON)
+    return instant_of(evening)
+
+
+# ---------------------------------------------------------------------------------------------- from start to end
+
+
+async def run_demo(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    wearers: int,
+    long: int,
+    hours: float,
+    days: float,
+    seed: int,
+    say: Say,
+) -> None:
+    """Until `stop` is set. Started again on the same data it goes on where its clock stands. Raises DemoRefused."""
+    chosen = demo_settings(settings)
+    wish = Demo(wearers, min(long, wearers), hours, days, seed, last_evening_ms(machine_ms()))
+    warm_up()
+    async with database(chosen.database_url, chosen.data_dir, program="demo", exclusive=False) as dsn:
+        try:
+            scene = await _prepared(dsn, chosen, wish, stop, say)
+        except Stopped:
+            say("Stopped before the history was complete; the next start builds it anew.")
+            return
+        await _live(scene, stop, say)
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """All that the live part needs: settings with its clock, who lives in it, what their tags send from now on."""
+
+    settings: Settings
+    worlds: list[World]
+    uploads: list[Iterator[Upload]]
+    from_ms: int
+    keys: dict[str, str] | None
+    passwords: dict[str, str]
+
+
+async def _prepared(dsn: str, settings: Settings, wish: Demo, stop: asyncio.Event, say: Say) -> Scene:
+    """The database with its history, and the tags about to send. Raises DemoRefused or Stopped."""
+    connection = await connect(dsn)
+    try:
+        found = await found_in(connection)
+        if not await connection.fetchval(TAKE_LOCK, WORKER_LOCK):
+            raise DemoRefused("Another emtrack works on this database. End it, or set another EMTRACK_DATA_DIR.")
+        await migrate(connection)
+        if found is not None and found.people is not None:
+            return await _go_on(connection, settings, found, wish, stop, say)
+        if found is not None:
+            say("The history in this database is not complete: its building was interrupted. It is built anew.")
+            await connection.execute(EMPTY)
+        return await _begin(connection, settings, wish, stop, say)
+    finally:
+        await connection.close()
+
+
+async def _begin(connection: Connection, settings: Settings, demo: Demo, stop: asyncio.Event, say: Say) -> Scene:
+    """Build the history, and let the clock go on from its end."""
+    worlds = demo.worlds()
+    say(
+        f"Building the past of {demo.wearers} invented people: {demo.hours:g} h of all, {demo.days:g} days of "
+        f"{demo.long}. This takes some minutes, the first time only."
+    )
+    began = Change(BEGAN, None, msgspec.to_builtins(demo))
+    async with connection.transaction():
+        await log_change(connection, began, WHO, datetime_of(worlds[0].start_ms))
+    with _telling(say) as tell:
+        keys = await build_history(connection, demo, worlds, tell=tell, stop=stop)
+    _keep_keys(settings, keys)
+    uploads = [await _begun(world, demo.end_ms, stop) for world in worlds]
+    passwords = await _passwords(connection, demo.end_ms)
+    async with connection.transaction():
+        await connection.execute(SET_CLOCK, datetime_of(demo.end_ms), datetime_of(machine_ms() + LEAD_MS))
+        complete = Change(COMPLETE, None, {"people": fingerprint_of(worlds)})
+        await log_change(connection, complete, WHO, datetime_of(demo.end_ms))
+    return Scene(_with_clock(settings, demo), worlds, uploads, demo.end_ms, keys, passwords)
+
+
+async def _go_on(
+    connection: Connection, settings: Settings, found: Found, wish: Demo, stop: asyncio.Event, say: Say
+) -> Scene:
+    """Where the clock stands now, with what the tags kept while nobody listened."""
+    demo, worlds = found.demo, found.demo.worlds()
+    if fingerprint_of(worlds) != found.people:
+        raise DemoRefused(
+            "This demo was made by another version of emtrack, with other people. Remove its database (if "
+            "EMTRACK_DATABASE_URL is unset: the folder demo in EMTRACK_DATA_DIR), or set another EMTRACK_DATA_DIR."
+        )
+    if msgspec.structs.replace(wish, end_ms=demo.end_ms) != demo:
+        say(
+            f"This demo was made with --wearers {demo.wearers} --long {demo.long} --hours {demo.hours:g} "
+            f"--days {demo.days:g} --seed {demo.seed}, and goes on so. For another, set another EMTRACK_DATA_DIR."
+        )
+    chosen = _with_clock(settings, demo)
+    clock = await clock_of(connection, chosen.clock, adopt=False)
+    heard_ms = await alive_ms(connection)
+    assert heard_ms is not None, "the service was alive throughout the history"
+    from_ms = max(min(heard_ms, clock.now_ms()) - AGAIN_MS, clock.now_ms() - REMEMBERED_MS)
+    say(f"Going on with {demo.wearers} invented people; it was last on at {_wall(heard_ms)}.")
+    uploads = [await _begun(world, from_ms, stop) for world in worlds]
+    passwords = await _passwords(connection, clock.now_ms())
+    return Scene(chosen, worlds, uploads, from_ms, _kept_keys(settings), passwords)
+
+
+def _with_clock(settings: Settings, demo: Demo) -> Settings:
+    return msgspec.structs.replace(settings, clock=ClockSetting(demo.end_ms, 1.0))
+
+
+async def _begun(world: World, from_ms: int, stop: asyncio.Event) -> Iterator[Upload]:
+    """What a world sends from an instant on; the first upload is there already, and all days before it are stepped
+    through. That takes a few milliseconds for each tag and day, beside the loop, and can be stopped after each day."""
+    for at_ms in range(world.start_ms + DAY_MS, from_ms, DAY_MS):
+        await asyncio.to_thread(next, world.uploads(at_ms, None))
+        if stop.is_set():
+            raise Stopped
+    uploads = world.uploads(from_ms, None)
+    return chain([await asyncio.to_thread(next, uploads)], uploads)
+
+
+async def _live(scene: Scene, stop: asyncio.Event, say: Say) -> None:
+    """The service, and the tags that send to it, until `stop` is set."""
+    async with running_service(scene.settings, stop) as service:
+        keys = scene.keys
+        if keys is None:
+            keys = await _new_keys(scene)
+        clock = await ServiceClock.connect(service.address)
+        _announce(service.address, service.clock, scene.passwords, say)
+        async with asyncio.TaskGroup() as group:
+            for world, uploads in zip(scene.worlds, scene.uploads, strict=True):
+                sending = send_world(
+                    world, base_url=service.address, keys=keys, clock=clock, from_ms=scene.from_ms, to_ms=None,
+                    stop=stop, uploads=uploads,
+                )  # fmt: skip
+                group.create_task(sending)
+
+
+def _announce(address: str, clock: Clock, passwords: dict[str, str], say: Say) -> None:
+    width = max(map(len, passwords))
+    say("")
+    say(f"emtrack demo: {address}/alerts")
+    say("")
+    for name, password in passwords.items():
+        say(f"  {name:<{width}}  {password}")
+    say("")
+    say(f"Its clock is emulated and shows {_wall(clock.now_ms())} in London. Everybody in it is invented.")
+    say("Ctrl-C ends it. The same command goes on with it; the passwords are new each time.")
+
+
+def _wall(at_ms: int) -> str:
+    return datetime_of(at_ms).astimezone(LONDON).strftime("%a %d %B %Y, %H:%M:%S")
+
+
+# ---------------------------------------------------------------------------------------------- keys and passwords
+
+
+async def _passwords(connection: Connection, now_ms: int) -> dict[str, str]:
+    """Accounts of the demo, made or given a new random password: it is known until the program ends, and kept nowhere."""
+    passwords = {}
+    for role in (Role.OPERATOR, Role.OFFICER, Role.ADMINISTRATOR):
+        name = f"demo-{role}"
+        try:
+            passwords[name] = await add_user(connection, name, role, who=WHO, now_ms=now_ms)
+        except UserExists:
+            passwords[name] = await new_password(connection, name, who=WHO)
+    return passwords
+
+
+async def _new_keys(scene: Scene) -> dict[str, str]:
+    """New keys for all tags, where the file with theirs is gone."""
+    keys: dict[str, str] = {}
+    for world in scene.worlds:
+        orders: Orders = orders_of(world)
+        keys |= await keys_for(scene.settings, orders, who=WHO)
+    _keep_keys(scene.settings, keys)
+    return keys
+
+
+def _keep_keys(settings: Settings, keys: dict[str, str]) -> None:
+    """Only their owner can read them, from the moment the file is there."""
+    path = _keys_path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(keys))
+    fresh.replace(path)
+
+
+def _kept_keys(settings: Settings) -> dict[str, str] | None:
+    try:
+        return msgspec.json.decode(_keys_path(settings).read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _keys_path(settings: Settings) -> Path:
+    return settings.data_dir / KEYS_FILE
+
+
+# ---------------------------------------------------------------------------------------------- telling how far it is
+
+
+@contextmanager
+def _telling(say: Say) -> Iterator[Tell]:
+    """A bar on a terminal, a line now and then anywhere else."""
+    if not sys.stderr.isatty():
+        yield _line_now_and_then(say)
+        return
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %  {task.description}"), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda progress: bar.update(task, completed=progress.share, description=_told(progress))
+
+
+def _line_now_and_then(say: Say) -> Tell:
+    told_s = machine.monotonic()
+
+    def tell(progress: Progress) -> None:
+        nonlocal told_s
+        if machine.monotonic() - told_s >= TELL_EVERY_S:
+            told_s = machine.monotonic()
+            say(f"{progress.share:4.0%}  {_told(progress)}")
+
+    return tell
+
+
+def _told(progress: Progress) -> str:
+    return f"{format_instant(progress.at_ms)[:16]}  {progress.reports:,} reports"

@@ -1,0 +1,190 @@
+"""`emtrack replay`: recorded positions and events through the HTTP door, as their devices would send them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import msgspec
+
+from emtrack.clock import machine_ms
+from emtrack.emulator.clock import ServiceClock
+from emtrack.files.facts import Row, read_rows
+from emtrack.forms.orders import FormError
+from geofence.words import NotAnInstant, parse_instant
+
+BATCH = 10
+CONNECTIONS = 8
+PATIENCE_S = 60.0
+_OWN_TIME = {"position": "fix_time", "event": "event_time"}
+_POSITION_FIELDS = (
+    "fix_time", "lat_deg", "lon_deg", "precision_m", "mechanism", "recorded_time", "uploaded_time",
+    "speed_kmh", "direction_deg", "satellites", "hdop",
+)  # fmt: skip
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """How the columns of a recording become fields. `renamed`: column -> field; `constants`: field -> value;
+    `zone`: of times that carry none (None: such times are refused)."""
+
+    renamed: dict[str, str] = {}
+    constants: dict[str, str] = {}
+    zone: str | None = None
+
+
+class Sent(msgspec.Struct):
+    """What came of a replay."""
+
+    reports: int = 0
+    acknowledged: int = 0
+    refused: dict[str, int] = {}
+
+
+class Report(msgspec.Struct, frozen=True):
+    device_id: str
+    own_ms: int
+    fields: dict[str, Any]
+
+
+class ReplayError(Exception):
+    """The replay cannot go on. The message says what happened and what to do."""
+
+
+def read_recording(paths: Sequence[Path], recording: Recording) -> tuple[list[Report], int]:
+    """Reports in the order of the files, and how many rows could not be read at all. Raises FormError."""
+    reports: list[Report] = []
+    unreadable = 0
+    for path in paths:
+        for row in read_rows(path, ("device_id",), recording.renamed):
+            report = _report(row, recording)
+            if report is None:
+                unreadable += 1
+            else:
+                reports.append(report)
+    return reports, unreadable
+
+
+def _report(row: Row, recording: Recording) -> Report | None:
+    if row.fields is None:
+        return None
+    fields = {**row.fields, **recording.constants}
+    device_id = fields.get("device_id")
+    kind = "event" if "event_time" in fields else "position"
+    own_time = _with_zone(fields.get(_OWN_TIME[kind]), recording.zone)
+    fields[_OWN_TIME[kind]] = own_time
+    if device_id is None:
+        return None
+    try:
+        own_ms = parse_instant(own_time)
+    except NotAnInstant:
+        own_ms = 0  # sent all the same: the service refuses it, and says why
+    return Report(str(device_id), own_ms, _event(fields) if kind == "event" else _position(fields))
+
+
+def _with_zone(text: Any, zone: str | None) -> Any:
+    if zone is None or not isinstance(text, str):
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)).isoformat()
+
+
+def _event(fields: Mapping[str, Any]) -> dict[str, Any]:
+    event = {"type": "event", "event": fields.get("type"), "event_time": fields.get("event_time")}
+    unit = fields.get("requirement_id") or fields.get("hmu_id")
+    return event if unit is None else {**event, "hmu_id": unit}
+
+
+def _position(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "position", **{name: fields[name] for name in _POSITION_FIELDS if fields.get(name) is not None}}
+
+
+def refuse_strangers(reports: Iterable[Report], known: Iterable[str]) -> None:
+    """Raises FormError for a device that the orders do not name, before anything is entered or sent."""
+    strangers = sorted({report.device_id for report in reports} - set(known))
+    if strangers:
+        raise FormError(f"the orders activate no device {strangers[0]!r}, which the recording names")
+
+
+async def send_recording(
+    reports: Iterable[Report],
+    *,
+    base_url: str,
+    keys: Mapping[str, str],
+    say: Callable[[str], None],
+) -> Sent:
+    """Send reports, each device's in the order given, none before its own time on the service's clock.
+
+    Raises ReplayError where the service refuses a device, or does not answer for a minute.
+    """
+    by_device: dict[str, list[Report]] = defaultdict(list)
+    for report in reports:
+        by_device[report.device_id].append(report)
+    sent = Sent()
+    boot = machine_ms()  # a boot of its own, so that the numbers of an earlier replay are not used again
+    limit = asyncio.Semaphore(CONNECTIONS)
+    async with aiohttp.ClientSession(base_url) as session:
+        clock = await ServiceClock.connect(base_url)
+        async with asyncio.TaskGroup() as group:
+            for device_id, own in by_device.items():
+                group.create_task(_send_device(session, limit, clock, device_id, keys[device_id], own, boot, sent))
+    say(f"{sent.acknowledged} of {sent.reports} reports acknowledged")
+    return sent
+
+
+async def _send_device(
+    session: aiohttp.ClientSession,
+    limit: asyncio.Semaphore,
+    clock: ServiceClock,
+    device_id: str,
+    key: str,
+    reports: Sequence[Report],
+    boot: int,
+    sent: Sent,
+) -> None:
+    for start in range(0, len(reports), BATCH):
+        batch = reports[start : start + BATCH]
+        await clock.sleep_until(max(report.own_ms for report in batch))
+        numbered = [{"seq": start + i, **report.fields} for i, report in enumerate(batch)]
+        async with limit:
+            await _send(session, device_id, key, {"boot": boot, "reports": numbered}, sent)
+
+
+async def _send(session: aiohttp.ClientSession, device_id: str, key: str, body: dict[str, Any], sent: Sent) -> None:
+    """One request, until it is answered."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                path = f"/v1/devices/{device_id}/reports"
+                async with session.post(
+                    path,
+                    data=msgspec.json.encode(body),
+                    headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+                ) as response:
+                    answer = await response.read()
+                    if response.status == 200:
+                        _count(msgspec.json.decode(answer), len(body["reports"]), sent)
+                        return
+                    if response.status not in (429, 503):
+                        raise ReplayError(
+                            f"the service answered {response.status}: {answer.decode(errors='replace')}"
+                        )
+                    delay_s = float(response.headers.get("Retry-After", "1"))
+            except aiohttp.ClientConnectionError:
+                delay_s = 1.0
+            await asyncio.sleep(delay_s)
+
+
+def _count(answer: dict[str, Any], size: int, sent: Sent) -> None:
+    sent.reports += size
+    sent.acknowledged += len(answer["ack"])
+    for refused in answer["refused"]:
+        sent.refused[refused["reason"]] = sent.refused.get(refused["reason"], 0) + 1

@@ -1,0 +1,230 @@
+"""What lies behind an alert: its findings with their versions, and the facts of one of them, weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerts.queue import Alert
+from emtrack.reading.history import Fix, Said, View, events_of, fixes_of
+from emtrack.record.findings import Version, as_known, versions_of_alert
+from emtrack.record.plans import load_assignments, load_requirement, load_settings
+from emtrack.record.zone_sets import SetShelf
+from geofence.facts import Fact, without_duplicates
+from geofence.judgement.evidence import Standing, Track, standings
+from geofence.judgement.explain import Weighed, weighed
+from geofence.judgement.findings import Finding
+from geofence.obligations import Requirement
+from geofence.shapes.zone_sets import ZoneSet
+from geofence.words import EventType, Kind, ObligationKind, Presence
+
+if TYPE_CHECKING:
+    from emtrack.db.connect import Connection
+
+MOST_OCCURRENCES = 50
+AROUND_MS = 30 * 60_000
+BEFORE_SILENCE_MS = 2 * 3_600_000
+LONGEST_MS = 24 * 3_600_000
+LEAD_MS = 24 * 3_600_000
+"""Positions are weighed from so long before the first that is shown: whether one is a jump goes by the last evidence."""
+
+
+class Occurrence(NamedTuple):
+    """A finding of an alert, as known at an instant, and all its versions. `version` None: nobody knew of it then."""
+
+    versions: list[Version]
+    version: Version | None
+
+    @property
+    def finding_no(self) -> int:
+        return self.versions[0].finding_no
+
+    def until(self, known_ms: int) -> Occurrence:
+        """With the versions that were known at an instant only."""
+        return self._replace(versions=[v for v in self.versions if v.recorded_ms <= known_ms])
+
+    @property
+    def was_amended(self) -> bool:
+        return len(self.versions) > 1
+
+
+class Seen(NamedTuple):
+    """A position as people see it. `n` counts from 1; `weighed` is None where it bears on no requirement."""
+
+    n: int
+    fix: Fix
+    standing: Standing
+    weighed: Weighed | None
+    opened_or_closed: bool
+    """The finding rests on it."""
+    within: bool
+    """It lies in the time of the finding."""
+    zone_id: str | None = None
+    """The member of a zone set that the finding is about, of the position that says so: the first it rests on."""
+
+
+class Facts(NamedTuple):
+    """What is known of the time round a finding."""
+
+    requirement: Requirement | None
+    seen: list[Seen]
+    said: list[Said]
+    max_gap_ms: int
+
+
+class LateFacts(NamedTuple):
+    """What facts that came after a version was shown say against it: the spans from the first to the last of them that
+    agree, with nothing decisive between that does not."""
+
+    spans: list[tuple[int, int]]
+    with_positions: bool
+    with_sightings: bool
+
+
+async def occurrences_of(connection: Connection, alert: Alert, known_ms: int) -> list[Occurrence]:
+    """The newest first."""
+    found = await versions_of_alert(connection, alert.alert_no, MOST_OCCURRENCES)
+    return [Occurrence(versions, as_known(versions, known_ms)) for versions in found]
+
+
+def moments_of_change(occurrences: Sequence[Occurrence]) -> list[int]:
+    """When what people were shown changed, the newest first."""
+    moments = {version.recorded_ms for occurrence in occurrences for version in occurrence.versions}
+    return sorted(moments, reverse=True)
+
+
+def window_of(finding: Finding, now_ms: int) -> tuple[int, int]:
+    """The time that an alert's page shows: the finding, at most its first day, and what lies round it."""
+    before_ms = BEFORE_SILENCE_MS if finding.kind is Kind.NO_COMMUNICATION else AROUND_MS
+    end_ms = now_ms if finding.end_ms is None else finding.end_ms
+    end_ms = min(end_ms, finding.begin_ms + LONGEST_MS) + AROUND_MS
+    return finding.begin_ms - before_ms, max(min(end_ms, now_ms), finding.begin_ms) + 1
+
+
+async def facts_round(connection: Connection, view: View, version: Version, known_ms: int, shelf: SetShelf) -> Facts:
+    """Positions and events of the finding's activation in the time of the view, as received by an instant."""
+    finding = version.finding
+    requirement = None
+    if finding.entry_id is not None:
+        requirement = await load_requirement(connection, finding.entry_id, known_ms)
+    sets = await shelf.sets_of(connection, [] if requirement is None else [requirement])
+    _, settings = await load_settings(connection, known_ms)
+    assignments = await load_assignments(connection, known_ms, [view.wearer_no])
+    number = version.activation_no
+    fixes = [
+        f for f in await fixes_of(connection, view, known_ms=known_ms, lead_ms=LEAD_MS) if f.activation_no == number
+    ]
+    said = [
+        s
+        for s in await events_of(connection, view, assignments, known_ms=known_ms, lead_ms=LEAD_MS)
+        if s.activation_no == number
+    ]
+    facts = without_duplicates([*(fix.position for fix in fixes), *(s.event for s in said)])
+    seen = _seen(requirement, sets, facts, fixes, settings.max_gap_ms, view.begin_ms, finding)
+    shown = [s for s in said if s.event.event_ms >= view.begin_ms and s.event.type is not EventType.HEARTBEAT]
+    return Facts(requirement, seen, shown, settings.max_gap_ms)
+
+
+def _seen(
+    requirement: Requirement | None,
+    sets: Mapping[str, ZoneSet],
+    facts: Sequence[Fact],
+    fixes: Sequence[Fix],
+    max_gap_ms: int,
+    begin_ms: int,
+    finding: Finding,
+) -> list[Seen]:
+    fix_of = {fix.position.fact_id: fix for fix in fixes}
+    rows: list[tuple[Fix, Standing, Weighed | None]] = []
+    if requirement is None:
+        positions = [fix.position for fix in sorted(fixes, key=lambda fix: fix.position.key)]
+        rows = [(fix_of[p.fact_id], standing, None) for p, standing, _ in standings(Track(), positions)]
+    else:
+        rows = [(fix_of[w.position.fact_id], w.standing, w) for w in weighed(requirement, facts, max_gap_ms, sets)]
+    shown = [row for row in rows if row[0].position.fix_ms >= begin_ms]
+    end_ms = finding.end_ms
+    return [
+        Seen(
+            n, fix, standing, weight, fix.position.fact_id in finding.evidence,
+            finding.begin_ms <= fix.position.fix_ms and (end_ms is None or fix.position.fix_ms <= end_ms),
+            finding.zone_id if fix.position.fact_id in finding.evidence[:1] else None,
+        )
+        for n, (fix, standing, weight) in enumerate(shown, 1)
+    ]  # fmt: skip
+
+
+async def history_of(connection: Connection, view: View, known_ms: int) -> list[Seen]:
+    """Positions of a wearer in the time of a view, each activation's weighed by itself, in order of time."""
+    fixes = await fixes_of(connection, view, known_ms=known_ms, lead_ms=LEAD_MS)
+    by_activation: dict[int, list[Fix]] = {}
+    for fix in fixes:
+        by_activation.setdefault(fix.activation_no, []).append(fix)
+    rows = []
+    for group in by_activation.values():
+        fix_of = {fix.position.fact_id: fix for fix in group}
+        positions = [fix.position for fix in sorted(group, key=lambda fix: fix.position.key)]
+        rows += [(fix_of[p.fact_id], standing) for p, standing, _ in standings(Track(), positions)]
+    shown = [row for row in rows if row[0].position.fix_ms >= view.begin_ms]
+    shown.sort(key=lambda row: row[0].position.key)
+    return [Seen(n, fix, standing, None, False, False) for n, (fix, standing) in enumerate(shown, 1)]
+
+
+AGAINST = {Kind.CURFEW: Presence.INSIDE, Kind.INCLUSION: Presence.INSIDE, Kind.EXCLUSION: Presence.OUTSIDE}
+"""The verdict that contradicts a finding. An approach is left out: verdicts beside an alert are of the zone, not its buffer."""
+SIGHTED = {EventType.RF_IN: Presence.INSIDE, EventType.RF_OUT: Presence.OUTSIDE}
+
+
+class _Decisive(NamedTuple):
+    at_ms: int
+    verdict: Presence
+    received_ms: int
+    is_sighting: bool
+
+
+def late_facts(versions: Sequence[Version], version: Version, facts: Facts) -> LateFacts | None:
+    """Of a version that changed or withdrew what was shown: the facts that came in between, are older than what was known
+    then, and contradict what was shown. None if there are none: something else was the reason."""
+    before = [v for v in versions if v.version < version.version]
+    against = AGAINST.get(version.finding.kind)
+    if not before or facts.requirement is None or against is None:
+        return None
+    shown = before[-1]
+    received: list[Fact] = [*(s.fix.position for s in facts.seen), *(s.event for s in facts.said)]
+    known_to_ms = max((fact.own_ms for fact in received if fact.received_ms <= shown.recorded_ms), default=0)
+    decisive = _decisive(facts.requirement, facts)
+
+    def is_late(d: _Decisive) -> bool:
+        return shown.recorded_ms < d.received_ms <= version.recorded_ms and d.at_ms < known_to_ms
+
+    end_ms = known_to_ms if shown.finding.end_ms is None else shown.finding.end_ms
+    told = [d for d in decisive if shown.finding.begin_ms <= d.at_ms <= end_ms]
+    runs = [list(run) for verdict, run in groupby(told, key=lambda d: d.verdict) if verdict is against]
+    late = [run for run in runs if any(map(is_late, run))]
+    came = [d for run in late for d in run if is_late(d)]
+    if not came:
+        return None
+    return LateFacts(
+        [(run[0].at_ms, run[-1].at_ms) for run in late],
+        any(not d.is_sighting for d in came),
+        any(d.is_sighting for d in came),
+    )
+
+
+def _decisive(requirement: Requirement, facts: Facts) -> list[_Decisive]:
+    """What counted on the requirement, in order of time."""
+    found = [
+        _Decisive(w.position.fix_ms, w.verdict, w.position.received_ms, False)
+        for s in facts.seen
+        if (w := s.weighed) is not None
+        and w.standing is Standing.EVIDENCE
+        and not w.overruled
+        and w.verdict is not Presence.UNKNOWN
+    ]
+    if requirement.kind is ObligationKind.CURFEW:
+        found += [
+            _Decisive(e.event_ms, SIGHTED[e.type], e.received_ms, True)
+            for e in (s.event for s in facts.said)
+            if e.type in SIGHTED and e.is_judged and e.requirement_id in (None, requirement.requirement_id)
+        ]
+    return sorted(found, key=lambda d: (d.at_ms, not d.is_sighting))

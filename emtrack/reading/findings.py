@@ -1,0 +1,55 @@
+"""Two questions that always have an answer: as known at an instant, and as known now (RULES.md section 6)."""
+
+from __future__ import annotations
+
+from emtrack.db.connect import Connection
+from emtrack.files.evaluate import finding_lines
+from emtrack.record.facts import load_facts
+from emtrack.record.findings import load_shown
+from emtrack.record.plans import Assignment, load_assignments
+from emtrack.record.progress import alive_ms
+from emtrack.record.zone_sets import SetShelf
+from geofence.judgement.findings import Finding
+from geofence.judgement.judge import judge_history
+from geofence.obligations import Activation
+from geofence.words import ALWAYS_MS
+
+Found = list[tuple[Activation, Finding]]
+
+
+async def findings_as_lines(
+    connection: Connection,
+    now_ms: int,
+    as_known_ms: int | None,
+    until_ms: int | None,
+    wearer_id: str | None,
+    shelf: SetShelf,
+) -> list[bytes]:
+    """Findings as lines. Without `until_ms`: as they are recorded (at `as_known_ms`, or now). With it: what is stored
+    (by `as_known_ms`) judged again with that instant as now, as `evaluate` would. In a snapshot, all fits together."""
+    held_ms = max(now_ms, await alive_ms(connection) or ALWAYS_MS) if as_known_ms is None else as_known_ms
+    assignments = {
+        number: assignment
+        for number, assignment in (await load_assignments(connection, held_ms)).items()
+        if wearer_id is None or assignment.plan.activation.wearer_id == wearer_id
+    }
+    if until_ms is None:
+        return list(finding_lines(await _recorded(connection, assignments, as_known_ms)))
+    return list(finding_lines(await _judged_again(connection, assignments, held_ms, until_ms, shelf)))
+
+
+async def _recorded(connection: Connection, assignments: dict[int, Assignment], as_known_ms: int | None) -> Found:
+    shown = await load_shown(connection, dict.fromkeys(assignments, None), as_known_ms=as_known_ms)
+    return [(assignments[n].plan.activation, item.finding) for n, items in shown.items() for item in items]
+
+
+async def _judged_again(
+    connection: Connection, assignments: dict[int, Assignment], held_ms: int, until_ms: int, shelf: SetShelf
+) -> Found:
+    found: Found = []
+    for number, assignment in assignments.items():
+        facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[number]
+        known = [fact for fact in facts if fact.received_ms <= held_ms]
+        sets = await shelf.sets_of(connection, assignment.plan.requirements)
+        found += [(assignment.plan.activation, f) for f in judge_history(assignment.plan, known, until_ms, sets)]
+    return found

@@ -1,0 +1,192 @@
+"""Where somebody was: read only after it is on record who asks, for which purpose and for which time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import asyncpg
+
+from emtrack.people.roles import Caller
+from geofence.facts import DeviceEvent, Position
+from geofence.words import EventType, Mechanism, datetime_of, instant_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from emtrack.db.connect import Connection
+    from emtrack.record.plans import Assignment
+
+LONGEST_MS = 14 * 86_400_000
+"""A view shows at most so much."""
+VIEW_LASTS_MS = 3_600_000
+"""After this a purpose is asked for again."""
+MOST_FIXES = 50_000
+"""Of more the newest are read, and the page says so."""
+
+ALERT = "ALERT"
+PURPOSES = {
+    "ALERT": "An alert of this person",
+    "COMPLIANCE": "To review how the person keeps to the order",
+    "SUPERVISION": "To prepare an appointment or a change of the order",
+    "SAFEGUARDING": "To keep somebody safe",
+    "INVESTIGATION": "To investigate an offence",
+    "COURT": "To prepare evidence for a court",
+    "EQUIPMENT": "To find out about a device",
+}
+"""Why somebody may look at a location history. The first is never chosen: an alert's page gives it."""
+
+
+class UnfitView(ValueError):
+    """A view that cannot be had as it was asked for. The message says what to change."""
+
+
+class View(NamedTuple):
+    """A look at a history that is on record."""
+
+    view_no: int
+    wearer_no: int
+    begin_ms: int
+    end_ms: int
+    purpose: str
+    alert_no: int | None
+    viewed_ms: int
+
+
+class Fix(NamedTuple):
+    """A stored position of an activation. `speed_kmh`, `direction_deg`: as the device said, or None."""
+
+    activation_no: int
+    position: Position
+    speed_kmh: float | None
+    direction_deg: float | None
+
+
+class Said(NamedTuple):
+    """A stored event of an activation. `hmu_id`: the home unit that it names."""
+
+    activation_no: int
+    event: DeviceEvent
+    hmu_id: str | None
+
+
+RECORD = """
+INSERT INTO history_views (viewed_at, viewed_by, role, wearer_no, during, purpose, note, alert_no)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING view_no
+"""
+VIEW = "SELECT * FROM history_views WHERE view_no = $1 AND viewed_by = $2 AND viewed_at > $3"
+VIEWS = """
+SELECT viewed_at, viewed_by, role, during, purpose, note, alert_no FROM history_views
+WHERE wearer_no = $1 ORDER BY viewed_at DESC, view_no DESC LIMIT $2
+"""
+# Positions are the wearer's while an activation says so; as known at an instant, so are activations and receipts.
+FIXES = """
+SELECT v.activation_no, p.fact_id, (extract(epoch FROM p.fix_time) * 1000)::bigint AS fix_ms, p.lat_deg, p.lon_deg,
+       p.precision_m, p.mechanism, (extract(epoch FROM p.received_at) * 1000)::bigint AS received_ms, p.speed_kmh, p.direction_deg
+FROM activation_versions v
+CROSS JOIN LATERAL (
+    SELECT * FROM positions WHERE device_no = v.device_no AND fix_time >= greatest(lower(v.during), $2)
+        AND fix_time < least(coalesce(upper(v.during), 'infinity'), $3)
+    UNION ALL
+    SELECT * FROM future_positions WHERE device_no = v.device_no AND fix_time >= greatest(lower(v.during), $2)
+        AND fix_time < least(coalesce(upper(v.during), 'infinity'), $3)) p
+WHERE v.wearer_no = $1 AND v.recorded @> $4::timestamptz AND v.during && tstzrange($2, $3) AND p.received_at <= $4
+ORDER BY p.fix_time DESC, p.fact_id DESC LIMIT $5
+"""
+
+
+EVENTS = """
+SELECT v.activation_no, e.fact_id, (extract(epoch FROM e.event_time) * 1000)::bigint AS event_ms, e.type, e.hmu_id,
+       (extract(epoch FROM e.received_at) * 1000)::bigint AS received_ms
+FROM activation_versions v
+JOIN device_events e ON e.device_no = v.device_no AND e.event_time >= greatest(lower(v.during), $2)
+     AND e.event_time < least(coalesce(upper(v.during), 'infinity'), $3)
+WHERE v.wearer_no = $1 AND v.recorded @> $4::timestamptz AND v.during && tstzrange($2, $3) AND e.received_at <= $4
+ORDER BY e.event_time, e.fact_id LIMIT $5
+"""
+
+
+async def record_view(
+    connection: Connection,
+    caller: Caller,
+    wearer_no: int,
+    begin_ms: int,
+    end_ms: int,
+    *,
+    purpose: str,
+    note: str | None = None,
+    alert_no: int | None = None,
+    now_ms: int,
+) -> View:
+    """Put on record that somebody looks, and commit it: only then may positions be read. Not inside a transaction.
+    Raises UnfitView."""
+    if connection.is_in_transaction():
+        raise RuntimeError("a view is committed before any position is read: record it outside of transactions")
+    _refuse_unfit(begin_ms, end_ms, purpose, alert_no)
+    during = asyncpg.Range(datetime_of(begin_ms), datetime_of(end_ms))
+    number = await connection.fetchval(
+        RECORD, datetime_of(now_ms), caller.name, str(caller.role), wearer_no, during, purpose, note, alert_no
+    )
+    return View(number, wearer_no, begin_ms, end_ms, purpose, alert_no, now_ms)
+
+
+def _refuse_unfit(begin_ms: int, end_ms: int, purpose: str, alert_no: int | None) -> None:
+    if begin_ms >= end_ms:
+        raise UnfitView("The end is not after the beginning. Choose a later end.")
+    if end_ms - begin_ms > LONGEST_MS:
+        raise UnfitView("At most 14 days can be seen at a time. Choose a shorter time.")
+    if purpose not in PURPOSES or (purpose == ALERT) != (alert_no is not None):
+        raise UnfitView("Say for which purpose you look.")
+
+
+async def view_of(connection: Connection, view_no: int, caller: Caller, now_ms: int) -> View | None:
+    """A view that this caller recorded, not too long ago."""
+    row = await connection.fetchrow(VIEW, view_no, caller.name, datetime_of(now_ms - VIEW_LASTS_MS))
+    if row is None:
+        return None
+    during = row["during"]
+    return View(
+        row["view_no"], row["wearer_no"], instant_of(during.lower), instant_of(during.upper), row["purpose"],
+        row["alert_no"], instant_of(row["viewed_at"]),
+    )  # fmt: skip
+
+
+async def fixes_of(connection: Connection, view: View, *, known_ms: int, lead_ms: int = 0) -> list[Fix]:
+    """What was received by `known_ms` of the time that the view is for, in order of time; with a lead before it that
+    is needed to weigh the first ones, and not shown."""
+    rows = await connection.fetch(
+        FIXES, view.wearer_no, datetime_of(view.begin_ms - lead_ms), datetime_of(view.end_ms), datetime_of(known_ms), MOST_FIXES
+    )  # fmt: skip
+    return [
+        Fix(
+            row["activation_no"],
+            Position(
+                row["fix_ms"], row["lat_deg"], row["lon_deg"], row["precision_m"], Mechanism(row["mechanism"]),
+                row["received_ms"], row["fact_id"],
+            ),
+            row["speed_kmh"],
+            row["direction_deg"],
+        )
+        for row in reversed(rows)
+    ]  # fmt: skip
+
+
+async def events_of(
+    connection: Connection, view: View, assignments: Mapping[int, Assignment], *, known_ms: int, lead_ms: int = 0
+) -> list[Said]:
+    """What the devices said in the time of the view, likewise."""
+    rows = await connection.fetch(
+        EVENTS, view.wearer_no, datetime_of(view.begin_ms - lead_ms), datetime_of(view.end_ms), datetime_of(known_ms), MOST_FIXES
+    )  # fmt: skip
+    return [_said(row, assignments.get(row["activation_no"])) for row in rows]
+
+
+def _said(row: asyncpg.Record, assignment: Assignment | None) -> Said:
+    own_ms, unit = row["event_ms"], row["hmu_id"]
+    requirement_id = unit if assignment is None else assignment.requirement_of_unit(unit, own_ms)
+    event = DeviceEvent(own_ms, EventType(row["type"]), requirement_id, row["received_ms"], row["fact_id"])
+    return Said(row["activation_no"], event, unit)
+
+
+async def views_of(connection: Connection, wearer_no: int, limit: int = 50) -> list[asyncpg.Record]:
+    """Who looked at a wearer's history, the newest first."""
+    return list(await connection.fetch(VIEWS, wearer_no, limit))

@@ -1,0 +1,166 @@
+"""Alerts over HTTP: the queue, one alert, what people do to it, and a stream that says "changed"."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from alerts.casework import AlreadyClosed, NoAlert, UnfitAction, act
+from alerts.feed import BadPlace, Place, changes_after, here
+from alerts.grading import Severity
+from alerts.incidents import INCIDENT
+from alerts.ledger import ATV
+from alerts.queue import BadPlace as BadQueuePlace
+from alerts.queue import Filter, as_json, closed_alerts, open_alerts
+from emtrack.clock import Clock
+from emtrack.web.guard import EVERYBODY, LARGEST_FORM, STAFF, Caller, Problem, answer, guarded, refuse_unbounded
+from geofence.words import Kind
+
+PAGE = 100
+ALERT_KINDS = (*map(str, Kind), ATV, INCIDENT)
+LOOK_S = 1.0
+"""The stream looks this often, and at once after a turn of this program."""
+
+_STATUS = {UnfitAction: 422, NoAlert: 404, AlreadyClosed: 409}
+
+
+class ActionForm(msgspec.Struct, forbid_unknown_fields=True):
+    """What a person does to an alert. Closing takes an outcome."""
+
+    action: str
+    outcome: str | None = None
+    note: str | None = None
+
+
+class AlertDesk:
+    """The endpoints, and the nudge that the stream waits for."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock, nudge: asyncio.Condition, stop: asyncio.Event) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._nudge = nudge
+        self._stop = stop
+
+    def routes(self) -> list[Route]:
+        """GET /v1/alerts, GET /v1/alerts/stream, POST /v1/alerts/{alert_no}/actions."""
+        return [
+            guarded(self._pool, "/v1/alerts", self.queue, EVERYBODY),
+            guarded(self._pool, "/v1/alerts/stream", self.stream, EVERYBODY),
+            guarded(self._pool, "/v1/alerts/{alert_no:int}/actions", self.act, STAFF, "POST"),
+        ]
+
+    async def queue(self, request: Request, _: Caller) -> Response:
+        """A page of the queue: ?state=open|closed, wearer, severity, kind, limit, after (from `next` of the page before)."""
+        query = request.query_params
+        limit = _limit(query.get("limit"))
+        wanted = Filter(query.get("wearer"), read_severity(query.get("severity")), read_kind(query.get("kind")))
+        read = open_alerts if _is_open(query.get("state", "open")) else closed_alerts
+        try:
+            async with self._pool.acquire() as connection:
+                page = await read(connection, wanted, query.get("after"), limit)
+        except BadQueuePlace as error:
+            raise Problem(400, str(error)) from error
+        following = page[-1].place if len(page) == limit else None
+        return answer({"alerts": [as_json(alert) for alert in page], "next": following})
+
+    async def act(self, request: Request, caller: Caller) -> Response:
+        """Acknowledge, note or close: an appended record with who and when."""
+        refuse_unbounded(request, LARGEST_FORM)
+        form = _action_form(await request.body())
+        number = request.path_params["alert_no"]
+        await self.do(number, caller, form.action, form.outcome, form.note)
+        return answer({"alert_no": number, "action": form.action})
+
+    async def do(self, number: int, caller: Caller, action: str, outcome: str | None, note: str | None) -> None:
+        """Do it, and tell those who follow. Raises Problem."""
+        now_ms = self._clock.now_ms()
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await act(
+                    connection, number, who=caller.name, action=action, outcome=outcome, note=note, now_ms=now_ms
+                )
+        except (UnfitAction, NoAlert, AlreadyClosed) as error:
+            raise Problem(_STATUS[type(error)], str(error)) from error
+        async with self._nudge:
+            self._nudge.notify_all()
+
+    async def stream(self, request: Request, _: Caller) -> Response:
+        """Server-sent events: which alert changed, never what it says. Goes on after Last-Event-ID."""
+        last = request.headers.get("last-event-id")
+        try:
+            place = Place.read(last) if last else await here_of(self._pool)
+        except BadPlace as error:
+            raise Problem(400, str(error)) from error
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._events(place), media_type="text/event-stream", headers=headers)
+
+    async def _events(self, place: Place) -> AsyncIterator[str]:
+        yield f"retry: 2000\nid: {place}\n\n"
+        while not self._stop.is_set():
+            try:
+                async with self._pool.acquire() as connection:
+                    found = await changes_after(connection, place)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                return  # the reader comes again with its last id
+            for change in found:
+                place = change.place
+                data = msgspec.json.encode({"alert_no": change.alert_no, "what": change.what}).decode()
+                yield f"id: {place}\nevent: changed\ndata: {data}\n\n"
+            if not found:
+                yield ": still here\n\n"
+                await self._wait()
+
+    async def _wait(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S), self._nudge:
+                await self._nudge.wait()
+
+
+async def here_of(pool: asyncpg.Pool[Any]) -> Place:
+    async with pool.acquire() as connection:
+        return await here(connection)
+
+
+def _is_open(state: str) -> bool:
+    if state not in ("open", "closed"):
+        raise Problem(400, f"state is {state!r}; expected open or closed")
+    return state == "open"
+
+
+def read_severity(text: str | None) -> int | None:
+    if not text:
+        return None
+    if text.upper() not in Severity.__members__:
+        raise Problem(400, f"severity is {text!r}; expected {', '.join(s.name.lower() for s in Severity)}")
+    return int(Severity[text.upper()])
+
+
+def read_kind(text: str | None) -> str | None:
+    if not text:
+        return None
+    if text not in ALERT_KINDS:
+        raise Problem(400, f"kind is {text!r}; expected {', '.join(ALERT_KINDS)}")
+    return text
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return PAGE
+    if not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise Problem(400, f"limit is {text!r}; expected 1 to 1000")
+    return int(text)
+
+
+def _action_form(body: bytes) -> ActionForm:
+    try:
+        return msgspec.json.decode(body, type=ActionForm)
+    except msgspec.DecodeError as error:
+        raise Problem(422, f"{error}; expected action, and perhaps outcome and note") from error

@@ -1,0 +1,43 @@
+"""Findings over HTTP, in the form of `evaluate`: a line of JSON each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from emtrack.clock import Clock
+from emtrack.reading.findings import findings_as_lines
+from emtrack.record.zone_sets import SetShelf
+from emtrack.web.guard import EVERYBODY, Caller, Problem, guarded
+from geofence.words import NotAnInstant, parse_instant
+
+
+def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, shelf: SetShelf) -> list[Route]:
+    """GET /v1/findings?as_known_at=T&until=T&wearer=W."""
+
+    async def findings(request: Request, _: Caller) -> Response:
+        query = request.query_params
+        known_ms, until_ms = _instant(query.get("as_known_at")), _instant(query.get("until"))
+        if until_ms is not None and query.get("wearer") is None:
+            raise Problem(400, "until judges whole histories again; name a wearer, or use `emtrack findings --until`")
+        async with (
+            pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            lines = await findings_as_lines(
+                connection, clock.now_ms(), known_ms, until_ms, query.get("wearer"), shelf
+            )
+        return Response(b"".join(lines), 200, {"Cache-Control": "no-store"}, "application/x-ndjson")
+
+    return [guarded(pool, "/v1/findings", findings, EVERYBODY)]
+
+
+def _instant(text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_instant(text)
+    except NotAnInstant as error:
+        raise Problem(400, str(error)) from error

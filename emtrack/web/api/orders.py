@@ -1,0 +1,91 @@
+"""Orders over HTTP: what `emtrack orders import` does, one thing at a time. The bodies are the objects of orders.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from emtrack.clock import Clock
+from emtrack.forms.orders import FormError, read_orders
+from emtrack.record.orders import OrdersConflict, enter_orders
+from emtrack.web.guard import ORDER_KEEPERS, Caller, Problem, answer, guarded, refuse_unbounded
+
+LARGEST = 4 * 1024 * 1024
+"""A boundary of 50,000 vertices takes 2 MiB."""
+
+
+class OrderDesk:
+    """PUT /v1/requirements/{id}, POST /v1/activations, POST /v1/wearers/{id}/absences."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        pool, keepers = self._pool, ORDER_KEEPERS
+        return [
+            guarded(pool, "/v1/requirements/{requirement_id}", self.requirement, keepers, "PUT"),
+            guarded(pool, "/v1/activations", self.activation, keepers, "POST"),
+            guarded(pool, "/v1/wearers/{wearer_id}/absences", self.absence, keepers, "POST"),
+        ]
+
+    async def requirement(self, request: Request, caller: Caller) -> Response:
+        """All entries of a requirement, instead of those that were entered before: an object, or a list of them."""
+        body = await _body(request, (dict, list))
+        entries = body if isinstance(body, list) else [body]
+        named = {"requirement_id": request.path_params["requirement_id"]}
+        if not entries or not all(isinstance(entry, dict) for entry in entries):
+            raise Problem(422, "expected a requirement, or a list of the entries of one")
+        return await self._enter(caller, {"requirements": [_named(entry, named) for entry in entries]})
+
+    async def activation(self, request: Request, caller: Caller) -> Response:
+        """A new activation, or a new version of one. The key of a device that is new stands in the answer, once."""
+        return await self._enter(caller, {"activations": [await _body(request, dict)]})
+
+    async def absence(self, request: Request, caller: Caller) -> Response:
+        """An authorised absence. 409 if it overlaps another."""
+        named = {"wearer_id": request.path_params["wearer_id"]}
+        await self._refuse_stranger(named["wearer_id"])
+        return await self._enter(caller, {"absences": [_named(await _body(request, dict), named)]})
+
+    async def _refuse_stranger(self, wearer_id: str) -> None:
+        if not await self._pool.fetchval("SELECT count(*) FROM wearers WHERE wearer_id = $1", wearer_id):
+            raise Problem(404, f"there is no wearer {wearer_id!r}; their activation is entered first")
+
+    async def _enter(self, caller: Caller, form: dict[str, Any]) -> Response:
+        try:
+            orders = read_orders(msgspec.json.encode(form).decode(), "the request")
+            async with self._pool.acquire() as connection, connection.transaction():
+                now_ms = self._clock.now_ms()
+                entered = await enter_orders(connection, orders, who=caller.name, now_ms=now_ms)
+        except FormError as error:
+            raise Problem(422, str(error)) from error
+        except OrdersConflict as error:
+            return answer({"error": str(error), "overlaps": error.overlaps}, 409)
+        return answer({"changes": [change.what for change in entered.changes], "keys": entered.keys})
+
+
+async def _body(request: Request, kinds: type | tuple[type, ...]) -> Any:
+    refuse_unbounded(request, LARGEST)
+    try:
+        body = msgspec.json.decode(await request.body())
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Problem(400, f"the body is not JSON: {error}") from error
+    if not isinstance(body, kinds):
+        raise Problem(422, "expected an object of orders.json; `emtrack schema orders` describes them")
+    return body
+
+
+def _named(entry: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
+    """The entry with the id of the address, which the body may repeat and must not contradict."""
+    for name, value in named.items():
+        if entry.get(name, value) != value:
+            raise Problem(
+                422, f"the body says {name} {entry[name]!r}, and the address {value!r}; expected them to agree"
+            )
+    return entry | named

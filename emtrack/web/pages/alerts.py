@@ -1,0 +1,236 @@
+"""Pages of the monitoring centre: the queue, which moves by itself, and an alert with everything that it rests on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from alerts.casework import OUTCOMES
+from alerts.grading import Severity
+from alerts.ledger import ATV
+from alerts.queue import (
+    Alert,
+    BadPlace,
+    Filter,
+    alert_as_known,
+    closed_alerts,
+    members_of,
+    one_alert,
+    open_alerts,
+    open_counts,
+)
+from emtrack.db.connect import Connection
+from emtrack.iom.record import IomRecord, load_iom
+from emtrack.reading import history
+from emtrack.reading.casefile import Occurrence, facts_round, late_facts, moments_of_change, occurrences_of, window_of
+from emtrack.reading.history import View, record_view
+from emtrack.record.findings import Version
+from emtrack.service.atv import ledger_of, rules_of
+from emtrack.web.api.alerts import ALERT_KINDS, AlertDesk, read_kind, read_severity
+from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, read_form
+from emtrack.web.maps import fact_rows
+from emtrack.web.rendering import NO_STORE, Pages, choice
+from geofence.obligations import Requirement
+from geofence.words import format_instant, parse_instant
+from geofence.zones import SetZone
+
+PAGE = 100
+MOST_MEMBERS = 1_000
+
+
+class DeskPages:
+    """/alerts and what hangs on it."""
+
+    def __init__(self, pages: Pages, desk: AlertDesk) -> None:
+        self._pages = pages
+        self._desk = desk
+
+    def routes(self) -> list[Route]:
+        route = self._pages.route
+        return [
+            route("/alerts", self.queue, EVERYBODY),
+            route("/alerts/rows", self.rows, EVERYBODY),
+            route("/alerts/{alert_no:int}", self.alert, EVERYBODY),
+            route("/alerts/{alert_no:int}/actions", self.act, STAFF, ["POST"]),
+        ]
+
+    # ------------------------------------------------------------------------------------- the queue
+
+    async def queue(self, request: Request, caller: Caller) -> Response:
+        """All alerts that are open, the gravest first; or those that were closed, the last first."""
+        return await self._queue(request, caller, "alerts.html")
+
+    async def rows(self, request: Request, caller: Caller) -> Response:
+        """The part of the page that changes."""
+        return await self._queue(request, caller, "alerts_rows.html")
+
+    async def _queue(self, request: Request, caller: Caller, template: str) -> Response:
+        query = request.query_params
+        state = query.get("state") or "open"
+        if state not in ("open", "closed"):
+            raise Problem(400, f"state is {state!r}; expected open or closed")
+        wearer = (query.get("wearer") or "").strip() or None
+        wanted = Filter(wearer, read_severity(query.get("severity")), read_kind(query.get("kind")))
+        read = open_alerts if state == "open" else closed_alerts
+        try:
+            async with self._pages.pool.acquire() as connection:
+                found = await read(connection, wanted, query.get("after") or None, PAGE)
+                counts = await open_counts(connection)
+                words = await self._pages.words(connection)
+        except BadPlace as error:
+            raise Problem(400, str(error)) from error
+        return self._pages.render(
+            template,
+            caller,
+            words,
+            alerts=found,
+            counts=counts,
+            state=state,
+            chosen=wanted,
+            following=found[-1].place if len(found) == PAGE else None,
+            is_first=not query.get("after"),
+            severities=Severity,
+            kinds=ALERT_KINDS,
+            outcomes=OUTCOMES,
+        )
+
+    # ------------------------------------------------------------------------------------- one alert
+
+    async def alert(self, request: Request, caller: Caller) -> Response:
+        """An alert as known now, or as known at an instant. Its positions are read after the look is on record."""
+        return await self._alert(request, caller)
+
+    async def _alert(
+        self, request: Request, caller: Caller, error: str | None = None, form: dict[str, str] | None = None
+    ) -> Response:
+        now_ms = self._pages.clock.now_ms()
+        asked_ms = choice(request.query_params.get("known_at"), parse_instant)
+        known_ms = now_ms if asked_ms is None else min(asked_ms, now_ms)
+        async with self._pages.pool.acquire() as connection:
+            alert = await one_alert(connection, request.path_params["alert_no"])
+            if alert is None:
+                raise Problem(404, f"There is no alert {request.path_params['alert_no']}.")
+            wearer_no = alert.wearer_no
+            if wearer_no is None:
+                return await self._incident(connection, caller, alert, error)
+            if alert.kind == ATV:
+                return await self._accumulated(connection, caller, alert, error)
+            occurrences = await occurrences_of(connection, alert, known_ms)
+            moments = moments_of_change(occurrences)
+            if asked_ms is not None:
+                occurrences = [o.until(known_ms) for o in occurrences if o.version is not None] or occurrences
+                known = [o.version for o in occurrences if o.version is not None]
+                alert = alert_as_known(alert, [None if v.is_withdrawn else v.finding for v in known], known_ms)
+            chosen = _chosen(occurrences, choice(request.query_params.get("occurrence"), int))
+            view, facts, late = None, None, None
+            if chosen.version is not None:
+                view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
+                facts = await facts_round(connection, view, chosen.version, known_ms, self._pages.shelf)
+                late = late_facts(chosen.versions, chosen.version, facts)
+            words = await self._pages.words(connection)
+            iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
+        return self._pages.render(
+            "alert.html",
+            caller,
+            words,
+            status=422 if error else 200,
+            alert=alert,
+            iom=iom,
+            occurrences=occurrences,
+            chosen=chosen,
+            facts=facts,
+            late=late,
+            on_set=None if facts is None or facts.requirement is None else _set_of(facts.requirement),
+            rows=[] if facts is None else fact_rows(facts, words),
+            moments=moments,
+            form=form or {},
+            asked_ms=asked_ms,
+            known_ms=known_ms,
+            map_source=None
+            if view is None or chosen.version is None
+            else map_address(view, chosen.version, asked_ms),
+            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+            error=error,
+            instant=format_instant,
+        )
+
+    async def _look(
+        self, connection: Connection, caller: Caller, alert: Alert, version: Version, known_ms: int, now_ms: int
+    ) -> View:
+        assert alert.wearer_no is not None, "an alert of a person"
+        begin_ms, end_ms = window_of(version.finding, known_ms)
+        return await record_view(
+            connection, caller, alert.wearer_no, begin_ms, end_ms,
+            purpose=history.ALERT, alert_no=alert.alert_no, now_ms=now_ms,
+        )  # fmt: skip
+
+    async def _incident(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+        """A platform incident: the people of a network whose tags fell silent together."""
+        members = await members_of(connection, alert.alert_no, MOST_MEMBERS)
+        return self._pages.render(
+            "incident.html",
+            caller,
+            await self._pages.words(connection),
+            status=422 if error else 200,
+            alert=alert,
+            members=members,
+            most=MOST_MEMBERS,
+            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+            error=error,
+        )
+
+    async def _accumulated(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+        """An order over its threshold: the lines of its ledger."""
+        assert alert.wearer_no is not None, "an alert of a person"
+        entries = await ledger_of(connection, alert.wearer_no, requirement_id=alert.requirement_id)
+        return self._pages.render(
+            "accumulated.html",
+            caller,
+            await self._pages.words(connection),
+            status=422 if error else 200,
+            alert=alert,
+            entries=entries,
+            iom=(await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord()),
+            rules=await rules_of(connection),
+            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+            error=error,
+        )
+
+    async def act(self, request: Request, caller: Caller) -> Response:
+        """What the form asks for, and back to the alert, or to the queue once it is closed."""
+        form = await read_form(request)
+        number, action = request.path_params["alert_no"], form.get("action", "")
+        outcome = form.get("outcome") or None
+        try:
+            await self._desk.do(number, caller, action, outcome if action == "closed" else None, form.get("note"))
+        except Problem as problem:
+            if problem.status != 422:
+                raise
+            return await self._alert(request, caller, str(problem), form)
+        return RedirectResponse("/alerts" if action == "closed" else f"/alerts/{number}", 303, NO_STORE)
+
+
+def _set_of(requirement: Requirement) -> SetZone | None:
+    return requirement.zone if isinstance(requirement.zone, SetZone) else None
+
+
+def map_address(view: View, version: Version, asked_ms: int | None) -> str:
+    known = "" if asked_ms is None else f"&known_at={format_instant(asked_ms)}"
+    return f"/views/{view.view_no}/map?alert={view.alert_no}&finding={version.finding_no}{known}"
+
+
+def _chosen(occurrences: list[Occurrence], finding_no: int | None) -> Occurrence:
+    """The occurrence that was asked for, or the newest that was known and not withdrawn, or the newest."""
+    if finding_no is not None:
+        found = next((o for o in occurrences if o.finding_no == finding_no), None)
+        if found is None:
+            raise Problem(404, f"The alert has no such occurrence ({finding_no}).")
+        return found
+    standing: list[Any] = [o for o in occurrences if o.version is not None and not o.version.is_withdrawn]
+    return (standing or occurrences)[0]

@@ -1,0 +1,187 @@
+"""The site round the pages: security headers, files, login, one's own account."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emtrack.metrics import Metrics
+from emtrack.people.accounts import (
+    LONGEST_S,
+    SHORTEST_PASSWORD,
+    LoginRefused,
+    UnfitPassword,
+    change_password,
+    log_in,
+    log_out,
+    session_of,
+)
+from emtrack.web.guard import (
+    COOKIE,
+    DATABASE_ERRORS,
+    EVERYBODY,
+    Caller,
+    Problem,
+    read_form,
+    refuse_foreign_origin,
+)
+from emtrack.web.rendering import NO_STORE, Pages
+
+STATIC = Path(__file__).parents[1] / "static"
+LARGEST_REPORT = 16 * 1024
+# Scripts, styles, pictures and requests of our own origin only. Nothing inline, nothing from elsewhere, no frames.
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "report-uri /csp-reports",
+    ]
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+}
+
+log = structlog.get_logger()
+
+
+class SecurityHeaders:
+    """Puts the headers on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+class Site:
+    """Login, logout, account, files, reports of the content security policy."""
+
+    def __init__(self, pages: Pages, metrics: Metrics, *, secure: bool) -> None:
+        self._pages = pages
+        self._metrics = metrics
+        self._secure = secure
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/", self.home),
+            Route("/login", self.login, methods=["GET", "POST"]),
+            Route("/csp-reports", self.reported, methods=["POST"]),
+            Mount("/static", StaticFiles(directory=STATIC), name="static"),
+            self._pages.route("/logout", self.logout, EVERYBODY, ["POST"]),
+            self._pages.route("/account", self.account, EVERYBODY, ["GET", "POST"]),
+        ]
+
+    async def home(self, _: Request) -> Response:
+        return RedirectResponse("/alerts", 303)
+
+    async def login(self, request: Request) -> Response:
+        """The form, and what is sent with it. A person who is logged in already is not asked."""
+        try:
+            if request.method == "POST":
+                return await self._log_in(request)
+            following = _local(request.query_params.get("next"))
+            if await self._is_logged_in(request):
+                return RedirectResponse(following, 303, NO_STORE)
+            return self._pages.render("login.html", None, following=following)
+        except Problem as problem:
+            return self._pages.trouble(None, problem.status, str(problem))
+        except DATABASE_ERRORS:
+            return self._pages.trouble(None, 503, "Nobody can log in until it does. Try again in a moment.")
+
+    async def _is_logged_in(self, request: Request) -> bool:
+        cookie = request.cookies.get(COOKIE)
+        if cookie is None:
+            return False
+        async with self._pages.pool.acquire() as connection:
+            return await session_of(connection, cookie) is not None
+
+    async def _log_in(self, request: Request) -> Response:
+        refuse_foreign_origin(request)
+        form = await read_form(request)
+        following = _local(form.get("next"))
+        try:
+            async with self._pages.pool.acquire() as connection:
+                login = await log_in(connection, form.get("name", "").strip(), form.get("password", ""))
+        except LoginRefused as refused:
+            name = form.get("name", "")[:200]
+            return self._pages.render(
+                "login.html", None, status=401, following=following, error=str(refused), name=name
+            )
+        response = RedirectResponse(following, 303, NO_STORE)
+        response.set_cookie(
+            COOKIE, login.cookie, max_age=LONGEST_S, httponly=True, secure=self._secure, samesite="lax", path="/"
+        )
+        return response
+
+    async def logout(self, request: Request, caller: Caller) -> Response:
+        async with self._pages.pool.acquire() as connection:
+            await log_out(connection, request.cookies.get(COOKIE, ""), caller.name)
+        response = RedirectResponse("/login", 303, NO_STORE)
+        response.delete_cookie(COOKIE, path="/")
+        return response
+
+    async def account(self, request: Request, caller: Caller) -> Response:
+        """Who one is, and a new password. Every session ends with the old one."""
+        if request.method == "GET":
+            return self._pages.render("account.html", caller, shortest=SHORTEST_PASSWORD)
+        form = await read_form(request)
+        try:
+            if form.get("new", "") != form.get("again", ""):
+                raise UnfitPassword("the new password was not written twice in the same way")
+            async with self._pages.pool.acquire() as connection:
+                await change_password(connection, caller.name, form.get("old", ""), form.get("new", ""))
+        except (UnfitPassword, LoginRefused) as error:
+            return self._pages.render(
+                "account.html", caller, status=422, shortest=SHORTEST_PASSWORD, error=_sentence(str(error))
+            )
+        response = RedirectResponse("/login", 303, NO_STORE)
+        response.delete_cookie(COOKIE, path="/")
+        return response
+
+    async def reported(self, request: Request) -> Response:
+        """A browser says that a page wanted something that the policy forbids: a fault of ours, or an attack."""
+        size = request.headers.get("content-length", "")
+        if size.isdigit() and int(size) <= LARGEST_REPORT:
+            await request.body()
+            self._metrics.policy_reports.inc()
+            log.warning("content security policy report", bytes=int(size))
+            return Response(status_code=204)
+        return Response(status_code=413)
+
+
+def _local(target: Any) -> str:
+    """Where to go after the login: a path of ours, whatever was asked for."""
+    if not isinstance(target, str) or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return "/alerts"
+    parts = urlsplit(target)
+    return "/alerts" if parts.netloc or parts.scheme or "\\" in target or not target.isprintable() else target
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

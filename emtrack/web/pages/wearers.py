@@ -1,0 +1,310 @@
+"""Pages about people: who they are to the programme, what was found, and, for a purpose, where they were."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from alerts.queue import alerts_of_wearer
+from emtrack.db.connect import Connection
+from emtrack.iom.record import IomRecord, load_iom
+from emtrack.reading.casefile import MOST_OCCURRENCES, facts_round, history_of
+from emtrack.reading.history import LONGEST_MS, MOST_FIXES, PURPOSES, UnfitView, View, record_view, view_of, views_of
+from emtrack.record.findings import as_known, versions_of_alert, versions_of_wearer
+from emtrack.record.plans import load_assignments, load_settings
+from emtrack.service.atv import Entry, NothingToExcuse, excuse, ledger_of, rules_of
+from emtrack.web.guard import (
+    EVERYBODY,
+    LARGEST_FORM,
+    ORDER_KEEPERS,
+    Caller,
+    Problem,
+    answer,
+    guarded,
+    read_form,
+    refuse_unbounded,
+)
+from emtrack.web.maps import drawn_zones, history_rows, map_of
+from emtrack.web.rendering import NO_STORE, Pages, choice
+from emtrack.web.wording import Words, timetable_words
+from geofence.obligations import Requirement
+from geofence.words import format_instant, parse_instant
+
+PAGE = 50
+ROWS = 250
+FINDINGS = 200
+ALERTS = 50
+DAY_MS = 86_400_000
+
+LISTED = """
+SELECT w.wearer_no, w.wearer_id, w.name, i.cohort, i.mappa_level, i.lead_officer, i.lead_agency, g.grade AS rag,
+       (SELECT count(*) FROM alerts a WHERE a.wearer_no = w.wearer_no AND a.closed_at IS NULL) AS open_alerts
+FROM wearers w LEFT JOIN iom_versions i ON i.wearer_no = w.wearer_no AND upper_inf(i.recorded)
+LEFT JOIN LATERAL (SELECT grade FROM rag_grades WHERE wearer_no = w.wearer_no ORDER BY since DESC LIMIT 1) g ON true
+WHERE ($1::text IS NULL OR w.wearer_id > $1) AND ($2::text IS NULL OR w.wearer_id ILIKE $2 OR w.name ILIKE $2
+       OR i.pnc ILIKE $2 OR i.crn ILIKE $2 OR i.nomis ILIKE $2 OR i.ecins ILIKE $2)
+ORDER BY w.wearer_id LIMIT $3
+"""
+NUMBER = "SELECT wearer_no FROM wearers WHERE wearer_id = $1"
+WEARER = "SELECT wearer_no, wearer_id, name FROM wearers WHERE wearer_no = $1"
+
+
+class WearerPages:
+    """/wearers, /wearers/… and /views/…"""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def routes(self) -> list[Route]:
+        route = self._pages.route
+        return [
+            route("/wearers", self.people, EVERYBODY, ["GET", "POST"]),
+            route("/wearers/{wearer_no:int}", self.wearer, EVERYBODY),
+            route("/wearers/{wearer_no:int}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
+            route("/wearers/{wearer_no:int}/history", self.purpose, EVERYBODY, ["GET", "POST"]),
+            route("/views/{view_no:int}", self.view, EVERYBODY),
+            guarded(self._pages.pool, "/v1/wearers/{wearer_id}/atv", self.ledger, EVERYBODY),
+            guarded(
+                self._pages.pool, "/v1/findings/{finding_no:int}/excuse", self.excuse_finding, ORDER_KEEPERS, "POST"
+            ),
+            guarded(self._pages.pool, "/views/{view_no:int}/map", self.map, EVERYBODY),
+        ]
+
+    # ------------------------------------------------------------------------------------- people
+
+    async def people(self, request: Request, caller: Caller) -> Response:
+        """Everybody, or those whom a search finds. What is sought comes as a form: a name does not belong in an address."""
+        sought = (await read_form(request)).get("sought", "").strip() if request.method == "POST" else ""
+        pattern = f"%{_literal(sought)}%" if sought else None
+        async with self._pages.pool.acquire() as connection:
+            rows = await connection.fetch(LISTED, request.query_params.get("after"), pattern, PAGE)
+        following = rows[-1]["wearer_id"] if len(rows) == PAGE and not sought else None
+        return self._pages.render("wearers.html", caller, people=rows, sought=sought, following=following, most=PAGE)
+
+    async def wearer(self, request: Request, caller: Caller) -> Response:
+        """The IOM record, what the person is obliged to, what was found and alerted; no position."""
+        now_ms = self._pages.clock.now_ms()
+        asked_ms = choice(request.query_params.get("known_at"), parse_instant)
+        known_ms = now_ms if asked_ms is None else min(asked_ms, now_ms)
+        async with self._pages.pool.acquire() as connection:
+            wearer = await _wearer(connection, request.path_params["wearer_no"])
+            number = wearer["wearer_no"]
+            words = await self._pages.words(connection)
+            iom = (await load_iom(connection, [number])).get(number, IomRecord())
+            found = await versions_of_wearer(connection, number, known_ms - LONGEST_MS, known_ms, FINDINGS)
+            assignments = await load_assignments(connection, known_ms, [number])
+            alerts = await alerts_of_wearer(connection, number, ALERTS)
+            views = await views_of(connection, number)
+            ledger = await ledger_of(connection, number)
+            rules = await rules_of(connection)
+        findings = [(versions, as_known(versions, known_ms)) for versions in found]
+        return self._pages.render(
+            "wearer.html",
+            caller,
+            words,
+            wearer=wearer,
+            iom=iom,
+            findings=[(versions, version) for versions, version in findings if version is not None],
+            most_findings=FINDINGS,
+            assignments=[a.plan.activation for a in assignments.values()],
+            requirements=_requirements(assignments.values()),
+            alerts=alerts,
+            views=views,
+            ledger=ledger,
+            rules=rules,
+            may_excuse=caller.role in ORDER_KEEPERS,
+            purposes=PURPOSES,
+            asked_ms=asked_ms,
+            known_ms=known_ms,
+            instant=format_instant,
+            timetable=timetable_words,
+            forever=lambda end_ms: end_ms >= 2**62,
+        )
+
+    # ------------------------------------------------------------------------------------- accumulated violations
+
+    async def excuse(self, request: Request, caller: Caller) -> Response:
+        """A violation of the ledger that a person excuses, and back to the person's page."""
+        form = await read_form(request)
+        await self._excuse(choice(form.get("finding"), int) or 0, caller, form.get("why", ""))
+        return RedirectResponse(f"/wearers/{request.path_params['wearer_no']}#ledger", 303, NO_STORE)
+
+    async def excuse_finding(self, request: Request, caller: Caller) -> Response:
+        """The same for programs: {"why": "…"}."""
+        refuse_unbounded(request, LARGEST_FORM)
+        try:
+            body = msgspec.json.decode(await request.body(), type=dict[str, str])
+        except msgspec.DecodeError as error:
+            raise Problem(422, f'{error}; expected {{"why": "…"}}') from error
+        await self._excuse(request.path_params["finding_no"], caller, body.get("why", ""))
+        return answer({"finding_no": request.path_params["finding_no"], "excused_by": caller.name})
+
+    async def _excuse(self, finding_no: int, caller: Caller, why: str) -> None:
+        if not 0 < len(why.strip()) <= 1000:
+            raise Problem(422, "Say in at most 1,000 characters why the violation is excused.")
+        try:
+            async with self._pages.pool.acquire() as connection, connection.transaction():
+                now_ms = self._pages.clock.now_ms()
+                await excuse(connection, finding_no, who=caller.name, why=why.strip(), now_ms=now_ms)
+        except NothingToExcuse as error:
+            raise Problem(409, f"{error}.") from error
+
+    async def ledger(self, request: Request, _: Caller) -> Response:
+        """The lines of a wearer's ledger, the newest first, each with the balance of its order after it."""
+        async with self._pages.pool.acquire() as connection:
+            number = await connection.fetchval(NUMBER, request.path_params["wearer_id"])
+            entries = [] if number is None else await ledger_of(connection, number, 1000)
+        if number is None:
+            raise Problem(404, f"there is no wearer {request.path_params['wearer_id']!r}")
+        return answer({"lines": [ledger_line(entry) for entry in entries]})
+
+    # ------------------------------------------------------------------------------------- location history
+
+    async def purpose(self, request: Request, caller: Caller) -> Response:
+        """Asks for which purpose and time; the answer is on record before any position is read."""
+        now_ms = self._pages.clock.now_ms()
+        form = await read_form(request) if request.method == "POST" else {}
+        async with self._pages.pool.acquire() as connection:
+            wearer = await _wearer(connection, request.path_params["wearer_no"])
+            words = await self._pages.words(connection)
+            if request.method == "GET":
+                return self._ask(caller, words, wearer, {})
+            try:
+                view = await self._record(connection, caller, wearer["wearer_no"], form, words, now_ms)
+            except UnfitView as error:
+                return self._ask(caller, words, wearer, form, str(error))
+        return RedirectResponse(f"/views/{view.view_no}", 303, NO_STORE)
+
+    def _ask(
+        self, caller: Caller, words: Words, wearer: asyncpg.Record, form: dict[str, str], error: str | None = None
+    ) -> Response:
+        now_ms = self._pages.clock.now_ms()
+        begin, end = words.field(now_ms - 2 * DAY_MS), words.field(now_ms + 60_000)
+        chosen = {"begin": begin, "end": end, "purpose": "", "note": ""} | form
+        purposes = {key: text for key, text in PURPOSES.items() if key != "ALERT"}
+        return self._pages.render(
+            "purpose.html", caller, words, status=422 if error else 200,
+            wearer=wearer, form=chosen, purposes=purposes, error=error,
+        )  # fmt: skip
+
+    async def _record(
+        self, connection: Connection, caller: Caller, wearer_no: int, form: dict[str, str], words: Words, now_ms: int
+    ) -> View:
+        try:
+            begin_ms, end_ms = words.read_field(form.get("begin", "")), words.read_field(form.get("end", ""))
+        except (ValueError, OverflowError) as error:
+            raise UnfitView("Give the beginning and the end as a date and a time.") from error
+        purpose, note = form.get("purpose", ""), form.get("note", "").strip()[:1000] or None
+        return await record_view(
+            connection, caller, wearer_no, begin_ms, end_ms, purpose=purpose, note=note, now_ms=now_ms
+        )
+
+    async def view(self, request: Request, caller: Caller) -> Response:
+        """The history that a recorded look is for: map, and table in pages."""
+        now_ms = self._pages.clock.now_ms()
+        first = choice(request.query_params.get("from"), int) or 1
+        async with self._pages.pool.acquire() as connection:
+            view = await self._view(connection, request, caller)
+            wearer = await _wearer(connection, view.wearer_no)
+            words = await self._pages.words(connection)
+            known_ms = _known_ms(request, now_ms)
+            seen = await history_of(connection, view, known_ms)
+        return self._pages.render(
+            "history.html",
+            caller,
+            words,
+            wearer=wearer,
+            view=view,
+            purpose=PURPOSES[view.purpose],
+            rows=history_rows([s for s in seen if first <= s.n < first + ROWS], words),
+            first=first,
+            count=len(seen),
+            step=ROWS,
+            is_cut=len(seen) >= MOST_FIXES,
+            most=MOST_FIXES,
+            asked=request.query_params.get("known_at") or "",
+            known_ms=known_ms,
+        )
+
+    async def map(self, request: Request, caller: Caller) -> Response:
+        """What the map draws: of an alert the finding with its zone, else the whole history with all zones."""
+        now_ms = self._pages.clock.now_ms()
+        known_ms = _known_ms(request, now_ms)
+        async with self._pages.pool.acquire() as connection:
+            view = await self._view(connection, request, caller)
+            words = await self._pages.words(connection)
+            if view.alert_no is not None:
+                return answer(await self._map_of_alert(connection, request, view, words, known_ms))
+            seen = await history_of(connection, view, known_ms)
+            assignments = await load_assignments(connection, known_ms, [view.wearer_no])
+            _, settings = await load_settings(connection, known_ms)
+            in_force = [
+                r for r in _requirements(assignments.values()) if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
+            ]
+            drawn = await drawn_zones(connection, in_force, seen)
+        return answer(map_of(drawn, seen, words, settings.max_gap_ms))
+
+    async def _map_of_alert(
+        self, connection: Connection, request: Request, view: View, words: Words, known_ms: int
+    ) -> dict[str, Any]:
+        number = choice(request.query_params.get("finding"), int)
+        assert view.alert_no is not None, "a view of an alert"
+        for versions in await versions_of_alert(connection, view.alert_no, MOST_OCCURRENCES):
+            version = as_known(versions, known_ms)
+            if versions[0].finding_no == number and version is not None:
+                facts = await facts_round(connection, view, version, known_ms, self._pages.shelf)
+                zones = [] if facts.requirement is None else [facts.requirement]
+                drawn = await drawn_zones(connection, zones, facts.seen, version.finding.zone_id)
+                return map_of(drawn, facts.seen, words, facts.max_gap_ms)
+        raise Problem(404, f"the alert has no finding {number} that was known then")
+
+    async def _view(self, connection: Connection, request: Request, caller: Caller) -> View:
+        view = await view_of(connection, request.path_params["view_no"], caller, self._pages.clock.now_ms())
+        if view is None:
+            raise Problem(
+                404,
+                "This look at a history is not yours, or longer ago than an hour. Say again for which purpose you look.",
+            )
+        return view
+
+
+def ledger_line(entry: Entry) -> dict[str, Any]:
+    """A line as the API gives it."""
+    return {
+        "finding_no": entry.finding_no,
+        "requirement_id": entry.requirement_id,
+        "recorded_at": format_instant(entry.recorded_ms),
+        "what": str(entry.what),
+        "amount_s": entry.amount_ms / 1000,
+        "balance_s": entry.balance_ms / 1000,
+        "entered_by": entry.entered_by,
+        "why": entry.why,
+    }
+
+
+def _known_ms(request: Request, now_ms: int) -> int:
+    asked_ms = choice(request.query_params.get("known_at"), parse_instant)
+    return now_ms if asked_ms is None else min(asked_ms, now_ms)
+
+
+def _literal(text: str) -> str:
+    """The text for ILIKE, with nothing in it that stands for something else."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+async def _wearer(connection: Connection, wearer_no: int) -> asyncpg.Record:
+    row = await connection.fetchrow(WEARER, wearer_no)
+    if row is None:
+        raise Problem(404, f"There is no person with the number {wearer_no}.")
+    return row
+
+
+def _requirements(assignments: Any) -> list[Requirement]:
+    """Each once, though the person has several activations."""
+    found = {requirement.entry_id: requirement for a in assignments for requirement in a.plan.requirements}
+    return sorted(found.values(), key=lambda requirement: (requirement.requirement_id, requirement.from_ms))

@@ -1,0 +1,135 @@
+"""What every page has: templates, a guard, the clock, and an answer for a person when something is wrong."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+from jinja2 import ChainableUndefined, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from emtrack.clock import Clock
+from emtrack.db.connect import Connection
+from emtrack.record.plans import load_settings
+from emtrack.record.zone_sets import SetShelf
+from emtrack.web import wording
+from emtrack.web.guard import DATABASE_ERRORS, Caller, Endpoint, Problem, Role, caller_of, log_fault
+from emtrack.web.wording import Words
+
+TEMPLATES = Path(__file__).parent / "templates"
+NO_STORE = {"Cache-Control": "no-store"}
+_HEADINGS = {
+    400: "This cannot be shown as it was asked for",
+    401: "You are logged out",
+    403: "You may not see this",
+    404: "There is no such page",
+    409: "Somebody was there before you",
+    422: "This cannot be done as it was asked for",
+    500: "The service has a fault",
+    503: "The database does not answer",
+}
+
+
+def _environment() -> Environment:
+    # The macros of GOV.UK Frontend read fields that are not there, and expect nothing to come of it.
+    govuk = PrefixLoader({"govuk_frontend_jinja": PackageLoader("govuk_frontend_jinja")})
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(TEMPLATES), govuk]),
+        autoescape=True,
+        undefined=ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        title_of=wording.title_of,
+        kind_name=wording.kind_name,
+        length=wording.length,
+        minutes=wording.minutes,
+        LEDGER=wording.LEDGER,
+        SEVERITIES=wording.SEVERITIES,
+        SEVERITY_COLOURS={1: "red", 2: "orange", 3: "yellow", 4: "grey"},
+        RAG_COLOURS={"RED": "red", "AMBER": "orange", "GREEN": "green"},
+        COHORTS=wording.COHORTS,
+        PATHWAYS=wording.PATHWAYS,
+        CHANGES=wording.CHANGES,
+    )
+    return environment
+
+
+class Pages:
+    """Makes the routes of pages, and renders them."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock, shelf: SetShelf) -> None:
+        self.pool = pool
+        self.clock = clock
+        self.shelf = shelf
+        self._environment = _environment()
+
+    def route(
+        self, path: str, endpoint: Endpoint, roles: frozenset[Role], methods: Sequence[str] = ("GET",)
+    ) -> Route:
+        """A page for callers of one of the roles. Without a session a person is asked to log in."""
+
+        @functools.wraps(endpoint)
+        async def checked(request: Request) -> Response:
+            caller = None
+            try:
+                caller = await caller_of(request, self.pool, roles)
+                return await endpoint(request, caller)
+            except Problem as problem:
+                if problem.status == 401 and request.method == "GET":
+                    return RedirectResponse(f"/login?next={quote(_here(request), safe='')}", 303, NO_STORE)
+                return self.trouble(caller, problem.status, str(problem))
+            except asyncpg.DataError:
+                return self.trouble(caller, 422, "A number or a text in it cannot be kept. Go back and correct it.")
+            except DATABASE_ERRORS:
+                return self.trouble(caller, 503, "Nothing was changed. Try again in a moment.")
+            except Exception as error:
+                log_fault(error, path)
+                return self.trouble(
+                    caller, 500, "This is a fault of the service, and it is in its log. Go back and try again."
+                )
+
+        checked.roles = roles  # type: ignore[attr-defined]
+        return Route(path, checked, methods=list(methods))
+
+    def render(
+        self, template: str, caller: Caller | None, words: Words | None = None, status: int = 200, **context: Any
+    ) -> Response:
+        """A whole page, or a part of one."""
+        now_ms = self.clock.now_ms()
+        words = words or Words("Europe/London")
+        text = self._environment.get_template(template).render(
+            caller=caller, words=words, now_ms=now_ms, clock=self.clock, **context
+        )
+        return HTMLResponse(text, status, NO_STORE)
+
+    def trouble(self, caller: Caller | None, status: int, message: str) -> Response:
+        """What happened and what to do."""
+        heading = _HEADINGS.get(status, "This did not work")
+        return self.render("trouble.html", caller, status=status, heading=heading, message=message)
+
+    async def words(self, connection: Connection) -> Words:
+        """Words in the time zone of the orders."""
+        timezone, _ = await load_settings(connection, self.clock.now_ms())
+        return Words(timezone)
+
+
+def _here(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def choice(text: str | None, read: Callable[[str], Any]) -> Any:
+    """A field of a query or form, or None if it is empty. Raises Problem."""
+    if not text:
+        return None
+    try:
+        return read(text)
+    except ValueError as error:
+        raise Problem(400, f"{text[:60]!r} cannot be read: {error}") from error

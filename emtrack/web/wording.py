@@ -1,0 +1,265 @@
+"""What people read: times in the zone of the orders, lengths, and a finding in plain words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
+
+from alerts.grading import Severity
+from alerts.incidents import INCIDENT
+from alerts.ledger import ATV, What
+from geofence.judgement.evidence import Standing
+from geofence.judgement.explain import Weighed
+from geofence.judgement.findings import Finding
+from geofence.obligations import Requirement
+from geofence.words import CurfewReason, EventType, Kind, Mechanism, Presence, datetime_of, instant_of
+
+if TYPE_CHECKING:
+    from emtrack.reading.casefile import LateFacts
+
+KINDS = {
+    Kind.EXCLUSION: "In an exclusion zone",
+    Kind.APPROACH: "Near an exclusion zone",
+    Kind.INCLUSION: "Outside an inclusion zone",
+    Kind.CURFEW: "Curfew",
+    Kind.UNVERIFIED: "Whereabouts not known",
+    Kind.NO_COMMUNICATION: "Tag silent",
+    Kind.TAMPER: "Tamper",
+    Kind.BATTERY: "Battery",
+    Kind.HMU: "Home unit",
+    Kind.JAMMING: "Jamming",
+}
+REASONS = {
+    CurfewReason.OUT_AT_START: "out at the start",
+    CurfewReason.RETURNED_LATE: "returned late",
+    CurfewReason.LEFT_DURING: "left during it",
+    CurfewReason.OUT_AT_END: "out at the end",
+    CurfewReason.OUT_ENTIRE_PERIOD: "out for the entire period",
+    CurfewReason.SEEN_OUT: "seen out",
+    EventType.STRAP_TAMPER: "strap",
+    EventType.CASE_TAMPER: "case",
+    EventType.BATTERY_LOW: "low",
+    EventType.BATTERY_CRITICAL: "critical",
+    EventType.HMU_MOVED: "moved",
+    EventType.HMU_POWER_LOST: "without power",
+    EventType.JAMMING: "",
+}
+PATHWAYS = {
+    "ACCOMMODATION": "Accommodation",
+    "EDUCATION_TRAINING_EMPLOYMENT": "Education, training, employment",
+    "HEALTH": "Health",
+    "DRUGS_ALCOHOL": "Drugs and alcohol",
+    "FINANCE": "Finance",
+    "RELATIONSHIPS_FAMILY": "Relationships and family",
+    "ATTITUDES_THINKING_BEHAVIOUR": "Attitudes, thinking and behaviour",
+}
+COHORTS = {"FIXED": "Fixed", "FLEX": "Flex", "FREE": "Free"}
+SEVERITIES = {severity: severity.name.capitalize() for severity in Severity}
+MECHANISMS = {Mechanism.GPS: "GPS", Mechanism.WIFI: "Wi-Fi", Mechanism.LBS: "Cellular (LBS)", Mechanism.RF: "RF"}
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+CHANGES = {"new": "Found", "amended": "Amended", "withdrawn": "Withdrawn"}
+LEDGER = {What.COUNTED: "counted", What.REVERSED: "reversed", What.EXCUSED: "excused"}
+STANDINGS = {
+    Standing.EVIDENCE: "evidence",
+    Standing.IMPLAUSIBLE: "not evidence: impossible place, or ahead of its receipt",
+    Standing.CONFLICT: "not evidence: another fix of the same instant is more precise",
+    Standing.JUMP: "not evidence: too far from the fix before to be true",
+}
+
+
+def kind_name(kind: str) -> str:
+    others = {INCIDENT: "Platform incident", ATV: "Accumulated time violations"}
+    return others[kind] if kind in others else KINDS[Kind(kind)]
+
+
+def title_of(kind: str, reason: str | None) -> str:
+    """ "Curfew: returned late", "Tamper: strap", "In an exclusion zone"."""
+    words = _reason_words(reason)
+    return f"{kind_name(kind)}: {words}" if words else kind_name(kind)
+
+
+def _reason_words(reason: str | None) -> str:
+    if reason is None:
+        return ""
+    return REASONS[CurfewReason(reason)] if reason in CurfewReason.__members__ else REASONS[EventType(reason)]
+
+
+class Span(NamedTuple):
+    """An interval in words."""
+
+    begin: str
+    end: str
+    length: str
+
+
+class Words:
+    """Times of one time zone, in words."""
+
+    def __init__(self, timezone: str) -> None:
+        self.timezone = timezone
+        self._zone = ZoneInfo(timezone)
+
+    def local(self, instant_ms: int) -> datetime:
+        return datetime_of(instant_ms).astimezone(self._zone)
+
+    def ms(self, moment: datetime) -> int:
+        """The instant of a stored time."""
+        return instant_of(moment)
+
+    def moment(self, instant_ms: int) -> str:
+        """ "Mon 2 Mar 2026 21:02:10 GMT"."""
+        moment = self.local(instant_ms)
+        return f"{moment:%a} {moment.day} {moment:%b %Y %H:%M:%S %Z}"
+
+    def short(self, instant_ms: int) -> str:
+        """ "2 Mar 21:02:10"."""
+        moment = self.local(instant_ms)
+        return f"{moment.day} {moment:%b %H:%M:%S}"
+
+    def day(self, instant_ms: int) -> str:
+        """ "2 March 2026"."""
+        moment = self.local(instant_ms)
+        return f"{moment.day} {moment:%B %Y}"
+
+    def field(self, instant_ms: int) -> str:
+        """As a browser's date and time field takes it, in local time."""
+        return self.local(instant_ms).strftime("%Y-%m-%dT%H:%M")
+
+    def read_field(self, text: str) -> int:
+        """Milliseconds of a local date and time out of such a field. Of a time that comes twice, the first. Raises ValueError."""
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            raise ValueError("expected a local time without a zone")
+        return round(moment.replace(tzinfo=self._zone).timestamp() * 1000)
+
+    def span(self, begin_ms: int, end_ms: int | None, now_ms: int) -> Span:
+        end = "still lasts" if end_ms is None else self.short(end_ms)
+        return Span(self.short(begin_ms), end, length((now_ms if end_ms is None else end_ms) - begin_ms))
+
+    def story(self, finding: Finding, now_ms: int) -> str:
+        """What happened, in one or two sentences."""
+        begin, end_ms = self.moment(finding.begin_ms), finding.end_ms
+        lasted = length((now_ms if end_ms is None else end_ms) - finding.begin_ms)
+        until = f"It has lasted {lasted}." if end_ms is None else f"It lasted {lasted}, until {self.moment(end_ms)}."
+        return f"{_what(finding).replace('{begin}', begin)} {until}{_grace(finding)}"
+
+    def against(self, late: LateFacts, finding: Finding) -> str:
+        """ "Late positions show that the person was at the address of the curfew C1 from 21:02:00 to 21:40:00"."""
+        came = ["positions"] * late.with_positions + ["sightings of the home unit"] * late.with_sightings
+        spans = " and ".join(self._between(begin_ms, end_ms) for begin_ms, end_ms in late.spans)
+        where = _ELSEWHERE[finding.kind].format(requirement=finding.requirement_id)
+        return f"Late {' and '.join(came)} show that the person was {where} {spans}"
+
+    def _between(self, begin_ms: int, end_ms: int) -> str:
+        """ "from 2 Mar 21:02:00 to 21:40:00", the day again where it is another."""
+        begin, end = self.local(begin_ms), self.local(end_ms)
+        if begin_ms == end_ms:
+            return f"at {self.short(begin_ms)}"
+        return f"from {self.short(begin_ms)} to {f'{end:%H:%M:%S}' if begin.date() == end.date() else self.short(end_ms)}"
+
+
+def _what(finding: Finding) -> str:
+    return _whereabouts(finding) + (_AWAY_FROM_ALL.format(finding.zone_id) if _is_away(finding) else "")
+
+
+def _is_away(finding: Finding) -> bool:
+    return finding.zone_id is not None and finding.kind in (Kind.INCLUSION, Kind.CURFEW)
+
+
+_AWAY_FROM_ALL = " The nearest zone of the set was {} when it began."
+
+
+def _whereabouts(finding: Finding) -> str:
+    requirement = finding.requirement_id
+    if finding.kind is Kind.CURFEW:
+        return _CURFEW[CurfewReason(finding.reason or "")].replace("CURFEW", f"the curfew {requirement}")
+    if finding.reason is not None:
+        unit = f" of {requirement}" if requirement else ""
+        return _EVENTS[EventType(finding.reason)].replace("UNIT", f"home unit{unit}")
+    zone = (
+        f"zone {requirement}"
+        if finding.zone_id is None or _is_away(finding)
+        else f"zone {finding.zone_id} of {requirement}"
+    )
+    return _PLACES[finding.kind].replace("PLACE", str(requirement)).replace("ZONE", zone)
+
+
+def _grace(finding: Finding) -> str:
+    return " That is within the grace of the order, and raises no alert." if finding.within_grace else ""
+
+
+_PLACES = {
+    Kind.EXCLUSION: "The person was inside the exclusion ZONE from {begin} on.",
+    Kind.APPROACH: "The person was within the buffer of the exclusion ZONE from {begin} on, and not inside the zone.",
+    Kind.INCLUSION: "The person was outside the inclusion ZONE from {begin} on, while obliged to be inside.",
+    Kind.UNVERIFIED: "From {begin} on nobody could tell whether the person kept to PLACE: no fix was decisive.",
+    Kind.NO_COMMUNICATION: "Nothing was received from the tag; from {begin} on that was longer than it may be silent.",
+}
+_ELSEWHERE = {
+    Kind.EXCLUSION: "outside the exclusion zone {requirement}",
+    Kind.INCLUSION: "inside the inclusion zone {requirement}",
+    Kind.CURFEW: "at the address of the curfew {requirement}",
+}
+_CURFEW = {
+    CurfewReason.OUT_AT_START: "CURFEW began at {begin}, and the person was not there.",
+    CurfewReason.RETURNED_LATE: "CURFEW began at {begin}, and the person was not there; they came later.",
+    CurfewReason.LEFT_DURING: "The person left the address of CURFEW at {begin}, while it was in force.",
+    CurfewReason.OUT_AT_END: "The person was away from the address of CURFEW from {begin} until it ended.",
+    CurfewReason.OUT_ENTIRE_PERIOD: "The person was away from the address of CURFEW for the whole of it, from {begin} on.",
+    CurfewReason.SEEN_OUT: "The person was seen away from the address of CURFEW from {begin} on; no departure was seen.",
+}
+_EVENTS = {
+    EventType.STRAP_TAMPER: "The tag reported at {begin} that its strap was opened or cut.",
+    EventType.CASE_TAMPER: "The tag reported at {begin} that its case was opened.",
+    EventType.BATTERY_LOW: "The tag reported a low battery at {begin}.",
+    EventType.BATTERY_CRITICAL: "The tag reported at {begin} that its battery was nearly empty.",
+    EventType.HMU_MOVED: "The UNIT was moved at {begin}.",
+    EventType.HMU_POWER_LOST: "The UNIT lost its power at {begin}.",
+    EventType.JAMMING: "The tag reported at {begin} that its signals were being jammed.",
+}
+
+
+def length(duration_ms: int) -> str:
+    """ "2 h 5 min", "4 min 10 s", "3 days 2 h"."""
+    whole = timedelta(seconds=max(0, duration_ms) // 1000)
+    hours, rest = divmod(whole.seconds, 3600)
+    parts = [(whole.days, "day" if whole.days == 1 else "days"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
+    first = next((index for index, (count, _) in enumerate(parts) if count), 3)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count) or "0 s"
+
+
+def minutes(duration_ms: int) -> str:
+    """ "+42 min 10 s", "−5 min", of a line of the ledger."""
+    return f"{'−' if duration_ms < 0 else '+'}{length(abs(duration_ms))}"
+
+
+def use_of(weighed: Weighed) -> str:
+    """What became of a position: evidence, or why not."""
+    if weighed.standing is Standing.EVIDENCE and weighed.overruled:
+        return "recorded, not used: the home unit saw the tag"
+    if weighed.standing is Standing.EVIDENCE and weighed.verdict is Presence.UNKNOWN:
+        return "not decisive: its circle meets the edge of the zone"
+    return STANDINGS[weighed.standing]
+
+
+def margin_words(margin_m: float) -> str:
+    """ "35 m inside", "1.2 km outside"."""
+    side = "inside" if margin_m >= 0 else "outside"
+    distance_m = abs(margin_m)
+    return f"{distance_m:.0f} m {side}" if distance_m < 1000 else f"{distance_m / 1000:.1f} km {side}"
+
+
+def timetable_words(requirement: Requirement) -> str:
+    """ "always", or "Mon–Fri 19:00–07:00"."""
+    if requirement.timetable is None:
+        return "always"
+    by_time: dict[str, list[str]] = {}
+    for row in requirement.timetable:
+        times = f"{row.start_min // 60:02}:{row.start_min % 60:02}–{row.end_min // 60:02}:{row.end_min % 60:02}"
+        by_time.setdefault(times, []).append(DAYS[row.day])
+    return "; ".join(f"{_days(days)} {times}" for times, days in by_time.items())
+
+
+def _days(days: list[str]) -> str:
+    return "daily" if len(days) == 7 else ", ".join(days)
