@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alerts.locks import AlertLock, take_lock
+from alerts.store import note_changes
 from geofence.words import datetime_of
 
 if TYPE_CHECKING:
@@ -20,10 +22,6 @@ OUTCOMES = {
 ACTIONS = ("acknowledged", "noted", "closed")
 LONGEST = 4_000
 
-ALERTS_LOCK = 0x656D_616C
-"""Advisory: the turn and a person change alerts one after the other, so that neither waits for the other's rows in a ring, and
-an alert is not closed over an occurrence that comes in the same moment."""
-LOCK = "SELECT pg_advisory_xact_lock($1)"
 LOCKED = "SELECT closed_at, network FROM alerts WHERE alert_no = $1 FOR UPDATE"
 CLOSE = "UPDATE alerts SET closed_at = $2 WHERE alert_no = $1"
 ACT = """
@@ -36,7 +34,7 @@ WITH over AS (
     SELECT a.alert_no FROM alerts a
     WHERE a.incident_no = $1 AND a.closed_at IS NULL AND NOT EXISTS (
         SELECT FROM alert_occurrences o
-        CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = o.finding_no ORDER BY version DESC LIMIT 1) v
+        CROSS JOIN LATERAL newest_version(o.finding_no) v
         WHERE o.alert_no = a.alert_no AND v.change <> 'withdrawn' AND v.end_at IS NULL)
     FOR UPDATE OF a),
 acted AS (
@@ -45,7 +43,6 @@ acted AS (
     FROM over)
 UPDATE alerts SET closed_at = $2 WHERE alert_no IN (SELECT alert_no FROM over)
 """
-TELL = "INSERT INTO alert_changes (alert_no, what, changed_at) VALUES ($1, $2, $3)"
 
 
 class UnfitAction(ValueError):
@@ -73,7 +70,7 @@ async def act(
     """Do it, inside the caller's transaction. Raises UnfitAction, NoAlert or AlreadyClosed; then nothing was done."""
     note = (note or "").strip() or None
     _refuse_unfit(action, outcome, note)
-    await connection.execute(LOCK, ALERTS_LOCK)
+    await take_lock(connection, AlertLock.ALERTS)
     row = await connection.fetchrow(LOCKED, alert_no)
     if row is None:
         raise NoAlert(f"there is no alert {alert_no}")
@@ -88,7 +85,7 @@ async def act(
         if row["network"] is not None:
             with_it = f"closed with the platform incident {alert_no} of {row['network']}"
             await connection.execute(CLOSE_WHAT_IS_OVER, alert_no, now, who, outcome, with_it)
-    await connection.execute(TELL, alert_no, action, now)
+    await note_changes(connection, [(alert_no, action)], now_ms)
 
 
 def _refuse_unfit(action: str, outcome: str | None, note: str | None) -> None:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from alerts.store import Connection
 
 
-class BadPlace(ValueError):
+class BadFeedPosition(ValueError):
     """A text that is no place in the feed."""
 
 
-class Place(NamedTuple):
+class FeedPosition(NamedTuple):
     """How far a reader has come. As text: an event id of the stream, for Last-Event-ID."""
 
     written_by: int
@@ -27,16 +27,16 @@ class Place(NamedTuple):
         return f"{self.written_by}-{self.change_no}"
 
     @classmethod
-    def read(cls, text: str) -> Place:
-        """Raises BadPlace."""
+    def read(cls, text: str) -> FeedPosition:
+        """Raises BadFeedPosition."""
         transaction, dash, number = text.partition("-")
         if not (dash and transaction.isdigit() and number.isdigit() and len(text) <= 41):
-            raise BadPlace(f"{text[:60]!r} is no id of this stream; leave Last-Event-ID out to begin now")
+            raise BadFeedPosition(f"{text[:60]!r} is no id of this stream; leave Last-Event-ID out to begin now")
         return cls(int(transaction), int(number))
 
 
-class Change(NamedTuple):
-    place: Place
+class AlertChange(NamedTuple):
+    position: FeedPosition
     alert_no: int
     what: str
 
@@ -50,12 +50,14 @@ ORDER BY written_by, change_no LIMIT $3
 HERE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
 
-async def changes_after(connection: Connection, place: Place, limit: int = 500) -> list[Change]:
+async def changes_after(connection: Connection, position: FeedPosition, limit: int = 500) -> list[AlertChange]:
     """The next changes in order; none is ever missed, whatever the order of commits."""
-    rows = await connection.fetch(CHANGES, str(place.written_by), place.change_no, limit)
-    return [Change(Place(row["written_by"], row["change_no"]), row["alert_no"], row["what"]) for row in rows]
+    rows = await connection.fetch(CHANGES, str(position.written_by), position.change_no, limit)
+    return [
+        AlertChange(FeedPosition(row["written_by"], row["change_no"]), row["alert_no"], row["what"]) for row in rows
+    ]
 
 
-async def here(connection: Connection) -> Place:
+async def here(connection: Connection) -> FeedPosition:
     """The place of a reader that wants what comes from now on."""
-    return Place(await connection.fetchval(HERE), 0)
+    return FeedPosition(await connection.fetchval(HERE), 0)

@@ -1,30 +1,41 @@
-"""The ledger of accumulated time violations (ATV), as lines: what a finding adds, and what changes when it is amended. Pure."""
+"""The ledger of accumulated time violations (ATV): what a finding adds to its order, what changes when it is amended, and the
+alert of an order that is over its threshold. The first part is pure; the second keeps the lines in the turn's own transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from alerts.grading import Severity
+from alerts.locks import AlertLock, take_lock
+from alerts.store import NewAlert, TakeNumbers, note_changes, open_new_alerts
 from geofence.judgement.findings import Finding
+from geofence.words import datetime_of, instant_of
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from alerts.store import Connection
 
 ATV = "ATV"
 """The kind of its alert; it is no kind of finding (RULES.md section 8)."""
 
 
-class What(StrEnum):
+class LineKind(StrEnum):
     COUNTED = "counted"
     REVERSED = "reversed"
     EXCUSED = "excused"
 
 
-class Line(NamedTuple):
+class LedgerLine(NamedTuple):
     """`amount_ms` is added to the balance of the order; negative for what is reversed or excused."""
 
-    what: What
+    kind: LineKind
     amount_ms: int
 
 
-class Standing(NamedTuple):
+class FindingTotals(NamedTuple):
     """What stands in the ledger for one finding: the sum of what was counted and reversed, the sum of what was excused, and
     whether it ever was: a finding that counted nothing for a while keeps its excuse."""
 
@@ -40,17 +51,248 @@ def counts_ms(finding: Finding | None, *, counts_grace: bool) -> int:
     return finding.end_ms - finding.begin_ms
 
 
-def lines_for(standing: Standing, wanted_ms: int) -> list[Line]:
+def lines_for(totals: FindingTotals, wanted_ms: int) -> list[LedgerLine]:
     """The lines that make a finding count `wanted_ms`. What was excused stays excused, whatever its length becomes."""
-    if standing.counted_ms == wanted_ms:
+    if totals.counted_ms == wanted_ms:
         return []
-    lines = [Line(What.REVERSED, -standing.counted_ms), Line(What.COUNTED, wanted_ms)]
-    if standing.is_excused:
-        lines.append(Line(What.EXCUSED, -standing.excused_ms - wanted_ms))
+    lines = [LedgerLine(LineKind.REVERSED, -totals.counted_ms), LedgerLine(LineKind.COUNTED, wanted_ms)]
+    if totals.is_excused:
+        lines.append(LedgerLine(LineKind.EXCUSED, -totals.excused_ms - wanted_ms))
     return [line for line in lines if line.amount_ms]
 
 
-def excusing(standing: Standing) -> Line | None:
+def excusing(totals: FindingTotals) -> LedgerLine | None:
     """The line that excuses a finding; None if it counts nothing any more."""
-    left_ms = standing.counted_ms + standing.excused_ms
-    return Line(What.EXCUSED, -left_ms) if left_ms else None
+    left_ms = totals.counted_ms + totals.excused_ms
+    return LedgerLine(LineKind.EXCUSED, -left_ms) if left_ms else None
+
+
+# ---------------------------------------------------------------------------------------------- in the database
+
+THE_RECORD = "the record"
+
+Order = tuple[int, str]
+"""Wearer number and requirement id: over all its entries."""
+
+
+class CurfewChange(NamedTuple):
+    """A CURFEW finding that changed in the turn; `finding` None: it was withdrawn."""
+
+    finding_no: int
+    wearer_no: int
+    requirement_id: str
+    finding: Finding | None
+    why: str
+
+
+class LedgerRules(NamedTuple):
+    """`threshold_ms` None: no alert."""
+
+    threshold_ms: int | None
+    counts_grace: bool
+
+
+class LedgerEntry(NamedTuple):
+    """A line of the ledger as people see it, with the balance of its order after it."""
+
+    finding_no: int
+    requirement_id: str
+    recorded_ms: int
+    what: LineKind
+    amount_ms: int
+    entered_by: str
+    why: str
+    balance_ms: int
+
+
+class NothingToExcuse(LookupError):
+    """The finding is not there, is none of a curfew, or counts nothing."""
+
+
+RULES = "SELECT atv_threshold_ms, atv_counts_grace FROM settings_versions WHERE upper_inf(recorded)"
+TOTALS = """
+SELECT finding_no, coalesce(sum(amount_ms) FILTER (WHERE what <> 'excused'), 0)::bigint AS counted,
+       coalesce(sum(amount_ms) FILTER (WHERE what = 'excused'), 0)::bigint AS excused, bool_or(what = 'excused') AS is_excused
+FROM atv_lines WHERE finding_no = ANY($1::bigint[]) GROUP BY finding_no
+"""
+# The order is the finding's own, also where its tag has gone to another person since.
+ADD = """
+INSERT INTO atv_lines (wearer_no, requirement_id, finding_no, recorded_at, what, amount_ms, entered_by, why)
+SELECT e.wearer_no, e.requirement_id, t.finding_no, $2, t.what, t.amount_ms, $5, t.why
+FROM unnest($1::bigint[], $3::text[], $4::bigint[], $6::text[]) WITH ORDINALITY AS t (finding_no, what, amount_ms, why, place)
+JOIN findings USING (finding_no) JOIN requirement_entries e USING (entry_no) ORDER BY t.place
+"""
+# What each order has accumulated, and since when a violation of it lasts.
+BALANCES = """
+SELECT o.wearer_no, o.requirement_id, coalesce((
+           SELECT sum(amount_ms) FROM atv_lines l WHERE l.wearer_no = o.wearer_no AND l.requirement_id = o.requirement_id), 0)::bigint
+           AS balance_ms,
+       (SELECT min(v.begin_at) FROM requirement_entries e JOIN findings f USING (entry_no)
+        CROSS JOIN LATERAL newest_version(f.finding_no) v
+        WHERE e.wearer_no = o.wearer_no AND e.requirement_id = o.requirement_id AND f.kind = 'CURFEW'
+          AND v.change <> 'withdrawn' AND v.end_at IS NULL AND ($3 OR NOT v.within_grace)) AS lasts_since
+FROM unnest($1::bigint[], $2::text[]) AS o (wearer_no, requirement_id)
+"""
+DUE = "SELECT wearer_no, requirement_id FROM atv_timers WHERE due_at <= $1 ORDER BY due_at LIMIT 1000"
+SET_TIMERS = """
+INSERT INTO atv_timers (wearer_no, requirement_id, due_at)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[])
+ON CONFLICT (wearer_no, requirement_id) DO UPDATE SET due_at = excluded.due_at
+"""
+DROP_TIMERS = """
+DELETE FROM atv_timers t USING unnest($1::bigint[], $2::text[]) AS o (wearer_no, requirement_id)
+WHERE t.wearer_no = o.wearer_no AND t.requirement_id = o.requirement_id
+"""
+# After an alert was closed the next one needs minutes that were not there when it was closed.
+OVER_THRESHOLD = """
+SELECT (SELECT max(activation_no) FROM activation_versions WHERE wearer_no = $1) AS activation_no,
+       (SELECT max(alert_no) FROM alerts WHERE wearer_no = $1 AND kind = $2 AND requirement_id = $3) AS previous_alert_no
+WHERE NOT EXISTS (
+    SELECT FROM alerts a WHERE a.wearer_no = $1 AND a.kind = $2 AND a.requirement_id = $3
+      AND (a.closed_at IS NULL OR a.closed_at >= $4))
+"""
+LAST_COUNTED = (
+    "SELECT max(recorded_at) FROM atv_lines WHERE wearer_no = $1 AND requirement_id = $2 AND what = 'counted'"
+)
+LEDGER = """
+SELECT * FROM (
+    SELECT line_no, finding_no, requirement_id, recorded_at, what, amount_ms, entered_by, why,
+           sum(amount_ms) OVER (PARTITION BY requirement_id ORDER BY line_no)::bigint AS balance_ms
+    FROM atv_lines WHERE wearer_no = $1 AND ($3::text IS NULL OR requirement_id = $3)) lines
+ORDER BY line_no DESC LIMIT $2
+"""
+OF_FINDING = """
+SELECT e.wearer_no, e.requirement_id FROM findings f JOIN requirement_entries e USING (entry_no)
+WHERE f.finding_no = $1 AND f.kind = 'CURFEW'
+"""
+
+
+async def rules_of(connection: Connection) -> LedgerRules:
+    row = await connection.fetchrow(RULES)
+    return LedgerRules(None, False) if row is None else LedgerRules(row["atv_threshold_ms"], row["atv_counts_grace"])
+
+
+async def keep_ledger(
+    connection: Connection, changes: Sequence[CurfewChange], take_numbers: TakeNumbers, now_ms: int
+) -> int:
+    """Add the lines of a turn, and raise alerts of orders that are over their threshold. How many alerts were raised."""
+    due = {(row["wearer_no"], row["requirement_id"]) for row in await connection.fetch(DUE, datetime_of(now_ms))}
+    if not changes and not due:
+        return 0
+    rules = await rules_of(connection)
+    if changes:
+        await take_lock(connection, AlertLock.LEDGER)
+        await _add_lines(connection, changes, rules, now_ms)
+    orders = sorted(due | {(change.wearer_no, change.requirement_id) for change in changes})
+    return await _watch(connection, orders, rules, take_numbers, now_ms)
+
+
+async def _add_lines(
+    connection: Connection, changes: Sequence[CurfewChange], rules: LedgerRules, now_ms: int
+) -> None:
+    totals = await _totals_of(connection, [change.finding_no for change in changes])
+    lines = [
+        (change, line)
+        for change in changes
+        for line in lines_for(
+            totals.get(change.finding_no, FindingTotals()), counts_ms(change.finding, counts_grace=rules.counts_grace)
+        )
+    ]
+    await _write(connection, lines, THE_RECORD, now_ms)
+
+
+async def _totals_of(connection: Connection, finding_nos: Sequence[int]) -> dict[int, FindingTotals]:
+    rows = await connection.fetch(TOTALS, list(finding_nos))
+    return {row["finding_no"]: FindingTotals(row["counted"], row["excused"], row["is_excused"]) for row in rows}
+
+
+async def _write(
+    connection: Connection, lines: Sequence[tuple[CurfewChange, LedgerLine]], who: str, now_ms: int
+) -> None:
+    if lines:
+        await connection.execute(
+            ADD,
+            [change.finding_no for change, _ in lines],
+            datetime_of(now_ms),
+            [str(line.kind) for _, line in lines],
+            [line.amount_ms for _, line in lines],
+            who,
+            [change.why for change, _ in lines],
+        )
+
+
+async def _watch(
+    connection: Connection, orders: Sequence[Order], rules: LedgerRules, take_numbers: TakeNumbers, now_ms: int
+) -> int:
+    """Raise what is over the threshold, and know when a violation that lasts will be."""
+    columns = [order[0] for order in orders], [order[1] for order in orders]
+    await connection.execute(DROP_TIMERS, *columns)
+    if rules.threshold_ms is None:
+        return 0
+    raised, waiting = 0, []
+    for row in await connection.fetch(BALANCES, *columns, rules.counts_grace):
+        over_ms = _over_ms(row, rules.threshold_ms, now_ms)
+        if over_ms is None:
+            continue
+        if over_ms <= now_ms:
+            raised += await _raise(
+                connection, (row["wearer_no"], row["requirement_id"]), over_ms, take_numbers, now_ms
+            )
+        else:
+            waiting.append((row["wearer_no"], row["requirement_id"], datetime_of(over_ms)))
+    if waiting:
+        await connection.execute(SET_TIMERS, *map(list, zip(*waiting, strict=True)))
+    return raised
+
+
+def _over_ms(row: asyncpg.Record, threshold_ms: int, now_ms: int) -> int | None:
+    """When the order reached its threshold or will reach it; None if nothing lasts that could."""
+    left_ms = threshold_ms - row["balance_ms"]
+    if left_ms <= 0:
+        return now_ms
+    return None if row["lasts_since"] is None else int(instant_of(row["lasts_since"])) + left_ms
+
+
+async def _raise(connection: Connection, order: Order, over_ms: int, take_numbers: TakeNumbers, now_ms: int) -> int:
+    (number,) = await take_numbers(connection, 1)
+    wearer_no, requirement_id = order
+    counted = await connection.fetchval(LAST_COUNTED, *order) or datetime_of(now_ms)
+    row = await connection.fetchrow(OVER_THRESHOLD, wearer_no, ATV, requirement_id, counted)
+    if row is None:
+        return 0
+    alert = NewAlert(
+        number, ATV, Severity.SERIOUS, over_ms, wearer_no, row["activation_no"], requirement_id,
+        previous_alert_no=row["previous_alert_no"],
+    )  # fmt: skip
+    await open_new_alerts(connection, [alert], now_ms)
+    await note_changes(connection, [(number, "raised")], now_ms)
+    return 1
+
+
+async def excuse(connection: Connection, finding_no: int, *, who: str, why: str, now_ms: int) -> None:
+    """A person excuses a violation: it stays found, and counts no longer. In a transaction. Raises NothingToExcuse."""
+    await take_lock(connection, AlertLock.LEDGER)
+    row = await connection.fetchrow(OF_FINDING, finding_no)
+    if row is None:
+        raise NothingToExcuse(f"there is no curfew finding {finding_no}")
+    totals = (await _totals_of(connection, [finding_no])).get(finding_no)
+    line = None if totals is None else excusing(totals)
+    if line is None:
+        raise NothingToExcuse(
+            f"finding {finding_no} counts nothing: it lasts, is within grace, was withdrawn, or is excused already"
+        )
+    change = CurfewChange(finding_no, row["wearer_no"], row["requirement_id"], None, why)
+    await _write(connection, [(change, line)], who, now_ms)
+
+
+async def ledger_of(
+    connection: Connection, wearer_no: int, limit: int = 200, requirement_id: str | None = None
+) -> list[LedgerEntry]:
+    """The newest lines of a wearer's ledger, of one order or of all."""
+    return [
+        LedgerEntry(
+            row["finding_no"], row["requirement_id"], instant_of(row["recorded_at"]), LineKind(row["what"]), row["amount_ms"],
+            row["entered_by"], row["why"], row["balance_ms"],
+        )
+        for row in await connection.fetch(LEDGER, wearer_no, limit, requirement_id)
+    ]  # fmt: skip

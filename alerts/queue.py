@@ -65,7 +65,7 @@ PEOPLE_OF = """
 SELECT s.incident_no, count(DISTINCT a.wearer_no) AS people,
        count(DISTINCT a.wearer_no) FILTER (WHERE v.change <> 'withdrawn' AND v.end_at IS NULL) AS silent
 FROM network_silences s JOIN alert_occurrences o USING (finding_no) JOIN alerts a USING (alert_no)
-CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = s.finding_no ORDER BY version DESC LIMIT 1) v
+CROSS JOIN LATERAL newest_version(s.finding_no) v
 WHERE s.incident_no = ANY($1::bigint[]) GROUP BY s.incident_no
 """
 DETAILS = """
@@ -74,7 +74,7 @@ SELECT o.alert_no, count(DISTINCT o.finding_no) AS occurrences, bool_and(v.chang
        (array_agg(v.reason ORDER BY v.begin_at DESC))[1] AS reason, max(v.begin_at) AS latest_at,
        coalesce(array_agg(DISTINCT e) FILTER (WHERE e IS NOT NULL), '{}') AS evidence
 FROM alert_occurrences o
-CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = o.finding_no ORDER BY version DESC LIMIT 1) v
+CROSS JOIN LATERAL newest_version(o.finding_no) v
 LEFT JOIN LATERAL unnest(v.evidence) AS e ON true
 WHERE o.alert_no = ANY($1::bigint[]) GROUP BY o.alert_no
 """
@@ -84,11 +84,11 @@ WHERE alert_no = ANY($1::bigint[]) ORDER BY alert_no, action_no
 """
 
 
-class BadPlace(ValueError):
+class BadQueuePlace(ValueError):
     """A text that is no place in the queue."""
 
 
-class Filter(msgspec.Struct, frozen=True):
+class AlertFilter(msgspec.Struct, frozen=True):
     """Which alerts; None: all."""
 
     wearer_id: str | None = None
@@ -100,7 +100,7 @@ class Filter(msgspec.Struct, frozen=True):
         return (self.wearer_id, self.severity, self.kind)
 
 
-class Done(msgspec.Struct, frozen=True):
+class AlertAction(msgspec.Struct, frozen=True):
     """What a person did to an alert."""
 
     done_ms: int
@@ -142,8 +142,8 @@ class Alert(msgspec.Struct, frozen=True):
     reason: str | None
     """Of the newest occurrence."""
     evidence: list[int]
-    """Ids of the facts that its findings rest on."""
-    actions: list[Done]
+    """IdBlocks of the facts that its findings rest on."""
+    actions: list[AlertAction]
     place: str
 
     @property
@@ -152,22 +152,22 @@ class Alert(msgspec.Struct, frozen=True):
         return self.raised_ms - self.known_ms
 
     @property
-    def acknowledged(self) -> Done | None:
+    def acknowledged(self) -> AlertAction | None:
         return next((done for done in self.actions if done.action == "acknowledged"), None)
 
     @property
-    def closed(self) -> Done | None:
+    def closed(self) -> AlertAction | None:
         return next((done for done in self.actions if done.action == "closed"), None)
 
 
-async def open_alerts(connection: Connection, wanted: Filter, after: str | None, limit: int) -> list[Alert]:
-    """A page of the queue, after a place in it. Raises BadPlace."""
+async def open_alerts(connection: Connection, wanted: AlertFilter, after: str | None, limit: int) -> list[Alert]:
+    """A page of the queue, after a place in it. Raises BadQueuePlace."""
     rows = await connection.fetch(OPEN, *wanted.columns, *_open_place(after), limit)
     return await _with_details(connection, rows)
 
 
-async def closed_alerts(connection: Connection, wanted: Filter, after: str | None, limit: int) -> list[Alert]:
-    """A page of closed alerts, the last closed first. Raises BadPlace."""
+async def closed_alerts(connection: Connection, wanted: AlertFilter, after: str | None, limit: int) -> list[Alert]:
+    """A page of closed alerts, the last closed first. Raises BadQueuePlace."""
     rows = await connection.fetch(CLOSED, *wanted.columns, *_closed_place(after), limit)
     return await _with_details(connection, rows)
 
@@ -182,7 +182,7 @@ async def alerts_of_wearer(connection: Connection, wearer_no: int, limit: int) -
     return await _with_details(connection, await connection.fetch(OF_WEARER, wearer_no, limit))
 
 
-async def members_of(connection: Connection, incident_no: int, limit: int) -> list[Alert]:
+async def alerts_under(connection: Connection, incident_no: int, limit: int) -> list[Alert]:
     """The alerts that are grouped under an incident: who must be looked at first comes first."""
     return await _with_details(connection, await connection.fetch(MEMBERS, incident_no, limit))
 
@@ -198,10 +198,12 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
     details = {row["alert_no"]: row for row in await connection.fetch(DETAILS, numbers)}
     incidents = [row["alert_no"] for row in rows if row["network"] is not None]
     people = {row["incident_no"]: row for row in await connection.fetch(PEOPLE_OF, incidents)} if incidents else {}
-    actions: dict[int, list[Done]] = {number: [] for number in numbers}
+    actions: dict[int, list[AlertAction]] = {number: [] for number in numbers}
     for row in await connection.fetch(ACTIONS, numbers):
         done_ms = instant_of(row["done_at"])
-        actions[row["alert_no"]].append(Done(done_ms, row["done_by"], row["action"], row["outcome"], row["note"]))
+        actions[row["alert_no"]].append(
+            AlertAction(done_ms, row["done_by"], row["action"], row["outcome"], row["note"])
+        )
     return [
         _alert(row, details.get(row["alert_no"]) or _of_incident(row, people), actions[row["alert_no"]])
         for row in rows
@@ -235,7 +237,7 @@ def alert_as_known(alert: Alert, findings: Sequence[Finding | None], known_ms: i
     )
 
 
-def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], actions: list[Done]) -> Alert:
+def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], actions: list[AlertAction]) -> Alert:
     return Alert(
         alert_no=row["alert_no"], wearer_no=row["wearer_no"], wearer_id=row["wearer_id"], name=row["name"],
         activation_no=row["activation_no"], network=row["network"], incident_no=row["incident_no"],
@@ -276,10 +278,10 @@ def _closed_place(text: str | None) -> tuple[Any, ...]:
 def _numbers(text: str, count: int) -> list[int]:
     parts = text.split("-")
     if len(parts) != count or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
-        raise BadPlace("after is no place in the queue; send what the page before gave as `next`")
+        raise BadQueuePlace("after is no place in the queue; send what the page before gave as `next`")
     numbers = [int(part) for part in parts]
     if numbers[-2] > MOST_MS:
-        raise BadPlace("after is no place in the queue; send what the page before gave as `next`")
+        raise BadQueuePlace("after is no place in the queue; send what the page before gave as `next`")
     return numbers
 
 

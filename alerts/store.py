@@ -1,11 +1,12 @@
-"""Alerts in the database. Functions take a connection inside the caller's transaction."""
+"""Alerts in the database: how they are opened, get occurrences, grow graver, and how readers are told. Functions take a
+connection inside the caller's transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerts.grading import Grade
+from alerts.grading import Grade, Severity
 from geofence.judgement.findings import Finding
 from geofence.words import datetime_of
 
@@ -15,8 +16,49 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
 
+TakeNumbers = Callable[["Connection", int], Awaitable[list[int]]]
+"""Numbers for so many new alerts, ascending."""
 
-class Occurrence(NamedTuple):
+AlertKey = tuple[int, str, str | None]
+"""Wearer number, kind, requirement id: of each there is at most one open alert."""
+
+
+class NewAlert(NamedTuple):
+    """An alert that is about to be opened. Without a wearer it is one of a network."""
+
+    alert_no: int
+    kind: str
+    severity: Severity
+    known_ms: int
+    wearer_no: int | None = None
+    activation_no: int | None = None
+    requirement_id: str | None = None
+    code: str | None = None
+    network: str | None = None
+    previous_alert_no: int | None = None
+
+
+NEW_ALERTS = """
+INSERT INTO alerts (alert_no, kind, severity, known_at, wearer_no, activation_no, requirement_id, code, network,
+                    previous_alert_no, raised_at)
+SELECT t.*, $11
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+            $9::text[], $10::bigint[]) AS t
+"""
+
+
+async def open_new_alerts(connection: Connection, fresh: Sequence[NewAlert], now_ms: int) -> None:
+    """Open them. The feed is told by `note_changes`."""
+    if fresh:
+        columns = [list(column) for column in zip(*map(_columns_of, fresh), strict=True)]
+        await connection.execute(NEW_ALERTS, *columns, datetime_of(now_ms))
+
+
+def _columns_of(alert: NewAlert) -> NewAlert:
+    return alert._replace(severity=int(alert.severity), known_ms=datetime_of(alert.known_ms))  # type: ignore[arg-type]
+
+
+class NewOccurrence(NamedTuple):
     """A finding that is to be an occurrence of an alert."""
 
     finding_no: int
@@ -30,10 +72,8 @@ class Occurrence(NamedTuple):
         return (self.wearer_no, str(self.finding.kind), self.finding.requirement_id)
 
 
-AlertKey = tuple[int, str, str | None]
-
 # The lock keeps a person from closing an alert while an occurrence is added to it.
-OPEN_ALERTS = """
+LOCK_OPEN = """
 SELECT a.alert_no, a.wearer_no, a.kind, a.requirement_id FROM alerts a
 JOIN (SELECT DISTINCT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k (wearer_no, kind, requirement_id)) k
   ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
@@ -45,94 +85,59 @@ JOIN unnest($1::bigint[], $2::text[], $3::text[]) AS k (wearer_no, kind, require
   ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
 ORDER BY a.wearer_no, a.kind, a.requirement_id, a.raised_at DESC, a.alert_no DESC
 """
-NEW_ALERTS = """
-INSERT INTO alerts (alert_no, wearer_no, activation_no, kind, requirement_id, code, severity, raised_at, known_at, previous_alert_no)
-SELECT alert_no, wearer_no, activation_no, kind, requirement_id, code, severity, $9, known_at, previous
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[],
-            $10::bigint[])
-    AS t (alert_no, wearer_no, activation_no, kind, requirement_id, code, severity, known_at, previous)
-"""
 NEW_OCCURRENCES = """
 INSERT INTO alert_occurrences (finding_no, alert_no, added_at)
 SELECT finding_no, alert_no, $3 FROM unnest($1::bigint[], $2::bigint[]) AS t (finding_no, alert_no)
 """
-# An alert shows the worst of its occurrences.
-RAISE_SEVERITY = """
-UPDATE alerts a SET severity = least(a.severity, t.severity), code = CASE WHEN t.severity <= a.severity THEN t.code ELSE a.code END
-FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (alert_no, severity, code) WHERE a.alert_no = t.alert_no
-"""
-CHANGED = """
-INSERT INTO alert_changes (alert_no, what, changed_at)
-SELECT alert_no, what, $3 FROM unnest($1::bigint[], $2::text[]) AS t (alert_no, what)
-"""
-ALERTS_OF_FINDINGS = "SELECT finding_no, alert_no FROM alert_occurrences WHERE finding_no = ANY($1::bigint[])"
-SET_TIMERS = """
-INSERT INTO alert_timers (finding_no, due_at) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
-ON CONFLICT (finding_no) DO UPDATE SET due_at = excluded.due_at
-"""
-DROP_TIMERS = "DELETE FROM alert_timers WHERE finding_no = ANY($1::bigint[])"
-DUE_TIMERS = "SELECT finding_no FROM alert_timers WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
 
 
-def _key_columns(keys: Sequence[AlertKey]) -> tuple[list[int], list[str], list[str | None]]:
-    return [key[0] for key in keys], [key[1] for key in keys], [key[2] for key in keys]
-
-
-async def open_alerts(connection: Connection, keys: Sequence[AlertKey]) -> dict[AlertKey, int]:
-    """The open alert of each key, where there is one; locked until the end of the transaction."""
-    rows = await connection.fetch(OPEN_ALERTS, *_key_columns(keys))
+async def _by_key(connection: Connection, statement: str, keys: Sequence[AlertKey]) -> dict[AlertKey, int]:
+    columns = [key[0] for key in keys], [key[1] for key in keys], [key[2] for key in keys]
+    rows = await connection.fetch(statement, *columns)
     return {(row["wearer_no"], row["kind"], row["requirement_id"]): row["alert_no"] for row in rows}
 
 
-async def raise_alerts(
-    connection: Connection, occurrences: Sequence[Occurrence], alert_nos: Sequence[int], now_ms: int
+async def add_occurrences(
+    connection: Connection, occurrences: Sequence[NewOccurrence], alert_nos: Sequence[int], now_ms: int
 ) -> int:
     """Add occurrences to open alerts, and open new ones with numbers from `alert_nos` (at least as many as there are
     occurrences). How many alerts were opened."""
     keys = list(dict.fromkeys(occurrence.key for occurrence in occurrences))
-    known = await open_alerts(connection, keys)
-    previous = {
-        (row["wearer_no"], row["kind"], row["requirement_id"]): row["alert_no"]
-        for row in await connection.fetch(LAST_CLOSED, *_key_columns([key for key in keys if key not in known]))
-    }
+    known = await _by_key(connection, LOCK_OPEN, keys)
+    previous = await _by_key(connection, LAST_CLOSED, [key for key in keys if key not in known])
     numbers = iter(alert_nos)
-    fresh: dict[AlertKey, tuple[int, Occurrence]] = {}
+    fresh: dict[AlertKey, tuple[int, NewOccurrence]] = {}
     for occurrence in occurrences:
         if occurrence.key not in known and occurrence.key not in fresh:
             fresh[occurrence.key] = (next(numbers), occurrence)
-    await _open(connection, list(fresh.values()), previous, now_ms)
+    opened = [_alert_of(number, first, previous.get(key)) for key, (number, first) in fresh.items()]
+    await open_new_alerts(connection, opened, now_ms)
     alert_of = known | {key: number for key, (number, _) in fresh.items()}
-    now = datetime_of(now_ms)
     numbers_of = [alert_of[occurrence.key] for occurrence in occurrences]
-    await connection.execute(NEW_OCCURRENCES, [o.finding_no for o in occurrences], numbers_of, now)
+    await connection.execute(NEW_OCCURRENCES, [o.finding_no for o in occurrences], numbers_of, datetime_of(now_ms))
     firsts = {occurrence.finding_no for _, occurrence in fresh.values()}
     further = [(n, o.grade) for n, o in zip(numbers_of, occurrences, strict=True) if o.finding_no not in firsts]
     if further:  # an alert that was opened just now has the grade of its first occurrence already
         await worsen(connection, further)
     what = ["raised" if o.finding_no in firsts else "occurrence" for o in occurrences]
-    await connection.execute(CHANGED, numbers_of, what, now)
+    await note_changes(connection, list(zip(numbers_of, what, strict=True)), now_ms)
     return len(fresh)
 
 
-async def _open(
-    connection: Connection,
-    fresh: Sequence[tuple[int, Occurrence]],
-    previous: dict[AlertKey, int],
-    now_ms: int,
-) -> None:
-    await connection.execute(
-        NEW_ALERTS,
-        [number for number, _ in fresh],
-        [o.wearer_no for _, o in fresh],
-        [o.activation_no for _, o in fresh],
-        [str(o.finding.kind) for _, o in fresh],
-        [o.finding.requirement_id for _, o in fresh],
-        [o.grade.code for _, o in fresh],
-        [int(o.grade.severity) for _, o in fresh],
-        [datetime_of(o.finding.known_ms) for _, o in fresh],
-        datetime_of(now_ms),
-        [previous.get(o.key) for _, o in fresh],
-    )
+def _alert_of(alert_no: int, first: NewOccurrence, previous_alert_no: int | None) -> NewAlert:
+    finding, grade = first.finding, first.grade
+    return NewAlert(
+        alert_no=alert_no, kind=str(finding.kind), severity=grade.severity, known_ms=finding.known_ms,
+        wearer_no=first.wearer_no, activation_no=first.activation_no, requirement_id=finding.requirement_id,
+        code=grade.code, previous_alert_no=previous_alert_no,
+    )  # fmt: skip
+
+
+# An alert shows the worst of its occurrences.
+RAISE_SEVERITY = """
+UPDATE alerts a SET severity = least(a.severity, t.severity), code = CASE WHEN t.severity <= a.severity THEN t.code ELSE a.code END
+FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (alert_no, severity, code) WHERE a.alert_no = t.alert_no
+"""
 
 
 async def worsen(connection: Connection, grades: Sequence[tuple[int, Grade]]) -> None:
@@ -145,9 +150,50 @@ async def worsen(connection: Connection, grades: Sequence[tuple[int, Grade]]) ->
     await connection.execute(RAISE_SEVERITY, list(worst), *columns)
 
 
+CHANGED = """
+INSERT INTO alert_changes (alert_no, what, changed_at)
+SELECT alert_no, what, $3 FROM unnest($1::bigint[], $2::text[]) AS t (alert_no, what)
+"""
+
+
 async def note_changes(connection: Connection, changes: Sequence[tuple[int, str]], now_ms: int) -> None:
-    """Tell feeds what changed: alert number, and amended or withdrawn."""
+    """Tell feeds what changed: alert number, and what happened to it (raised, amended, closed, …)."""
     if changes:
         await connection.execute(
             CHANGED, [number for number, _ in changes], [what for _, what in changes], datetime_of(now_ms)
         )
+
+
+ALERTS_OF_FINDINGS = "SELECT finding_no, alert_no FROM alert_occurrences WHERE finding_no = ANY($1::bigint[])"
+
+
+async def alerts_of_findings(connection: Connection, finding_nos: Sequence[int]) -> dict[int, int]:
+    """Of each finding that is an occurrence the number of its alert."""
+    rows = await connection.fetch(ALERTS_OF_FINDINGS, list(finding_nos))
+    return {row["finding_no"]: row["alert_no"] for row in rows}
+
+
+# ---------------------------------------------------------------------------------------------- timers
+
+SET_TIMERS = """
+INSERT INTO alert_timers (finding_no, due_at) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
+ON CONFLICT (finding_no) DO UPDATE SET due_at = excluded.due_at
+"""
+DROP_TIMERS = "DELETE FROM alert_timers WHERE finding_no = ANY($1::bigint[])"
+DUE_TIMERS = "SELECT finding_no FROM alert_timers WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+
+
+async def set_timers(connection: Connection, due_ms: Sequence[tuple[int, int]]) -> None:
+    """Look at findings again at an instant."""
+    if due_ms:
+        await connection.execute(SET_TIMERS, [n for n, _ in due_ms], [datetime_of(at_ms) for _, at_ms in due_ms])
+
+
+async def drop_timers(connection: Connection, finding_nos: Sequence[int]) -> None:
+    if finding_nos:
+        await connection.execute(DROP_TIMERS, list(finding_nos))
+
+
+async def due_timers(connection: Connection, now_ms: int, most: int) -> list[int]:
+    """Findings whose time has come, the first due first."""
+    return [row["finding_no"] for row in await connection.fetch(DUE_TIMERS, datetime_of(now_ms), most)]

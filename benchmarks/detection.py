@@ -57,7 +57,8 @@ import numpy.typing as npt
 
 from emtrack.emulator import PRESETS, World, build_world
 from emtrack.files.evaluate import fact_of
-from emtrack.forms.orders import plans_of, read_orders
+from emtrack.forms.reading import read_orders
+from emtrack.forms.to_core import plans_of
 from geofence.facts import DeviceEvent, Fact, Position, without_duplicates
 from geofence.intervals import Interval, merged, subtracted
 from geofence.judgement.evidence import Standing

@@ -36,10 +36,10 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from emtrack.commands import keys_for
 from emtrack.db.connect import connect, database
-from emtrack.forms.orders import read_orders
+from emtrack.forms.reading import read_orders
 from emtrack.logs import configure_logs
+from emtrack.orders.importing import import_with_keys
 from emtrack.settings import Settings
 from geofence.words import datetime_of, format_instant
 
@@ -189,7 +189,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 async def measure(settings: Settings, wearers: int, seconds: float, repeats: int) -> None:
     from_ms = int(time.time() * 1000) - HISTORY_MS
-    keys = await keys_for(settings, read_orders(orders(wearers, from_ms), "orders"), who="benchmark")
+    keys = await import_with_keys(settings, read_orders(orders(wearers, from_ms), "orders"), who="benchmark")
     ordered = [keys[f"D{number}"] for number in range(wearers)]
     walks = [Walk(number, from_ms) for number in range(wearers)]
     saturated, copied, at_load = [], [], []

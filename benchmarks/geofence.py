@@ -433,7 +433,7 @@ print(time.perf_counter() - start)
 _SERVICE = """
 import time
 start = time.perf_counter()
-from emtrack.service.app import warm_up
+from emtrack.service.warm_up import warm_up
 warm_up()
 print(time.perf_counter() - start)
 """

@@ -23,15 +23,15 @@ from typing import Any
 import asyncpg
 import msgspec
 
-import emtrack.service.worker
 from emtrack.db.connect import connect
 from emtrack.db.embedded import embedded_server
 from emtrack.db.migrate import migrate
-from emtrack.forms.orders import read_orders
+from emtrack.forms.reading import read_orders
 from emtrack.metrics import Metrics
-from emtrack.record.orders import enter_orders
-from emtrack.service.app import calm_collector, warm_up
-from emtrack.service.worker import KeyRing, Worker
+from emtrack.orders.entry import enter_orders
+from emtrack.service.keys import DeviceKeys
+from emtrack.service.warm_up import calm_collector, warm_up
+from emtrack.service.worker import MAX_DUE, Pace, Worker
 from geofence.words import format_instant, parse_instant
 from ingest.inbox import Inbox, Submission
 from ingest.wire import read_request
@@ -54,6 +54,10 @@ class StandingClock:
 
     def now_ms(self) -> int:
         return self.at_ms
+
+
+PACE = Pace(max_wait_s=0.0001)
+"""An empty inbox is not waited for."""
 
 
 def orders(first: int, last: int, requirements: int, out: int) -> dict[str, Any]:
@@ -118,8 +122,7 @@ async def measure(dsn: str, wearers: int, requirements: int, out: int) -> dict[s
     clock = StandingClock()
     await enter(connection, wearers, requirements, out, clock.at_ms)
     print(f"{wearers} wearers with {wearers * requirements} requirements entered", file=sys.stderr)
-    emtrack.service.worker.MAX_WAIT_S = 0.0001  # an empty inbox is not waited for
-    worker = Worker(dsn, clock, Inbox(10**9), KeyRing(), Metrics())  # type: ignore[arg-type]
+    worker = Worker(dsn, clock, Inbox(10**9), DeviceKeys(), Metrics(), pace=PACE)  # type: ignore[arg-type]
     began_s = time.perf_counter()
     await worker.step(connection, [], clock.at_ms)
     loaded_s = time.perf_counter() - began_s
@@ -161,7 +164,7 @@ async def feed(worker: Worker, connection: asyncpg.Connection[Any], clock: Stand
 async def drain(worker: Worker, connection: asyncpg.Connection[Any], clock: StandingClock) -> list[float]:
     """Turns until nothing is due; how long each took."""
     turns_s = []
-    while worker.docket.due(clock.at_ms, 1):
+    while worker.activations.due(clock.at_ms, 1):
         began_s = time.perf_counter()
         await worker.step(connection, [], clock.at_ms)
         turns_s.append(time.perf_counter() - began_s)
@@ -174,7 +177,7 @@ async def idle(worker: Worker, connection: asyncpg.Connection[Any], clock: Stand
         clock.at_ms += 1_000
         await drain(worker, connection, clock)
         began_s = time.perf_counter()
-        worker.docket.due(clock.at_ms, emtrack.service.worker.MAX_DUE)
+        worker.activations.due(clock.at_ms, MAX_DUE)
         looks_s.append(time.perf_counter() - began_s)
         began_s = time.perf_counter()
         await worker.step(connection, [], clock.at_ms)

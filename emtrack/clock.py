@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from emtrack.errors import MendableError
 from emtrack.settings import ClockSetting
 from geofence.words import datetime_of, format_instant, instant_of
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-class ClockError(Exception):
+class ClockError(MendableError):
     """The clock that was asked for cannot be used with this database."""
 
 

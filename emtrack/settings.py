@@ -9,12 +9,13 @@ from pathlib import Path
 
 import msgspec
 
+from emtrack.errors import MendableError
 from geofence.words import NotAnInstant, parse_instant
 
 PREFIX = "EMTRACK_"
 
 
-class SettingsError(ValueError):
+class SettingsError(MendableError, ValueError):
     """A setting that cannot be used. The message names it and says what was expected."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest.inbox import Inbox, InboxClosed, InboxFull, Submission
+from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission
 from ingest.reports import Refusal, RefusalReason
 from ingest.wire import (
     MAX_BODY_BYTES,
@@ -33,13 +32,8 @@ ANSWER_WITHIN_S = 30.0
 class Doorkeeper(Protocol):
     """Who may report as which device."""
 
-    def device_no(self, device_id: str, key_hash: bytes) -> int | None:
+    def device_no(self, device_id: str, key: str) -> int | None:
         """The device's number if the key is one of its keys, else None. Does not block."""
-
-
-def key_hash(key: str) -> bytes:
-    """How a key is kept: SHA-256. The keys are random and long, so that a slow hash would add nothing."""
-    return hashlib.sha256(key.encode()).digest()
 
 
 def _problem(status: int, message: str, *, retry_after_s: int | None = None) -> Response:
@@ -61,7 +55,7 @@ def device_route(inbox: Inbox, doorkeeper: Doorkeeper, on_status: Callable[[int]
             response = _problem(error.status, str(error))
         except InboxFull as full:
             response = _problem(503, "the service is behind; send again later", retry_after_s=full.retry_after_s)
-        except (InboxClosed, TimeoutError):
+        except (InboxClosed, NotCommitted, TimeoutError):
             response = _problem(503, "not committed yet; send again", retry_after_s=5)
         except ClientDisconnect:
             response = _problem(400, "the connection was closed before the body was read")
@@ -87,7 +81,7 @@ async def _receive(request: Request, inbox: Inbox, doorkeeper: Doorkeeper) -> Re
 
 def _authenticated(request: Request, doorkeeper: Doorkeeper) -> int:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    known = doorkeeper.device_no(request.path_params["device_id"], key_hash(key.strip()))
+    known = doorkeeper.device_no(request.path_params["device_id"], key.strip())
     if scheme.lower() != "bearer" or known is None:
         raise WireError(401, "the key is not one of this device; send Authorization: Bearer KEY", keep=False)
     return known

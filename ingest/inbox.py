@@ -20,8 +20,12 @@ class InboxClosed(Exception):
     """The program is going down, or cannot commit: nothing of the request was taken."""
 
 
+class NotCommitted(Exception):
+    """The turn that took the request failed: nothing of it is acknowledged, and the device sends it again."""
+
+
 class Submission(msgspec.Struct, frozen=True, eq=False):
-    """What one request brought. `done` is answered after the commit, or gets the exception of a turn that failed.
+    """What one request brought. `done` is answered after the commit, or gets NotCommitted if the turn failed.
 
     `unreadable`: a body that could not be read and is kept whole, as one refusal.
     """

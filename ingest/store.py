@@ -350,7 +350,7 @@ async def _store_counts(connection: asyncpg.Connection[Any], counts: dict[int, C
 # ---------------------------------------------------------------------------------------------- second examination
 
 WAITING = """
-SELECT q.fact_id, q.device_no, (extract(epoch FROM q.received_at) * 1000)::bigint AS received_ms, q.body
+SELECT q.fact_id, q.device_no, epoch_ms(q.received_at) AS received_ms, q.body
 FROM quarantine q
 WHERE q.device_no = ANY($1::bigint[]) AND q.reason = 'no_activation'
   AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest import mock
 
 import aiohttp
 import asyncpg
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-import emtrack.service.app
-from emtrack.commands import keys_for
 from emtrack.db.connect import connect
-from emtrack.forms.orders import read_orders
+from emtrack.forms.reading import read_orders
+from emtrack.orders.importing import import_with_keys
 from emtrack.people.accounts import add_user
 from emtrack.people.roles import Role
+from emtrack.people.tokens import add_token
 from emtrack.service.app import running_service
+from emtrack.service.worker import Pace
 from emtrack.settings import ClockSetting, Settings
-from emtrack.web.guard import NEW_TOKEN
-from geofence.words import datetime_of, parse_instant
-from ingest.http import key_hash
+from geofence.words import parse_instant
 from tests.service_world import AWAY, HOME, activation, curfew, iso
 
 ZONE = [[-2.18, 53.01], [-2.17, 53.01], [-2.17, 53.016], [-2.18, 53.016], [-2.18, 53.01]]
@@ -58,7 +55,7 @@ class Office(NamedTuple):
     tokens: dict[str, str]
     keys: dict[str, str]
     connection: asyncpg.Connection
-    routes: list[BaseRoute]
+    routes: Sequence[BaseRoute]
     settings: Settings
 
     async def get(self, path: str, role: str = "operator", **headers: str) -> tuple[int, Any]:
@@ -120,26 +117,16 @@ async def open_office(database_url: str, data_dir: Path, form: dict[str, Any] | 
     """From 20:00 on the emulated clock, which runs as time does."""
     clock = ClockSetting(parse_instant(BEGINS), 1.0)
     settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock)
-    built: list[BaseRoute] = []
-
-    def noted(**parts: Any) -> Starlette:
-        built.extend(parts["routes"])
-        return Starlette(**parts)
-
     # A turn without reports waits less, so that orders are taken in and the service ends at once.
-    with (
-        mock.patch.object(emtrack.service.app, "Starlette", noted),
-        mock.patch("emtrack.service.worker.MAX_WAIT_S", 0.05),
-    ):
-        async with running_service(settings, asyncio.Event()) as service:
-            keys = await keys_for(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
-            connection = await connect(database_url)
-            try:
-                tokens = {str(role): f"token of the {role}" for role in Role}
-                for role, token in tokens.items():
-                    now = datetime_of(parse_instant(BEGINS))
-                    await connection.execute(NEW_TOKEN, key_hash(token), f"the {role}", role, now, "test")
-                async with aiohttp.ClientSession(service.address) as http:
-                    yield Office(service.address, http, tokens, keys, connection, built, settings)
-            finally:
-                await connection.close()
+    async with running_service(settings, asyncio.Event(), Pace(max_wait_s=0.05)) as service:
+        keys = await import_with_keys(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
+        connection = await connect(database_url)
+        try:
+            tokens = {str(role): f"token of the {role}" for role in Role}
+            for role in Role:
+                now_ms = parse_instant(BEGINS)
+                await add_token(connection, f"the {role}", role, who="test", now_ms=now_ms, token=tokens[role])
+            async with aiohttp.ClientSession(service.address) as http:
+                yield Office(service.address, http, tokens, keys, connection, service.routes, settings)
+        finally:
+            await connection.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,16 +18,18 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from emtrack.commands import enter
 from emtrack.db.connect import connect
-from emtrack.files.evaluate import finding_lines
-from emtrack.forms.orders import read_orders
+from emtrack.forms.lines import finding_lines
+from emtrack.forms.reading import read_orders
 from emtrack.metrics import Metrics
+from emtrack.orders.entry import enter_orders
+from emtrack.orders.importing import import_orders
+from emtrack.record.entering import Entered
 from emtrack.record.findings import load_shown
-from emtrack.record.orders import Entered, enter_orders
 from emtrack.record.plans import load_assignments
 from emtrack.service.app import Service, running_service
-from emtrack.service.worker import KeyRing, Worker
+from emtrack.service.keys import DeviceKeys
+from emtrack.service.worker import Pace, Worker
 from emtrack.settings import ClockSetting, Settings
 from geofence.words import format_instant, parse_instant
 from ingest.inbox import Inbox, Submission
@@ -97,6 +100,28 @@ class FakeClock:
         return self.at_ms
 
 
+class Stopwatch:
+    """The worker's, in the hands of a test: it runs until it is stopped, and is then where the test puts it."""
+
+    def __init__(self) -> None:
+        self.at_s: float | None = None
+
+    def __call__(self) -> float:
+        return time.monotonic() if self.at_s is None else self.at_s
+
+    def stop(self) -> None:
+        self.at_s = time.monotonic()
+
+    def advance(self, seconds: float) -> None:
+        """Of one that was stopped."""
+        assert self.at_s is not None
+        self.at_s += seconds
+
+
+QUICK = Pace(max_wait_s=0.001)
+"""A turn without reports does not wait for some."""
+
+
 class World:
     """The worker, turn by turn."""
 
@@ -104,11 +129,13 @@ class World:
         self.dsn = dsn
         self.clock = clock
         self.connection = connection
+        self.stopwatch = Stopwatch()
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        self.inbox, self.keys, self.metrics = Inbox(50_000), KeyRing(), Metrics()
-        self.worker = Worker(self.dsn, self.clock, self.inbox, self.keys, self.metrics)
+        self.inbox, self.keys, self.metrics = Inbox(50_000), DeviceKeys(), Metrics()
+        pace = msgspec.structs.replace(QUICK, stopwatch=self.stopwatch)
+        self.worker = Worker(self.dsn, self.clock, self.inbox, self.keys, self.metrics, pace=pace)
 
     async def start(self) -> None:
         """A worker that knows nothing loads everything, as after a restart of the program."""
@@ -274,7 +301,7 @@ def settings_for(dsn: str, **fields: Any) -> Settings:
 async def serving(dsn: str, form: dict[str, Any] | None = None, **fields: Any) -> AsyncIterator[Door]:
     """The service over real sockets, on an emulated clock that starts at 12:00."""
     settings = settings_for(dsn, **fields)
-    entered = await enter(
+    entered = await import_orders(
         settings, read_orders(json.dumps(form or orders(1, 2)), "orders"), who="test", dry_run=False
     )
     async with (

@@ -12,8 +12,9 @@ import aiohttp
 import pytest
 from starlette.routing import Mount, Route
 
-from emtrack.commands import TokenExists, add_token
+from emtrack.cli.tokens import make_token
 from emtrack.people.roles import Role
+from emtrack.people.tokens import TokenExists
 from emtrack.settings import Settings
 from tests.office import ORDERS, Office, open_office, strap
 from tests.service_world import curfew
@@ -157,4 +158,6 @@ async def test_a_token_is_kept_as_a_hash_and_its_name_is_used_once(
     stored = await office.connection.fetch("SELECT token_hash FROM tokens")
     assert all(len(row["token_hash"]) == 32 for row in stored)
     with pytest.raises(TokenExists):
-        await add_token(Settings(data_dir=data_dir, database_url=database_url), "the operator", "officer", who="test")
+        await make_token(
+            Settings(data_dir=data_dir, database_url=database_url), "the operator", "officer", who="test"
+        )

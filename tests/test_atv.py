@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.casework import act
-from alerts.ledger import Line, Standing, What, excusing, lines_for
-from alerts.queue import Filter, open_alerts
+from alerts.ledger import FindingTotals, LedgerLine, LineKind, NothingToExcuse, excuse, excusing, ledger_of, lines_for
+from alerts.queue import AlertFilter, open_alerts
 from emtrack.files.export import export
-from emtrack.service.atv import NothingToExcuse, excuse, ledger_of
 from geofence.words import format_instant
 from tests.office import Office, at_home, away, open_office
 from tests.service_world import AWAY, HOME, World, curfew, deployed, ms, orders, position
@@ -23,7 +22,7 @@ from tests.service_world import AWAY, HOME, World, curfew, deployed, ms, orders,
 
 @given(st.lists(st.one_of(st.integers(0, 10_000), st.just("excuse")), max_size=20))
 def test_a_finding_counts_what_it_is_now_or_nothing_if_it_is_excused(steps: list[Any]) -> None:
-    standing, wanted, excused = Standing(), 0, False
+    standing, wanted, excused = FindingTotals(), 0, False
     for step in steps:
         if step == "excuse":
             line = excusing(standing)
@@ -33,25 +32,33 @@ def test_a_finding_counts_what_it_is_now_or_nothing_if_it_is_excused(steps: list
             lines, wanted = lines_for(standing, step), step
         for line in lines:
             assert line.amount_ms != 0
-            counted, out = (0, line.amount_ms) if line.what is What.EXCUSED else (line.amount_ms, 0)
-            standing = Standing(standing.counted_ms + counted, standing.excused_ms + out, excused)
+            counted, out = (0, line.amount_ms) if line.kind is LineKind.EXCUSED else (line.amount_ms, 0)
+            standing = FindingTotals(standing.counted_ms + counted, standing.excused_ms + out, excused)
         assert standing.counted_ms == wanted
         assert standing.counted_ms + standing.excused_ms == (0 if excused else wanted)
 
 
 def test_an_amendment_reverses_the_old_line_and_brings_a_new_one() -> None:
-    assert lines_for(Standing(600, 0), 900) == [Line(What.REVERSED, -600), Line(What.COUNTED, 900)]
-    assert lines_for(Standing(600, 0), 0) == [Line(What.REVERSED, -600)]
-    assert lines_for(Standing(600, 0), 600) == []
-    assert lines_for(Standing(600, -600, is_excused=True), 900) == [
-        Line(What.REVERSED, -600), Line(What.COUNTED, 900), Line(What.EXCUSED, -300),
+    assert lines_for(FindingTotals(600, 0), 900) == [
+        LedgerLine(LineKind.REVERSED, -600),
+        LedgerLine(LineKind.COUNTED, 900),
+    ]
+    assert lines_for(FindingTotals(600, 0), 0) == [LedgerLine(LineKind.REVERSED, -600)]
+    assert lines_for(FindingTotals(600, 0), 600) == []
+    assert lines_for(FindingTotals(600, -600, is_excused=True), 900) == [
+        LedgerLine(LineKind.REVERSED, -600), LedgerLine(LineKind.COUNTED, 900), LedgerLine(LineKind.EXCUSED, -300),
     ]  # fmt: skip
 
 
 def test_an_excuse_outlives_a_time_in_which_the_finding_counts_nothing() -> None:
-    excused = Standing(600, -600, is_excused=True)
-    assert lines_for(excused, 0) == [Line(What.REVERSED, -600), Line(What.EXCUSED, 600)], "it lasts again"
-    assert lines_for(Standing(0, 0, is_excused=True), 900) == [Line(What.COUNTED, 900), Line(What.EXCUSED, -900)]
+    excused = FindingTotals(600, -600, is_excused=True)
+    assert lines_for(excused, 0) == [LedgerLine(LineKind.REVERSED, -600), LedgerLine(LineKind.EXCUSED, 600)], (
+        "it lasts again"
+    )
+    assert lines_for(FindingTotals(0, 0, is_excused=True), 900) == [
+        LedgerLine(LineKind.COUNTED, 900),
+        LedgerLine(LineKind.EXCUSED, -900),
+    ]
 
 
 # --------------------------------------------------------------------------------------------- in the service
@@ -62,8 +69,7 @@ def with_threshold(**settings: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
+async def world(database_url: str) -> AsyncIterator[World]:
     async with deployed(database_url, with_threshold(), at="18:00") as world:
         yield world
 
@@ -95,7 +101,7 @@ async def told(world: World) -> list[str]:
 
 
 async def alerts(world: World, kind: str = "ATV") -> list[str]:
-    found = await open_alerts(world.connection, Filter(kind=kind), None, 10)
+    found = await open_alerts(world.connection, AlertFilter(kind=kind), None, 10)
     return [f"{a.severity.name} {a.requirement_id} known {format_instant(a.known_ms)[11:19]}" for a in found]
 
 
@@ -173,7 +179,7 @@ async def test_minutes_within_grace_count_only_if_set(world: World, counts: bool
 async def test_a_closed_alert_comes_again_when_more_is_counted_and_links_to_it(world: World) -> None:
     await seen(world, "18:50", HOME)
     await out_from_to(world, "19:10", "21:30")
-    (first,) = await open_alerts(world.connection, Filter(kind="ATV"), None, 10)
+    (first,) = await open_alerts(world.connection, AlertFilter(kind="ATV"), None, 10)
     async with world.connection.transaction():
         await act(
             world.connection, first.alert_no, who="Ann", action="closed", outcome="VIOLATION", now_ms=ms("21:40")
@@ -181,7 +187,7 @@ async def test_a_closed_alert_comes_again_when_more_is_counted_and_links_to_it(w
     await world.wait_until("21:45")
     assert await alerts(world) == []
     await out_from_to(world, "22:10", "22:20")
-    (second,) = await open_alerts(world.connection, Filter(kind="ATV"), None, 10)
+    (second,) = await open_alerts(world.connection, AlertFilter(kind="ATV"), None, 10)
     assert second.previous_alert_no == first.alert_no
 
 

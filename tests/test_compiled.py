@@ -68,7 +68,7 @@ WARM = (
 import tempfile
 from pathlib import Path
 from numba.core.dispatcher import Dispatcher
-from emtrack.service.app import warm_up
+from emtrack.service.warm_up import warm_up
 from geofence.obligations import Requirement
 from geofence.judgement.places import Places
 from geofence.words import ObligationKind

@@ -13,14 +13,12 @@ import random
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from emtrack.files.evaluate import evaluate
-from emtrack.forms.orders import read_orders
-from emtrack.service import worker as pipeline
+from emtrack.forms.reading import read_orders
 from geofence.words import format_instant, parse_instant
 from tests.db_fixtures import TEMPLATE, TestServer
 from tests.scenarios.stage import empty_deployment
@@ -46,12 +44,6 @@ def stage_url(embedded_test_server: TestServer) -> Iterator[str]:
         dsn = runner.run(embedded_test_server.create("cases", TEMPLATE))
         yield dsn
         runner.run(embedded_test_server.drop("cases"))
-
-
-@pytest.fixture(autouse=True)
-def only_the_case_moves_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "MAX_WAIT_S", 0.001)
-    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=lambda: 0.0))
 
 
 def reports_of(case: Path) -> list[tuple[int, str, dict[str, Any]]]:

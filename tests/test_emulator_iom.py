@@ -12,7 +12,7 @@ import pytest
 from emtrack.emulator import World, build_world
 from emtrack.emulator.iom import BETTER, FIRST, GRADES, PARTNERS, PATHWAYS, WORSE
 from emtrack.emulator.schedule import iso_of
-from emtrack.forms.orders import read_orders
+from emtrack.forms.reading import read_orders
 
 START_MS = 1_772_409_600_000
 

@@ -24,7 +24,7 @@ GEOD = Geod(ellps="WGS84")
 Report = dict[str, Any]
 
 
-class Seen:
+class WeighedFix:
     """A world and all it sent in three days."""
 
     def __init__(self, preset: str, wearers: int, seed: int) -> None:
@@ -75,13 +75,13 @@ def content_of(report: Report) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def standard() -> Seen:
-    return Seen("standard", 100, 13)
+def standard() -> WeighedFix:
+    return WeighedFix("standard", 100, 13)
 
 
 @pytest.fixture(scope="module")
-def clean() -> Seen:
-    return Seen("clean", 30, 13)
+def clean() -> WeighedFix:
+    return WeighedFix("clean", 30, 13)
 
 
 # --- the wire ---------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ POSITION_EXTRAS = {"speed_kmh", "direction_deg", "satellites", "hdop"}
 EVENT = {"seq", "type", "event", "event_time"}
 
 
-def test_reports_have_the_agreed_form(standard: Seen) -> None:
+def test_reports_have_the_agreed_form(standard: WeighedFix) -> None:
     for _, report in standard.reports():
         if report["type"] == "position":
             assert POSITION <= set(report) <= POSITION | POSITION_EXTRAS
@@ -102,19 +102,19 @@ def test_reports_have_the_agreed_form(standard: Seen) -> None:
             assert ("hmu_id" in report) == (report["event"].startswith(("RF", "HMU")))
 
 
-def test_uploads_are_in_order_and_within_the_protocol(standard: Seen) -> None:
+def test_uploads_are_in_order_and_within_the_protocol(standard: WeighedFix) -> None:
     sends = [upload.send_ms for upload in standard.uploads]
     assert sends == sorted(sends)
     assert all(1 <= len(upload.reports) <= 120 for upload in standard.uploads)
     assert max(len(msgspec.json.encode(upload.reports)) for upload in standard.uploads) < 1 << 20
 
 
-def test_nothing_is_sent_before_it_happened(standard: Seen) -> None:
+def test_nothing_is_sent_before_it_happened(standard: WeighedFix) -> None:
     for upload, report in standard.reports():
         assert upload.send_ms > time_of(report) - standard.world.skew_ms(upload.device_id)
 
 
-def test_seq_counts_from_1_without_a_hole_in_each_boot(standard: Seen) -> None:
+def test_seq_counts_from_1_without_a_hole_in_each_boot(standard: WeighedFix) -> None:
     numbers: dict[tuple[str, int], set[int]] = defaultdict(set)
     last_boot: dict[str, int] = defaultdict(int)
     for upload, report in standard.reports():
@@ -125,19 +125,19 @@ def test_seq_counts_from_1_without_a_hole_in_each_boot(standard: Seen) -> None:
             assert seqs == set(range(1, len(seqs) + 1))
 
 
-def test_one_seq_has_one_content(standard: Seen) -> None:
+def test_one_seq_has_one_content(standard: WeighedFix) -> None:
     first: dict[tuple[str, int, int], bytes] = {}
     for upload, report in standard.reports():
         key = upload.device_id, upload.boot, report["seq"]
         assert first.setdefault(key, content_of(report)) == content_of(report)
 
 
-def test_a_tag_reports_only_while_it_is_worn(standard: Seen) -> None:
+def test_a_tag_reports_only_while_it_is_worn(standard: WeighedFix) -> None:
     for upload, report in standard.reports():
         standard.wearer_of(upload.device_id, time_of(report) - standard.world.skew_ms(upload.device_id))
 
 
-def test_a_clean_tag_uploads_at_least_every_ten_minutes_in_tens_at_most(clean: Seen) -> None:
+def test_a_clean_tag_uploads_at_least_every_ten_minutes_in_tens_at_most(clean: WeighedFix) -> None:
     assert max(len(upload.reports) for upload in clean.uploads) <= 10
     last = {
         a.device_id: a.begin_ms
@@ -153,7 +153,7 @@ def test_a_clean_tag_uploads_at_least_every_ten_minutes_in_tens_at_most(clean: S
 # --- the numbers ------------------------------------------------------------------------------------------------------
 
 
-def test_gps_precision_and_its_true_error(clean: Seen) -> None:
+def test_gps_precision_and_its_true_error(clean: WeighedFix) -> None:
     table = clean.errors_m(clean.positions("GPS"))
     assert len(table) > 5_000
     p50, p95 = np.percentile(table[:, 1], (50, 95))
@@ -162,7 +162,7 @@ def test_gps_precision_and_its_true_error(clean: Seen) -> None:
     assert np.mean(table[:, 0] <= table[:, 1]) == pytest.approx(0.95, abs=0.015)
 
 
-def test_neighbouring_gps_errors_are_correlated(clean: Seen) -> None:
+def test_neighbouring_gps_errors_are_correlated(clean: WeighedFix) -> None:
     by_device: dict[str, list[Report]] = defaultdict(list)
     for upload, report in clean.positions("GPS"):
         by_device[upload.device_id].append(report)
@@ -180,7 +180,7 @@ def test_neighbouring_gps_errors_are_correlated(clean: Seen) -> None:
     assert np.corrcoef(np.concatenate(firsts), np.concatenate(seconds))[0, 1] > 0.4
 
 
-def test_lbs_radii_and_the_unknown_ones(standard: Seen) -> None:
+def test_lbs_radii_and_the_unknown_ones(standard: WeighedFix) -> None:
     radii = np.array([r["precision_m"] for _, r in standard.positions("LBS")])
     known = radii[radii > 0]
     assert np.mean(radii == 0) == pytest.approx(0.024, abs=0.004)
@@ -189,12 +189,12 @@ def test_lbs_radii_and_the_unknown_ones(standard: Seen) -> None:
     assert known.max() == 1_600
 
 
-def test_an_lbs_radius_holds_the_true_place_19_times_in_20(clean: Seen) -> None:
+def test_an_lbs_radius_holds_the_true_place_19_times_in_20(clean: WeighedFix) -> None:
     table = clean.errors_m(clean.positions("LBS"))
     assert np.mean(table[:, 0] <= table[:, 1]) == pytest.approx(0.95, abs=0.015)
 
 
-def test_shares_of_mechanisms_follow_the_life_of_the_wearers(standard: Seen) -> None:
+def test_shares_of_mechanisms_follow_the_life_of_the_wearers(standard: WeighedFix) -> None:
     count = {name: len(standard.positions(name)) for name in ("GPS", "LBS", "WIFI")}
     total = sum(count.values())
     assert 0.2 < count["GPS"] / total < 0.6
@@ -204,7 +204,7 @@ def test_shares_of_mechanisms_follow_the_life_of_the_wearers(standard: Seen) -> 
     assert 450 < reports / 100 / DAYS < 850
 
 
-def test_home_units_see_their_wearer_every_five_minutes_and_only_near_home(clean: Seen) -> None:
+def test_home_units_see_their_wearer_every_five_minutes_and_only_near_home(clean: WeighedFix) -> None:
     wearer = next(w for w in clean.world.wearers if w.hmu_id and len(clean.world.activations) and w.number > 3)
     sightings = [
         ms(r["event_time"]) for _, r in clean.reports() if r.get("hmu_id") == wearer.hmu_id and r["event"] == "RF_IN"
@@ -216,7 +216,7 @@ def test_home_units_see_their_wearer_every_five_minutes_and_only_near_home(clean
     assert Counter(np.diff(sightings).tolist()).most_common(1)[0][0] == 300_000
 
 
-def test_leaving_home_is_told_once_and_at_once(clean: Seen) -> None:
+def test_leaving_home_is_told_once_and_at_once(clean: WeighedFix) -> None:
     for upload, report in clean.reports():
         if report.get("event") == "RF_OUT":
             assert upload.send_ms - time_of(report) < 10_000
@@ -230,19 +230,19 @@ def test_leaving_home_is_told_once_and_at_once(clean: Seen) -> None:
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 
-def duplicates(seen: Seen) -> int:
+def duplicates(seen: WeighedFix) -> int:
     keys = Counter((u.device_id, u.boot, r["seq"]) for u, r in seen.reports())
     return sum(count > 1 for count in keys.values())
 
 
-def resequenced(seen: Seen) -> int:
+def resequenced(seen: WeighedFix) -> int:
     numbers: dict[tuple[str, bytes], set[tuple[int, int]]] = defaultdict(set)
     for upload, report in seen.reports():
         numbers[upload.device_id, content_of(report)].add((upload.boot, report["seq"]))
     return sum(len(keys) > 1 for keys in numbers.values())
 
 
-def overtaken(seen: Seen) -> int:
+def overtaken(seen: WeighedFix) -> int:
     top: dict[tuple[str, int], int] = defaultdict(int)
     count = 0
     fresh: set[tuple[str, int, int]] = set()
@@ -255,24 +255,24 @@ def overtaken(seen: Seen) -> int:
     return count
 
 
-def late_h(seen: Seen) -> float:
+def late_h(seen: WeighedFix) -> float:
     return max(u.send_ms - time_of(r) + seen.world.skew_ms(u.device_id) for u, r in seen.reports()) / HOUR_MS
 
 
-def strays(seen: Seen) -> int:
+def strays(seen: WeighedFix) -> int:
     table = seen.errors_m([(u, r) for u, r in seen.positions("GPS") if r["precision_m"] < 20 and r["lat_deg"]])
     return int(np.sum(table[:, 0] > 2_000))
 
 
-def nowhere(seen: Seen) -> int:
+def nowhere(seen: WeighedFix) -> int:
     return sum(r.get("lat_deg") == 0 and r["lon_deg"] == 0 for _, r in seen.reports())
 
 
-def restarts(seen: Seen) -> int:
+def restarts(seen: WeighedFix) -> int:
     return sum(u.boot > len(seen.world._tags[u.device_id].activations) for u in seen.uploads)
 
 
-def long_silences(seen: Seen) -> int:
+def long_silences(seen: WeighedFix) -> int:
     """Half an hour and more without a report by any tag, by the times that reports carry."""
     times: dict[str, list[int]] = defaultdict(list)
     for u, r in seen.reports():
@@ -281,11 +281,11 @@ def long_silences(seen: Seen) -> int:
     return sum(int(np.sum(np.diff(sorted(t)) >= HOUR_MS / 2)) for t in times.values())
 
 
-def skews(seen: Seen) -> Counter[int]:
+def skews(seen: WeighedFix) -> Counter[int]:
     return Counter(seen.world.skew_ms(device) for device in seen.world.devices())
 
 
-def test_every_fault_occurs_among_100_wearers_in_3_days(standard: Seen) -> None:
+def test_every_fault_occurs_among_100_wearers_in_3_days(standard: WeighedFix) -> None:
     events = standard.events()
     # heartbeats are rare: a sound tag has something else to say at least every five minutes
     assert set(events) == {name for name in KINDS if name not in ("GPS", "LBS", "WIFI")}
@@ -304,7 +304,7 @@ def test_every_fault_occurs_among_100_wearers_in_3_days(standard: Seen) -> None:
 
 
 def test_a_burst_comes_in_several_requests_after_an_outage() -> None:
-    seen = Seen("gaps", 20, 4)
+    seen = WeighedFix("gaps", 20, 4)
     big = [u for u in seen.uploads if len(u.reports) > 40]
     assert big
     assert any(
@@ -312,7 +312,7 @@ def test_a_burst_comes_in_several_requests_after_an_outage() -> None:
     )
 
 
-def test_a_clean_world_has_no_fault(clean: Seen) -> None:
+def test_a_clean_world_has_no_fault(clean: WeighedFix) -> None:
     assert set(clean.events()) <= {"RF_IN", "RF_OUT", "HEARTBEAT"}
     for fault in (duplicates, resequenced, overtaken, strays, nowhere, restarts, long_silences):
         assert fault(clean) == 0, fault.__name__
@@ -344,23 +344,23 @@ def test_a_clean_world_has_no_fault(clean: Seen) -> None:
 def test_each_fault_can_be_turned_up_alone(name: str, found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     mix = replace(PRESETS["clean"], faults=replace(PRESETS["clean"].faults, **{name: 0.5}))
     monkeypatch.setitem(PRESETS, "one fault", mix)
-    assert found(Seen("one fault", 4, 2))
+    assert found(WeighedFix("one fault", 4, 2))
 
 
 def test_lbs_heavy_is_94_percent_lbs() -> None:
-    seen = Seen("lbs_heavy", 30, 5)
+    seen = WeighedFix("lbs_heavy", 30, 5)
     count = {name: len(seen.positions(name)) for name in ("GPS", "LBS", "WIFI")}
     assert count["LBS"] / sum(count.values()) == pytest.approx(0.94, abs=0.03)
 
 
 def test_in_an_urban_canyon_the_reported_precision_promises_too_much() -> None:
-    seen = Seen("urban_canyon", 15, 5)
+    seen = WeighedFix("urban_canyon", 15, 5)
     table = seen.errors_m([(u, r) for u, r in seen.positions("GPS") if r["lat_deg"]])
     assert np.mean(table[:, 0] <= table[:, 1]) < 0.85
 
 
 def test_jumps_have_strays_and_no_other_fault() -> None:
-    seen = Seen("jumps", 15, 5)
+    seen = WeighedFix("jumps", 15, 5)
     assert strays(seen) > 20
     assert duplicates(seen) == overtaken(seen) == restarts(seen) == 0
 

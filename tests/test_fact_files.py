@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emtrack.files.facts import POSITION_COLUMNS, read_rows
-from emtrack.forms.orders import FormError
+from emtrack.forms.errors import FormError
 from geofence.words import parse_instant
 from ingest.reports import PositionReport, read_position
 

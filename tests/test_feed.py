@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from alerts.feed import BadPlace, Place, changes_after, here
+from alerts.feed import BadFeedPosition, FeedPosition, changes_after, here
 from emtrack.db.connect import connect
 
 WRITERS, EACH = 16, 40
@@ -47,13 +47,13 @@ async def write(dsn: str, seed: int) -> list[int]:
 
 
 async def fenced(connection: asyncpg.Connection, done: asyncio.Event) -> list[int]:
-    place, seen = Place(0, 0), []
+    place, seen = FeedPosition(0, 0), []
     while True:
         last = done.is_set()
         found = await changes_after(connection, place)
-        seen += [change.place.change_no for change in found]
+        seen += [change.position.change_no for change in found]
         if found:
-            place = found[-1].place
+            place = found[-1].position
         elif last:
             return seen
 
@@ -99,7 +99,7 @@ async def test_a_change_is_told_only_when_nothing_before_it_can_appear(
     second = await connection.fetchval(WRITE)
     assert await changes_after(connection, start) == []
     await transaction.commit()
-    assert [change.place.change_no for change in await changes_after(connection, start)] == [first, second]
+    assert [change.position.change_no for change in await changes_after(connection, start)] == [first, second]
     await slow.close()
 
 
@@ -107,11 +107,11 @@ async def test_a_reader_can_be_resumed_from_any_id(connection: asyncpg.Connectio
     start = await here(connection)
     written = [await connection.fetchval(WRITE) for _ in range(5)]
     told = await changes_after(connection, start)
-    again = await changes_after(connection, Place.read(str(told[1].place)))
-    assert [change.place.change_no for change in again] == written[2:]
+    again = await changes_after(connection, FeedPosition.read(str(told[1].position)))
+    assert [change.position.change_no for change in again] == written[2:]
 
 
 @pytest.mark.parametrize("text", ["", "7", "7-", "-7", "a-b", "1-2-3", "9" * 50 + "-1"])
 def test_a_text_that_is_no_place_is_refused(text: str) -> None:
-    with pytest.raises(BadPlace):
-        Place.read(text)
+    with pytest.raises(BadFeedPosition):
+        FeedPosition.read(text)

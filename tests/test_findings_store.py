@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from emtrack.record.findings import Recorded, Shown, add_versions, load_shown
+from emtrack.record.findings import NewVersion, ShownFinding, add_versions, load_shown
 from geofence.judgement.findings import Finding
 from geofence.words import EntryId, Kind
 from tests.service_world import World, deployed, event, ms, orders, position
@@ -17,8 +17,7 @@ BEGIN = ms("19:00")
 
 
 @pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
+async def world(database_url: str) -> AsyncIterator[World]:
     async with deployed(database_url, orders(1, 2)) as world:
         yield world
 
@@ -32,8 +31,8 @@ def finding(end: str | None = None, **fields: object) -> Finding:
     return Finding(**values)  # type: ignore[arg-type]
 
 
-def version(number: int, change: str, found: Finding) -> Recorded:
-    return Recorded(1, 7, number, change, "because", found, {"rules": "1"})
+def version(number: int, change: str, found: Finding) -> NewVersion:
+    return NewVersion(1, 7, number, change, "because", found, {"rules": "1"})
 
 
 async def test_a_finding_comes_back_as_it_was_recorded(world: World) -> None:
@@ -41,10 +40,10 @@ async def test_a_finding_comes_back_as_it_was_recorded(world: World) -> None:
         finding(), finding(entry_id=None, requirement_id=None, kind=Kind.NO_COMMUNICATION, period_ms=None, reason=None),
         finding(evidence=(), within_grace=True), finding(kind=Kind.TAMPER, entry_id=None, reason="STRAP_TAMPER"),
     ]  # fmt: skip
-    records = [Recorded(1, 10 + i, 1, "new", "because", found, {}) for i, found in enumerate(wholes)]
+    records = [NewVersion(1, 10 + i, 1, "new", "because", found, {}) for i, found in enumerate(wholes)]
     await add_versions(world.connection, records, BEGIN)
     shown = await load_shown(world.connection, {1: None, 2: None})
-    assert sorted(shown[1]) == [Shown(10 + i, 1, found) for i, found in enumerate(wholes)]
+    assert sorted(shown[1]) == [ShownFinding(10 + i, 1, found) for i, found in enumerate(wholes)]
     assert shown[2] == []
 
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emtrack.forms.orders import FormError, plans_of, read_orders, requirement_of, settings_of, write_orders
+from emtrack.forms.errors import FormError
+from emtrack.forms.reading import read_orders, write_orders
+from emtrack.forms.to_core import plans_of, requirement_of, settings_of
 from geofence.obligations import version_of
 from tests.service_world import activation, curfew, ms, orders
 

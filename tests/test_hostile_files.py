@@ -10,7 +10,9 @@ import pyarrow.parquet
 import pytest
 
 from emtrack.files.facts import POSITION_COLUMNS, read_rows
-from emtrack.forms.orders import FormError, plans_of, read_and_mend, read_orders
+from emtrack.forms.errors import FormError
+from emtrack.forms.reading import read_and_mend, read_orders
+from emtrack.forms.to_core import plans_of
 from geofence.words import FOREVER_MS
 
 HEADER = ",".join(POSITION_COLUMNS).encode()

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emtrack.db.connect import connect
-from emtrack.service.worker import WORKER_LOCK
+from emtrack.db.locks import WORKER_LOCK
 from tests.service_world import AWAY, assert_conserved, event, iso, position, serving
 
 MSGPACK = "application/msgpack"

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from alerts.casework import act
-from alerts.incidents import WINDOW_MS, Silence, burst, going_on
-from alerts.queue import Filter, members_of, one_alert, open_alerts, open_counts
+from alerts.incidents import WINDOW_MS, NetworkSilence, burst, going_on
+from alerts.queue import AlertFilter, alerts_under, one_alert, open_alerts, open_counts
 from tests.service_world import World, activation, deployed, iso, ms, position
 
 MINUTE_MS = 60_000
 
 
-def silences(*minutes: float) -> list[Silence]:
-    return [Silence(round(minute * MINUTE_MS), number, number) for number, minute in enumerate(sorted(minutes))]
+def silences(*minutes: float) -> list[NetworkSilence]:
+    return [
+        NetworkSilence(round(minute * MINUTE_MS), number, number) for number, minute in enumerate(sorted(minutes))
+    ]
 
 
 def spread(count: int, minutes: float) -> list[float]:
@@ -43,7 +45,7 @@ def test_at_least_20_and_at_least_20_percent_within_10_minutes(
 
 
 def test_an_activation_counts_once_however_often_it_falls_silent() -> None:
-    again = [Silence(n * 1000, n, n % 19) for n in range(40)]
+    again = [NetworkSilence(n * 1000, n, n % 19) for n in range(40)]
     assert burst(again, 50) is None
 
 
@@ -73,9 +75,8 @@ def orders_of_a_network() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def world(database_url: str) -> AsyncIterator[World]:
     """25 people on one network and 4 on another, all of whom were heard at 12:00."""
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
     async with deployed(database_url, orders_of_a_network()) as world:
         await hear(world, "12:00", range(1, PEOPLE + 5))
         yield world
@@ -89,7 +90,7 @@ async def hear(world: World, at: str, numbers: Any) -> None:
 
 
 async def queue(world: World) -> list[tuple[str, str | None, int]]:
-    return [(a.kind, a.wearer_id, a.people) for a in await open_alerts(world.connection, Filter(), None, 100)]
+    return [(a.kind, a.wearer_id, a.people) for a in await open_alerts(world.connection, AlertFilter(), None, 100)]
 
 
 async def test_below_20_everybody_has_an_alert_of_their_own(world: World) -> None:
@@ -107,9 +108,9 @@ async def all_but(world: World, heard: range) -> None:
 async def test_a_network_that_falls_silent_is_one_alert_that_lists_the_people(world: World) -> None:
     await all_but(world, range(22, PEOPLE + 5))
     assert await queue(world) == [("PLATFORM_INCIDENT", None, 21)]
-    (incident,) = await open_alerts(world.connection, Filter(), None, 10)
+    (incident,) = await open_alerts(world.connection, AlertFilter(), None, 10)
     assert (incident.severity.name, incident.network, incident.lasts) == ("CRITICAL", "carrier-a", True)
-    members = await members_of(world.connection, incident.alert_no, 100)
+    members = await alerts_under(world.connection, incident.alert_no, 100)
     assert {m.wearer_id for m in members} == {f"W{n}" for n in range(1, 22)}
     assert len([line for line in await world.lines() if line["kind"] == "NO_COMMUNICATION"]) == 21
     assert sum((await open_counts(world.connection)).values()) == 1
@@ -138,14 +139,14 @@ async def test_whoever_was_silent_long_before_is_a_case_of_their_own(world: Worl
 
 async def test_when_it_is_closed_those_who_are_still_silent_come_back_and_the_others_are_closed(world: World) -> None:
     await all_but(world, range(22, PEOPLE + 5))
-    (incident,) = await open_alerts(world.connection, Filter(), None, 10)
+    (incident,) = await open_alerts(world.connection, AlertFilter(), None, 10)
     await hear(world, "12:12", range(2, 22))
     async with world.connection.transaction():
         await act(
             world.connection, incident.alert_no, who="Ann", action="closed", outcome="EQUIPMENT", now_ms=ms("12:13")
         )
     assert await queue(world) == [("NO_COMMUNICATION", "W1", 0)]
-    members = await members_of(world.connection, incident.alert_no, 100)
+    members = await alerts_under(world.connection, incident.alert_no, 100)
     over = [m for m in members if m.wearer_id != "W1"]
     assert {(m.closed.done_by, m.closed.outcome) for m in over if m.closed} == {("Ann", "EQUIPMENT")}
     assert all(m.closed for m in over)
@@ -168,13 +169,13 @@ async def test_a_silence_of_an_incident_that_is_withdrawn_is_forgotten(world: Wo
     await world.enter({"outages": [{"from": iso("12:01"), "to": iso("12:09")}]})
     await world.turn()
     assert (before, await world.count("network_silences")) == (21, 0)
-    (incident,) = await open_alerts(world.connection, Filter(), None, 10)
+    (incident,) = await open_alerts(world.connection, AlertFilter(), None, 10)
     assert not incident.lasts
 
 
 async def test_an_incident_that_was_closed_is_not_raised_again_when_its_tags_speak(world: World) -> None:
     await all_but(world, range(22, PEOPLE + 5))
-    (incident,) = await open_alerts(world.connection, Filter(), None, 10)
+    (incident,) = await open_alerts(world.connection, AlertFilter(), None, 10)
     async with world.connection.transaction():
         await act(
             world.connection, incident.alert_no, who="Ann", action="closed", outcome="EQUIPMENT", now_ms=ms("12:12")

@@ -27,8 +27,7 @@ from tests.service_world import (
 
 
 @pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
+async def world(database_url: str) -> AsyncIterator[World]:
     async with deployed(database_url, orders(1, 2)) as world:
         yield world
         await assert_conserved(world.connection)

@@ -13,9 +13,10 @@ import pytest
 import emtrack.db.migrate
 from emtrack.db.connect import connect
 from emtrack.db.migrate import migrate
-from emtrack.forms.orders import FormError, read_orders
+from emtrack.forms.errors import FormError
+from emtrack.forms.reading import read_orders
 from emtrack.iom.record import IomRecord, load_iom
-from emtrack.record.orders import OrdersConflict
+from emtrack.record.entering import OrdersConflict
 from geofence.words import format_instant
 from tests.service_world import World, deployed, ms
 
@@ -88,10 +89,10 @@ async def test_a_grade_from_an_instant_to_come_is_refused(world: World) -> None:
 
 
 async def test_an_iom_record_makes_nobody_be_judged_again(world: World) -> None:
-    before = world.worker._docket
+    before = world.worker._activations
     await world.enter(form(**IOM))
     await world.turn()
-    assert world.worker._docket is before
+    assert world.worker._activations is before
     assert await world.count("finding_versions") == 0
 
 

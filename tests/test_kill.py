@@ -147,11 +147,11 @@ def content(report: Row) -> tuple[Any, ...]:
 
 
 POSITIONS = """
-SELECT device_id, (extract(epoch FROM fix_time) * 1000)::bigint AS at, mechanism, lat_deg, lon_deg, precision_m
+SELECT device_id, epoch_ms(fix_time) AS at, mechanism, lat_deg, lon_deg, precision_m
 FROM (SELECT * FROM positions UNION ALL SELECT * FROM future_positions) p JOIN devices USING (device_no)
 """
 EVENTS = """
-SELECT device_id, (extract(epoch FROM event_time) * 1000)::bigint AS at, type, hmu_id
+SELECT device_id, epoch_ms(event_time) AS at, type, hmu_id
 FROM device_events JOIN devices USING (device_no)
 """
 COUNTS = """

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-import emtrack.service.activations
+import emtrack.service.judging
 from emtrack.reading.findings import findings_as_lines
 from emtrack.record.facts import load_facts
-from emtrack.record.zone_sets import SetShelf
+from emtrack.record.zone_sets import ZoneSetCache
 from geofence.judgement.judge import Checkpoint
 from geofence.words import ALWAYS_MS
 from tests.service_world import AWAY, HOME, World, curfew, deployed, orders, position
@@ -21,8 +21,7 @@ DAYS = 12
 
 
 @pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
+async def world(database_url: str) -> AsyncIterator[World]:
     form = orders(requirements=[curfew(1), curfew(1, requirement_id="C2", timetable=None)])
     async with deployed(database_url, form, at="08:00") as world:
         yield world
@@ -58,16 +57,16 @@ class Cost:
             self.facts += sum(len(facts) for facts in found.values())
             return found
 
-        monkeypatch.setattr(emtrack.service.activations, "load_facts", counted)
+        monkeypatch.setattr(emtrack.service.judging, "load_facts", counted)
 
 
 async def as_judged_again(world: World) -> list[bytes]:
     now_ms = world.clock.now_ms()
-    return await findings_as_lines(world.connection, now_ms, None, now_ms, None, SetShelf())
+    return await findings_as_lines(world.connection, now_ms, None, now_ms, None, ZoneSetCache())
 
 
 async def as_shown(world: World) -> list[bytes]:
-    return await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None, SetShelf())
+    return await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None, ZoneSetCache())
 
 
 @pytest.mark.parametrize("late_h", [1, 5, 30, 100])
@@ -115,13 +114,13 @@ async def test_few_checkpoints_are_kept_however_long_the_history(world: World) -
 
 async def known_to_checkpoints(world: World) -> list[Any]:
     """What the kept checkpoints say, and what the facts before them say."""
-    (seat,) = world.worker.docket.seats.values()
+    (live,) = world.worker.activations
     rows = await world.connection.fetch("SELECT checkpoint FROM older_checkpoints ORDER BY fed_to")
     kept = [msgspec.msgpack.decode(row["checkpoint"], type=Checkpoint) for row in rows]
-    facts = (await load_facts(world.connection, [(seat.assignment, ALWAYS_MS)]))[seat.assignment.activation_no]
+    facts = (await load_facts(world.connection, [(live.assignment, ALWAYS_MS)]))[live.assignment.activation_no]
     now_ms = world.clock.now_ms()
     return [
-        (said(checkpoint), said(seat.judge.checkpoints(seat.judge.initial().base, facts, [fed_ms + 1], now_ms)[-1]))
+        (said(checkpoint), said(live.judge.checkpoints(live.judge.initial().base, facts, [fed_ms + 1], now_ms)[-1]))
         for checkpoint in kept
         for fed_ms in [checkpoint.fed_to[0]]
     ]

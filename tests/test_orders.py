@@ -9,10 +9,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from emtrack.commands import add_device_key, devices_table, enter
+from emtrack.cli.devices import listed_devices
 from emtrack.db.connect import connect
-from emtrack.forms.orders import FormError, read_orders
-from emtrack.record.orders import OrdersConflict
+from emtrack.db.locks import WORKER_LOCK
+from emtrack.forms.errors import FormError
+from emtrack.forms.reading import read_orders
+from emtrack.orders.importing import import_orders, make_device_key, wait_until_noticed
+from emtrack.record.entering import OrdersConflict
 from tests.service_world import (
     HOME,
     World,
@@ -35,8 +38,7 @@ EVERYTHING = orders(
 
 
 @pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
+async def world(database_url: str) -> AsyncIterator[World]:
     async with deployed(database_url) as world:
         yield world
 
@@ -177,31 +179,27 @@ async def test_a_dry_run_says_what_would_change_and_changes_nothing(world: World
     form = read_orders('{"activations": [], "wearers": [{"wearer_id": "W5"}]}', "orders.json")
     settings = settings_for(world.dsn, clock=None)
     before = await everything(world)
-    told = await enter(settings, form, who="Ann", dry_run=True)
+    told = await import_orders(settings, form, who="Ann", dry_run=True)
     assert told.counts == {"settings entered": 1, "wearer entered": 1}
     assert await everything(world) == before
 
 
 async def test_a_new_key_opens_the_door_at_once_and_the_old_one_stays_valid(database_url: str) -> None:
     async with serving(database_url, orders(1)) as door:
-        key = await add_device_key(settings_for(database_url), "D1", who="Ann")
+        key = await make_device_key(settings_for(database_url), "D1", who="Ann")
         body = {"boot": 1, "reports": [position(1, "11:59", HOME)]}
         assert (await door.post(body, key=key))[0] == 200
         assert (await door.post(body))[0] == 200
-        fresh = await add_device_key(settings_for(database_url), "D7", who="Ann")
+        fresh = await make_device_key(settings_for(database_url), "D7", who="Ann")
         status, answer, _ = await door.post(body, device="D7", key=fresh)
         assert (status, answer["refused"][0]["reason"]) == (200, "no_activation")
-        table = await devices_table(settings_for(database_url), None)
-        assert table[1].split() == ["D1", "2", "2", "1", "1", "0"]
-        assert table[2].split() == ["D7", "1", "1", "0", "0", "1"]
+        table = await listed_devices(settings_for(database_url), None)
+        assert table == [("D1", 2, 2, 1, 1, 0), ("D7", 1, 1, 0, 0, 1)]
 
 
 async def test_a_service_of_another_database_keeps_no_import_waiting(
-    database_url: str, embedded_test_server: Any, monkeypatch: pytest.MonkeyPatch
+    database_url: str, embedded_test_server: Any
 ) -> None:
-    from emtrack import commands
-    from emtrack.service.worker import WORKER_LOCK
-
     pauses = []
 
     async def pause(seconds: float) -> None:
@@ -211,8 +209,7 @@ async def test_a_service_of_another_database_keeps_no_import_waiting(
     connection = await connect(database_url)
     try:
         await other.execute("SELECT pg_advisory_lock($1)", WORKER_LOCK)
-        monkeypatch.setattr(commands.asyncio, "sleep", pause)
-        await commands.noticed(connection)
+        await wait_until_noticed(connection, pause)
         assert pauses == []
     finally:
         await connection.close()

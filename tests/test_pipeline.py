@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from emtrack.commands import export_to, stored_findings
+from emtrack.cli.findings import stored_findings
 from emtrack.db.connect import connect
 from emtrack.emulator import build_world
-from emtrack.files.evaluate import evaluate, finding_lines
-from emtrack.forms.orders import read_orders
+from emtrack.files.evaluate import evaluate
+from emtrack.files.export import export_to
+from emtrack.forms.lines import finding_lines
+from emtrack.forms.reading import read_orders
 from emtrack.service import worker as pipeline
 from emtrack.settings import Settings
 from geofence.judgement.judge import ActivationJudge
 from geofence.words import parse_instant
+from ingest.inbox import NotCommitted
 from tests.service_world import (
     AWAY,
     World,
@@ -34,12 +36,6 @@ from tests.service_world import (
 
 NORTH = (-2.1753, 53.0057)
 """300 m from home."""
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A turn without reports does not wait for some."""
-    monkeypatch.setattr(pipeline, "MAX_WAIT_S", 0.001)
 
 
 @pytest.fixture
@@ -323,22 +319,21 @@ async def test_a_turn_that_fails_leaves_nothing_behind_and_tells_senders_to_come
     waiting = await world.submit("D1", position(1, "11:59"), event(2, "11:59", "STRAP_TAMPER"))
     with pytest.raises(ConnectionResetError):
         await world.turn()
-    assert isinstance(waiting.exception(), TimeoutError)
+    assert isinstance(waiting.exception(), NotCommitted)
     assert (await world.count("raw_reports"), await world.count("findings")) == (0, 0)
     monkeypatch.undo()
-    monkeypatch.setattr(pipeline, "MAX_WAIT_S", 0.001)
     await world.start()
     assert (await world.send("D1", position(1, "11:59"), event(2, "11:59", "STRAP_TAMPER"))).ack == [1, 2]
     assert await world.versions() == ["TAMPER new STRAP_TAMPER"]
 
 
-async def test_two_services_cannot_write_one_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "LOCK_PATIENCE_S", 0.0)
-    await pipeline._take_lock(world.connection)
+async def test_two_services_cannot_write_one_database(world: World) -> None:
+    impatient = pipeline.Pace(lock_patience_s=0.0)
+    await pipeline.take_worker_lock(world.connection, impatient)
     other = await connect(world.dsn)
     try:
         with pytest.raises(pipeline.AlreadyServed, match="another database"):
-            await pipeline._take_lock(other)
+            await pipeline.take_worker_lock(other, impatient)
     finally:
         await other.close()
 
@@ -374,14 +369,13 @@ async def test_the_time_in_which_the_service_did_not_run_is_an_outage_and_no_sil
         assert await world.findings() == ["13:10–… NO_COMMUNICATION"]
 
 
-async def test_a_time_without_a_commit_is_an_outage(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = pipeline.time.monotonic()
-    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=lambda: now_s))
+async def test_a_time_without_a_commit_is_an_outage(world: World) -> None:
+    world.stopwatch.stop()
     await world.wait_until("12:30")
-    now_s += 4.9
+    world.stopwatch.advance(4.9)
     await world.wait_until("12:30:05")
     assert len(await world.outages()) == 1
-    now_s += 60
+    world.stopwatch.advance(60)
     await world.wait_until("12:31:05")
     assert (await world.outages())[1:] == ["12:30:05–12:31:05 no commit for more than 5 s"]
 
@@ -389,13 +383,11 @@ async def test_a_time_without_a_commit_is_an_outage(world: World, monkeypatch: p
 async def test_a_turn_that_takes_longer_than_five_seconds_is_an_outage(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now_s = pipeline.time.monotonic()
-    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=lambda: now_s))
+    world.stopwatch.stop()
     record_alive = pipeline.record_alive
 
     async def slow(*arguments: Any) -> None:
-        nonlocal now_s
-        now_s += 8
+        world.stopwatch.advance(8)
         await record_alive(*arguments)
 
     await world.wait_until("12:30")

@@ -7,12 +7,10 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from alerts.queue import Filter, open_alerts
-from emtrack.service import worker as pipeline
+from alerts.queue import AlertFilter, open_alerts
 from tests.db_fixtures import TEMPLATE, TestServer
 from tests.scenarios import stage
 from tests.scenarios.stage import SILENCE, Stage, empty_deployment, in_the_core, told
@@ -32,13 +30,6 @@ def stage_url(embedded_test_server: TestServer) -> Iterator[str]:
         dsn = runner.run(embedded_test_server.create(name, TEMPLATE))
         yield dsn
         runner.run(embedded_test_server.drop(name))
-
-
-@pytest.fixture(autouse=True)
-def only_the_story_moves_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A turn waits for nobody, and a slow machine is no outage."""
-    monkeypatch.setattr(pipeline, "MAX_WAIT_S", 0.001)
-    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=lambda: 0.0))
 
 
 # ---------------------------------------------------------------------------------------------- the stories
@@ -93,7 +84,7 @@ async def test_what_happens_to_many_at_once_is_one_alert_in_the_queue(story: Sto
             times = [alert.raised_ms or 0 for alert in alerts if alert.severity == together.severity]
             assert len(times) == 1, together.reason
             assert times[0] <= together.by_ms, together.reason
-        queue = await open_alerts(world.connection, Filter(), None, 100)
+        queue = await open_alerts(world.connection, AlertFilter(), None, 100)
         assert len(queue) == len(story.together), "nobody's own alert stands in the queue meanwhile"
         assert [alert.people for alert in queue] == [len({f.wearer_id for f in story.findings})]
 

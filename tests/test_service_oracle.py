@@ -16,13 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from emtrack.files.export import orders_of
-from emtrack.forms.orders import write_orders
+from emtrack.forms.from_core import orders_of
+from emtrack.forms.reading import write_orders
+from emtrack.record.entering import OrdersConflict
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
-from emtrack.record.orders import OrdersConflict
 from emtrack.record.plans import load_assignments
-from emtrack.service import worker as pipeline
 from geofence.facts import Fact, Position
 from geofence.words import ALWAYS_MS, format_instant
 from tests.db_fixtures import TEMPLATE, TestServer
@@ -39,9 +38,7 @@ MANY = settings(SEEDS, max_examples=max(1, LONG_WORLDS // 25), derandomize=False
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "MAX_WAIT_S", 0.001)
-        patch.setattr(pipeline, "LIVENESS_S", 1e9)
+    with asyncio.Runner() as runner:
         yield runner
 
 

@@ -8,17 +8,9 @@ from typing import Any
 
 import pytest
 
-from emtrack.forms.orders import (
-    FormError,
-    plans_of,
-    read_and_mend,
-    read_orders,
-    refuse_unknown_sets,
-    requirement_of,
-    set_names_of,
-    sets_of,
-    write_orders,
-)
+from emtrack.forms.errors import FormError
+from emtrack.forms.reading import read_and_mend, read_orders, refuse_unknown_sets, write_orders
+from emtrack.forms.to_core import plans_of, requirement_of, set_names_of, sets_of
 from geofence.obligations import version_of
 from geofence.shapes.zone_sets import content_of
 from geofence.zones import SetZone

@@ -14,12 +14,12 @@ import asyncpg
 import pytest
 
 from emtrack.files.export import export
-from emtrack.forms.orders import FormError
+from emtrack.forms.errors import FormError
 from emtrack.reading.findings import findings_as_lines
+from emtrack.record.entering import OrdersConflict
 from emtrack.record.findings import load_shown
-from emtrack.record.orders import OrdersConflict
 from emtrack.record.plans import load_assignments
-from emtrack.record.zone_sets import KEPT, SetShelf, members_near, members_of
+from emtrack.record.zone_sets import KEPT, ZoneSetCache, load_members, members_near
 from emtrack.web.wording import Words
 from geofence.judgement.findings import Finding
 from geofence.judgement.places import UnknownSet
@@ -37,8 +37,7 @@ FEWER = collection(feature("elm", square(ELM)))
 
 
 @pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
+async def world(database_url: str) -> AsyncIterator[World]:
     async with deployed(database_url, form()) as world:
         yield world
 
@@ -98,9 +97,9 @@ async def test_a_version_is_never_changed(world: World) -> None:
 async def test_what_is_read_back_is_what_was_entered(world: World) -> None:
     await world.enter(sets(zone_set("2", MORE)))
     content = await world.connection.fetchval("SELECT content FROM zone_set_versions WHERE version = '2'")
-    members = await members_of(world.connection, content)
+    members = await load_members(world.connection, content)
     assert [member.zone_id for member in members] == ["elm", "fir", "oak"]
-    assert (await SetShelf().get(world.connection, content)).content == content
+    assert (await ZoneSetCache().get(world.connection, content)).content == content
 
 
 async def test_what_was_checked_on_the_way_in_is_not_checked_again(
@@ -108,7 +107,7 @@ async def test_what_was_checked_on_the_way_in_is_not_checked_again(
 ) -> None:
     content = await world.connection.fetchval("SELECT content FROM zone_set_versions")
     monkeypatch.setattr("emtrack.record.zone_sets.zone_from_geojson", None)
-    assert len(await members_of(world.connection, content)) == 2
+    assert len(await load_members(world.connection, content)) == 2
 
 
 async def test_a_member_that_a_requirement_stored_first_in_its_own_way_is_the_same(world: World) -> None:
@@ -119,7 +118,7 @@ async def test_a_member_that_a_requirement_stored_first_in_its_own_way_is_the_sa
     await world.enter(sets(zone_set("2", MORE)))
     assert await world.count("zones") == before
     content = await world.connection.fetchval("SELECT content FROM zone_set_versions WHERE version = '2'")
-    assert content_of(await members_of(world.connection, content)) == content
+    assert content_of(await load_members(world.connection, content)) == content
 
 
 async def test_a_set_that_nobody_gave_is_refused_with_whose_requirement_it_is(world: World) -> None:
@@ -242,7 +241,7 @@ async def test_a_finding_as_known_at_an_instant_names_the_zone_of_that_version(w
 
 async def test_what_is_stored_judged_again_as_of_an_instant_names_the_zone(world: World) -> None:
     await visit(world, ELM, "13:00", 1)
-    lines = await findings_as_lines(world.connection, world.clock.at_ms, None, ms("13:00:40"), "W1", SetShelf())
+    lines = await findings_as_lines(world.connection, world.clock.at_ms, None, ms("13:00:40"), "W1", ZoneSetCache())
     assert [json.loads(line)["zone_id"] for line in lines] == ["elm"]
 
 
@@ -254,39 +253,39 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What shelves build, instead of asking a database."""
     contents: list[str] = []
 
-    async def building(_: SetShelf, __: Any, content: str) -> ZoneSet:
+    async def building(_: ZoneSetCache, __: Any, content: str) -> ZoneSet:
         contents.append(content)
         await asyncio.sleep(0)
         return build([Member(content, Area(((((0.0, 0.0), (0.1, 0.0), (0.1, 0.1), (0.0, 0.0)),),)))])
 
-    monkeypatch.setattr(SetShelf, "_build", building)
+    monkeypatch.setattr(ZoneSetCache, "_build", building)
     return contents
 
 
 async def test_a_set_that_several_ask_for_at_once_is_built_once(built: list[str]) -> None:
-    shelf, nowhere = SetShelf(), cast("asyncpg.Connection", None)
-    one, other = await asyncio.gather(shelf.get(nowhere, "a"), shelf.get(nowhere, "a"))
+    zone_sets, nowhere = ZoneSetCache(), cast("asyncpg.Connection", None)
+    one, other = await asyncio.gather(zone_sets.get(nowhere, "a"), zone_sets.get(nowhere, "a"))
     assert one is other
     assert built == ["a"]
 
 
 async def test_a_set_that_is_held_stays_and_of_the_others_the_last_few(built: list[str]) -> None:
-    shelf, nowhere = SetShelf(), cast("asyncpg.Connection", None)
-    held = await shelf.get(nowhere, "held")
+    zone_sets, nowhere = ZoneSetCache(), cast("asyncpg.Connection", None)
+    held = await zone_sets.get(nowhere, "held")
     names = [f"looked at {n}" for n in range(KEPT + 1)]
     for name in names:
-        await shelf.get(nowhere, name)
+        await zone_sets.get(nowhere, name)
     gc.collect()
-    assert await shelf.get(nowhere, "held") is held
-    await shelf.get(nowhere, names[-1])
+    assert await zone_sets.get(nowhere, "held") is held
+    await zone_sets.get(nowhere, names[-1])
     assert built == ["held", *names]
-    await shelf.get(nowhere, names[0])
+    await zone_sets.get(nowhere, names[0])
     assert built[-1] == names[0]
 
 
 async def test_a_content_that_is_not_entered_is_an_error(world: World) -> None:
     with pytest.raises(UnknownSet, match="0123"):
-        await SetShelf().get(world.connection, "0123")
+        await ZoneSetCache().get(world.connection, "0123")
 
 
 async def test_only_members_near_the_places_are_read_the_named_one_first_and_no_more_than_asked(world: World) -> None:
@@ -429,13 +428,13 @@ async def test_a_set_is_built_once_and_then_loaded_from_its_folder_until_that_is
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = await world.connection.fetchval("SELECT content FROM zone_set_versions")
-    built = await SetShelf(tmp_path / "sets").get(world.connection, content)
+    built = await ZoneSetCache(tmp_path / "sets").get(world.connection, content)
     monkeypatch.setattr("emtrack.record.zone_sets.build", lambda _: pytest.fail("it was built again"))
-    loaded = await SetShelf(tmp_path / "sets").get(world.connection, content)
+    loaded = await ZoneSetCache(tmp_path / "sets").get(world.connection, content)
     assert loaded.zone_ids == built.zone_ids
     assert loaded.margins_m([-2.18], [53.0]).tolist() == built.margins_m([-2.18], [53.0]).tolist()
     about = tmp_path / "sets" / content / "about.json"
     about.write_text(about.read_text().replace(content, "another"))
     monkeypatch.undo()
-    assert (await SetShelf(tmp_path / "sets").get(world.connection, content)).content == content
+    assert (await ZoneSetCache(tmp_path / "sets").get(world.connection, content)).content == content
     assert content in about.read_text()

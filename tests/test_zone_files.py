@@ -400,7 +400,7 @@ def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_the_service_and_evaluate_never_load_what_reads_and_draws_files() -> None:
     """They would take a second and 100 MB, and read formats from outside with a great deal of code."""
     program = (
-        "import sys, emtrack.service.app, emtrack.cli, emtrack.files.evaluate, emtrack.commands, emtrack.demo.run;"
+        "import sys, emtrack.service.app, emtrack.cli, emtrack.files.evaluate, emtrack.orders.importing, emtrack.demo.run;"
         "print(sorted({'geopandas', 'pyogrio', 'matplotlib', 'pandas'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)

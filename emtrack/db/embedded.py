@@ -62,6 +62,8 @@ from urllib.parse import quote
 import asyncpg
 import structlog
 
+from emtrack.errors import MendableError
+
 DATABASE: Final = "emtrack"
 ROLE: Final = "emtrack"
 SUPERUSER: Final = "postgres"
@@ -112,8 +114,10 @@ FIXED: Final[Mapping[str, str]] = {
 log = structlog.get_logger(__name__)
 
 
-class DatabaseError(Exception):
+class DatabaseError(MendableError):
     """Something about the database that a person has to put right; the text tells them what."""
+
+    exit_code = 1
 
 
 class EmbeddedServerError(DatabaseError):

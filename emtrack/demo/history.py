@@ -21,11 +21,13 @@ from emtrack.demo.operator import DemoOperator
 from emtrack.emulator.habits import PRESETS
 from emtrack.emulator.tags import Upload
 from emtrack.emulator.world import World, build_world
-from emtrack.forms.orders import Orders, read_orders
+from emtrack.forms.orders import Orders
+from emtrack.forms.reading import read_orders
 from emtrack.metrics import Metrics
-from emtrack.record.orders import enter_orders
-from emtrack.service.app import calm_collector
-from emtrack.service.worker import KeyRing, Worker
+from emtrack.orders.entry import enter_orders
+from emtrack.service.keys import DeviceKeys
+from emtrack.service.warm_up import calm_collector
+from emtrack.service.worker import Worker
 from ingest.inbox import Inbox, Submission
 from ingest.wire import read_request
 
@@ -151,7 +153,7 @@ class _History:
         self._reports = 0
         self._operator = DemoOperator(worlds, demo.seed)
         standing = Clock(worlds[0].start_ms, 0, 0.0, emulated=True)
-        self._worker = Worker("", standing, Inbox(1), KeyRing(), Metrics())
+        self._worker = Worker("", standing, Inbox(1), DeviceKeys(), Metrics())
 
     async def build(self, tell: Tell, stop: asyncio.Event) -> dict[str, str]:
         now_ms = self._worlds[0].start_ms

@@ -43,7 +43,7 @@ SELECT a.kind, a.requirement_id, w.wearer_id, a.closed_at, v.begin_at, v.end_at,
 FROM alerts a JOIN wearers w USING (wearer_no)
 LEFT JOIN LATERAL (
     SELECT n.* FROM alert_occurrences o
-    CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = o.finding_no ORDER BY version DESC LIMIT 1) n
+    CROSS JOIN LATERAL newest_version(o.finding_no) n
     WHERE o.alert_no = a.alert_no AND n.change <> 'withdrawn'
 ) v ON true
 WHERE a.alert_no = $1 ORDER BY v.begin_at
@@ -129,7 +129,7 @@ OF_DEVICE: dict[str, tuple[Verdict, ...]] = {
     ),
     "HMU_MOVED": (
         Verdict("EQUIPMENT", "Moved for cleaning; back in its place. Range tested."),
-        Verdict("NO_ACTION", "Knocked off the shelf by the cat, according to the family. In range again."),
+        Verdict("NO_ACTION", "Knocked off the zone_sets by the cat, according to the family. In range again."),
     ),
     "JAMMING": (
         Verdict("EQUIPMENT", "Short, near the substation where others saw the same. No sign of a jammer."),

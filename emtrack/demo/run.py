@@ -29,8 +29,8 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from emtrack.clock import Clock, clock_of, machine_ms
-from emtrack.commands import keys_for
 from emtrack.db.connect import connect, database
+from emtrack.db.locks import WORKER_LOCK
 from emtrack.db.migrate import migrate
 from emtrack.demo.history import (
     HOUR_MS,
@@ -50,11 +50,12 @@ from emtrack.emulator.schedule import DAY_MS
 from emtrack.emulator.tags import Upload
 from emtrack.emulator.world import World
 from emtrack.forms.orders import Orders
+from emtrack.orders.importing import import_with_keys
 from emtrack.people.accounts import UserExists, add_user, new_password
-from emtrack.record.orders import Change, log_change
-from emtrack.record.progress import alive_ms
-from emtrack.service.app import running_service, warm_up
-from emtrack.service.worker import WORKER_LOCK
+from emtrack.record.changes import OrderChange, log_change
+from emtrack.record.liveness import alive_ms
+from emtrack.service.app import running_service
+from emtrack.service.warm_up import warm_up
 from emtrack.settings import ClockSetting, Settings, SettingsError
 from emtrack.web.guard import Role
 from geofence.words import datetime_of, format_instant, instant_of
@@ -214,9 +215,9 @@ async def _begin(connection: Connection, settings: Settings, demo: Demo, stop: a
         f"Building the past of {demo.wearers} invented people: {demo.hours:g} h of all, {demo.days:g} days of "
         f"{demo.long}. This takes some minutes, the first time only."
     )
-    began = Change(BEGAN, None, msgspec.to_builtins(demo))
+    began = OrderChange(BEGAN, None, msgspec.to_builtins(demo))
     async with connection.transaction():
-        await log_change(connection, began, WHO, datetime_of(worlds[0].start_ms))
+        await log_change(connection, began, WHO, worlds[0].start_ms)
     with _telling(say) as tell:
         keys = await build_history(connection, demo, worlds, tell=tell, stop=stop)
     _keep_keys(settings, keys)
@@ -224,8 +225,8 @@ async def _begin(connection: Connection, settings: Settings, demo: Demo, stop: a
     passwords = await _passwords(connection, demo.end_ms)
     async with connection.transaction():
         await connection.execute(SET_CLOCK, datetime_of(demo.end_ms), datetime_of(machine_ms() + LEAD_MS))
-        complete = Change(COMPLETE, None, {"people": fingerprint_of(worlds)})
-        await log_change(connection, complete, WHO, datetime_of(demo.end_ms))
+        complete = OrderChange(COMPLETE, None, {"people": fingerprint_of(worlds)})
+        await log_change(connection, complete, WHO, demo.end_ms)
     return Scene(_with_clock(settings, demo), worlds, uploads, demo.end_ms, keys, passwords)
 
 
@@ -323,7 +324,7 @@ async def _new_keys(scene: Scene) -> dict[str, str]:
     keys: dict[str, str] = {}
     for world in scene.worlds:
         orders: Orders = orders_of(world)
-        keys |= await keys_for(scene.settings, orders, who=WHO)
+        keys |= await import_with_keys(scene.settings, orders, who=WHO)
     _keep_keys(scene.settings, keys)
     return keys
 

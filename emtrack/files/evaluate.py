@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS, Row, read_rows
-from emtrack.forms.orders import Orders, plans_of, sets_of
+from emtrack.forms.lines import RefusedRow
+from emtrack.forms.orders import Orders
+from emtrack.forms.to_core import plans_of, sets_of
 from geofence.facts import DeviceEvent, Fact, Position
 from geofence.judgement.findings import Finding
 from geofence.judgement.judge import judge_history
@@ -28,69 +27,6 @@ from ingest.reports import (
     read_position,
     unknown_device,
 )
-
-
-class RefusedRow(msgspec.Struct, frozen=True):
-    """A line of refusals.jsonl."""
-
-    file: str
-    line: int
-    reason: str
-    what: str
-    action: str
-
-
-class FindingLine(msgspec.Struct, frozen=True):
-    """A line of findings.jsonl, in the order of CONTRACT.md."""
-
-    wearer_id: str
-    activation_id: str
-    requirement_id: str | None
-    kind: str
-    reason: str | None
-    begin: str
-    end: str | None
-    known_at: str
-    within_grace: bool
-    zone_id: str | None
-    """The member of a shared zone set that it is about; null for a requirement with a zone of its own."""
-
-
-LineKey = tuple[str, int, str, bool, str, str, str]
-
-
-def finding_line(activation: Activation, finding: Finding) -> tuple[LineKey, FindingLine]:
-    """A finding as a line, and the key that lines are sorted by."""
-    requirement_id = finding.requirement_id
-    line = FindingLine(
-        wearer_id=activation.wearer_id,
-        activation_id=activation.activation_id,
-        requirement_id=requirement_id,
-        kind=str(finding.kind),
-        reason=None if finding.reason is None else str(finding.reason),
-        begin=format_instant(finding.begin_ms),
-        end=None if finding.end_ms is None else format_instant(finding.end_ms),
-        known_at=format_instant(finding.known_ms),
-        within_grace=finding.within_grace,
-        zone_id=finding.zone_id,
-    )
-    key = (
-        line.wearer_id,
-        finding.begin_ms,
-        line.kind,
-        requirement_id is not None,
-        requirement_id or "",
-        line.activation_id,
-        line.reason or "",
-    )
-    return key, line
-
-
-def finding_lines(found: Iterable[tuple[Activation, Finding]]) -> Iterator[bytes]:
-    """Findings as sorted JSON lines, each with its line end."""
-    keyed = sorted((finding_line(activation, finding) for activation, finding in found), key=lambda pair: pair[0])
-    for _, line in keyed:
-        yield json.dumps(msgspec.to_builtins(line), ensure_ascii=False).encode() + b"\n"
 
 
 class Evaluation(NamedTuple):

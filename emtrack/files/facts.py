@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 
-from emtrack.forms.orders import FormError
+from emtrack.forms.errors import FormError
 
 POSITION_COLUMNS = ("device_id", "fix_time", "lat_deg", "lon_deg", "precision_m", "mechanism")
 EVENT_COLUMNS = ("device_id", "event_time", "type")

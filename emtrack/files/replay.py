@@ -16,7 +16,7 @@ import msgspec
 from emtrack.clock import machine_ms
 from emtrack.emulator.clock import ServiceClock
 from emtrack.files.facts import Row, read_rows
-from emtrack.forms.orders import FormError
+from emtrack.forms.errors import FormError
 from geofence.words import NotAnInstant, parse_instant
 
 BATCH = 10
@@ -38,7 +38,7 @@ class Recording(msgspec.Struct, frozen=True):
     zone: str | None = None
 
 
-class Sent(msgspec.Struct):
+class ReplayTotals(msgspec.Struct):
     """What came of a replay."""
 
     reports: int = 0
@@ -46,7 +46,7 @@ class Sent(msgspec.Struct):
     refused: dict[str, int] = {}
 
 
-class Report(msgspec.Struct, frozen=True):
+class RecordedReport(msgspec.Struct, frozen=True):
     device_id: str
     own_ms: int
     fields: dict[str, Any]
@@ -56,9 +56,9 @@ class ReplayError(Exception):
     """The replay cannot go on. The message says what happened and what to do."""
 
 
-def read_recording(paths: Sequence[Path], recording: Recording) -> tuple[list[Report], int]:
+def read_recording(paths: Sequence[Path], recording: Recording) -> tuple[list[RecordedReport], int]:
     """Reports in the order of the files, and how many rows could not be read at all. Raises FormError."""
-    reports: list[Report] = []
+    reports: list[RecordedReport] = []
     unreadable = 0
     for path in paths:
         for row in read_rows(path, ("device_id",), recording.renamed):
@@ -70,7 +70,7 @@ def read_recording(paths: Sequence[Path], recording: Recording) -> tuple[list[Re
     return reports, unreadable
 
 
-def _report(row: Row, recording: Recording) -> Report | None:
+def _report(row: Row, recording: Recording) -> RecordedReport | None:
     if row.fields is None:
         return None
     fields = {**row.fields, **recording.constants}
@@ -84,7 +84,7 @@ def _report(row: Row, recording: Recording) -> Report | None:
         own_ms = parse_instant(own_time)
     except NotAnInstant:
         own_ms = 0  # sent all the same: the service refuses it, and says why
-    return Report(str(device_id), own_ms, _event(fields) if kind == "event" else _position(fields))
+    return RecordedReport(str(device_id), own_ms, _event(fields) if kind == "event" else _position(fields))
 
 
 def _with_zone(text: Any, zone: str | None) -> Any:
@@ -107,7 +107,7 @@ def _position(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "position", **{name: fields[name] for name in _POSITION_FIELDS if fields.get(name) is not None}}
 
 
-def refuse_strangers(reports: Iterable[Report], known: Iterable[str]) -> None:
+def refuse_strangers(reports: Iterable[RecordedReport], known: Iterable[str]) -> None:
     """Raises FormError for a device that the orders do not name, before anything is entered or sent."""
     strangers = sorted({report.device_id for report in reports} - set(known))
     if strangers:
@@ -115,20 +115,20 @@ def refuse_strangers(reports: Iterable[Report], known: Iterable[str]) -> None:
 
 
 async def send_recording(
-    reports: Iterable[Report],
+    reports: Iterable[RecordedReport],
     *,
     base_url: str,
     keys: Mapping[str, str],
     say: Callable[[str], None],
-) -> Sent:
+) -> ReplayTotals:
     """Send reports, each device's in the order given, none before its own time on the service's clock.
 
     Raises ReplayError where the service refuses a device, or does not answer for a minute.
     """
-    by_device: dict[str, list[Report]] = defaultdict(list)
+    by_device: dict[str, list[RecordedReport]] = defaultdict(list)
     for report in reports:
         by_device[report.device_id].append(report)
-    sent = Sent()
+    sent = ReplayTotals()
     boot = machine_ms()  # a boot of its own, so that the numbers of an earlier replay are not used again
     limit = asyncio.Semaphore(CONNECTIONS)
     async with aiohttp.ClientSession(base_url) as session:
@@ -146,9 +146,9 @@ async def _send_device(
     clock: ServiceClock,
     device_id: str,
     key: str,
-    reports: Sequence[Report],
+    reports: Sequence[RecordedReport],
     boot: int,
-    sent: Sent,
+    sent: ReplayTotals,
 ) -> None:
     for start in range(0, len(reports), BATCH):
         batch = reports[start : start + BATCH]
@@ -158,7 +158,9 @@ async def _send_device(
             await _send(session, device_id, key, {"boot": boot, "reports": numbered}, sent)
 
 
-async def _send(session: aiohttp.ClientSession, device_id: str, key: str, body: dict[str, Any], sent: Sent) -> None:
+async def _send(
+    session: aiohttp.ClientSession, device_id: str, key: str, body: dict[str, Any], sent: ReplayTotals
+) -> None:
     """One request, until it is answered."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -183,7 +185,7 @@ async def _send(session: aiohttp.ClientSession, device_id: str, key: str, body: 
             await asyncio.sleep(delay_s)
 
 
-def _count(answer: dict[str, Any], size: int, sent: Sent) -> None:
+def _count(answer: dict[str, Any], size: int, sent: ReplayTotals) -> None:
     sent.reports += size
     sent.acknowledged += len(answer["ack"])
     for refused in answer["refused"]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from geofence.shapes.areas import area_m2, drawn_area_m2
-from geofence.shapes.geojson import ZoneError, geojson_from_zone, zone_from_geojson
+from geofence.shapes.geojson import ZoneError, geojson_from_zone, read_zone
 from geofence.shapes.zone_sets import Member, content_of
 from geofence.zones import Area
 
@@ -79,14 +79,11 @@ def read_collection(raw: object, set_id: str, *, repair: bool, source: str | Non
                 f"features[{index}]", f"zone id {zone_id!r} stands twice (before at features[{seen[zone_id]}])"
             )
         seen[zone_id] = index
-        try:
-            members.append(Member(zone_id, _area(feature.get("geometry"), repair=False)))
-        except ZoneError as error:
-            if not repair:
-                raise FeatureError(f"features[{index}].geometry", f"zone {zone_id!r}: {error}") from error
-            members.append(Member(zone_id, _repaired(feature, zone_id, index)))
-            drawn_m2, now_m2 = drawn_area_m2(feature["geometry"]), area_m2(members[-1].area)
-            mended.append(Mended(f"zone {zone_id!r} of set {set_id!r}", _reason(error), drawn_m2, now_m2, source))
+        area, trouble = _read_area(feature, zone_id, index, repair=repair)
+        members.append(Member(zone_id, area))
+        if trouble is not None:
+            areas_m2 = drawn_area_m2(feature["geometry"]), area_m2(area)
+            mended.append(Mended(f"zone {zone_id!r} of set {set_id!r}", trouble.what, *areas_m2, source))
     if mended:
         raw = raw | {"features": [_with_area(f, m) for f, m in zip(features, members, strict=True)]}
     return Collection(raw, members, mended)
@@ -132,26 +129,20 @@ def _zone_id(feature: object, index: int) -> str:
     return found
 
 
-def _area(geometry: object, *, repair: bool) -> Area:
+def _read_area(
+    feature: Mapping[str, Any], zone_id: str, index: int, *, repair: bool
+) -> tuple[Area, ZoneError | None]:
+    geometry = feature.get("geometry")
     kind = geometry.get("type") if isinstance(geometry, dict) else None
-    if not isinstance(geometry, dict) or kind not in ("Polygon", "MultiPolygon"):
-        circle = ": a Circle has no place in GeoJSON, draw it as a polygon" if kind == "Circle" else ""
-        raise ZoneError(f"its geometry is {kind or 'missing'}; expected Polygon or MultiPolygon{circle}")
-    area = zone_from_geojson(geometry, repair=repair)
-    assert isinstance(area, Area), "polygons are areas"
-    return area
-
-
-def _repaired(feature: Mapping[str, Any], zone_id: str, index: int) -> Area:
     try:
-        return _area(feature.get("geometry"), repair=True)
+        if not isinstance(geometry, dict) or kind not in ("Polygon", "MultiPolygon"):
+            circle = ": a Circle has no place in GeoJSON, draw it as a polygon" if kind == "Circle" else ""
+            raise ZoneError(f"its geometry is {kind or 'missing'}; expected Polygon or MultiPolygon{circle}")
+        area, trouble = read_zone(geometry, repair=repair)
     except ZoneError as error:
         raise FeatureError(f"features[{index}].geometry", f"zone {zone_id!r}: {error}") from error
-
-
-def _reason(error: ZoneError) -> str:
-    """Without the advice, which was taken."""
-    return str(error).partition("; mend it")[0]
+    assert isinstance(area, Area), "polygons are areas"
+    return area, trouble
 
 
 def _with_area(feature: dict[str, Any], member: Member) -> dict[str, Any]:

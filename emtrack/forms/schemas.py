@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from emtrack.files.evaluate import FindingLine
-from emtrack.forms.orders import orders_schema
+from emtrack.forms.lines import FindingLine
+from emtrack.forms.reading import orders_schema
 
 Counter = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Instant = Annotated[str, Meta(description="ISO 8601 with a zone", extra_json_schema={"format": "date-time"})]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 
-from emtrack.forms.orders import IomForm
+from emtrack.forms.iom import IomForm
 from geofence.words import datetime_of, instant_of
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Accounts of people: names, roles, passwords, sessions. Tokens of programs are beside them in `web/guard.py`.
+"""Accounts of people: names, roles, passwords, sessions. Tokens of programs are in `tokens.py`.
 
 A session is a random cookie, kept as a hash. It ends when its owner logs out, after `IDLE_S` without a request, and
 `LONGEST_S` after its login. Sessions and failures are timed by the machine's clock, not by the service's: an emulated hour
@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from emtrack.clock import machine_ms
+from emtrack.errors import MendableError
 from emtrack.people.roles import Caller, Role
+from emtrack.people.secrets import new_secret, secret_hash
 from geofence.words import datetime_of
-from ingest.http import key_hash
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -70,11 +71,11 @@ _hasher = PasswordHasher()
 _NOBODY = _hasher.hash(secrets.token_urlsafe())  # a name that does not exist costs as much time as one that does
 
 
-class UserExists(Exception):
+class UserExists(MendableError):
     """The name is taken; a name stands for one person in the record of who did what."""
 
 
-class NoUser(LookupError):
+class NoUser(MendableError, LookupError):
     """There is no such account."""
 
 
@@ -148,10 +149,10 @@ async def disable_user(connection: Connection, name: str, *, who: str) -> None:
 async def log_in(connection: Connection, name: str, password: str) -> Login:
     """A new session. Raises LoginRefused. Not inside a transaction: a failure is recorded although it fails."""
     row = await _refuse_wrong(connection, name, password)
-    cookie = secrets.token_urlsafe(32)
+    cookie = new_secret()
     now = _now()
     await connection.execute(END_OLD_SESSIONS, *_limits(now))
-    await connection.execute(NEW_SESSION, key_hash(cookie), row["user_no"], secrets.token_urlsafe(32), now)
+    await connection.execute(NEW_SESSION, secret_hash(cookie), row["user_no"], new_secret(), now)
     await connection.execute(EVENT, now, row["name"], "logged in", row["name"])
     return Login(cookie, row["name"])
 
@@ -185,7 +186,7 @@ def _limits(now: datetime) -> tuple[datetime, datetime]:
 async def session_of(connection: Connection, cookie: str) -> Caller | None:
     """Whose session it is, if it has not ended; it stays alive for another while."""
     now = _now()
-    row = await connection.fetchrow(SESSION, key_hash(cookie), *_limits(now))
+    row = await connection.fetchrow(SESSION, secret_hash(cookie), *_limits(now))
     if row is None:
         return None
     if row["seen_at"] < now - timedelta(minutes=1):
@@ -194,14 +195,27 @@ async def session_of(connection: Connection, cookie: str) -> Caller | None:
 
 
 async def log_out(connection: Connection, cookie: str, name: str) -> None:
-    await connection.execute(END_SESSION, key_hash(cookie))
+    await connection.execute(END_SESSION, secret_hash(cookie))
     await connection.execute(EVENT, _now(), name, "logged out", name)
 
 
-async def users_table(connection: Connection) -> list[str]:
-    """Lines of a table: name, role, since when, disabled or not."""
+class ListedUser(NamedTuple):
+    """An account; days as YYYY-MM-DD."""
+
+    name: str
+    role: str
+    added: str
+    disabled: str | None
+
+
+async def list_users(connection: Connection) -> list[ListedUser]:
+    """All accounts, by name."""
     return [
-        f"{row['name']:<30} {row['role']:<14} {row['added_at']:%Y-%m-%d}"
-        + ("" if row["disabled_at"] is None else f"  disabled {row['disabled_at']:%Y-%m-%d}")
+        ListedUser(
+            row["name"],
+            row["role"],
+            f"{row['added_at']:%Y-%m-%d}",
+            None if row["disabled_at"] is None else f"{row['disabled_at']:%Y-%m-%d}",
+        )
         for row in await connection.fetch(USERS)
     ]

@@ -7,10 +7,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerts.queue import Alert
-from emtrack.reading.history import Fix, Said, View, events_of, fixes_of
-from emtrack.record.findings import Version, as_known, versions_of_alert
-from emtrack.record.plans import load_assignments, load_requirement, load_settings
-from emtrack.record.zone_sets import SetShelf
+from emtrack.reading.history import StoredEvent, StoredFix, View, events_of, fixes_of
+from emtrack.record.deployment_settings import load_settings
+from emtrack.record.findings import FindingVersion, as_known, versions_of_alert
+from emtrack.record.plans import load_assignments, load_requirement
+from emtrack.record.zone_sets import ZoneSetCache
 from geofence.facts import Fact, without_duplicates
 from geofence.judgement.evidence import Standing, Track, standings
 from geofence.judgement.explain import Weighed, weighed
@@ -33,8 +34,8 @@ LEAD_MS = 24 * 3_600_000
 class Occurrence(NamedTuple):
     """A finding of an alert, as known at an instant, and all its versions. `version` None: nobody knew of it then."""
 
-    versions: list[Version]
-    version: Version | None
+    versions: list[FindingVersion]
+    version: FindingVersion | None
 
     @property
     def finding_no(self) -> int:
@@ -49,11 +50,11 @@ class Occurrence(NamedTuple):
         return len(self.versions) > 1
 
 
-class Seen(NamedTuple):
+class WeighedFix(NamedTuple):
     """A position as people see it. `n` counts from 1; `weighed` is None where it bears on no requirement."""
 
     n: int
-    fix: Fix
+    fix: StoredFix
     standing: Standing
     weighed: Weighed | None
     opened_or_closed: bool
@@ -64,12 +65,12 @@ class Seen(NamedTuple):
     """The member of a zone set that the finding is about, of the position that says so: the first it rests on."""
 
 
-class Facts(NamedTuple):
+class FactsAround(NamedTuple):
     """What is known of the time round a finding."""
 
     requirement: Requirement | None
-    seen: list[Seen]
-    said: list[Said]
+    seen: list[WeighedFix]
+    said: list[StoredEvent]
     max_gap_ms: int
 
 
@@ -102,13 +103,15 @@ def window_of(finding: Finding, now_ms: int) -> tuple[int, int]:
     return finding.begin_ms - before_ms, max(min(end_ms, now_ms), finding.begin_ms) + 1
 
 
-async def facts_round(connection: Connection, view: View, version: Version, known_ms: int, shelf: SetShelf) -> Facts:
+async def facts_around(
+    connection: Connection, view: View, version: FindingVersion, known_ms: int, zone_sets: ZoneSetCache
+) -> FactsAround:
     """Positions and events of the finding's activation in the time of the view, as received by an instant."""
     finding = version.finding
     requirement = None
     if finding.entry_id is not None:
         requirement = await load_requirement(connection, finding.entry_id, known_ms)
-    sets = await shelf.sets_of(connection, [] if requirement is None else [requirement])
+    sets = await zone_sets.sets_of(connection, [] if requirement is None else [requirement])
     _, settings = await load_settings(connection, known_ms)
     assignments = await load_assignments(connection, known_ms, [view.wearer_no])
     number = version.activation_no
@@ -123,20 +126,20 @@ async def facts_round(connection: Connection, view: View, version: Version, know
     facts = without_duplicates([*(fix.position for fix in fixes), *(s.event for s in said)])
     seen = _seen(requirement, sets, facts, fixes, settings.max_gap_ms, view.begin_ms, finding)
     shown = [s for s in said if s.event.event_ms >= view.begin_ms and s.event.type is not EventType.HEARTBEAT]
-    return Facts(requirement, seen, shown, settings.max_gap_ms)
+    return FactsAround(requirement, seen, shown, settings.max_gap_ms)
 
 
 def _seen(
     requirement: Requirement | None,
     sets: Mapping[str, ZoneSet],
     facts: Sequence[Fact],
-    fixes: Sequence[Fix],
+    fixes: Sequence[StoredFix],
     max_gap_ms: int,
     begin_ms: int,
     finding: Finding,
-) -> list[Seen]:
+) -> list[WeighedFix]:
     fix_of = {fix.position.fact_id: fix for fix in fixes}
-    rows: list[tuple[Fix, Standing, Weighed | None]] = []
+    rows: list[tuple[StoredFix, Standing, Weighed | None]] = []
     if requirement is None:
         positions = [fix.position for fix in sorted(fixes, key=lambda fix: fix.position.key)]
         rows = [(fix_of[p.fact_id], standing, None) for p, standing, _ in standings(Track(), positions)]
@@ -145,7 +148,7 @@ def _seen(
     shown = [row for row in rows if row[0].position.fix_ms >= begin_ms]
     end_ms = finding.end_ms
     return [
-        Seen(
+        WeighedFix(
             n, fix, standing, weight, fix.position.fact_id in finding.evidence,
             finding.begin_ms <= fix.position.fix_ms and (end_ms is None or fix.position.fix_ms <= end_ms),
             finding.zone_id if fix.position.fact_id in finding.evidence[:1] else None,
@@ -154,10 +157,10 @@ def _seen(
     ]  # fmt: skip
 
 
-async def history_of(connection: Connection, view: View, known_ms: int) -> list[Seen]:
+async def history_of(connection: Connection, view: View, known_ms: int) -> list[WeighedFix]:
     """Positions of a wearer in the time of a view, each activation's weighed by itself, in order of time."""
     fixes = await fixes_of(connection, view, known_ms=known_ms, lead_ms=LEAD_MS)
-    by_activation: dict[int, list[Fix]] = {}
+    by_activation: dict[int, list[StoredFix]] = {}
     for fix in fixes:
         by_activation.setdefault(fix.activation_no, []).append(fix)
     rows = []
@@ -167,7 +170,7 @@ async def history_of(connection: Connection, view: View, known_ms: int) -> list[
         rows += [(fix_of[p.fact_id], standing) for p, standing, _ in standings(Track(), positions)]
     shown = [row for row in rows if row[0].position.fix_ms >= view.begin_ms]
     shown.sort(key=lambda row: row[0].position.key)
-    return [Seen(n, fix, standing, None, False, False) for n, (fix, standing) in enumerate(shown, 1)]
+    return [WeighedFix(n, fix, standing, None, False, False) for n, (fix, standing) in enumerate(shown, 1)]
 
 
 AGAINST = {Kind.CURFEW: Presence.INSIDE, Kind.INCLUSION: Presence.INSIDE, Kind.EXCLUSION: Presence.OUTSIDE}
@@ -182,7 +185,7 @@ class _Decisive(NamedTuple):
     is_sighting: bool
 
 
-def late_facts(versions: Sequence[Version], version: Version, facts: Facts) -> LateFacts | None:
+def late_facts(versions: Sequence[FindingVersion], version: FindingVersion, facts: FactsAround) -> LateFacts | None:
     """Of a version that changed or withdrew what was shown: the facts that came in between, are older than what was known
     then, and contradict what was shown. None if there are none: something else was the reason."""
     before = [v for v in versions if v.version < version.version]
@@ -211,7 +214,7 @@ def late_facts(versions: Sequence[Version], version: Version, facts: Facts) -> L
     )
 
 
-def _decisive(requirement: Requirement, facts: Facts) -> list[_Decisive]:
+def _decisive(requirement: Requirement, facts: FactsAround) -> list[_Decisive]:
     """What counted on the requirement, in order of time."""
     found = [
         _Decisive(w.position.fix_ms, w.verdict, w.position.received_ms, False)

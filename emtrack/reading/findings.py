@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from emtrack.db.connect import Connection
-from emtrack.files.evaluate import finding_lines
+from emtrack.forms.lines import finding_lines
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
+from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import Assignment, load_assignments
-from emtrack.record.progress import alive_ms
-from emtrack.record.zone_sets import SetShelf
+from emtrack.record.zone_sets import ZoneSetCache
 from geofence.judgement.findings import Finding
 from geofence.judgement.judge import judge_history
 from geofence.obligations import Activation
@@ -23,7 +23,7 @@ async def findings_as_lines(
     as_known_ms: int | None,
     until_ms: int | None,
     wearer_id: str | None,
-    shelf: SetShelf,
+    zone_sets: ZoneSetCache,
 ) -> list[bytes]:
     """Findings as lines. Without `until_ms`: as they are recorded (at `as_known_ms`, or now). With it: what is stored
     (by `as_known_ms`) judged again with that instant as now, as `evaluate` would. In a snapshot, all fits together."""
@@ -35,7 +35,7 @@ async def findings_as_lines(
     }
     if until_ms is None:
         return list(finding_lines(await _recorded(connection, assignments, as_known_ms)))
-    return list(finding_lines(await _judged_again(connection, assignments, held_ms, until_ms, shelf)))
+    return list(finding_lines(await _judged_again(connection, assignments, held_ms, until_ms, zone_sets)))
 
 
 async def _recorded(connection: Connection, assignments: dict[int, Assignment], as_known_ms: int | None) -> Found:
@@ -44,12 +44,12 @@ async def _recorded(connection: Connection, assignments: dict[int, Assignment], 
 
 
 async def _judged_again(
-    connection: Connection, assignments: dict[int, Assignment], held_ms: int, until_ms: int, shelf: SetShelf
+    connection: Connection, assignments: dict[int, Assignment], held_ms: int, until_ms: int, zone_sets: ZoneSetCache
 ) -> Found:
     found: Found = []
     for number, assignment in assignments.items():
         facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[number]
         known = [fact for fact in facts if fact.received_ms <= held_ms]
-        sets = await shelf.sets_of(connection, assignment.plan.requirements)
+        sets = await zone_sets.sets_of(connection, assignment.plan.requirements)
         found += [(assignment.plan.activation, f) for f in judge_history(assignment.plan, known, until_ms, sets)]
     return found

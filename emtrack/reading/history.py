@@ -52,7 +52,7 @@ class View(NamedTuple):
     viewed_ms: int
 
 
-class Fix(NamedTuple):
+class StoredFix(NamedTuple):
     """A stored position of an activation. `speed_kmh`, `direction_deg`: as the device said, or None."""
 
     activation_no: int
@@ -61,7 +61,7 @@ class Fix(NamedTuple):
     direction_deg: float | None
 
 
-class Said(NamedTuple):
+class StoredEvent(NamedTuple):
     """A stored event of an activation. `hmu_id`: the home unit that it names."""
 
     activation_no: int
@@ -80,8 +80,8 @@ WHERE wearer_no = $1 ORDER BY viewed_at DESC, view_no DESC LIMIT $2
 """
 # Positions are the wearer's while an activation says so; as known at an instant, so are activations and receipts.
 FIXES = """
-SELECT v.activation_no, p.fact_id, (extract(epoch FROM p.fix_time) * 1000)::bigint AS fix_ms, p.lat_deg, p.lon_deg,
-       p.precision_m, p.mechanism, (extract(epoch FROM p.received_at) * 1000)::bigint AS received_ms, p.speed_kmh, p.direction_deg
+SELECT v.activation_no, p.fact_id, epoch_ms(p.fix_time) AS fix_ms, p.lat_deg, p.lon_deg,
+       p.precision_m, p.mechanism, epoch_ms(p.received_at) AS received_ms, p.speed_kmh, p.direction_deg
 FROM activation_versions v
 CROSS JOIN LATERAL (
     SELECT * FROM positions WHERE device_no = v.device_no AND fix_time >= greatest(lower(v.during), $2)
@@ -95,8 +95,8 @@ ORDER BY p.fix_time DESC, p.fact_id DESC LIMIT $5
 
 
 EVENTS = """
-SELECT v.activation_no, e.fact_id, (extract(epoch FROM e.event_time) * 1000)::bigint AS event_ms, e.type, e.hmu_id,
-       (extract(epoch FROM e.received_at) * 1000)::bigint AS received_ms
+SELECT v.activation_no, e.fact_id, epoch_ms(e.event_time) AS event_ms, e.type, e.hmu_id,
+       epoch_ms(e.received_at) AS received_ms
 FROM activation_versions v
 JOIN device_events e ON e.device_no = v.device_no AND e.event_time >= greatest(lower(v.during), $2)
      AND e.event_time < least(coalesce(upper(v.during), 'infinity'), $3)
@@ -150,14 +150,14 @@ async def view_of(connection: Connection, view_no: int, caller: Caller, now_ms: 
     )  # fmt: skip
 
 
-async def fixes_of(connection: Connection, view: View, *, known_ms: int, lead_ms: int = 0) -> list[Fix]:
+async def fixes_of(connection: Connection, view: View, *, known_ms: int, lead_ms: int = 0) -> list[StoredFix]:
     """What was received by `known_ms` of the time that the view is for, in order of time; with a lead before it that
     is needed to weigh the first ones, and not shown."""
     rows = await connection.fetch(
         FIXES, view.wearer_no, datetime_of(view.begin_ms - lead_ms), datetime_of(view.end_ms), datetime_of(known_ms), MOST_FIXES
     )  # fmt: skip
     return [
-        Fix(
+        StoredFix(
             row["activation_no"],
             Position(
                 row["fix_ms"], row["lat_deg"], row["lon_deg"], row["precision_m"], Mechanism(row["mechanism"]),
@@ -172,7 +172,7 @@ async def fixes_of(connection: Connection, view: View, *, known_ms: int, lead_ms
 
 async def events_of(
     connection: Connection, view: View, assignments: Mapping[int, Assignment], *, known_ms: int, lead_ms: int = 0
-) -> list[Said]:
+) -> list[StoredEvent]:
     """What the devices said in the time of the view, likewise."""
     rows = await connection.fetch(
         EVENTS, view.wearer_no, datetime_of(view.begin_ms - lead_ms), datetime_of(view.end_ms), datetime_of(known_ms), MOST_FIXES
@@ -180,11 +180,11 @@ async def events_of(
     return [_said(row, assignments.get(row["activation_no"])) for row in rows]
 
 
-def _said(row: asyncpg.Record, assignment: Assignment | None) -> Said:
+def _said(row: asyncpg.Record, assignment: Assignment | None) -> StoredEvent:
     own_ms, unit = row["event_ms"], row["hmu_id"]
     requirement_id = unit if assignment is None else assignment.requirement_of_unit(unit, own_ms)
     event = DeviceEvent(own_ms, EventType(row["type"]), requirement_id, row["received_ms"], row["fact_id"])
-    return Said(row["activation_no"], event, unit)
+    return StoredEvent(row["activation_no"], event, unit)
 
 
 async def views_of(connection: Connection, wearer_no: int, limit: int = 50) -> list[asyncpg.Record]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # One row of `wanted` for each activation: which device, from when to when. Both tables are read by their own index.
 POSITIONS = """
-SELECT w.activation_no, p.fact_id, (extract(epoch FROM p.fix_time) * 1000)::bigint AS own_ms, p.lat_deg, p.lon_deg,
-       p.precision_m, p.mechanism, (extract(epoch FROM p.received_at) * 1000)::bigint AS received_ms
+SELECT w.activation_no, p.fact_id, epoch_ms(p.fix_time) AS own_ms, p.lat_deg, p.lon_deg,
+       p.precision_m, p.mechanism, epoch_ms(p.received_at) AS received_ms
 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[]) AS w (activation_no, device_no, begin_at, end_at)
 CROSS JOIN LATERAL (
     SELECT * FROM positions WHERE device_no = w.device_no AND fix_time >= w.begin_at AND fix_time < w.end_at
@@ -27,8 +27,8 @@ CROSS JOIN LATERAL (
     SELECT * FROM future_positions WHERE device_no = w.device_no AND fix_time >= w.begin_at AND fix_time < w.end_at) p
 """
 EVENTS = """
-SELECT w.activation_no, e.fact_id, (extract(epoch FROM e.event_time) * 1000)::bigint AS own_ms, e.type, e.hmu_id,
-       (extract(epoch FROM e.received_at) * 1000)::bigint AS received_ms
+SELECT w.activation_no, e.fact_id, epoch_ms(e.event_time) AS own_ms, e.type, e.hmu_id,
+       epoch_ms(e.received_at) AS received_ms
 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[]) AS w (activation_no, device_no, begin_at, end_at)
 JOIN device_events e ON e.device_no = w.device_no AND e.event_time >= w.begin_at AND e.event_time < w.end_at
 """

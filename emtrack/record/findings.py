@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-class Shown(NamedTuple):
+class ShownFinding(NamedTuple):
     """A finding as people see it: its newest version."""
 
     finding_no: int
@@ -21,7 +21,7 @@ class Shown(NamedTuple):
     finding: Finding
 
 
-class Recorded(NamedTuple):
+class NewVersion(NamedTuple):
     """A version to be added. `change` is new, amended or withdrawn; with a new one its identity is added."""
 
     activation_no: int
@@ -34,10 +34,10 @@ class Recorded(NamedTuple):
 
 
 COLUMNS = """
-    f.finding_no, f.activation_no, f.entry_no, f.kind, (extract(epoch FROM f.period_start) * 1000)::bigint AS period_ms,
+    f.finding_no, f.activation_no, f.entry_no, f.kind, epoch_ms(f.period_start) AS period_ms,
     v.version, v.change, v.reason, v.within_grace, v.requirement_id, v.evidence, v.facts_hash, v.zone_id,
-    (extract(epoch FROM v.begin_at) * 1000)::bigint AS begin_ms, (extract(epoch FROM v.end_at) * 1000)::bigint AS end_ms,
-    (extract(epoch FROM v.known_at) * 1000)::bigint AS known_ms
+    epoch_ms(v.begin_at) AS begin_ms, epoch_ms(v.end_at) AS end_ms,
+    epoch_ms(v.known_at) AS known_ms
 """
 # The newest version of each finding of some activations, as recorded up to an instant ($2; null: now), of those that
 # last or end at an instant of their activation ($3; null: all).
@@ -45,24 +45,21 @@ SHOWN = f"""
 SELECT {COLUMNS}
 FROM unnest($1::bigint[], $3::timestamptz[]) AS w (activation_no, ending_at)
 JOIN findings f ON f.activation_no = w.activation_no
-CROSS JOIN LATERAL (
-    SELECT * FROM finding_versions
-    WHERE finding_no = f.finding_no AND ($2::timestamptz IS NULL OR recorded_at <= $2)
-    ORDER BY version DESC LIMIT 1) v
+CROSS JOIN LATERAL version_known_at(f.finding_no, coalesce($2::timestamptz, 'infinity')) v
 WHERE v.change <> 'withdrawn' AND (w.ending_at IS NULL OR v.end_at IS NULL OR v.end_at >= w.ending_at)
 """  # noqa: S608  a constant made of constants
 
 
 async def load_shown(
     connection: Connection, wanted: Mapping[int, int | None], *, as_known_ms: int | None = None
-) -> dict[int, list[Shown]]:
+) -> dict[int, list[ShownFinding]]:
     """Findings that are not withdrawn, by activation. `wanted`: activation number -> only those that last or end at
     this instant or later (None: all)."""
-    shown: dict[int, list[Shown]] = {number: [] for number in wanted}
+    shown: dict[int, list[ShownFinding]] = {number: [] for number in wanted}
     known_at = None if as_known_ms is None else datetime_of(as_known_ms)
     ending_at = [None if ending_ms is None else datetime_of(ending_ms) for ending_ms in wanted.values()]
     for row in await connection.fetch(SHOWN, list(wanted), known_at, ending_at):
-        shown[row["activation_no"]].append(Shown(row["finding_no"], row["version"], _finding(row)))
+        shown[row["activation_no"]].append(ShownFinding(row["finding_no"], row["version"], _finding(row)))
     return shown
 
 
@@ -86,7 +83,7 @@ def _finding(row: asyncpg.Record) -> Finding:
 NEWEST = f"""
 SELECT {COLUMNS}
 FROM unnest($1::bigint[]) AS w (finding_no) JOIN findings f USING (finding_no)
-CROSS JOIN LATERAL (SELECT * FROM finding_versions WHERE finding_no = f.finding_no ORDER BY version DESC LIMIT 1) v
+CROSS JOIN LATERAL newest_version(f.finding_no) v
 """  # noqa: S608  a constant made of constants
 
 
@@ -99,7 +96,7 @@ async def load_findings(connection: Connection, finding_nos: Sequence[int]) -> d
     }
 
 
-class Version(NamedTuple):
+class FindingVersion(NamedTuple):
     """One version of a finding: what people were shown from `recorded_ms` on, and why it changed."""
 
     finding_no: int
@@ -128,8 +125,7 @@ SELECT {COLUMNS}, v.recorded_at, v.why
 FROM (
     SELECT f.finding_no, v.begin_at AS newest
     FROM findings f
-    CROSS JOIN LATERAL (
-        SELECT * FROM finding_versions WHERE finding_no = f.finding_no AND recorded_at <= $3 ORDER BY version DESC LIMIT 1) v
+    CROSS JOIN LATERAL version_known_at(f.finding_no, $3) v
     WHERE f.activation_no IN (SELECT activation_no FROM activation_versions WHERE wearer_no = $1)
       AND (v.end_at IS NULL OR v.end_at >= $2)
     ORDER BY newest DESC, f.finding_no DESC LIMIT $4) n
@@ -138,24 +134,24 @@ ORDER BY n.newest DESC, f.finding_no DESC, v.version
 """  # noqa: S608
 
 
-async def versions_of_alert(connection: Connection, alert_no: int, limit: int) -> list[list[Version]]:
+async def versions_of_alert(connection: Connection, alert_no: int, limit: int) -> list[list[FindingVersion]]:
     """The newest occurrences of an alert, each with all its versions in order."""
     return _by_finding(await connection.fetch(VERSIONS_OF_ALERT, alert_no, limit))
 
 
 async def versions_of_wearer(
     connection: Connection, wearer_no: int, ending_ms: int, known_ms: int, limit: int
-) -> list[list[Version]]:
+) -> list[list[FindingVersion]]:
     """Findings of a wearer that, as known at an instant, last or end at `ending_ms` or later; the newest first, each with
     all its versions."""
     ending_at, known_at = datetime_of(ending_ms), datetime_of(known_ms)
     return _by_finding(await connection.fetch(VERSIONS_OF_WEARER, wearer_no, ending_at, known_at, limit))
 
 
-def _by_finding(rows: Sequence[asyncpg.Record]) -> list[list[Version]]:
-    findings: dict[int, list[Version]] = {}
+def _by_finding(rows: Sequence[asyncpg.Record]) -> list[list[FindingVersion]]:
+    findings: dict[int, list[FindingVersion]] = {}
     for row in rows:
-        version = Version(
+        version = FindingVersion(
             row["finding_no"], row["activation_no"], row["version"], instant_of(row["recorded_at"]), row["change"],
             row["why"], _finding(row),
         )  # fmt: skip
@@ -163,7 +159,7 @@ def _by_finding(rows: Sequence[asyncpg.Record]) -> list[list[Version]]:
     return list(findings.values())
 
 
-def as_known(versions: Sequence[Version], known_ms: int) -> Version | None:
+def as_known(versions: Sequence[FindingVersion], known_ms: int) -> FindingVersion | None:
     """What people were shown at an instant; None before the first version."""
     return next((version for version in reversed(versions) if version.recorded_ms <= known_ms), None)
 
@@ -185,7 +181,7 @@ FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[
 """
 
 
-async def add_versions(connection: Connection, records: Sequence[Recorded], recorded_ms: int) -> None:
+async def add_versions(connection: Connection, records: Sequence[NewVersion], recorded_ms: int) -> None:
     """Add versions, and the identities of those that are new, inside the caller's transaction."""
     if not records:
         return

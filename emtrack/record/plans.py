@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from emtrack.db.connect import Connection
-from emtrack.forms.orders import TimetableForm, timetable_of
-from emtrack.record.orders import load_outages
-from emtrack.record.zone_sets import stored_zone
+from emtrack.record.deployment_settings import load_settings
+from emtrack.record.outages import load_outages
+from emtrack.record.requirements import stored_timetable
+from emtrack.record.zone_sets import stored_zone, zone_of_stored
 from geofence.intervals import Interval, merged
-from geofence.obligations import Activation, Plan, Requirement, Settings
-from geofence.shapes.geojson import zone_from_geojson
+from geofence.obligations import Activation, Plan, Requirement
 from geofence.words import (
     FOREVER_MS,
     ActivationId,
@@ -56,18 +56,18 @@ class Assignment(msgspec.Struct, frozen=True):
 
 ACTIVATIONS = """
 SELECT a.activation_no, a.activation_id, d.device_id, v.device_no, w.wearer_id, v.wearer_no, v.report_interval_ms, v.network,
-       (extract(epoch FROM lower(v.during)) * 1000)::bigint AS from_ms,
-       (extract(epoch FROM upper(v.during)) * 1000)::bigint AS to_ms,
-       (extract(epoch FROM a.entered_at) * 1000)::bigint AS entered_ms
+       epoch_ms(lower(v.during)) AS from_ms,
+       epoch_ms(upper(v.during)) AS to_ms,
+       epoch_ms(a.entered_at) AS entered_ms
 FROM activation_versions v JOIN activations a USING (activation_no) JOIN devices d USING (device_no)
      JOIN wearers w USING (wearer_no)
 WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = ANY($2::bigint[]))
 ORDER BY a.activation_no
 """
 REQUIREMENT = """
-SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, v.timetable, v.buffer_m, v.widen_m,
-       v.confirm_points, v.confirm_ms, v.grace_ms, s.set_id, n.version AS set_version, n.content AS set_content,
-       (extract(epoch FROM lower(v.valid)) * 1000)::bigint AS from_ms, (extract(epoch FROM upper(v.valid)) * 1000)::bigint AS to_ms
+SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, z.version AS zone, v.timetable, v.buffer_m,
+       v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, s.set_id, n.version AS set_version, n.content AS set_content,
+       epoch_ms(lower(v.valid)) AS from_ms, epoch_ms(upper(v.valid)) AS to_ms
 FROM requirement_versions v JOIN wearers w USING (wearer_no) LEFT JOIN zones z USING (zone_no)
      LEFT JOIN zone_set_versions n USING (set_version_no) LEFT JOIN zone_sets s USING (set_no)
 """
@@ -76,16 +76,15 @@ WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = A
 ORDER BY v.entry_no
 """
 ABSENCES = """
-SELECT wearer_no, (extract(epoch FROM lower(during)) * 1000)::bigint AS from_ms,
-       (extract(epoch FROM upper(during)) * 1000)::bigint AS to_ms
+SELECT wearer_no, epoch_ms(lower(during)) AS from_ms,
+       epoch_ms(upper(during)) AS to_ms
 FROM absences WHERE recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR wearer_no = ANY($2::bigint[]))
 """
 HOME_UNITS = """
-SELECT wearer_no, hmu_id, requirement_id, (extract(epoch FROM lower(during)) * 1000)::bigint AS from_ms,
-       (extract(epoch FROM upper(during)) * 1000)::bigint AS to_ms
+SELECT wearer_no, hmu_id, requirement_id, epoch_ms(lower(during)) AS from_ms,
+       epoch_ms(upper(during)) AS to_ms
 FROM home_units WHERE recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR wearer_no = ANY($2::bigint[]))
 """
-SETTINGS = "SELECT * FROM settings_versions WHERE recorded @> $1::timestamptz"
 
 
 async def load_assignments(
@@ -126,14 +125,6 @@ async def load_requirement(connection: Connection, entry_id: EntryId, held_at_ms
     return None if row is None else _requirement(row)
 
 
-async def load_settings(connection: Connection, held_at_ms: int) -> tuple[str, Settings]:
-    """Time zone and settings that were held at an instant; the defaults before any were entered."""
-    row = await connection.fetchrow(SETTINGS, datetime_of(held_at_ms))
-    if row is None:
-        return "Europe/London", Settings()
-    return row["timezone"], Settings(row["max_gap_ms"], row["unknown_limit_ms"], row["silence_buffer_ms"])
-
-
 def _grouped(rows: Iterable[asyncpg.Record], read: Any) -> Mapping[int, list[Any]]:
     groups: dict[int, list[Any]] = defaultdict(list)
     for row in rows:
@@ -167,7 +158,6 @@ def _activation(row: asyncpg.Record) -> Activation:
 
 
 def _requirement(row: asyncpg.Record) -> Requirement:
-    rows = None if row["timetable"] is None else msgspec.convert(row["timetable"], list[TimetableForm])
     return Requirement(
         entry_id=EntryId(str(row["entry_no"])),
         requirement_id=RequirementId(row["requirement_id"]),
@@ -175,8 +165,8 @@ def _requirement(row: asyncpg.Record) -> Requirement:
         kind=ObligationKind(row["kind"]),
         from_ms=row["from_ms"],
         to_ms=_end(row["to_ms"]),
-        zone=stored_zone(row) or zone_from_geojson(row["geometry"]),
-        timetable=timetable_of(rows),
+        zone=stored_zone(row) or zone_of_stored(row["geometry"], row["zone"]),
+        timetable=stored_timetable(row),
         buffer_m=row["buffer_m"],
         widen_m=row["widen_m"],
         confirm_points=row["confirm_points"],

@@ -17,12 +17,14 @@ import numpy as np
 import structlog
 
 from emtrack.db.connect import Connection
-from emtrack.forms.orders import SetNames
+from emtrack.forms.orders import ZoneSetForm
+from emtrack.forms.to_core import SetNames
+from emtrack.record.entering import OrdersConflict, OrderWriter
 from geofence.judgement.places import UnknownSet
 from geofence.obligations import Requirement, version_of
 from geofence.shapes.geojson import geojson_from_zone, zone_from_geojson
 from geofence.shapes.zone_sets import Member, ZoneSet, build, content_of
-from geofence.zones import Area, PolygonRings, SetZone
+from geofence.zones import Area, Disc, LonLat, PolygonRings, SetZone, Shape
 
 KEPT = 4
 """Sets that are kept although nobody is judged by them: an older version that somebody looks at."""
@@ -66,17 +68,40 @@ async def known_sets(connection: Connection) -> tuple[SetNames, dict[SetZone, in
     return names, numbers
 
 
-async def enter_version(connection: Connection, zone: SetZone, members: Sequence[Member], who: str, now: Any) -> int:
-    """Enter a version that is new, inside the caller's transaction and under its lock; its number."""
+async def _enter_version(writer: OrderWriter, zone: SetZone, members: Sequence[Member]) -> None:
+    connection = writer.connection
     set_no = await connection.fetchval(ENTER_SET, zone.set_id)
-    number: int = await connection.fetchval(ENTER_VERSION, set_no, zone.version, zone.content, len(members), now, who)
+    number: int = await connection.fetchval(
+        ENTER_VERSION, set_no, zone.version, zone.content, len(members), writer.now, writer.who
+    )
     for begin in range(0, len(members), AT_A_TIME):
         some = members[begin : begin + AT_A_TIME]
         versions = [version_of(member.area) for member in some]
         await connection.execute(ENTER_ZONES, versions, [geojson_from_zone(member.area) for member in some])
         extents = [_box(member.area) for member in some]
         await connection.execute(ENTER_MEMBERS, number, [member.zone_id for member in some], versions, extents)
-    return number
+
+
+async def enter_zone_sets(writer: OrderWriter, forms: Sequence[ZoneSetForm]) -> dict[str, SetZone]:
+    """Enter versions that are new; of each set that got any the last, by set id. Raises OrdersConflict for a version that is
+    there with other zones."""
+    _, numbers = await known_sets(writer.connection)
+    contents = {(zone.set_id, zone.version): zone.content for zone in numbers}
+    fresh = {}
+    for form in forms:
+        zone = SetZone(form.set_id, form.version, form.features.content)
+        known = contents.get((zone.set_id, zone.version))
+        if known is None:
+            await _enter_version(writer, zone, form.features.members)
+            fresh[zone.set_id] = zone
+            what = {"set_id": zone.set_id, "version": zone.version, "members": len(form.features.members)}
+            writer.changed("zone set entered", None, **what)
+        elif known != zone.content:
+            raise OrdersConflict(
+                f"The orders were not entered, because version {zone.version!r} of zone set {zone.set_id!r} is entered already "
+                "with other zones. A version is never changed: give these another."
+            )
+    return fresh
 
 
 def _box(area: Area) -> asyncpg.Box:
@@ -113,7 +138,7 @@ ORDER BY m.zone_id IS NOT DISTINCT FROM $3 DESC, center(m.extent) <-> center(($2
 """
 
 
-async def members_of(connection: Connection, content: str) -> list[Member]:
+async def load_members(connection: Connection, content: str) -> list[Member]:
     """The members of a set, as they were entered. Raises UnknownSet."""
     return _members(await _rows_of(connection, content), content)
 
@@ -129,22 +154,38 @@ def _members(rows: Sequence[asyncpg.Record], content: str) -> list[Member]:
     """What was checked on the way in is not checked again, for a tenth of the time (20,000 squares: 0.6 s, not 6): the content says
     whether it is the same. It is not where a requirement stored a geometry first, in its own way of writing it (with heights)."""
     with suppress(msgspec.ValidationError):
-        members = [Member(row["zone_id"], _as_stored(row["geometry"])) for row in rows]
+        members = [Member(row["zone_id"], _area(as_checked(row["geometry"]))) for row in rows]
         if content_of(members) == content:
             return members
     return [_member(row) for row in rows]
 
 
-def _as_stored(geometry: dict[str, Any]) -> Area:
+def as_checked(geometry: dict[str, Any]) -> Shape:
+    """A stored geometry that was checked on the way in. Raises ValidationError for one that is none of ours."""
+    if geometry["type"] == "Circle":
+        return Disc(msgspec.convert(geometry["centre"], LonLat), float(geometry["radius_m"]))
     coordinates = geometry["coordinates"]
     polygons = coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
     return Area(msgspec.convert(polygons, tuple[PolygonRings, ...]))
 
 
+def zone_of_stored(geometry: dict[str, Any], version: str) -> Shape:
+    """A stored zone: what was checked on the way in is not checked again, if its content is still what its version names. It is
+    not where it was stored as somebody had written it (with heights, or parts that overlap)."""
+    with suppress(msgspec.ValidationError):
+        zone = as_checked(geometry)
+        if version_of(zone) == version:
+            return zone
+    return zone_from_geojson(geometry)
+
+
 def _member(row: asyncpg.Record) -> Member:
-    area = zone_from_geojson(row["geometry"])
-    assert isinstance(area, Area), "members are areas"
-    return Member(row["zone_id"], area)
+    return Member(row["zone_id"], _area(zone_from_geojson(row["geometry"])))
+
+
+def _area(shape: Shape) -> Area:
+    assert isinstance(shape, Area), "members are areas"
+    return shape
 
 
 class Near(NamedTuple):
@@ -192,7 +233,7 @@ def _boxes(places: Sequence[tuple[float, float]], within_m: float) -> list[async
 # ---------------------------------------------------------------------------------------------- at hand
 
 
-class SetShelf:
+class ZoneSetCache:
     """Zone sets by content, each built once and kept in a folder of its own, from which it is loaded by memory map. Those that
     somebody is judged by stay at hand as long as they are held; of the others a few.
 

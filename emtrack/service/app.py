@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from emtrack.clock import Clock, clock_of
-from emtrack.db.connect import connect, create_pool, database
-from emtrack.db.migrate import migrate
+from emtrack.db.connect import connect, create_pool
+from emtrack.db.opened import prepared_database
 from emtrack.metrics import Metrics
-from emtrack.record.zone_sets import SetShelf
-from emtrack.service.worker import KeyRing, Worker
+from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.http_server import listening
+from emtrack.service.keys import DeviceKeys
+from emtrack.service.warm_up import calm_collector, warm_up
+from emtrack.service.worker import USUAL_PACE, Pace, Worker
 from emtrack.settings import Settings, SettingsError
-from emtrack.web.api.alerts import AlertDesk
-from emtrack.web.api.findings import finding_routes
-from emtrack.web.api.orders import OrderDesk
 from emtrack.web.api.service import service_routes
-from emtrack.web.pages.alerts import DeskPages
-from emtrack.web.pages.site import SecurityHeaders, Site
-from emtrack.web.pages.wearers import WearerPages
-from emtrack.web.rendering import Pages
-from geofence.facts import Position
-from geofence.judgement.judge import judge_history
-from geofence.judgement.places import Places
-from geofence.obligations import Activation, Plan, Requirement
-from geofence.shapes.zone_sets import Member, build
-from geofence.words import ActivationId, DeviceId, EntryId, Mechanism, ObligationKind, RequirementId, WearerId
-from geofence.zones import Area, Disc, SetZone, Zone
+from emtrack.web.pages.site import SecurityHeaders
+from emtrack.web.routes import web_routes
 from ingest.http import device_route
 from ingest.inbox import Inbox
 
@@ -47,37 +36,12 @@ log = structlog.get_logger()
 
 
 class Service(NamedTuple):
-    """A running service. `address`: where it listens. `dsn`: its database."""
+    """A running service. `address`: where it listens. `dsn`: its database. `routes`: all that it answers."""
 
     address: str
     dsn: str
     clock: Clock
-
-
-def warm_up() -> None:
-    """Compile all kernels of the service before anybody waits for them (from the cache, in a second): those of circles, of areas
-    and of shared sets, and of the margins that explain a finding."""
-    area = Area(((((0.0, 0.0), (0.01, 0.0), (0.0, 0.01), (0.0, 0.0)),),))
-    zone_set = build([Member("a", area), Member("b", area)])
-    zones: tuple[Zone, ...] = (Disc((0.0, 0.0), 1.0), area, SetZone("", "", zone_set.content))
-    requirements = tuple(
-        Requirement(EntryId(""), RequirementId(str(i)), WearerId(""), ObligationKind.EXCLUSION, 0, 1, zone)
-        for i, zone in enumerate(zones)
-    )
-    sets = {zone_set.content: zone_set}
-    plan = Plan(Activation(ActivationId(""), DeviceId(""), WearerId(""), 0, 1), requirements)
-    judge_history(plan, [Position(0, 0.001, 0.001, None, Mechanism.GPS, 0)], 0, sets)
-    places = Places(requirements, sets)
-    places.margins_m([0.001], [0.001])
-    places.zone_id(2, 0.001, 0.001)
-
-
-def calm_collector() -> None:
-    """States of activations live as long as the program: searching them for garbage again and again cost a tenth of
-    the throughput (benchmarks.end_to_end, 1,000 wearers). What is there now is never searched again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    routes: Sequence[BaseRoute]
 
 
 def refuse_foreign_listeners(settings: Settings, clock: Clock) -> None:
@@ -96,19 +60,7 @@ def refuse_foreign_listeners(settings: Settings, clock: Clock) -> None:
 
 
 @asynccontextmanager
-async def prepared_database(settings: Settings, *, program: str, exclusive: bool) -> AsyncIterator[str]:
-    """The DSN of a database that is migrated."""
-    async with database(settings.database_url, settings.data_dir, program=program, exclusive=exclusive) as dsn:
-        connection = await connect(dsn)
-        try:
-            await migrate(connection)
-        finally:
-            await connection.close()
-        yield dsn
-
-
-@asynccontextmanager
-async def running_service(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Service]:
+async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = USUAL_PACE) -> AsyncIterator[Service]:
     """Migrates, loads, listens; ends everything on the way out. `stop` is set when the service must end."""
     warm_up()
     async with prepared_database(settings, program="serve", exclusive=True) as dsn:
@@ -120,32 +72,26 @@ async def running_service(settings: Settings, stop: asyncio.Event) -> AsyncItera
         refuse_foreign_listeners(settings, clock)
         metrics = Metrics()
         inbox = Inbox(settings.inbox_reports)
-        keys = KeyRing()
-        nudge = asyncio.Condition()
-        shelf = SetShelf(settings.sets_dir)
+        keys = DeviceKeys()
+        changed = asyncio.Condition()
+        zone_sets = ZoneSetCache(settings.sets_dir)
         worker = Worker(
-            dsn, clock, inbox, keys, metrics, turn_reports=settings.turn_reports, nudge=nudge, shelf=shelf
-        )
+            dsn, clock, inbox, keys, metrics,
+            turn_reports=settings.turn_reports, pace=pace, changed=changed, zone_sets=zone_sets,
+        )  # fmt: skip
         async with await create_pool(dsn, size=POOL) as pool, asyncio.TaskGroup() as group:
-            pages, desk = Pages(pool, clock, shelf), AlertDesk(pool, clock, nudge, stop)
-            application = Starlette(
-                routes=[
-                    device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
-                    *service_routes(clock, metrics, worker.ready.is_set),
-                    *finding_routes(pool, clock, shelf),
-                    *desk.routes(),
-                    *OrderDesk(pool, clock).routes(),
-                    *Site(pages, metrics, secure=settings.base_url.startswith("https:")).routes(),
-                    *DeskPages(pages, desk).routes(),
-                    *WearerPages(pages).routes(),
-                ],
-                middleware=[Middleware(SecurityHeaders)],
-            )
+            is_secure = settings.base_url.startswith("https:")
+            routes = [
+                device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
+                *service_routes(clock, metrics, worker.ready.is_set),
+                *web_routes(pool, clock, zone_sets, metrics, changed, stop, secure=is_secure),
+            ]
+            application = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
             work = group.create_task(worker.run(stop))
             await _first_of(worker.ready.wait(), work)
             calm_collector()
-            async with _listening(application, settings, stop) as address:
-                yield Service(address, dsn, clock)
+            async with listening(application, settings, stop) as address:
+                yield Service(address, dsn, clock, routes)
                 stop.set()
             await work
 
@@ -157,48 +103,6 @@ async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -
     if work.done():
         waiting.cancel()
         work.result()
-
-
-@asynccontextmanager
-async def _listening(application: Starlette, settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]:
-    """Serve HTTP in this loop; yields the address. Ends when `stop` is set, once open requests are answered."""
-    listener = _bound_socket(settings)
-    config = uvicorn.Config(
-        application, http="httptools", log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10,
-        timeout_keep_alive=75, server_header=False, backlog=1024, ws="none",
-    )  # fmt: skip
-    server = _Server(config)
-    task = asyncio.create_task(server.serve([listener]))
-    try:
-        host, port = listener.getsockname()[:2]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    finally:
-        stop.set()
-        server.should_exit = True
-        await task
-
-
-class _Server(uvicorn.Server):
-    """Signals are ours: they end the program in order, the HTTP server first."""
-
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        return nullcontext()
-
-
-def _bound_socket(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(1024)  # from here on nobody is turned away, although the server answers a little later
-    except OSError as error:
-        listener.close()
-        raise SettingsError(
-            f"Cannot listen on {settings.listen}: {error.strerror}. Another program may use the port; "
-            "end it, or set EMTRACK_LISTEN to another."
-        ) from error
-    return listener
 
 
 async def serve(settings: Settings, stop: asyncio.Event, say: Callable[[str], None]) -> None:

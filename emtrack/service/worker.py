@@ -18,7 +18,7 @@ import asyncio
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,86 +28,57 @@ import structlog
 
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
+from emtrack.db.ids import IdBlocks
+from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.metrics import Metrics
+from emtrack.record.changes import CONCERN_EVERYBODY, changes_after, last_change
 from emtrack.record.facts import fact_of
-from emtrack.record.findings import add_versions
-from emtrack.record.orders import load_outages
-from emtrack.record.progress import (
-    Ids,
-    alive_ms,
-    forget_checkpoints,
-    keep_checkpoints,
-    record_alive,
-    record_outage_since,
-    record_ready,
-    store_checkpoints,
-    store_silences,
-)
-from emtrack.record.zone_sets import SetShelf
-from emtrack.service.activations import Docket, Ruling
-from emtrack.service.alerting import alert
+from emtrack.record.liveness import alive_ms, record_alive, record_outage_since, record_ready
+from emtrack.record.outages import load_outages
+from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.activations import ActivationUpdate, LiveActivations
+from emtrack.service.alerting import raise_from_updates
+from emtrack.service.answers import answer, read_body, received_of, unstorable
+from emtrack.service.judging import judge_activations
+from emtrack.service.keys import DeviceKeys
+from emtrack.service.recording import record_updates
 from geofence.facts import Fact
-from geofence.words import datetime_of, instant_of
-from ingest.inbox import Inbox, Submission
-from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report
+from ingest.inbox import Inbox, NotCommitted, Submission
 from ingest.store import (
     Accepted,
     Incoming,
-    IsActivated,
     Outcome,
     days_of,
     devices_waiting,
     examine_again,
     make_days,
-    refusal_of,
     store_reports,
 )
-from ingest.wire import Acknowledgement, Received, RefusedReport
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
-MAX_WAIT_S = 1.0
-LIVENESS_S = 5.0
-"""A time longer than this between two commits is an outage (RULES.md section 8)."""
 MAX_DUE = 1_000
-WORKER_LOCK = 0x656D_7472  # advisory, held by the connection that writes: who loses it cannot write
-LOCK_PATIENCE_S = 30.0
+SHORTEST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 5.0
 
 log = structlog.get_logger()
 
-TAKE_LOCK = "SELECT pg_try_advisory_lock($1)"
-CHANGES = "SELECT change_no, wearer_no, what, changed_at FROM order_changes WHERE change_no > $1 ORDER BY change_no"
-CONCERNS_EVERYBODY = frozenset({"settings entered", "outage entered"})
-LAST_CHANGE = "SELECT coalesce(max(change_no), 0) AS change_no, max(changed_at) AS changed_at FROM order_changes"
-KEYS = """
-SELECT d.device_id, d.device_no, k.key_hash FROM device_keys k JOIN devices d USING (device_no) WHERE k.revoked_at IS NULL
-"""
-FAULT = "INSERT INTO judgement_faults (activation_no, noticed_at, error) VALUES ($1, $2, $3)"
-# A checkpoint knows nothing of the facts of a judgement that failed: after a restart all are judged from the start.
-FORGET_CHECKPOINT = "DELETE FROM checkpoints WHERE activation_no = $1"
+
+class Pace(msgspec.Struct, frozen=True):
+    """How long the worker waits, and by which stopwatch, in seconds. A time longer than `liveness_s` between two commits is an
+    outage (RULES.md section 8)."""
+
+    max_wait_s: float = 1.0
+    liveness_s: float = 5.0
+    lock_patience_s: float = 30.0
+    stopwatch: Callable[[], float] = time.monotonic
+
+
+USUAL_PACE = Pace()
 
 
 class AlreadyServed(Exception):
     """Another worker holds this database."""
-
-
-class KeyRing:
-    """Device keys in memory, as of the last turn that saw orders or keys change."""
-
-    def __init__(self) -> None:
-        self._devices: dict[str, tuple[int, frozenset[bytes]]] = {}
-
-    def device_no(self, device_id: str, key_hash: bytes) -> int | None:
-        """The device's number if the key is one of its keys. Does not block."""
-        number, hashes = self._devices.get(device_id, (0, frozenset()))
-        return number if key_hash in hashes else None
-
-    async def load(self, connection: Connection) -> None:
-        devices: dict[str, tuple[int, set[bytes]]] = {}
-        for row in await connection.fetch(KEYS):
-            devices.setdefault(row["device_id"], (row["device_no"], set()))[1].add(row["key_hash"])
-        self._devices = {name: (number, frozenset(hashes)) for name, (number, hashes) in devices.items()}
 
 
 class Worker:
@@ -118,12 +89,13 @@ class Worker:
         dsn: str,
         clock: Clock,
         inbox: Inbox,
-        keys: KeyRing,
+        keys: DeviceKeys,
         metrics: Metrics,
         *,
         turn_reports: int = 4_000,
-        nudge: asyncio.Condition | None = None,
-        shelf: SetShelf | None = None,
+        pace: Pace = USUAL_PACE,
+        changed: asyncio.Condition | None = None,
+        zone_sets: ZoneSetCache | None = None,
     ) -> None:
         self._dsn = dsn
         self._clock = clock
@@ -131,10 +103,12 @@ class Worker:
         self._keys = keys
         self._metrics = metrics
         self._turn_reports = turn_reports
-        self._nudge = nudge
-        self._fact_ids = Ids("fact_id_blocks")
-        self._alert_nos = Ids("alert_no_blocks")
-        self._docket = Docket(Ids("finding_no_blocks"), SetShelf() if shelf is None else shelf)
+        self._pace = pace
+        self._changed = changed
+        self._fact_ids = IdBlocks("fact_id_blocks")
+        self._alert_nos = IdBlocks("alert_no_blocks")
+        self._finding_nos = IdBlocks("finding_no_blocks")
+        self._activations = LiveActivations(ZoneSetCache() if zone_sets is None else zone_sets)
         self._changes_seen = 0
         self._to_examine: set[int] = set()
         self._now_ms = 0
@@ -142,15 +116,15 @@ class Worker:
         self.ready = asyncio.Event()
 
     @property
-    def docket(self) -> Docket:
+    def activations(self) -> LiveActivations:
         """What is under judgement."""
-        return self._docket
+        return self._activations
 
     # ------------------------------------------------------------------------------------- life
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises AlreadyServed; outlives everything that a database can do."""
-        delay_s = 0.5
+        delay_s = SHORTEST_BACK_OFF_S
         while not stop.is_set():
             try:
                 connection = await connect(self._dsn)
@@ -160,7 +134,7 @@ class Worker:
                     self._unready()
                     with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
                         await connection.close(timeout=5)
-                delay_s = 0.5
+                delay_s = SHORTEST_BACK_OFF_S
             except AlreadyServed:
                 raise
             except Exception as error:
@@ -168,7 +142,7 @@ class Worker:
                 log.error("worker starts anew", error=type(error).__name__, where=where.name, retry_s=delay_s)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), delay_s)
-                delay_s = min(5.0, delay_s * 2)
+                delay_s = min(LONGEST_BACK_OFF_S, delay_s * 2)
         self._inbox.close()
 
     def _unready(self) -> None:
@@ -176,11 +150,11 @@ class Worker:
         self._metrics.ready.set(0)
 
     async def _serve(self, connection: Connection, stop: asyncio.Event) -> None:
-        await _take_lock(connection)
+        await take_worker_lock(connection, self._pace)
         await self._load(connection)
         self.ready.set()
         self._metrics.ready.set(1)
-        log.info("ready", activations=len(self._docket))
+        log.info("ready", activations=len(self._activations))
         while not stop.is_set():
             await self.turn(connection)
 
@@ -188,21 +162,19 @@ class Worker:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
         judged_ms = await alive_ms(connection)
         self._now_ms = max(self._clock.now_ms(), judged_ms or 0)
-        last = await connection.fetchrow(LAST_CHANGE)
-        assert last is not None, "an aggregate is one row"
-        self._changes_seen = last["change_no"]
-        if last["changed_at"] is not None:  # orders that were entered before the clock stepped back are held too
-            self._now_ms = max(self._now_ms, instant_of(last["changed_at"]))
+        self._changes_seen, changed_ms = await last_change(connection)
+        if changed_ms is not None:  # orders that were entered before the clock stepped back are held too
+            self._now_ms = max(self._now_ms, changed_ms)
         self._to_examine = set(await devices_waiting(connection))
         await self._keys.load(connection)
-        await self._docket.load(connection, self._now_ms, judged_ms)
+        await self._activations.load(connection, self._now_ms, judged_ms)
         self._tick()
         async with connection.transaction():
             outages, recorded = await record_ready(connection, self._now_ms)
-        self._docket.know_outages(outages)
+        self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
-        self._metrics.activations.set(len(self._docket))
-        self._committed_at_s = time.monotonic()
+        self._metrics.activations.set(len(self._activations))
+        self._committed_at_s = self._pace.stopwatch()
 
     def _tick(self) -> None:
         """The service's clock never steps back, even if the machine's does."""
@@ -213,13 +185,13 @@ class Worker:
     async def turn(self, connection: Connection) -> None:
         """Gather, and take what was gathered through to its answers. Raises what the database raises; then nothing of
         the turn holds, and those who wait are told to send again."""
-        batch = await self._inbox.gather(self._turn_reports, MAX_WAIT_S)
+        batch = await self._inbox.gather(self._turn_reports, self._pace.max_wait_s)
         try:
             await self._take(connection, batch)
         except BaseException:
             for submission in batch:
                 if not submission.done.done():
-                    submission.done.set_exception(TimeoutError())
+                    submission.done.set_exception(NotCommitted())
             raise
         finally:
             self._metrics.waiting.set(self._inbox.filled)
@@ -231,11 +203,11 @@ class Worker:
         that nothing is an outage however long they take.
         """
         if not self.ready.is_set():
-            await _take_lock(connection)
+            await take_worker_lock(connection, self._pace)
             await self._load(connection)
             self.ready.set()
         self._now_ms = max(self._now_ms, now_ms)
-        self._committed_at_s = time.monotonic()
+        self._committed_at_s = self._pace.stopwatch()
         await self._take(connection, batch)
 
     async def _take(self, connection: Connection, batch: Sequence[Submission]) -> None:
@@ -253,12 +225,12 @@ class Worker:
                 for submission in batch:
                     await self._take(connection, [submission])
             elif batch and batch[0].unreadable is None:
-                await self._commit(connection, [_unstorable(batch[0], error)])
+                await self._commit(connection, [unstorable(batch[0], error)])
             else:
                 raise
 
     async def _commit(self, connection: Connection, batch: Sequence[Submission]) -> None:
-        started_s = time.monotonic()
+        started_s = self._pace.stopwatch()
         self._tick()
         await self._notice_changes(connection)
         now_ms = self._now_ms
@@ -267,45 +239,46 @@ class Worker:
             await self._notice_stall(connection, started_s)
             # What was received earlier comes first: of duplicates the first receipt is kept.
             released = await examine_again(
-                connection, sorted(self._to_examine), _read_body, self._docket.is_activated, now_ms
+                connection, sorted(self._to_examine), read_body, self._activations.is_activated, now_ms
             )
-            await make_days(connection, days_of(incoming, self._docket.is_activated))
-            outcome = await store_reports(connection, incoming, self._docket.is_activated)
+            await make_days(connection, days_of(incoming, self._activations.is_activated))
+            outcome = await store_reports(connection, incoming, self._activations.is_activated)
             facts = self._facts([*outcome.accepted, *released])
-            rulings = await self._docket.judge(connection, facts, self._docket.due(now_ms, MAX_DUE), now_ms)
-            await _record(connection, rulings, now_ms)
-            raised = await alert(connection, rulings, self._docket.seats, self._alert_nos, now_ms)
+            due = self._activations.due(now_ms, MAX_DUE)
+            updates = await judge_activations(connection, self._activations, facts, due, self._finding_nos, now_ms)
+            await record_updates(connection, updates, now_ms)
+            raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
         self._to_examine.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
-        self._docket.adopt(rulings, now_ms)
-        _answer(batch, incoming, outcome, self._docket.is_activated)
-        self._count(incoming, outcome, rulings, time.monotonic() - started_s)
+        self._activations.adopt(updates, now_ms)
+        answer(batch, incoming, outcome, self._activations.is_activated)
+        self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
         self._metrics.alerts.inc(raised.opened)
-        if self._nudge is not None and raised.changed:
-            async with self._nudge:
-                self._nudge.notify_all()
+        if self._changed is not None and raised.changed:
+            async with self._changed:
+                self._changed.notify_all()
 
     async def _notice_changes(self, connection: Connection) -> None:
         """Take in orders and keys that were entered since the last turn."""
-        rows = await connection.fetch(CHANGES, self._changes_seen)
-        if not rows:
+        changes = await changes_after(connection, self._changes_seen)
+        if not changes:
             return
-        self._now_ms = max(self._now_ms, *(instant_of(row["changed_at"]) for row in rows))
-        everybody = any(row["what"] in CONCERNS_EVERYBODY for row in rows)
-        wearers = sorted({row["wearer_no"] for row in rows if row["wearer_no"] is not None})
+        self._now_ms = max(self._now_ms, *(change.changed_ms for change in changes))
+        everybody = any(change.what in CONCERN_EVERYBODY for change in changes)
+        wearers = sorted({change.wearer_no for change in changes if change.wearer_no is not None})
         await self._keys.load(connection)
         if everybody:
-            self._docket.know_outages(await load_outages(connection))
+            self._activations.know_outages(await load_outages(connection))
         if everybody or wearers:
-            self._to_examine |= await self._docket.change_orders(
+            self._to_examine |= await self._activations.change_orders(
                 connection, self._now_ms, None if everybody else wearers
             )
-        self._changes_seen = rows[-1]["change_no"]
-        self._metrics.activations.set(len(self._docket))
+        self._changes_seen = changes[-1].change_no
+        self._metrics.activations.set(len(self._activations))
 
     async def _incoming(self, connection: Connection, batch: Sequence[Submission]) -> list[Incoming]:
-        pairs = [(submission.device_no, received) for submission in batch for received in _received(submission)]
+        pairs = [(submission.device_no, received) for submission in batch for received in received_of(submission)]
         ids = await self._fact_ids.take(connection, len(pairs)) if pairs else []
         return [
             Incoming(fact_id, device_no, received, self._now_ms)
@@ -315,27 +288,26 @@ class Worker:
     async def _notice_stall(self, connection: Connection, started_s: float) -> None:
         """If the last commit is too long ago, that time was an outage: we could not have heard anybody."""
         stalled_s = started_s - self._committed_at_s
-        if stalled_s <= LIVENESS_S:
+        if stalled_s <= self._pace.liveness_s:
             return
         since_ms = self._now_ms - round(stalled_s * 1000 * self._clock.rate)
         outages, recorded = await record_outage_since(
             connection, since_ms, self._now_ms, "no commit for more than 5 s"
         )
-        self._docket.know_outages(outages)
+        self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
         log.warning("outage recorded", seconds=round(stalled_s, 1))
 
     def _facts(self, accepted: Sequence[Accepted]) -> dict[int, list[Fact]]:
         facts: dict[int, list[Fact]] = defaultdict(list)
         for item in accepted:
-            seat = self._docket.seat_at(item.device_no, item.report.own_ms)
-            assert seat is not None, "what no activation covers is refused"
-            fact = fact_of(seat.assignment, item.report, item.received_ms, item.fact_id)
-            facts[seat.assignment.activation_no].append(fact)
+            live = self._activations.at(item.device_no, item.report.own_ms)
+            assert live is not None, "what no activation covers is refused"
+            facts[live.number].append(fact_of(live.assignment, item.report, item.received_ms, item.fact_id))
         return facts
 
     def _count(
-        self, incoming: Sequence[Incoming], outcome: Outcome, rulings: Sequence[Ruling], seconds: float
+        self, incoming: Sequence[Incoming], outcome: Outcome, updates: Sequence[ActivationUpdate], seconds: float
     ) -> None:
         metrics = self._metrics
         stored, refused = len(outcome.accepted), len(outcome.refused)
@@ -343,12 +315,12 @@ class Worker:
         metrics.reports.labels("refused").inc(refused)
         metrics.reports.labels("duplicate").inc(len(incoming) - stored - refused)
         metrics.clashes.inc(len(outcome.clashes))
-        for ruling in rulings:
-            if ruling.fault is not None:
+        for update in updates:
+            if update.fault is not None:
                 metrics.faults.inc()
-            elif ruling.cause is not None:
-                metrics.rejudged.labels(ruling.cause).inc()
-        versions = Counter((r.finding.kind, r.change) for ruling in rulings for r in ruling.records)
+            elif update.cause is not None:
+                metrics.rejudged.labels(update.cause).inc()
+        versions = Counter((r.finding.kind, r.change) for update in updates for r in update.records)
         for (kind, change), count in versions.items():
             metrics.findings.labels(str(kind), change).inc(count)
         metrics.turns.inc()
@@ -356,80 +328,13 @@ class Worker:
         metrics.judged_to.set(self._now_ms / 1000)
 
 
-async def _take_lock(connection: Connection) -> None:
-    deadline_s = time.monotonic() + LOCK_PATIENCE_S
-    while not await connection.fetchval(TAKE_LOCK, WORKER_LOCK):
-        if time.monotonic() > deadline_s:
+async def take_worker_lock(connection: Connection, pace: Pace) -> None:
+    """Raises AlreadyServed if another keeps it for longer than our patience."""
+    deadline_s = pace.stopwatch() + pace.lock_patience_s
+    while not await try_lock(connection, WORKER_LOCK):
+        if pace.stopwatch() > deadline_s:
             raise AlreadyServed(
                 "Another emtrack serve works on this database (it holds the worker's lock). End it, or give this one "
                 "another database."
             )
         await asyncio.sleep(0.5)
-
-
-def _received(submission: Submission) -> Sequence[Received]:
-    return submission.reports if submission.unreadable is None else [submission.unreadable]
-
-
-def _unstorable(submission: Submission, error: Exception) -> Submission:
-    """The submission as one refusal that is kept whole: the database would not have it as reports."""
-    what = f"the request could not be stored ({type(error).__name__})"
-    refusal = Refusal(RefusalReason.UNREADABLE, what, "send its reports one by one to find the one that is wrong")
-    body = msgspec.msgpack.encode([received.body for received in submission.reports])
-    whole = Received(0, None, submission.reports[0].digest if submission.reports else b"", body, refusal)
-    return Submission(submission.device_no, submission.reports, submission.done, whole)
-
-
-def _read_body(body: bytes) -> PositionReport | EventReport | Refusal:
-    return read_report(msgspec.msgpack.decode(body))
-
-
-async def _record(connection: Connection, rulings: Sequence[Ruling], now_ms: int) -> None:
-    await add_versions(connection, [record for ruling in rulings for record in ruling.records], now_ms)
-    await store_checkpoints(
-        connection,
-        [
-            (r.seat.assignment.activation_no, r.seat.plan_version, r.state.base)
-            for r in rulings
-            if r.has_new_checkpoint
-        ],
-    )
-    await keep_checkpoints(
-        connection,
-        [(r.seat.assignment.activation_no, r.seat.plan_version, r.state.base) for r in rulings if r.keeps_checkpoint],
-    )
-    await store_silences(
-        connection, [(r.seat.assignment.activation_no, r.state.silence) for r in rulings if r.has_new_silence]
-    )
-    for ruling in rulings:
-        if ruling.fault is not None:
-            number = ruling.seat.assignment.activation_no
-            await connection.execute(FAULT, number, datetime_of(now_ms), ruling.fault)
-            await connection.execute(FORGET_CHECKPOINT, number)
-            await forget_checkpoints(connection, [number])
-
-
-def _answer(
-    batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: Outcome, is_activated: IsActivated
-) -> None:
-    """Tell each sender what is committed now. One that went away is told nothing and will send again."""
-    position = 0
-    for submission in batch:
-        size = len(_received(submission))
-        items = incoming[position : position + size]
-        position += size
-        if not submission.done.done():
-            submission.done.set_result(_acknowledgement(submission, items, outcome, is_activated))
-
-
-def _acknowledgement(
-    submission: Submission, items: Sequence[Incoming], outcome: Outcome, is_activated: IsActivated
-) -> Acknowledgement:
-    """A refused report that is sent again is a duplicate, and is told again why it was refused."""
-    refused = []
-    for item in items:
-        refusal = outcome.refused.get(item.fact_id) or refusal_of(item, is_activated)
-        if refusal is not None:
-            action = f"{refusal.what}: {refusal.action}"
-            refused.append(RefusedReport(item.received.seq, refusal.reason, action))
-    return Acknowledgement([r.seq for r in submission.reports if r.seq is not None], refused)

@@ -27,15 +27,13 @@ from emtrack.people.roles import ORDER_KEEPERS as ORDER_KEEPERS
 from emtrack.people.roles import STAFF as STAFF
 from emtrack.people.roles import Caller as Caller
 from emtrack.people.roles import Role as Role
-from ingest.http import key_hash
+from emtrack.people.tokens import caller_by_token
 
 COOKIE = "emtrack_session"
 FORM_KEY = "form_key"
 LARGEST_FORM = 64 * 1024
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
-TOKEN = "SELECT name, role FROM tokens WHERE token_hash = $1 AND revoked_at IS NULL"
-NEW_TOKEN = "INSERT INTO tokens (token_hash, name, role, added_at, added_by) VALUES ($1, $2, $3, $4, $5)"
 DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -106,8 +104,10 @@ async def caller_of(request: Request, pool: asyncpg.Pool[Any], roles: frozenset[
 
 async def _by_token(request: Request, pool: asyncpg.Pool[Any]) -> Caller | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    row = await pool.fetchrow(TOKEN, key_hash(token.strip())) if scheme.lower() == "bearer" else None
-    return None if row is None else Caller(row["name"], Role(row["role"]))
+    if scheme.lower() != "bearer":
+        return None
+    async with pool.acquire() as connection:
+        return await caller_by_token(connection, token.strip())
 
 
 async def _by_session(request: Request, pool: asyncpg.Pool[Any]) -> Caller | None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from emtrack.db.connect import Connection
-from emtrack.reading.casefile import Facts, Seen
-from emtrack.reading.history import Said
+from emtrack.reading.casefile import FactsAround, WeighedFix
+from emtrack.reading.history import StoredEvent
 from emtrack.record.zone_sets import members_near
 from emtrack.web.wording import MECHANISMS, STANDINGS, Words, margin_words, use_of
 from geofence.judgement.evidence import Standing
@@ -39,17 +39,17 @@ class Row(NamedTuple):
     speed: str = ""
 
 
-def fact_rows(facts: Facts, words: Words) -> list[Row]:
+def fact_rows(facts: FactsAround, words: Words) -> list[Row]:
     """Positions and events in order of time."""
     rows = [_position_row(seen, words) for seen in facts.seen] + [_event_row(said, words) for said in facts.said]
     return sorted(rows, key=lambda row: (row.own_ms, row.n is None, row.n or 0))
 
 
-def history_rows(seen: Sequence[Seen], words: Words) -> list[Row]:
+def history_rows(seen: Sequence[WeighedFix], words: Words) -> list[Row]:
     return [_position_row(one, words) for one in seen]
 
 
-def _position_row(seen: Seen, words: Words) -> Row:
+def _position_row(seen: WeighedFix, words: Words) -> Row:
     position, weight = seen.fix.position, seen.weighed
     return Row(
         n=seen.n,
@@ -70,7 +70,7 @@ def _position_row(seen: Seen, words: Words) -> Row:
     )
 
 
-def _event_row(said: Said, words: Words) -> Row:
+def _event_row(said: StoredEvent, words: Words) -> Row:
     event = said.event
     unit = f" (home unit {said.hmu_id})" if said.hmu_id else ""
     at, received = words.short(event.event_ms), words.short(event.received_ms)
@@ -87,7 +87,10 @@ class Drawn(NamedTuple):
 
 
 async def drawn_zones(
-    connection: Connection, requirements: Sequence[Requirement], seen: Sequence[Seen], zone_id: str | None = None
+    connection: Connection,
+    requirements: Sequence[Requirement],
+    seen: Sequence[WeighedFix],
+    zone_id: str | None = None,
 ) -> Drawn:
     """The zones of requirements: of those on a set the members near the positions, `zone_id` in any case."""
     zones: list[dict[str, Any]] = []
@@ -111,7 +114,7 @@ async def drawn_zones(
     return Drawn(zones, left_out)
 
 
-def map_of(drawn: Drawn, seen: Sequence[Seen], words: Words, max_gap_ms: int) -> dict[str, Any]:
+def map_of(drawn: Drawn, seen: Sequence[WeighedFix], words: Words, max_gap_ms: int) -> dict[str, Any]:
     """What static/map.js draws."""
     return {
         "timezone": words.timezone,
@@ -132,7 +135,7 @@ def _zone(requirement: Requirement, shape: Shape, label: str) -> dict[str, Any]:
     }
 
 
-def _point(seen: Seen, words: Words) -> dict[str, Any]:
+def _point(seen: WeighedFix, words: Words) -> dict[str, Any]:
     position, weight = seen.fix.position, seen.weighed
     return {
         "n": seen.n,

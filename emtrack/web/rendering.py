@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.db.connect import Connection
-from emtrack.record.plans import load_settings
-from emtrack.record.zone_sets import SetShelf
+from emtrack.record.deployment_settings import load_settings
+from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import wording
 from emtrack.web.guard import DATABASE_ERRORS, Caller, Endpoint, Problem, Role, caller_of, log_fault
 from emtrack.web.wording import Words
@@ -65,10 +65,10 @@ def _environment() -> Environment:
 class Pages:
     """Makes the routes of pages, and renders them."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock, shelf: SetShelf) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCache) -> None:
         self.pool = pool
         self.clock = clock
-        self.shelf = shelf
+        self.zone_sets = zone_sets
         self._environment = _environment()
 
     def route(

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.grading import Severity
 from alerts.incidents import INCIDENT
-from alerts.ledger import ATV, What
+from alerts.ledger import ATV, LineKind
 from geofence.judgement.evidence import Standing
 from geofence.judgement.explain import Weighed
 from geofence.judgement.findings import Finding
@@ -59,7 +59,7 @@ SEVERITIES = {severity: severity.name.capitalize() for severity in Severity}
 MECHANISMS = {Mechanism.GPS: "GPS", Mechanism.WIFI: "Wi-Fi", Mechanism.LBS: "Cellular (LBS)", Mechanism.RF: "RF"}
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 CHANGES = {"new": "Found", "amended": "Amended", "withdrawn": "Withdrawn"}
-LEDGER = {What.COUNTED: "counted", What.REVERSED: "reversed", What.EXCUSED: "excused"}
+LEDGER = {LineKind.COUNTED: "counted", LineKind.REVERSED: "reversed", LineKind.EXCUSED: "excused"}
 STANDINGS = {
     Standing.EVIDENCE: "evidence",
     Standing.IMPLAUSIBLE: "not evidence: impossible place, or ahead of its receipt",

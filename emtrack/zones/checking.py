@@ -12,10 +12,11 @@ from pyproj import Geod
 from shapely.geometry import MultiPolygon, Polygon
 
 from emtrack.forms.features import area_change, area_words
-from emtrack.forms.orders import Orders, RequirementForm, SetNames, set_name_of, set_names_of, zone_of
+from emtrack.forms.orders import Orders, RequirementForm
+from emtrack.forms.to_core import SetNames, set_name_of, set_names_of, zone_of
 from emtrack.zones.reading import Drawn
 from geofence.shapes.areas import area_m2, drawn_area_m2
-from geofence.shapes.geojson import ZoneError, zone_from_geojson
+from geofence.shapes.geojson import ZoneError, read_zone
 from geofence.shapes.zone_sets import Member
 from geofence.words import ObligationKind
 from geofence.zones import Area, Disc
@@ -76,29 +77,17 @@ def _checked(zone: Drawn, repair: bool, is_repeated: bool) -> Checked:
     vertices = sum(len(ring) - 1 for rings in _polygons(geometry) for ring in rings)
     repeated = "its id stands twice" if is_repeated else None
     try:
-        area = _area(geometry, repair=False)
+        area, trouble = read_zone(geometry, repair=True)
     except ZoneError as error:
-        trouble, crossings = str(error).partition("; mend it")[0], tuple(_crossings(geometry))
-        mended = _mended(geometry)
-        if mended is None:
-            return Checked(zone.zone_id, None, 0.0, vertices, trouble, None, crossings)
-        change = area_change(drawn_area_m2(geometry), area_m2(mended))
-        kept = mended if repair and not is_repeated else None
-        return Checked(zone.zone_id, kept, area_m2(mended), vertices, trouble, change, crossings)
-    return Checked(zone.zone_id, None if is_repeated else area, area_m2(area), vertices, repeated)
-
-
-def _area(geometry: dict[str, Any], *, repair: bool) -> Area:
-    area = zone_from_geojson(geometry, repair=repair)
+        crossings = tuple(_crossings(geometry))
+        return Checked(zone.zone_id, None, 0.0, vertices, error.what, None, crossings)
     assert isinstance(area, Area), "polygons are areas"
-    return area
-
-
-def _mended(geometry: dict[str, Any]) -> Area | None:
-    try:
-        return _area(geometry, repair=True)
-    except ZoneError:
-        return None
+    if trouble is not None:
+        change = area_change(drawn_area_m2(geometry), area_m2(area))
+        kept = area if repair and not is_repeated else None
+        crossings = tuple(_crossings(geometry))
+        return Checked(zone.zone_id, kept, area_m2(area), vertices, trouble.what, change, crossings)
+    return Checked(zone.zone_id, None if is_repeated else area, area_m2(area), vertices, repeated)
 
 
 def _polygons(geometry: dict[str, Any]) -> Sequence[Any]:
@@ -118,7 +107,7 @@ def _crossings(geometry: dict[str, Any]) -> Iterator[tuple[float, float]]:
 # ---------------------------------------------------------------------------------------------- one on another
 
 
-def members_of(zones: Sequence[Checked]) -> list[Member]:
+def usable_members(zones: Sequence[Checked]) -> list[Member]:
     """Those that can be judged by."""
     return [Member(zone.zone_id, zone.area) for zone in zones if zone.area is not None]
 

@@ -19,7 +19,7 @@ from pyproj.network import set_network_enabled  # type: ignore[attr-defined]
 from pyproj.transformer import Transformer, TransformerGroup
 from shapely.geometry.base import BaseGeometry
 
-from emtrack.forms.orders import FormError
+from emtrack.forms.errors import FormError
 
 ENDINGS = (".geojson", ".json", ".gpkg", ".shp", ".zip", ".kml")
 WGS84 = CRS.from_epsg(4326)

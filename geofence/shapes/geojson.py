@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import shapely
 from shapely.geometry import MultiPolygon, Polygon
@@ -16,8 +16,25 @@ _MAX_LAT_DEG = 85.0
 _MAX_WIDTH_DEG = 180.0
 
 
+SHAPES = ("Polygon", "MultiPolygon", "Circle")
+"""Types of geometry that can be a zone."""
+
+
 class ZoneError(ValueError):
-    """A geometry that cannot be judged. The message says what is wrong, where, and what to do."""
+    """A geometry that cannot be judged. `reason`: what is wrong. `place`: where ("longitude latitude"), if it is one place.
+    `advice`: what to do, where the reason does not say it. The message is all three."""
+
+    def __init__(self, reason: str, *, place: str | None = None, advice: str | None = None) -> None:
+        where = "" if place is None else f"[{place}]"
+        super().__init__(f"{reason}{where}" + ("" if advice is None else f"; {advice}"))
+        self.reason = reason
+        self.place = place
+        self.advice = advice
+
+    @property
+    def what(self) -> str:
+        """Reason and place, without the advice."""
+        return self.reason if self.place is None else f"{self.reason}[{self.place}]"
 
 
 def zone_from_geojson(geometry: dict[str, Any], *, repair: bool = False) -> Shape:
@@ -33,7 +50,7 @@ def zone_from_geojson(geometry: dict[str, Any], *, repair: bool = False) -> Shap
         "MultiPolygon": _read_multipolygon,
     }
     if not isinstance(kind, str) or kind not in readers:
-        raise ZoneError(f"geometry type {kind!r} is not known; expected Polygon, MultiPolygon or Circle")
+        raise ZoneError(f"geometry type {kind!r} is not known", advice="expected Polygon, MultiPolygon or Circle")
     expected = {"type", "centre", "radius_m"} if kind == "Circle" else {"type", "coordinates"}
     unknown = sorted(set(geometry) - expected)
     if unknown:
@@ -42,6 +59,23 @@ def zone_from_geojson(geometry: dict[str, Any], *, repair: bool = False) -> Shap
     if missing:
         raise ZoneError(f"the geometry has no field {missing[0]!r}")
     return readers[kind](geometry, repair)
+
+
+class ReadZone(NamedTuple):
+    """A zone that was read. `mended`: what was wrong with it as it is drawn, if it was mended."""
+
+    zone: Shape
+    mended: ZoneError | None = None
+
+
+def read_zone(geometry: dict[str, Any], *, repair: bool = False) -> ReadZone:
+    """A zone as it is drawn, or with `repair` mended if it is invalid. Raises ZoneError."""
+    try:
+        return ReadZone(zone_from_geojson(geometry))
+    except ZoneError as error:
+        if not repair:
+            raise
+        return ReadZone(zone_from_geojson(geometry, repair=True), error)
 
 
 def geojson_from_zone(zone: Shape) -> dict[str, Any]:
@@ -111,7 +145,10 @@ def _read_multipolygon(geometry: dict[str, Any], repair: bool) -> Area:
 def _valid(polygon: Polygon, repair: bool) -> shapely.Geometry:
     if not polygon.is_valid:
         if not repair:
-            raise ZoneError(f"the polygon is invalid: {explain_validity(polygon)}; mend it, or ask for --repair")
+            reason, _, place = explain_validity(polygon).removesuffix("]").partition("[")
+            raise ZoneError(
+                f"the polygon is invalid: {reason}", place=place or None, advice="mend it, or ask for --repair"
+            )
         return shapely.make_valid(polygon)
     if polygon.area == 0:
         raise ZoneError("the polygon has no area")

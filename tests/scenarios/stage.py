@@ -17,11 +17,12 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from emtrack.files.evaluate import finding_line
-from emtrack.forms.orders import plans_of, read_orders
+from emtrack.forms.lines import finding_line
+from emtrack.forms.reading import read_orders
+from emtrack.forms.to_core import plans_of
 from emtrack.record.facts import load_facts
 from emtrack.record.plans import load_assignments
-from emtrack.record.zone_sets import SetShelf
+from emtrack.record.zone_sets import ZoneSetCache
 from geofence.facts import DeviceEvent, Fact, Position
 from geofence.intervals import merged
 from geofence.judgement.findings import Finding
@@ -72,6 +73,7 @@ async def emptied(dsn: str) -> None:
 async def empty_deployment(dsn: str, form: dict[str, Any], at_ms: int) -> AsyncIterator[World]:
     await emptied(dsn)
     async with deployed(dsn, form, at=format_instant(at_ms)) as world:
+        world.stopwatch.stop()
         yield world
 
 
@@ -311,7 +313,7 @@ class Stage:
         facts = await load_facts(self.world.connection, [(assignment, ALWAYS_MS) for assignment in assignments])
         pairs = []
         for assignment in assignments:
-            sets = await SetShelf().sets_of(self.world.connection, assignment.plan.requirements)
+            sets = await ZoneSetCache().sets_of(self.world.connection, assignment.plan.requirements)
             history = judge_history(assignment.plan, facts[assignment.activation_no], now_ms, sets)
             pairs += [(assignment.plan.activation, finding) for finding in history]
         return found(pairs)
@@ -326,8 +328,8 @@ class Stage:
         return {(row["wearer_id"], row["kind"]) for row in rows}
 
     SHOWN_SINCE = """
-    SELECT w.wearer_id, v.requirement_id, f.kind, v.reason, (extract(epoch FROM v.begin_at) * 1000)::bigint AS begin_ms,
-           min((extract(epoch FROM v.recorded_at) * 1000)::bigint) AS shown_ms
+    SELECT w.wearer_id, v.requirement_id, f.kind, v.reason, epoch_ms(v.begin_at) AS begin_ms,
+           min(epoch_ms(v.recorded_at)) AS shown_ms
     FROM findings f JOIN finding_versions v USING (finding_no) JOIN activation_versions a USING (activation_no)
     JOIN wearers w USING (wearer_no) WHERE v.change <> 'withdrawn' GROUP BY 1, 2, 3, 4, 5
     """
@@ -342,7 +344,7 @@ class Stage:
 
     ALERTS = """
     SELECT w.wearer_id, a.kind, a.requirement_id, a.code, a.severity::int AS severity, a.closed_at IS NOT NULL AS closed,
-           a.previous_alert_no IS NOT NULL AS linked, (extract(epoch FROM a.raised_at) * 1000)::bigint AS raised_ms,
+           a.previous_alert_no IS NOT NULL AS linked, epoch_ms(a.raised_at) AS raised_ms,
            count(o.finding_no)::int AS findings, coalesce(bool_and(v.change = 'withdrawn'), false) AS withdrawn
     FROM alerts a LEFT JOIN wearers w USING (wearer_no) LEFT JOIN alert_occurrences o USING (alert_no)
     LEFT JOIN LATERAL (

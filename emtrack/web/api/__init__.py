@@ -1,0 +1,1 @@
+"""Routes for programs: JSON under /v1."""

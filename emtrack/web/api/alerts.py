@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -13,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from alerts.casework import AlreadyClosed, NoAlert, UnfitAction, act
-from alerts.feed import BadPlace, Place, changes_after, here
+from alerts.casework import AlreadyClosed, NoAlert, UnfitAction
+from alerts.feed import BadFeedPosition, FeedPosition, changes_after, here
 from alerts.grading import Severity
 from alerts.incidents import INCIDENT
 from alerts.ledger import ATV
-from alerts.queue import BadPlace as BadQueuePlace
-from alerts.queue import Filter, as_json, closed_alerts, open_alerts
-from emtrack.clock import Clock
+from alerts.queue import AlertFilter, as_json, closed_alerts, open_alerts
+from alerts.queue import BadQueuePlace as BadQueuePlace
+from emtrack.web.alert_work import AlertWork
 from emtrack.web.guard import EVERYBODY, LARGEST_FORM, STAFF, Caller, Problem, answer, guarded, refuse_unbounded
 from geofence.words import Kind
 
@@ -29,7 +28,13 @@ ALERT_KINDS = (*map(str, Kind), ATV, INCIDENT)
 LOOK_S = 1.0
 """The stream looks this often, and at once after a turn of this program."""
 
+ACTION_ERRORS = (UnfitAction, NoAlert, AlreadyClosed)
 _STATUS = {UnfitAction: 422, NoAlert: 404, AlreadyClosed: 409}
+
+
+def problem_of(error: Exception) -> Problem:
+    """One of `ACTION_ERRORS` as an answer."""
+    return Problem(_STATUS[type(error)], str(error))
 
 
 class ActionForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,17 +45,15 @@ class ActionForm(msgspec.Struct, forbid_unknown_fields=True):
     note: str | None = None
 
 
-class AlertDesk:
-    """The endpoints, and the nudge that the stream waits for."""
+class AlertRoutes:
+    """GET /v1/alerts, GET /v1/alerts/stream, POST /v1/alerts/{alert_no}/actions."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock, nudge: asyncio.Condition, stop: asyncio.Event) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], work: AlertWork, stop: asyncio.Event) -> None:
         self._pool = pool
-        self._clock = clock
-        self._nudge = nudge
+        self._work = work
         self._stop = stop
 
     def routes(self) -> list[Route]:
-        """GET /v1/alerts, GET /v1/alerts/stream, POST /v1/alerts/{alert_no}/actions."""
         return [
             guarded(self._pool, "/v1/alerts", self.queue, EVERYBODY),
             guarded(self._pool, "/v1/alerts/stream", self.stream, EVERYBODY),
@@ -61,7 +64,7 @@ class AlertDesk:
         """A page of the queue: ?state=open|closed, wearer, severity, kind, limit, after (from `next` of the page before)."""
         query = request.query_params
         limit = _limit(query.get("limit"))
-        wanted = Filter(query.get("wearer"), read_severity(query.get("severity")), read_kind(query.get("kind")))
+        wanted = AlertFilter(query.get("wearer"), read_severity(query.get("severity")), read_kind(query.get("kind")))
         read = open_alerts if _is_open(query.get("state", "open")) else closed_alerts
         try:
             async with self._pool.acquire() as connection:
@@ -76,55 +79,40 @@ class AlertDesk:
         refuse_unbounded(request, LARGEST_FORM)
         form = _action_form(await request.body())
         number = request.path_params["alert_no"]
-        await self.do(number, caller, form.action, form.outcome, form.note)
-        return answer({"alert_no": number, "action": form.action})
-
-    async def do(self, number: int, caller: Caller, action: str, outcome: str | None, note: str | None) -> None:
-        """Do it, and tell those who follow. Raises Problem."""
-        now_ms = self._clock.now_ms()
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                await act(
-                    connection, number, who=caller.name, action=action, outcome=outcome, note=note, now_ms=now_ms
-                )
-        except (UnfitAction, NoAlert, AlreadyClosed) as error:
-            raise Problem(_STATUS[type(error)], str(error)) from error
-        async with self._nudge:
-            self._nudge.notify_all()
+            await self._work.act(number, caller, form.action, form.outcome, form.note)
+        except ACTION_ERRORS as error:
+            raise problem_of(error) from error
+        return answer({"alert_no": number, "action": form.action})
 
     async def stream(self, request: Request, _: Caller) -> Response:
         """Server-sent events: which alert changed, never what it says. Goes on after Last-Event-ID."""
         last = request.headers.get("last-event-id")
         try:
-            place = Place.read(last) if last else await here_of(self._pool)
-        except BadPlace as error:
+            position = FeedPosition.read(last) if last else await here_of(self._pool)
+        except BadFeedPosition as error:
             raise Problem(400, str(error)) from error
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._events(place), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(self._events(position), media_type="text/event-stream", headers=headers)
 
-    async def _events(self, place: Place) -> AsyncIterator[str]:
-        yield f"retry: 2000\nid: {place}\n\n"
+    async def _events(self, position: FeedPosition) -> AsyncIterator[str]:
+        yield f"retry: 2000\nid: {position}\n\n"
         while not self._stop.is_set():
             try:
                 async with self._pool.acquire() as connection:
-                    found = await changes_after(connection, place)
+                    found = await changes_after(connection, position)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 return  # the reader comes again with its last id
             for change in found:
-                place = change.place
+                position = change.position
                 data = msgspec.json.encode({"alert_no": change.alert_no, "what": change.what}).decode()
-                yield f"id: {place}\nevent: changed\ndata: {data}\n\n"
+                yield f"id: {position}\nevent: changed\ndata: {data}\n\n"
             if not found:
                 yield ": still here\n\n"
-                await self._wait()
-
-    async def _wait(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_S), self._nudge:
-                await self._nudge.wait()
+                await self._work.wait_for_change(LOOK_S)
 
 
-async def here_of(pool: asyncpg.Pool[Any]) -> Place:
+async def here_of(pool: asyncpg.Pool[Any]) -> FeedPosition:
     async with pool.acquire() as connection:
         return await here(connection)
 

@@ -11,12 +11,12 @@ from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.reading.findings import findings_as_lines
-from emtrack.record.zone_sets import SetShelf
+from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web.guard import EVERYBODY, Caller, Problem, guarded
 from geofence.words import NotAnInstant, parse_instant
 
 
-def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, shelf: SetShelf) -> list[Route]:
+def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCache) -> list[Route]:
     """GET /v1/findings?as_known_at=T&until=T&wearer=W."""
 
     async def findings(request: Request, _: Caller) -> Response:
@@ -29,7 +29,7 @@ def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, shelf: SetShelf) -> li
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             lines = await findings_as_lines(
-                connection, clock.now_ms(), known_ms, until_ms, query.get("wearer"), shelf
+                connection, clock.now_ms(), known_ms, until_ms, query.get("wearer"), zone_sets
             )
         return Response(b"".join(lines), 200, {"Cache-Control": "no-store"}, "application/x-ndjson")
 

@@ -11,15 +11,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.clock import Clock
-from emtrack.forms.orders import FormError, read_orders
-from emtrack.record.orders import OrdersConflict, enter_orders
+from emtrack.forms.errors import FormError
+from emtrack.forms.reading import read_orders
+from emtrack.orders.entry import enter_orders
+from emtrack.reading.people import wearer_no_of
+from emtrack.record.entering import OrdersConflict
 from emtrack.web.guard import ORDER_KEEPERS, Caller, Problem, answer, guarded, refuse_unbounded
 
 LARGEST = 4 * 1024 * 1024
 """A boundary of 50,000 vertices takes 2 MiB."""
 
 
-class OrderDesk:
+class OrderRoutes:
     """PUT /v1/requirements/{id}, POST /v1/activations, POST /v1/wearers/{id}/absences."""
 
     def __init__(self, pool: asyncpg.Pool[Any], clock: Clock) -> None:
@@ -54,7 +57,9 @@ class OrderDesk:
         return await self._enter(caller, {"absences": [_named(await _body(request, dict), named)]})
 
     async def _refuse_stranger(self, wearer_id: str) -> None:
-        if not await self._pool.fetchval("SELECT count(*) FROM wearers WHERE wearer_id = $1", wearer_id):
+        async with self._pool.acquire() as connection:
+            number = await wearer_no_of(connection, wearer_id)
+        if number is None:
             raise Problem(404, f"there is no wearer {wearer_id!r}; their activation is entered first")
 
     async def _enter(self, caller: Caller, form: dict[str, Any]) -> Response:

@@ -8,16 +8,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from alerts.casework import OUTCOMES
+from alerts.casework import OUTCOMES, UnfitAction
 from alerts.grading import Severity
-from alerts.ledger import ATV
+from alerts.ledger import ATV, ledger_of, rules_of
 from alerts.queue import (
     Alert,
-    BadPlace,
-    Filter,
+    AlertFilter,
+    BadQueuePlace,
     alert_as_known,
+    alerts_under,
     closed_alerts,
-    members_of,
     one_alert,
     open_alerts,
     open_counts,
@@ -25,11 +25,18 @@ from alerts.queue import (
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.reading import history
-from emtrack.reading.casefile import Occurrence, facts_round, late_facts, moments_of_change, occurrences_of, window_of
+from emtrack.reading.casefile import (
+    Occurrence,
+    facts_around,
+    late_facts,
+    moments_of_change,
+    occurrences_of,
+    window_of,
+)
 from emtrack.reading.history import View, record_view
-from emtrack.record.findings import Version
-from emtrack.service.atv import ledger_of, rules_of
-from emtrack.web.api.alerts import ALERT_KINDS, AlertDesk, read_kind, read_severity
+from emtrack.record.findings import FindingVersion
+from emtrack.web.alert_work import AlertWork
+from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
 from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, read_form
 from emtrack.web.maps import fact_rows
 from emtrack.web.rendering import NO_STORE, Pages, choice
@@ -41,12 +48,12 @@ PAGE = 100
 MOST_MEMBERS = 1_000
 
 
-class DeskPages:
+class AlertPages:
     """/alerts and what hangs on it."""
 
-    def __init__(self, pages: Pages, desk: AlertDesk) -> None:
+    def __init__(self, pages: Pages, work: AlertWork) -> None:
         self._pages = pages
-        self._desk = desk
+        self._work = work
 
     def routes(self) -> list[Route]:
         route = self._pages.route
@@ -73,14 +80,14 @@ class DeskPages:
         if state not in ("open", "closed"):
             raise Problem(400, f"state is {state!r}; expected open or closed")
         wearer = (query.get("wearer") or "").strip() or None
-        wanted = Filter(wearer, read_severity(query.get("severity")), read_kind(query.get("kind")))
+        wanted = AlertFilter(wearer, read_severity(query.get("severity")), read_kind(query.get("kind")))
         read = open_alerts if state == "open" else closed_alerts
         try:
             async with self._pages.pool.acquire() as connection:
                 found = await read(connection, wanted, query.get("after") or None, PAGE)
                 counts = await open_counts(connection)
                 words = await self._pages.words(connection)
-        except BadPlace as error:
+        except BadQueuePlace as error:
             raise Problem(400, str(error)) from error
         return self._pages.render(
             template,
@@ -128,7 +135,7 @@ class DeskPages:
             view, facts, late = None, None, None
             if chosen.version is not None:
                 view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
-                facts = await facts_round(connection, view, chosen.version, known_ms, self._pages.shelf)
+                facts = await facts_around(connection, view, chosen.version, known_ms, self._pages.zone_sets)
                 late = late_facts(chosen.versions, chosen.version, facts)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
@@ -159,7 +166,13 @@ class DeskPages:
         )
 
     async def _look(
-        self, connection: Connection, caller: Caller, alert: Alert, version: Version, known_ms: int, now_ms: int
+        self,
+        connection: Connection,
+        caller: Caller,
+        alert: Alert,
+        version: FindingVersion,
+        known_ms: int,
+        now_ms: int,
     ) -> View:
         assert alert.wearer_no is not None, "an alert of a person"
         begin_ms, end_ms = window_of(version.finding, known_ms)
@@ -170,7 +183,7 @@ class DeskPages:
 
     async def _incident(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
         """A platform incident: the people of a network whose tags fell silent together."""
-        members = await members_of(connection, alert.alert_no, MOST_MEMBERS)
+        members = await alerts_under(connection, alert.alert_no, MOST_MEMBERS)
         return self._pages.render(
             "incident.html",
             caller,
@@ -208,11 +221,11 @@ class DeskPages:
         number, action = request.path_params["alert_no"], form.get("action", "")
         outcome = form.get("outcome") or None
         try:
-            await self._desk.do(number, caller, action, outcome if action == "closed" else None, form.get("note"))
-        except Problem as problem:
-            if problem.status != 422:
-                raise
-            return await self._alert(request, caller, str(problem), form)
+            await self._work.act(number, caller, action, outcome if action == "closed" else None, form.get("note"))
+        except UnfitAction as error:
+            return await self._alert(request, caller, str(error), form)
+        except ACTION_ERRORS as error:
+            raise problem_of(error) from error
         return RedirectResponse("/alerts" if action == "closed" else f"/alerts/{number}", 303, NO_STORE)
 
 
@@ -220,7 +233,7 @@ def _set_of(requirement: Requirement) -> SetZone | None:
     return requirement.zone if isinstance(requirement.zone, SetZone) else None
 
 
-def map_address(view: View, version: Version, asked_ms: int | None) -> str:
+def map_address(view: View, version: FindingVersion, asked_ms: int | None) -> str:
     known = "" if asked_ms is None else f"&known_at={format_instant(asked_ms)}"
     return f"/views/{view.view_no}/map?alert={view.alert_no}&finding={version.finding_no}{known}"
 

@@ -5,53 +5,41 @@ from __future__ import annotations
 from typing import Any
 
 import asyncpg
-import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from alerts.ledger import ledger_of, rules_of
 from alerts.queue import alerts_of_wearer
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
-from emtrack.reading.casefile import MOST_OCCURRENCES, facts_round, history_of
+from emtrack.reading.casefile import MOST_OCCURRENCES, facts_around, history_of
 from emtrack.reading.history import LONGEST_MS, MOST_FIXES, PURPOSES, UnfitView, View, record_view, view_of, views_of
+from emtrack.reading.people import list_people, person_of
+from emtrack.record.deployment_settings import load_settings
 from emtrack.record.findings import as_known, versions_of_alert, versions_of_wearer
-from emtrack.record.plans import load_assignments, load_settings
-from emtrack.service.atv import Entry, NothingToExcuse, excuse, ledger_of, rules_of
+from emtrack.record.plans import load_assignments
+from emtrack.web.api.ledger import excuse_finding
 from emtrack.web.guard import (
     EVERYBODY,
-    LARGEST_FORM,
     ORDER_KEEPERS,
     Caller,
     Problem,
     answer,
     guarded,
     read_form,
-    refuse_unbounded,
 )
 from emtrack.web.maps import drawn_zones, history_rows, map_of
 from emtrack.web.rendering import NO_STORE, Pages, choice
 from emtrack.web.wording import Words, timetable_words
 from geofence.obligations import Requirement
-from geofence.words import format_instant, parse_instant
+from geofence.words import FOREVER_MS, format_instant, parse_instant
 
 PAGE = 50
 ROWS = 250
 FINDINGS = 200
 ALERTS = 50
 DAY_MS = 86_400_000
-
-LISTED = """
-SELECT w.wearer_no, w.wearer_id, w.name, i.cohort, i.mappa_level, i.lead_officer, i.lead_agency, g.grade AS rag,
-       (SELECT count(*) FROM alerts a WHERE a.wearer_no = w.wearer_no AND a.closed_at IS NULL) AS open_alerts
-FROM wearers w LEFT JOIN iom_versions i ON i.wearer_no = w.wearer_no AND upper_inf(i.recorded)
-LEFT JOIN LATERAL (SELECT grade FROM rag_grades WHERE wearer_no = w.wearer_no ORDER BY since DESC LIMIT 1) g ON true
-WHERE ($1::text IS NULL OR w.wearer_id > $1) AND ($2::text IS NULL OR w.wearer_id ILIKE $2 OR w.name ILIKE $2
-       OR i.pnc ILIKE $2 OR i.crn ILIKE $2 OR i.nomis ILIKE $2 OR i.ecins ILIKE $2)
-ORDER BY w.wearer_id LIMIT $3
-"""
-NUMBER = "SELECT wearer_no FROM wearers WHERE wearer_id = $1"
-WEARER = "SELECT wearer_no, wearer_id, name FROM wearers WHERE wearer_no = $1"
 
 
 class WearerPages:
@@ -68,10 +56,6 @@ class WearerPages:
             route("/wearers/{wearer_no:int}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
             route("/wearers/{wearer_no:int}/history", self.purpose, EVERYBODY, ["GET", "POST"]),
             route("/views/{view_no:int}", self.view, EVERYBODY),
-            guarded(self._pages.pool, "/v1/wearers/{wearer_id}/atv", self.ledger, EVERYBODY),
-            guarded(
-                self._pages.pool, "/v1/findings/{finding_no:int}/excuse", self.excuse_finding, ORDER_KEEPERS, "POST"
-            ),
             guarded(self._pages.pool, "/views/{view_no:int}/map", self.map, EVERYBODY),
         ]
 
@@ -80,9 +64,8 @@ class WearerPages:
     async def people(self, request: Request, caller: Caller) -> Response:
         """Everybody, or those whom a search finds. What is sought comes as a form: a name does not belong in an address."""
         sought = (await read_form(request)).get("sought", "").strip() if request.method == "POST" else ""
-        pattern = f"%{_literal(sought)}%" if sought else None
         async with self._pages.pool.acquire() as connection:
-            rows = await connection.fetch(LISTED, request.query_params.get("after"), pattern, PAGE)
+            rows = await list_people(connection, request.query_params.get("after"), sought, PAGE)
         following = rows[-1]["wearer_id"] if len(rows) == PAGE and not sought else None
         return self._pages.render("wearers.html", caller, people=rows, sought=sought, following=following, most=PAGE)
 
@@ -123,7 +106,7 @@ class WearerPages:
             known_ms=known_ms,
             instant=format_instant,
             timetable=timetable_words,
-            forever=lambda end_ms: end_ms >= 2**62,
+            forever=lambda end_ms: end_ms >= FOREVER_MS,
         )
 
     # ------------------------------------------------------------------------------------- accumulated violations
@@ -131,37 +114,9 @@ class WearerPages:
     async def excuse(self, request: Request, caller: Caller) -> Response:
         """A violation of the ledger that a person excuses, and back to the person's page."""
         form = await read_form(request)
-        await self._excuse(choice(form.get("finding"), int) or 0, caller, form.get("why", ""))
+        number = choice(form.get("finding"), int) or 0
+        await excuse_finding(self._pages.pool, self._pages.clock, number, caller, form.get("why", ""))
         return RedirectResponse(f"/wearers/{request.path_params['wearer_no']}#ledger", 303, NO_STORE)
-
-    async def excuse_finding(self, request: Request, caller: Caller) -> Response:
-        """The same for programs: {"why": "…"}."""
-        refuse_unbounded(request, LARGEST_FORM)
-        try:
-            body = msgspec.json.decode(await request.body(), type=dict[str, str])
-        except msgspec.DecodeError as error:
-            raise Problem(422, f'{error}; expected {{"why": "…"}}') from error
-        await self._excuse(request.path_params["finding_no"], caller, body.get("why", ""))
-        return answer({"finding_no": request.path_params["finding_no"], "excused_by": caller.name})
-
-    async def _excuse(self, finding_no: int, caller: Caller, why: str) -> None:
-        if not 0 < len(why.strip()) <= 1000:
-            raise Problem(422, "Say in at most 1,000 characters why the violation is excused.")
-        try:
-            async with self._pages.pool.acquire() as connection, connection.transaction():
-                now_ms = self._pages.clock.now_ms()
-                await excuse(connection, finding_no, who=caller.name, why=why.strip(), now_ms=now_ms)
-        except NothingToExcuse as error:
-            raise Problem(409, f"{error}.") from error
-
-    async def ledger(self, request: Request, _: Caller) -> Response:
-        """The lines of a wearer's ledger, the newest first, each with the balance of its order after it."""
-        async with self._pages.pool.acquire() as connection:
-            number = await connection.fetchval(NUMBER, request.path_params["wearer_id"])
-            entries = [] if number is None else await ledger_of(connection, number, 1000)
-        if number is None:
-            raise Problem(404, f"there is no wearer {request.path_params['wearer_id']!r}")
-        return answer({"lines": [ledger_line(entry) for entry in entries]})
 
     # ------------------------------------------------------------------------------------- location history
 
@@ -257,7 +212,7 @@ class WearerPages:
         for versions in await versions_of_alert(connection, view.alert_no, MOST_OCCURRENCES):
             version = as_known(versions, known_ms)
             if versions[0].finding_no == number and version is not None:
-                facts = await facts_round(connection, view, version, known_ms, self._pages.shelf)
+                facts = await facts_around(connection, view, version, known_ms, self._pages.zone_sets)
                 zones = [] if facts.requirement is None else [facts.requirement]
                 drawn = await drawn_zones(connection, zones, facts.seen, version.finding.zone_id)
                 return map_of(drawn, facts.seen, words, facts.max_gap_ms)
@@ -273,32 +228,13 @@ class WearerPages:
         return view
 
 
-def ledger_line(entry: Entry) -> dict[str, Any]:
-    """A line as the API gives it."""
-    return {
-        "finding_no": entry.finding_no,
-        "requirement_id": entry.requirement_id,
-        "recorded_at": format_instant(entry.recorded_ms),
-        "what": str(entry.what),
-        "amount_s": entry.amount_ms / 1000,
-        "balance_s": entry.balance_ms / 1000,
-        "entered_by": entry.entered_by,
-        "why": entry.why,
-    }
-
-
 def _known_ms(request: Request, now_ms: int) -> int:
     asked_ms = choice(request.query_params.get("known_at"), parse_instant)
     return now_ms if asked_ms is None else min(asked_ms, now_ms)
 
 
-def _literal(text: str) -> str:
-    """The text for ILIKE, with nothing in it that stands for something else."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
 async def _wearer(connection: Connection, wearer_no: int) -> asyncpg.Record:
-    row = await connection.fetchrow(WEARER, wearer_no)
+    row = await person_of(connection, wearer_no)
     if row is None:
         raise Problem(404, f"There is no person with the number {wearer_no}.")
     return row

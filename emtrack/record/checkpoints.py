@@ -1,4 +1,4 @@
-"""How far the judgement has come: checkpoints, silence, liveness, blocks of ids."""
+"""How far the judgement of each activation has come: its newest checkpoint, older ones for late facts, and silence."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from emtrack.db.connect import Connection
-from emtrack.record.orders import load_outages, record_outage
-from geofence.intervals import Interval, subtracted
 from geofence.judgement.judge import Checkpoint, Silence
 from geofence.words import ALWAYS_MS, datetime_of, instant_of
 
@@ -17,31 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-BLOCK = 1000
-NEXT_BLOCKS = "SELECT nextval($1::regclass) AS first FROM generate_series(1, $2)"
-
-
-class Ids:
-    """Hands out ids of a sequence that counts in blocks. Ids that are not used are lost, which harms nobody."""
-
-    def __init__(self, sequence: str) -> None:
-        self._sequence = sequence
-        self._left: list[int] = []
-
-    async def take(self, connection: Connection, count: int) -> list[int]:
-        """`count` ids, ascending within a block."""
-        if len(self._left) < count:
-            blocks = -(-(count - len(self._left)) // BLOCK)
-            for row in await connection.fetch(NEXT_BLOCKS, self._sequence, blocks):
-                self._left.extend(range(row["first"], row["first"] + BLOCK))
-        taken, self._left = self._left[:count], self._left[count:]
-        return taken
-
-
-# ---------------------------------------------------------------------------------------------- checkpoints
-
-
-class Stored(NamedTuple):
+class StoredCheckpoint(NamedTuple):
     """A checkpoint as it was stored. `plan_version`: the orders that it was made under."""
 
     plan_version: str
@@ -67,12 +41,12 @@ def _moment(instant_ms: int) -> datetime | None:
 _decode = msgspec.msgpack.Decoder(Checkpoint).decode
 
 
-async def load_checkpoints(connection: Connection, activation_nos: Sequence[int]) -> dict[int, Stored]:
-    """Stored checkpoints; one that this version of the program cannot read is left out, and made again."""
+async def load_checkpoints(connection: Connection, activation_nos: Sequence[int]) -> dict[int, StoredCheckpoint]:
+    """StoredCheckpoint checkpoints; one that this version of the program cannot read is left out, and made again."""
     found = {}
     for row in await connection.fetch(CHECKPOINTS, list(activation_nos)):
         try:
-            found[row["activation_no"]] = Stored(row["plan_version"], _decode(row["checkpoint"]))
+            found[row["activation_no"]] = StoredCheckpoint(row["plan_version"], _decode(row["checkpoint"]))
         except msgspec.DecodeError:
             continue
     return found
@@ -140,11 +114,11 @@ async def kept_to_ms(connection: Connection, activation_nos: Sequence[int]) -> d
     return {row["activation_no"]: instant_of(row["fed_to"]) for row in rows}
 
 
-async def checkpoint_before(connection: Connection, activation_no: int, own_ms: int) -> Stored | None:
+async def checkpoint_before(connection: Connection, activation_no: int, own_ms: int) -> StoredCheckpoint | None:
     """The newest kept checkpoint to which only facts from before an instant were fed."""
     row = await connection.fetchrow(BEFORE, activation_no, datetime_of(own_ms))
     try:
-        return None if row is None else Stored(row["plan_version"], _decode(row["checkpoint"]))
+        return None if row is None else StoredCheckpoint(row["plan_version"], _decode(row["checkpoint"]))
     except msgspec.DecodeError:
         return None
 
@@ -185,42 +159,3 @@ async def store_silences(connection: Connection, rows: Sequence[tuple[int, Silen
             [datetime_of(silence.heard_ms) for _, silence in rows],
             [_moment(silence.gap_end_ms) for _, silence in rows],
         )
-
-
-# ---------------------------------------------------------------------------------------------- liveness
-
-LIVENESS = "SELECT alive_at FROM liveness"
-FIRST_READY = "INSERT INTO liveness (first_ready_at, alive_at) VALUES ($1, $1)"
-ALIVE = "UPDATE liveness SET alive_at = $1, changes_seen = $2"
-
-
-async def alive_ms(connection: Connection) -> int | None:
-    """Until when everything is judged and we were alive; None before the deployment was first ready."""
-    alive_at = await connection.fetchval(LIVENESS)
-    return None if alive_at is None else instant_of(alive_at)
-
-
-async def record_ready(connection: Connection, now_ms: int) -> tuple[list[Interval], int]:
-    """We are ready: the time since we were last alive was an outage. All outages, and how many were recorded just now.
-    Inside a transaction."""
-    before_ms = await alive_ms(connection)
-    if before_ms is None:
-        await connection.execute(FIRST_READY, datetime_of(now_ms))
-        return await record_outage_since(connection, ALWAYS_MS, now_ms, "before the first start")
-    return await record_outage_since(connection, before_ms, now_ms, "not running, or no commit was possible")
-
-
-async def record_outage_since(
-    connection: Connection, since_ms: int, now_ms: int, cause: str
-) -> tuple[list[Interval], int]:
-    """Record the part of [since, now) that is not recorded yet. All outages, and how many were recorded just now."""
-    known = await load_outages(connection)
-    fresh = subtracted([Interval(since_ms, now_ms)] if since_ms < now_ms else [], known)
-    for outage in fresh:
-        await record_outage(connection, outage, cause, datetime_of(now_ms))
-    return await load_outages(connection), len(fresh)
-
-
-async def record_alive(connection: Connection, now_ms: int, changes_seen: int) -> None:
-    """Everything is judged to `now_ms`, under the orders up to this change."""
-    await connection.execute(ALIVE, datetime_of(now_ms), changes_seen)

@@ -1,4 +1,4 @@
-"""`emtrack zones`: what its commands do. They say what they find to the person, line by line."""
+"""What is found in files of zones, said to a person line by line."""
 
 from __future__ import annotations
 
@@ -6,19 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from emtrack.commands import enter, members_of_set
-from emtrack.forms.features import LONGEST_ID, Features, area_words
-from emtrack.forms.orders import Orders, ZoneSetForm
-from emtrack.settings import Settings
-from emtrack.zones.checking import (
-    Checked,
-    Home,
-    check,
-    lines_of,
-    members_of,
-    on_homes,
-    overlaps,
-)
+from emtrack.forms.features import LONGEST_ID, area_words
+from emtrack.zones.checking import Checked, Home, check, lines_of, on_homes, overlaps, usable_members
 from emtrack.zones.drawing import page, png
 from emtrack.zones.reading import ZoneFile, ZoneFileError, read_zone_file
 from geofence.shapes.zone_sets import Member
@@ -50,7 +39,7 @@ def _check_file(file: ZoneFile, homes: Sequence[Home], *, repair: bool, say: Say
     for zone in zones:
         for line in lines_of(zone if repair else zone._replace(repair=None)):
             say(line)
-    members = members_of(zones)
+    members = usable_members(zones)
     wrong = [zone for zone in zones if zone.trouble is not None]
     total = area_words(sum(zone.area_m2 for zone in zones if zone.area is not None))
     vertices = sum(zone.vertices for zone in zones)
@@ -108,26 +97,12 @@ def readable_members(file: ZoneFile, *, repair: bool, say: Say) -> list[Member]:
         )
     for zone in zones:
         _say_repair(zone, say)
-    return members_of(zones)
+    return usable_members(zones)
 
 
 def _say_repair(zone: Checked, say: Say) -> None:
     if zone.repair is not None:
         say(f"zone {zone.zone_id!r} was repaired ({zone.trouble}): {zone.repair}")
-
-
-async def import_set(
-    settings: Settings, members: Sequence[Member], set_id: str, version: str, *, who: str, dry_run: bool
-) -> dict[str, int]:
-    """Enter a version of a set; what that changed, counted. Raises OrdersConflict."""
-    form = ZoneSetForm(set_id, version, Features(None, None, members))
-    return (await enter(settings, Orders(zone_sets=[form]), who=who, dry_run=dry_run)).counts
-
-
-async def members_to_draw(settings: Settings, set_id: str, version: str | None) -> tuple[list[Member], str]:
-    """The members of a set that is entered, and what to write above them. Raises UnknownSetName."""
-    zone, members = await members_of_set(settings, set_id, version)
-    return members, f"{zone.set_id}, version {zone.version}"
 
 
 def picture(out: Path, members: Sequence[Member], title: str) -> bytes:

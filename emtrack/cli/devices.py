@@ -1,0 +1,41 @@
+"""`emtrack devices`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emtrack.cli.running import run, settings
+from emtrack.cli.saying import print_table, refuse_unfit_name, who
+
+if TYPE_CHECKING:
+    from emtrack.record.devices import ListedDevice
+    from emtrack.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Devices and their keys.")
+
+
+@app.command("add")
+def add_device(device: Annotated[str, typer.Argument(help="device id")]) -> None:
+    """Enter a device if it is new, and make a key for it. The key is shown once and kept only as a hash."""
+    from emtrack.orders.importing import make_device_key
+
+    refuse_unfit_name(device, "a device id")
+    typer.echo(run(make_device_key(settings(), device, who=who())))
+
+
+@app.command("list")
+def list_devices(device: Annotated[str | None, typer.Argument(help="one device (default: all)")] = None) -> None:
+    """Devices, how many keys they have, and what came of their reports."""
+    columns = ("device", "keys", "received", "stored", "duplicates", "refused")
+    print_table(columns, run(listed_devices(settings(), device)))
+
+
+async def listed_devices(chosen: Settings, device_id: str | None) -> list[ListedDevice]:
+    """All devices, or one."""
+    from emtrack.db.opened import opened_database
+    from emtrack.record.devices import list_devices as listed
+
+    async with opened_database(chosen, "devices list") as (connection, _):
+        return await listed(connection, device_id)

@@ -1,0 +1,46 @@
+"""`emtrack evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emtrack.cli.saying import read_instant, say
+
+app = typer.Typer()
+
+
+@app.command()
+def evaluate(
+    orders: Annotated[Path, typer.Option(help="orders.json")],
+    positions: Annotated[Path, typer.Option(help="positions: .csv, .ndjson or .parquet, .gz allowed")],
+    until: Annotated[str, typer.Option(help="the now of the judgement, ISO 8601 with a zone")],
+    events: Annotated[Path | None, typer.Option(help="events, likewise")] = None,
+    out: Annotated[Path | None, typer.Option(help="findings.jsonl (default: standard output)")] = None,
+    refusals: Annotated[Path | None, typer.Option(help="rows that could not be used, with their reasons")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="mend invalid polygons, and write them back")] = False,
+) -> None:
+    """Judge files: no server, no database. The same core as the service."""
+    import msgspec
+
+    from emtrack.cli.orders_file import read_orders_file, replace_file
+    from emtrack.files.evaluate import evaluate as judge
+    from emtrack.forms.lines import finding_lines
+    from emtrack.forms.reading import refuse_unknown_sets
+
+    until_ms = read_instant(until, "--until")
+    assert until_ms is not None
+    read = read_orders_file(orders, repair=repair, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
+    evaluation = judge(read, positions, events, until_ms)
+    lines = b"".join(finding_lines(evaluation.findings))
+    if refusals is not None:
+        replace_file(refusals, b"".join(msgspec.json.encode(row) + b"\n" for row in evaluation.refused))
+    if evaluation.refused:
+        say(f"{len(evaluation.refused)} rows were refused" + ("" if refusals else "; --refusals FILE says why"))
+    if out is None:
+        sys.stdout.buffer.write(lines)
+    else:
+        replace_file(out, lines)

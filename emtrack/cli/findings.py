@@ -1,0 +1,54 @@
+"""`emtrack findings` and `emtrack export`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emtrack.cli.running import run, settings
+from emtrack.cli.saying import read_instant, say_counts
+
+if TYPE_CHECKING:
+    from emtrack.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def findings(
+    as_known_at: Annotated[str | None, typer.Option(help="as people were shown them at this instant")] = None,
+    until: Annotated[str | None, typer.Option(help="judge what is stored with this instant as now")] = None,
+    wearer: Annotated[str | None, typer.Option(help="of one wearer")] = None,
+) -> None:
+    """Findings from the database, in the form of `evaluate`."""
+    known_ms, until_ms = read_instant(as_known_at, "--as-known-at"), read_instant(until, "--until")
+    lines = run(stored_findings(settings(), known_ms, until_ms, wearer))
+    sys.stdout.buffer.write(b"".join(lines))
+
+
+async def stored_findings(
+    chosen: Settings, as_known_ms: int | None, until_ms: int | None, wearer_id: str | None
+) -> list[bytes]:
+    """Findings as lines. Without `until_ms`: as they are recorded (at `as_known_ms`, or now). With it: what is stored
+    (by `as_known_ms`) judged again with that instant as now, as `evaluate` would."""
+    from emtrack.db.opened import opened_database
+    from emtrack.reading.findings import findings_as_lines
+    from emtrack.record.zone_sets import ZoneSetCache
+
+    async with (
+        opened_database(chosen, "findings") as (connection, clock),
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        zone_sets = ZoneSetCache(chosen.sets_dir)
+        return await findings_as_lines(connection, clock.now_ms(), as_known_ms, until_ms, wearer_id, zone_sets)
+
+
+@app.command("export")
+def export_facts(folder: Annotated[Path, typer.Argument(help="where to write the files")]) -> None:
+    """Write what is stored as files for `evaluate`, so that anybody can judge it again."""
+    from emtrack.files.export import export_to
+
+    say_counts(run(export_to(settings(), folder)).items(), width=9)

@@ -1,0 +1,74 @@
+"""All commands, and the entry point."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from emtrack.cli import (
+    database,
+    devices,
+    emulation,
+    evaluate,
+    findings,
+    orders,
+    schema,
+    service,
+    tokens,
+    users,
+    zones,
+)
+from emtrack.cli.saying import say
+from emtrack.errors import MendableError
+from geofence.words import NotAnInstant
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Judges electronic-monitoring data against orders, and serves it.",
+)
+for module in (evaluate, service, findings, emulation, schema):
+    app.registered_commands += module.app.registered_commands
+for name, module in (
+    ("orders", orders),
+    ("devices", devices),
+    ("tokens", tokens),
+    ("users", users),
+    ("zones", zones),
+    ("db", database),
+):
+    app.add_typer(module.app, name=name)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"emtrack {version('emtrack')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="say which version this is")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point: errors that a person can mend become one line and an exit code."""
+    try:
+        app()
+    except MendableError as error:
+        say(f"emtrack: {error}")
+        sys.exit(error.exit_code)
+    except NotAnInstant as error:
+        say(f"emtrack: {error}")
+        sys.exit(2)
+    except OSError as error:
+        say(f"emtrack: {error.filename or 'input or output'}: {error.strerror or error}")
+        sys.exit(2 if error.filename else 1)

@@ -1,0 +1,73 @@
+"""How commands speak to the person: messages, refusals, tables, and who the person is."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+import typer
+
+from geofence.words import NotAnInstant, parse_instant
+
+LONGEST_NAME = 200
+WIDE = 10_000
+"""Columns of a table that no terminal shows: nothing is cut or wrapped."""
+
+
+def say(text: str) -> None:
+    """To the person: standard error, so that standard output carries nothing but results."""
+    typer.echo(text, err=True)
+
+
+def refuse(text: str, code: int = 2) -> NoReturn:
+    say(f"emtrack: {text}")
+    raise typer.Exit(code)
+
+
+def say_counts(counts: Iterable[tuple[str, int]], width: int = 6) -> None:
+    """One line each: how many, of what."""
+    for what, count in counts:
+        say(f"{count:>{width},}  {what}")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on standard output. Numbers stand to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    lines = [list(row) for row in rows]
+    table = Table(box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        is_number = bool(lines) and all(isinstance(line[index], int) for line in lines)
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*map(str, line))
+    console = Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
+    console.print(table)
+
+
+def read_instant(text: str | None, option: str) -> int | None:
+    """Milliseconds of an instant that an option gives, if it does."""
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except NotAnInstant as error:
+        refuse(f"{option}: {error}")
+
+
+def refuse_unfit_name(name: str, what: str) -> None:
+    """What is shown to people and stands in the record is neither empty nor a page long."""
+    if not 0 < len(name) <= LONGEST_NAME:
+        refuse(f"{what} has 1 to {LONGEST_NAME} characters")
+
+
+def who() -> str:
+    """Who calls, for the record."""
+    with suppress(OSError, KeyError):
+        return f"{getpass.getuser()} (command line)"
+    return f"user {os.getuid()} (command line)"

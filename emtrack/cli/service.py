@@ -1,0 +1,38 @@
+"""`emtrack serve` and `emtrack demo`: what runs until it is told to stop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from emtrack.cli.running import run_until_signal, settings
+from emtrack.cli.saying import say
+
+app = typer.Typer()
+
+
+@app.command()
+def serve() -> None:
+    """Migrate, start everything this configuration asks for, and say where."""
+    from emtrack.service.app import serve as run_service
+
+    chosen = settings()
+    run_until_signal(lambda stop: run_service(chosen, stop, say))
+
+
+@app.command()
+def demo(
+    wearers: Annotated[int, typer.Option(min=1, max=5_000)] = 730,
+    long: Annotated[int, typer.Option(min=0, help="how many of them have a long past")] = 20,
+    hours: Annotated[float, typer.Option(min=0.1, max=240, help="hours of the past of all")] = 48,
+    days: Annotated[float, typer.Option(min=0.1, max=60, help="days of a long past")] = 14,
+    seed: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Everything on this machine: embedded database with a past, service, pages, emulated tags. Ctrl-C stops it all."""
+    from emtrack.demo.run import run_demo
+
+    chosen = settings()
+    run_until_signal(
+        lambda stop: run_demo(chosen, stop, wearers=wearers, long=long, hours=hours, days=days, seed=seed, say=say)
+    )

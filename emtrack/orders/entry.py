@@ -1,0 +1,85 @@
+"""Orders are entered in one transaction, noun by noun, as versions with who and when. What is entered already is left alone."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from emtrack.db.connect import Connection
+from emtrack.forms.moment import end_of
+from emtrack.forms.orders import Orders
+from emtrack.iom.record import FutureGrade, enter_iom
+from emtrack.record.absences import enter_absence
+from emtrack.record.activations import enter_activations
+from emtrack.record.changes import last_change, lock_orders, log_changes
+from emtrack.record.deployment_settings import enter_settings
+from emtrack.record.devices import add_device_key, enter_devices
+from emtrack.record.entering import Entered, OrdersConflict, OrderWriter
+from emtrack.record.home_units import enter_home_units
+from emtrack.record.outages import enter_outages
+from emtrack.record.requirements import enter_requirements, follow_sets
+from emtrack.record.wearers import enter_wearers, wearer_ids_of
+from emtrack.record.zone_sets import enter_zone_sets
+from geofence.intervals import Interval
+
+_CONFLICTS = {
+    "one_wearer_per_device": "a device would be on two people at one time",
+    "one_entry_at_a_time": "two entries of one requirement would be valid at one time",
+    "one_absence_at_a_time": "two absences of one person would overlap",
+    "one_address_per_unit": "a home unit would stand at two addresses at one time",
+}
+
+
+async def enter_orders(connection: Connection, orders: Orders, *, who: str, now_ms: int) -> Entered:
+    """Enter orders inside the caller's transaction.
+
+    Of each activation, each requirement (all its entries), each home unit and the settings that the orders name, they
+    replace what was entered before; what they do not name stays. Raises OrdersConflict or FormError.
+    """
+    await lock_orders(connection)
+    _, changed_ms = await last_change(connection)
+    if changed_ms is not None:  # the record never steps back, even if the machine's clock does
+        now_ms = max(now_ms, changed_ms)
+    writer = OrderWriter(connection, who, now_ms)
+    try:
+        await _enter(writer, orders)
+    except asyncpg.ExclusionViolationError as error:
+        what = _CONFLICTS.get(error.constraint_name or "", "it overlaps what is entered")
+        raise OrdersConflict(f"The orders were not entered, because {what}. {error.detail or ''}".strip()) from error
+    await log_changes(connection, writer.entered.changes, who, now_ms)
+    return writer.entered
+
+
+async def _enter(writer: OrderWriter, orders: Orders) -> None:
+    wearers = await enter_wearers(writer, wearer_ids_of(orders), {form.wearer_id: form for form in orders.wearers})
+    await _enter_iom_records(writer, orders, wearers)
+    devices = await enter_devices(writer, sorted({a.device_id for a in orders.activations}))
+    await enter_settings(writer, orders)
+    await enter_activations(writer, orders.activations, wearers, devices)
+    fresh = await enter_zone_sets(writer, orders.zone_sets)
+    await enter_requirements(writer, orders.requirements, wearers)
+    await follow_sets(writer, fresh)
+    await enter_home_units(writer, orders.home_units, wearers)
+    for absence in orders.absences:
+        number = wearers[absence.wearer_id]
+        await enter_absence(writer, number, absence.from_.ms, end_of(absence.to), absence.reason)
+    await enter_outages(writer, [Interval(outage.from_.ms, outage.to.ms) for outage in orders.outages])
+
+
+async def _enter_iom_records(writer: OrderWriter, orders: Orders, wearers: dict[str, int]) -> None:
+    for form in {form.wearer_id: form for form in orders.wearers}.values():
+        if form.iom is None:
+            continue
+        try:
+            changed = await enter_iom(writer.connection, wearers[form.wearer_id], form.iom, writer.who, writer.now)
+        except FutureGrade as error:
+            raise OrdersConflict(f"The orders were not entered: of wearer {form.wearer_id!r}, {error}.") from error
+        if changed:  # it concerns no judgement: nobody is judged again for it
+            writer.changed("IOM record entered", None, wearer_id=form.wearer_id)
+
+
+async def enter_with_keys(connection: Connection, orders: Orders, *, who: str, now_ms: int) -> dict[str, str]:
+    """Enter orders as `enter_orders` does; a key for every device in them, by device id."""
+    keys = (await enter_orders(connection, orders, who=who, now_ms=now_ms)).keys
+    for device_id in sorted({a.device_id for a in orders.activations} - set(keys)):
+        keys[device_id] = await add_device_key(connection, device_id, who, now_ms)
+    return keys

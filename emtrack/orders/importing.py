@@ -1,0 +1,86 @@
+"""Orders and keys entered by a command, beside a service that runs or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from emtrack.db.locks import WORKER_LOCK
+from emtrack.db.opened import opened_database
+from emtrack.forms.orders import Orders
+from emtrack.orders.entry import enter_orders, enter_with_keys
+from emtrack.record.changes import are_noticed
+from emtrack.record.devices import add_device_key
+from emtrack.record.entering import Entered
+from emtrack.settings import Settings
+
+NOTICE_S = 5.0
+"""How long to wait for a running service to take in a change of orders."""
+LOOK_EVERY_S = 0.1
+
+# Whether a service works on this database: it holds the lock of the worker.
+SERVED = """
+SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND l.objid = $1 AND l.classid = 0 AND l.granted AND d.datname = current_database()
+"""
+
+
+class ImportResult(msgspec.Struct, frozen=True):
+    """How many changes of each kind, and the keys of devices that are new."""
+
+    counts: dict[str, int]
+    keys: dict[str, str]
+
+
+class _DryRun(Exception):
+    """Rolls back what was only tried."""
+
+
+async def import_orders(settings: Settings, orders: Orders, *, who: str, dry_run: bool) -> ImportResult:
+    """Enter orders, and wait a little for a running service to take them in. Raises OrdersConflict."""
+    entered = Entered()
+    async with opened_database(settings, "orders import") as (connection, clock):
+        try:
+            async with connection.transaction():
+                entered = await enter_orders(connection, orders, who=who, now_ms=clock.now_ms())
+                if dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
+        else:
+            await wait_until_noticed(connection)
+    counts = Counter(change.what for change in entered.changes)
+    return ImportResult(dict(sorted(counts.items())), entered.keys)
+
+
+async def import_with_keys(settings: Settings, orders: Orders, *, who: str) -> dict[str, str]:
+    """Enter orders, and get a key for every device in them."""
+    async with opened_database(settings, "orders import") as (connection, clock):
+        async with connection.transaction():
+            keys = await enter_with_keys(connection, orders, who=who, now_ms=clock.now_ms())
+        await wait_until_noticed(connection)
+    return keys
+
+
+async def make_device_key(settings: Settings, device_id: str, *, who: str) -> str:
+    """A new key of a device, which is entered if it is new."""
+    async with opened_database(settings, "devices add") as (connection, clock):
+        async with connection.transaction():
+            key = await add_device_key(connection, device_id, who, clock.now_ms())
+        await wait_until_noticed(connection)
+    return key
+
+
+async def wait_until_noticed(
+    connection: asyncpg.Connection[Any], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Wait until the service, if one runs, has taken in all changes of orders; at most a few seconds."""
+    for _ in range(round(NOTICE_S / LOOK_EVERY_S)):
+        if not await connection.fetchval(SERVED, WORKER_LOCK) or await are_noticed(connection):
+            return
+        await sleep(LOOK_EVERY_S)

@@ -1,0 +1,44 @@
+"""Who is on record: a list, a search, one person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from emtrack.db.connect import Connection
+
+LISTED = """
+SELECT w.wearer_no, w.wearer_id, w.name, i.cohort, i.mappa_level, i.lead_officer, i.lead_agency, g.grade AS rag,
+       (SELECT count(*) FROM alerts a WHERE a.wearer_no = w.wearer_no AND a.closed_at IS NULL) AS open_alerts
+FROM wearers w LEFT JOIN iom_versions i ON i.wearer_no = w.wearer_no AND upper_inf(i.recorded)
+LEFT JOIN LATERAL (SELECT grade FROM rag_grades WHERE wearer_no = w.wearer_no ORDER BY since DESC LIMIT 1) g ON true
+WHERE ($1::text IS NULL OR w.wearer_id > $1) AND ($2::text IS NULL OR w.wearer_id ILIKE $2 OR w.name ILIKE $2
+       OR i.pnc ILIKE $2 OR i.crn ILIKE $2 OR i.nomis ILIKE $2 OR i.ecins ILIKE $2)
+ORDER BY w.wearer_id LIMIT $3
+"""
+NUMBER = "SELECT wearer_no FROM wearers WHERE wearer_id = $1"
+PERSON = "SELECT wearer_no, wearer_id, name FROM wearers WHERE wearer_no = $1"
+
+
+async def list_people(connection: Connection, after: str | None, sought: str, most: int) -> list[asyncpg.Record]:
+    """Everybody after a wearer id, or those whom a search finds, by wearer id; at most so many."""
+    pattern = f"%{_literal(sought)}%" if sought else None
+    return list(await connection.fetch(LISTED, after, pattern, most))
+
+
+def _literal(text: str) -> str:
+    """The text for ILIKE, with nothing in it that stands for something else."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+async def wearer_no_of(connection: Connection, wearer_id: str) -> int | None:
+    """The number of a wearer; None if nobody is called so."""
+    number: int | None = await connection.fetchval(NUMBER, wearer_id)
+    return number
+
+
+async def person_of(connection: Connection, wearer_no: int) -> asyncpg.Record | None:
+    """Number, id and name; None if there is nobody."""
+    return await connection.fetchrow(PERSON, wearer_no)

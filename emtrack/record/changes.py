@@ -1,0 +1,93 @@
+"""The log of changes to orders: what was entered, by whom and when. Who waits for changes goes by their numbers, which follow
+commits because orders change under one lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from emtrack.db.connect import Connection
+from emtrack.db.locks import ORDERS_LOCK, take_lock
+from geofence.words import datetime_of, instant_of
+
+SETTINGS_ENTERED = "settings entered"
+OUTAGE_ENTERED = "outage entered"
+CONCERN_EVERYBODY = frozenset({SETTINGS_ENTERED, OUTAGE_ENTERED})
+"""Changes after which everybody is judged again."""
+
+
+class OrderChange(msgspec.Struct, frozen=True):
+    """One thing that was entered. `wearer_no`: who is judged again for it."""
+
+    what: str
+    wearer_no: int | None
+    detail: dict[str, Any]
+
+
+class LoggedChange(NamedTuple):
+    """A line of the log."""
+
+    change_no: int
+    wearer_no: int | None
+    what: str
+    changed_ms: int
+
+
+LOG_CHANGES = """
+INSERT INTO order_changes (changed_at, changed_by, what, wearer_no, detail)
+SELECT $1, $2, what, wearer_no, detail FROM unnest($3::text[], $4::bigint[], $5::jsonb[]) AS t (what, wearer_no, detail)
+"""
+CHANGES_AFTER = """
+SELECT change_no, wearer_no, what, changed_at FROM order_changes WHERE change_no > $1 ORDER BY change_no
+"""
+LAST_CHANGE = "SELECT coalesce(max(change_no), 0) AS change_no, max(changed_at) AS changed_at FROM order_changes"
+# Whether the service has taken in all changes that there are.
+NOTICED = """
+SELECT changes_seen >= (SELECT coalesce(max(change_no), 0) FROM order_changes) FROM liveness
+"""
+
+
+async def lock_orders(connection: Connection) -> None:
+    """Nobody else changes orders until the end of the transaction."""
+    await take_lock(connection, ORDERS_LOCK)
+
+
+async def log_changes(connection: Connection, changes: Sequence[OrderChange], who: str, now_ms: int) -> None:
+    """Inside the caller's transaction, under the lock of orders."""
+    await connection.execute(
+        LOG_CHANGES,
+        datetime_of(now_ms),
+        who,
+        [change.what for change in changes],
+        [change.wearer_no for change in changes],
+        [change.detail for change in changes],
+    )
+
+
+async def log_change(connection: Connection, change: OrderChange, who: str, now_ms: int) -> None:
+    """Log one change that was made outside of an import, under the same lock."""
+    await lock_orders(connection)
+    await log_changes(connection, [change], who, now_ms)
+
+
+async def changes_after(connection: Connection, change_no: int) -> list[LoggedChange]:
+    """In order."""
+    return [
+        LoggedChange(row["change_no"], row["wearer_no"], row["what"], instant_of(row["changed_at"]))
+        for row in await connection.fetch(CHANGES_AFTER, change_no)
+    ]
+
+
+async def last_change(connection: Connection) -> tuple[int, int | None]:
+    """The number of the last change (0: there is none), and when it was made."""
+    row = await connection.fetchrow(LAST_CHANGE)
+    assert row is not None, "an aggregate is one row"
+    return row["change_no"], None if row["changed_at"] is None else instant_of(row["changed_at"])
+
+
+async def are_noticed(connection: Connection) -> bool | None:
+    """Whether the service has taken in all changes; None before it was first ready."""
+    noticed: bool | None = await connection.fetchval(NOTICED)
+    return noticed

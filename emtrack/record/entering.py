@@ -1,0 +1,66 @@
+"""What all that is entered has in common: who enters it and when, and what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+
+from emtrack.db.connect import Connection
+from emtrack.errors import MendableError
+from emtrack.record.changes import OrderChange
+from geofence.words import FOREVER_MS, datetime_of, format_instant, instant_of
+
+if TYPE_CHECKING:
+    from asyncpg import Range
+
+
+class OrdersConflict(MendableError):
+    """Orders that contradict what is entered: two people on one tag, two absences at one time. `overlaps`: what is there."""
+
+    def __init__(self, message: str, overlaps: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.overlaps = overlaps
+
+
+class Entered(msgspec.Struct):
+    """What an import did. `keys`: keys of devices that are new, to be shown once."""
+
+    changes: list[OrderChange] = []
+    keys: dict[str, str] = {}
+
+
+class OrderWriter:
+    """Enters things for one person at one instant, inside a transaction, and keeps what it changed."""
+
+    def __init__(self, connection: Connection, who: str, now_ms: int) -> None:
+        self.connection = connection
+        self.who = who
+        self.now_ms = now_ms
+        self.now = datetime_of(now_ms)
+        self.since = asyncpg.Range(self.now, None)
+        self.entered = Entered()
+
+    def changed(self, what: str, wearer_no: int | None, **detail: Any) -> None:
+        """`wearer_no`: who is judged again for it; None: nobody, or everybody (`changes.CONCERN_EVERYBODY`)."""
+        self.entered.changes.append(OrderChange(what, wearer_no, detail))
+
+
+def span(begin_ms: int, end_ms: int) -> Range[Any]:
+    """A tstzrange [begin, end); unbounded where it is open."""
+    return asyncpg.Range(datetime_of(begin_ms), None if end_ms >= FOREVER_MS else datetime_of(end_ms))
+
+
+def until_words(row: asyncpg.Record) -> str:
+    """Up to when something holds that is there already (its column `end_at`)."""
+    return "without an end" if row["end_at"] is None else f"to {row['end_at']:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def overlapped(row: asyncpg.Record, **what: Any) -> dict[str, Any]:
+    """What is there already, for programs."""
+    end_at = row["end_at"]
+    return what | {
+        "from": format_instant(instant_of(row["begin_at"])),
+        "to": None if end_at is None else format_instant(instant_of(end_at)),
+    }

@@ -1,0 +1,201 @@
+"""Requirements in the record: entries (versions with a validity), each with its zone or the shared set that it is on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgspec
+
+from emtrack.forms.errors import FormError
+from emtrack.forms.orders import RequirementForm, TimetableForm
+from emtrack.forms.to_core import SetNames, UnknownSetName, requirement_of, set_name_of, timetable_of
+from emtrack.record.entering import OrderWriter, span
+from emtrack.record.zone_sets import known_sets, stored_zone
+from geofence.obligations import Requirement, TimetableRow, version_of
+from geofence.shapes.geojson import geojson_from_zone
+from geofence.words import FOREVER_MS, datetime_of, instant_of
+from geofence.zones import SetZone
+
+REQUIREMENTS = """
+SELECT v.version_no, v.entry_no, v.wearer_no, v.requirement_id, v.kind, v.valid, z.version AS zone, v.timetable,
+       v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, v.set_pinned, s.set_id, n.version AS set_version,
+       n.content AS set_content
+FROM requirement_versions v LEFT JOIN zones z USING (zone_no)
+     LEFT JOIN zone_set_versions n USING (set_version_no) LEFT JOIN zone_sets s USING (set_no)
+WHERE v.wearer_no = ANY($1::bigint[]) AND upper_inf(v.recorded)
+"""
+CLOSE_REQUIREMENT = "UPDATE requirement_versions SET recorded = tstzrange(lower(recorded), $2) WHERE version_no = $1"
+ENTRY = """
+INSERT INTO requirement_entries (wearer_no, requirement_id, valid_from) VALUES ($1, $2, $3)
+ON CONFLICT (wearer_no, requirement_id, valid_from) DO UPDATE SET valid_from = excluded.valid_from RETURNING entry_no
+"""
+NEW_ZONE = """
+INSERT INTO zones (version, geometry) VALUES ($1, $2)
+ON CONFLICT (version) DO UPDATE SET version = excluded.version RETURNING zone_no
+"""
+NEW_REQUIREMENT = """
+INSERT INTO requirement_versions (entry_no, valid, zone_no, set_version_no, recorded, entered_by, wearer_no, requirement_id, kind,
+                                  set_pinned, timetable, buffer_m, widen_m, confirm_points, confirm_ms, grace_ms)
+SELECT $1, $2, $3, $4, $5, $6, r.wearer_no, r.requirement_id, r.kind, r.set_pinned, r.timetable, r.buffer_m,
+       r.widen_m, r.confirm_points, r.confirm_ms, r.grace_ms
+FROM jsonb_to_record($7) AS r (wearer_no bigint, requirement_id text, kind text, set_pinned boolean, timetable jsonb,
+                               buffer_m float8, widen_m float8, confirm_points bigint, confirm_ms bigint, grace_ms bigint)
+"""
+# Requirements that follow a set and are on another version of it than the one given last.
+CLOSE_FOLLOWERS = """
+UPDATE requirement_versions v SET recorded = tstzrange(lower(v.recorded), $3)
+FROM zone_set_versions o JOIN zone_sets s USING (set_no)
+WHERE v.set_version_no = o.set_version_no AND s.set_id = $1 AND o.version <> $2 AND NOT v.set_pinned AND upper_inf(v.recorded)
+RETURNING v.version_no, v.wearer_no, v.requirement_id, v.kind
+"""
+FOLLOW = """
+INSERT INTO requirement_versions (entry_no, wearer_no, requirement_id, kind, valid, set_version_no, set_pinned, timetable,
+                                  buffer_m, widen_m, confirm_points, confirm_ms, grace_ms, recorded, entered_by)
+SELECT v.entry_no, v.wearer_no, v.requirement_id, v.kind, v.valid, n.set_version_no, false, v.timetable,
+       v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, $4, $5
+FROM requirement_versions v, zone_set_versions n JOIN zone_sets s USING (set_no)
+WHERE v.version_no = ANY($1::bigint[]) AND s.set_id = $2 AND n.version = $3
+"""
+
+
+class _Content(NamedTuple):
+    """What an entry says: two entries are the same if these are. `zone`: the version of the zone or set."""
+
+    kind: str
+    from_ms: int
+    to_ms: int
+    zone: str
+    set_pinned: bool
+    timetable: tuple[TimetableRow, ...] | None
+    buffer_m: float
+    widen_m: float
+    confirm_points: int
+    confirm_ms: int
+    grace_ms: int
+
+
+class _Wanted(NamedTuple):
+    """An entry as it was given, and as the core takes it."""
+
+    form: RequirementForm
+    requirement: Requirement
+
+
+_Key = tuple[int, str]
+"""Wearer number and requirement id: over all entries."""
+
+
+async def enter_requirements(
+    writer: OrderWriter, forms: Sequence[RequirementForm], wearers: Mapping[str, int]
+) -> None:
+    """All entries of the requirements that the forms name replace those that were entered before. Raises FormError for one on
+    a zone set that is not known."""
+    names, set_numbers = await known_sets(writer.connection)
+    current: dict[_Key, dict[_Content, int]] = defaultdict(dict)
+    numbers = sorted({wearers[form.wearer_id] for form in forms})
+    for row in await writer.connection.fetch(REQUIREMENTS, numbers):
+        current[row["wearer_no"], row["requirement_id"]][_content_of_row(row)] = row["version_no"]
+    wanted: dict[_Key, dict[_Content, _Wanted]] = defaultdict(dict)
+    for form in forms:
+        requirement = _resolved(form, names)
+        content = _content_of(requirement, _is_pinned(form))
+        wanted[wearers[form.wearer_id], form.requirement_id][content] = _Wanted(form, requirement)
+    for key, entries in wanted.items():
+        for content, version_no in current[key].items():
+            if content not in entries:
+                await writer.connection.execute(CLOSE_REQUIREMENT, version_no, writer.now)
+                writer.changed("requirement entry ended", key[0], requirement_id=key[1])
+    for key, entries in wanted.items():
+        for content, (form, requirement) in entries.items():
+            if content not in current[key]:
+                await _enter(writer, key[0], form, requirement, set_numbers)
+
+
+async def _enter(
+    writer: OrderWriter,
+    wearer_no: int,
+    form: RequirementForm,
+    requirement: Requirement,
+    set_numbers: Mapping[SetZone, int],
+) -> None:
+    connection, zone = writer.connection, requirement.zone
+    zone_no = set_version_no = None
+    if isinstance(zone, SetZone):
+        set_version_no = set_numbers[zone]
+    else:
+        zone_no = await connection.fetchval(NEW_ZONE, version_of(zone), geojson_from_zone(zone))
+    valid_from = datetime_of(requirement.from_ms)
+    entry_no = await connection.fetchval(ENTRY, wearer_no, form.requirement_id, valid_from)
+    valid = span(requirement.from_ms, requirement.to_ms)
+    await connection.execute(
+        NEW_REQUIREMENT, entry_no, valid, zone_no, set_version_no, writer.since, writer.who,
+        _columns_of(wearer_no, form, requirement),
+    )  # fmt: skip
+    writer.changed("requirement entered", wearer_no, requirement_id=form.requirement_id, kind=str(form.kind))
+
+
+def _columns_of(wearer_no: int, form: RequirementForm, requirement: Requirement) -> dict[str, Any]:
+    """By the names of the columns."""
+    return {
+        "wearer_no": wearer_no,
+        "requirement_id": form.requirement_id,
+        "kind": str(form.kind),
+        "set_pinned": _is_pinned(form),
+        "timetable": None if form.timetable is None else [msgspec.to_builtins(row) for row in form.timetable],
+        "buffer_m": requirement.buffer_m,
+        "widen_m": requirement.widen_m,
+        "confirm_points": requirement.confirm_points,
+        "confirm_ms": requirement.confirm_ms,
+        "grace_ms": requirement.grace_ms,
+    }
+
+
+async def follow_sets(writer: OrderWriter, fresh: Mapping[str, SetZone]) -> None:
+    """Requirements that follow a set get a new version with the new one of the set."""
+    for zone in fresh.values():
+        rows = await writer.connection.fetch(CLOSE_FOLLOWERS, zone.set_id, zone.version, writer.now)
+        numbers = [row["version_no"] for row in rows]
+        await writer.connection.execute(FOLLOW, numbers, zone.set_id, zone.version, writer.since, writer.who)
+        for row in rows:
+            named = {"requirement_id": row["requirement_id"], "set_id": zone.set_id, "version": zone.version}
+            writer.changed("requirement follows its zone set", row["wearer_no"], **named)
+
+
+def _content_of(requirement: Requirement, is_pinned: bool) -> _Content:
+    r = requirement
+    return _Content(
+        str(r.kind), r.from_ms, r.to_ms, version_of(r.zone), is_pinned, r.timetable, r.buffer_m, r.widen_m,
+        r.confirm_points, r.confirm_ms, r.grace_ms,
+    )  # fmt: skip
+
+
+def _content_of_row(row: asyncpg.Record) -> _Content:
+    on_set, valid = stored_zone(row), row["valid"]
+    return _Content(
+        row["kind"], instant_of(valid.lower), FOREVER_MS if valid.upper is None else instant_of(valid.upper),
+        row["zone"] if on_set is None else version_of(on_set), row["set_pinned"], stored_timetable(row), row["buffer_m"],
+        row["widen_m"], row["confirm_points"], row["confirm_ms"], row["grace_ms"],
+    )  # fmt: skip
+
+
+def stored_timetable(row: asyncpg.Record) -> tuple[TimetableRow, ...] | None:
+    """The timetable of a stored requirement."""
+    rows = row["timetable"]
+    return None if rows is None else timetable_of(msgspec.convert(rows, list[TimetableForm]))
+
+
+def _is_pinned(form: RequirementForm) -> bool:
+    name = set_name_of(form)
+    return name is not None and name.version is not None
+
+
+def _resolved(form: RequirementForm, names: SetNames) -> Requirement:
+    """The requirement on the sets that are entered. Raises FormError."""
+    try:
+        return requirement_of(form, "", names)
+    except UnknownSetName as error:
+        who = f"requirement {form.requirement_id!r} of wearer {form.wearer_id!r}"
+        raise FormError(f"The orders were not entered, because of {who} the {error}") from error

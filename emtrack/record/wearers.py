@@ -1,0 +1,41 @@
+"""Wearers in the record: their ids and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from emtrack.forms.orders import Orders, WearerForm
+from emtrack.record.entering import OrderWriter
+
+WEARERS = "SELECT wearer_id, wearer_no, name FROM wearers WHERE wearer_id = ANY($1::text[])"
+NEW_WEARER = "INSERT INTO wearers (wearer_id, name) VALUES ($1, $2) RETURNING wearer_no"
+RENAME_WEARER = "UPDATE wearers SET name = $2 WHERE wearer_no = $1"
+
+
+def wearer_ids_of(orders: Orders) -> list[str]:
+    """Everybody whom the orders name, sorted."""
+    named: Iterable[Sequence[object]] = (
+        orders.activations, orders.requirements, orders.absences, orders.home_units, orders.wearers,
+    )  # fmt: skip
+    return sorted({row.wearer_id for rows in named for row in rows})  # type: ignore[attr-defined]
+
+
+async def enter_wearers(
+    writer: OrderWriter, wearer_ids: Sequence[str], forms: Mapping[str, WearerForm]
+) -> dict[str, int]:
+    """Their numbers. Who is new is entered; a name that a form gives replaces what was there."""
+    rows = await writer.connection.fetch(WEARERS, list(wearer_ids))
+    known = {row["wearer_id"]: row for row in rows}
+    numbers = {}
+    for wearer_id in wearer_ids:
+        form, row = forms.get(wearer_id), known.get(wearer_id)
+        name = None if form is None else form.name
+        if row is None:
+            numbers[wearer_id] = await writer.connection.fetchval(NEW_WEARER, wearer_id, name)
+            writer.changed("wearer entered", numbers[wearer_id], wearer_id=wearer_id)
+            continue
+        numbers[wearer_id] = row["wearer_no"]
+        if form is not None and row["name"] != name:
+            await writer.connection.execute(RENAME_WEARER, row["wearer_no"], name)
+            writer.changed("wearer changed", row["wearer_no"], before=row["name"], after=name)
+    return numbers

@@ -1,0 +1,55 @@
+"""What devices are told after the commit, and what is told of a request that could not be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ingest.inbox import Submission
+from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report
+from ingest.store import Incoming, IsActivated, Outcome, refusal_of
+from ingest.wire import Acknowledgement, Received, RefusedReport
+
+
+def received_of(submission: Submission) -> Sequence[Received]:
+    return submission.reports if submission.unreadable is None else [submission.unreadable]
+
+
+def unstorable(submission: Submission, error: Exception) -> Submission:
+    """The submission as one refusal that is kept whole: the database would not have it as reports."""
+    what = f"the request could not be stored ({type(error).__name__})"
+    refusal = Refusal(RefusalReason.UNREADABLE, what, "send its reports one by one to find the one that is wrong")
+    body = msgspec.msgpack.encode([received.body for received in submission.reports])
+    whole = Received(0, None, submission.reports[0].digest if submission.reports else b"", body, refusal)
+    return Submission(submission.device_no, submission.reports, submission.done, whole)
+
+
+def read_body(body: bytes) -> PositionReport | EventReport | Refusal:
+    return read_report(msgspec.msgpack.decode(body))
+
+
+def answer(
+    batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: Outcome, is_activated: IsActivated
+) -> None:
+    """Tell each sender what is committed now. One that went away is told nothing and will send again."""
+    position = 0
+    for submission in batch:
+        size = len(received_of(submission))
+        items = incoming[position : position + size]
+        position += size
+        if not submission.done.done():
+            submission.done.set_result(_acknowledgement(submission, items, outcome, is_activated))
+
+
+def _acknowledgement(
+    submission: Submission, items: Sequence[Incoming], outcome: Outcome, is_activated: IsActivated
+) -> Acknowledgement:
+    """A refused report that is sent again is a duplicate, and is told again why it was refused."""
+    refused = []
+    for item in items:
+        refusal = outcome.refused.get(item.fact_id) or refusal_of(item, is_activated)
+        if refusal is not None:
+            action = f"{refusal.what}: {refusal.action}"
+            refused.append(RefusedReport(item.received.seq, refusal.reason, action))
+    return Acknowledgement([r.seq for r in submission.reports if r.seq is not None], refused)

@@ -1,0 +1,37 @@
+"""What the judgements of a turn leave in the record: findings, checkpoints, silences, faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from emtrack.db.connect import Connection
+from emtrack.record.checkpoints import forget_checkpoints, keep_checkpoints, store_checkpoints, store_silences
+from emtrack.record.findings import add_versions
+from emtrack.service.activations import ActivationUpdate
+from geofence.judgement.judge import Checkpoint
+from geofence.words import datetime_of
+
+FAULT = "INSERT INTO judgement_faults (activation_no, noticed_at, error) VALUES ($1, $2, $3)"
+# A checkpoint knows nothing of the facts of a judgement that failed: after a restart all are judged from the start.
+FORGET_CHECKPOINT = "DELETE FROM checkpoints WHERE activation_no = $1"
+
+
+async def record_updates(connection: Connection, updates: Sequence[ActivationUpdate], now_ms: int) -> None:
+    """Inside the caller's transaction."""
+    await add_versions(connection, [record for update in updates for record in update.records], now_ms)
+    await store_checkpoints(connection, [_checkpoint(u) for u in updates if u.has_new_checkpoint])
+    await keep_checkpoints(connection, [_checkpoint(u) for u in updates if u.keeps_checkpoint])
+    await store_silences(connection, [(u.live.number, u.state.silence) for u in updates if u.has_new_silence])
+    for update in updates:
+        if update.fault is not None:
+            await _record_fault(connection, update.live.number, update.fault, now_ms)
+
+
+def _checkpoint(update: ActivationUpdate) -> tuple[int, str, Checkpoint]:
+    return update.live.number, update.live.plan_version, update.state.base
+
+
+async def _record_fault(connection: Connection, activation_no: int, fault: str, now_ms: int) -> None:
+    await connection.execute(FAULT, activation_no, datetime_of(now_ms), fault)
+    await connection.execute(FORGET_CHECKPOINT, activation_no)
+    await forget_checkpoints(connection, [activation_no])

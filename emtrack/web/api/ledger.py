@@ -1,0 +1,89 @@
+"""The ledger of accumulated violations over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from alerts.ledger import LedgerEntry, NothingToExcuse, excuse, ledger_of
+from emtrack.clock import Clock
+from emtrack.reading.people import wearer_no_of
+from emtrack.web.guard import (
+    EVERYBODY,
+    LARGEST_FORM,
+    ORDER_KEEPERS,
+    Caller,
+    Problem,
+    answer,
+    guarded,
+    refuse_unbounded,
+)
+from geofence.words import format_instant
+
+MOST_LINES = 1_000
+LONGEST_REASON = 1_000
+
+
+class LedgerRoutes:
+    """GET /v1/wearers/{wearer_id}/atv, POST /v1/findings/{finding_no}/excuse."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        pool = self._pool
+        return [
+            guarded(pool, "/v1/wearers/{wearer_id}/atv", self.ledger, EVERYBODY),
+            guarded(pool, "/v1/findings/{finding_no:int}/excuse", self.excuse, ORDER_KEEPERS, "POST"),
+        ]
+
+    async def ledger(self, request: Request, _: Caller) -> Response:
+        """The lines of a wearer's ledger, the newest first, each with the balance of its order after it."""
+        async with self._pool.acquire() as connection:
+            number = await wearer_no_of(connection, request.path_params["wearer_id"])
+            entries = [] if number is None else await ledger_of(connection, number, MOST_LINES)
+        if number is None:
+            raise Problem(404, f"there is no wearer {request.path_params['wearer_id']!r}")
+        return answer({"lines": [ledger_line(entry) for entry in entries]})
+
+    async def excuse(self, request: Request, caller: Caller) -> Response:
+        """{"why": "…"}: the violation stays found, and counts no longer."""
+        refuse_unbounded(request, LARGEST_FORM)
+        try:
+            body = msgspec.json.decode(await request.body(), type=dict[str, str])
+        except msgspec.DecodeError as error:
+            raise Problem(422, f'{error}; expected {{"why": "…"}}') from error
+        number = request.path_params["finding_no"]
+        await excuse_finding(self._pool, self._clock, number, caller, body.get("why", ""))
+        return answer({"finding_no": number, "excused_by": caller.name})
+
+
+async def excuse_finding(pool: asyncpg.Pool[Any], clock: Clock, finding_no: int, caller: Caller, why: str) -> None:
+    """For pages and programs. Raises Problem."""
+    if not 0 < len(why.strip()) <= LONGEST_REASON:
+        raise Problem(422, "Say in at most 1,000 characters why the violation is excused.")
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            await excuse(connection, finding_no, who=caller.name, why=why.strip(), now_ms=clock.now_ms())
+    except NothingToExcuse as error:
+        raise Problem(409, f"{error}.") from error
+
+
+def ledger_line(entry: LedgerEntry) -> dict[str, Any]:
+    """A line as the API gives it."""
+    return {
+        "finding_no": entry.finding_no,
+        "requirement_id": entry.requirement_id,
+        "recorded_at": format_instant(entry.recorded_ms),
+        "what": str(entry.what),
+        "amount_s": entry.amount_ms / 1000,
+        "balance_s": entry.balance_ms / 1000,
+        "entered_by": entry.entered_by,
+        "why": entry.why,
+    }
