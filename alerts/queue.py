@@ -142,7 +142,7 @@ class Alert(msgspec.Struct, frozen=True):
     reason: str | None
     """Of the newest occurrence."""
     evidence: list[int]
-    """IdBlocks of the facts that its findings rest on."""
+    """Ids of the facts that its findings rest on."""
     actions: list[AlertAction]
     place: str
 

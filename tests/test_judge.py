@@ -46,7 +46,7 @@ class Watch:
             self.shown[part.scope] = final + part.findings
 
     def of(self, kind: Kind) -> list[tuple[float, float | None]]:
-        """ShownFinding intervals of a kind, in minutes."""
+        """Shown intervals of a kind, in minutes."""
         found = [finding for findings in self.shown.values() for finding in findings if finding.kind is kind]
         return [(f.begin_ms / MINUTE_MS, None if f.end_ms is None else f.end_ms / MINUTE_MS) for f in found]
 

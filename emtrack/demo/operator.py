@@ -129,7 +129,7 @@ OF_DEVICE: dict[str, tuple[Verdict, ...]] = {
     ),
     "HMU_MOVED": (
         Verdict("EQUIPMENT", "Moved for cleaning; back in its place. Range tested."),
-        Verdict("NO_ACTION", "Knocked off the zone_sets by the cat, according to the family. In range again."),
+        Verdict("NO_ACTION", "Knocked off the shelf by the cat, according to the family. In range again."),
     ),
     "JAMMING": (
         Verdict("EQUIPMENT", "Short, near the substation where others saw the same. No sign of a jammer."),

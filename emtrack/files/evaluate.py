@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS, Row, read_rows
+from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS, FileRow, read_rows
 from emtrack.forms.lines import RefusedRow
 from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of, sets_of
@@ -92,7 +92,7 @@ def _gather(
             facts[taken[0]].append(taken[1])
 
 
-def _fact_of(row: Row, reader: Reader, devices: _Devices) -> tuple[ActivationId, Fact] | Refusal:
+def _fact_of(row: FileRow, reader: Reader, devices: _Devices) -> tuple[ActivationId, Fact] | Refusal:
     if row.fields is None:
         return Refusal(RefusalReason.UNREADABLE, row.trouble, "mend the row")
     report = reader(row.fields)

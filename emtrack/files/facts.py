@@ -21,7 +21,7 @@ EVENT_COLUMNS = ("device_id", "event_time", "type")
 _NUMBERS = frozenset({"lat_deg", "lon_deg", "precision_m", "speed_kmh", "direction_deg", "satellites", "hdop"})
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """One row: where it stands (line, or row number in Parquet), and its fields; None where the row is unreadable."""
 
     line: int
@@ -29,7 +29,7 @@ class Row(NamedTuple):
     trouble: str = ""
 
 
-def read_rows(path: Path, columns: tuple[str, ...], renamed: Mapping[str, str] | None = None) -> Iterator[Row]:
+def read_rows(path: Path, columns: tuple[str, ...], renamed: Mapping[str, str] | None = None) -> Iterator[FileRow]:
     """Rows of a file whose needed columns are `columns`. `renamed`: column in the file -> field.
 
     Raises FormError for a file that cannot be read at all, or that lacks a column.
@@ -59,7 +59,7 @@ def _check_columns(path: Path, found: list[str], columns: tuple[str, ...], names
         raise FormError(f"{path}: line 1: the column {missing[0]!r} is missing; expected {', '.join(columns)}")
 
 
-def _csv_rows(path: Path, file: IO[bytes], columns: tuple[str, ...], names: Mapping[str, str]) -> Iterator[Row]:
+def _csv_rows(path: Path, file: IO[bytes], columns: tuple[str, ...], names: Mapping[str, str]) -> Iterator[FileRow]:
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     reader = csv.reader(text)
     try:
@@ -75,19 +75,19 @@ def _csv_rows(path: Path, file: IO[bytes], columns: tuple[str, ...], names: Mapp
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row(line, None, str(error))
+            yield FileRow(line, None, str(error))
             continue
         if cells:
             yield _csv_row(line, reader.line_num, fields, cells)
 
 
-def _csv_row(line: int, last_line: int, fields: list[str], cells: list[str]) -> Row:
+def _csv_row(line: int, last_line: int, fields: list[str], cells: list[str]) -> FileRow:
     if len(cells) > len(fields):
         over = f", up to line {last_line}: is a quotation mark not closed?" if last_line > line else ""
-        return Row(line, None, f"{len(cells)} cells where the header has {len(fields)}{over}")
+        return FileRow(line, None, f"{len(cells)} cells where the header has {len(fields)}{over}")
     if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
-        return Row(line, None, "bytes that are not UTF-8")
-    return Row(line, {name: _cell(name, text) for name, text in zip(fields, cells, strict=False)})
+        return FileRow(line, None, "bytes that are not UTF-8")
+    return FileRow(line, {name: _cell(name, text) for name, text in zip(fields, cells, strict=False)})
 
 
 def _cell(name: str, text: str) -> Any:
@@ -102,7 +102,9 @@ def _cell(name: str, text: str) -> Any:
     return text
 
 
-def _ndjson_rows(_path: Path, file: IO[bytes], _columns: tuple[str, ...], names: Mapping[str, str]) -> Iterator[Row]:
+def _ndjson_rows(
+    _path: Path, file: IO[bytes], _columns: tuple[str, ...], names: Mapping[str, str]
+) -> Iterator[FileRow]:
     decoder = msgspec.json.Decoder()
     for line, text in enumerate(file, start=1):
         if not text.strip():
@@ -110,12 +112,16 @@ def _ndjson_rows(_path: Path, file: IO[bytes], _columns: tuple[str, ...], names:
         try:
             row = decoder.decode(text)
         except msgspec.DecodeError as error:
-            yield Row(line, None, str(error))
+            yield FileRow(line, None, str(error))
             continue
-        yield Row(line, _renamed(row, names)) if isinstance(row, dict) else Row(line, None, "not a JSON object")
+        yield (
+            FileRow(line, _renamed(row, names)) if isinstance(row, dict) else FileRow(line, None, "not a JSON object")
+        )
 
 
-def _parquet_rows(path: Path, file: IO[bytes], columns: tuple[str, ...], names: Mapping[str, str]) -> Iterator[Row]:
+def _parquet_rows(
+    path: Path, file: IO[bytes], columns: tuple[str, ...], names: Mapping[str, str]
+) -> Iterator[FileRow]:
     import pyarrow
     import pyarrow.parquet
 
@@ -131,9 +137,9 @@ def _parquet_rows(path: Path, file: IO[bytes], columns: tuple[str, ...], names: 
         for row in _python_rows(rows):
             number += 1
             if isinstance(row, str):
-                yield Row(number, None, row)
+                yield FileRow(number, None, row)
             else:
-                yield Row(number, {names.get(key, key): _parquet_value(value) for key, value in row.items()})
+                yield FileRow(number, {names.get(key, key): _parquet_value(value) for key, value in row.items()})
 
 
 def _python_rows(rows: Any) -> list[dict[str, Any] | str]:

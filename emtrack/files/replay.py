@@ -15,7 +15,7 @@ import msgspec
 
 from emtrack.clock import machine_ms
 from emtrack.emulator.clock import ServiceClock
-from emtrack.files.facts import Row, read_rows
+from emtrack.files.facts import FileRow, read_rows
 from emtrack.forms.errors import FormError
 from geofence.words import NotAnInstant, parse_instant
 
@@ -70,7 +70,7 @@ def read_recording(paths: Sequence[Path], recording: Recording) -> tuple[list[Re
     return reports, unreadable
 
 
-def _report(row: Row, recording: Recording) -> RecordedReport | None:
+def _report(row: FileRow, recording: Recording) -> RecordedReport | None:
     if row.fields is None:
         return None
     fields = {**row.fields, **recording.constants}

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerts.queue import Alert
-from emtrack.reading.history import StoredEvent, StoredFix, View, events_of, fixes_of
+from emtrack.reading.history import MOST_FIXES, StoredEvent, StoredFix, View, events_of, fixes_of, place_in_history
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.findings import FindingVersion, as_known, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement
@@ -69,8 +69,8 @@ class FactsAround(NamedTuple):
     """What is known of the time round a finding."""
 
     requirement: Requirement | None
-    seen: list[WeighedFix]
-    said: list[StoredEvent]
+    fixes: list[WeighedFix]
+    events: list[StoredEvent]
     max_gap_ms: int
 
 
@@ -157,9 +157,33 @@ def _seen(
     ]  # fmt: skip
 
 
+class HistoryPage(NamedTuple):
+    """Some positions of a history. `size`: of all that can be shown; `is_cut`: there are more, and these are the newest."""
+
+    rows: list[WeighedFix]
+    size: int
+    is_cut: bool
+
+
 async def history_of(connection: Connection, view: View, known_ms: int) -> list[WeighedFix]:
     """Positions of a wearer in the time of a view, each activation's weighed by itself, in order of time."""
-    fixes = await fixes_of(connection, view, known_ms=known_ms, lead_ms=LEAD_MS)
+    return _in_order(await fixes_of(connection, view, known_ms=known_ms, lead_ms=LEAD_MS), view.begin_ms, 1)
+
+
+async def history_page(connection: Connection, view: View, known_ms: int, first: int, most: int) -> HistoryPage:
+    """At most `most` of them, from number `first` (1 is the first of all) on; what is not shown is not read, but for what is
+    needed to weigh the first."""
+    count = (await place_in_history(connection, view, known_ms, 0, 0)).size
+    left_out = max(0, count - MOST_FIXES)
+    place = await place_in_history(connection, view, known_ms, left_out + first - 1, most)
+    part = view._replace(begin_ms=place.from_ms, end_ms=min(place.to_ms + 1, view.end_ms))
+    fixes = await fixes_of(connection, part, known_ms=known_ms, lead_ms=LEAD_MS)
+    rows = _in_order(fixes, place.from_ms, place.before - left_out + 1)
+    return HistoryPage([row for row in rows if first <= row.n < first + most], count - left_out, left_out > 0)
+
+
+def _in_order(fixes: Sequence[StoredFix], from_ms: int, first: int) -> list[WeighedFix]:
+    """Those from an instant on, numbered from `first` on; those before it only help to weigh them."""
     by_activation: dict[int, list[StoredFix]] = {}
     for fix in fixes:
         by_activation.setdefault(fix.activation_no, []).append(fix)
@@ -168,9 +192,9 @@ async def history_of(connection: Connection, view: View, known_ms: int) -> list[
         fix_of = {fix.position.fact_id: fix for fix in group}
         positions = [fix.position for fix in sorted(group, key=lambda fix: fix.position.key)]
         rows += [(fix_of[p.fact_id], standing) for p, standing, _ in standings(Track(), positions)]
-    shown = [row for row in rows if row[0].position.fix_ms >= view.begin_ms]
+    shown = [row for row in rows if row[0].position.fix_ms >= from_ms]
     shown.sort(key=lambda row: row[0].position.key)
-    return [WeighedFix(n, fix, standing, None, False, False) for n, (fix, standing) in enumerate(shown, 1)]
+    return [WeighedFix(n, fix, standing, None, False, False) for n, (fix, standing) in enumerate(shown, first)]
 
 
 AGAINST = {Kind.CURFEW: Presence.INSIDE, Kind.INCLUSION: Presence.INSIDE, Kind.EXCLUSION: Presence.OUTSIDE}
@@ -193,7 +217,7 @@ def late_facts(versions: Sequence[FindingVersion], version: FindingVersion, fact
     if not before or facts.requirement is None or against is None:
         return None
     shown = before[-1]
-    received: list[Fact] = [*(s.fix.position for s in facts.seen), *(s.event for s in facts.said)]
+    received: list[Fact] = [*(s.fix.position for s in facts.fixes), *(s.event for s in facts.events)]
     known_to_ms = max((fact.own_ms for fact in received if fact.received_ms <= shown.recorded_ms), default=0)
     decisive = _decisive(facts.requirement, facts)
 
@@ -218,7 +242,7 @@ def _decisive(requirement: Requirement, facts: FactsAround) -> list[_Decisive]:
     """What counted on the requirement, in order of time."""
     found = [
         _Decisive(w.position.fix_ms, w.verdict, w.position.received_ms, False)
-        for s in facts.seen
+        for s in facts.fixes
         if (w := s.weighed) is not None
         and w.standing is Standing.EVIDENCE
         and not w.overruled
@@ -227,7 +251,7 @@ def _decisive(requirement: Requirement, facts: FactsAround) -> list[_Decisive]:
     if requirement.kind is ObligationKind.CURFEW:
         found += [
             _Decisive(e.event_ms, SIGHTED[e.type], e.received_ms, True)
-            for e in (s.event for s in facts.said)
+            for e in (s.event for s in facts.events)
             if e.type in SIGHTED and e.is_judged and e.requirement_id in (None, requirement.requirement_id)
         ]
     return sorted(found, key=lambda d: (d.at_ms, not d.is_sighting))

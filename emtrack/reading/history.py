@@ -79,9 +79,7 @@ SELECT viewed_at, viewed_by, role, during, purpose, note, alert_no FROM history_
 WHERE wearer_no = $1 ORDER BY viewed_at DESC, view_no DESC LIMIT $2
 """
 # Positions are the wearer's while an activation says so; as known at an instant, so are activations and receipts.
-FIXES = """
-SELECT v.activation_no, p.fact_id, epoch_ms(p.fix_time) AS fix_ms, p.lat_deg, p.lon_deg,
-       p.precision_m, p.mechanism, epoch_ms(p.received_at) AS received_ms, p.speed_kmh, p.direction_deg
+OF_WEARER = """
 FROM activation_versions v
 CROSS JOIN LATERAL (
     SELECT * FROM positions WHERE device_no = v.device_no AND fix_time >= greatest(lower(v.during), $2)
@@ -90,8 +88,14 @@ CROSS JOIN LATERAL (
     SELECT * FROM future_positions WHERE device_no = v.device_no AND fix_time >= greatest(lower(v.during), $2)
         AND fix_time < least(coalesce(upper(v.during), 'infinity'), $3)) p
 WHERE v.wearer_no = $1 AND v.recorded @> $4::timestamptz AND v.during && tstzrange($2, $3) AND p.received_at <= $4
-ORDER BY p.fix_time DESC, p.fact_id DESC LIMIT $5
 """
+FIXES = f"""
+SELECT v.activation_no, p.fact_id, epoch_ms(p.fix_time) AS fix_ms, p.lat_deg, p.lon_deg,
+       p.precision_m, p.mechanism, epoch_ms(p.received_at) AS received_ms, p.speed_kmh, p.direction_deg
+{OF_WEARER} ORDER BY p.fix_time DESC, p.fact_id DESC LIMIT $5
+"""
+COUNT = f"SELECT count(*) {OF_WEARER}"
+TIMES = f"SELECT epoch_ms(p.fix_time) AS fix_ms {OF_WEARER} ORDER BY p.fix_time OFFSET $5 LIMIT $6"
 
 
 EVENTS = """
@@ -168,6 +172,27 @@ async def fixes_of(connection: Connection, view: View, *, known_ms: int, lead_ms
         )
         for row in reversed(rows)
     ]  # fmt: skip
+
+
+class PlaceInHistory(NamedTuple):
+    """Where some rows lie among all positions of a view: how many there are, from when to when the rows are, and how many lie
+    before the first of their instants."""
+
+    size: int
+    from_ms: int
+    to_ms: int
+    before: int
+
+
+async def place_in_history(connection: Connection, view: View, known_ms: int, skip: int, most: int) -> PlaceInHistory:
+    """Of at most `most` positions after the first `skip`, in order of time. No position is read."""
+    columns = view.wearer_no, datetime_of(view.begin_ms), datetime_of(view.end_ms), datetime_of(known_ms)
+    count = await connection.fetchval(COUNT, *columns)
+    times = [row["fix_ms"] for row in await connection.fetch(TIMES, *columns, skip, most)]
+    if not times:
+        return PlaceInHistory(count, view.end_ms, view.end_ms, count)
+    until_first = (columns[0], columns[1], datetime_of(times[0]), columns[3])
+    return PlaceInHistory(count, times[0], times[-1], await connection.fetchval(COUNT, *until_first))
 
 
 async def events_of(

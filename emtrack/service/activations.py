@@ -73,7 +73,7 @@ class LiveActivation:
 
 
 class ActivationUpdate(NamedTuple):
-    """What a judgement of one live changes. `cause`: why it was judged from its start, or (LATE) from an older checkpoint.
+    """What a judgement of one activation changes. `cause`: why it was judged from its start, or (LATE) from an older checkpoint.
     `kept_to_ms`: checkpoints that are kept are good up to it. `fault`: it failed, and nothing else holds."""
 
     live: LiveActivation

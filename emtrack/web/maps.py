@@ -21,7 +21,7 @@ MOST_MEMBERS = 300
 """Of a zone set only the members near the positions are drawn, and no more than these: a browser need not carry a county."""
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A line of the table: a position (`n` stands on the map) or something the device said."""
 
     n: int | None
@@ -39,19 +39,21 @@ class Row(NamedTuple):
     speed: str = ""
 
 
-def fact_rows(facts: FactsAround, words: Words) -> list[Row]:
+def fact_rows(facts: FactsAround, words: Words) -> list[TableRow]:
     """Positions and events in order of time."""
-    rows = [_position_row(seen, words) for seen in facts.seen] + [_event_row(said, words) for said in facts.said]
+    rows = [_position_row(seen, words) for seen in facts.fixes] + [
+        _event_row(stored, words) for stored in facts.events
+    ]
     return sorted(rows, key=lambda row: (row.own_ms, row.n is None, row.n or 0))
 
 
-def history_rows(seen: Sequence[WeighedFix], words: Words) -> list[Row]:
+def history_rows(seen: Sequence[WeighedFix], words: Words) -> list[TableRow]:
     return [_position_row(one, words) for one in seen]
 
 
-def _position_row(seen: WeighedFix, words: Words) -> Row:
+def _position_row(seen: WeighedFix, words: Words) -> TableRow:
     position, weight = seen.fix.position, seen.weighed
-    return Row(
+    return TableRow(
         n=seen.n,
         own_ms=position.fix_ms,
         at=words.short(position.fix_ms),
@@ -70,16 +72,16 @@ def _position_row(seen: WeighedFix, words: Words) -> Row:
     )
 
 
-def _event_row(said: StoredEvent, words: Words) -> Row:
-    event = said.event
-    unit = f" (home unit {said.hmu_id})" if said.hmu_id else ""
+def _event_row(stored: StoredEvent, words: Words) -> TableRow:
+    event = stored.event
+    unit = f" (home unit {stored.hmu_id})" if stored.hmu_id else ""
     at, received = words.short(event.event_ms), words.short(event.received_ms)
-    return Row(
+    return TableRow(
         None, event.event_ms, at, received, f"{event.type}{unit}", "", "", "", "said by the device", False, False
     )
 
 
-class Drawn(NamedTuple):
+class DrawnZones(NamedTuple):
     """Zones as the map takes them. `left_out`: members of zone sets that lie near, too, and are not among them."""
 
     zones: list[dict[str, Any]]
@@ -91,7 +93,7 @@ async def drawn_zones(
     requirements: Sequence[Requirement],
     seen: Sequence[WeighedFix],
     zone_id: str | None = None,
-) -> Drawn:
+) -> DrawnZones:
     """The zones of requirements: of those on a set the members near the positions, `zone_id` in any case."""
     zones: list[dict[str, Any]] = []
     left_out = 0
@@ -111,10 +113,10 @@ async def drawn_zones(
         )
         zones += [_zone(requirement, member.area, member.zone_id) for member in near.members]
         left_out += near.found - len(near.members)
-    return Drawn(zones, left_out)
+    return DrawnZones(zones, left_out)
 
 
-def map_of(drawn: Drawn, seen: Sequence[WeighedFix], words: Words, max_gap_ms: int) -> dict[str, Any]:
+def map_of(drawn: DrawnZones, seen: Sequence[WeighedFix], words: Words, max_gap_ms: int) -> dict[str, Any]:
     """What static/map.js draws."""
     return {
         "timezone": words.timezone,

@@ -17,6 +17,7 @@ from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.pages.alerts import AlertPages
+from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.site import Site
 from emtrack.web.pages.wearers import WearerPages
 from emtrack.web.rendering import Pages
@@ -42,4 +43,5 @@ def web_routes(
         *Site(pages, metrics, secure=secure).routes(),
         *AlertPages(pages, work).routes(),
         *WearerPages(pages).routes(),
+        *HistoryPages(pages).routes(),
     ]

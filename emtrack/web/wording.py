@@ -85,7 +85,7 @@ def _reason_words(reason: str | None) -> str:
     return REASONS[CurfewReason(reason)] if reason in CurfewReason.__members__ else REASONS[EventType(reason)]
 
 
-class Span(NamedTuple):
+class IntervalWords(NamedTuple):
     """An interval in words."""
 
     begin: str
@@ -133,9 +133,9 @@ class Words:
             raise ValueError("expected a local time without a zone")
         return round(moment.replace(tzinfo=self._zone).timestamp() * 1000)
 
-    def span(self, begin_ms: int, end_ms: int | None, now_ms: int) -> Span:
+    def span(self, begin_ms: int, end_ms: int | None, now_ms: int) -> IntervalWords:
         end = "still lasts" if end_ms is None else self.short(end_ms)
-        return Span(self.short(begin_ms), end, length((now_ms if end_ms is None else end_ms) - begin_ms))
+        return IntervalWords(self.short(begin_ms), end, length((now_ms if end_ms is None else end_ms) - begin_ms))
 
     def story(self, finding: Finding, now_ms: int) -> str:
         """What happened, in one or two sentences."""

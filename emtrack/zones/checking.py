@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from emtrack.forms.features import area_change, area_words
 from emtrack.forms.orders import Orders, RequirementForm
 from emtrack.forms.to_core import SetNames, set_name_of, set_names_of, zone_of
-from emtrack.zones.reading import Drawn
+from emtrack.zones.reading import DrawnZone
 from geofence.shapes.areas import area_m2, drawn_area_m2
 from geofence.shapes.geojson import ZoneError, read_zone
 from geofence.shapes.zone_sets import Member
@@ -64,13 +64,13 @@ class OnHome(NamedTuple):
     shared_m2: float
 
 
-def check(zones: Sequence[Drawn], *, repair: bool = False) -> list[Checked]:
+def check(zones: Sequence[DrawnZone], *, repair: bool = False) -> list[Checked]:
     """Each zone as the core would take it; with `repair`, what is invalid is mended where it can be."""
     times = Counter(zone.zone_id for zone in zones)
     return [_checked(zone, repair, times[zone.zone_id] > 1) for zone in zones]
 
 
-def _checked(zone: Drawn, repair: bool, is_repeated: bool) -> Checked:
+def _checked(zone: DrawnZone, repair: bool, is_repeated: bool) -> Checked:
     geometry = zone.geometry
     if geometry is None:
         return Checked(zone.zone_id, None, 0.0, 0, zone.trouble)

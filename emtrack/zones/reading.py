@@ -35,7 +35,7 @@ class ZoneFileError(FormError):
     """A file that holds no zones as it is. The message says what to change, or which option to give."""
 
 
-class Drawn(NamedTuple):
+class DrawnZone(NamedTuple):
     """A zone as it is drawn. `geometry`: a GeoJSON Polygon or MultiPolygon; None if `trouble` says why it is no zone.
     `is_named`: the file gave the id; else it is the number of the row."""
 
@@ -49,7 +49,7 @@ class ZoneFile(NamedTuple):
     """What was read. `notes`: what a person should know of how. `fields`: what the file says of each zone."""
 
     name: str
-    zones: list[Drawn]
+    zones: list[DrawnZone]
     notes: list[str]
     fields: list[str]
 
@@ -63,7 +63,7 @@ def read_zone_file(
     although a better one is known.
     """
     set_network_enabled(False)  # where zones lie is told to nobody
-    zones: list[Drawn] = []
+    zones: list[DrawnZone] = []
     notes: list[str] = []
     fields: list[str] = []
     for frame in _layers(path):
@@ -138,21 +138,23 @@ def _id_text(value: object) -> str | None:
 # ---------------------------------------------------------------------------------------------- geometries
 
 
-def _drawn(zone_id: str, is_named: bool, geometry: BaseGeometry | None, to_degrees: Callable[[Any], Any]) -> Drawn:
+def _drawn(
+    zone_id: str, is_named: bool, geometry: BaseGeometry | None, to_degrees: Callable[[Any], Any]
+) -> DrawnZone:
     if geometry is None or geometry.is_empty:
-        return Drawn(zone_id, None, "it has no geometry", is_named)
+        return DrawnZone(zone_id, None, "it has no geometry", is_named)
     parts = [p for p in shapely.get_parts(geometry)] if geometry.geom_type == "GeometryCollection" else [geometry]
     strange = [part.geom_type for part in parts if part.geom_type not in ("Polygon", "MultiPolygon")]
     if strange:
-        return Drawn(zone_id, None, f"its geometry is {strange[0]}; only areas can be zones", is_named)
+        return DrawnZone(zone_id, None, f"its geometry is {strange[0]}; only areas can be zones", is_named)
     flat = shapely.force_2d(geometry if len(parts) == 1 else _joined(parts))
     try:
         placed = shapely.transform(flat, to_degrees)
     except ProjError as error:
-        return Drawn(
+        return DrawnZone(
             zone_id, None, f"its coordinates cannot be turned into longitude and latitude: {error}", is_named
         )
-    return Drawn(zone_id, shapely.geometry.mapping(placed), None, is_named)
+    return DrawnZone(zone_id, shapely.geometry.mapping(placed), None, is_named)
 
 
 def _joined(parts: Sequence[shapely.Geometry]) -> shapely.MultiPolygon:

@@ -1,4 +1,4 @@
-"""Pages about people: who they are to the programme, what was found, and, for a purpose, where they were."""
+"""Pages about people: who they are to the programme, and what was found."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from alerts.ledger import ledger_of, rules_of
 from alerts.queue import alerts_of_wearer
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
-from emtrack.reading.casefile import MOST_OCCURRENCES, facts_around, history_of
-from emtrack.reading.history import LONGEST_MS, MOST_FIXES, PURPOSES, UnfitView, View, record_view, view_of, views_of
+from emtrack.reading.history import LONGEST_MS, PURPOSES, views_of
 from emtrack.reading.people import list_people, person_of
-from emtrack.record.deployment_settings import load_settings
-from emtrack.record.findings import as_known, versions_of_alert, versions_of_wearer
+from emtrack.record.findings import as_known, versions_of_wearer
 from emtrack.record.plans import load_assignments
 from emtrack.web.api.ledger import excuse_finding
 from emtrack.web.guard import (
@@ -25,13 +23,10 @@ from emtrack.web.guard import (
     ORDER_KEEPERS,
     Caller,
     Problem,
-    answer,
-    guarded,
     read_form,
 )
-from emtrack.web.maps import drawn_zones, history_rows, map_of
 from emtrack.web.rendering import NO_STORE, Pages, choice
-from emtrack.web.wording import Words, timetable_words
+from emtrack.web.wording import timetable_words
 from geofence.obligations import Requirement
 from geofence.words import FOREVER_MS, format_instant, parse_instant
 
@@ -43,7 +38,7 @@ DAY_MS = 86_400_000
 
 
 class WearerPages:
-    """/wearers, /wearers/… and /views/…"""
+    """/wearers and /wearers/…"""
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
@@ -54,9 +49,6 @@ class WearerPages:
             route("/wearers", self.people, EVERYBODY, ["GET", "POST"]),
             route("/wearers/{wearer_no:int}", self.wearer, EVERYBODY),
             route("/wearers/{wearer_no:int}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
-            route("/wearers/{wearer_no:int}/history", self.purpose, EVERYBODY, ["GET", "POST"]),
-            route("/views/{view_no:int}", self.view, EVERYBODY),
-            guarded(self._pages.pool, "/views/{view_no:int}/map", self.map, EVERYBODY),
         ]
 
     # ------------------------------------------------------------------------------------- people
@@ -75,7 +67,7 @@ class WearerPages:
         asked_ms = choice(request.query_params.get("known_at"), parse_instant)
         known_ms = now_ms if asked_ms is None else min(asked_ms, now_ms)
         async with self._pages.pool.acquire() as connection:
-            wearer = await _wearer(connection, request.path_params["wearer_no"])
+            wearer = await person_or_problem(connection, request.path_params["wearer_no"])
             number = wearer["wearer_no"]
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [number])).get(number, IomRecord())
@@ -95,7 +87,7 @@ class WearerPages:
             findings=[(versions, version) for versions, version in findings if version is not None],
             most_findings=FINDINGS,
             assignments=[a.plan.activation for a in assignments.values()],
-            requirements=_requirements(assignments.values()),
+            requirements=requirements_of(assignments.values()),
             alerts=alerts,
             views=views,
             ledger=ledger,
@@ -118,129 +110,15 @@ class WearerPages:
         await excuse_finding(self._pages.pool, self._pages.clock, number, caller, form.get("why", ""))
         return RedirectResponse(f"/wearers/{request.path_params['wearer_no']}#ledger", 303, NO_STORE)
 
-    # ------------------------------------------------------------------------------------- location history
 
-    async def purpose(self, request: Request, caller: Caller) -> Response:
-        """Asks for which purpose and time; the answer is on record before any position is read."""
-        now_ms = self._pages.clock.now_ms()
-        form = await read_form(request) if request.method == "POST" else {}
-        async with self._pages.pool.acquire() as connection:
-            wearer = await _wearer(connection, request.path_params["wearer_no"])
-            words = await self._pages.words(connection)
-            if request.method == "GET":
-                return self._ask(caller, words, wearer, {})
-            try:
-                view = await self._record(connection, caller, wearer["wearer_no"], form, words, now_ms)
-            except UnfitView as error:
-                return self._ask(caller, words, wearer, form, str(error))
-        return RedirectResponse(f"/views/{view.view_no}", 303, NO_STORE)
-
-    def _ask(
-        self, caller: Caller, words: Words, wearer: asyncpg.Record, form: dict[str, str], error: str | None = None
-    ) -> Response:
-        now_ms = self._pages.clock.now_ms()
-        begin, end = words.field(now_ms - 2 * DAY_MS), words.field(now_ms + 60_000)
-        chosen = {"begin": begin, "end": end, "purpose": "", "note": ""} | form
-        purposes = {key: text for key, text in PURPOSES.items() if key != "ALERT"}
-        return self._pages.render(
-            "purpose.html", caller, words, status=422 if error else 200,
-            wearer=wearer, form=chosen, purposes=purposes, error=error,
-        )  # fmt: skip
-
-    async def _record(
-        self, connection: Connection, caller: Caller, wearer_no: int, form: dict[str, str], words: Words, now_ms: int
-    ) -> View:
-        try:
-            begin_ms, end_ms = words.read_field(form.get("begin", "")), words.read_field(form.get("end", ""))
-        except (ValueError, OverflowError) as error:
-            raise UnfitView("Give the beginning and the end as a date and a time.") from error
-        purpose, note = form.get("purpose", ""), form.get("note", "").strip()[:1000] or None
-        return await record_view(
-            connection, caller, wearer_no, begin_ms, end_ms, purpose=purpose, note=note, now_ms=now_ms
-        )
-
-    async def view(self, request: Request, caller: Caller) -> Response:
-        """The history that a recorded look is for: map, and table in pages."""
-        now_ms = self._pages.clock.now_ms()
-        first = choice(request.query_params.get("from"), int) or 1
-        async with self._pages.pool.acquire() as connection:
-            view = await self._view(connection, request, caller)
-            wearer = await _wearer(connection, view.wearer_no)
-            words = await self._pages.words(connection)
-            known_ms = _known_ms(request, now_ms)
-            seen = await history_of(connection, view, known_ms)
-        return self._pages.render(
-            "history.html",
-            caller,
-            words,
-            wearer=wearer,
-            view=view,
-            purpose=PURPOSES[view.purpose],
-            rows=history_rows([s for s in seen if first <= s.n < first + ROWS], words),
-            first=first,
-            count=len(seen),
-            step=ROWS,
-            is_cut=len(seen) >= MOST_FIXES,
-            most=MOST_FIXES,
-            asked=request.query_params.get("known_at") or "",
-            known_ms=known_ms,
-        )
-
-    async def map(self, request: Request, caller: Caller) -> Response:
-        """What the map draws: of an alert the finding with its zone, else the whole history with all zones."""
-        now_ms = self._pages.clock.now_ms()
-        known_ms = _known_ms(request, now_ms)
-        async with self._pages.pool.acquire() as connection:
-            view = await self._view(connection, request, caller)
-            words = await self._pages.words(connection)
-            if view.alert_no is not None:
-                return answer(await self._map_of_alert(connection, request, view, words, known_ms))
-            seen = await history_of(connection, view, known_ms)
-            assignments = await load_assignments(connection, known_ms, [view.wearer_no])
-            _, settings = await load_settings(connection, known_ms)
-            in_force = [
-                r for r in _requirements(assignments.values()) if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
-            ]
-            drawn = await drawn_zones(connection, in_force, seen)
-        return answer(map_of(drawn, seen, words, settings.max_gap_ms))
-
-    async def _map_of_alert(
-        self, connection: Connection, request: Request, view: View, words: Words, known_ms: int
-    ) -> dict[str, Any]:
-        number = choice(request.query_params.get("finding"), int)
-        assert view.alert_no is not None, "a view of an alert"
-        for versions in await versions_of_alert(connection, view.alert_no, MOST_OCCURRENCES):
-            version = as_known(versions, known_ms)
-            if versions[0].finding_no == number and version is not None:
-                facts = await facts_around(connection, view, version, known_ms, self._pages.zone_sets)
-                zones = [] if facts.requirement is None else [facts.requirement]
-                drawn = await drawn_zones(connection, zones, facts.seen, version.finding.zone_id)
-                return map_of(drawn, facts.seen, words, facts.max_gap_ms)
-        raise Problem(404, f"the alert has no finding {number} that was known then")
-
-    async def _view(self, connection: Connection, request: Request, caller: Caller) -> View:
-        view = await view_of(connection, request.path_params["view_no"], caller, self._pages.clock.now_ms())
-        if view is None:
-            raise Problem(
-                404,
-                "This look at a history is not yours, or longer ago than an hour. Say again for which purpose you look.",
-            )
-        return view
-
-
-def _known_ms(request: Request, now_ms: int) -> int:
-    asked_ms = choice(request.query_params.get("known_at"), parse_instant)
-    return now_ms if asked_ms is None else min(asked_ms, now_ms)
-
-
-async def _wearer(connection: Connection, wearer_no: int) -> asyncpg.Record:
+async def person_or_problem(connection: Connection, wearer_no: int) -> asyncpg.Record:
     row = await person_of(connection, wearer_no)
     if row is None:
         raise Problem(404, f"There is no person with the number {wearer_no}.")
     return row
 
 
-def _requirements(assignments: Any) -> list[Requirement]:
+def requirements_of(assignments: Any) -> list[Requirement]:
     """Each once, though the person has several activations."""
     found = {requirement.entry_id: requirement for a in assignments for requirement in a.plan.requirements}
     return sorted(found.values(), key=lambda requirement: (requirement.requirement_id, requirement.from_ms))

@@ -1,0 +1,156 @@
+"""Pages of location histories: a purpose first, then map and table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from emtrack.db.connect import Connection
+from emtrack.people.roles import EVERYBODY, Caller
+from emtrack.reading.casefile import MOST_OCCURRENCES, facts_around, history_of, history_page
+from emtrack.reading.history import MOST_FIXES, PURPOSES, UnfitView, View, record_view, view_of
+from emtrack.record.deployment_settings import load_settings
+from emtrack.record.findings import as_known, versions_of_alert
+from emtrack.record.plans import load_assignments
+from emtrack.web.guard import Problem, answer, guarded, read_form
+from emtrack.web.maps import drawn_zones, history_rows, map_of
+from emtrack.web.pages.wearers import person_or_problem, requirements_of
+from emtrack.web.rendering import NO_STORE, Pages, choice
+from emtrack.web.wording import Words
+from geofence.words import parse_instant
+
+ROWS = 250
+DAY_MS = 86_400_000
+
+
+class HistoryPages:
+    """/wearers/…/history and /views/…"""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def routes(self) -> list[Route]:
+        route = self._pages.route
+        return [
+            route("/wearers/{wearer_no:int}/history", self.purpose, EVERYBODY, ["GET", "POST"]),
+            route("/views/{view_no:int}", self.view, EVERYBODY),
+            guarded(self._pages.pool, "/views/{view_no:int}/map", self.map, EVERYBODY),
+        ]
+
+    async def purpose(self, request: Request, caller: Caller) -> Response:
+        """Asks for which purpose and time; the answer is on record before any position is read."""
+        now_ms = self._pages.clock.now_ms()
+        form = await read_form(request) if request.method == "POST" else {}
+        async with self._pages.pool.acquire() as connection:
+            wearer = await person_or_problem(connection, request.path_params["wearer_no"])
+            words = await self._pages.words(connection)
+            if request.method == "GET":
+                return self._ask(caller, words, wearer, {})
+            try:
+                view = await self._record(connection, caller, wearer["wearer_no"], form, words, now_ms)
+            except UnfitView as error:
+                return self._ask(caller, words, wearer, form, str(error))
+        return RedirectResponse(f"/views/{view.view_no}", 303, NO_STORE)
+
+    def _ask(
+        self, caller: Caller, words: Words, wearer: asyncpg.Record, form: dict[str, str], error: str | None = None
+    ) -> Response:
+        now_ms = self._pages.clock.now_ms()
+        begin, end = words.field(now_ms - 2 * DAY_MS), words.field(now_ms + 60_000)
+        chosen = {"begin": begin, "end": end, "purpose": "", "note": ""} | form
+        purposes = {key: text for key, text in PURPOSES.items() if key != "ALERT"}
+        return self._pages.render(
+            "purpose.html", caller, words, status=422 if error else 200,
+            wearer=wearer, form=chosen, purposes=purposes, error=error,
+        )  # fmt: skip
+
+    async def _record(
+        self, connection: Connection, caller: Caller, wearer_no: int, form: dict[str, str], words: Words, now_ms: int
+    ) -> View:
+        try:
+            begin_ms, end_ms = words.read_field(form.get("begin", "")), words.read_field(form.get("end", ""))
+        except (ValueError, OverflowError) as error:
+            raise UnfitView("Give the beginning and the end as a date and a time.") from error
+        purpose, note = form.get("purpose", ""), form.get("note", "").strip()[:1000] or None
+        return await record_view(
+            connection, caller, wearer_no, begin_ms, end_ms, purpose=purpose, note=note, now_ms=now_ms
+        )
+
+    async def view(self, request: Request, caller: Caller) -> Response:
+        """The history that a recorded look is for: map, and table in pages."""
+        now_ms = self._pages.clock.now_ms()
+        first = max(1, choice(request.query_params.get("from"), int) or 1)
+        async with self._pages.pool.acquire() as connection:
+            view = await self._view(connection, request, caller)
+            wearer = await person_or_problem(connection, view.wearer_no)
+            words = await self._pages.words(connection)
+            known_ms = _known_ms(request, now_ms)
+            page = await history_page(connection, view, known_ms, first, ROWS)
+        return self._pages.render(
+            "history.html",
+            caller,
+            words,
+            wearer=wearer,
+            view=view,
+            purpose=PURPOSES[view.purpose],
+            rows=history_rows(page.rows, words),
+            first=first,
+            count=page.size,
+            step=ROWS,
+            is_cut=page.is_cut,
+            most=MOST_FIXES,
+            asked=request.query_params.get("known_at") or "",
+            known_ms=known_ms,
+        )
+
+    async def map(self, request: Request, caller: Caller) -> Response:
+        """What the map draws: of an alert the finding with its zone, else the whole history with all zones."""
+        now_ms = self._pages.clock.now_ms()
+        known_ms = _known_ms(request, now_ms)
+        async with self._pages.pool.acquire() as connection:
+            view = await self._view(connection, request, caller)
+            words = await self._pages.words(connection)
+            if view.alert_no is not None:
+                return answer(await self._map_of_alert(connection, request, view, words, known_ms))
+            seen = await history_of(connection, view, known_ms)
+            assignments = await load_assignments(connection, known_ms, [view.wearer_no])
+            _, settings = await load_settings(connection, known_ms)
+            in_force = [
+                r
+                for r in requirements_of(assignments.values())
+                if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
+            ]
+            drawn = await drawn_zones(connection, in_force, seen)
+        return answer(map_of(drawn, seen, words, settings.max_gap_ms))
+
+    async def _map_of_alert(
+        self, connection: Connection, request: Request, view: View, words: Words, known_ms: int
+    ) -> dict[str, Any]:
+        number = choice(request.query_params.get("finding"), int)
+        assert view.alert_no is not None, "a view of an alert"
+        for versions in await versions_of_alert(connection, view.alert_no, MOST_OCCURRENCES):
+            version = as_known(versions, known_ms)
+            if versions[0].finding_no == number and version is not None:
+                facts = await facts_around(connection, view, version, known_ms, self._pages.zone_sets)
+                zones = [] if facts.requirement is None else [facts.requirement]
+                drawn = await drawn_zones(connection, zones, facts.fixes, version.finding.zone_id)
+                return map_of(drawn, facts.fixes, words, facts.max_gap_ms)
+        raise Problem(404, f"the alert has no finding {number} that was known then")
+
+    async def _view(self, connection: Connection, request: Request, caller: Caller) -> View:
+        view = await view_of(connection, request.path_params["view_no"], caller, self._pages.clock.now_ms())
+        if view is None:
+            raise Problem(
+                404,
+                "This look at a history is not yours, or longer ago than an hour. Say again for which purpose you look.",
+            )
+        return view
+
+
+def _known_ms(request: Request, now_ms: int) -> int:
+    asked_ms = choice(request.query_params.get("known_at"), parse_instant)
+    return now_ms if asked_ms is None else min(asked_ms, now_ms)
