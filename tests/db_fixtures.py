@@ -24,8 +24,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from emtrack.db import embedded
 from emtrack.db.connect import OLDEST_SERVER, connect
-from emtrack.db.embedded import ROLE, SUPERUSER, EmbeddedServerError, Place, _server_pid, embedded_server
+from emtrack.db.embedded import ROLE, SUPERUSER, DataDirectory, EmbeddedServerError, embedded_server
 from emtrack.db.migrate import MIGRATIONS, migrate
 
 TEMPLATE = "emtrack_template"
@@ -104,7 +105,7 @@ def temporary_data_dir(prefix: str = "emtrack-test-") -> Iterator[Path]:
 
 def server_pid(data_dir: Path) -> int | None:
     """The process of the server that runs on the data directory."""
-    return _server_pid(Place(data_dir))
+    return embedded.server_pid(DataDirectory(data_dir))
 
 
 @pytest.fixture
