@@ -9,14 +9,17 @@ import asyncio
 import importlib.metadata
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -589,6 +592,49 @@ async def test_a_system_user_that_cannot_be_made_is_a_clear_error(
     monkeypatch.setattr(system_user, "SERVER_ACCOUNT", "not/a name")
     with pytest.raises(EmbeddedServerError, match=r"not/a name could not be made: .*useradd .* normal user"):
         await serve(empty_dir).__aenter__()
+
+
+@pytest.fixture
+def new_user(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a server's user that nobody has made yet."""
+    name = f"emtrack-test-{secrets.token_hex(4)}"
+    monkeypatch.setattr(system_user, "SERVER_ACCOUNT", name)
+    yield name
+    subprocess.run(["userdel", name], capture_output=True, check=False)
+
+
+@as_root
+def test_programs_that_start_at_once_on_a_fresh_machine_have_one_system_user(new_user: str) -> None:
+    at_once = threading.Barrier(4)
+
+    def start() -> Account:
+        at_once.wait()
+        return system_user.server_account()
+
+    with ThreadPoolExecutor(4) as programs:
+        accounts = [made.result() for made in [programs.submit(start) for _ in range(4)]]
+    made = pwd.getpwnam(new_user)
+    assert {(account.uid, account.gid) for account in accounts} == {(made.pw_uid, made.pw_gid)}
+
+
+@as_root
+def test_a_user_whom_programs_cannot_look_up_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = subprocess.CompletedProcess(["id"], 1, b"", b"id: cannot find name for user ID 999")
+    answers = iter([unknown, unknown])
+    monkeypatch.setattr(system_user, "run_as", lambda *asked: next(answers, None) or run_as(*asked))
+    assert system_user.server_account().uid == pwd.getpwnam("emtrack-postgres").pw_uid
+    assert next(answers, None) is None
+
+
+@as_root
+def test_a_user_whom_programs_never_find_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_has_it = pwd.struct_passwd(("emtrack-postgres", "x", 54321, 54321, "", "/nonexistent", "/nonexistent"))
+    monkeypatch.setattr(system_user, "find_user", lambda _name: nobody_has_it)
+    monkeypatch.setattr(system_user, "LOOK_UP_PATIENCE_S", 0.0)
+    with pytest.raises(
+        EmbeddedServerError, match=r"emtrack-postgres \(user id 54321\) cannot look themselves up: .*54321"
+    ):
+        system_user.server_account()
 
 
 # Connections
