@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
+from emtrack.client import ServiceClock
 from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import connect, database
 from emtrack.db.migrate import migrate, status
 from emtrack.emulator.client import send_world
-from emtrack.emulator.clock import ServiceClock
 from emtrack.emulator.sentlog import SentLog
 from emtrack.emulator.world import build_world
 from emtrack.files.export import export

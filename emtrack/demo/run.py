@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from emtrack.client import ServiceClock
 from emtrack.clock import Clock, clock_of, machine_ms
 from emtrack.commands import keys_for
 from emtrack.db.connect import connect, database
@@ -45,7 +46,6 @@ from emtrack.demo.history import (
     orders_of,
 )
 from emtrack.emulator.client import send_world
-from emtrack.emulator.clock import ServiceClock
 from emtrack.emulator.schedule import DAY_MS
 from emtrack.emulator.tags import Upload
 from emtrack.emulator.world import World
