@@ -7,7 +7,6 @@ here can be thrown away and loaded again from the database, which is what happen
 from __future__ import annotations
 
 import heapq
-import traceback
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from emtrack.logs import origin_of
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import Recorded, Shown, load_shown
 from emtrack.record.plans import Assignment, load_assignments
@@ -286,8 +286,7 @@ class Docket:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             raise  # the database, not the judgement: the turn fails
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
+            where = f"{type(error).__name__} at {origin_of(error).line}"
             log.error("judgement failed", activation_no=seat.assignment.activation_no, where=where)
             return Ruling(seat, seat.state, seat.shown, [], fault=where)
 
