@@ -21,6 +21,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import msgspec
 import typer
 
+from emtrack.atomic_files import replace_file
 from emtrack.clock import ClockError
 from emtrack.db.embedded import DatabaseError
 from emtrack.forms.orders import FormError, Orders, read_and_mend, refuse_unknown_sets, write_orders
@@ -154,18 +155,11 @@ def _write_back(path: Path, orders: Orders, changed: set[str | None]) -> None:
     for form in orders.zone_sets:
         source = form.features.source
         if source is not None and source in changed:
-            _replace(path.parent / source, msgspec.json.encode(form.features.collection))
+            replace_file(path.parent / source, msgspec.json.encode(form.features.collection))
             say(f"{path.parent / source}: repaired polygons were written back")
     if None in changed:
-        _replace(path, write_orders(orders))
+        replace_file(path, write_orders(orders))
         say(f"{path}: repaired polygons were written back")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(content)
-    os.replace(fresh, path)
 
 
 @app.command()
@@ -188,13 +182,13 @@ def evaluate(
     evaluation = judge(read, positions, events, until_ms)
     lines = b"".join(finding_lines(evaluation.findings))
     if refusals is not None:
-        _replace(refusals, b"".join(msgspec.json.encode(row) + b"\n" for row in evaluation.refused))
+        replace_file(refusals, b"".join(msgspec.json.encode(row) + b"\n" for row in evaluation.refused))
     if evaluation.refused:
         say(f"{len(evaluation.refused)} rows were refused" + ("" if refusals else "; --refusals FILE says why"))
     if out is None:
         sys.stdout.buffer.write(lines)
     else:
-        _replace(out, lines)
+        replace_file(out, lines)
 
 
 @app.command()
@@ -530,7 +524,7 @@ def draw_zones(
     else:
         assert set_id is not None, "one of them is named"
         members, title = _run(members_to_draw(_settings(), set_id, version))
-    _replace(out, picture(out, members, title))
+    replace_file(out, picture(out, members, title))
     say(f"{len(members):,} {'zone is' if len(members) == 1 else 'zones are'} drawn in {out}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from emtrack.atomic_files import replace_file
 from emtrack.db.embedded.account import Account, environment
 from emtrack.db.embedded.cluster import make_cluster, refuse_other_major
 from emtrack.db.embedded.configuration import write_configuration
@@ -105,12 +105,8 @@ def _retire_stale_pid(directory: DataDirectory) -> None:
         first, rest = path.read_text().split("\n", 1)
     except (FileNotFoundError, ValueError):
         return
-    descriptor, new = tempfile.mkstemp(dir=directory.data)
-    with os.fdopen(descriptor, "w") as file:
-        owner = directory.data.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-        file.write(f"{os.getpid()}\n{rest}")
-    Path(new).rename(path)
+    owner = directory.data.stat()
+    replace_file(path, f"{os.getpid()}\n{rest}".encode(), mode=0o600, uid=owner.st_uid, gid=owner.st_gid)
     log.info("postgres_ended_without_shutdown", pid=first)
 
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from emtrack.atomic_files import replace_file
 from emtrack.db.embedded.account import Account, as_text
 
 
 def write_lines(path: Path, lines: Sequence[str], account: Account) -> None:
     """Replaces the file as a whole; the server's group may read it."""
-    descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    with os.fdopen(descriptor, "w") as file:
-        file.write("\n".join(lines) + "\n")
-        os.fchmod(descriptor, 0o640)
-        os.fchown(descriptor, -1, account.gid)
-    Path(new).rename(path)
+    replace_file(path, ("\n".join(lines) + "\n").encode(), mode=0o640, gid=account.gid)
 
 
 def written_at(path: Path) -> float:
