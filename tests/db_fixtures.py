@@ -55,7 +55,9 @@ class TestServer:
 
     async def create(self, name: str, template: str) -> str:
         """Makes a database that the role of the program owns, and returns its DSN."""
-        await _execute(self.admin, f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template}")
+        # Copying files takes 0.03 s in memory; the default, which writes the copy to the log too, 0.15 s.
+        how = f"OWNER {ROLE} TEMPLATE {template} STRATEGY FILE_COPY"
+        await _execute(self.admin, f"CREATE DATABASE {name} {how}")
         return with_database(self.dsn, name)
 
     async def drop(self, name: str) -> None:
@@ -89,11 +91,25 @@ async def _execute(dsn: str, statement: str) -> None:
 
 # Data directories
 
+MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 2 << 30
+
+
+def _parent() -> Path:
+    """Where data directories are made: in memory where there is enough of it, as tests make thousands of small files.
+
+    A copied database takes 0.03 s there and 0.6 s on a disk. Nothing that tests do asks for a disk: what is killed with
+    SIGKILL leaves the same in both. Programs may have to be run from there, so it must not be mounted noexec.
+    """
+    if not (MEMORY.is_dir() and os.access(MEMORY, os.W_OK)) or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        return Path(tempfile.gettempdir())
+    return MEMORY if shutil.disk_usage(MEMORY).free >= ENOUGH_BYTES else Path(tempfile.gettempdir())
+
 
 @contextmanager
 def temporary_data_dir(prefix: str = "emtrack-test-") -> Iterator[Path]:
     """A folder that the server's own user can reach too, which pytest's `tmp_path` is not for root."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_parent()))
     try:
         yield folder
     finally:
@@ -143,7 +159,8 @@ async def _leave(manager: AbstractAsyncContextManager[str]) -> None:
 
 
 def _session_folders() -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob(f"{SESSION_PREFIX}*"))
+    parents = {MEMORY, Path(tempfile.gettempdir())}
+    return [folder for parent in parents for folder in parent.glob(f"{SESSION_PREFIX}*")]
 
 
 async def stop_servers_of_killed_sessions() -> None:
