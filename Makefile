@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup check test test-long browser vendor screenshots demo bench edge detection geofence pictures schemas lock clean
+.PHONY: help setup check fix test test-one test-long browser vendor screenshots demo bench edge detection geofence pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -27,8 +27,16 @@ check: setup     ## formatting, lint, types, the arrows between packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+fix: setup       ## format the code, and mend what lint can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
 test: check browser ## everything that CI runs (pytest last)
 	$(PYTEST) -m 'not long'
+
+test-one: setup  ## some tests in one process: make test-one T=tests/test_judge.py, or T=tests/test_x.py::test_y
+	@[ -n "$(T)" ] || { echo "Say which: make test-one T=tests/test_judge.py"; exit 1; }
+	$(BIN)/python -m pytest '$(T)'
 
 test-long: check browser ## the same and the long runs; WORLDS=100000 SEED=7: so many random worlds, and which
 	$(PYTEST) $(if $(SEED),--hypothesis-seed=$(SEED))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from typing import NamedTuple
 
 import structlog
 
@@ -21,3 +23,16 @@ def configure_logs(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+class Origin(NamedTuple):
+    """Where an error was raised: the function, and "file:line". Nothing of what it was about: that may name people."""
+
+    function: str
+    line: str
+
+
+def origin_of(error: Exception) -> Origin:
+    """Of an error that was caught."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return Origin(frame.name, f"{frame.filename.rpartition('/')[2]}:{frame.lineno}")

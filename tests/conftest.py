@@ -12,6 +12,7 @@ from tests.db_fixtures import (
     other_test_server,
     server_15_url,
 )
+from tests.service_world import world
 
 __all__ = [
     "any_database_url",
@@ -24,6 +25,7 @@ __all__ = [
     "open_page",
     "other_test_server",
     "server_15_url",
+    "world",
 ]
 
 # How fast examples are made and run says more of what else the machine does than of the code.

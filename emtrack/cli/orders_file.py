@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from emtrack.atomic_files import replace_file
 from emtrack.cli.saying import say
 from emtrack.forms.errors import FormError
 from emtrack.forms.orders import Orders
@@ -47,10 +47,3 @@ def _write_back(path: Path, orders: Orders, changed: set[str | None]) -> None:
     if None in changed:
         replace_file(path, write_orders(orders))
         say(f"{path}: repaired polygons were written back")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(content)
-    os.replace(fresh, path)

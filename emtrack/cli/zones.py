@@ -90,7 +90,7 @@ def draw_zones(
     accept_shift: AcceptShiftOption = False,
 ) -> None:
     """Draw zones. What cannot be used as it is drawn is left out and said."""
-    from emtrack.cli.orders_file import replace_file
+    from emtrack.atomic_files import replace_file
     from emtrack.zones.checking import check, lines_of, usable_members
     from emtrack.zones.reporting import Reading, picture
 

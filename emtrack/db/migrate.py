@@ -35,6 +35,13 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
+TAKE_LOCK: Final = "SELECT pg_advisory_lock($1)"
+GIVE_BACK_LOCK: Final = "SELECT pg_advisory_unlock($1)"
+HAS_TABLE: Final = "SELECT to_regclass('schema_migrations')"
+APPLIED: Final = "SELECT number, name, checksum, applied_at FROM schema_migrations ORDER BY number"
+APPLIED_JUST_NOW: Final = "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)"
+
+
 class MigrationError(DatabaseError):
     """The files and the database do not fit, or a file failed; the text names the file and what to do."""
 
@@ -117,18 +124,18 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
 @asynccontextmanager
 async def _advisory_lock(connection: Connection) -> AsyncIterator[None]:
     """Held by the session: a lost connection frees it."""
-    await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+    await connection.execute(TAKE_LOCK, ADVISORY_LOCK)
     try:
         yield
     finally:
         if not connection.is_closed():
-            await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
+            await connection.execute(GIVE_BACK_LOCK, ADVISORY_LOCK)
 
 
 async def _applied_rows(connection: Connection) -> Sequence[asyncpg.Record]:
-    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+    if await connection.fetchval(HAS_TABLE) is None:
         return []
-    return await connection.fetch("SELECT number, name, checksum, applied_at FROM schema_migrations ORDER BY number")
+    return await connection.fetch(APPLIED)
 
 
 def _compare(files: Sequence[Migration], rows: Sequence[asyncpg.Record]) -> list[MigrationStatus]:
@@ -183,12 +190,7 @@ async def _apply(connection: Connection, migration: Migration) -> None:
                     f"{name} ended its own transaction. Take COMMIT or ROLLBACK out of it, and restore a "
                     "backup: a part of it may be in the database."
                 )
-            await connection.execute(
-                "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",
-                migration.number,
-                migration.name,
-                migration.checksum,
-            )
+            await connection.execute(APPLIED_JUST_NOW, migration.number, migration.name, migration.checksum)
     except asyncpg.PostgresError as error:
         raise MigrationError(
             f"{name}{_line_of(error, migration.sql)} failed: {error}. Nothing of this file was applied. "

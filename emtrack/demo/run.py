@@ -12,7 +12,6 @@ While the demo is off its clock goes on too: that time is an outage of the servi
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time as machine
 from collections.abc import Callable, Iterator
@@ -28,6 +27,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from emtrack.atomic_files import replace_file
+from emtrack.client import ServiceClock
 from emtrack.clock import Clock, clock_of, machine_ms
 from emtrack.db.connect import connect, database
 from emtrack.db.locks import WORKER_LOCK
@@ -45,7 +46,6 @@ from emtrack.demo.history import (
     orders_of,
 )
 from emtrack.emulator.client import send_world
-from emtrack.emulator.clock import ServiceClock
 from emtrack.emulator.schedule import DAY_MS
 from emtrack.emulator.tags import Upload
 from emtrack.emulator.world import World
@@ -333,12 +333,7 @@ def _keep_keys(settings: Settings, keys: dict[str, str]) -> None:
     """Only their owner can read them, from the moment the file is there."""
     path = _keys_path(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(keys))
-    fresh.replace(path)
+    replace_file(path, msgspec.json.encode(keys), mode=0o600)
 
 
 def _kept_keys(settings: Settings) -> dict[str, str] | None:

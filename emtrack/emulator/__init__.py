@@ -1,7 +1,7 @@
 """Invented wearers, their tags, and what both would send: a client of the service, for tests, demos and benchmarks."""
 
-from emtrack.emulator.client import Backoff, Totals, send_world
-from emtrack.emulator.clock import ServiceClock
+from emtrack.client import Backoff, ServiceClock, Totals
+from emtrack.emulator.client import send_world
 from emtrack.emulator.habits import PRESETS, Faults, Habits, Mix, Sensors
 from emtrack.emulator.sentlog import SentLog
 from emtrack.emulator.tags import Upload

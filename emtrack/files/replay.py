@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import aiohttp
 import msgspec
 
+from emtrack.client import Backoff, DeviceDoor, DeviceSender, Persistence, Rejected, ServiceClock
 from emtrack.clock import machine_ms
-from emtrack.emulator.clock import ServiceClock
 from emtrack.files.facts import FileRow, read_rows
 from emtrack.forms.errors import FormError
 from geofence.words import NotAnInstant, parse_instant
@@ -22,6 +22,10 @@ from geofence.words import NotAnInstant, parse_instant
 BATCH = 10
 CONNECTIONS = 8
 PATIENCE_S = 60.0
+# A recording that the service does not take as it is would not be taken later: only "busy" is worth another attempt.
+PERSISTENCE = Persistence(
+    Backoff(cap_s=1.0), frozenset({429, 503}).__contains__, key_attempts=1, patience_s=PATIENCE_S
+)
 _OWN_TIME = {"position": "fix_time", "event": "event_time"}
 _POSITION_FIELDS = (
     "fix_time", "lat_deg", "lon_deg", "precision_m", "mechanism", "recorded_time", "uploaded_time",
@@ -123,70 +127,52 @@ async def send_recording(
 ) -> ReplayTotals:
     """Send reports, each device's in the order given, none before its own time on the service's clock.
 
-    Raises ReplayError where the service refuses a device, or does not answer for a minute.
+    Raises ReplayError where the service refuses a device, and TimeoutError where it does not answer for a minute.
     """
-    by_device: dict[str, list[RecordedReport]] = defaultdict(list)
-    for report in reports:
-        by_device[report.device_id].append(report)
-    sent = ReplayTotals()
+    batches = _batches(reports)
     boot = machine_ms()  # a boot of its own, so that the numbers of an earlier replay are not used again
-    limit = asyncio.Semaphore(CONNECTIONS)
-    async with aiohttp.ClientSession(base_url) as session:
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
         clock = await ServiceClock.connect(base_url)
-        async with asyncio.TaskGroup() as group:
-            for device_id, own in by_device.items():
-                group.create_task(_send_device(session, limit, clock, device_id, keys[device_id], own, boot, sent))
+        door = DeviceDoor(session, base_url, keys)
+        sender = DeviceSender(door, clock, persistence=PERSISTENCE, rejected=_give_up)
+        await sender.run(_feed(sender, clock, batches, boot), CONNECTIONS, asyncio.Event())
+    totals = sender.totals
+    sent = ReplayTotals(sum(len(batch.reports) for batch in batches), totals.acknowledged, dict(totals.refused))
     say(f"{sent.acknowledged} of {sent.reports} reports acknowledged")
     return sent
 
 
-async def _send_device(
-    session: aiohttp.ClientSession,
-    limit: asyncio.Semaphore,
-    clock: ServiceClock,
-    device_id: str,
-    key: str,
-    reports: Sequence[RecordedReport],
-    boot: int,
-    sent: ReplayTotals,
-) -> None:
+class Batch(NamedTuple):
+    """Reports of one device that go together, numbered; not before `due_ms`."""
+
+    due_ms: int
+    device_id: str
+    reports: list[dict[str, Any]]
+
+
+def _batches(reports: Iterable[RecordedReport]) -> list[Batch]:
+    """In the order in which they are due. Of a device, a batch waits for the one before it."""
+    by_device: dict[str, list[RecordedReport]] = defaultdict(list)
+    for report in reports:
+        by_device[report.device_id].append(report)
+    batches = [batch for device_id, own in by_device.items() for batch in _batches_of(device_id, own)]
+    return sorted(batches, key=lambda batch: batch.due_ms)
+
+
+def _batches_of(device_id: str, reports: Sequence[RecordedReport]) -> Iterator[Batch]:
+    due_ms = 0
     for start in range(0, len(reports), BATCH):
         batch = reports[start : start + BATCH]
-        await clock.sleep_until(max(report.own_ms for report in batch))
-        numbered = [{"seq": start + i, **report.fields} for i, report in enumerate(batch)]
-        async with limit:
-            await _send(session, device_id, key, {"boot": boot, "reports": numbered}, sent)
+        due_ms = max(due_ms, *(report.own_ms for report in batch))
+        yield Batch(due_ms, device_id, [{"seq": start + i, **report.fields} for i, report in enumerate(batch)])
 
 
-async def _send(
-    session: aiohttp.ClientSession, device_id: str, key: str, body: dict[str, Any], sent: ReplayTotals
-) -> None:
-    """One request, until it is answered."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                path = f"/v1/devices/{device_id}/reports"
-                async with session.post(
-                    path,
-                    data=msgspec.json.encode(body),
-                    headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-                ) as response:
-                    answer = await response.read()
-                    if response.status == 200:
-                        _count(msgspec.json.decode(answer), len(body["reports"]), sent)
-                        return
-                    if response.status not in (429, 503):
-                        raise ReplayError(
-                            f"the service answered {response.status}: {answer.decode(errors='replace')}"
-                        )
-                    delay_s = float(response.headers.get("Retry-After", "1"))
-            except aiohttp.ClientConnectionError:
-                delay_s = 1.0
-            await asyncio.sleep(delay_s)
+async def _feed(sender: DeviceSender, clock: ServiceClock, batches: Iterable[Batch], boot: int) -> None:
+    for batch in batches:
+        await clock.sleep_until(batch.due_ms)
+        await sender.accept(batch.device_id, boot, batch.reports)
 
 
-def _count(answer: dict[str, Any], size: int, sent: ReplayTotals) -> None:
-    sent.reports += size
-    sent.acknowledged += len(answer["ack"])
-    for refused in answer["refused"]:
-        sent.refused[refused["reason"]] = sent.refused.get(refused["reason"], 0) + 1
+def _give_up(refused: Rejected) -> None:
+    raise ReplayError(f"the service answered {refused.status}: {refused.body.decode(errors='replace')}")

@@ -3,7 +3,6 @@ changes here; what a judgement changes comes back as an update."""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count, takewhile
 
@@ -12,6 +11,7 @@ import structlog
 
 from emtrack.db.connect import Connection
 from emtrack.db.ids import IdBlocks
+from emtrack.logs import origin_of
 from emtrack.record.checkpoints import (
     KEEP_EVERY_MS,
     checkpoint_before,
@@ -80,8 +80,7 @@ class Judgement:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             raise  # the database, not the judgement: the turn fails
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
+            where = f"{type(error).__name__} at {origin_of(error).line}"
             log.error("judgement failed", activation_no=live.number, where=where)
             return ActivationUpdate(live, live.state, live.shown, [], fault=where)
 

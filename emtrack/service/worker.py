@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,6 +29,7 @@ from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.db.ids import IdBlocks
 from emtrack.db.locks import WORKER_LOCK, try_lock
+from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
 from emtrack.record.changes import CONCERN_EVERYBODY, changes_after, last_change
 from emtrack.record.facts import fact_of
@@ -138,8 +138,8 @@ class Worker:
             except AlreadyServed:
                 raise
             except Exception as error:
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                log.error("worker starts anew", error=type(error).__name__, where=where.name, retry_s=delay_s)
+                where = origin_of(error).function
+                log.error("worker starts anew", error=type(error).__name__, where=where, retry_s=delay_s)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), delay_s)
                 delay_s = min(LONGEST_BACK_OFF_S, delay_s * 2)
@@ -219,7 +219,7 @@ class Worker:
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ArithmeticError, ValueError) as error:
             # Something in the batch cannot be stored: find it, so that it stops nobody else.
             self._metrics.failed_turns.inc()
-            where = traceback.extract_tb(error.__traceback__)[-1].name
+            where = origin_of(error).function
             log.error("turn failed", error=type(error).__name__, where=where, submissions=len(batch))
             if len(batch) > 1:
                 for submission in batch:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import secrets
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from emtrack.logs import origin_of
 from emtrack.people.accounts import session_of
 from emtrack.people.roles import EVERYBODY as EVERYBODY
 from emtrack.people.roles import ORDER_KEEPERS as ORDER_KEEPERS
@@ -82,9 +82,7 @@ def guarded(
 
 def log_fault(error: Exception, path: str) -> None:
     """Where it happened, and nothing of what was asked for: that may name people."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
-    log.error("request failed", path=path, error=type(error).__name__, where=where)
+    log.error("request failed", path=path, error=type(error).__name__, where=origin_of(error).line)
 
 
 async def caller_of(request: Request, pool: asyncpg.Pool[Any], roles: frozenset[Role]) -> Caller:

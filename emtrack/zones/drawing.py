@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import io
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import geopandas
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from shapely.geometry import MultiPolygon, Polygon
@@ -16,6 +17,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from emtrack.forms.features import area_words
 from geofence.shapes.areas import area_m2
 from geofence.shapes.zone_sets import Member
+from geofence.zones import Ring
 
 MOST_LABELS = 150
 """Of more, labels would cover the zones; the page says the name of each where the pointer rests."""
@@ -60,20 +62,52 @@ class _Sheet(NamedTuple):
         return (lon - self.west) * self.east_px, (self.north - lat) * self.north_px
 
 
+class _Drawn(NamedTuple):
+    """A zone as the page shows it; `outline` is the path's `d`."""
+
+    zone_id: str
+    outline: str
+    area: str
+    vertices: str
+
+
+class _Label(NamedTuple):
+    zone_id: str
+    x: str
+    y: str
+
+
+class _Scale(NamedTuple):
+    """A bar from x = 16 to `x`, and what is written above it."""
+
+    x: str
+    y: str
+    text_y: str
+    length: str
+
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
 def page(members: Sequence[Member], title: str) -> bytes:
     """A page with the zones as SVG and as a table. It refers to nothing outside itself: who draws a zone tells nobody."""
     sheet = _sheet(members)
-    shapes = "\n".join(_path(member, sheet) for member in members)
-    labels = "\n".join(_label(member, sheet) for member in members) if len(members) <= MOST_LABELS else ""
-    rows = "\n".join(
-        f"<tr><td>{html.escape(m.zone_id)}</td><td>{area_words(area_m2(m.area))}</td>"
-        f"<td>{sum(len(ring) - 1 for rings in m.area.polygons for ring in rings):,}</td></tr>"
-        for m in members
+    text = _TEMPLATES.get_template("zones.html").render(
+        title=title,
+        width=f"{WIDTH_PX:.0f}",
+        height=f"{sheet.height_px:.0f}",
+        zones=[_drawn(member, sheet) for member in members],
+        labels=[_label(member, sheet) for member in members] if len(members) <= MOST_LABELS else [],
+        scale=_scale(sheet),
+        count=f"{len(members):,}",
+        area=area_words(sum(area_m2(m.area) for m in members)),
     )
-    text = _PAGE.format(
-        title=html.escape(title), width=f"{WIDTH_PX:.0f}", height=f"{sheet.height_px:.0f}", shapes=shapes, labels=labels,
-        scale=_scale(sheet), rows=rows, count=f"{len(members):,}", area=area_words(sum(area_m2(m.area) for m in members)),
-    )  # fmt: skip
     return text.encode()
 
 
@@ -88,67 +122,31 @@ def _sheet(members: Sequence[Member]) -> _Sheet:
     return _Sheet(west, north, px * narrower, px, (north - south) * px)
 
 
-def _path(member: Member, sheet: _Sheet) -> str:
-    rings = (ring for polygon in member.area.polygons for ring in polygon)
-    d = "".join(
+def _drawn(member: Member, sheet: _Sheet) -> _Drawn:
+    rings = [ring for polygon in member.area.polygons for ring in polygon]
+    vertices = sum(len(ring) - 1 for ring in rings)
+    return _Drawn(member.zone_id, _outline(rings, sheet), area_words(area_m2(member.area)), f"{vertices:,}")
+
+
+def _outline(rings: Sequence[Ring], sheet: _Sheet) -> str:
+    return "".join(
         "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in (sheet.at(*c) for c in ring[:-1])) + "Z" for ring in rings
     )
-    name = f"{html.escape(member.zone_id)}: {area_words(area_m2(member.area))}"
-    return f'<path d="{d}"><title>{name}</title></path>'
 
 
-def _label(member: Member, sheet: _Sheet) -> str:
+def _label(member: Member, sheet: _Sheet) -> _Label:
+    """Inside of the largest part of the zone."""
     largest = max((Polygon(rings[0], rings[1:]) for rings in member.area.polygons), key=lambda polygon: polygon.area)
     point = largest.representative_point()
     x, y = sheet.at(point.x, point.y)
-    return f'<text x="{x:.1f}" y="{y:.1f}">{html.escape(member.zone_id)}</text>'
+    return _Label(member.zone_id, f"{x:.1f}", f"{y:.1f}")
 
 
-def _scale(sheet: _Sheet) -> str:
+def _scale(sheet: _Sheet) -> _Scale:
     """A bar of a round length, some fifth of the width."""
     m_per_px = M_PER_DEGREE / sheet.north_px
     power = 10 ** math.floor(math.log10(m_per_px * WIDTH_PX / 5))
     length_m = max(step * power for step in (1, 2, 5) if step * power <= m_per_px * WIDTH_PX / 5)
     words = f"{length_m:g} m" if length_m < 1000 else f"{length_m / 1000:g} km"
     y = sheet.height_px - 12
-    return (
-        f'<line x1="16" y1="{y:.0f}" x2="{16 + length_m / m_per_px:.0f}" y2="{y:.0f}"/>'
-        f'<text x="16" y="{y - 8:.0f}" class="scale">{words}</text>'
-    )
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font-family: Arial, sans-serif; margin: 2rem; color: #0b0c0c; }}
-svg {{ border: 1px solid #b1b4b6; max-width: 100%; height: auto; background: #f8f8f8; }}
-path {{ fill: #d4351c; fill-opacity: .2; fill-rule: evenodd; stroke: #942514; stroke-width: 1.5; }}
-path:hover {{ fill-opacity: .45; }}
-text {{ font-size: 13px; text-anchor: middle; paint-order: stroke; stroke: #fff; stroke-width: 3; pointer-events: none; }}
-text.scale {{ text-anchor: start; }}
-line {{ stroke: #0b0c0c; stroke-width: 3; }}
-table {{ border-collapse: collapse; margin-top: 1rem; }}
-td, th {{ border-bottom: 1px solid #b1b4b6; padding: .3rem 1rem .3rem 0; text-align: left; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{count} zones, {area} if none lies on another. North is up.</p>
-<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}">
-{shapes}
-{labels}
-{scale}
-</svg>
-<table>
-<thead><tr><th>Zone</th><th>Area</th><th>Vertices</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</body>
-</html>
-"""
+    return _Scale(f"{16 + length_m / m_per_px:.0f}", f"{y:.0f}", f"{y - 8:.0f}", words)

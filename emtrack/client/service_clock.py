@@ -6,14 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
 
-from emtrack.emulator.schedule import SECOND_MS, ms_of
-
 log = logging.getLogger(__name__)
+SECOND_MS = 1000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RESYNC_S = 30.0
 READ_TIMEOUT_S = 10.0
 
@@ -67,7 +67,7 @@ class ServiceClock:
             raise ValueError(f"{self._url} does not tell the time: {body!r}") from wrong
         if now.tzinfo is None or rate <= 0:
             raise ValueError(f"{self._url} does not tell the time: {body!r}")
-        self._now_ms, self._read_at_s = float(ms_of(now)), read_at_s
+        self._now_ms, self._read_at_s = float(_ms_of(now)), read_at_s
         self.rate, self.emulated = rate, emulated
 
     def now_ms(self) -> int:
@@ -100,3 +100,8 @@ class ServiceClock:
             log.warning(
                 "the service's clock could not be read, the last reading is carried on: %s", type(wrong).__name__
             )
+
+
+def _ms_of(instant: datetime) -> int:
+    """Milliseconds since 1970 of an instant with a zone."""
+    return (instant - EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,22 @@
+"""On which side of its zone a requirement is broken, and how far positions are past its boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from geofence.judgement.places import Places
+from geofence.obligations import Requirement
+from geofence.words import ObligationKind
+
+
+def is_exclusion(requirement: Requirement) -> bool:
+    return requirement.kind is ObligationKind.EXCLUSION
+
+
+def margins_m(
+    requirements: Sequence[Requirement], lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    return Places(requirements).margins_m(lon_deg, lat_deg)

@@ -1,0 +1,126 @@
+"""Worlds, each judged in every way, and what was counted in all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from benchmarks.detection.causes import why_false, why_missed
+from benchmarks.detection.changes import CHANGES
+from benchmarks.detection.methods import METHODS
+from benchmarks.detection.scores import TARGET_MS, Found, Score, Violation, false_ones, score, touches
+from benchmarks.detection.sent import Sent, sent_by
+from benchmarks.detection.truth import Seen, seen, violations_of
+from emtrack.emulator import World, build_world
+from geofence.judgement.timetable import DAY_MS
+from geofence.obligations import Requirement
+
+START_MS = 1_772_409_600_000  # 2026-03-02T00:00:00Z, a Monday
+
+WEARERS_AT_ONCE = 40
+"""A world of its own: bounds the memory, and is the smallest in which a tag is used again."""
+
+Cell = tuple[str, str, str]
+"""Preset, method (or name of a change), kind."""
+
+
+@dataclass
+class Outcome:
+    """What a run counted. Outcomes add up."""
+
+    scores: dict[Cell, Score] = field(default_factory=lambda: defaultdict(Score))
+    false_by: Counter[Cell] = field(default_factory=Counter)
+    missed_by: Counter[Cell] = field(default_factory=Counter)
+    """(preset, kind, cause) of the core."""
+
+    def take(self, other: Outcome) -> None:
+        for cell, one in other.scores.items():
+            self.scores[cell] += one
+        self.false_by += other.false_by
+        self.missed_by += other.missed_by
+
+
+class Job(NamedTuple):
+    """One world of at most WEARERS_AT_ONCE people, numbered from `first`."""
+
+    preset: str
+    seed: int
+    first: int
+    wearers: int
+    days: int
+    changes: bool
+
+
+def jobs_of(presets: Sequence[str], *, wearers: int, days: int, seed: int, changes: bool) -> list[Job]:
+    return [
+        Job(preset, seed, first, min(WEARERS_AT_ONCE, wearers + 1 - first), days, changes)
+        for preset in presets
+        for first in range(1, wearers + 1, WEARERS_AT_ONCE)
+    ]
+
+
+def run(job: Job) -> Outcome:
+    """One world, judged in every way."""
+    world = build_world(job.wearers, job.seed, START_MS, preset=job.preset, first=job.first, spare_after=900_000)
+    end_ms = START_MS + job.days * DAY_MS
+    by_wearer: dict[str, list[Sent]] = defaultdict(list)
+    for sent in sent_by(world, end_ms):
+        by_wearer[sent.plan.activation.wearer_id].append(sent)
+    outcome = Outcome()
+    for wearer_id, activations in by_wearer.items():
+        _judge_wearer(outcome, job, world, wearer_id, activations, end_ms)
+    outcome.scores = dict(outcome.scores)
+    return outcome
+
+
+def _judge_wearer(
+    outcome: Outcome, job: Job, world: World, wearer_id: str, activations: Sequence[Sent], end_ms: int
+) -> None:
+    looks = [seen(world, sent) for sent in activations]
+    truth = violations_of(world, wearer_id, end_ms, looks)
+    for name, find in (CHANGES if job.changes else METHODS).items():
+        found = [(sent, one) for sent in activations for one in find(sent, end_ms)]
+        for requirement in activations[0].plan.requirements:
+            its = [(sent, one) for sent, one in found if one.requirement_id == requirement.requirement_id]
+            violations = truth.get(requirement.requirement_id, [])
+            cell = job.preset, name, str(requirement.kind)
+            outcome.scores[cell] += score(violations, [one for _, one in its])
+            if name == "core":
+                _explain(outcome, job.preset, world, requirement, its, violations, looks)
+
+
+def _explain(
+    outcome: Outcome,
+    preset: str,
+    world: World,
+    requirement: Requirement,
+    found: Sequence[tuple[Sent, Found]],
+    violations: Sequence[Violation],
+    looks: Sequence[Seen],
+) -> None:
+    kind = str(requirement.kind)
+    for sent, one in found:
+        if false_ones(violations, [one]):
+            outcome.false_by[preset, kind, why_false(world, sent, requirement, one, violations)] += 1
+    for violation in violations:
+        asked = violation.findable and violation.lasted_ms >= TARGET_MS
+        if asked and not any(touches(one, violation[:2]) for _, one in found):
+            outcome.missed_by[preset, kind, why_missed(looks, requirement.requirement_id, violation)] += 1
+
+
+def run_all(jobs: Sequence[Job], processes: int) -> Outcome:
+    """Every job; the outcome does not depend on how many processes share them."""
+    total = Outcome()
+    if processes == 1:
+        for job in jobs:
+            total.take(run(job))
+        return total
+    with ProcessPoolExecutor(processes) as pool:
+        for job, outcome in zip(jobs, pool.map(run, jobs), strict=True):
+            total.take(outcome)
+            print(f"{job.preset} from {job.first}", file=sys.stderr)
+    return total
