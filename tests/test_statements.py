@@ -81,3 +81,7 @@ def test_no_statement_hides_from_the_test_of_all() -> None:
 def test_a_statement_in_a_function_or_a_class_is_told() -> None:
     source = 'GOOD = "SELECT 1"\nclass A:\n    BAD = "SELECT 2"\ndef f(t):\n    return f"DELETE FROM {t}"\n'
     assert list(hidden_statements(source)) == [3, 5]
+
+
+def test_pages_and_routes_hold_no_statements() -> None:
+    assert [where for where, _ in statements() if where.startswith("emtrack.web")] == []
