@@ -68,6 +68,7 @@ from geofence.judgement.places import Places
 from geofence.judgement.presence import Confirmation, Tracker, feed, stretches
 from geofence.judgement.timetable import DAY_MS, Schedule
 from geofence.obligations import Plan, Requirement
+from geofence.shapes.arrays import Bools, Float64s, Int64s
 from geofence.words import FOREVER_MS, EventType, Mechanism, ObligationKind, Presence, parse_instant
 from ingest.reports import EventReport, Refusal, read_report
 
@@ -85,9 +86,6 @@ TARGET_TIMES_FEWER = 20.0
 ACCURATE_M = 100.0
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 CHANGES_BEGIN, CHANGES_END = "<!-- changes: begin -->", "<!-- changes: end -->"
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 # ---------------------------------------------------------------------------------------------- scoring
@@ -306,9 +304,7 @@ def is_exclusion(requirement: Requirement) -> bool:
     return requirement.kind is ObligationKind.EXCLUSION
 
 
-def _margins(
-    requirements: Sequence[Requirement], lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
-) -> npt.NDArray[np.float64]:
+def _margins(requirements: Sequence[Requirement], lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Float64s:
     return Places(requirements).margins_m(lon_deg, lat_deg)
 
 
@@ -322,7 +318,7 @@ class Seen:
 
     sent: Sent
     positions: list[Position]
-    at_ms: Ints
+    at_ms: Int64s
     past: Bools
 
     def column(self, requirement_id: str) -> int:

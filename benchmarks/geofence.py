@@ -36,8 +36,9 @@ from numba import njit
 
 from benchmarks import geofence_worlds as worlds
 from geofence.shapes import kernels_sets as ks
+from geofence.shapes.arrays import Float64s, Int64s
 from geofence.shapes.kernels import local_metres
-from geofence.shapes.margins import Floats, Ints, contained, masks_of
+from geofence.shapes.margins import contained, masks_of
 from geofence.shapes.packing import PackedZones, Rings, packed_rings, units
 from geofence.shapes.zone_sets import Member, ZoneSet, build
 from geofence.sweep.violations import Duties, Positions, Sweep
@@ -78,7 +79,7 @@ def medians_ns(tasks: Sequence[Timed], rounds: int = ROUNDS) -> list[float]:
     return [statistics.median(found) for found in times]
 
 
-def _points(places: Floats) -> npt.NDArray[np.object_]:
+def _points(places: Float64s) -> npt.NDArray[np.object_]:
     """Shapely's points of (n, 2)."""
     return np.array(shapely.points(places), np.object_)
 
@@ -87,7 +88,7 @@ def _points(places: Floats) -> npt.NDArray[np.object_]:
 
 
 @njit(nogil=True)
-def _random_lines(memory: Ints, at: Ints) -> int:
+def _random_lines(memory: Int64s, at: Int64s) -> int:
     total = 0
     for i in range(at.shape[0]):
         total += memory[at[i]]
@@ -95,7 +96,7 @@ def _random_lines(memory: Ints, at: Ints) -> int:
 
 
 @njit(nogil=True)
-def _stream(memory: Ints) -> int:
+def _stream(memory: Int64s) -> int:
     total = 0
     for i in range(memory.shape[0]):
         total += memory[i]
@@ -124,13 +125,13 @@ def calibrated(megabytes: float) -> Machine:
 
 class PersonalWorld(NamedTuple):
     zones: PackedZones
-    first: Ints
+    first: Int64s
     duties: Duties
     fixes: Positions
     polygons: npt.NDArray[np.object_]
     """In metres of the wearer's own frame; prepared, and so are their boundaries."""
     boundaries: npt.NDArray[np.object_]
-    points_m: Floats
+    points_m: Float64s
 
 
 def personal_world(wearers: int, fixes_each: int, *, peers: bool) -> PersonalWorld:
@@ -165,7 +166,7 @@ def personal_world(wearers: int, fixes_each: int, *, peers: bool) -> PersonalWor
     return PersonalWorld(pack, first, duties, fixes, polygons, boundaries, points_m)
 
 
-def swept(world: PersonalWorld, fixes: Positions) -> Ints:
+def swept(world: PersonalWorld, fixes: Positions) -> Int64s:
     return Sweep(world.duties).feed(
         Positions(fixes.wearer, fixes.lon_deg, fixes.lat_deg, fixes.radius_m, fixes.fix_ms)
     )
@@ -238,13 +239,13 @@ class SetWorld(NamedTuple):
     polygons: npt.NDArray[np.object_]
     """In degrees."""
     polygons_m: npt.NDArray[np.object_]
-    lon_deg: Floats
-    lat_deg: Floats
-    points_m: Floats
-    radius_m: Floats
+    lon_deg: Float64s
+    lat_deg: Float64s
+    points_m: Float64s
+    radius_m: Float64s
 
 
-def set_world(rings: Sequence[Floats], places: Floats, radius_m: Floats) -> SetWorld:
+def set_world(rings: Sequence[Float64s], places: Float64s, radius_m: Float64s) -> SetWorld:
     members = [Member(f"Z{i:06d}", Area(((tuple(map(tuple, ring.tolist())),),))) for i, ring in enumerate(rings)]
     build(members[:2])  # compiles
     taken_s: list[float] = []
@@ -468,7 +469,7 @@ def real_world(folder: Path) -> SetWorld | None:
     files = sorted((folder / "uk-boundaries" / "lsoa_by_lad").glob("*.json"))
     if not files:
         return None
-    rings: list[Floats] = []
+    rings: list[Float64s] = []
     for file in files:
         for feature in json.loads(file.read_text())["features"]:
             geometry = feature["geometry"]

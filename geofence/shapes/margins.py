@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence.shapes import kernels_zones as kz
+from geofence.shapes.arrays import Float64s, Int8s, Int32s, Int64s, UInt64s
 from geofence.shapes.packing import PackedZones
 from geofence.words import Presence
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Verdicts = npt.NDArray[np.int8]
+Verdicts = Int8s
+"""Of Presence."""
 
 _EARTH_M = 6_371_008.8
 _SPHERE_ERROR = 0.006
@@ -26,11 +26,11 @@ class Masks(NamedTuple):
     """Verdicts as bits, uint64 (n, words): bit k of word w is about the (64 w + k)-th zone of the position's wearer. Neither
     bit set: OUTSIDE."""
 
-    inside: npt.NDArray[np.uint64]
-    unknown: npt.NDArray[np.uint64]
+    inside: UInt64s
+    unknown: UInt64s
 
 
-def margins_m(zones: PackedZones, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
+def margins_m(zones: PackedZones, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Float64s:
     """Signed margins (positive inside) of n positions to the boundaries of all zones as drawn: float64 (n, zones)."""
     lon, lat = floats(lon_deg), floats(lat_deg)
     margins = np.empty((len(lon), len(zones)), np.float64)
@@ -51,8 +51,8 @@ def verdicts_on(
 
 def masks_of(
     zones: PackedZones,
-    first: Ints,
-    wearer: npt.NDArray[np.int32],
+    first: Int64s,
+    wearer: Int32s,
     lon_deg: npt.ArrayLike,
     lat_deg: npt.ArrayLike,
     radius_m: npt.ArrayLike,
@@ -69,8 +69,8 @@ def masks_of(
 
 
 def contained(
-    zones: PackedZones, first: Ints, wearer: npt.NDArray[np.int32], lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
-) -> npt.NDArray[np.uint64]:
+    zones: PackedZones, first: Int64s, wearer: Int32s, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
+) -> UInt64s:
     """In or out as drawn, of n positions on the zones of their wearers: bit masks (n, words) as in `Masks`."""
     lon = floats(lon_deg)
     most = int(np.diff(first).max(initial=1))
@@ -82,14 +82,14 @@ def contained(
     return inside
 
 
-def verdicts(margin_m: Floats, radius_m: Floats) -> Verdicts:
+def verdicts(margin_m: Float64s, radius_m: Float64s) -> Verdicts:
     """RULES.md section 3: INSIDE if m >= r, OUTSIDE if m <= -r, else UNKNOWN. int8 of Presence, broadcast."""
     inside = (margin_m >= radius_m).astype(np.int8)
     outside = (margin_m <= -radius_m).astype(np.int8)
     return inside * np.int8(Presence.INSIDE) + outside * np.int8(Presence.OUTSIDE)
 
 
-def floats(values: npt.ArrayLike) -> Floats:
+def floats(values: npt.ArrayLike) -> Float64s:
     """As the kernels take them."""
     return np.ascontiguousarray(values, np.float64)
 

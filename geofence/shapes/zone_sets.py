@@ -20,14 +20,12 @@ import numpy.typing as npt
 import shapely
 
 from geofence.shapes import kernels_sets as ks
+from geofence.shapes.arrays import Bools, Float32s, Float64s, Int32s, Int64s, UInt64s
 from geofence.shapes.compiled import sources_hash
 from geofence.shapes.kernels import UNITS_PER_DEG, metric_at
-from geofence.shapes.margins import Floats, Verdicts, floats, margins_m
+from geofence.shapes.margins import Verdicts, floats, margins_m
 from geofence.shapes.packing import PackedZones, corners_of, packed, units
 from geofence.zones import Area
-
-Ints = npt.NDArray[np.int64]
-Words = npt.NDArray[np.int32]
 
 SMALLEST_BITS = 9
 """Cells are not cut below 2^9 units (4.8 m)."""
@@ -64,23 +62,23 @@ def content_of(members: Iterable[Member]) -> str:
 class _Arrays:
     """What the kernels read; `kernels_sets.py` and `kernels_zones.py` say how it is laid out."""
 
-    nodes: Ints
-    firsts: Words
-    entries: Ints
-    lists: Words
-    corners: Words
-    runs: Words
-    balls: npt.NDArray[np.float32]
-    frame: Ints
-    ring_ends: Ints
+    nodes: Int64s
+    firsts: Int32s
+    entries: Int64s
+    lists: Int32s
+    corners: Int32s
+    runs: Int32s
+    balls: Float32s
+    frame: Int64s
+    ring_ends: Int64s
     """Ring r of the union is corners[ring_ends[r - 1]:ring_ends[r]]."""
-    ring_group: Words
+    ring_group: Int32s
     """Each ring bounds the union of a group of members that touch: group_members[group_ends[g - 1]:group_ends[g]]."""
-    group_ends: Words
-    group_members: Words
-    group_boxes: Words
+    group_ends: Int32s
+    group_members: Int32s
+    group_boxes: Int32s
     """Zones of a pack, one for each of the first `group_members`: groups of several come first."""
-    group_shapes: Words
+    group_shapes: Int32s
 
     def union(self) -> tuple[Any, ...]:
         return (
@@ -114,7 +112,7 @@ class ZoneSet:
         )
         return answers
 
-    def contains(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    def contains(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Bools:
         """In or out of the union as drawn, of n positions: bool (n,)."""
         lon = floats(lon_deg)
         inside = np.empty(len(lon), np.bool_)
@@ -122,7 +120,7 @@ class ZoneSet:
         ks.set_contains(nodes, lists, corners, frame, lon, floats(lat_deg), inside, _scratch())
         return inside
 
-    def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
+    def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Float64s:
         """Signed margins of n positions to the boundary of the union as drawn, positive inside: float64 (n,)."""
         return self._nearest(lon_deg, lat_deg)[0]
 
@@ -139,7 +137,7 @@ class ZoneSet:
         pack = PackedZones(arrays.group_boxes[begin:end], arrays.group_shapes, np.empty((0, 3)))
         return self.zone_ids[int(members[int(np.argmax(margins_m(pack, [lon_deg], [lat_deg])[0]))])]
 
-    def _nearest(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[Floats, Ints]:
+    def _nearest(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[Float64s, Int64s]:
         """Margins, and the edges (their first corners) that are nearest."""
         lon = floats(lon_deg)
         margins, nearest = np.empty(len(lon), np.float64), np.empty(len(lon), np.int64)
@@ -173,7 +171,7 @@ class ZoneSet:
         return cls(content, about["zone_ids"], _Arrays(*arrays))
 
 
-def _scratch() -> Ints:
+def _scratch() -> Int64s:
     return np.empty((7, ks.TILE), np.int64)
 
 
@@ -194,9 +192,9 @@ class _Union(NamedTuple):
     many belong to groups of several, which come first."""
 
     polygons: npt.NDArray[np.object_]
-    group: Ints
-    members: Ints
-    ends: Ints
+    group: Int64s
+    members: Int64s
+    ends: Int64s
     joint: int
 
 
@@ -232,7 +230,7 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
     return ZoneSet(content_of(ordered), [member.zone_id for member in ordered], arrays)
 
 
-def _polygons(members: Sequence[Member]) -> tuple[npt.NDArray[np.object_], Ints]:
+def _polygons(members: Sequence[Member]) -> tuple[npt.NDArray[np.object_], Int64s]:
     """All polygons of all members in units, and the member of each. In units, because members that are neighbours and whose corners
     differ in the last digit of their degrees touch there, as they should. (Parts of one member stay as they were drawn.)"""
     parts = [rings for member in members for rings in member.area.polygons]
@@ -289,14 +287,14 @@ def _sorted(union: _Union) -> _Union:
     return union._replace(polygons=union.polygons[order], group=union.group[order])
 
 
-def _spread(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _spread(value: UInt64s) -> UInt64s:
     """16 bits with a place free after each."""
     for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
         value = (value | (value << np.uint64(shift))) & np.uint64(mask)
     return value
 
 
-def _chief_of(chief: Ints, i: int) -> int:
+def _chief_of(chief: Int64s, i: int) -> int:
     """Whom the members that touch i follow (union-find with halving)."""
     while chief[i] != i:
         chief[i] = chief[chief[i]]
@@ -304,7 +302,7 @@ def _chief_of(chief: Ints, i: int) -> int:
     return i
 
 
-def _runs(ring_ends: Ints) -> Words:
+def _runs(ring_ends: Int64s) -> Int32s:
     """Rings in runs of at most `ks.RUN_EDGES` edges, as equal as can be; their boxes are still to be filled."""
     edges = np.diff(ring_ends) - 1
     pieces = -(-edges // ks.RUN_EDGES)
@@ -316,7 +314,7 @@ def _runs(ring_ends: Ints) -> Words:
     return runs
 
 
-def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floats]:
+def _frame(corners: Int32s, runs: int, root_bits: int | None) -> tuple[Int64s, Float64s]:
     """The frame that holds all corners and `ks.PAD_M` more, and the greatest and least metric in it (as `ks.cut_cells` has them)."""
     south, north = int(corners[:, 1].min()), int(corners[:, 1].max())
     pad_deg = ks.PAD_M * 1.05 / 110_000.0
@@ -346,7 +344,7 @@ def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floa
     return frame, np.array([wide[0], metric_at(90.0)[1], narrow[0] * 0.95, metric_at(0.0)[1] * 0.95])
 
 
-def _coarse_m(corners: Words, edges: Words, extremes: Floats) -> float:
+def _coarse_m(corners: Int32s, edges: Int32s, extremes: Float64s) -> float:
     """How large a cell with boundary may be: so that there are at most some 4 for each edge, and 4,096."""
     steps = corners[edges + 1].astype(np.int64) - corners[edges]
     length_m = float(np.hypot(steps[:, 0] * extremes[0], steps[:, 1] * extremes[1]).sum())
@@ -356,19 +354,19 @@ def _coarse_m(corners: Words, edges: Words, extremes: Floats) -> float:
 class _Cells(NamedTuple):
     """As `kernels_sets.py` has them."""
 
-    nodes: Ints
-    firsts: Words
-    entries: Ints
-    lists: Words
+    nodes: Int64s
+    firsts: Int32s
+    entries: Int64s
+    lists: Int32s
 
 
 def _grown(
-    edges: Words, runs: Words, corners: Words, frame: Ints, extremes: Floats, most_met: int, coarse_m: float
+    edges: Int32s, runs: Int32s, corners: Int32s, frame: Int64s, extremes: Float64s, most_met: int, coarse_m: float
 ) -> _Cells:
     """The cells of a set: the frame is cut level by level until every cell is a leaf."""
     cell_bits, columns, lines = (int(frame[at]) for at in (ks.CELL_BITS, ks.COLUMNS, ks.LINES))
     grid = np.empty((lines, columns), np.int64)
-    levels: list[tuple[Ints, Ints]] = []
+    levels: list[tuple[Int64s, Int64s]] = []
     """Of each level below the grid, what the parts of its cells are, 16 for each, and the nodes of those with boundary."""
     lists = np.empty(20 * len(edges) + 4_096, np.int32)
     counts = np.zeros(3, np.int64)
@@ -403,7 +401,7 @@ def _grown(
     return _assembled(grid.ravel(), levels, lists[: counts[2]].copy())
 
 
-def _assembled(grid: Ints, levels: Sequence[tuple[Ints, Ints]], lists: Words) -> _Cells:
+def _assembled(grid: Int64s, levels: Sequence[tuple[Int64s, Int64s]], lists: Int32s) -> _Cells:
     """The arrays, from what the cells of the grid are and the parts of the cells of each level below; of one that is cut its row on
     the next level."""
     is_cut = (grid >> 30) & 3 == ks.NODE
@@ -428,19 +426,19 @@ def _assembled(grid: Ints, levels: Sequence[tuple[Ints, Ints]], lists: Words) ->
     return _Cells(np.concatenate(nodes), np.concatenate(firsts).astype(np.int32), np.concatenate(entries), lists)
 
 
-def _before(is_such: npt.NDArray[np.bool_]) -> Ints:
+def _before(is_such: Bools) -> Int64s:
     """How many there are in all rows before each."""
-    ends: Ints = np.cumsum(is_such.sum(axis=1))
+    ends: Int64s = np.cumsum(is_such.sum(axis=1))
     return np.append(0, ends[:-1])
 
 
-def _word(tags: Ints, begins: Ints | int) -> Ints:
+def _word(tags: Int64s, begins: Int64s | int) -> Int64s:
     """Nodes, from what their 16 parts are and where those begin that are cut or have boundary."""
-    word: Ints = (tags << (2 * np.arange(16))).sum(axis=1) | (np.int64(begins) << 32)
+    word: Int64s = (tags << (2 * np.arange(16))).sum(axis=1) | (np.int64(begins) << 32)
     return word
 
 
-def _into_grid(grid: Ints, cells: Ints, found: Ints, above: int, cell_bits: int) -> None:
+def _into_grid(grid: Int64s, cells: Int64s, found: Int64s, above: int, cell_bits: int) -> None:
     """Write the parts of a level at or above the grid into it; a part above it fills the cells that it covers."""
     part = np.arange(16)
     x = ((cells[:, :1] >> cell_bits) + ((part & 3) << above)).ravel()

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from geofence.judgement.timetable import Schedule
 from geofence.obligations import Plan
 from geofence.shapes import kernels_sweep as ks
-from geofence.shapes.margins import Floats, Ints, masks_of
+from geofence.shapes.arrays import Float64s, Int32s, Int64s
+from geofence.shapes.margins import masks_of
 from geofence.shapes.packing import PackedZones, packed
 from geofence.words import FOREVER_MS, ObligationKind, Presence
 from geofence.zones import SetZone
@@ -30,11 +30,11 @@ MOST_ZONES = 64
 class Positions(NamedTuple):
     """n positions that are evidence, each wearer's in order of time. wearer: int32; radius_m more than 0; fix_ms: int64."""
 
-    wearer: npt.NDArray[np.int32]
-    lon_deg: Floats
-    lat_deg: Floats
-    radius_m: Floats
-    fix_ms: Ints
+    wearer: Int32s
+    lon_deg: Float64s
+    lat_deg: Float64s
+    radius_m: Float64s
+    fix_ms: Int64s
 
     def part(self, begin: int, end: int) -> Positions:
         """Those from begin up to end."""
@@ -47,10 +47,10 @@ class Duties:
     """What is asked of the zones of all wearers; `kernels_sweep.py` says how it is laid out. first: int64 (wearers + 1,)."""
 
     zones: PackedZones
-    first: Ints
-    rules: Ints
-    periods: Ints
-    ends: Ints
+    first: Int64s
+    rules: Int64s
+    periods: Int64s
+    ends: Int64s
     max_gap_ms: int
 
 
@@ -112,14 +112,14 @@ class Sweep:
         """Bytes of the states of all wearers."""
         return self._people.nbytes + self._states.nbytes + self._begins.nbytes
 
-    def feed(self, positions: Positions) -> Ints:
+    def feed(self, positions: Positions) -> Int64s:
         """Raises ValueError for a position that comes before the last one of its wearer."""
         taken = []
         for begin in range(0, len(positions.wearer), BATCH):
             taken += self._feed_batch(positions.part(begin, begin + BATCH))
         return np.concatenate([*taken, np.empty((0, 5), np.int64)])
 
-    def _feed_batch(self, positions: Positions) -> list[Ints]:
+    def _feed_batch(self, positions: Positions) -> list[Int64s]:
         duties = self._duties
         inside, unknown = masks_of(duties.zones, duties.first, *positions[:4])
         taken, done = [], 0
@@ -135,7 +135,7 @@ class Sweep:
             if done == len(positions.wearer):
                 return taken
 
-    def finish(self, now_ms: int) -> Ints:
+    def finish(self, now_ms: int) -> Int64s:
         """What lasts at *now*, and what had lapsed by then. The sweep is over."""
         duties = self._duties
         taken, done = [], 0
@@ -147,7 +147,7 @@ class Sweep:
             taken.append(self._drained())
         return np.concatenate([*taken, np.empty((0, 5), np.int64)])
 
-    def _drained(self) -> Ints:
+    def _drained(self) -> Int64s:
         rows = self._found[: self._counts[0]].copy()
         self._counts[0] = 0
         return rows
