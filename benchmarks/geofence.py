@@ -40,7 +40,8 @@ from geofence.shapes.arrays import Float64s, Int64s
 from geofence.shapes.kernels import local_metres
 from geofence.shapes.margins import contained, masks_of
 from geofence.shapes.packing import PackedZones, Rings, packed_rings, units
-from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet
 from geofence.sweep.violations import Duties, Positions, Sweep
 from geofence.zones import Area
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PRELUDE = """
 import json
 import numpy as np
-from geofence.shapes import kernels, kernels_sets, kernels_sweep, kernels_zones
+from geofence.shapes import kernels, kernels_cells, kernels_sets, kernels_sweep, kernels_zones
 """
 MARGIN = """
 import json
@@ -72,7 +72,8 @@ from emtrack.service.app import warm_up
 from geofence.obligations import Requirement
 from geofence.judgement.places import Places
 from geofence.words import ObligationKind
-from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet
 from geofence.shapes.geojson import zone_from_geojson
 from geofence.zones import SetZone
 from tests.test_geometry import SHAPES
@@ -80,7 +81,7 @@ from tests.test_geometry import SHAPES
 def compiled():
     return sorted(
         (module.__name__, name, len(one.signatures))
-        for module in (kernels, kernels_sets, kernels_sweep, kernels_zones)
+        for module in (kernels, kernels_cells, kernels_sets, kernels_sweep, kernels_zones)
         for name, one in vars(module).items() if isinstance(one, Dispatcher)
     )
 
@@ -111,7 +112,7 @@ OPTIONS = (
     PRELUDE
     + """
 from numba.core.dispatcher import Dispatcher
-modules = kernels, kernels_sets, kernels_sweep, kernels_zones
+modules = kernels, kernels_cells, kernels_sets, kernels_sweep, kernels_zones
 print(json.dumps({
     f"{module.__name__}.{name}": sorted(key for key, value in one.targetoptions.items() if value)
     for module in modules for name, one in vars(module).items() if isinstance(one, Dispatcher)

@@ -16,7 +16,8 @@ from geofence.shapes.arrays import Float64s
 from geofence.shapes.geojson import zone_from_geojson
 from geofence.shapes.margins import contained, margins_m, verdicts, verdicts_on
 from geofence.shapes.packing import packed
-from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet
 from geofence.zones import Area, Zone
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -12,7 +12,8 @@ from geofence.shapes.geojson import zone_from_geojson
 from geofence.shapes.kernels import NEAR_M, doubt_m, metric_at, to_units
 from geofence.shapes.margins import contained, geodesic_m, margins_m, masks_of, verdicts, verdicts_on
 from geofence.shapes.packing import packed
-from geofence.shapes.zone_sets import Member, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member
 from geofence.zones import Zone
 from tests.oracle import margin_m as outside_margin_m
 from tests.test_geometry import SHAPES, WGS84, away, ring

@@ -16,7 +16,8 @@ from geofence.shapes import kernels_zones as kz
 from geofence.shapes.kernels import metric_at
 from geofence.shapes.margins import margins_m, verdicts
 from geofence.shapes.packing import packed
-from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet
 from geofence.zones import Area
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"

@@ -22,7 +22,8 @@ from geofence.intervals import Interval, merged
 from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
 from geofence.shapes.areas import area_m2, drawn_area_m2
 from geofence.shapes.geojson import ZoneError, geojson_from_zone, zone_from_geojson
-from geofence.shapes.zone_sets import ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import (
     FOREVER_MS,
     ActivationId,
