@@ -229,7 +229,7 @@ MUTANTS = [
     Mutant("a steady state survives a gap", "geofence/shapes/kernels_sweep.py",
            " & (since_ms <= max_gap_ms):", ":", PLAIN + "a_plain_sweep_finds_what_the_judgement_finds"),
     Mutant("a stretch is known before it is confirmed", "geofence/shapes/kernels_sweep.py",
-           "max(from_ms, states[zone, KNOWN])", "from_ms", PLAIN + "a_plain_sweep_finds_what_the_judgement_finds"),
+           "max(from_ms, state.zones[zone, KNOWN])", "from_ms", PLAIN + "a_plain_sweep_finds_what_the_judgement_finds"),
     Mutant("a wide box seems to be near everywhere in it", "geofence/shapes/kernels_cells.py",
            "max(math.sqrt(gap_2), beyond_m), math.inf", "math.sqrt(gap_2), math.inf",
            "tests/test_zone_sets.py::test_a_wide_zone_of_few_corners_is_a_small_set_and_judged_as_the_others_are[0.45]"),

@@ -11,7 +11,10 @@ along the borders of the parts from a corner of which that is known. A part beco
     cells   all of it, for the cells of a level
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -42,6 +45,9 @@ from geofence.shapes.kernels_sets import (
     run_distance_2,
 )
 
+if TYPE_CHECKING:
+    from geofence.shapes.arrays import Float64s, Int32s, Int64s
+
 PAD_M = 5_000.0
 """How much wider than everything in it the frame of a set is at least."""
 OUTSIDE_OF_FRAME = np.int64((OUT_LEAF << 30) | NO_LIST | (int(PAD_M * 4) << 32) | (-1 << 48))
@@ -54,6 +60,58 @@ FINE_M = 40.0
 """Cells that are no larger hold four times as many edges: few places lie in them."""
 FAR_HALF_M = 2_000.0
 """Cells with a longer half diagonal are measured by the least and greatest metric of the set, and never become leaves near it."""
+
+
+class Level(NamedTuple):
+    """Cells that are to be cut.
+
+    cells   int64 (n, 7): x, y (units from the origin); where in `lists` the runs begin that can be nearest to it, and how many; where
+            the edges begin that meet it, and how many; whether its south-west corner is inside
+    lists   int32 (m,)
+    """
+
+    cells: Int64s
+    lists: Int32s
+
+
+class Limits(NamedTuple):
+    """How far the cells of a level are cut.
+
+    bits     log2 of the side of the parts
+    forced   cut on whatever has boundary in it
+    smallest cut nothing that is not larger (units)
+    most_met edges that may meet a leaf
+    coarse_m side of the largest leaf that may have boundary in it
+    extremes float64 (4,): greatest and least metres per unit anywhere in the set: east, north; east, north
+    """
+
+    bits: int
+    forced: bool
+    smallest: np.int64
+    most_met: int
+    coarse_m: float
+    extremes: Float64s
+
+
+class Made(NamedTuple):
+    """What comes of a level.
+
+    found    int64 (16 n,): the entries of the parts; of one that is to be cut on, its row among those of its level
+    leaves   int64 (16 n,): the nodes of those with boundary
+    kept     int64 (m, 7): the cells of the next level, and kept_lists int32: their lists
+    lists    int32: the lists of leaves
+    counts   int64 (3,): how much of kept, kept_lists and lists is used
+    meets    int32, scratch: twice as long as the longest list of edges
+    """
+
+    found: Int64s
+    leaves: Int64s
+    kept: Int64s
+    kept_lists: Int32s
+    lists: Int32s
+    counts: Int64s
+    meets: Int32s
+
 
 # ---------------------------------------------------------------------------------------------- runs
 
@@ -131,76 +189,66 @@ def lowest_latitude_deg(low_deg, high_deg):
 
 
 @piece
-def box_gap_2(runs, run, frame, x0, y0, size, east, north):
+def box_gap_2(edges, run, x0, y0, size, east, north):
     """Squared metres between the box of a run and a cell, no more than the truth if a unit is nowhere shorter."""
+    runs, origin_lon, origin_lat = edges.runs, edges.frame[ORIGIN_LON], edges.frame[ORIGIN_LAT]
     run_west, run_east = (
-        (runs[row(run), RUN_WEST] - frame[ORIGIN_LON]) & TURN_MASK,
-        (runs[row(run), RUN_EAST] - frame[ORIGIN_LON]) & TURN_MASK,
-    )
-    run_south, run_north = (
-        runs[row(run), RUN_SOUTH] - frame[ORIGIN_LAT],
-        runs[row(run), RUN_NORTH] - frame[ORIGIN_LAT],
-    )
+        (runs[row(run), RUN_WEST] - origin_lon) & TURN_MASK, (runs[row(run), RUN_EAST] - origin_lon) & TURN_MASK,
+    )  # fmt: skip
+    run_south, run_north = runs[row(run), RUN_SOUTH] - origin_lat, runs[row(run), RUN_NORTH] - origin_lat
     dx = max(0, run_west - x0 - size, x0 - run_east) * east
     dy = max(0, run_south - y0 - size, y0 - run_north) * north
     return dx * dx + dy * dy
 
 
 @piece
-def middle_distance_m(cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north):
+def middle_distance_m(run_list, edges, x, y, metric, least):
     """Metres from a place (units from the origin) to the nearest edge of a list of runs, near. metric: of the place or the greatest;
-    least_east, least_north: so short that no box seems farther than it is."""
-    lon, lat = wrapped(x + frame[ORIGIN_LON]), y + frame[ORIGIN_LAT]
+    least: metres per unit east and north, so short that no box seems farther than it is."""
+    lon, lat = wrapped(x + edges.frame[ORIGIN_LON]), y + edges.frame[ORIGIN_LAT]
     nearest_2 = math.inf
-    for item in range(begin, begin + length):
-        run = cell_list[row(item)]
-        if box_gap_2(runs, run, frame, x, y, 0, least_east, least_north) < nearest_2:
-            first = runs[row(run), RUN_FIRST]
-            nearest_2 = min(nearest_2, run_distance_2(corners, first, runs[row(run), RUN_LENGTH], lon, lat, metric))
+    for item in range(len(run_list)):
+        run = run_list[row(item)]
+        if box_gap_2(edges, run, x, y, 0, least[0], least[1]) < nearest_2:
+            first, length = edges.runs[row(run), RUN_FIRST], edges.runs[row(run), RUN_LENGTH]
+            nearest_2 = min(nearest_2, run_distance_2(edges.corners, first, length, lon, lat, metric))
     return math.sqrt(nearest_2)
 
 
 @piece
-def gather_runs(cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, out, start):
+def gather_runs(run_list, edges, x0, y0, size, most_m, least, out):
     """Write to `out` the runs of a list that may be within `most_m` of a cell: (how many, squared metres to the nearest)."""
     near = np.int64(0)
     gap_2 = math.inf
-    for item in range(begin, begin + length):
-        apart_2 = box_gap_2(runs, cell_list[row(item)], frame, x0, y0, size, least_east, least_north)
+    for item in range(len(run_list)):
+        apart_2 = box_gap_2(edges, run_list[row(item)], x0, y0, size, least[0], least[1])
         gap_2 = min(gap_2, apart_2)
-        out[row(start + near)] = cell_list[row(item)]
+        out[row(near)] = run_list[row(item)]
         near += np.int64(apart_2 <= most_m * most_m)
     return near, gap_2
 
 
 @piece
-def part_distances(cell_list, begin, length, runs, corners, frame, extremes, x0, y0, size, out, start):
+def part_distances(run_list, edges, extremes, x0, y0, size, out):
     """How near the boundary is to the part of a cell at (x0, y0). Runs of the cell's list that can be nearest are written to `out`:
     (how many, least and most metres from its places to the boundary, its side in metres, whether the most is not known)."""
-    low_deg = (y0 + frame[ORIGIN_LAT]) * DEG_PER_UNIT
-    high_deg = (y0 + size + frame[ORIGIN_LAT]) * DEG_PER_UNIT
+    origin_lat = edges.frame[ORIGIN_LAT]
+    low_deg, high_deg = (y0 + origin_lat) * DEG_PER_UNIT, (y0 + size + origin_lat) * DEG_PER_UNIT
     widest, per_north, _ = metric_at(lowest_latitude_deg(low_deg, high_deg))
     half_m = 0.5 * size * math.hypot(widest, per_north * 1.01)
     is_far = half_m > FAR_HALF_M
     x, y = x0 + size // 2, y0 + size // 2
-    metric = metric_at(min(89.0, max(-89.0, (y + frame[ORIGIN_LAT]) * DEG_PER_UNIT)))
-    least_east, least_north = 0.97 * metric[0], 0.97 * metric[1]
+    metric = metric_at(min(89.0, max(-89.0, (y + origin_lat) * DEG_PER_UNIT)))
+    least = 0.97 * metric[0], 0.97 * metric[1]
     beyond_m = 0.0
     if is_far:
         metric = extremes[0], extremes[1], 0.0
-        least_east, least_north = extremes[2], extremes[3]
-        least_metric = least_east, least_north, 0.0
-        beyond_m = -half_m + middle_distance_m(
-            cell_list, begin, length, runs, corners, frame, x, y, least_metric, least_east, least_north
-        )  # fmt: skip
-    distance_m = middle_distance_m(
-        cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north
-    )  # fmt: skip
+        least = extremes[2], extremes[3]
+        beyond_m = middle_distance_m(run_list, edges, x, y, (least[0], least[1], 0.0), least) - half_m
+    distance_m = middle_distance_m(run_list, edges, x, y, metric, least)
     slack_m = 2.0 * doubt_m(distance_m)
     least_m, most_m = max(0.0, distance_m - half_m - slack_m), distance_m + half_m + slack_m
-    near, gap_2 = gather_runs(
-        cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, out, start
-    )  # fmt: skip
+    near, gap_2 = gather_runs(run_list, edges, x0, y0, size, most_m, least, out)
     # Near distances are too long by little where they are short: one of 5.5 km is of a place 5 km off, whatever it is.
     if not is_far and least_m > 0.55 * NEAR_M:
         beyond_m = 0.5 * NEAR_M
@@ -211,15 +259,15 @@ def part_distances(cell_list, begin, length, runs, corners, frame, extremes, x0,
 
 
 @piece
-def parts_met(cell_list, begin, length, corners, frame, x0, y0, bits, meets):
+def parts_met(edge_list, edges, x0, y0, bits, meets):
     """Which of the 4 × 4 parts of a cell at (x0, y0) each edge of a list meets: a bit for each part, written to `meets`. bits: log2
     of the side of a part."""
+    corners, origin_lon, origin_lat = edges.corners, edges.frame[ORIGIN_LON], edges.frame[ORIGIN_LAT]
     size = np.int64(1) << bits
-    for item in range(length):
-        edge = cell_list[row(begin + item)]
-        ax, ay = (corners[row(edge), 0] - frame[ORIGIN_LON]) & TURN_MASK, corners[row(edge), 1] - frame[ORIGIN_LAT]
-        bx = (corners[row(edge + 1), 0] - frame[ORIGIN_LON]) & TURN_MASK
-        by = corners[row(edge + 1), 1] - frame[ORIGIN_LAT]
+    for item in range(len(edge_list)):
+        edge = edge_list[row(item)]
+        ax, ay = (corners[row(edge), 0] - origin_lon) & TURN_MASK, corners[row(edge), 1] - origin_lat
+        bx, by = (corners[row(edge + 1), 0] - origin_lon) & TURN_MASK, corners[row(edge + 1), 1] - origin_lat
         # A unit more on each side: an edge along the border of two parts meets both.
         west, east = max(0, (min(ax, bx) - 1 - x0) >> bits), min(3, (max(ax, bx) - x0) >> bits)
         south, north = max(0, (min(ay, by) - 1 - y0) >> bits), min(3, (max(ay, by) - y0) >> bits)
@@ -232,40 +280,40 @@ def parts_met(cell_list, begin, length, corners, frame, x0, y0, bits, meets):
 
 
 @piece
-def gather_edges(cell_list, begin, length, meets, part, out, start):
+def gather_edges(edge_list, meets, part, out):
     """Write to `out` the edges of a list that meet a part: how many."""
     met = np.int64(0)
-    for item in range(length):
-        out[row(start + met)] = cell_list[row(begin + item)]
+    for item in range(len(edge_list)):
+        out[row(met)] = edge_list[row(item)]
         met += (np.int64(meets[row(item)]) >> part) & 1
     return met
 
 
 @piece
-def corner_side(cell_list, begin, met, corners, frame, x, y, dx, dy, is_in):
+def corner_side(met_edges, edges, x, y, dx, dy, is_in):
     """Whether the corner (x + dx, y + dy) of a part lies inside, by the walk from its south-west corner (x, y), of which that is
-    known, along its border. begin, met: the edges that meet the part."""
-    lon, lat = wrapped(x + dx + frame[ORIGIN_LON]), y + dy + frame[ORIGIN_LAT]
+    known, along its border. met_edges: those that meet the part."""
+    lon, lat = wrapped(x + dx + edges.frame[ORIGIN_LON]), y + dy + edges.frame[ORIGIN_LAT]
     odd = np.int64(0)
-    for item in range(begin, begin + met):
-        odd ^= chain_crossings(corners, np.int64(cell_list[row(item)]), np.int64(1), dx, dy, lon, lat)
+    for item in range(len(met_edges)):
+        odd ^= chain_crossings(edges.corners, np.int64(met_edges[row(item)]), np.int64(1), dx, dy, lon, lat)
     return (odd < 0) ^ is_in
 
 
 @piece
-def corner_sides(cell_list, begin, length, corners, frame, x0, y0, bits, is_in, meets, out, start):
+def corner_sides(edge_list, edges, x0, y0, bits, is_in, meets, out):
     """Which of the south-west corners of the 4 × 4 parts of a cell at (x0, y0) lie inside, a bit for each part: from one to the next,
-    by the edges that meet the part between. is_in: whether the first does; meets: from `parts_met`; out: scratch, from `start` on."""
+    by the edges that meet the part between. is_in: whether the first does; meets: from `parts_met`; out: scratch."""
     size = np.int64(1) << bits
     inside = np.int64(0)
     next_is_in = first_is_in = is_in
     for part in range(16):
         x, y = x0 + (part & 3) * size, y0 + (part >> 2) * size
-        met = gather_edges(cell_list, begin, length, meets, part, out, start)
+        met_edges = out[: gather_edges(edge_list, meets, part, out)]
         is_in = next_is_in if part & 3 else first_is_in
-        next_is_in = corner_side(out, start, met, corners, frame, x, y, size, np.int64(0), is_in)
+        next_is_in = corner_side(met_edges, edges, x, y, size, np.int64(0), is_in)
         if part & 3 == 0:
-            first_is_in = corner_side(out, start, met, corners, frame, x, y, np.int64(0), size, is_in)
+            first_is_in = corner_side(met_edges, edges, x, y, np.int64(0), size, is_in)
         inside |= np.int64(is_in) << part
     return inside
 
@@ -274,11 +322,14 @@ def corner_sides(cell_list, begin, length, corners, frame, x0, y0, bits, is_in, 
 
 
 @piece
-def must_cut(met, most_met, coarse_m, near, least_m, side_m, forced, is_far):
+def must_cut(limits, met, near, least_m, side_m, is_far):
     """Whether a part is cut on: where boundary is in it, until few edges meet it; elsewhere, until its list is short or it is small
     beside its distance from the boundary."""
+    if np.int64(1) << limits.bits <= limits.smallest:
+        return False
     if met > 0:
-        return forced or is_far or side_m > coarse_m or (met > most_met and (side_m > FINE_M or met > 4 * most_met))
+        many = met > limits.most_met and (side_m > FINE_M or met > 4 * limits.most_met)
+        return limits.forced or is_far or side_m > limits.coarse_m or many
     if is_far:
         return least_m < NEAR_M / 2.0
     return near > MOST_SHARED and side_m > 0.7 * least_m
@@ -293,30 +344,27 @@ def entry_of(tag, index, least_m, most_m):
 
 
 @piece
-def keep_list(lists, counts, found, start, length):
+def keep_list(made, run_list):
     """Write a list of runs, and say where it begins."""
-    at = counts[2]
-    lists[at] = length
-    begin = at + 1
-    for item in range(length):
-        lists[row(begin + item)] = found[row(start + item)]
-    counts[2] = begin + length
+    at = made.counts[2]
+    made.lists[at] = len(run_list)
+    for item in range(len(run_list)):
+        made.lists[row(at + 1 + item)] = run_list[row(item)]
+    made.counts[2] = at + 1 + len(run_list)
     return at
 
 
 @piece
-def walk_of(lists, counts, edges, start, length, is_in):
+def walk_of(made, met_edges, is_in):
     """The upper half of a leaf that some edges (in their order) meet. Several chains are written as a list."""
-    at = counts[2]
+    lists, at = made.lists, made.counts[2]
     lists[at] = 0
     end = at + 1
-    for item in range(start, start + length):
-        edge = np.int64(edges[row(item)])
+    for item in range(len(met_edges)):
+        edge = np.int64(met_edges[row(item)])
         chain = np.int64(lists[row(end - 1)])
-        goes_on = (
-            lists[at] > 0 and (chain >> 4) + (chain & CHAIN_EDGES) == edge and (chain & CHAIN_EDGES) < CHAIN_EDGES
-        )
-        if goes_on:
+        goes_on = (chain >> 4) + (chain & CHAIN_EDGES) == edge and (chain & CHAIN_EDGES) < CHAIN_EDGES
+        if lists[at] > 0 and goes_on:
             lists[row(end - 1)] += 1
         else:
             lists[row(end)] = (edge << 4) + 1
@@ -325,18 +373,18 @@ def walk_of(lists, counts, edges, start, length, is_in):
     walk = np.int64(lists[at + 1])
     if end > at + 2:
         walk = at << 4
-        counts[2] = end
+        made.counts[2] = end
     return walk | (np.int64(is_in) << 31)
 
 
 @piece
-def leaf_tags(edges, begin, met, corners, frame, x0, y0, bits, is_in, meets):
-    """What the 4 × 4 parts of a leaf with boundary are, 2 bits each. edges: those that meet it, and room for as many more; bits: log2
-    of the side of a part; is_in: whether its corner (x0, y0) is inside; meets: scratch."""
-    parts_met(edges, begin, met, corners, frame, x0, y0, bits, meets)
-    inside = corner_sides(edges, begin, met, corners, frame, x0, y0, bits, is_in, meets, edges, begin + met)
+def leaf_tags(met_edges, edges, x0, y0, bits, is_in, meets, out):
+    """What the 4 × 4 parts of a leaf with boundary are, 2 bits each. met_edges: those that meet it; bits: log2 of the side of a part;
+    is_in: whether its corner (x0, y0) is inside; meets, out: scratch."""
+    parts_met(met_edges, edges, x0, y0, bits, meets)
+    inside = corner_sides(met_edges, edges, x0, y0, bits, is_in, meets, out)
     with_boundary = np.int64(0)
-    for item in range(met):
+    for item in range(len(met_edges)):
         with_boundary |= meets[row(item)]
     tags = np.int64(0)
     for part in range(16):
@@ -348,87 +396,62 @@ def leaf_tags(edges, begin, met, corners, frame, x0, y0, bits, is_in, meets):
 # ---------------------------------------------------------------------------------------------- cells
 
 
-@kernel
-def cut_cells(
-    cells,
-    cell_list,
-    bits,
-    forced,
-    smallest,
-    most_met,
-    coarse_m,
-    extremes,
-    runs,
-    corners,
-    frame,
-    found,
-    leaves,
-    found_list,
-    meets,
-    kept,
-    lists,
-    counts,
-):
-    """Cut each cell of a level in 4 × 4, and say of each part what it is.
+@piece
+def cut_on(made, x0, y0, near, met, is_in):
+    """Take a part to the next level, whose lists lie behind those that are kept already: the entry that says which it is there."""
+    kept, counts = made.kept, made.counts
+    index, start = counts[0], counts[1]
+    kept[index, 0], kept[index, 1], kept[index, 2], kept[index, 3] = x0, y0, start, near
+    kept[index, 4], kept[index, 5], kept[index, 6] = start + near, met, np.int64(is_in)
+    counts[0] = index + 1
+    counts[1] = start + near + met
+    return index | (NODE << 30)
 
-    cells: int64 (n, 7), x, y (units from the origin); where in `cell_list` the runs begin that can be nearest to it, and how many;
-    where the edges begin that meet it, and how many; whether its south-west corner is inside. bits: log2 of the side of the parts.
-    forced: cut on whatever has boundary in it. smallest: cut nothing that is not larger. most_met: edges that may meet a leaf.
-    coarse_m: side of the largest leaf that may have boundary in it. extremes: float64 (4,), greatest and least metres per unit
-    anywhere in the set: east, north; east, north.
-    found: int64 (16 n,), written: the entries of the parts; of one that is to be cut on, its row among those of its level.
-    leaves: int64 (16 n,), written: the nodes of those with boundary.
-    kept: int64 (m, 7), cells of the next level; found_list: int32, their lists. lists: int32, the lists of leaves.
-    meets: int32, scratch, twice as long as the longest list of edges.
-    counts: int64 (3,), how much of kept, found_list and lists is used. Returns the number of cells that were done: fewer
-    than n if there may not be room for the next one, which is then to be asked again with more.
-    """
-    size = np.int64(1) << bits
+
+@kernel
+def cut_cells(level, limits, edges, made):
+    """Cut each cell of a level in 4 × 4, and say of each part what it is. Returns the number of cells that were done: fewer than all
+    if there may not be room for the lists of the next one, which is then to be asked again with more."""
+    cells, counts, meets, frame = level.cells, made.counts, made.meets, edges.frame
+    size = np.int64(1) << limits.bits
     for c in range(cells.shape[0]):
-        begin, length, edge_begin, edge_length = cells[c, 2], cells[c, 3], cells[c, 4], cells[c, 5]
-        room = 17 * (length + edge_length + 4)
-        if counts[2] + room > lists.shape[0]:
+        run_list = level.lists[cells[c, 2] : cells[c, 2] + cells[c, 3]]
+        edge_list = level.lists[cells[c, 4] : cells[c, 4] + cells[c, 5]]
+        if counts[2] + 17 * (len(run_list) + len(edge_list) + 4) > made.lists.shape[0]:
             return c
         shared = np.int64(-1)
-        parts_met(cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], bits, meets)
+        parts_met(edge_list, edges, cells[c, 0], cells[c, 1], limits.bits, meets)
         inside = corner_sides(
-            cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], bits, cells[c, 6] != 0, meets,
-            found_list, counts[1],
+            edge_list, edges, cells[c, 0], cells[c, 1], limits.bits, cells[c, 6] != 0, meets, made.kept_lists[counts[1] :]
         )  # fmt: skip
         for part in range(16):
             x0, y0 = cells[c, 0] + (part & 3) * size, cells[c, 1] + (part >> 2) * size
             if x0 >= frame[COLUMNS] << frame[CELL_BITS] or y0 >= frame[LINES] << frame[CELL_BITS]:
-                found[16 * c + part] = OUTSIDE_OF_FRAME
+                made.found[16 * c + part] = OUTSIDE_OF_FRAME
                 continue
-            start = counts[1]
+            room = made.kept_lists[counts[1] :]
             near, least_m, most_m, side_m, is_far = part_distances(
-                cell_list, begin, length, runs, corners, frame, extremes, x0, y0, size, found_list, start
+                run_list, edges, limits.extremes, x0, y0, size, room
             )  # fmt: skip
-            met = gather_edges(cell_list, edge_begin, edge_length, meets, part, found_list, start + near)
+            met = gather_edges(edge_list, meets, part, room[near:])
+            near_runs, met_edges = room[:near], room[near : near + met]
             if met > 0:
                 least_m = 0.0
             is_in = (inside >> part) & 1 != 0
-            if size > smallest and must_cut(met, most_met, coarse_m, near, least_m, side_m, forced, is_far):
-                found[16 * c + part] = counts[0] | (NODE << 30)
-                kept[counts[0], 0], kept[counts[0], 1] = x0, y0
-                kept[counts[0], 2], kept[counts[0], 3] = start, near
-                kept[counts[0], 4], kept[counts[0], 5], kept[counts[0], 6] = start + near, met, np.int64(is_in)
-                counts[0] += 1
-                counts[1] += near + met
+            if must_cut(limits, met, near, least_m, side_m, is_far):
+                made.found[16 * c + part] = cut_on(made, x0, y0, near, met, is_in)
                 continue
             index = np.int64(NO_LIST)
-            if not is_far and length <= MOST_SHARED:  # what the whole cell has serves all its parts
+            if not is_far and len(run_list) <= MOST_SHARED:  # what the whole cell has serves all its parts
                 if shared < 0:
-                    shared = keep_list(lists, counts, cell_list, begin, length)
+                    shared = keep_list(made, run_list)
                 index = shared
             elif (not is_far and near <= MOST_FAR_RUNS) or met > 0:
-                index = keep_list(lists, counts, found_list, start, near)
+                index = keep_list(made, near_runs)
             if met > 0:
-                tags = leaf_tags(
-                    found_list, start + near, met, corners, frame, x0, y0, bits - 2, is_in, meets[edge_length:]
-                )  # fmt: skip
-                walk = walk_of(lists, counts, found_list, start + near, met, is_in)
-                leaves[16 * c + part] = (walk << 32) | tags
+                scratch = meets[len(edge_list) :]
+                tags = leaf_tags(met_edges, edges, x0, y0, limits.bits - 2, is_in, scratch, room[near + met :])
+                made.leaves[16 * c + part] = (walk_of(made, met_edges, is_in) << 32) | tags
             tag = BOUNDARY_LEAF if met > 0 else (IN_LEAF if is_in else OUT_LEAF)
-            found[16 * c + part] = entry_of(tag, index, least_m, most_m)
+            made.found[16 * c + part] = entry_of(tag, index, least_m, most_m)
     return cells.shape[0]

@@ -33,7 +33,10 @@ The steps are those of `kernels_zones.py`, with a cell in the place of box and r
 verdict of the exact margin. How the cells are made is told in `kernels_cells.py`.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -53,6 +56,9 @@ from geofence.shapes.kernels import (
     wrapped,
 )
 from geofence.shapes.kernels_zones import UNSETTLED, settled
+
+if TYPE_CHECKING:
+    from geofence.shapes.arrays import Float32s, Int32s, Int64s
 
 TILE = 256
 """Positions that are looked up together. Of 64, a fifth of the time goes to waiting at the end of each step."""
@@ -74,6 +80,25 @@ NO_WALK = 1 << 32
 """Of a leaf without boundary: an edge that is there, and that nobody asks for."""
 RUN_WEST, RUN_SOUTH, RUN_EAST, RUN_NORTH, RUN_FIRST, RUN_LENGTH = range(6)
 
+
+class Cells(NamedTuple):
+    """What the plane is cut into, laid out as above."""
+
+    nodes: Int64s
+    firsts: Int32s
+    entries: Int64s
+    lists: Int32s
+
+
+class Edges(NamedTuple):
+    """The boundary, and the frame that it lies in, laid out as above."""
+
+    corners: Int32s
+    runs: Int32s
+    balls: Float32s
+    frame: Int64s
+
+
 # ---------------------------------------------------------------------------------------------- entries
 
 
@@ -89,10 +114,10 @@ def part_at(tile, k, shift):
 
 
 @piece
-def entry_at(firsts, entries, tile, k):
+def entry_at(cells, tile, k):
     """The entry of the leaf of a position of a tile."""
-    first = np.int64(firsts[row(tile[AT, row(k)])])
-    return entries[row(first + part_at(tile, k, tile[BITS, row(k)]) if first >= 0 else ~first)]
+    first = np.int64(cells.firsts[row(tile[AT, row(k)])])
+    return cells.entries[row(first + part_at(tile, k, tile[BITS, row(k)]) if first >= 0 else ~first)]
 
 
 @piece
@@ -142,10 +167,11 @@ def chain_crossings(corners, first, length, dx, dy, lon, lat):
 
 
 @piece
-def is_inside(walk, lists, corners, frame, bits, x, y):
+def is_inside(walk, lists, edges, bits, x, y):
     """Whether a place in a leaf with boundary lies in the union, by the walk from the leaf's corner. bits: log2 of its side; x, y:
     units from the origin."""
-    lon, lat = x + frame[ORIGIN_LON], y + frame[ORIGIN_LAT]
+    corners = edges.corners
+    lon, lat = x + edges.frame[ORIGIN_LON], y + edges.frame[ORIGIN_LAT]
     part = (np.int64(1) << bits) - 1
     dx, dy = x & part, y & part
     first, length = first_of(walk), edges_of(walk)
@@ -171,10 +197,10 @@ def edges_of(walk):
 
 
 @piece
-def list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, enough_m):
+def list_distance_m(lists, at, edges, lon, lat, lat_deg, enough_m):
     """Metres from a place to the nearest edge on a list of runs, near; from `enough_m` up it may come out as anything from that
     up. Runs whose box is further off than that are not looked at."""
-    metric = metric_at(lat_deg)
+    runs, metric = edges.runs, metric_at(lat_deg)
     nearest_2 = enough_m * enough_m
     reach_east, reach_north = np.int64(enough_m * 1.02 / metric[0]) + 16, np.int64(enough_m * 1.02 / metric[1]) + 16
     for item in range(at + 1, at + 1 + lists[row(at)]):
@@ -185,7 +211,9 @@ def list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, enough_m):
         over = (runs[row(run), RUN_NORTH] - lat + reach_north) | (reach_north - runs[row(run), RUN_SOUTH] + lat)
         if (beside | over) >= 0:
             first = runs[row(run), RUN_FIRST]
-            nearest_2 = min(nearest_2, run_distance_2(corners, first, runs[row(run), RUN_LENGTH], lon, lat, metric))
+            nearest_2 = min(
+                nearest_2, run_distance_2(edges.corners, first, runs[row(run), RUN_LENGTH], lon, lat, metric)
+            )
     return math.sqrt(nearest_2)
 
 
@@ -210,7 +238,7 @@ def exact_chord_m(corners, edge, x, y, z, limit_m):
 
 
 @piece
-def exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg):
+def exact_nearest(entry, lists, edges, lon_deg, lat_deg):
     """The nearest edge to a position and how far it is in metres: of the list of its leaf, or where there is none of all that are
     no further than any place of the leaf is."""
     at = entry & INDEX_MASK
@@ -219,34 +247,34 @@ def exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg):
     if at == NO_LIST:
         most = (entry >> 48) & QUARTERS
         limit_m = most * 0.25 + 1.0 if most < QUARTERS else math.inf
-        return nearest_of_all(corners, runs, balls, frame, place, spot, limit_m)
+        return nearest_of_all(edges, place, spot, limit_m)
     nearest, nearest_m = np.int64(-1), math.inf
     for item in range(at + 1, at + 1 + lists[row(at)]):
-        if ball_gap_m(balls, lists[row(item)], place) < nearest_m:
-            nearest, nearest_m = nearest_of_run(corners, runs, lists[row(item)], place, spot, nearest, nearest_m)
+        if ball_gap_m(edges.balls, lists[row(item)], place) < nearest_m:
+            nearest, nearest_m = nearest_of_run(edges, lists[row(item)], place, spot, nearest, nearest_m)
     return nearest, arc_m(nearest_m)
 
 
 @piece
-def nearest_of_run(corners, runs, run, place, spot, nearest, nearest_m):
+def nearest_of_run(edges, run, place, spot, nearest, nearest_m):
     """The nearest edge so far and its chord, after one more run. place: Earth-centred m; spot: the same in units, with its metric."""
     x, y, z = place
-    near_m = math.sqrt(
-        run_distance_2(corners, runs[row(run), RUN_FIRST], runs[row(run), RUN_LENGTH], spot[0], spot[1], spot[2])
-    )
+    first, length = edges.runs[row(run), RUN_FIRST], edges.runs[row(run), RUN_LENGTH]
+    near_m = math.sqrt(run_distance_2(edges.corners, first, length, spot[0], spot[1], spot[2]))
     if near_m < NEAR_M and near_m - doubt_m(near_m) > nearest_m:
         return nearest, nearest_m
-    for edge in range(runs[row(run), RUN_FIRST], runs[row(run), RUN_FIRST] + runs[row(run), RUN_LENGTH]):
-        chord_m = exact_chord_m(corners, edge, x, y, z, nearest_m)
+    for edge in range(first, first + length):
+        chord_m = exact_chord_m(edges.corners, edge, x, y, z, nearest_m)
         if chord_m < nearest_m:
             nearest, nearest_m = np.int64(edge), chord_m
     return nearest, nearest_m
 
 
 @piece
-def nearest_of_all(corners, runs, balls, frame, place, spot, limit_m):
+def nearest_of_all(edges, place, spot, limit_m):
     """The nearest of all edges, by the balls: down into each that can hold it, on to the next beside it, and up where there is none.
     The run to which the balls with the nearest middles lead comes first, and leaves little to look at."""
+    balls, frame = edges.balls, edges.frame
     top = np.int64(0)
     while frame[LEVELS + top + 1] < balls.shape[0]:
         top += 1
@@ -261,14 +289,14 @@ def nearest_of_all(corners, runs, balls, frame, place, spot, limit_m):
         if level > 0:
             first = frame[LEVELS + level - 1] + (k << 4)
             last = min(first + 16, frame[LEVELS + level])
-    nearest, nearest_m = nearest_of_run(corners, runs, k, place, spot, np.int64(-1), math.inf)
+    nearest, nearest_m = nearest_of_run(edges, k, place, spot, np.int64(-1), math.inf)
     level, k = top, np.int64(0)
     while True:
         if ball_gap_m(balls, frame[LEVELS + level] + k, place) < min(nearest_m, limit_m):
             if level > 0:
                 level, k = level - 1, k << 4
                 continue
-            nearest, nearest_m = nearest_of_run(corners, runs, k, place, spot, nearest, nearest_m)
+            nearest, nearest_m = nearest_of_run(edges, k, place, spot, nearest, nearest_m)
         k += 1
         while level < top and ((k & 15) == 0 or frame[LEVELS + level] + k == frame[LEVELS + level + 1]):
             level, k = level + 1, (k + 15) >> 4
@@ -284,20 +312,20 @@ def ball_gap_m(balls, index, place):
 
 
 @piece
-def edges_verdict(entry, inside, lists, corners, runs, balls, frame, lon_deg, lat_deg, radius_m, widen_m):
+def edges_verdict(entry, inside, lists, edges, lon_deg, lat_deg, radius_m, widen_m):
     """The verdict by the edges that can be nearest: near, and exact where a threshold is too near for that."""
     lon, lat = units_of(lon_deg), units_of(lat_deg)
     at = entry & INDEX_MASK
     reach_m = radius_m + widen_m
     if at != NO_LIST and reach_m < 0.9 * NEAR_M:
-        distance_m = list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, reach_m + 2.0 * doubt_m(reach_m))
+        distance_m = list_distance_m(lists, at, edges, lon, lat, lat_deg, reach_m + 2.0 * doubt_m(reach_m))
         if distance_m < NEAR_M:
             near_m = distance_m if inside else -distance_m
             doubt = doubt_m(distance_m)
             answer = settled(near_m - doubt, near_m + doubt, radius_m - widen_m, -radius_m - widen_m)
             if answer != UNSETTLED:
                 return answer
-    _, distance_m = exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg)
+    _, distance_m = exact_nearest(entry, lists, edges, lon_deg, lat_deg)
     margin_m = distance_m if inside else -distance_m
     return settled(margin_m + widen_m, margin_m + widen_m, radius_m, -radius_m)
 
@@ -369,31 +397,16 @@ def touch_runs(lists, runs, tile, asked):
 
 
 @piece
-def side_at(nodes, lists, corners, frame, tile, k):
+def side_at(cells, edges, tile, k):
     """Whether a position of a tile lies in the union, when its leaf is known."""
     if tile[TAG, row(k)] != BOUNDARY_LEAF:
         return tile[TAG, row(k)] == IN_LEAF
-    walk, bits = nodes[row(tile[AT, row(k)])], tile[BITS, row(k)] + 2
-    return is_inside(walk, lists, corners, frame, bits, tile[X, row(k)], tile[Y, row(k)])
+    walk, bits = cells.nodes[row(tile[AT, row(k)])], tile[BITS, row(k)] + 2
+    return is_inside(walk, cells.lists, edges, bits, tile[X, row(k)], tile[Y, row(k)])
 
 
 @kernel
-def set_verdicts(
-    nodes,
-    firsts,
-    entries,
-    lists,
-    corners,
-    runs,
-    balls,
-    frame,
-    lon_deg,
-    lat_deg,
-    radius_m,
-    widen_m,
-    answers,
-    tile,
-):
+def set_verdicts(cells, edges, lon_deg, lat_deg, radius_m, widen_m, answers, tile):
     """Verdicts of n positions on the union, taken wider by `widen_m`: int8 (n,), written.
 
     lon_deg, lat_deg, radius_m > 0: float64 (n,). tile: int64 (7, TILE), scratch. Returns a sum of no use (`touch_chains`).
@@ -401,9 +414,9 @@ def set_verdicts(
     touched = np.int64(0)
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
-        find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
+        find_leaves(cells.nodes, edges.frame, lon_deg, lat_deg, begin, end, tile)
         for k in range(end - begin):
-            tile[ENTRY, row(k)] = entry_at(firsts, entries, tile, k)
+            tile[ENTRY, row(k)] = entry_at(cells, tile, k)
         asked = np.int64(0)
         for k in range(end - begin):
             radius = radius_m[row(begin + k)]
@@ -411,54 +424,49 @@ def set_verdicts(
             answers[row(begin + k)] = answer
             tile[LEFT, row(asked)] = k
             asked += np.int64(answer == UNSETTLED)
-        touched += touch_chains(nodes, lists, corners, tile, asked)
-        touched += touch_runs(lists, runs, tile, asked)
+        touched += touch_chains(cells.nodes, cells.lists, edges.corners, tile, asked)
+        touched += touch_runs(cells.lists, edges.runs, tile, asked)
         for j in range(asked):
             k = tile[LEFT, row(j)]
             i = begin + k
-            inside = side_at(nodes, lists, corners, frame, tile, k)
+            inside = side_at(cells, edges, tile, k)
             answers[row(i)] = edges_verdict(
-                tile[ENTRY, row(k)], inside, lists, corners, runs, balls, frame,
-                lon_deg[row(i)], lat_deg[row(i)], radius_m[row(i)], widen_m,
+                tile[ENTRY, row(k)], inside, cells.lists, edges, lon_deg[row(i)], lat_deg[row(i)], radius_m[row(i)], widen_m,
             )  # fmt: skip
     return touched
 
 
 @kernel
-def set_contains(nodes, lists, corners, frame, lon_deg, lat_deg, inside, tile):
+def set_contains(cells, edges, lon_deg, lat_deg, inside, tile):
     """In or out of the union as drawn, of n positions: bool (n,), written. Scratch, and what is returned, as `set_verdicts` has
     it."""
     touched = np.int64(0)
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
-        find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
+        find_leaves(cells.nodes, edges.frame, lon_deg, lat_deg, begin, end, tile)
         asked = np.int64(0)
         for k in range(end - begin):
             tag = tile[TAG, row(k)]
             inside[row(begin + k)] = tag == IN_LEAF
             tile[LEFT, row(asked)] = k
             asked += np.int64(tag == BOUNDARY_LEAF)
-        touched += touch_chains(nodes, lists, corners, tile, asked)
+        touched += touch_chains(cells.nodes, cells.lists, edges.corners, tile, asked)
         for j in range(asked):
             k = tile[LEFT, row(j)]
-            inside[row(begin + k)] = side_at(nodes, lists, corners, frame, tile, k)
+            inside[row(begin + k)] = side_at(cells, edges, tile, k)
     return touched
 
 
 @kernel
-def set_margins(
-    nodes, firsts, entries, lists, corners, runs, balls, frame, lon_deg, lat_deg, margins_m, nearest, tile
-):
+def set_margins(cells, edges, lon_deg, lat_deg, margins_m, nearest, tile):
     """Exact margins of n positions on the union as drawn, positive inside: float64 (n,), and the edges that are nearest:
     int64 (n,), written. Scratch as `set_verdicts` has it."""
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
-        find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
+        find_leaves(cells.nodes, edges.frame, lon_deg, lat_deg, begin, end, tile)
         for k in range(end - begin):
             i = begin + k
-            entry = entry_at(firsts, entries, tile, k)
-            edge, distance_m = exact_nearest(
-                entry, lists, corners, runs, balls, frame, lon_deg[row(i)], lat_deg[row(i)]
-            )  # fmt: skip
-            margins_m[row(i)] = distance_m if side_at(nodes, lists, corners, frame, tile, k) else -distance_m
+            entry = entry_at(cells, tile, k)
+            edge, distance_m = exact_nearest(entry, cells.lists, edges, lon_deg[row(i)], lat_deg[row(i)])
+            margins_m[row(i)] = distance_m if side_at(cells, edges, tile, k) else -distance_m
             nearest[row(i)] = edge

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
@@ -13,25 +12,11 @@ import numpy.typing as npt
 from geofence.shapes import kernels_zones as kz
 from geofence.shapes.arrays import Float64s, Int32s, Int64s
 from geofence.shapes.kernels import UNITS_PER_DEG, to_units
+from geofence.shapes.kernels_zones import PackedZones
 from geofence.zones import Area, Disc, Ring, Shape
 
 _NO_DISCS = np.empty((0, 3), np.float64)
 _EASTERNMOST_DEG = (2**31 - 1) / UNITS_PER_DEG
-
-
-@dataclass(frozen=True)
-class PackedZones:
-    """Zones side by side in arrays, as `kernels_zones.py` lays them out.
-
-    boxes: int32 (zones, 8). shapes: int32 (n,). discs: float64 (circles, 3).
-    """
-
-    boxes: Int32s
-    shapes: Int32s
-    discs: Float64s
-
-    def __len__(self) -> int:
-        return len(self.boxes)
 
 
 def packed(zones: Sequence[Shape], widen_m: Sequence[float] | None = None) -> PackedZones:
@@ -106,8 +91,9 @@ def packed_rings(rings: Rings, widen_m: Float64s) -> PackedZones:
         + 2 * (np.arange(len(corners)) - corner_first[of_corner])
     )
     shapes[place], shapes[place + 1] = corners[:, 0], corners[:, 1]
-    kz.fill_rasters(boxes, shapes, np.empty(kz.CELLS * kz.CELLS))
-    return PackedZones(boxes, shapes, _NO_DISCS)
+    zones = PackedZones(boxes, shapes, _NO_DISCS)
+    kz.fill_rasters(zones, np.empty(kz.CELLS * kz.CELLS))
+    return zones
 
 
 def _packed_discs(discs: Sequence[Disc], widen_m: Float64s) -> PackedZones:

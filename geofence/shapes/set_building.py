@@ -16,6 +16,8 @@ from geofence.shapes import kernels_cells as kc
 from geofence.shapes import kernels_sets as ks
 from geofence.shapes.arrays import Bools, Float64s, Int32s, Int64s, UInt64s
 from geofence.shapes.kernels import UNITS_PER_DEG, metric_at
+from geofence.shapes.kernels_cells import Level, Limits, Made
+from geofence.shapes.kernels_sets import Cells, Edges
 from geofence.shapes.packing import corners_of, packed, units
 from geofence.shapes.zone_sets import Member, SetArrays, ZoneSet, content_of
 
@@ -54,16 +56,17 @@ def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: 
     if len(coordinates) >= ks.MOST_CORNERS:
         raise ValueError(f"a set of {len(coordinates):,} corners is too large; make it several sets")
     corners = ((np.rint(coordinates).astype(np.int64) + 2**31) % 2**32 - 2**31).astype(np.int32)
-    edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
+    numbers = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
     runs = _runs(ring_ends.astype(np.int64))
     frame, extremes = _frame(corners, len(runs), root_bits)
     balls = np.empty((frame[-1], 4), np.float32)
     kc.fill_runs(runs, corners, balls)
     kc.fill_balls(balls, frame)
-    cells = _grown(edges, runs, corners, frame, extremes, most_met, _coarse_m(corners, edges, extremes))
+    boundary = Edges(corners, runs, balls, frame)
+    cells = _grown(numbers, boundary, extremes, most_met, _coarse_m(corners, numbers, extremes))
     joint = packed([ordered[i].area for i in union.members[: union.joint]])
     arrays = SetArrays(
-        cells.nodes, cells.firsts, cells.entries, cells.lists, corners, runs, balls, frame,
+        *cells, *boundary,
         ring_ends=ring_ends[1:].astype(np.int64),
         ring_group=np.repeat(union.group, np.diff(polygon_ends)).astype(np.int32),
         group_ends=union.ends.astype(np.int32), group_members=union.members.astype(np.int32),
@@ -157,7 +160,7 @@ def _runs(ring_ends: Int64s) -> Int32s:
 
 
 def _frame(corners: Int32s, runs: int, root_bits: int | None) -> tuple[Int64s, Float64s]:
-    """The frame that holds all corners and `kc.PAD_M` more, and the greatest and least metric in it (as `kc.cut_cells` has them)."""
+    """The frame that holds all corners and `kc.PAD_M` more, and the greatest and least metric in it (as `Limits` has them)."""
     south, north = int(corners[:, 1].min()), int(corners[:, 1].max())
     pad_deg = kc.PAD_M * 1.05 / 110_000.0
     highest_deg = min(89.0, max(abs(south), abs(north)) / UNITS_PER_DEG + pad_deg)
@@ -193,57 +196,52 @@ def _coarse_m(corners: Int32s, edges: Int32s, extremes: Float64s) -> float:
     return max(COARSE_M, length_m / (4_096 + 4 * len(edges)))
 
 
-class _Cells(NamedTuple):
-    """As `kernels_sets.py` has them."""
-
-    nodes: Int64s
-    firsts: Int32s
-    entries: Int64s
-    lists: Int32s
-
-
-def _grown(
-    edges: Int32s, runs: Int32s, corners: Int32s, frame: Int64s, extremes: Float64s, most_met: int, coarse_m: float
-) -> _Cells:
-    """The cells of a set: the frame is cut level by level until every cell is a leaf."""
-    cell_bits, columns, lines = (int(frame[at]) for at in (ks.CELL_BITS, ks.COLUMNS, ks.LINES))
+def _grown(numbers: Int32s, edges: Edges, extremes: Float64s, most_met: int, coarse_m: float) -> Cells:
+    """The cells of a set: the frame is cut level by level until every cell is a leaf. numbers: of all edges."""
+    cell_bits, columns, lines = (int(edges.frame[at]) for at in (ks.CELL_BITS, ks.COLUMNS, ks.LINES))
     grid = np.empty((lines, columns), np.int64)
     levels: list[tuple[Int64s, Int64s]] = []
     """Of each level below the grid, what the parts of its cells are, 16 for each, and the nodes of those with boundary."""
-    lists = np.empty(20 * len(edges) + 4_096, np.int32)
-    counts = np.zeros(3, np.int64)
-    cells = np.array([[0, 0, 0, len(runs), len(runs), len(edges), 0]], np.int64)
-    cell_list = np.concatenate([np.arange(len(runs), dtype=np.int32), edges])
+    lists = np.empty(20 * len(numbers) + 4_096, np.int32)
+    used = 0
+    runs = len(edges.runs)
+    level = Level(
+        np.array([[0, 0, 0, runs, runs, len(numbers), 0]], np.int64), np.concatenate([np.arange(runs, dtype=np.int32), numbers])
+    )  # fmt: skip
     bits = cell_bits + 2 * -(-max(1, (columns - 1).bit_length(), (lines - 1).bit_length()) // 2)
-    while len(cells):
+    while len(level.cells):
         bits -= 2
-        # As much as there can be of them: what is not written to takes no memory.
-        kept = np.empty((16 * len(cells), 7), np.int64)
-        found_list = np.empty(18 * int(cells[:, (3, 5)].sum() + 4 * len(cells)), np.int32)
-        found, leaves = np.empty(16 * len(cells), np.int64), np.empty(16 * len(cells), np.int64)
-        meets = np.empty(2 * cells[:, 5].max(), np.int32)
-        counts[:2] = 0
-        done = 0
-        while True:
-            done += kc.cut_cells(
-                cells[done:], cell_list, bits, bits >= cell_bits, np.int64(1) << SMALLEST_BITS, most_met, coarse_m,
-                extremes, runs, corners, frame, found[16 * done :], leaves[16 * done :], found_list, meets,
-                kept, lists, counts,
-            )  # fmt: skip
-            if done == len(cells):
-                break
-            lists = np.concatenate([lists, np.empty_like(lists)])
+        limits = Limits(bits, bits >= cell_bits, np.int64(1) << SMALLEST_BITS, most_met, coarse_m, extremes)
+        made = _cut(level, limits, edges, lists, used)
+        lists, used = made.lists, int(made.counts[2])
         if bits >= cell_bits:
-            _into_grid(grid, cells, found, bits - cell_bits, cell_bits)
+            _into_grid(grid, level.cells, made.found, bits - cell_bits, cell_bits)
         else:
-            levels.append((found.reshape(-1, 16), leaves))
-        cells, cell_list = kept[: counts[0]].copy(), found_list[: counts[1]].copy()
-    if counts[2] >= ks.MOST_CORNERS:
+            levels.append((made.found.reshape(-1, 16), made.leaves))
+        level = Level(made.kept[: made.counts[0]].copy(), made.kept_lists[: made.counts[1]].copy())
+    if used >= ks.MOST_CORNERS:
         raise ValueError("the set is too large; make it several sets")
-    return _assembled(grid.ravel(), levels, lists[: counts[2]].copy())
+    return _assembled(grid.ravel(), levels, lists[:used].copy())
 
 
-def _assembled(grid: Int64s, levels: Sequence[tuple[Int64s, Int64s]], lists: Int32s) -> _Cells:
+def _cut(level: Level, limits: Limits, edges: Edges, lists: Int32s, used: int) -> Made:
+    """What comes of a level. lists: those of leaves so far, of which `used` is; made longer where they have to be."""
+    cells = level.cells
+    made = Made(  # as much as there can be: what is not written to takes no memory
+        found=np.empty(16 * len(cells), np.int64), leaves=np.empty(16 * len(cells), np.int64),
+        kept=np.empty((16 * len(cells), 7), np.int64),
+        kept_lists=np.empty(18 * int(cells[:, (3, 5)].sum() + 4 * len(cells)), np.int32),
+        lists=lists, counts=np.array([0, 0, used], np.int64), meets=np.empty(2 * cells[:, 5].max(), np.int32),
+    )  # fmt: skip
+    done = kc.cut_cells(level, limits, edges, made)
+    while done < len(cells):
+        made = made._replace(lists=np.concatenate([made.lists, np.empty_like(made.lists)]))
+        left = made._replace(found=made.found[16 * done :], leaves=made.leaves[16 * done :])
+        done += kc.cut_cells(Level(cells[done:], level.lists), limits, edges, left)
+    return made
+
+
+def _assembled(grid: Int64s, levels: Sequence[tuple[Int64s, Int64s]], lists: Int32s) -> Cells:
     """The arrays, from what the cells of the grid are and the parts of the cells of each level below; of one that is cut its row on
     the next level."""
     is_cut = (grid >> 30) & 3 == ks.NODE
@@ -265,7 +263,7 @@ def _assembled(grid: Int64s, levels: Sequence[tuple[Int64s, Int64s]], lists: Int
         used += len(nodes[-1])
         entries.append(found.ravel())
         used_entries += found.size
-    return _Cells(np.concatenate(nodes), np.concatenate(firsts).astype(np.int32), np.concatenate(entries), lists)
+    return Cells(np.concatenate(nodes), np.concatenate(firsts).astype(np.int32), np.concatenate(entries), lists)
 
 
 def _before(is_such: Bools) -> Int64s:

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,8 +22,9 @@ import numpy.typing as npt
 from geofence.shapes import kernels_sets as ks
 from geofence.shapes.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from geofence.shapes.compiled import sources_hash
+from geofence.shapes.kernels_sets import Cells, Edges
+from geofence.shapes.kernels_zones import PackedZones
 from geofence.shapes.margins import Verdicts, floats, margins_m
-from geofence.shapes.packing import PackedZones
 from geofence.zones import Area
 
 
@@ -68,10 +69,11 @@ class SetArrays:
     """Zones of a pack, one for each of the first `group_members`: groups of several come first."""
     group_shapes: Int32s
 
-    def union(self) -> tuple[Any, ...]:
-        return (
-            self.nodes, self.firsts, self.entries, self.lists, self.corners, self.runs, self.balls, self.frame,
-        )  # fmt: skip
+    def cells(self) -> Cells:
+        return Cells(self.nodes, self.firsts, self.entries, self.lists)
+
+    def edges(self) -> Edges:
+        return Edges(self.corners, self.runs, self.balls, self.frame)
 
 
 class ZoneSet:
@@ -81,6 +83,7 @@ class ZoneSet:
         self.content = content
         self.zone_ids: list[str] = list(zone_ids)
         self._arrays = arrays
+        self._cells, self._edges = arrays.cells(), arrays.edges()
 
     @property
     def nbytes(self) -> int:
@@ -95,17 +98,15 @@ class ZoneSet:
         """Verdicts of n positions with their radii (more than 0) on the union, taken wider by `widen_m`: int8 (n,)."""
         lon = floats(lon_deg)
         answers = np.empty(len(lon), np.int8)
-        ks.set_verdicts(
-            *self._arrays.union(), lon, floats(lat_deg), floats(radius_m), float(widen_m), answers, _scratch()
-        )
+        radius, widen = floats(radius_m), float(widen_m)
+        ks.set_verdicts(self._cells, self._edges, lon, floats(lat_deg), radius, widen, answers, _scratch())
         return answers
 
     def contains(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Bools:
         """In or out of the union as drawn, of n positions: bool (n,)."""
         lon = floats(lon_deg)
         inside = np.empty(len(lon), np.bool_)
-        nodes, _, _, lists, corners, _, _, frame = self._arrays.union()
-        ks.set_contains(nodes, lists, corners, frame, lon, floats(lat_deg), inside, _scratch())
+        ks.set_contains(self._cells, self._edges, lon, floats(lat_deg), inside, _scratch())
         return inside
 
     def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Float64s:
@@ -129,7 +130,7 @@ class ZoneSet:
         """Margins, and the edges (their first corners) that are nearest."""
         lon = floats(lon_deg)
         margins, nearest = np.empty(len(lon), np.float64), np.empty(len(lon), np.int64)
-        ks.set_margins(*self._arrays.union(), lon, floats(lat_deg), margins, nearest, _scratch())
+        ks.set_margins(self._cells, self._edges, lon, floats(lat_deg), margins, nearest, _scratch())
         return margins, nearest
 
     # ------------------------------------------------------------------------------------- keeping
