@@ -37,7 +37,7 @@ from numba import njit
 from benchmarks import geofence_worlds as worlds
 from geofence.shapes import kernels_sets as ks
 from geofence.shapes.arrays import Float64s, Int64s
-from geofence.shapes.kernels import local_metres
+from geofence.shapes.kernels import UNITS_PER_DEG, metric_at
 from geofence.shapes.kernels_sweep import Rules
 from geofence.shapes.kernels_zones import PackedZones
 from geofence.shapes.margins import contained, masks_of
@@ -363,15 +363,25 @@ def hits(world: SetWorld, few: int = 100_000) -> str:
 # ---------------------------------------------------------------------------------------------- the rest
 
 
+@njit(nogil=True)
+def _local_metres(place_deg: Float64s, east_m: Float64s, north_m: Float64s, lon_deg: float, lat_deg: float) -> None:
+    """Metres east and north of an origin near n positions (2, n), as the near distances take them: float64 (n,), written."""
+    for i in range(place_deg.shape[1]):
+        east, north, change = metric_at(place_deg[1, i])
+        to_north = (place_deg[1, i] - lat_deg) * UNITS_PER_DEG
+        east_m[i] = (place_deg[0, i] - lon_deg) * UNITS_PER_DEG * (east - change * to_north)
+        north_m[i] = to_north * north
+
+
 def projection(n: int) -> Line:
     rng = np.random.default_rng(3)
     lon, lat = rng.uniform(-3, 0.5, n), rng.uniform(51, 54.5, n)
-    east, north = np.empty(n), np.empty(n)
+    place, east, north = np.stack([lon, lat]), np.empty(n), np.empty(n)
     few = n // 20
     to_grid = pyproj.Transformer.from_crs(4326, 27700, always_xy=True)
     ours, theirs = medians_ns(
         [
-            (lambda: local_metres(lon, lat, east, north, -2.0, 53.0), n),
+            (lambda: _local_metres(place, east, north, -2.0, 53.0), n),
             (lambda: to_grid.transform(lon[:few], lat[:few]), few),
         ]
     )
