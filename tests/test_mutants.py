@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 COPIED = ("geofence", "ingest", "alerts", "emtrack", "tests", "pyproject.toml", "docs")
 RULES = "tests/test_rules.py::test_"
 SETS = "tests/test_set_requirements.py::test_"
+TABLE = "tests/test_presence_table.py::test_"
 PLAIN = "tests/test_plain_kernels.py::test_"
 """Faults of the kernels are looked for in plain Python, which need not be compiled anew for each."""
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
@@ -230,6 +231,20 @@ MUTANTS = [
            " & (since_ms <= max_gap_ms):", ":", PLAIN + "a_plain_sweep_finds_what_the_judgement_finds"),
     Mutant("a stretch is known before it is confirmed", "geofence/shapes/kernels_sweep.py",
            "max(from_ms, state.zones[zone, KNOWN])", "from_ms", PLAIN + "a_plain_sweep_finds_what_the_judgement_finds"),
+    Mutant("a lapse ends presence at the last verdict", "geofence/judgement/presence.py",
+           "    _close(tracker, tracker.last_ms + max_gap_ms)\n", "    _close(tracker, tracker.last_ms)\n",
+           TABLE + "the_judgements_presence_is_that_of_the_table"),
+    Mutant("a run that is confirmed ends nothing", "geofence/judgement/presence.py",
+           "(sighting or long_enough) and tracker.value != verdict", "(sighting or long_enough) and tracker.value == UNKNOWN",
+           TABLE + "the_judgements_presence_is_that_of_the_table"),
+    Mutant("a sweep breaks a run at exactly max_gap", "geofence/shapes/kernels_sweep.py",
+           "at_ms - last_ms > rules.max_gap_ms", "at_ms - last_ms >= rules.max_gap_ms",
+           TABLE + "a_sweeps_presence_is_that_of_the_table"),
+    Mutant("a sweep lengthens a run twice at one instant", "geofence/shapes/kernels_sweep.py",
+           "    if last_ms == at_ms:\n        return\n", "", TABLE + "a_sweeps_presence_is_that_of_the_table"),
+    Mutant("a sweep ends presence where the next is confirmed", "geofence/shapes/kernels_sweep.py",
+           "close(state, rules, zone, zones[zone, RUN_FIRST], found)", "close(state, rules, zone, at_ms, found)",
+           TABLE + "a_sweeps_presence_is_that_of_the_table"),
     Mutant("a wide box seems to be near everywhere in it", "geofence/shapes/kernels_cells.py",
            "max(math.sqrt(gap_2), beyond_m), math.inf", "math.sqrt(gap_2), math.inf",
            "tests/test_zone_sets.py::test_a_wide_zone_of_few_corners_is_a_small_set_and_judged_as_the_others_are[0.45]"),
