@@ -46,8 +46,3 @@ def subtracted(intervals: Sequence[tuple[int, int]], holes: Sequence[tuple[int, 
         if cursor_ms < end_ms:
             left.append(Interval(cursor_ms, end_ms))
     return left
-
-
-def overlap_ms(intervals: Sequence[tuple[int, int]], begin_ms: int, end_ms: int) -> int:
-    """How much of [begin_ms, end_ms) the intervals (apart from each other) cover."""
-    return sum(max(0, min(e, end_ms) - max(b, begin_ms)) for b, e in intervals)

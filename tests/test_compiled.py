@@ -15,25 +15,25 @@ ROOT = Path(__file__).parent.parent
 PRELUDE = """
 import json
 import numpy as np
-from geofence.shapes import kernels, kernels_sets, kernels_sweep, kernels_zones
+from geofence.shapes import kernels, kernels_cells, kernels_sets, kernels_sweep, kernels_zones
 """
 MARGIN = """
 import json
 import numpy as np
-from geofence.shapes.kernels_zones import margins_of
-boxes, circle, discs = np.zeros((1, 8), np.int32), np.zeros(6, np.int32), np.array([[0.0, 0.0, 500.0]])
+from geofence.shapes.kernels_zones import PackedZones, margins_of
+zones = PackedZones(np.zeros((1, 8), np.int32), np.zeros(6, np.int32), np.array([[0.0, 0.0, 500.0]]))
 margin_m = np.empty((1, 1))
-margins_of(boxes, circle, discs, np.array([0.01]), np.array([0.0]), margin_m)
+margins_of(zones, np.array([0.01]), np.array([0.0]), margin_m)
 print(json.dumps([margin_m[0, 0], sum(margins_of.stats.cache_hits.values())]))
 """
 """The margin of a place 1,113 m from the middle of a circle of 500 m, and whether the kernel came from the cache."""
 LLVM = """
 import json
 import sys
-from numba import bool_, float32, float64, int8, int32, int64, njit, uint64
-from geofence.shapes.kernels_sets import set_contains, set_verdicts
-from geofence.shapes.kernels_sweep import follow
-from geofence.shapes.kernels_zones import contains_of, verdicts_of
+from numba import bool_, float32, float64, int8, int32, int64, njit, types, uint64
+from geofence.shapes.kernels_sets import Cells, Edges, set_contains, set_verdicts
+from geofence.shapes.kernels_sweep import Found, Rules, State, Wearers, follow
+from geofence.shapes.kernels_zones import Fixes, Masks, PackedZones, Scratch, contains_of, verdicts_of
 
 @njit
 def half_of(values):
@@ -43,17 +43,24 @@ def half_of(values):
 def counted(values, n):
     return half_of(values) if n else values
 
-words, table, wide, wide_table, masks = int32[::1], int32[:, ::1], int64[::1], int64[:, ::1], uint64[:, ::1]
-metres, discs = float64[::1], float64[:, ::1]
+def tuple_of(named, *fields):
+    return types.BaseTuple.from_types(fields, named)
+
+words, table, wide, wide_table = int32[::1], int32[:, ::1], int64[::1], int64[:, ::1]
+metres, masks, mask = float64[::1], uint64[:, ::1], uint64[::1]
+zones = tuple_of(PackedZones, table, words, float64[:, ::1])
+fixes, scratch = tuple_of(Fixes, words, metres, metres), tuple_of(Scratch, wide, wide)
+cells = tuple_of(Cells, wide, words, wide, words)
+edges = tuple_of(Edges, table, table, float32[:, ::1], wide)
+wearers, state = tuple_of(Wearers, wide_table, wide), tuple_of(State, wide_table, wide)
+rules, found = tuple_of(Rules, wide_table, wide_table, wide, int64), tuple_of(Found, wide_table, wide)
 signatures = {
     counted: (metres, int64),
-    verdicts_of: (table, words, discs, wide, words, metres, metres, metres, masks, masks, wide, wide),
-    contains_of: (table, words, wide, words, metres, metres, masks, wide, wide),
-    set_verdicts: (wide, words, wide, words, table, table, float32[:, ::1], wide, metres, metres, metres, float64, int8[::1],
-                   wide_table),
-    set_contains: (wide, words, table, wide, metres, metres, bool_[::1], wide_table),
-    follow: (wide_table, wide_table, wide, wide_table, wide, wide_table, wide, int64, words, wide, uint64[::1], uint64[::1],
-             int64, wide_table, wide),
+    verdicts_of: (zones, wide, fixes, metres, tuple_of(Masks, masks, masks), scratch),
+    contains_of: (zones, wide, fixes, masks, scratch),
+    set_verdicts: (cells, edges, metres, metres, metres, float64, int8[::1], wide_table),
+    set_contains: (cells, edges, metres, metres, bool_[::1], wide_table),
+    follow: (wearers, state, rules, words, wide, tuple_of(Masks, mask, mask), int64, found),
 }
 texts = {}
 for function, types in signatures.items():
@@ -72,7 +79,8 @@ from emtrack.service.warm_up import warm_up
 from geofence.obligations import Requirement
 from geofence.judgement.places import Places
 from geofence.words import ObligationKind
-from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet
 from geofence.shapes.geojson import zone_from_geojson
 from geofence.zones import SetZone
 from tests.test_geometry import SHAPES
@@ -80,7 +88,7 @@ from tests.test_geometry import SHAPES
 def compiled():
     return sorted(
         (module.__name__, name, len(one.signatures))
-        for module in (kernels, kernels_sets, kernels_sweep, kernels_zones)
+        for module in (kernels, kernels_cells, kernels_sets, kernels_sweep, kernels_zones)
         for name, one in vars(module).items() if isinstance(one, Dispatcher)
     )
 
@@ -111,7 +119,7 @@ OPTIONS = (
     PRELUDE
     + """
 from numba.core.dispatcher import Dispatcher
-modules = kernels, kernels_sets, kernels_sweep, kernels_zones
+modules = kernels, kernels_cells, kernels_sets, kernels_sweep, kernels_zones
 print(json.dumps({
     f"{module.__name__}.{name}": sorted(key for key, value in one.targetoptions.items() if value)
     for module in modules for name, one in vars(module).items() if isinstance(one, Dispatcher)

@@ -20,7 +20,8 @@ from geofence.judgement.findings import Finding
 from geofence.judgement.judge import ActivationJudge, Checkpoint, Judged, Part, State, judge_history
 from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
 from geofence.shapes.geojson import zone_from_geojson
-from geofence.shapes.zone_sets import Member, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member
 from geofence.words import ALWAYS_MS, FOREVER_MS, EventType, Mechanism, ObligationKind, parse_instant
 from geofence.zones import Area, Disc, SetZone
 from tests.oracle import Told, everything, findings_by_the_rules, margin_m

@@ -15,7 +15,8 @@ import shapely
 from geofence.shapes.geojson import zone_from_geojson
 from geofence.shapes.margins import contained, margins_m, masks_of, verdicts
 from geofence.shapes.packing import packed
-from geofence.shapes.zone_sets import Member, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member
 from geofence.sweep.violations import Sweep, duties_of
 from tests import lattice
 from tests.test_geometry import SHAPES, away

@@ -20,7 +20,8 @@ from shapely.geometry.base import BaseGeometry
 from geofence.shapes import kernels_zones as kz
 from geofence.shapes.margins import contained, margins_m
 from geofence.shapes.packing import packed
-from geofence.shapes.zone_sets import Member, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member
 from geofence.zones import Area
 from tests.lattice import DEG_PER_UNIT
 

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import shapely
 
+from geofence.shapes.arrays import Float64s
 from geofence.shapes.geojson import zone_from_geojson
-from geofence.shapes.margins import Floats, contained, margins_m, verdicts, verdicts_on
+from geofence.shapes.margins import contained, margins_m, verdicts, verdicts_on
 from geofence.shapes.packing import packed
-from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet
 from geofence.zones import Area, Zone
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -30,8 +32,8 @@ pytestmark = pytest.mark.skipif(
 class World(NamedTuple):
     members: list[Member]
     zone_set: ZoneSet
-    lon: Floats
-    lat: Floats
+    lon: Float64s
+    lat: Float64s
     published: list[str]
 
 
@@ -51,7 +53,7 @@ def area(geometry: dict) -> Area:
     return zone
 
 
-def margin_on(world: World, names: Sequence[str]) -> Floats:
+def margin_on(world: World, names: Sequence[str]) -> Float64s:
     """The margin of each point on the member that is named for it."""
     margin_m = np.empty(len(names))
     named = np.array(names)

@@ -23,7 +23,8 @@ from emtrack.record.zone_sets import KEPT, ZoneSetCache, load_members, members_n
 from emtrack.web.wording import Words
 from geofence.judgement.findings import Finding
 from geofence.judgement.places import UnknownSet
-from geofence.shapes.zone_sets import Member, ZoneSet, build, content_of
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet, content_of
 from geofence.words import Kind
 from geofence.zones import Area, SetZone
 from tests.office import Office, away, open_office

@@ -10,7 +10,8 @@ from geofence.judgement.judge import ActivationJudge, Checkpoint, Judged, judge_
 from geofence.judgement.places import UnknownSet
 from geofence.judgement.presence import Segment, Tracker
 from geofence.obligations import Activation, Plan, Requirement
-from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet
 from geofence.words import FOREVER_MS, EventType, Kind, Mechanism, ObligationKind
 from geofence.zones import Area, SetZone
 

@@ -12,7 +12,8 @@ from geofence.shapes.geojson import zone_from_geojson
 from geofence.shapes.kernels import NEAR_M, doubt_m, metric_at, to_units
 from geofence.shapes.margins import contained, geodesic_m, margins_m, masks_of, verdicts, verdicts_on
 from geofence.shapes.packing import packed
-from geofence.shapes.zone_sets import Member, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member
 from geofence.zones import Zone
 from tests.oracle import margin_m as outside_margin_m
 from tests.test_geometry import SHAPES, WGS84, away, ring
@@ -90,7 +91,7 @@ def test_the_raster_of_a_zone_says_nothing_that_a_place_in_its_cell_contradicts(
             x, y = rng.integers(0, width + 1, 3_000), rng.integers(0, height + 1, 3_000)
             margin_m = margins_m(pack, (x + west) * (360 / 2**32), (y + south) * (360 / 2**32))[:, 0]
             for dx, dy, m in zip(x, y, margin_m, strict=True):
-                value = kz.raster_value(pack.boxes, 0, pack.shapes, dx, dy)
+                value = kz.raster_value(pack, 0, dx, dy)
                 least_m = abs(value) * pack.shapes[kz.STEP_CM] / 100
                 assert value == 0 or (m > 0) == (value > 0)
                 assert least_m <= abs(m) <= least_m + pack.shapes[kz.SPREAD_CM] / 100

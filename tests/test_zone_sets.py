@@ -13,16 +13,27 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geofence.shapes import kernels_cells as kc
 from geofence.shapes import kernels_sets as ks
 from geofence.shapes import zone_sets
 from geofence.shapes.geojson import zone_from_geojson
 from geofence.shapes.margins import contained, margins_m, verdicts, verdicts_on
 from geofence.shapes.packing import packed
-from geofence.shapes.zone_sets import Member, StaleSet, ZoneSet, build, content_of
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, StaleSet, ZoneSet, content_of
 from geofence.zones import Area
 from tests import lattice
 from tests.test_geometry import WGS84, away, box, polygon, ring
 
+BUILT_BY = [
+    "kernels.py",
+    "kernels_sets.py",
+    "kernels_cells.py",
+    "zone_sets.py",
+    "set_building.py",
+    "packing.py",
+    "geojson.py",
+]
 ORDINARY = settings(max_examples=40, derandomize=True, deadline=None, print_blob=True)
 
 
@@ -261,9 +272,9 @@ def test_a_set_of_which_nothing_is_left_is_refused_with_a_reason():
 
 
 def test_what_a_cell_knows_of_distances_is_rounded_outward():
-    entry = ks.entry_of(ks.IN_LEAF, ks.NO_LIST, 10.3, 20.3)
+    entry = kc.entry_of(ks.IN_LEAF, ks.NO_LIST, 10.3, 20.3)
     assert [ks.entry_verdict(entry, inside_m, -50.0) for inside_m in (10.2, 10.3, 20.4, 20.6)] == [1, 2, 2, 0]
-    far = ks.entry_of(ks.OUT_LEAF, ks.NO_LIST, 100.0, 16_500.0)
+    far = kc.entry_of(ks.OUT_LEAF, ks.NO_LIST, 100.0, 16_500.0)
     assert [ks.entry_verdict(far, 50.0, -radius_m) for radius_m in (99.0, 101.0, 90_000.0)] == [-1, 2, 2]
 
 
@@ -310,7 +321,7 @@ def test_a_folder_with_another_set_or_of_other_sources_is_not_used(tmp_path):
         ZoneSet.load(tmp_path / "set", zone_set.content)
 
 
-@pytest.mark.parametrize("name", ["kernels.py", "kernels_sets.py", "zone_sets.py", "packing.py", "geojson.py"])
+@pytest.mark.parametrize("name", BUILT_BY)
 def test_a_set_is_built_again_when_what_builds_it_has_changed(name, tmp_path):
     copy = shutil.copytree(Path(zone_sets.__file__).parent, tmp_path / "shapes")
     before = zone_sets._sources(copy)

@@ -16,7 +16,8 @@ from geofence.shapes import kernels_zones as kz
 from geofence.shapes.kernels import metric_at
 from geofence.shapes.margins import margins_m, verdicts
 from geofence.shapes.packing import packed
-from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet
 from geofence.zones import Area
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -47,7 +48,7 @@ def park(axes: plt.Axes) -> None:
     for cell in range(64):
         x0, x1 = (kz.cell_begin(cell % 8 + k, int(pack.boxes[0, kz.CELLS_EAST])) for k in (0, 1))
         y0, y1 = (kz.cell_begin(cell // 8 + k, int(pack.boxes[0, kz.CELLS_NORTH])) for k in (0, 1))
-        value = int(kz.raster_value(pack.boxes, 0, pack.shapes, np.int64(x0), np.int64(y0)))
+        value = int(kz.raster_value(pack, 0, np.int64(x0), np.int64(y0)))
         colour = BOUNDARY if value == 0 else INSIDE if value > 0 else "#d8dde0"
         corner = (west + x0 - origin[0]) * EAST, (south + y0 - origin[1]) * NORTH
         axes.add_patch(

@@ -7,17 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.detection.requirements import is_exclusion, margins_m
 from benchmarks.detection.scores import Violation
 from benchmarks.detection.sent import Sent
 from emtrack.emulator import World
 from geofence.facts import Position
+from geofence.shapes.arrays import Bools, Int64s
 from geofence.words import parse_instant
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Seen:
 
     sent: Sent
     positions: list[Position]
-    at_ms: Ints
+    at_ms: Int64s
     past: Bools
 
     def column(self, requirement_id: str) -> int:

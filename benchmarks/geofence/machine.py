@@ -8,11 +8,11 @@ import numpy as np
 from numba import njit
 
 from benchmarks.geofence.timing import medians_ns
-from geofence.shapes.margins import Ints
+from geofence.shapes.arrays import Int64s
 
 
 @njit(nogil=True)
-def _random_lines(memory: Ints, at: Ints) -> int:
+def _random_lines(memory: Int64s, at: Int64s) -> int:
     total = 0
     for i in range(at.shape[0]):
         total += memory[at[i]]
@@ -20,7 +20,7 @@ def _random_lines(memory: Ints, at: Ints) -> int:
 
 
 @njit(nogil=True)
-def _stream(memory: Ints) -> int:
+def _stream(memory: Int64s) -> int:
     total = 0
     for i in range(memory.shape[0]):
         total += memory[i]

@@ -11,20 +11,23 @@ import shapely
 from benchmarks.geofence import worlds
 from benchmarks.geofence.set_routes import points_of
 from benchmarks.geofence.timing import Line, medians_ns
-from geofence.shapes.margins import Floats, Ints, contained
-from geofence.shapes.packing import PackedZones, Rings, packed_rings, units
+from geofence.shapes.arrays import Float64s, Int64s
+from geofence.shapes.kernels_sweep import Rules
+from geofence.shapes.kernels_zones import PackedZones
+from geofence.shapes.margins import contained
+from geofence.shapes.packing import Rings, packed_rings, units
 from geofence.sweep.violations import Duties, Positions, Sweep
 
 
 class PersonalWorld(NamedTuple):
     zones: PackedZones
-    first: Ints
+    first: Int64s
     duties: Duties
     fixes: Positions
     polygons: npt.NDArray[np.object_]
     """In metres of the wearer's own frame; prepared, and so are their boundaries."""
     boundaries: npt.NDArray[np.object_]
-    points_m: Floats
+    points_m: Float64s
 
 
 def personal_world(wearers: int, fixes_each: int, *, peers: bool) -> PersonalWorld:
@@ -36,14 +39,14 @@ def personal_world(wearers: int, fixes_each: int, *, peers: bool) -> PersonalWor
     pack = packed_rings(rings, np.zeros(count))
     first = np.arange(wearers + 1) * zones.per_wearer
     fixes = worlds.lives(rng, homes, fixes_each)
-    rules = np.zeros((count, 3), np.int64)
-    rules[:, 0], rules[:, 1] = 1, 2
-    rules[:: zones.per_wearer, 0] = -1  # the home is a curfew address, from 19:00 to 07:00 on each of 40 days
+    conditions = np.zeros((count, 3), np.int64)
+    conditions[:, 0], conditions[:, 1] = 1, 2
+    conditions[:: zones.per_wearer, 0] = -1  # the home is a curfew address, from 19:00 to 07:00 on each of 40 days
     nights = np.array([(h * 3_600_000, (h + 12) * 3_600_000) for h in range(0, 960, 24)], np.int64)
     always = np.array([(-(2**62), 2**62)], np.int64)
     per_wearer = np.concatenate([nights, *[always] * (zones.per_wearer - 1)])
     ends = np.cumsum([0, *([len(nights)] + [1] * (zones.per_wearer - 1)) * wearers])
-    duties = Duties(pack, first, rules, np.tile(per_wearer, (wearers, 1)), ends, 900_000)
+    duties = Duties(pack, first, Rules(conditions, np.tile(per_wearer, (wearers, 1)), ends, 900_000))
     if not peers:
         nothing = np.empty(0, np.object_)
         return PersonalWorld(pack, first, duties, fixes, nothing, nothing, np.empty((0, 2)))
@@ -59,7 +62,7 @@ def personal_world(wearers: int, fixes_each: int, *, peers: bool) -> PersonalWor
     return PersonalWorld(pack, first, duties, fixes, polygons, boundaries, points_m)
 
 
-def swept(world: PersonalWorld, fixes: Positions) -> Ints:
+def swept(world: PersonalWorld, fixes: Positions) -> Int64s:
     return Sweep(world.duties).feed(
         Positions(fixes.wearer, fixes.lon_deg, fixes.lat_deg, fixes.radius_m, fixes.fix_ms)
     )

@@ -8,10 +8,10 @@ import shapely
 
 from benchmarks.geofence.set_worlds import SetWorld
 from benchmarks.geofence.timing import Timed, medians_ns
-from geofence.shapes.margins import Floats
+from geofence.shapes.arrays import Float64s
 
 
-def points_of(places: Floats) -> npt.NDArray[np.object_]:
+def points_of(places: Float64s) -> npt.NDArray[np.object_]:
     """Shapely's points of (n, 2)."""
     return np.array(shapely.points(places), np.object_)
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import shapely
 
 from benchmarks.geofence import worlds
-from geofence.shapes.margins import Floats
-from geofence.shapes.zone_sets import Member, ZoneSet, build
+from geofence.shapes.arrays import Float64s
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet
 from geofence.zones import Area
 
 
@@ -26,13 +27,13 @@ class SetWorld(NamedTuple):
     polygons: npt.NDArray[np.object_]
     """In degrees."""
     polygons_m: npt.NDArray[np.object_]
-    lon_deg: Floats
-    lat_deg: Floats
-    points_m: Floats
-    radius_m: Floats
+    lon_deg: Float64s
+    lat_deg: Float64s
+    points_m: Float64s
+    radius_m: Float64s
 
 
-def set_world(rings: Sequence[Floats], places: Floats, radius_m: Floats) -> SetWorld:
+def set_world(rings: Sequence[Float64s], places: Float64s, radius_m: Float64s) -> SetWorld:
     members = [Member(f"Z{i:06d}", Area(((tuple(map(tuple, ring.tolist())),),))) for i, ring in enumerate(rings)]
     build(members[:2])  # compiles
     taken_s: list[float] = []
@@ -54,7 +55,7 @@ def real_world(folder: Path) -> SetWorld | None:
     files = sorted((folder / "uk-boundaries" / "lsoa_by_lad").glob("*.json"))
     if not files:
         return None
-    rings: list[Floats] = []
+    rings: list[Float64s] = []
     for file in files:
         for feature in json.loads(file.read_text())["features"]:
             geometry = feature["geometry"]

@@ -52,12 +52,12 @@ from emtrack.emulator.world import World
 from emtrack.forms.orders import Orders
 from emtrack.orders.importing import import_with_keys
 from emtrack.people.accounts import UserExists, add_user, new_password
+from emtrack.people.roles import Role
 from emtrack.record.changes import OrderChange, log_change
 from emtrack.record.liveness import alive_ms
 from emtrack.service.app import running_service
 from emtrack.service.warm_up import warm_up
 from emtrack.settings import ClockSetting, Settings, SettingsError
-from emtrack.people.roles import Role
 from geofence.words import datetime_of, format_instant, instant_of
 
 if TYPE_CHECKING:

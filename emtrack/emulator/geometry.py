@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
 Point = tuple[float, float]
 Span = tuple[float, float]
 
@@ -81,7 +81,7 @@ def _local_scale(centre: Point) -> Point:
     return lon_m / M_PER_LON, lat_m / M_PER_LAT
 
 
-def chords(xs: Floats, ys: Floats, radius_m: float) -> tuple[Floats, Floats]:
+def chords(xs: Float64s, ys: Float64s, radius_m: float) -> tuple[Float64s, Float64s]:
     """For each leg of a polyline, the part [enter, leave] (0..1 of the leg) within `radius_m` of the origin.
 
     xs, ys: float64[n]. Returns two float64[n-1]; enter > leave where the leg stays outside.
@@ -120,13 +120,13 @@ class Circle:
         """The geometry as orders.json has it."""
         return {"type": "Circle", "centre": _lon_lat(self.centre), "radius_m": self.radius_m}
 
-    def inside(self, t: Floats, x: Floats, y: Floats) -> list[Span]:
+    def inside(self, t: Float64s, x: Float64s, y: Float64s) -> list[Span]:
         """Spans of time in which the polyline (t, x, y: float64[n]) is inside; in order, not yet joined."""
         sx, sy = self._scale
         enter, leave = chords((x - self.centre[0]) * sx, (y - self.centre[1]) * sy, self.radius_m)
         return _spans(t, enter, leave)
 
-    def depth_m(self, x: Floats, y: Floats) -> Floats:
+    def depth_m(self, x: Float64s, y: Float64s) -> Float64s:
         """Distance to the boundary, positive inside, in true metres; the shape of `x`."""
         sx, sy = self._scale
         return self.radius_m - np.hypot((x - self.centre[0]) * sx, (y - self.centre[1]) * sy)
@@ -145,7 +145,7 @@ class Polygon:
         return max(distance_m(self.centre, corner) for corner in self.corners)
 
     @cached_property
-    def _edges(self) -> tuple[Floats, Floats]:
+    def _edges(self) -> tuple[Float64s, Float64s]:
         starts = np.array(self.corners)
         return starts, np.roll(starts, -1, axis=0)
 
@@ -162,7 +162,7 @@ class Polygon:
             at_x = ax + (point[1] - ay) / (by - ay) * (bx - ax)
         return bool(np.count_nonzero(crosses & (point[0] < at_x)) % 2)
 
-    def inside(self, t: Floats, x: Floats, y: Floats) -> list[Span]:
+    def inside(self, t: Float64s, x: Float64s, y: Float64s) -> list[Span]:
         """Spans of time in which the polyline (t, x, y: float64[n]) is inside; in order, not yet joined."""
         enter, leave = chords(x - self.centre[0], y - self.centre[1], self.reach_m)
         spans: list[Span] = []
@@ -196,7 +196,7 @@ class Polygon:
         hit = ok & (along > 0) & (along < 1) & (beside >= 0) & (beside <= 1)
         return sorted(float(s) for s in along[hit])
 
-    def depth_m(self, x: Floats, y: Floats) -> Floats:
+    def depth_m(self, x: Float64s, y: Float64s) -> Float64s:
         """Distance to the nearest edge of points that are inside, in true metres; the shape of `x`."""
         sx, sy = _local_scale(self.centre)
         starts, ends = self._edges
@@ -217,7 +217,7 @@ def _lon_lat(point: Point) -> list[float]:
     return [round(lon_deg, 6), round(lat_deg, 6)]
 
 
-def _spans(t: Floats, enter: Floats, leave: Floats) -> list[Span]:
+def _spans(t: Float64s, enter: Float64s, leave: Float64s) -> list[Span]:
     """Parts of legs to spans of time."""
     found = np.flatnonzero(enter < leave)
     length = t[found + 1] - t[found]

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emtrack.emulator.chance import dice
-from emtrack.emulator.geometry import Floats, Ints, Point, clearance_m, distance_m, polar
+from emtrack.emulator.geometry import Float64s, Int64s, Point, clearance_m, distance_m, polar
 from emtrack.emulator.habits import Chance, Habits, Range
 from emtrack.emulator.people import Requirement, Wearer
 from emtrack.emulator.schedule import (
@@ -53,16 +53,16 @@ Circleish = tuple[Point, float]
 class DayPath:
     """One day of one wearer. t_ms int64[n] ascending, x_m and y_m float64[n] (frame); state uint8[n-1] of each leg."""
 
-    t_ms: Ints
-    x_m: Floats
-    y_m: Floats
+    t_ms: Int64s
+    x_m: Float64s
+    y_m: Float64s
     state: npt.NDArray[np.uint8]
 
-    def at(self, t_ms: Ints) -> tuple[Floats, Floats]:
+    def at(self, t_ms: Int64s) -> tuple[Float64s, Float64s]:
         """Positions (frame metres) at `t_ms`, within the day."""
         return np.interp(t_ms, self.t_ms, self.x_m), np.interp(t_ms, self.t_ms, self.y_m)
 
-    def leg_at(self, t_ms: Ints) -> Ints:
+    def leg_at(self, t_ms: Int64s) -> Int64s:
         """Index of the leg at each of `t_ms`, within the day."""
         last = len(self.t_ms) - 2
         return np.minimum(np.searchsorted(self.t_ms, t_ms, side="right") - 1, last)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emtrack.emulator.chance import dice
-from emtrack.emulator.geometry import CENTRE_LAT_DEG, CENTRE_LON_DEG, M_PER_LAT, M_PER_LON, Circle, Floats, Ints
+from emtrack.emulator.geometry import CENTRE_LAT_DEG, CENTRE_LON_DEG, M_PER_LAT, M_PER_LON, Circle, Float64s, Int64s
 from emtrack.emulator.habits import Faults, Mix, Sensors
 from emtrack.emulator.mishaps import UnitMishaps
 from emtrack.emulator.paths import DRIVING, STANDING, WALKING, DayPath
@@ -83,7 +83,7 @@ def no_rows(count: int = 0) -> Rows:
     return rows
 
 
-def event_rows(at_ms: Ints, kind: str, at_once: bool, hmu: int = 0) -> Rows:
+def event_rows(at_ms: Int64s, kind: str, at_once: bool, hmu: int = 0) -> Rows:
     """Events of one kind at `at_ms` int64[n]; `hmu` is the number of the home unit that speaks, or 0."""
     rows = no_rows(len(at_ms))
     rows["order_ms"] = rows["at_ms"] = at_ms
@@ -95,11 +95,11 @@ def event_rows(at_ms: Ints, kind: str, at_once: bool, hmu: int = 0) -> Rows:
 class _Day:
     """The minutes of one day of one tag, and what is true in each. All arrays have one length."""
 
-    t_ms: Ints
-    x_m: Floats
-    y_m: Floats
-    vx_m_s: Floats
-    vy_m_s: Floats
+    t_ms: Int64s
+    x_m: Float64s
+    y_m: Float64s
+    vx_m_s: Float64s
+    vy_m_s: Float64s
     outdoors: Bools
     driving: Bools
     indoor_turn: Bools  # the minutes in which a tag without satellites looks for cells
@@ -169,7 +169,9 @@ class Senses:
         self._gps_extras(rows, now, chosen, precision, rng)
         return rows
 
-    def _gps_extras(self, rows: Rows, now: _Day, chosen: Bools, precision: Floats, rng: np.random.Generator) -> None:
+    def _gps_extras(
+        self, rows: Rows, now: _Day, chosen: Bools, precision: Float64s, rng: np.random.Generator
+    ) -> None:
         """Speed, direction, satellites and hdop, as a receiver would have them."""
         vx, vy = now.vx_m_s[chosen], now.vy_m_s[chosen]
         speed = np.hypot(vx, vy)
@@ -270,7 +272,7 @@ def heartbeats(rows: Rows, span: Interval, every_s: int) -> Rows:
     return event_rows(np.array(beats, np.int64), "HEARTBEAT", False)
 
 
-def within(at_ms: Ints, intervals: list[Interval]) -> Bools:
+def within(at_ms: Int64s, intervals: list[Interval]) -> Bools:
     """Which of `at_ms` lie in one of `intervals`."""
     inside = np.zeros(len(at_ms), np.bool_)
     for begin, end in intervals:
@@ -278,7 +280,7 @@ def within(at_ms: Ints, intervals: list[Interval]) -> Bools:
     return inside
 
 
-def _fixes(now: _Day, chosen: Bools, kind: int, ex_m: Floats, ey_m: Floats, precision_m: Floats) -> Rows:
+def _fixes(now: _Day, chosen: Bools, kind: int, ex_m: Float64s, ey_m: Float64s, precision_m: Float64s) -> Rows:
     """Position rows in the minutes `chosen`, at the true place plus (ex, ey)."""
     rows = no_rows(int(np.count_nonzero(chosen)))
     rows["order_ms"] = rows["at_ms"] = now.t_ms[chosen]
@@ -289,13 +291,13 @@ def _fixes(now: _Day, chosen: Bools, kind: int, ex_m: Floats, ey_m: Floats, prec
     return rows
 
 
-def _smooth(rng: np.random.Generator, count: int, memory: float) -> Floats:
+def _smooth(rng: np.random.Generator, count: int, memory: float) -> Float64s:
     """`count` standard normals of which neighbours k apart correlate by about exp(-k / memory)."""
     kernel = np.exp(-np.arange(math.ceil(5 * memory) + 1) / memory)
     kernel /= math.sqrt(float(np.sum(kernel * kernel)))
     return np.convolve(rng.normal(size=count + len(kernel) - 1), kernel, mode="valid")
 
 
-def _stretched(source: Callable[[int], Floats], count: int) -> Floats:
+def _stretched(source: Callable[[int], Float64s], count: int) -> Float64s:
     """`count` values of which each ten-minute stretch shares one draw of `source`."""
     return np.repeat(source(-(-count // STRETCH)), STRETCH)[:count]

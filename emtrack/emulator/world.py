@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from emtrack.emulator.geometry import CENTRE_LAT_DEG, CENTRE_LON_DEG, M_PER_LAT, M_PER_LON, Floats, Ints
+from emtrack.emulator.geometry import CENTRE_LAT_DEG, CENTRE_LON_DEG, M_PER_LAT, M_PER_LON, Float64s, Int64s
 from emtrack.emulator.habits import PRESETS, Mix
 from emtrack.emulator.paths import DayPath, Planner
 from emtrack.emulator.people import Activation, Requirement, Wearer, make_activations, make_wearers, orders_of
@@ -79,7 +79,7 @@ class World:
                 self._paths.popitem(last=False)
         return found
 
-    def position(self, wearer_id: str, at_ms: Ints) -> tuple[Floats, Floats]:
+    def position(self, wearer_id: str, at_ms: Int64s) -> tuple[Float64s, Float64s]:
         """True (longitude, latitude) in degrees, float64[n], at `at_ms` int64[n] ascending."""
         lon, lat = np.empty(len(at_ms)), np.empty(len(at_ms))
         if len(at_ms) == 0:

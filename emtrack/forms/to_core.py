@@ -14,7 +14,8 @@ from emtrack.forms.moment import end_of
 from emtrack.forms.orders import DAYS, ActivationForm, Orders, RequirementForm, SettingsForm, TimetableForm
 from geofence.intervals import Interval, merged
 from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
-from geofence.shapes.zone_sets import ZoneSet, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import ActivationId, DeviceId, EntryId, RequirementId, WearerId
 from geofence.zones import SetZone, Zone
 

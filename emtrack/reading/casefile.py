@@ -16,9 +16,10 @@ from geofence.facts import Fact, without_duplicates
 from geofence.judgement.evidence import Standing, Track, standings
 from geofence.judgement.explain import Weighed, weighed
 from geofence.judgement.findings import Finding
+from geofence.judgement.sightings import said
 from geofence.obligations import Requirement
 from geofence.shapes.zone_sets import ZoneSet
-from geofence.words import EventType, Kind, ObligationKind, Presence
+from geofence.words import EventType, Kind, Presence
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -199,7 +200,6 @@ def _in_order(fixes: Sequence[StoredFix], from_ms: int, first: int) -> list[Weig
 
 AGAINST = {Kind.CURFEW: Presence.INSIDE, Kind.INCLUSION: Presence.INSIDE, Kind.EXCLUSION: Presence.OUTSIDE}
 """The verdict that contradicts a finding. An approach is left out: verdicts beside an alert are of the zone, not its buffer."""
-SIGHTED = {EventType.RF_IN: Presence.INSIDE, EventType.RF_OUT: Presence.OUTSIDE}
 
 
 class _Decisive(NamedTuple):
@@ -248,10 +248,9 @@ def _decisive(requirement: Requirement, facts: FactsAround) -> list[_Decisive]:
         and not w.overruled
         and w.verdict is not Presence.UNKNOWN
     ]
-    if requirement.kind is ObligationKind.CURFEW:
-        found += [
-            _Decisive(e.event_ms, SIGHTED[e.type], e.received_ms, True)
-            for e in (s.event for s in facts.events)
-            if e.type in SIGHTED and e.is_judged and e.requirement_id in (None, requirement.requirement_id)
-        ]
+    found += [
+        _Decisive(e.event_ms, verdict, e.received_ms, True)
+        for e in (s.event for s in facts.events)
+        if (verdict := said(e, requirement)) is not Presence.UNKNOWN
+    ]
     return sorted(found, key=lambda d: (d.at_ms, not d.is_sighting))

@@ -23,7 +23,8 @@ from emtrack.record.entering import OrdersConflict, OrderWriter
 from geofence.judgement.places import UnknownSet
 from geofence.obligations import Requirement, version_of
 from geofence.shapes.geojson import geojson_from_zone, zone_from_geojson
-from geofence.shapes.zone_sets import Member, ZoneSet, build, content_of
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member, ZoneSet, content_of
 from geofence.zones import Area, Disc, LonLat, PolygonRings, SetZone, Shape
 
 KEPT = 4

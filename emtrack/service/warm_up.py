@@ -8,7 +8,8 @@ from geofence.facts import Position
 from geofence.judgement.judge import judge_history
 from geofence.judgement.places import Places
 from geofence.obligations import Activation, Plan, Requirement
-from geofence.shapes.zone_sets import Member, build
+from geofence.shapes.set_building import build
+from geofence.shapes.zone_sets import Member
 from geofence.words import ActivationId, DeviceId, EntryId, Mechanism, ObligationKind, RequirementId, WearerId
 from geofence.zones import Area, Disc, SetZone, Zone
 

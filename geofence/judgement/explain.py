@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence.facts import DeviceEvent, Fact, Position, is_evidence_candidate
+from geofence.facts import Fact, Position
 from geofence.judgement.evidence import Standing, Track, standings
 from geofence.judgement.places import NO_SETS, Places
+from geofence.judgement.sightings import concerns, in_range_after, overrules, said
 from geofence.obligations import Requirement
 from geofence.shapes.margins import verdicts
 from geofence.shapes.zone_sets import ZoneSet
-from geofence.words import EventType, ObligationKind, Presence
+from geofence.words import Presence
 
 
 class Weighed(NamedTuple):
@@ -50,23 +51,14 @@ def weighed(
 
 def _overruled(requirement: Requirement, facts: Sequence[Fact], max_gap_ms: int) -> set[int]:
     """The positions (by identity) that came while the latest sighting said "in range" and was younger than the gap."""
-    if requirement.kind is not ObligationKind.CURFEW:
-        return set()
     found = set()
     in_range_ms: int | None = None
     sighted_ms: int | None = None
     for fact in facts:
         if isinstance(fact, Position):
-            if in_range_ms is not None and fact.fix_ms - in_range_ms < max_gap_ms:
+            if overrules(in_range_ms, fact.fix_ms, max_gap_ms):
                 found.add(id(fact))
-        elif _concerns(fact, requirement):
-            if fact.type in (EventType.HMU_MOVED, EventType.HMU_POWER_LOST):
-                in_range_ms = None
-            elif fact.type in (EventType.RF_IN, EventType.RF_OUT) and fact.event_ms != sighted_ms:
-                sighted_ms = fact.event_ms
-                in_range_ms = fact.event_ms if fact.type is EventType.RF_IN else None
+        elif concerns(fact, requirement):
+            in_range_ms = in_range_after(in_range_ms, sighted_ms, fact)
+            sighted_ms = sighted_ms if said(fact, requirement) is Presence.UNKNOWN else fact.event_ms
     return found
-
-
-def _concerns(event: DeviceEvent, requirement: Requirement) -> bool:
-    return is_evidence_candidate(event) and event.requirement_id in (None, requirement.requirement_id)

@@ -49,11 +49,12 @@ from geofence.judgement.presence import (
     lapses_ms,
     stretches,
 )
+from geofence.judgement.sightings import concerns, in_range_after, overrules, said
 from geofence.judgement.silence import silence_due_ms, silence_start_ms, silences
 from geofence.judgement.timetable import Schedule
 from geofence.obligations import Plan, Requirement
 from geofence.shapes.zone_sets import ZoneSet
-from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, EventType, ObligationKind
+from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, ObligationKind, Presence
 from geofence.zones import SetZone
 
 TAIL_MS = 15 * 60_000
@@ -61,8 +62,6 @@ TAIL_MS = 15 * 60_000
 tail has become twice as long."""
 
 _START: Key = (ALWAYS_MS, 0)
-_PRECEDENCE_ENDS = {EventType.HMU_MOVED, EventType.HMU_POWER_LOST}
-_SIGHTINGS = {EventType.RF_IN: INSIDE, EventType.RF_OUT: OUTSIDE}
 
 
 class EntryState(msgspec.Struct, array_like=True):
@@ -288,7 +287,7 @@ class ActivationJudge:
                 and self._feed_verdict(entry.widened, in_widened[index], position, index, confirmation)
             ):
                 touched.add(entry_id)
-            if in_zone[index] == UNKNOWN or self._overruled(entry.zone, position.fix_ms):
+            if in_zone[index] == UNKNOWN or overrules(entry.zone.rf_in_ms, position.fix_ms, self._max_gap_ms):
                 continue
             if self._feed_verdict(entry.zone, in_zone[index], position, index, confirmation):
                 touched.add(entry_id)
@@ -302,31 +301,23 @@ class ActivationJudge:
             zone_id_of = partial(self._places.zone_id, index, position.lon_deg, position.lat_deg)
         return feed(tracker, verdict, position.fix_ms, position, confirmation, sighting=False, zone_id_of=zone_id_of)
 
-    def _overruled(self, tracker: Tracker, at_ms: int) -> bool:
-        """While the home unit sees the device, positions are recorded but not used."""
-        return tracker.rf_in_ms is not None and at_ms - tracker.rf_in_ms < self._max_gap_ms
-
     def _feed_device(self, checkpoint: Checkpoint, event: DeviceEvent, touched: set[str]) -> None:
         feed_event(checkpoint.spells, event)
         touched.add(DEVICE)
         for requirement in self.plan.requirements:
-            if requirement.kind is not ObligationKind.CURFEW:
-                continue
-            if event.requirement_id is not None and event.requirement_id != requirement.requirement_id:
+            if not concerns(event, requirement):
                 continue
             tracker = checkpoint.entries[requirement.entry_id].zone
-            if event.type in _SIGHTINGS and self._feed_sighting(tracker, event, requirement):
+            tracker.rf_in_ms = in_range_after(tracker.rf_in_ms, tracker.last_ms, event)
+            if self._feed_sighting(tracker, event, requirement):
                 touched.add(requirement.entry_id)
-            if event.type in _PRECEDENCE_ENDS:
-                tracker.rf_in_ms = None
 
     def _feed_sighting(self, tracker: Tracker, event: DeviceEvent, requirement: Requirement) -> bool:
-        if tracker.last_ms == event.event_ms:
-            return False  # at one instant the first decisive verdict counts
-        verdict = _SIGHTINGS[event.type]
-        tracker.rf_in_ms = event.event_ms if verdict == INSIDE else None
+        verdict = said(event, requirement)
+        if verdict is Presence.UNKNOWN:
+            return False
         confirmation = self._confirmations[requirement.entry_id]
-        return feed(tracker, verdict, event.event_ms, event, confirmation, sighting=True)
+        return feed(tracker, int(verdict), event.event_ms, event, confirmation, sighting=True)
 
     # ------------------------------------------------------------------------------------- findings
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence.obligations import Requirement
-from geofence.shapes.margins import Floats, Verdicts, floats, margins_m, verdicts_on
+from geofence.shapes.arrays import Float64s
+from geofence.shapes.margins import Verdicts, floats, margins_m, verdicts_on
 from geofence.shapes.packing import packed
 from geofence.shapes.zone_sets import ZoneSet
 from geofence.zones import SetZone
@@ -60,7 +61,7 @@ class Places:
                 in_widened[:, index] = zone_set.verdicts(lon, lat, radius, widen_m + self._buffers_m[index])
         return Judged(in_zone, in_widened)
 
-    def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
+    def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Float64s:
         """Signed margins of n positions to the zones as drawn, float64 (n, k)."""
         lon, lat = floats(lon_deg), floats(lat_deg)
         margin_m = np.empty((len(lon), len(self._widen_m)), np.float64)

@@ -21,6 +21,8 @@ something else than the open segment:
 UNKNOWN verdicts never come here: they neither confirm nor break anything. A segment that ended never changes again
 while facts come in order; the open one ends by itself at last + max_gap when time has passed that (a *lapse*),
 which `stretches` reads without changing the tracker, because a verdict at exactly that instant is no gap.
+
+`kernels_sweep.py` has the same table for sweeps; `tests/test_presence_table.py` holds both to it.
 """
 
 from __future__ import annotations

@@ -85,16 +85,6 @@ def to_units(lon_deg, lat_deg, place):
         place[i, 1] = units_of(lat_deg[i])
 
 
-@kernel
-def local_metres(lon_deg, lat_deg, east_m, north_m, origin_lon_deg, origin_lat_deg):
-    """Metres east and north of an origin near n positions, as the near distances take them: float64 (n,), written."""
-    for i in range(lon_deg.shape[0]):
-        east, north, change = metric_at(lat_deg[i])
-        to_north = (lat_deg[i] - origin_lat_deg) * UNITS_PER_DEG
-        east_m[i] = (lon_deg[i] - origin_lon_deg) * UNITS_PER_DEG * (east - change * to_north)
-        north_m[i] = to_north * north
-
-
 @piece
 def doubt_m(distance_m):
     """How far a near distance may be off: the place rounded to 7 mm, chords of the exact margin to 1 cm, the metric as

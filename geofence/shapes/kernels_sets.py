@@ -30,16 +30,18 @@ Inside or outside, where boundary is in the cell, is told by a walk from the cel
 was made) straight to the place. Each crossing on it is another side. Whatever crosses it crosses the cell, and so is on its list.
 
 The steps are those of `kernels_zones.py`, with a cell in the place of box and raster, and so is the promise that a verdict is the
-verdict of the exact margin.
+verdict of the exact margin. How the cells are made is told in `kernels_cells.py`.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from geofence.shapes.compiled import kernel, piece
 from geofence.shapes.kernels import (
-    DEG_PER_UNIT,
     NEAR_M,
     TURN_MASK,
     UNITS_PER_DEG,
@@ -55,6 +57,9 @@ from geofence.shapes.kernels import (
 )
 from geofence.shapes.kernels_zones import UNSETTLED, settled
 
+if TYPE_CHECKING:
+    from geofence.shapes.arrays import Float32s, Int32s, Int64s
+
 TILE = 256
 """Positions that are looked up together. Of 64, a fifth of the time goes to waiting at the end of each step."""
 ORIGIN_LON, ORIGIN_LAT, CELL_BITS, COLUMNS, LINES, LEVELS = range(6)
@@ -66,9 +71,6 @@ lies, and log2 of the side of that; its entry; and which positions of the tile a
 INDEX_MASK = (1 << 29) - 1
 NO_LIST = INDEX_MASK
 QUARTERS = 0xFFFF
-PAD_M = 5_000.0
-"""How much wider than everything in it the frame of a set is at least."""
-OUTSIDE_OF_FRAME = np.int64((OUT_LEAF << 30) | NO_LIST | (int(PAD_M * 4) << 32) | (-1 << 48))
 GRID = 1
 """Where the cells of the grid begin among the nodes, after the one of everything outside of the frame."""
 CHAIN_EDGES = 15
@@ -76,26 +78,28 @@ MOST_CORNERS = 1 << 27
 """A walk holds the number of a corner, or the place of a list, in 27 bits."""
 NO_WALK = 1 << 32
 """Of a leaf without boundary: an edge that is there, and that nobody asks for."""
-RUN_EDGES = 16
 RUN_WEST, RUN_SOUTH, RUN_EAST, RUN_NORTH, RUN_FIRST, RUN_LENGTH = range(6)
-MOST_FAR_RUNS = 12
-"""Cells without boundary to which more runs could be nearest keep no list: the balls are searched."""
-MOST_SHARED = 12
-"""Runs that may be nearest to a cell for which its parts have one list in common."""
-FINE_M = 40.0
-"""Cells that are no larger hold four times as many edges: few places lie in them."""
-FAR_HALF_M = 2_000.0
-"""Cells with a longer half diagonal are measured by the least and greatest metric of the set, and never become leaves near it."""
+
+
+class Cells(NamedTuple):
+    """What the plane is cut into, laid out as above."""
+
+    nodes: Int64s
+    firsts: Int32s
+    entries: Int64s
+    lists: Int32s
+
+
+class Edges(NamedTuple):
+    """The boundary, and the frame that it lies in, laid out as above."""
+
+    corners: Int32s
+    runs: Int32s
+    balls: Float32s
+    frame: Int64s
+
 
 # ---------------------------------------------------------------------------------------------- entries
-
-
-@piece
-def entry_of(tag, index, least_m, most_m):
-    """An entry; distances are rounded outward."""
-    least = np.int64(min(QUARTERS, math.floor(least_m * 4.0)))
-    most = np.int64(min(QUARTERS, math.ceil(min(most_m, 1e6) * 4.0)))
-    return np.int64(index) | (np.int64(tag) << 30) | (least << 32) | (most << 48)
 
 
 @piece
@@ -110,10 +114,10 @@ def part_at(tile, k, shift):
 
 
 @piece
-def entry_at(firsts, entries, tile, k):
+def entry_at(cells, tile, k):
     """The entry of the leaf of a position of a tile."""
-    first = np.int64(firsts[row(tile[AT, row(k)])])
-    return entries[row(first + part_at(tile, k, tile[BITS, row(k)]) if first >= 0 else ~first)]
+    first = np.int64(cells.firsts[row(tile[AT, row(k)])])
+    return cells.entries[row(first + part_at(tile, k, tile[BITS, row(k)]) if first >= 0 else ~first)]
 
 
 @piece
@@ -163,10 +167,11 @@ def chain_crossings(corners, first, length, dx, dy, lon, lat):
 
 
 @piece
-def is_inside(walk, lists, corners, frame, bits, x, y):
+def is_inside(walk, lists, edges, bits, x, y):
     """Whether a place in a leaf with boundary lies in the union, by the walk from the leaf's corner. bits: log2 of its side; x, y:
     units from the origin."""
-    lon, lat = x + frame[ORIGIN_LON], y + frame[ORIGIN_LAT]
+    corners = edges.corners
+    lon, lat = x + edges.frame[ORIGIN_LON], y + edges.frame[ORIGIN_LAT]
     part = (np.int64(1) << bits) - 1
     dx, dy = x & part, y & part
     first, length = first_of(walk), edges_of(walk)
@@ -192,10 +197,10 @@ def edges_of(walk):
 
 
 @piece
-def list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, enough_m):
+def list_distance_m(lists, at, edges, lon, lat, lat_deg, enough_m):
     """Metres from a place to the nearest edge on a list of runs, near; from `enough_m` up it may come out as anything from that
     up. Runs whose box is further off than that are not looked at."""
-    metric = metric_at(lat_deg)
+    runs, metric = edges.runs, metric_at(lat_deg)
     nearest_2 = enough_m * enough_m
     reach_east, reach_north = np.int64(enough_m * 1.02 / metric[0]) + 16, np.int64(enough_m * 1.02 / metric[1]) + 16
     for item in range(at + 1, at + 1 + lists[row(at)]):
@@ -206,7 +211,9 @@ def list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, enough_m):
         over = (runs[row(run), RUN_NORTH] - lat + reach_north) | (reach_north - runs[row(run), RUN_SOUTH] + lat)
         if (beside | over) >= 0:
             first = runs[row(run), RUN_FIRST]
-            nearest_2 = min(nearest_2, run_distance_2(corners, first, runs[row(run), RUN_LENGTH], lon, lat, metric))
+            nearest_2 = min(
+                nearest_2, run_distance_2(edges.corners, first, runs[row(run), RUN_LENGTH], lon, lat, metric)
+            )
     return math.sqrt(nearest_2)
 
 
@@ -231,7 +238,7 @@ def exact_chord_m(corners, edge, x, y, z, limit_m):
 
 
 @piece
-def exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg):
+def exact_nearest(entry, lists, edges, lon_deg, lat_deg):
     """The nearest edge to a position and how far it is in metres: of the list of its leaf, or where there is none of all that are
     no further than any place of the leaf is."""
     at = entry & INDEX_MASK
@@ -240,34 +247,34 @@ def exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg):
     if at == NO_LIST:
         most = (entry >> 48) & QUARTERS
         limit_m = most * 0.25 + 1.0 if most < QUARTERS else math.inf
-        return nearest_of_all(corners, runs, balls, frame, place, spot, limit_m)
+        return nearest_of_all(edges, place, spot, limit_m)
     nearest, nearest_m = np.int64(-1), math.inf
     for item in range(at + 1, at + 1 + lists[row(at)]):
-        if ball_gap_m(balls, lists[row(item)], place) < nearest_m:
-            nearest, nearest_m = nearest_of_run(corners, runs, lists[row(item)], place, spot, nearest, nearest_m)
+        if ball_gap_m(edges.balls, lists[row(item)], place) < nearest_m:
+            nearest, nearest_m = nearest_of_run(edges, lists[row(item)], place, spot, nearest, nearest_m)
     return nearest, arc_m(nearest_m)
 
 
 @piece
-def nearest_of_run(corners, runs, run, place, spot, nearest, nearest_m):
+def nearest_of_run(edges, run, place, spot, nearest, nearest_m):
     """The nearest edge so far and its chord, after one more run. place: Earth-centred m; spot: the same in units, with its metric."""
     x, y, z = place
-    near_m = math.sqrt(
-        run_distance_2(corners, runs[row(run), RUN_FIRST], runs[row(run), RUN_LENGTH], spot[0], spot[1], spot[2])
-    )
+    first, length = edges.runs[row(run), RUN_FIRST], edges.runs[row(run), RUN_LENGTH]
+    near_m = math.sqrt(run_distance_2(edges.corners, first, length, spot[0], spot[1], spot[2]))
     if near_m < NEAR_M and near_m - doubt_m(near_m) > nearest_m:
         return nearest, nearest_m
-    for edge in range(runs[row(run), RUN_FIRST], runs[row(run), RUN_FIRST] + runs[row(run), RUN_LENGTH]):
-        chord_m = exact_chord_m(corners, edge, x, y, z, nearest_m)
+    for edge in range(first, first + length):
+        chord_m = exact_chord_m(edges.corners, edge, x, y, z, nearest_m)
         if chord_m < nearest_m:
             nearest, nearest_m = np.int64(edge), chord_m
     return nearest, nearest_m
 
 
 @piece
-def nearest_of_all(corners, runs, balls, frame, place, spot, limit_m):
+def nearest_of_all(edges, place, spot, limit_m):
     """The nearest of all edges, by the balls: down into each that can hold it, on to the next beside it, and up where there is none.
     The run to which the balls with the nearest middles lead comes first, and leaves little to look at."""
+    balls, frame = edges.balls, edges.frame
     top = np.int64(0)
     while frame[LEVELS + top + 1] < balls.shape[0]:
         top += 1
@@ -282,14 +289,14 @@ def nearest_of_all(corners, runs, balls, frame, place, spot, limit_m):
         if level > 0:
             first = frame[LEVELS + level - 1] + (k << 4)
             last = min(first + 16, frame[LEVELS + level])
-    nearest, nearest_m = nearest_of_run(corners, runs, k, place, spot, np.int64(-1), math.inf)
+    nearest, nearest_m = nearest_of_run(edges, k, place, spot, np.int64(-1), math.inf)
     level, k = top, np.int64(0)
     while True:
         if ball_gap_m(balls, frame[LEVELS + level] + k, place) < min(nearest_m, limit_m):
             if level > 0:
                 level, k = level - 1, k << 4
                 continue
-            nearest, nearest_m = nearest_of_run(corners, runs, k, place, spot, nearest, nearest_m)
+            nearest, nearest_m = nearest_of_run(edges, k, place, spot, nearest, nearest_m)
         k += 1
         while level < top and ((k & 15) == 0 or frame[LEVELS + level] + k == frame[LEVELS + level + 1]):
             level, k = level + 1, (k + 15) >> 4
@@ -305,20 +312,20 @@ def ball_gap_m(balls, index, place):
 
 
 @piece
-def edges_verdict(entry, inside, lists, corners, runs, balls, frame, lon_deg, lat_deg, radius_m, widen_m):
+def edges_verdict(entry, inside, lists, edges, lon_deg, lat_deg, radius_m, widen_m):
     """The verdict by the edges that can be nearest: near, and exact where a threshold is too near for that."""
     lon, lat = units_of(lon_deg), units_of(lat_deg)
     at = entry & INDEX_MASK
     reach_m = radius_m + widen_m
     if at != NO_LIST and reach_m < 0.9 * NEAR_M:
-        distance_m = list_distance_m(lists, at, runs, corners, lon, lat, lat_deg, reach_m + 2.0 * doubt_m(reach_m))
+        distance_m = list_distance_m(lists, at, edges, lon, lat, lat_deg, reach_m + 2.0 * doubt_m(reach_m))
         if distance_m < NEAR_M:
             near_m = distance_m if inside else -distance_m
             doubt = doubt_m(distance_m)
             answer = settled(near_m - doubt, near_m + doubt, radius_m - widen_m, -radius_m - widen_m)
             if answer != UNSETTLED:
                 return answer
-    _, distance_m = exact_nearest(entry, lists, corners, runs, balls, frame, lon_deg, lat_deg)
+    _, distance_m = exact_nearest(entry, lists, edges, lon_deg, lat_deg)
     margin_m = distance_m if inside else -distance_m
     return settled(margin_m + widen_m, margin_m + widen_m, radius_m, -radius_m)
 
@@ -390,31 +397,16 @@ def touch_runs(lists, runs, tile, asked):
 
 
 @piece
-def side_at(nodes, lists, corners, frame, tile, k):
+def side_at(cells, edges, tile, k):
     """Whether a position of a tile lies in the union, when its leaf is known."""
     if tile[TAG, row(k)] != BOUNDARY_LEAF:
         return tile[TAG, row(k)] == IN_LEAF
-    walk, bits = nodes[row(tile[AT, row(k)])], tile[BITS, row(k)] + 2
-    return is_inside(walk, lists, corners, frame, bits, tile[X, row(k)], tile[Y, row(k)])
+    walk, bits = cells.nodes[row(tile[AT, row(k)])], tile[BITS, row(k)] + 2
+    return is_inside(walk, cells.lists, edges, bits, tile[X, row(k)], tile[Y, row(k)])
 
 
 @kernel
-def set_verdicts(
-    nodes,
-    firsts,
-    entries,
-    lists,
-    corners,
-    runs,
-    balls,
-    frame,
-    lon_deg,
-    lat_deg,
-    radius_m,
-    widen_m,
-    answers,
-    tile,
-):
+def set_verdicts(cells, edges, lon_deg, lat_deg, radius_m, widen_m, answers, tile):
     """Verdicts of n positions on the union, taken wider by `widen_m`: int8 (n,), written.
 
     lon_deg, lat_deg, radius_m > 0: float64 (n,). tile: int64 (7, TILE), scratch. Returns a sum of no use (`touch_chains`).
@@ -422,9 +414,9 @@ def set_verdicts(
     touched = np.int64(0)
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
-        find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
+        find_leaves(cells.nodes, edges.frame, lon_deg, lat_deg, begin, end, tile)
         for k in range(end - begin):
-            tile[ENTRY, row(k)] = entry_at(firsts, entries, tile, k)
+            tile[ENTRY, row(k)] = entry_at(cells, tile, k)
         asked = np.int64(0)
         for k in range(end - begin):
             radius = radius_m[row(begin + k)]
@@ -432,416 +424,49 @@ def set_verdicts(
             answers[row(begin + k)] = answer
             tile[LEFT, row(asked)] = k
             asked += np.int64(answer == UNSETTLED)
-        touched += touch_chains(nodes, lists, corners, tile, asked)
-        touched += touch_runs(lists, runs, tile, asked)
+        touched += touch_chains(cells.nodes, cells.lists, edges.corners, tile, asked)
+        touched += touch_runs(cells.lists, edges.runs, tile, asked)
         for j in range(asked):
             k = tile[LEFT, row(j)]
             i = begin + k
-            inside = side_at(nodes, lists, corners, frame, tile, k)
+            inside = side_at(cells, edges, tile, k)
             answers[row(i)] = edges_verdict(
-                tile[ENTRY, row(k)], inside, lists, corners, runs, balls, frame,
-                lon_deg[row(i)], lat_deg[row(i)], radius_m[row(i)], widen_m,
+                tile[ENTRY, row(k)], inside, cells.lists, edges, lon_deg[row(i)], lat_deg[row(i)], radius_m[row(i)], widen_m,
             )  # fmt: skip
     return touched
 
 
 @kernel
-def set_contains(nodes, lists, corners, frame, lon_deg, lat_deg, inside, tile):
+def set_contains(cells, edges, lon_deg, lat_deg, inside, tile):
     """In or out of the union as drawn, of n positions: bool (n,), written. Scratch, and what is returned, as `set_verdicts` has
     it."""
     touched = np.int64(0)
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
-        find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
+        find_leaves(cells.nodes, edges.frame, lon_deg, lat_deg, begin, end, tile)
         asked = np.int64(0)
         for k in range(end - begin):
             tag = tile[TAG, row(k)]
             inside[row(begin + k)] = tag == IN_LEAF
             tile[LEFT, row(asked)] = k
             asked += np.int64(tag == BOUNDARY_LEAF)
-        touched += touch_chains(nodes, lists, corners, tile, asked)
+        touched += touch_chains(cells.nodes, cells.lists, edges.corners, tile, asked)
         for j in range(asked):
             k = tile[LEFT, row(j)]
-            inside[row(begin + k)] = side_at(nodes, lists, corners, frame, tile, k)
+            inside[row(begin + k)] = side_at(cells, edges, tile, k)
     return touched
 
 
 @kernel
-def set_margins(
-    nodes, firsts, entries, lists, corners, runs, balls, frame, lon_deg, lat_deg, margins_m, nearest, tile
-):
+def set_margins(cells, edges, lon_deg, lat_deg, margins_m, nearest, tile):
     """Exact margins of n positions on the union as drawn, positive inside: float64 (n,), and the edges that are nearest:
     int64 (n,), written. Scratch as `set_verdicts` has it."""
     for begin in range(0, lon_deg.shape[0], TILE):
         end = min(begin + TILE, lon_deg.shape[0])
-        find_leaves(nodes, frame, lon_deg, lat_deg, begin, end, tile)
+        find_leaves(cells.nodes, edges.frame, lon_deg, lat_deg, begin, end, tile)
         for k in range(end - begin):
             i = begin + k
-            entry = entry_at(firsts, entries, tile, k)
-            edge, distance_m = exact_nearest(
-                entry, lists, corners, runs, balls, frame, lon_deg[row(i)], lat_deg[row(i)]
-            )  # fmt: skip
-            margins_m[row(i)] = distance_m if side_at(nodes, lists, corners, frame, tile, k) else -distance_m
+            entry = entry_at(cells, tile, k)
+            edge, distance_m = exact_nearest(entry, cells.lists, edges, lon_deg[row(i)], lat_deg[row(i)])
+            margins_m[row(i)] = distance_m if side_at(cells, edges, tile, k) else -distance_m
             nearest[row(i)] = edge
-
-
-# ---------------------------------------------------------------------------------------------- building
-
-
-@kernel
-def fill_runs(runs, corners, balls):
-    """Boxes and balls of runs whose first edge and length are known."""
-    for run in range(runs.shape[0]):
-        first, length = np.int64(runs[run, RUN_FIRST]), np.int64(runs[run, RUN_LENGTH])
-        start_lon, start_lat = np.int64(corners[first, 0]), np.int64(corners[first, 1])
-        west, south, east, north = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-        for i in range(first + 1, first + length + 1):
-            x, y = wrapped(corners[i, 0] - start_lon), corners[i, 1] - start_lat
-            west, east, south, north = min(west, x), max(east, x), min(south, y), max(north, y)
-        runs[run, RUN_WEST], runs[run, RUN_EAST] = wrapped(start_lon + west), wrapped(start_lon + east)
-        runs[run, RUN_SOUTH], runs[run, RUN_NORTH] = start_lat + south, start_lat + north
-        cx, cy, cz = earth_centred(
-            (start_lon + (west + east) * 0.5) * DEG_PER_UNIT, (start_lat + (south + north) * 0.5) * DEG_PER_UNIT
-        )
-        most_m = 0.0
-        for i in range(first, first + length):
-            ax, ay, az = earth_centred(corners[i, 0] * DEG_PER_UNIT, corners[i, 1] * DEG_PER_UNIT)
-            bx, by, bz = earth_centred(corners[i + 1, 0] * DEG_PER_UNIT, corners[i + 1, 1] * DEG_PER_UNIT)
-            # No place of an edge is further off than an end and half as far again as the edge's chord is long.
-            edge_m = 1.5 * math.sqrt((ax - bx) ** 2 + (ay - by) ** 2 + (az - bz) ** 2)
-            most_m = max(most_m, math.sqrt((ax - cx) ** 2 + (ay - cy) ** 2 + (az - cz) ** 2) + edge_m)
-        balls[run, 0], balls[run, 1], balls[run, 2] = cx, cy, cz
-        balls[run, 3] = most_m + 3.0  # float32 has a grain of 0.5 m
-
-
-@kernel
-def fill_balls(balls, frame):
-    """The balls of all levels but the first, each about those of the level below."""
-    level = 1
-    while frame[LEVELS + level] < balls.shape[0]:
-        below, begin, end = frame[LEVELS + level - 1], frame[LEVELS + level], frame[LEVELS + level + 1]
-        for ball in range(begin, end):
-            first = below + 16 * (ball - begin)
-            last = min(first + 16, begin)
-            for axis in range(3):
-                total = 0.0
-                for child in range(first, last):
-                    total += balls[child, axis]
-                balls[ball, axis] = total / (last - first)
-            balls[ball, 3] = 0.0
-            for child in range(first, last):
-                middle = np.float64(balls[child, 0]), np.float64(balls[child, 1]), np.float64(balls[child, 2])
-                reach_m = ball_gap_m(balls, ball, middle) + balls[ball, 3]
-                balls[ball, 3] = max(balls[ball, 3], reach_m + balls[child, 3] + 1.0)
-        level += 1
-
-
-@piece
-def edge_meets_cell(ax, ay, bx, by, x0, y0, size):
-    """Whether an edge may meet a closed cell (units from one origin, int64): false only if it surely does not."""
-    if min(ax, bx) > x0 + size or max(ax, bx) < x0 or min(ay, by) > y0 + size or max(ay, by) < y0:
-        return False
-    ux, uy = bx - ax, by - ay
-    c0 = ux * (y0 - ay) - uy * (x0 - ax)
-    c1 = ux * (y0 - ay) - uy * (x0 + size - ax)
-    c2 = ux * (y0 + size - ay) - uy * (x0 - ax)
-    c3 = ux * (y0 + size - ay) - uy * (x0 + size - ax)
-    return not (((c0 > 0) & (c1 > 0) & (c2 > 0) & (c3 > 0)) | ((c0 < 0) & (c1 < 0) & (c2 < 0) & (c3 < 0)))
-
-
-@piece
-def lowest_latitude_deg(low_deg, high_deg):
-    """The latitude between two at which a unit of longitude is widest, at most 85°."""
-    if low_deg < 0.0 < high_deg:
-        return 0.0
-    return min(min(abs(low_deg), abs(high_deg)), 85.0)
-
-
-@piece
-def box_gap_2(runs, run, frame, x0, y0, size, east, north):
-    """Squared metres between the box of a run and a cell, no more than the truth if a unit is nowhere shorter."""
-    run_west, run_east = (
-        (runs[row(run), RUN_WEST] - frame[ORIGIN_LON]) & TURN_MASK,
-        (runs[row(run), RUN_EAST] - frame[ORIGIN_LON]) & TURN_MASK,
-    )
-    run_south, run_north = (
-        runs[row(run), RUN_SOUTH] - frame[ORIGIN_LAT],
-        runs[row(run), RUN_NORTH] - frame[ORIGIN_LAT],
-    )
-    dx = max(0, run_west - x0 - size, x0 - run_east) * east
-    dy = max(0, run_south - y0 - size, y0 - run_north) * north
-    return dx * dx + dy * dy
-
-
-@piece
-def middle_distance_m(cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north):
-    """Metres from a place (units from the origin) to the nearest edge of a list of runs, near. metric: of the place or the greatest;
-    least_east, least_north: so short that no box seems farther than it is."""
-    lon, lat = wrapped(x + frame[ORIGIN_LON]), y + frame[ORIGIN_LAT]
-    nearest_2 = math.inf
-    for item in range(begin, begin + length):
-        run = cell_list[row(item)]
-        if box_gap_2(runs, run, frame, x, y, 0, least_east, least_north) < nearest_2:
-            first = runs[row(run), RUN_FIRST]
-            nearest_2 = min(nearest_2, run_distance_2(corners, first, runs[row(run), RUN_LENGTH], lon, lat, metric))
-    return math.sqrt(nearest_2)
-
-
-@piece
-def gather_runs(cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, out, start):
-    """Write to `out` the runs of a list that may be within `most_m` of a cell: (how many, squared metres to the nearest)."""
-    near = np.int64(0)
-    gap_2 = math.inf
-    for item in range(begin, begin + length):
-        apart_2 = box_gap_2(runs, cell_list[row(item)], frame, x0, y0, size, least_east, least_north)
-        gap_2 = min(gap_2, apart_2)
-        out[row(start + near)] = cell_list[row(item)]
-        near += np.int64(apart_2 <= most_m * most_m)
-    return near, gap_2
-
-
-@piece
-def part_distances(cell_list, begin, length, runs, corners, frame, extremes, x0, y0, size, out, start):
-    """How near the boundary is to the part of a cell at (x0, y0). Runs of the cell's list that can be nearest are written to `out`:
-    (how many, least and most metres from its places to the boundary, its side in metres, whether the most is not known)."""
-    low_deg = (y0 + frame[ORIGIN_LAT]) * DEG_PER_UNIT
-    high_deg = (y0 + size + frame[ORIGIN_LAT]) * DEG_PER_UNIT
-    widest, per_north, _ = metric_at(lowest_latitude_deg(low_deg, high_deg))
-    half_m = 0.5 * size * math.hypot(widest, per_north * 1.01)
-    is_far = half_m > FAR_HALF_M
-    x, y = x0 + size // 2, y0 + size // 2
-    metric = metric_at(min(89.0, max(-89.0, (y + frame[ORIGIN_LAT]) * DEG_PER_UNIT)))
-    least_east, least_north = 0.97 * metric[0], 0.97 * metric[1]
-    beyond_m = 0.0
-    if is_far:
-        metric = extremes[0], extremes[1], 0.0
-        least_east, least_north = extremes[2], extremes[3]
-        least_metric = least_east, least_north, 0.0
-        beyond_m = -half_m + middle_distance_m(
-            cell_list, begin, length, runs, corners, frame, x, y, least_metric, least_east, least_north
-        )  # fmt: skip
-    distance_m = middle_distance_m(
-        cell_list, begin, length, runs, corners, frame, x, y, metric, least_east, least_north
-    )  # fmt: skip
-    slack_m = 2.0 * doubt_m(distance_m)
-    least_m, most_m = max(0.0, distance_m - half_m - slack_m), distance_m + half_m + slack_m
-    near, gap_2 = gather_runs(
-        cell_list, begin, length, runs, frame, x0, y0, size, most_m, least_east, least_north, out, start
-    )  # fmt: skip
-    # Near distances are too long by little where they are short: one of 5.5 km is of a place 5 km off, whatever it is.
-    if not is_far and least_m > 0.55 * NEAR_M:
-        beyond_m = 0.5 * NEAR_M
-    is_far |= most_m >= NEAR_M
-    if is_far:  # boxes of runs can be wide: a place deep in one has no gap to it
-        least_m, most_m = max(math.sqrt(gap_2), beyond_m), math.inf
-    return near, least_m, most_m, size * per_north, is_far
-
-
-@piece
-def parts_met(cell_list, begin, length, corners, frame, x0, y0, bits, meets):
-    """Which of the 4 × 4 parts of a cell at (x0, y0) each edge of a list meets: a bit for each part, written to `meets`. bits: log2
-    of the side of a part."""
-    size = np.int64(1) << bits
-    for item in range(length):
-        edge = cell_list[row(begin + item)]
-        ax, ay = (corners[row(edge), 0] - frame[ORIGIN_LON]) & TURN_MASK, corners[row(edge), 1] - frame[ORIGIN_LAT]
-        bx = (corners[row(edge + 1), 0] - frame[ORIGIN_LON]) & TURN_MASK
-        by = corners[row(edge + 1), 1] - frame[ORIGIN_LAT]
-        # A unit more on each side: an edge along the border of two parts meets both.
-        west, east = max(0, (min(ax, bx) - 1 - x0) >> bits), min(3, (max(ax, bx) - x0) >> bits)
-        south, north = max(0, (min(ay, by) - 1 - y0) >> bits), min(3, (max(ay, by) - y0) >> bits)
-        parts = np.int64(0)
-        for line in range(south, north + 1):
-            for column in range(west, east + 1):
-                if edge_meets_cell(ax, ay, bx, by, x0 + column * size, y0 + line * size, size):
-                    parts |= np.int64(1) << (4 * line + column)
-        meets[row(item)] = parts
-
-
-@piece
-def gather_edges(cell_list, begin, length, meets, part, out, start):
-    """Write to `out` the edges of a list that meet a part: how many."""
-    met = np.int64(0)
-    for item in range(length):
-        out[row(start + met)] = cell_list[row(begin + item)]
-        met += (np.int64(meets[row(item)]) >> part) & 1
-    return met
-
-
-@piece
-def corner_side(cell_list, begin, met, corners, frame, x, y, dx, dy, is_in):
-    """Whether the corner (x + dx, y + dy) of a part lies inside, by the walk from its south-west corner (x, y), of which that is
-    known, along its border. begin, met: the edges that meet the part."""
-    lon, lat = wrapped(x + dx + frame[ORIGIN_LON]), y + dy + frame[ORIGIN_LAT]
-    odd = np.int64(0)
-    for item in range(begin, begin + met):
-        odd ^= chain_crossings(corners, np.int64(cell_list[row(item)]), np.int64(1), dx, dy, lon, lat)
-    return (odd < 0) ^ is_in
-
-
-@piece
-def corner_sides(cell_list, begin, length, corners, frame, x0, y0, bits, is_in, meets, out, start):
-    """Which of the south-west corners of the 4 × 4 parts of a cell at (x0, y0) lie inside, a bit for each part: from one to the next,
-    by the edges that meet the part between. is_in: whether the first does; meets: from `parts_met`; out: scratch, from `start` on."""
-    size = np.int64(1) << bits
-    inside = np.int64(0)
-    next_is_in = first_is_in = is_in
-    for part in range(16):
-        x, y = x0 + (part & 3) * size, y0 + (part >> 2) * size
-        met = gather_edges(cell_list, begin, length, meets, part, out, start)
-        is_in = next_is_in if part & 3 else first_is_in
-        next_is_in = corner_side(out, start, met, corners, frame, x, y, size, np.int64(0), is_in)
-        if part & 3 == 0:
-            first_is_in = corner_side(out, start, met, corners, frame, x, y, np.int64(0), size, is_in)
-        inside |= np.int64(is_in) << part
-    return inside
-
-
-@piece
-def must_cut(met, most_met, coarse_m, near, least_m, side_m, forced, is_far):
-    """Whether a part is cut on: where boundary is in it, until few edges meet it; elsewhere, until its list is short or it is small
-    beside its distance from the boundary."""
-    if met > 0:
-        return forced or is_far or side_m > coarse_m or (met > most_met and (side_m > FINE_M or met > 4 * most_met))
-    if is_far:
-        return least_m < NEAR_M / 2.0
-    return near > MOST_SHARED and side_m > 0.7 * least_m
-
-
-@piece
-def keep_list(lists, counts, found, start, length):
-    """Write a list of runs, and say where it begins."""
-    at = counts[2]
-    lists[at] = length
-    begin = at + 1
-    for item in range(length):
-        lists[row(begin + item)] = found[row(start + item)]
-    counts[2] = begin + length
-    return at
-
-
-@piece
-def walk_of(lists, counts, edges, start, length, is_in):
-    """The upper half of a leaf that some edges (in their order) meet. Several chains are written as a list."""
-    at = counts[2]
-    lists[at] = 0
-    end = at + 1
-    for item in range(start, start + length):
-        edge = np.int64(edges[row(item)])
-        chain = np.int64(lists[row(end - 1)])
-        goes_on = (
-            lists[at] > 0 and (chain >> 4) + (chain & CHAIN_EDGES) == edge and (chain & CHAIN_EDGES) < CHAIN_EDGES
-        )
-        if goes_on:
-            lists[row(end - 1)] += 1
-        else:
-            lists[row(end)] = (edge << 4) + 1
-            lists[at] += 1
-            end += 1
-    walk = np.int64(lists[at + 1])
-    if end > at + 2:
-        walk = at << 4
-        counts[2] = end
-    return walk | (np.int64(is_in) << 31)
-
-
-@piece
-def leaf_tags(edges, begin, met, corners, frame, x0, y0, bits, is_in, meets):
-    """What the 4 × 4 parts of a leaf with boundary are, 2 bits each. edges: those that meet it, and room for as many more; bits: log2
-    of the side of a part; is_in: whether its corner (x0, y0) is inside; meets: scratch."""
-    parts_met(edges, begin, met, corners, frame, x0, y0, bits, meets)
-    inside = corner_sides(edges, begin, met, corners, frame, x0, y0, bits, is_in, meets, edges, begin + met)
-    with_boundary = np.int64(0)
-    for item in range(met):
-        with_boundary |= meets[row(item)]
-    tags = np.int64(0)
-    for part in range(16):
-        side = IN_LEAF if (inside >> part) & 1 else OUT_LEAF
-        tags |= np.int64(BOUNDARY_LEAF if (with_boundary >> part) & 1 else side) << (2 * part)
-    return tags
-
-
-@kernel
-def cut_cells(
-    cells,
-    cell_list,
-    bits,
-    forced,
-    smallest,
-    most_met,
-    coarse_m,
-    extremes,
-    runs,
-    corners,
-    frame,
-    found,
-    leaves,
-    found_list,
-    meets,
-    kept,
-    lists,
-    counts,
-):
-    """Cut each cell of a level in 4 × 4, and say of each part what it is.
-
-    cells: int64 (n, 7), x, y (units from the origin); where in `cell_list` the runs begin that can be nearest to it, and how many;
-    where the edges begin that meet it, and how many; whether its south-west corner is inside. bits: log2 of the side of the parts.
-    forced: cut on whatever has boundary in it. smallest: cut nothing that is not larger. most_met: edges that may meet a leaf.
-    coarse_m: side of the largest leaf that may have boundary in it. extremes: float64 (4,), greatest and least metres per unit
-    anywhere in the set: east, north; east, north.
-    found: int64 (16 n,), written: the entries of the parts; of one that is to be cut on, its row among those of its level.
-    leaves: int64 (16 n,), written: the nodes of those with boundary.
-    kept: int64 (m, 7), cells of the next level; found_list: int32, their lists. lists: int32, the lists of leaves.
-    meets: int32, scratch, twice as long as the longest list of edges.
-    counts: int64 (3,), how much of kept, found_list and lists is used. Returns the number of cells that were done: fewer
-    than n if there may not be room for the next one, which is then to be asked again with more.
-    """
-    size = np.int64(1) << bits
-    for c in range(cells.shape[0]):
-        begin, length, edge_begin, edge_length = cells[c, 2], cells[c, 3], cells[c, 4], cells[c, 5]
-        room = 17 * (length + edge_length + 4)
-        if counts[2] + room > lists.shape[0]:
-            return c
-        shared = np.int64(-1)
-        parts_met(cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], bits, meets)
-        inside = corner_sides(
-            cell_list, edge_begin, edge_length, corners, frame, cells[c, 0], cells[c, 1], bits, cells[c, 6] != 0, meets,
-            found_list, counts[1],
-        )  # fmt: skip
-        for part in range(16):
-            x0, y0 = cells[c, 0] + (part & 3) * size, cells[c, 1] + (part >> 2) * size
-            if x0 >= frame[COLUMNS] << frame[CELL_BITS] or y0 >= frame[LINES] << frame[CELL_BITS]:
-                found[16 * c + part] = OUTSIDE_OF_FRAME
-                continue
-            start = counts[1]
-            near, least_m, most_m, side_m, is_far = part_distances(
-                cell_list, begin, length, runs, corners, frame, extremes, x0, y0, size, found_list, start
-            )  # fmt: skip
-            met = gather_edges(cell_list, edge_begin, edge_length, meets, part, found_list, start + near)
-            if met > 0:
-                least_m = 0.0
-            is_in = (inside >> part) & 1 != 0
-            if size > smallest and must_cut(met, most_met, coarse_m, near, least_m, side_m, forced, is_far):
-                found[16 * c + part] = counts[0] | (NODE << 30)
-                kept[counts[0], 0], kept[counts[0], 1] = x0, y0
-                kept[counts[0], 2], kept[counts[0], 3] = start, near
-                kept[counts[0], 4], kept[counts[0], 5], kept[counts[0], 6] = start + near, met, np.int64(is_in)
-                counts[0] += 1
-                counts[1] += near + met
-                continue
-            index = np.int64(NO_LIST)
-            if not is_far and length <= MOST_SHARED:  # what the whole cell has serves all its parts
-                if shared < 0:
-                    shared = keep_list(lists, counts, cell_list, begin, length)
-                index = shared
-            elif (not is_far and near <= MOST_FAR_RUNS) or met > 0:
-                index = keep_list(lists, counts, found_list, start, near)
-            if met > 0:
-                tags = leaf_tags(
-                    found_list, start + near, met, corners, frame, x0, y0, bits - 2, is_in, meets[edge_length:]
-                )  # fmt: skip
-                walk = walk_of(lists, counts, found_list, start + near, met, is_in)
-                leaves[16 * c + part] = (walk << 32) | tags
-            tag = BOUNDARY_LEAF if met > 0 else (IN_LEAF if is_in else OUT_LEAF)
-            found[16 * c + part] = entry_of(tag, index, least_m, most_m)
-    return cells.shape[0]

@@ -8,7 +8,7 @@ interval in which m must lie, and is the last one when both thresholds are outsi
     near      all edges, in metres per unit of the place: m to within `doubt_m`
     exact     Earth-centred metres: m itself
 
-so the verdict is that of the exact margin, whichever step gave it. Layout (made by `zones.packed`), int32:
+so the verdict is that of the exact margin, whichever step gave it. Layout of `PackedZones` (made by `packing.packed`), int32:
 
     boxes (zones, 8)   west, south, width, height (units) of the widened zone; where its shape begins; by how much it is
                        widened (mm); cells of the raster per unit × 2^32, to the east and to the north
@@ -21,7 +21,10 @@ so the verdict is that of the exact margin, whichever step gave it. Layout (made
 A shape lies in one piece because one position touches all of it or nothing.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -43,6 +46,9 @@ from geofence.shapes.kernels import (
     units_of,
     wrapped,
 )
+
+if TYPE_CHECKING:
+    from geofence.shapes.arrays import Float64s, Int32s, Int64s, UInt64s
 
 WEST, SOUTH, WIDTH, HEIGHT, SHAPE, WIDEN_MM, CELLS_EAST, CELLS_NORTH = range(8)
 RINGS, STEP_CM, SPREAD_CM, CORNERS, RASTER = range(5)
@@ -68,6 +74,38 @@ UNITS_PER_M_EAST = np.array(
 """By how many units a box must grow for a metre, by bands of latitude: taken where a unit is narrowest, and 2 % more for the
 change of the metric up to NEAR_M. Spares the metric of most positions (a quarter of the time)."""
 UNITS_PER_M_NORTH = 1.02 / _metric(0.0)[1]
+
+
+class PackedZones(NamedTuple):
+    """Zones side by side, laid out as above."""
+
+    boxes: Int32s
+    shapes: Int32s
+    discs: Float64s
+
+
+class Fixes(NamedTuple):
+    """n positions, and whose they are. wearer: int32 (n,); lon_deg, lat_deg: float64 (n,)."""
+
+    wearer: Int32s
+    lon_deg: Float64s
+    lat_deg: Float64s
+
+
+class Masks(NamedTuple):
+    """Verdicts as bits, uint64 (n, words): bit k of word w is about the (64 w + k)-th zone of the position's wearer. Neither
+    bit set: OUTSIDE."""
+
+    inside: UInt64s
+    unknown: UInt64s
+
+
+class Scratch(NamedTuple):
+    """What a batch works on. pairs: int64 (TILE × most zones of a wearer + 1,), position << 32 | zone; touched: int64 (2,)."""
+
+    pairs: Int64s
+    touched: Int64s
+
 
 # ---------------------------------------------------------------------------------------------- policy of thresholds
 
@@ -95,13 +133,13 @@ def corners_at(shapes, shape):
 
 
 @piece
-def raster_value(boxes, zone, shapes, to_west, to_south):
+def raster_value(zones, zone, to_west, to_south):
     """The signed byte of the cell of a place in the box: steps of least distance to the boundary, negative outside, 0 on it.
     to_west, to_south: units from the west and the south of the box."""
-    cell = (((to_south * boxes[row(zone), CELLS_NORTH]) >> 32) << 3) + (
-        (to_west * boxes[row(zone), CELLS_EAST]) >> 32
+    cell = (((to_south * zones.boxes[row(zone), CELLS_NORTH]) >> 32) << 3) + (
+        (to_west * zones.boxes[row(zone), CELLS_EAST]) >> 32
     )
-    byte = (shapes[row(boxes[row(zone), SHAPE] + RASTER + (cell >> 2))] >> ((cell & 3) << 3)) & 255
+    byte = (zones.shapes[row(zones.boxes[row(zone), SHAPE] + RASTER + (cell >> 2))] >> ((cell & 3) << 3)) & 255
     return byte - ((byte & 128) << 1)
 
 
@@ -150,28 +188,30 @@ def near_margin_m(shapes, shape, lon, lat, east, north, change):
 
 
 @piece
-def exact_margin_m(boxes, zone, shapes, discs, lon_deg, lat_deg):
+def exact_margin_m(zones, zone, lon_deg, lat_deg):
     """Metres from a position to the boundary of a zone as it is drawn, positive inside; anywhere, at any distance."""
-    shape = boxes[zone, SHAPE]
+    shape = zones.boxes[zone, SHAPE]
     x, y, z = earth_centred(lon_deg, lat_deg)
-    if shapes[shape + RINGS] == 0:
-        disc = shapes[shape + DISC]
-        cx, cy, cz = earth_centred(discs[disc, 0], discs[disc, 1])
+    if zones.shapes[shape + RINGS] == 0:
+        disc = zones.shapes[shape + DISC]
+        cx, cy, cz = earth_centred(zones.discs[disc, 0], zones.discs[disc, 1])
         chord_m = math.sqrt((cx - x) ** 2 + (cy - y) ** 2 + (cz - z) ** 2)
-        return discs[disc, 2] - arc_m(chord_m)
-    west = np.int64(boxes[zone, WEST])
+        return zones.discs[disc, 2] - arc_m(chord_m)
+    west = np.int64(zones.boxes[zone, WEST])
     lon = (lon_deg * UNITS_PER_DEG - west) % (TURN_MASK + 1.0)
     lat = lat_deg * UNITS_PER_DEG
-    within = lon <= (boxes[zone, WIDTH] & TURN_MASK)  # else an edge could seem to cross the far side of the Earth
-    at = corners_at(shapes, shape)
+    within = lon <= (
+        zones.boxes[zone, WIDTH] & TURN_MASK
+    )  # else an edge could seem to cross the far side of the Earth
+    at = corners_at(zones.shapes, shape)
     nearest_m = math.inf
     odd = False
     begin = at
-    for ring in range(shapes[shape + RINGS]):
-        end = at + 2 * shapes[shape + RING_ENDS + ring]
+    for ring in range(zones.shapes[shape + RINGS]):
+        end = at + 2 * zones.shapes[shape + RING_ENDS + ring]
         for i in range(begin + 2, end, 2):
-            a_lon, a_lat = np.int64(shapes[i - 2]), np.int64(shapes[i - 1])
-            b_lon, b_lat = np.int64(shapes[i]), np.int64(shapes[i + 1])
+            a_lon, a_lat = np.int64(zones.shapes[i - 2]), np.int64(zones.shapes[i - 1])
+            b_lon, b_lat = np.int64(zones.shapes[i]), np.int64(zones.shapes[i + 1])
             nearest_m = min(nearest_m, exact_edge_distance_m(a_lon, a_lat, b_lon, b_lat, x, y, z, nearest_m))
             if within:
                 odd ^= exact_crosses(a_lon, a_lat, b_lon, b_lat, west, lon, lat)
@@ -181,17 +221,17 @@ def exact_margin_m(boxes, zone, shapes, discs, lon_deg, lat_deg):
 
 
 @piece
-def box_verdict(boxes, zone, shapes, to_west, to_south, inside_m, outside_m, lat_deg):
+def box_verdict(zones, zone, to_west, to_south, inside_m, outside_m, lat_deg):
     """The verdict as far as the box or its raster can settle it, for a place (units from its west and south)."""
-    shape = boxes[row(zone), SHAPE]
-    width, height = boxes[row(zone), WIDTH] & TURN_MASK, np.int64(boxes[row(zone), HEIGHT])
-    is_disc = shapes[row(shape + RINGS)] == 0
-    spread_m = shapes[row(shape + SPREAD_CM)] * 0.01
-    step_m = 0.0 if is_disc else shapes[row(shape + STEP_CM)] * 0.01
+    shape = zones.boxes[row(zone), SHAPE]
+    width, height = zones.boxes[row(zone), WIDTH] & TURN_MASK, np.int64(zones.boxes[row(zone), HEIGHT])
+    is_disc = zones.shapes[row(shape + RINGS)] == 0
+    spread_m = zones.shapes[row(shape + SPREAD_CM)] * 0.01
+    step_m = 0.0 if is_disc else zones.shapes[row(shape + STEP_CM)] * 0.01
     if (to_west <= width) & (to_south >= 0) & (to_south <= height):
         if is_disc:
             return UNSETTLED
-        value = raster_value(boxes, zone, shapes, to_west, to_south)
+        value = raster_value(zones, zone, to_west, to_south)
         least_m = abs(value) * step_m
         most_m = least_m + spread_m
         if value > 0:
@@ -212,23 +252,24 @@ def box_verdict(boxes, zone, shapes, to_west, to_south, inside_m, outside_m, lat
 
 
 @piece
-def edges_verdict(boxes, zone, shapes, discs, lon, lat, radius_m, widen_m, lon_deg, lat_deg):
+def edges_verdict(zones, zone, lon_deg, lat_deg, radius_m):
     """The verdict by all edges: near, and exact where a threshold is too near for that."""
-    shape = boxes[row(zone), SHAPE]
+    lon, lat = units_of(lon_deg), units_of(lat_deg)
+    shape, widen_m = zones.boxes[row(zone), SHAPE], zones.boxes[row(zone), WIDEN_MM] / 1e3
     if radius_m + widen_m < NEAR_M:
         east, north, change = metric_at(lat_deg)
-        if shapes[row(shape + RINGS)] == 0:
-            near_m = disc_margin_m(shapes, shape, lon, lat, east, north, change)
-            measured_m = shapes[row(shape + DISC_MM)] * 1e-3 - near_m
+        if zones.shapes[row(shape + RINGS)] == 0:
+            near_m = disc_margin_m(zones.shapes, shape, lon, lat, east, north, change)
+            measured_m = zones.shapes[row(shape + DISC_MM)] * 1e-3 - near_m
         else:
-            near_m = near_margin_m(shapes, shape, lon, lat, east, north, change)
+            near_m = near_margin_m(zones.shapes, shape, lon, lat, east, north, change)
             measured_m = abs(near_m)
         if measured_m < NEAR_M:
             doubt = doubt_m(measured_m)
             answer = settled(near_m - doubt, near_m + doubt, radius_m - widen_m, -radius_m - widen_m)
             if answer != UNSETTLED:
                 return answer
-    margin_m = exact_margin_m(boxes, zone, shapes, discs, lon_deg, lat_deg)
+    margin_m = exact_margin_m(zones, zone, lon_deg, lat_deg)
     return settled(margin_m + widen_m, margin_m + widen_m, radius_m, -radius_m)
 
 
@@ -236,124 +277,123 @@ def edges_verdict(boxes, zone, shapes, discs, lon, lat, radius_m, widen_m, lon_d
 
 
 @kernel
-def verdicts_of(boxes, shapes, discs, first, wearer, lon_deg, lat_deg, radius_m, inside, unknown, pairs, touched):
+def verdicts_of(zones, first, fixes, radius_m, masks, scratch):
     """Verdicts of n positions on the zones of their wearers, as bit masks: bit k of word w for their (64 w + k)-th zone.
 
-    first: int64 (wearers + 1,), first zone of each wearer. wearer: int32 (n,). lon_deg, lat_deg, radius_m > 0: float64 (n,).
-    inside, unknown: uint64 (n, words), zeros, written. Needs no order and no state: any thread, any part of the positions.
-    pairs: int64 (TILE × most zones of a wearer + 1,), touched: int64 (2,), scratch.
+    first: int64 (wearers + 1,), first zone of each wearer. radius_m: float64 (n,), more than 0. masks: zeros, written. Needs no
+    order and no state: any thread, any part of the positions.
 
     Positions are taken in tiles, and each step takes the pairs of position and zone that the one before left. So the
     processor waits for the memory of many positions at once.
     """
-    for begin in range(0, lon_deg.shape[0], TILE):
-        end = min(begin + TILE, lon_deg.shape[0])
-        touched[0] = touch_boxes(boxes, first, wearer, begin, end)
+    pairs = scratch.pairs
+    for begin in range(0, fixes.lon_deg.shape[0], TILE):
+        end = min(begin + TILE, fixes.lon_deg.shape[0])
+        scratch.touched[0] = touch_boxes(zones, first, fixes.wearer, begin, end)
         left = 0
         for i in range(begin, end):
-            lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
+            lon, lat = units_of(fixes.lon_deg[row(i)]), units_of(fixes.lat_deg[row(i)])
             grow_east = np.int64(radius_m[row(i)] * UNITS_PER_M_EAST[row((lat >> BAND_BITS) + HALF_BANDS)]) + 16
             grow_north = np.int64(radius_m[row(i)] * UNITS_PER_M_NORTH) + 16
             if radius_m[row(i)] >= NEAR_M:
                 grow_east = grow_north = TURN_MASK
-            for zone in range(first[row(wearer[row(i)])], first[row(wearer[row(i)] + 1)]):
-                to_south = lat - boxes[row(zone), SOUTH] + grow_north
-                to_west = (lon - boxes[row(zone), WEST] + grow_east) & TURN_MASK
-                to_north = boxes[row(zone), HEIGHT] + 2 * grow_north - to_south
-                to_east = (boxes[row(zone), WIDTH] & TURN_MASK) + 2 * grow_east - to_west
+            for zone in range(first[row(fixes.wearer[row(i)])], first[row(fixes.wearer[row(i)] + 1)]):
+                to_south = lat - zones.boxes[row(zone), SOUTH] + grow_north
+                to_west = (lon - zones.boxes[row(zone), WEST] + grow_east) & TURN_MASK
+                to_north = zones.boxes[row(zone), HEIGHT] + 2 * grow_north - to_south
+                to_east = (zones.boxes[row(zone), WIDTH] & TURN_MASK) + 2 * grow_east - to_west
                 if (to_south | to_north | to_east) >= 0:  # one branch on a sign, where three would be guessed wrong
                     pairs[row(left)] = (i << 32) | zone
                     left += 1
-        touched[1] = touch_shapes(boxes, shapes, pairs, left)
+        scratch.touched[1] = touch_shapes(zones, pairs, left)
         asked, left = left, 0
         for pair in range(asked):
             i, zone = pairs[row(pair)] >> 32, pairs[row(pair)] & TURN_MASK
-            lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
-            widen_m = boxes[row(zone), WIDEN_MM] / 1e3
+            lon, lat = units_of(fixes.lon_deg[row(i)]), units_of(fixes.lat_deg[row(i)])
+            widen_m = zones.boxes[row(zone), WIDEN_MM] / 1e3
             answer = box_verdict(
-                boxes, zone, shapes, (lon - boxes[row(zone), WEST]) & TURN_MASK, lat - boxes[row(zone), SOUTH],
-                radius_m[row(i)] - widen_m, -radius_m[row(i)] - widen_m, lat_deg[row(i)],
+                zones, zone, (lon - zones.boxes[row(zone), WEST]) & TURN_MASK, lat - zones.boxes[row(zone), SOUTH],
+                radius_m[row(i)] - widen_m, -radius_m[row(i)] - widen_m, fixes.lat_deg[row(i)],
             )  # fmt: skip
             pairs[row(left)] = pairs[row(pair)]
             left += np.int64(answer == UNSETTLED)
-            write(inside, unknown, i, zone - first[row(wearer[row(i)])], answer)
+            write(masks, i, zone - first[row(fixes.wearer[row(i)])], answer)
         for pair in range(left):
             i, zone = pairs[row(pair)] >> 32, pairs[row(pair)] & TURN_MASK
-            lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
-            widen_m = boxes[row(zone), WIDEN_MM] / 1e3
-            answer = edges_verdict(
-                boxes, zone, shapes, discs, lon, lat,
-                radius_m[row(i)], widen_m, lon_deg[row(i)], lat_deg[row(i)],
-            )  # fmt: skip
-            write(inside, unknown, i, zone - first[row(wearer[row(i)])], answer)
+            answer = edges_verdict(zones, zone, fixes.lon_deg[row(i)], fixes.lat_deg[row(i)], radius_m[row(i)])
+            write(masks, i, zone - first[row(fixes.wearer[row(i)])], answer)
 
 
 @piece
-def touch_boxes(boxes, first, wearer, begin, end):
+def touch_boxes(zones, first, wearer, begin, end):
     """Read a word of each line of the boxes that a tile needs, so that they come from memory all at once and not one by one
     (2 times faster in order of arrival). The sum is of no use; it keeps the compiler from leaving this out."""
     total = np.int64(0)
     for i in range(begin, end):
         for zone in range(first[row(wearer[row(i)])], first[row(wearer[row(i)] + 1)], 2):
-            total += boxes[row(zone), WEST]
+            total += zones.boxes[row(zone), WEST]
     return total
 
 
 @piece
-def touch_shapes(boxes, shapes, pairs, count):
+def touch_shapes(zones, pairs, count):
     """As `touch_boxes`, for the first lines of the shapes of some pairs."""
     total = np.int64(0)
     for pair in range(count):
-        shape = boxes[row(pairs[row(pair)] & TURN_MASK), SHAPE]
-        total += shapes[row(shape)] + shapes[row(shape + RASTER)]
+        shape = zones.boxes[row(pairs[row(pair)] & TURN_MASK), SHAPE]
+        total += zones.shapes[row(shape)] + zones.shapes[row(shape + RASTER)]
     return total
 
 
 @piece
-def write(inside, unknown, i, k, answer):
+def write(masks, i, k, answer):
     """Set the bit of zone k in the masks of position i."""
-    inside[row(i), row(k >> 6)] |= np.uint64(answer == INSIDE) << np.uint64(k & 63)
-    unknown[row(i), row(k >> 6)] |= np.uint64(answer == UNKNOWN) << np.uint64(k & 63)
+    masks.inside[row(i), row(k >> 6)] |= np.uint64(answer == INSIDE) << np.uint64(k & 63)
+    masks.unknown[row(i), row(k >> 6)] |= np.uint64(answer == UNKNOWN) << np.uint64(k & 63)
 
 
 @kernel
-def contains_of(boxes, shapes, first, wearer, lon_deg, lat_deg, inside, pairs, touched):
+def contains_of(zones, first, fixes, inside, scratch):
     """In or out as drawn, of n positions on the zones of their wearers: no radius, no widening. Arguments and tiles as
     `verdicts_of` has them."""
-    for begin in range(0, lon_deg.shape[0], TILE):
-        end = min(begin + TILE, lon_deg.shape[0])
-        touched[0] = touch_boxes(boxes, first, wearer, begin, end)
+    pairs = scratch.pairs
+    for begin in range(0, fixes.lon_deg.shape[0], TILE):
+        end = min(begin + TILE, fixes.lon_deg.shape[0])
+        scratch.touched[0] = touch_boxes(zones, first, fixes.wearer, begin, end)
         left = 0
         for i in range(begin, end):
-            lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
-            for zone in range(first[row(wearer[row(i)])], first[row(wearer[row(i)] + 1)]):
-                to_south = lat - boxes[row(zone), SOUTH]
-                to_west = (lon - boxes[row(zone), WEST]) & TURN_MASK
+            lon, lat = units_of(fixes.lon_deg[row(i)]), units_of(fixes.lat_deg[row(i)])
+            for zone in range(first[row(fixes.wearer[row(i)])], first[row(fixes.wearer[row(i)] + 1)]):
+                to_south = lat - zones.boxes[row(zone), SOUTH]
+                to_west = (lon - zones.boxes[row(zone), WEST]) & TURN_MASK
                 to_north, to_east = (
-                    boxes[row(zone), HEIGHT] - to_south,
-                    (boxes[row(zone), WIDTH] & TURN_MASK) - to_west,
+                    zones.boxes[row(zone), HEIGHT] - to_south,
+                    (zones.boxes[row(zone), WIDTH] & TURN_MASK) - to_west,
                 )
                 if (to_south | to_north | to_east) >= 0:
                     pairs[row(left)] = (i << 32) | zone
                     left += 1
-        touched[1] = touch_shapes(boxes, shapes, pairs, left)
+        scratch.touched[1] = touch_shapes(zones, pairs, left)
         asked, left = left, 0
         for pair in range(asked):
             i, zone = pairs[row(pair)] >> 32, pairs[row(pair)] & TURN_MASK
-            lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
+            lon, lat = units_of(fixes.lon_deg[row(i)]), units_of(fixes.lat_deg[row(i)])
             value = np.int64(0)
-            if shapes[row(boxes[row(zone), SHAPE] + RINGS)] > 0:
-                to_west, to_south = (lon - boxes[row(zone), WEST]) & TURN_MASK, lat - boxes[row(zone), SOUTH]
-                value = raster_value(boxes, zone, shapes, to_west, to_south)
+            if zones.shapes[row(zones.boxes[row(zone), SHAPE] + RINGS)] > 0:
+                to_west, to_south = (
+                    (lon - zones.boxes[row(zone), WEST]) & TURN_MASK,
+                    lat - zones.boxes[row(zone), SOUTH],
+                )
+                value = raster_value(zones, zone, to_west, to_south)
             pairs[row(left)] = pairs[row(pair)]
             left += np.int64(value == 0)
-            k = zone - first[row(wearer[row(i)])]
+            k = zone - first[row(fixes.wearer[row(i)])]
             inside[row(i), row(k >> 6)] |= np.uint64(value > 0) << np.uint64(k & 63)
         for pair in range(left):
             i, zone = pairs[row(pair)] >> 32, pairs[row(pair)] & TURN_MASK
-            lon, lat = units_of(lon_deg[row(i)]), units_of(lat_deg[row(i)])
-            k = zone - first[row(wearer[row(i)])]
-            within = holds(shapes, boxes[row(zone), SHAPE], lon, lat, lat_deg[row(i)])
+            lon, lat = units_of(fixes.lon_deg[row(i)]), units_of(fixes.lat_deg[row(i)])
+            k = zone - first[row(fixes.wearer[row(i)])]
+            within = holds(zones.shapes, zones.boxes[row(zone), SHAPE], lon, lat, fixes.lat_deg[row(i)])
             inside[row(i), row(k >> 6)] |= np.uint64(within) << np.uint64(k & 63)
 
 
@@ -367,30 +407,28 @@ def holds(shapes, shape, lon, lat, lat_deg):
 
 
 @kernel
-def verdicts_on_all(boxes, shapes, discs, lon_deg, lat_deg, radius_m, answers):
+def verdicts_on_all(zones, lon_deg, lat_deg, radius_m, answers):
     """Verdicts of n positions on every zone of a pack: int8 (n, zones), written. The same steps one after the other, for few
     positions: there is nothing to wait for at once, and no scratch to be made."""
     for i in range(lon_deg.shape[0]):
         lon, lat = units_of(lon_deg[i]), units_of(lat_deg[i])
-        for zone in range(boxes.shape[0]):
-            widen_m = boxes[row(zone), WIDEN_MM] / 1e3
-            to_west, to_south = (lon - boxes[row(zone), WEST]) & TURN_MASK, lat - boxes[row(zone), SOUTH]
+        for zone in range(zones.boxes.shape[0]):
+            widen_m = zones.boxes[row(zone), WIDEN_MM] / 1e3
+            to_west, to_south = (lon - zones.boxes[row(zone), WEST]) & TURN_MASK, lat - zones.boxes[row(zone), SOUTH]
             answer = box_verdict(
-                boxes, zone, shapes, to_west, to_south, radius_m[i] - widen_m, -radius_m[i] - widen_m, lat_deg[i]
+                zones, zone, to_west, to_south, radius_m[i] - widen_m, -radius_m[i] - widen_m, lat_deg[i]
             )  # fmt: skip
             if answer == UNSETTLED:
-                answer = edges_verdict(
-                    boxes, zone, shapes, discs, lon, lat, radius_m[i], widen_m, lon_deg[i], lat_deg[i]
-                )  # fmt: skip
+                answer = edges_verdict(zones, zone, lon_deg[i], lat_deg[i], radius_m[i])
             answers[i, zone] = answer
 
 
 @kernel
-def margins_of(boxes, shapes, discs, lon_deg, lat_deg, margins_m):
+def margins_of(zones, lon_deg, lat_deg, margins_m):
     """Exact margins of n positions on every zone as drawn: float64 (n, zones), written."""
     for i in range(lon_deg.shape[0]):
-        for zone in range(boxes.shape[0]):
-            margins_m[i, zone] = exact_margin_m(boxes, zone, shapes, discs, lon_deg[i], lat_deg[i])
+        for zone in range(zones.boxes.shape[0]):
+            margins_m[i, zone] = exact_margin_m(zones, zone, lon_deg[i], lat_deg[i])
 
 
 # ---------------------------------------------------------------------------------------------- building
@@ -423,25 +461,25 @@ def cell_begin(cell, cells_per_unit):
 
 
 @piece
-def fill_raster(boxes, zone, shapes, least_m):
+def fill_raster(zones, zone, least_m):
     """Write the raster of an area, from the near margin at the middle of each cell. least_m: float64 (64,), scratch.
 
     No place of a cell is further from its middle than half its diagonal, taken where a unit is widest.
     """
-    shape = boxes[zone, SHAPE]
-    west, south = np.int64(boxes[zone, WEST]), np.int64(boxes[zone, SOUTH])
-    lowest = max(0, south, -(south + boxes[zone, HEIGHT]))
+    shape = zones.boxes[zone, SHAPE]
+    west, south = np.int64(zones.boxes[zone, WEST]), np.int64(zones.boxes[zone, SOUTH])
+    lowest = max(0, south, -(south + zones.boxes[zone, HEIGHT]))
     widest, north, _ = metric_at(lowest * DEG_PER_UNIT)
     deepest_m, longest_m = 0.0, 0.0
     for cell in range(CELLS * CELLS):
-        x0 = cell_begin(cell % CELLS, boxes[zone, CELLS_EAST])
-        x1 = cell_begin(cell % CELLS + 1, boxes[zone, CELLS_EAST])
-        y0 = cell_begin(cell // CELLS, boxes[zone, CELLS_NORTH])
-        y1 = cell_begin(cell // CELLS + 1, boxes[zone, CELLS_NORTH])
+        x0 = cell_begin(cell % CELLS, zones.boxes[zone, CELLS_EAST])
+        x1 = cell_begin(cell % CELLS + 1, zones.boxes[zone, CELLS_EAST])
+        y0 = cell_begin(cell // CELLS, zones.boxes[zone, CELLS_NORTH])
+        y1 = cell_begin(cell // CELLS + 1, zones.boxes[zone, CELLS_NORTH])
         half_m = 0.5 * math.hypot((x1 - x0 + 1) * widest, (y1 - y0 + 1) * north * 1.01)
         lon, lat = wrapped(west + ((x0 + x1) >> 1)), south + ((y0 + y1) >> 1)
         east, per_north, change = metric_at(lat * DEG_PER_UNIT)
-        margin_m = near_margin_m(shapes, shape, lon, lat, east, per_north, change)
+        margin_m = near_margin_m(zones.shapes, shape, lon, lat, east, per_north, change)
         slack_m = half_m + 2.0 * doubt_m(abs(margin_m) + half_m)
         within_reach = abs(margin_m) + half_m < NEAR_M
         least = max(0.0, abs(margin_m) - slack_m) if within_reach else 0.0
@@ -449,20 +487,20 @@ def fill_raster(boxes, zone, shapes, least_m):
         deepest_m = max(deepest_m, least)
         longest_m = max(longest_m, 2.0 * slack_m if within_reach else 1e7)
     step_cm = max(1, math.ceil(deepest_m * 100.0 / 127.0))
-    shapes[shape + STEP_CM] = step_cm
-    shapes[shape + SPREAD_CM] = min(2**31 - 1, math.ceil(longest_m * 100.0) + step_cm)
+    zones.shapes[shape + STEP_CM] = step_cm
+    zones.shapes[shape + SPREAD_CM] = min(2**31 - 1, math.ceil(longest_m * 100.0) + step_cm)
     for word in range(16):
         packed = np.int64(0)
         for byte in range(4):
             signed_m = least_m[4 * word + byte]
             steps = math.floor(abs(signed_m) * 100.0 / step_cm)
             packed |= ((steps if signed_m > 0.0 else -steps) & 255) << (8 * byte)
-        shapes[shape + RASTER + word] = wrapped(packed)
+        zones.shapes[shape + RASTER + word] = wrapped(packed)
 
 
 @kernel
-def fill_rasters(boxes, shapes, least_m):
+def fill_rasters(zones, least_m):
     """Write the rasters of all areas of a pack. least_m: float64 (64,), scratch."""
-    for zone in range(boxes.shape[0]):
-        if shapes[boxes[zone, SHAPE] + RINGS] > 0:
-            fill_raster(boxes, zone, shapes, least_m)
+    for zone in range(zones.boxes.shape[0]):
+        if zones.shapes[zones.boxes[zone, SHAPE] + RINGS] > 0:
+            fill_raster(zones, zone, least_m)

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from geofence.shapes import kernels_zones as kz
-from geofence.shapes.packing import PackedZones
+from geofence.shapes.arrays import Float64s, Int8s, Int32s, Int64s, UInt64s
+from geofence.shapes.kernels_zones import Fixes, Masks, PackedZones, Scratch
 from geofence.words import Presence
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Verdicts = npt.NDArray[np.int8]
+Verdicts = Int8s
+"""Of Presence."""
 
 _EARTH_M = 6_371_008.8
 _SPHERE_ERROR = 0.006
 """A sphere is nowhere more than this part off the ellipsoid in a distance."""
 
 
-class Masks(NamedTuple):
-    """Verdicts as bits, uint64 (n, words): bit k of word w is about the (64 w + k)-th zone of the position's wearer. Neither
-    bit set: OUTSIDE."""
-
-    inside: npt.NDArray[np.uint64]
-    unknown: npt.NDArray[np.uint64]
-
-
-def margins_m(zones: PackedZones, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
+def margins_m(zones: PackedZones, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Float64s:
     """Signed margins (positive inside) of n positions to the boundaries of all zones as drawn: float64 (n, zones)."""
     lon, lat = floats(lon_deg), floats(lat_deg)
-    margins = np.empty((len(lon), len(zones)), np.float64)
-    kz.margins_of(zones.boxes, zones.shapes, zones.discs, lon, lat, margins)
+    margins = np.empty((len(lon), len(zones.boxes)), np.float64)
+    kz.margins_of(zones, lon, lat, margins)
     return margins
 
 
@@ -44,52 +36,53 @@ def verdicts_on(
     """Verdicts of n positions with their radii (more than 0) on all zones, widened as they are: int8 of Presence
     (n, zones). The same as `verdicts(margins_m(zones, …) + widen_m, radius_m)`, and many times faster."""
     lon = floats(lon_deg)
-    answers = np.empty((len(lon), len(zones)), np.int8)
-    kz.verdicts_on_all(zones.boxes, zones.shapes, zones.discs, lon, floats(lat_deg), floats(radius_m), answers)
+    answers = np.empty((len(lon), len(zones.boxes)), np.int8)
+    kz.verdicts_on_all(zones, lon, floats(lat_deg), floats(radius_m), answers)
     return answers
 
 
 def masks_of(
     zones: PackedZones,
-    first: Ints,
-    wearer: npt.NDArray[np.int32],
+    first: Int64s,
+    wearer: Int32s,
     lon_deg: npt.ArrayLike,
     lat_deg: npt.ArrayLike,
     radius_m: npt.ArrayLike,
 ) -> Masks:
     """Verdicts of n positions on the zones of their wearers: `first[w]:first[w + 1]` are those of wearer w."""
-    lon = floats(lon_deg)
-    most = int(np.diff(first).max(initial=1))
-    masks = Masks(*np.zeros((2, len(lon), max(1, -(-most // 64))), np.uint64))
-    kz.verdicts_of(
-        zones.boxes, zones.shapes, zones.discs, first, wearer, lon, floats(lat_deg), floats(radius_m), masks.inside, masks.unknown,
-        np.empty(kz.TILE * most + 1, np.int64), np.empty(2, np.int64),
-    )  # fmt: skip
+    fixes, most = Fixes(wearer, floats(lon_deg), floats(lat_deg)), _most_zones(first)
+    masks = Masks(*np.zeros((2, len(wearer), -(-most // 64)), np.uint64))
+    kz.verdicts_of(zones, first, fixes, floats(radius_m), masks, _scratch(most))
     return masks
 
 
 def contained(
-    zones: PackedZones, first: Ints, wearer: npt.NDArray[np.int32], lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
-) -> npt.NDArray[np.uint64]:
+    zones: PackedZones, first: Int64s, wearer: Int32s, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
+) -> UInt64s:
     """In or out as drawn, of n positions on the zones of their wearers: bit masks (n, words) as in `Masks`."""
-    lon = floats(lon_deg)
-    most = int(np.diff(first).max(initial=1))
-    inside = np.zeros((len(lon), max(1, -(-most // 64))), np.uint64)
-    pairs = np.empty(kz.TILE * most + 1, np.int64)
-    kz.contains_of(
-        zones.boxes, zones.shapes, first, wearer, lon, floats(lat_deg), inside, pairs, np.empty(2, np.int64)
-    )
+    fixes, most = Fixes(wearer, floats(lon_deg), floats(lat_deg)), _most_zones(first)
+    inside = np.zeros((len(wearer), -(-most // 64)), np.uint64)
+    kz.contains_of(zones, first, fixes, inside, _scratch(most))
     return inside
 
 
-def verdicts(margin_m: Floats, radius_m: Floats) -> Verdicts:
+def _most_zones(first: Int64s) -> int:
+    """Of one wearer, and at least 1."""
+    return int(np.diff(first).max(initial=1))
+
+
+def _scratch(most_zones: int) -> Scratch:
+    return Scratch(np.empty(kz.TILE * most_zones + 1, np.int64), np.empty(2, np.int64))
+
+
+def verdicts(margin_m: Float64s, radius_m: Float64s) -> Verdicts:
     """RULES.md section 3: INSIDE if m >= r, OUTSIDE if m <= -r, else UNKNOWN. int8 of Presence, broadcast."""
     inside = (margin_m >= radius_m).astype(np.int8)
     outside = (margin_m <= -radius_m).astype(np.int8)
     return inside * np.int8(Presence.INSIDE) + outside * np.int8(Presence.OUTSIDE)
 
 
-def floats(values: npt.ArrayLike) -> Floats:
+def floats(values: npt.ArrayLike) -> Float64s:
     """As the kernels take them."""
     return np.ascontiguousarray(values, np.float64)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
@@ -11,29 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence.shapes import kernels_zones as kz
+from geofence.shapes.arrays import Float64s, Int32s, Int64s
 from geofence.shapes.kernels import UNITS_PER_DEG, to_units
+from geofence.shapes.kernels_zones import PackedZones
 from geofence.zones import Area, Disc, Ring, Shape
 
-Ints = npt.NDArray[np.int32]
-Wide = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 _NO_DISCS = np.empty((0, 3), np.float64)
 _EASTERNMOST_DEG = (2**31 - 1) / UNITS_PER_DEG
-
-
-@dataclass(frozen=True)
-class PackedZones:
-    """Zones side by side in arrays, as `kernels_zones.py` lays them out.
-
-    boxes: int32 (zones, 8). shapes: int32 (n,). discs: float64 (circles, 3).
-    """
-
-    boxes: Ints
-    shapes: Ints
-    discs: Floats
-
-    def __len__(self) -> int:
-        return len(self.boxes)
 
 
 def packed(zones: Sequence[Shape], widen_m: Sequence[float] | None = None) -> PackedZones:
@@ -56,9 +39,9 @@ class Rings(NamedTuple):
     """The rings of many areas. corners: int32 (n, 2), units, rings closed. Ring r is corners[ends[r - 1]:ends[r]], those of area a
     are first[a]:first[a + 1]."""
 
-    corners: Ints
-    ends: Wide
-    first: Wide
+    corners: Int32s
+    ends: Int64s
+    first: Int64s
 
 
 def rings_of(areas: Sequence[Area]) -> Rings:
@@ -72,14 +55,14 @@ def rings_of(areas: Sequence[Area]) -> Rings:
     )
 
 
-def corners_of(rings: Iterable[Ring]) -> Floats:
+def corners_of(rings: Iterable[Ring]) -> Float64s:
     """All corners of some rings, one after the other: (n, 2), degrees. Those on the 180° meridian are taken a unit (9 mm) west of it:
     at +180° longitudes wrap round to -180°, the other side of a zone that ends there."""
     numbers = chain.from_iterable(chain.from_iterable(rings))
     return np.minimum(np.fromiter(numbers, np.float64).reshape(-1, 2), _EASTERNMOST_DEG)
 
 
-def packed_rings(rings: Rings, widen_m: Floats) -> PackedZones:
+def packed_rings(rings: Rings, widen_m: Float64s) -> PackedZones:
     """`packed` for areas that are rings already."""
     corners, ends, first = rings
     count = len(first) - 1
@@ -108,11 +91,12 @@ def packed_rings(rings: Rings, widen_m: Floats) -> PackedZones:
         + 2 * (np.arange(len(corners)) - corner_first[of_corner])
     )
     shapes[place], shapes[place + 1] = corners[:, 0], corners[:, 1]
-    kz.fill_rasters(boxes, shapes, np.empty(kz.CELLS * kz.CELLS))
-    return PackedZones(boxes, shapes, _NO_DISCS)
+    zones = PackedZones(boxes, shapes, _NO_DISCS)
+    kz.fill_rasters(zones, np.empty(kz.CELLS * kz.CELLS))
+    return zones
 
 
-def _packed_discs(discs: Sequence[Disc], widen_m: Floats) -> PackedZones:
+def _packed_discs(discs: Sequence[Disc], widen_m: Float64s) -> PackedZones:
     centres = units([disc.centre for disc in discs])
     radius_m = np.array([disc.radius_m for disc in discs])
     boxes = np.zeros((len(discs), 8), np.int32)
@@ -125,7 +109,7 @@ def _packed_discs(discs: Sequence[Disc], widen_m: Floats) -> PackedZones:
     return PackedZones(boxes, np.column_stack(columns).astype(np.int32).ravel(), exact)
 
 
-def units(lon_lat_deg: npt.ArrayLike) -> Ints:
+def units(lon_lat_deg: npt.ArrayLike) -> Int32s:
     """Degrees (n, 2) as units, int32 (n, 2); longitudes wrap round."""
     deg = np.asarray(lon_lat_deg, np.float64).reshape(-1, 2)
     place = np.empty(deg.shape, np.int32)

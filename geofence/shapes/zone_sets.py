@@ -1,7 +1,8 @@
 """Shared zone sets: many zones that any number of wearers are judged by as one ("no school in the county").
 
 For the verdict a set is the union of its members: where two touch or overlap there is no boundary between them. Which
-member a finding is about is told by `member_at`. A set is built once, kept as a folder of arrays, and loaded by memory map.
+member a finding is about is told by `member_at`. A set is built once (`set_building.py`), kept as a folder of arrays, and loaded by
+memory map.
 """
 
 from __future__ import annotations
@@ -12,33 +13,19 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import shapely
 
 from geofence.shapes import kernels_sets as ks
+from geofence.shapes.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from geofence.shapes.compiled import sources_hash
-from geofence.shapes.kernels import UNITS_PER_DEG, metric_at
-from geofence.shapes.margins import Floats, Verdicts, floats, margins_m
-from geofence.shapes.packing import PackedZones, corners_of, packed, units
+from geofence.shapes.kernels_sets import Cells, Edges
+from geofence.shapes.kernels_zones import PackedZones
+from geofence.shapes.margins import Verdicts, floats, margins_m
 from geofence.zones import Area
-
-Ints = npt.NDArray[np.int64]
-Words = npt.NDArray[np.int32]
-
-SMALLEST_BITS = 9
-"""Cells are not cut below 2^9 units (4.8 m)."""
-
-
-COARSE_M = 150.0
-"""Cells with boundary are cut to this, so that few places lie in one; less far where the boundary is long and its edges few."""
-MOST_MET = 6
-"""Edges that may meet a cell that is not cut on, unless it is one of the smallest."""
-MOST_GRID = 8
-"""Cells of the grid for each run of edges, at most: 96 bytes."""
 
 
 class Member(NamedTuple):
@@ -61,45 +48,47 @@ def content_of(members: Iterable[Member]) -> str:
 
 
 @dataclass(frozen=True)
-class _Arrays:
+class SetArrays:
     """What the kernels read; `kernels_sets.py` and `kernels_zones.py` say how it is laid out."""
 
-    nodes: Ints
-    firsts: Words
-    entries: Ints
-    lists: Words
-    corners: Words
-    runs: Words
-    balls: npt.NDArray[np.float32]
-    frame: Ints
-    ring_ends: Ints
+    nodes: Int64s
+    firsts: Int32s
+    entries: Int64s
+    lists: Int32s
+    corners: Int32s
+    runs: Int32s
+    balls: Float32s
+    frame: Int64s
+    ring_ends: Int64s
     """Ring r of the union is corners[ring_ends[r - 1]:ring_ends[r]]."""
-    ring_group: Words
+    ring_group: Int32s
     """Each ring bounds the union of a group of members that touch: group_members[group_ends[g - 1]:group_ends[g]]."""
-    group_ends: Words
-    group_members: Words
-    group_boxes: Words
+    group_ends: Int32s
+    group_members: Int32s
+    group_boxes: Int32s
     """Zones of a pack, one for each of the first `group_members`: groups of several come first."""
-    group_shapes: Words
+    group_shapes: Int32s
 
-    def union(self) -> tuple[Any, ...]:
-        return (
-            self.nodes, self.firsts, self.entries, self.lists, self.corners, self.runs, self.balls, self.frame,
-        )  # fmt: skip
+    def cells(self) -> Cells:
+        return Cells(self.nodes, self.firsts, self.entries, self.lists)
+
+    def edges(self) -> Edges:
+        return Edges(self.corners, self.runs, self.balls, self.frame)
 
 
 class ZoneSet:
-    """A set, ready to be asked. Made by `build` or `load`."""
+    """A set, ready to be asked. Made by `set_building.build` or `load`."""
 
-    def __init__(self, content: str, zone_ids: Sequence[str], arrays: _Arrays) -> None:
+    def __init__(self, content: str, zone_ids: Sequence[str], arrays: SetArrays) -> None:
         self.content = content
         self.zone_ids: list[str] = list(zone_ids)
         self._arrays = arrays
+        self._cells, self._edges = arrays.cells(), arrays.edges()
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(getattr(self._arrays, field.name).nbytes for field in fields(_Arrays))
+        return sum(getattr(self._arrays, field.name).nbytes for field in fields(SetArrays))
 
     # ------------------------------------------------------------------------------------- questions
 
@@ -109,20 +98,18 @@ class ZoneSet:
         """Verdicts of n positions with their radii (more than 0) on the union, taken wider by `widen_m`: int8 (n,)."""
         lon = floats(lon_deg)
         answers = np.empty(len(lon), np.int8)
-        ks.set_verdicts(
-            *self._arrays.union(), lon, floats(lat_deg), floats(radius_m), float(widen_m), answers, _scratch()
-        )
+        radius, widen = floats(radius_m), float(widen_m)
+        ks.set_verdicts(self._cells, self._edges, lon, floats(lat_deg), radius, widen, answers, _scratch())
         return answers
 
-    def contains(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    def contains(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Bools:
         """In or out of the union as drawn, of n positions: bool (n,)."""
         lon = floats(lon_deg)
         inside = np.empty(len(lon), np.bool_)
-        nodes, _, _, lists, corners, _, _, frame = self._arrays.union()
-        ks.set_contains(nodes, lists, corners, frame, lon, floats(lat_deg), inside, _scratch())
+        ks.set_contains(self._cells, self._edges, lon, floats(lat_deg), inside, _scratch())
         return inside
 
-    def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Floats:
+    def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Float64s:
         """Signed margins of n positions to the boundary of the union as drawn, positive inside: float64 (n,)."""
         return self._nearest(lon_deg, lat_deg)[0]
 
@@ -139,11 +126,11 @@ class ZoneSet:
         pack = PackedZones(arrays.group_boxes[begin:end], arrays.group_shapes, np.empty((0, 3)))
         return self.zone_ids[int(members[int(np.argmax(margins_m(pack, [lon_deg], [lat_deg])[0]))])]
 
-    def _nearest(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[Floats, Ints]:
+    def _nearest(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[Float64s, Int64s]:
         """Margins, and the edges (their first corners) that are nearest."""
         lon = floats(lon_deg)
         margins, nearest = np.empty(len(lon), np.float64), np.empty(len(lon), np.int64)
-        ks.set_margins(*self._arrays.union(), lon, floats(lat_deg), margins, nearest, _scratch())
+        ks.set_margins(self._cells, self._edges, lon, floats(lat_deg), margins, nearest, _scratch())
         return margins, nearest
 
     # ------------------------------------------------------------------------------------- keeping
@@ -153,7 +140,7 @@ class ZoneSet:
         making = folder.with_name(folder.name + ".making")
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
-        for field in fields(_Arrays):
+        for field in fields(SetArrays):
             np.save(making / f"{field.name}.npy", getattr(self._arrays, field.name))
         about = {"content": self.content, "sources": _SOURCES, "zone_ids": self.zone_ids}
         (making / "about.json").write_text(json.dumps(about))
@@ -169,286 +156,18 @@ class ZoneSet:
                 f"{folder} does not hold zone set {content} as this program builds it; it is to be built again"
             )
         # Copy on write, because the kernels are compiled for arrays that may be written.
-        arrays = [np.asarray(np.load(folder / f"{field.name}.npy", mmap_mode="c")) for field in fields(_Arrays)]
-        return cls(content, about["zone_ids"], _Arrays(*arrays))
+        arrays = [np.asarray(np.load(folder / f"{field.name}.npy", mmap_mode="c")) for field in fields(SetArrays)]
+        return cls(content, about["zone_ids"], SetArrays(*arrays))
 
 
-def _scratch() -> Ints:
+def _scratch() -> Int64s:
     return np.empty((7, ks.TILE), np.int64)
 
 
 def _sources(folder: Path = Path(__file__).parent) -> str:
-    """What a set is laid out by: the kernels, this file, and what packs members that touch."""
-    return sources_hash(folder, "zone_sets.py", "packing.py", "geojson.py")
+    """What a set is laid out by: the kernels, what builds it, this file, and what packs members that touch."""
+    return sources_hash(folder, "zone_sets.py", "set_building.py", "packing.py", "geojson.py")
 
 
 _SOURCES = _sources()
 """Of this program, which may run on when its files have changed."""
-
-
-# ---------------------------------------------------------------------------------------------- building
-
-
-class _Union(NamedTuple):
-    """Polygons that are apart, the group of each, the members of all groups in a row, where each group ends among them, and how
-    many belong to groups of several, which come first."""
-
-    polygons: npt.NDArray[np.object_]
-    group: Ints
-    members: Ints
-    ends: Ints
-    joint: int
-
-
-def build(members: Iterable[Member], *, root_bits: int | None = None, most_met: int = MOST_MET) -> ZoneSet:
-    """The set of these members. `root_bits`: log2 of the most cells in a row of the coarse grid; chosen if left out. Raises
-    ValueError for a set without members, or one that spans half of the Earth."""
-    ordered = sorted(members)
-    if not ordered:
-        raise ValueError("a zone set without members is no zone")
-    union = _union(ordered)
-    if not len(union.polygons):
-        raise ValueError("no member of the zone set is wider than a centimetre; draw them anew")
-    union = _sorted(union)
-    _, coordinates, (ring_ends, polygon_ends) = shapely.to_ragged_array(union.polygons)
-    if len(coordinates) >= ks.MOST_CORNERS:
-        raise ValueError(f"a set of {len(coordinates):,} corners is too large; make it several sets")
-    corners = ((np.rint(coordinates).astype(np.int64) + 2**31) % 2**32 - 2**31).astype(np.int32)
-    edges = np.delete(np.arange(len(corners), dtype=np.int32), ring_ends[1:] - 1)
-    runs = _runs(ring_ends.astype(np.int64))
-    frame, extremes = _frame(corners, len(runs), root_bits)
-    balls = np.empty((frame[-1], 4), np.float32)
-    ks.fill_runs(runs, corners, balls)
-    ks.fill_balls(balls, frame)
-    cells = _grown(edges, runs, corners, frame, extremes, most_met, _coarse_m(corners, edges, extremes))
-    joint = packed([ordered[i].area for i in union.members[: union.joint]])
-    arrays = _Arrays(
-        cells.nodes, cells.firsts, cells.entries, cells.lists, corners, runs, balls, frame,
-        ring_ends=ring_ends[1:].astype(np.int64),
-        ring_group=np.repeat(union.group, np.diff(polygon_ends)).astype(np.int32),
-        group_ends=union.ends.astype(np.int32), group_members=union.members.astype(np.int32),
-        group_boxes=joint.boxes, group_shapes=joint.shapes,
-    )  # fmt: skip
-    return ZoneSet(content_of(ordered), [member.zone_id for member in ordered], arrays)
-
-
-def _polygons(members: Sequence[Member]) -> tuple[npt.NDArray[np.object_], Ints]:
-    """All polygons of all members in units, and the member of each. In units, because members that are neighbours and whose corners
-    differ in the last digit of their degrees touch there, as they should. (Parts of one member stay as they were drawn.)"""
-    parts = [rings for member in members for rings in member.area.polygons]
-    corners = units(corners_of(ring for rings in parts for ring in rings)).astype(np.float64)
-    ring_ends = np.cumsum([0, *(len(ring) for rings in parts for ring in rings)])
-    polygon_ends = np.cumsum([0, *map(len, parts)])
-    polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, (ring_ends, polygon_ends))
-    owner = np.repeat(np.arange(len(members)), [len(member.area.polygons) for member in members])
-    touched = ~shapely.is_valid(polygons)  # corners nearer than a unit to an edge can come to lie on it, or beyond
-    if not touched.any():
-        return polygons, owner
-    polygons[touched] = shapely.make_valid(polygons[touched])
-    for _ in range(2):  # collections of multi-polygons
-        polygons, index = shapely.get_parts(polygons, return_index=True)
-        owner = owner[index]
-    is_polygon = shapely.get_type_id(polygons) == shapely.GeometryType.POLYGON
-    return polygons[is_polygon], owner[is_polygon]
-
-
-def _union(members: Sequence[Member]) -> _Union:
-    """Members that touch or overlap are made one, group by group."""
-    polygons, owner = _polygons(members)
-    a, b = shapely.STRtree(polygons).query(polygons, predicate="intersects")
-    touching = owner[a] < owner[b]
-    chief = np.arange(len(members))
-    for i, j in zip(owner[a[touching]], owner[b[touching]], strict=True):  # few touch: most sets are of places apart
-        chief[_chief_of(chief, j)] = _chief_of(chief, i)
-    chiefs = np.array([_chief_of(chief, i) for i in range(len(chief))]) if touching.any() else chief
-    _, group_of, sizes = np.unique(chiefs, return_inverse=True, return_counts=True)
-    several_first = np.argsort(sizes == 1, kind="stable")
-    group_of, sizes = np.argsort(several_first)[group_of], sizes[several_first]
-    group = group_of[owner]
-    is_joint = sizes[group] > 1
-    pieces, numbers = [polygons[~is_joint]], [group[~is_joint]]
-    joint = np.flatnonzero(is_joint)[np.argsort(group[is_joint], kind="stable")]
-    for touched in np.split(joint, np.flatnonzero(np.diff(group[joint])) + 1) if len(joint) else []:
-        parts = shapely.get_parts(shapely.union_all(polygons[touched]))
-        parts = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
-        pieces.append(parts)
-        numbers.append(np.full(len(parts), group[touched[0]]))
-    return _Union(
-        np.concatenate(pieces), np.concatenate(numbers), np.argsort(group_of, kind="stable"), np.cumsum(sizes),
-        int(sizes[sizes > 1].sum()),
-    )  # fmt: skip
-
-
-def _sorted(union: _Union) -> _Union:
-    """Polygons in the order of a Morton curve through their middles, so that what lies together is kept together."""
-    bounds = shapely.bounds(union.polygons)
-    middle = (bounds[:, :2] + bounds[:, 2:]) / 2
-    step = np.maximum(np.ptp(middle, axis=0), 1.0) / 65_535
-    column, line = ((middle - middle.min(axis=0)) / step).astype(np.uint64).T
-    order = np.argsort(_spread(column) | (_spread(line) << np.uint64(1)), kind="stable")
-    return union._replace(polygons=union.polygons[order], group=union.group[order])
-
-
-def _spread(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """16 bits with a place free after each."""
-    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
-        value = (value | (value << np.uint64(shift))) & np.uint64(mask)
-    return value
-
-
-def _chief_of(chief: Ints, i: int) -> int:
-    """Whom the members that touch i follow (union-find with halving)."""
-    while chief[i] != i:
-        chief[i] = chief[chief[i]]
-        i = int(chief[i])
-    return i
-
-
-def _runs(ring_ends: Ints) -> Words:
-    """Rings in runs of at most `ks.RUN_EDGES` edges, as equal as can be; their boxes are still to be filled."""
-    edges = np.diff(ring_ends) - 1
-    pieces = -(-edges // ks.RUN_EDGES)
-    of_ring = np.repeat(np.arange(len(edges)), pieces)
-    rank = np.arange(len(of_ring)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    begin, end = (edges[of_ring] * k // pieces[of_ring] for k in (rank, rank + 1))
-    runs = np.zeros((len(of_ring), 6), np.int32)
-    runs[:, ks.RUN_FIRST], runs[:, ks.RUN_LENGTH] = ring_ends[of_ring] + begin, end - begin
-    return runs
-
-
-def _frame(corners: Words, runs: int, root_bits: int | None) -> tuple[Ints, Floats]:
-    """The frame that holds all corners and `ks.PAD_M` more, and the greatest and least metric in it (as `ks.cut_cells` has them)."""
-    south, north = int(corners[:, 1].min()), int(corners[:, 1].max())
-    pad_deg = ks.PAD_M * 1.05 / 110_000.0
-    highest_deg = min(89.0, max(abs(south), abs(north)) / UNITS_PER_DEG + pad_deg)
-    lowest_deg = 0.0 if south <= 0 <= north else max(0.0, min(abs(south), abs(north)) / UNITS_PER_DEG - pad_deg)
-    narrow, wide = metric_at(highest_deg), metric_at(lowest_deg)
-    pad_east, pad_north = (int(ks.PAD_M * 1.05 / metre) for metre in narrow[:2])
-    west, east = int(corners[:, 0].min()), int(corners[:, 0].max())
-    extent = np.array([east - west + 2 * pad_east, north - south + 2 * pad_north]) + (1 << SMALLEST_BITS)
-    if extent[0] >= 2**31:
-        raise ValueError(
-            "the set spans more than 180° of longitude; make it two sets, one on each side of the 180° meridian"
-        )
-    if root_bits is None:
-        bits = SMALLEST_BITS + 2
-        while np.prod((extent >> bits) + 1) > MOST_GRID * runs + 4:
-            bits += 2  # cells are 4.8 m times 4^k: 76 m, 305 m
-    else:
-        bits = max(SMALLEST_BITS + 2, int(extent.max()).bit_length() - root_bits)
-        bits += (bits ^ SMALLEST_BITS) & 1
-    origin = (np.array([west - pad_east, south - pad_north]) >> SMALLEST_BITS) << SMALLEST_BITS
-    levels = [0, runs]
-    while levels[-1] - levels[-2] > 16:
-        levels.append(levels[-1] + -(-(levels[-1] - levels[-2]) // 16))
-    levels += [levels[-1]] * (ks.FRAME_LENGTH - ks.LEVELS - len(levels))
-    frame = np.array([*origin, bits, *((extent >> bits) + 1), *levels], np.int64)
-    return frame, np.array([wide[0], metric_at(90.0)[1], narrow[0] * 0.95, metric_at(0.0)[1] * 0.95])
-
-
-def _coarse_m(corners: Words, edges: Words, extremes: Floats) -> float:
-    """How large a cell with boundary may be: so that there are at most some 4 for each edge, and 4,096."""
-    steps = corners[edges + 1].astype(np.int64) - corners[edges]
-    length_m = float(np.hypot(steps[:, 0] * extremes[0], steps[:, 1] * extremes[1]).sum())
-    return max(COARSE_M, length_m / (4_096 + 4 * len(edges)))
-
-
-class _Cells(NamedTuple):
-    """As `kernels_sets.py` has them."""
-
-    nodes: Ints
-    firsts: Words
-    entries: Ints
-    lists: Words
-
-
-def _grown(
-    edges: Words, runs: Words, corners: Words, frame: Ints, extremes: Floats, most_met: int, coarse_m: float
-) -> _Cells:
-    """The cells of a set: the frame is cut level by level until every cell is a leaf."""
-    cell_bits, columns, lines = (int(frame[at]) for at in (ks.CELL_BITS, ks.COLUMNS, ks.LINES))
-    grid = np.empty((lines, columns), np.int64)
-    levels: list[tuple[Ints, Ints]] = []
-    """Of each level below the grid, what the parts of its cells are, 16 for each, and the nodes of those with boundary."""
-    lists = np.empty(20 * len(edges) + 4_096, np.int32)
-    counts = np.zeros(3, np.int64)
-    cells = np.array([[0, 0, 0, len(runs), len(runs), len(edges), 0]], np.int64)
-    cell_list = np.concatenate([np.arange(len(runs), dtype=np.int32), edges])
-    bits = cell_bits + 2 * -(-max(1, (columns - 1).bit_length(), (lines - 1).bit_length()) // 2)
-    while len(cells):
-        bits -= 2
-        # As much as there can be of them: what is not written to takes no memory.
-        kept = np.empty((16 * len(cells), 7), np.int64)
-        found_list = np.empty(18 * int(cells[:, (3, 5)].sum() + 4 * len(cells)), np.int32)
-        found, leaves = np.empty(16 * len(cells), np.int64), np.empty(16 * len(cells), np.int64)
-        meets = np.empty(2 * cells[:, 5].max(), np.int32)
-        counts[:2] = 0
-        done = 0
-        while True:
-            done += ks.cut_cells(
-                cells[done:], cell_list, bits, bits >= cell_bits, np.int64(1) << SMALLEST_BITS, most_met, coarse_m,
-                extremes, runs, corners, frame, found[16 * done :], leaves[16 * done :], found_list, meets,
-                kept, lists, counts,
-            )  # fmt: skip
-            if done == len(cells):
-                break
-            lists = np.concatenate([lists, np.empty_like(lists)])
-        if bits >= cell_bits:
-            _into_grid(grid, cells, found, bits - cell_bits, cell_bits)
-        else:
-            levels.append((found.reshape(-1, 16), leaves))
-        cells, cell_list = kept[: counts[0]].copy(), found_list[: counts[1]].copy()
-    if counts[2] >= ks.MOST_CORNERS:
-        raise ValueError("the set is too large; make it several sets")
-    return _assembled(grid.ravel(), levels, lists[: counts[2]].copy())
-
-
-def _assembled(grid: Ints, levels: Sequence[tuple[Ints, Ints]], lists: Words) -> _Cells:
-    """The arrays, from what the cells of the grid are and the parts of the cells of each level below; of one that is cut its row on
-    the next level."""
-    is_cut = (grid >> 30) & 3 == ks.NODE
-    whole = np.append(ks.OUTSIDE_OF_FRAME, np.where(is_cut, ks.OUTSIDE_OF_FRAME, grid))
-    alone, place = np.unique(whole, return_inverse=True)
-    nodes, firsts, entries = [_word(np.repeat(alone[place, None] >> 30 & 3, 16, axis=1), 0)], [~place], [alone]
-    used, used_entries = len(place), len(alone)
-    cut, rows = ks.GRID + np.flatnonzero(is_cut), grid[is_cut] & ks.INDEX_MASK
-    for found, leaves in levels:
-        tags = (found >> 30) & 3
-        is_node = tags >= ks.BOUNDARY_LEAF
-        word = _word(tags, used + _before(is_node))
-        nodes[-1][cut], firsts[-1][cut] = word[rows], used_entries + 16 * rows
-        # What is cut is written by the next level.
-        nodes.append(leaves[is_node.ravel()])
-        firsts.append(~(used_entries + np.flatnonzero(is_node)))
-        cut = np.flatnonzero(tags[is_node] == ks.NODE)
-        rows = np.arange(len(cut))
-        used += len(nodes[-1])
-        entries.append(found.ravel())
-        used_entries += found.size
-    return _Cells(np.concatenate(nodes), np.concatenate(firsts).astype(np.int32), np.concatenate(entries), lists)
-
-
-def _before(is_such: npt.NDArray[np.bool_]) -> Ints:
-    """How many there are in all rows before each."""
-    ends: Ints = np.cumsum(is_such.sum(axis=1))
-    return np.append(0, ends[:-1])
-
-
-def _word(tags: Ints, begins: Ints | int) -> Ints:
-    """Nodes, from what their 16 parts are and where those begin that are cut or have boundary."""
-    word: Ints = (tags << (2 * np.arange(16))).sum(axis=1) | (np.int64(begins) << 32)
-    return word
-
-
-def _into_grid(grid: Ints, cells: Ints, found: Ints, above: int, cell_bits: int) -> None:
-    """Write the parts of a level at or above the grid into it; a part above it fills the cells that it covers."""
-    part = np.arange(16)
-    x = ((cells[:, :1] >> cell_bits) + ((part & 3) << above)).ravel()
-    y = ((cells[:, 1:2] >> cell_bits) + ((part >> 2) << above)).ravel()
-    if above == 0:
-        is_there = (x < grid.shape[1]) & (y < grid.shape[0])
-        grid[y[is_there], x[is_there]] = found[is_there]
-        return
-    span = 1 << above
-    for column, line, entry in zip(x, y, found, strict=True):
-        grid[line : line + span, column : column + span] = entry

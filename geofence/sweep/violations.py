@@ -8,17 +8,18 @@ and CURFEW with begin, end and known; `tests/test_sweep.py` holds them to those 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from geofence.judgement.timetable import Schedule
 from geofence.obligations import Plan
 from geofence.shapes import kernels_sweep as ks
-from geofence.shapes.margins import Floats, Ints, masks_of
-from geofence.shapes.packing import PackedZones, packed
+from geofence.shapes.arrays import Float64s, Int32s, Int64s
+from geofence.shapes.kernels_sweep import Found, Rules, State, Wearers
+from geofence.shapes.kernels_zones import Masks, PackedZones
+from geofence.shapes.margins import masks_of
+from geofence.shapes.packing import packed
 from geofence.words import FOREVER_MS, ObligationKind, Presence
 from geofence.zones import SetZone
 
@@ -30,11 +31,11 @@ MOST_ZONES = 64
 class Positions(NamedTuple):
     """n positions that are evidence, each wearer's in order of time. wearer: int32; radius_m more than 0; fix_ms: int64."""
 
-    wearer: npt.NDArray[np.int32]
-    lon_deg: Floats
-    lat_deg: Floats
-    radius_m: Floats
-    fix_ms: Ints
+    wearer: Int32s
+    lon_deg: Float64s
+    lat_deg: Float64s
+    radius_m: Float64s
+    fix_ms: Int64s
 
     def part(self, begin: int, end: int) -> Positions:
         """Those from begin up to end."""
@@ -42,16 +43,12 @@ class Positions(NamedTuple):
         return Positions(self.wearer[at], self.lon_deg[at], self.lat_deg[at], self.radius_m[at], self.fix_ms[at])
 
 
-@dataclass(frozen=True)
-class Duties:
-    """What is asked of the zones of all wearers; `kernels_sweep.py` says how it is laid out. first: int64 (wearers + 1,)."""
+class Duties(NamedTuple):
+    """What is asked of the zones of all wearers. first: int64 (wearers + 1,), the first zone of each."""
 
     zones: PackedZones
-    first: Ints
-    rules: Ints
-    periods: Ints
-    ends: Ints
-    max_gap_ms: int
+    first: Int64s
+    rules: Rules
 
 
 def duties_of(plans: Sequence[Plan], now_ms: int) -> Duties:
@@ -71,14 +68,15 @@ def duties_of(plans: Sequence[Plan], now_ms: int) -> Duties:
     ]
     due = [[period for period in some if period.begin_ms <= now_ms] for some in periods]
     violates = [Presence.INSIDE if r.kind is ObligationKind.EXCLUSION else Presence.OUTSIDE for r in requirements]
-    return Duties(
-        packed(zones, [requirement.widen_m for requirement in requirements]),
-        np.cumsum([0, *(len(plan.requirements) for plan in plans)], dtype=np.int64),
-        np.array([(v, r.confirm_points, r.confirm_ms) for v, r in zip(violates, requirements, strict=True)], np.int64).reshape(-1, 3),
+    conditions = [(v, r.confirm_points, r.confirm_ms) for v, r in zip(violates, requirements, strict=True)]
+    rules = Rules(
+        np.array(conditions, np.int64).reshape(-1, 3),
         np.array([period for some in due for period in some], np.int64).reshape(-1, 2),
         np.cumsum([0, *map(len, due)], dtype=np.int64),
         gaps_ms.pop(),
-    )  # fmt: skip
+    )
+    first = np.cumsum([0, *(len(plan.requirements) for plan in plans)], dtype=np.int64)
+    return Duties(packed(zones, [requirement.widen_m for requirement in requirements]), first, rules)
 
 
 class Violation(NamedTuple):
@@ -97,59 +95,52 @@ class Sweep:
 
     def __init__(self, duties: Duties, *, buffer_rows: int = 1 << 14) -> None:
         self._duties = duties
-        zones, wearers = len(duties.zones), len(duties.first) - 1
-        self._people = np.zeros((wearers, 4), np.int64)
-        self._people[:, ks.LAST] = ks.NEVER
-        self._states = np.zeros((zones, 6), np.int64)
-        self._states[:, ks.STATE_LAST] = ks.NEVER
-        self._begins = np.zeros(zones, np.int64)
-        most = int((duties.ends[duties.first[1:]] - duties.ends[duties.first[:-1]]).max(initial=0)) + MOST_ZONES + 1
-        self._found = np.empty((max(buffer_rows, 2 * most), 5), np.int64)
-        self._counts = np.zeros(2, np.int64)
+        zones, wearers, ends = len(duties.zones.boxes), len(duties.first) - 1, duties.rules.ends
+        self._wearers = Wearers(np.zeros((wearers, 4), np.int64), duties.first)
+        self._wearers.people[:, ks.LAST] = ks.NEVER
+        self._state = State(np.zeros((zones, 6), np.int64), np.zeros(zones, np.int64))
+        self._state.zones[:, ks.STATE_LAST] = ks.NEVER
+        most = int((ends[duties.first[1:]] - ends[duties.first[:-1]]).max(initial=0)) + MOST_ZONES + 1
+        self._found = Found(np.empty((max(buffer_rows, 2 * most), 5), np.int64), np.zeros(2, np.int64))
 
     @property
     def nbytes(self) -> int:
         """Bytes of the states of all wearers."""
-        return self._people.nbytes + self._states.nbytes + self._begins.nbytes
+        return self._wearers.people.nbytes + sum(array.nbytes for array in self._state)
 
-    def feed(self, positions: Positions) -> Ints:
+    def feed(self, positions: Positions) -> Int64s:
         """Raises ValueError for a position that comes before the last one of its wearer."""
         taken = []
         for begin in range(0, len(positions.wearer), BATCH):
             taken += self._feed_batch(positions.part(begin, begin + BATCH))
         return np.concatenate([*taken, np.empty((0, 5), np.int64)])
 
-    def _feed_batch(self, positions: Positions) -> list[Ints]:
-        duties = self._duties
-        inside, unknown = masks_of(duties.zones, duties.first, *positions[:4])
+    def _feed_batch(self, positions: Positions) -> list[Int64s]:
+        duties, wearer = self._duties, positions.wearer
+        masks = Masks(*(words[:, 0] for words in masks_of(duties.zones, duties.first, *positions[:4])))
         taken, done = [], 0
         while True:
             done = ks.follow(
-                self._people, self._states, self._begins, duties.rules, duties.first, duties.periods, duties.ends,
-                duties.max_gap_ms, positions.wearer, positions.fix_ms, inside[:, 0], unknown[:, 0], done, self._found, self._counts,
-            )  # fmt: skip
+                self._wearers, self._state, duties.rules, wearer, positions.fix_ms, masks, done, self._found
+            )
             if done <= ks.OUT_OF_ORDER:
-                wearer = positions.wearer[ks.OUT_OF_ORDER - done]
-                raise ValueError(f"a position of wearer {wearer} comes before the last one; sort by time first")
+                who = wearer[ks.OUT_OF_ORDER - done]
+                raise ValueError(f"a position of wearer {who} comes before the last one; sort by time first")
             taken.append(self._drained())
-            if done == len(positions.wearer):
+            if done == len(wearer):
                 return taken
 
-    def finish(self, now_ms: int) -> Ints:
+    def finish(self, now_ms: int) -> Int64s:
         """What lasts at *now*, and what had lapsed by then. The sweep is over."""
-        duties = self._duties
         taken, done = [], 0
-        while done < len(self._people):
-            done = ks.finish(
-                self._people, self._states, self._begins, duties.rules, duties.first, duties.periods, duties.ends,
-                duties.max_gap_ms, now_ms, done, self._found, self._counts,
-            )  # fmt: skip
+        while done < len(self._wearers.people):
+            done = ks.finish(self._wearers, self._state, self._duties.rules, now_ms, done, self._found)
             taken.append(self._drained())
         return np.concatenate([*taken, np.empty((0, 5), np.int64)])
 
-    def _drained(self) -> Ints:
-        rows = self._found[: self._counts[0]].copy()
-        self._counts[0] = 0
+    def _drained(self) -> Int64s:
+        rows = self._found.rows[: self._found.counts[0]].copy()
+        self._found.counts[0] = 0
         return rows
 
 
