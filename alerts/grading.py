@@ -24,7 +24,7 @@ class Severity(IntEnum):
     MESSAGE = 4
 
 
-class Grade(msgspec.Struct, frozen=True):
+class AlertGrade(msgspec.Struct, frozen=True):
     """`code`: the word of UK centres, where there is one. `after_ms`: how old the finding must be to be an alert."""
 
     code: str | None
@@ -43,31 +43,31 @@ _CURFEW_CODES = {
     CurfewReason.OUT_ENTIRE_PERIOD: "AL12",
 }
 _OF_KIND = {
-    Kind.EXCLUSION: Grade(None, Severity.CRITICAL),
-    Kind.INCLUSION: Grade(None, Severity.SERIOUS),
-    Kind.JAMMING: Grade(None, Severity.SERIOUS),
-    Kind.APPROACH: Grade(None, Severity.WARNING),
-    Kind.UNVERIFIED: Grade(None, Severity.MESSAGE, UNVERIFIED_DELAY_MS),
+    Kind.EXCLUSION: AlertGrade(None, Severity.CRITICAL),
+    Kind.INCLUSION: AlertGrade(None, Severity.SERIOUS),
+    Kind.JAMMING: AlertGrade(None, Severity.SERIOUS),
+    Kind.APPROACH: AlertGrade(None, Severity.WARNING),
+    Kind.UNVERIFIED: AlertGrade(None, Severity.MESSAGE, UNVERIFIED_DELAY_MS),
 }
 _OF_EVENT = {
-    EventType.STRAP_TAMPER: Grade(None, Severity.CRITICAL),
-    EventType.CASE_TAMPER: Grade(None, Severity.SERIOUS),
-    EventType.BATTERY_CRITICAL: Grade(None, Severity.WARNING),
-    EventType.BATTERY_LOW: Grade("AL21", Severity.MESSAGE),
+    EventType.STRAP_TAMPER: AlertGrade(None, Severity.CRITICAL),
+    EventType.CASE_TAMPER: AlertGrade(None, Severity.SERIOUS),
+    EventType.BATTERY_CRITICAL: AlertGrade(None, Severity.WARNING),
+    EventType.BATTERY_LOW: AlertGrade("AL21", Severity.MESSAGE),
 }
 _HMU_CODES = {EventType.HMU_POWER_LOST: "AL04", EventType.HMU_MOVED: "AL05"}
 
 
-def grade_of(finding: Finding, *, obliged: bool) -> Grade:
+def grade_of(finding: Finding, *, obliged: bool) -> AlertGrade:
     """The grade of a finding. `obliged`: whether it began in an obligation period. Raises KeyError for a reason that
     is not known."""
     if finding.kind is Kind.CURFEW:
         reason = CurfewReason(finding.reason or "")
-        return Grade(_CURFEW_CODES.get(reason), Severity.SERIOUS)
+        return AlertGrade(_CURFEW_CODES.get(reason), Severity.SERIOUS)
     if finding.kind is Kind.HMU:
-        return Grade(_HMU_CODES[EventType(finding.reason or "")], _serious_if(obliged))
+        return AlertGrade(_HMU_CODES[EventType(finding.reason or "")], _serious_if(obliged))
     if finding.kind is Kind.NO_COMMUNICATION:
-        return Grade(None, _serious_if(obliged))
+        return AlertGrade(None, _serious_if(obliged))
     if finding.kind in (Kind.TAMPER, Kind.BATTERY):
         return _OF_EVENT[EventType(finding.reason or "")]
     return _OF_KIND[finding.kind]
@@ -77,7 +77,7 @@ def _serious_if(obliged: bool) -> Severity:
     return Severity.SERIOUS if obliged else Severity.WARNING
 
 
-def alerts_from_ms(finding: Finding, grade: Grade) -> int | None:
+def alerts_from_ms(finding: Finding, grade: AlertGrade) -> int | None:
     """The instant from which the finding is an alert; None if it is none as it stands (it may be amended)."""
     if finding.within_grace:
         return None

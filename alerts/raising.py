@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from alerts.grading import Grade, alerts_from_ms, grade_of
+from alerts.grading import AlertGrade, alerts_from_ms, grade_of
 from alerts.incidents import CountActive, SilenceChange, note_silences
 from alerts.ledger import CurfewChange, keep_ledger
 from alerts.locks import AlertLock, take_lock
@@ -50,7 +50,7 @@ class Decision(msgspec.Struct, frozen=True):
     due_ms: int = 0
 
 
-def decide(finding: Finding, grade: Grade, *, is_silent: bool, now_ms: int) -> Decision:
+def decide(finding: Finding, grade: AlertGrade, *, is_silent: bool, now_ms: int) -> Decision:
     """What to do about a finding that is no occurrence of an alert yet. `is_silent`: NO_COMMUNICATION of the same
     activation lasts; then nobody is told that presence is not known, because they are told why."""
     due_ms = alerts_from_ms(finding, grade)
@@ -95,7 +95,7 @@ class RaisedFinding(NamedTuple):
         return self.change is Change.WITHDRAWN
 
     @property
-    def grade(self) -> Grade:
+    def grade(self) -> AlertGrade:
         return grade_of(self.finding, obliged=self.obliged)
 
 

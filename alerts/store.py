@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerts.grading import Grade, Severity
+from alerts.grading import AlertGrade, Severity
 from geofence.judgement.findings import Finding
 from geofence.words import datetime_of
 
@@ -65,7 +65,7 @@ class NewOccurrence(NamedTuple):
     wearer_no: int
     activation_no: int
     finding: Finding
-    grade: Grade
+    grade: AlertGrade
 
     @property
     def key(self) -> AlertKey:
@@ -140,9 +140,9 @@ FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (alert_no, severity, co
 """
 
 
-async def worsen(connection: Connection, grades: Sequence[tuple[int, Grade]]) -> None:
+async def worsen(connection: Connection, grades: Sequence[tuple[int, AlertGrade]]) -> None:
     """Alerts take on the worst grade of their occurrences."""
-    worst: dict[int, Grade] = {}
+    worst: dict[int, AlertGrade] = {}
     for alert_no, grade in grades:
         if alert_no not in worst or grade.severity <= worst[alert_no].severity:
             worst[alert_no] = grade

@@ -6,7 +6,10 @@ Times in milliseconds of UTC; an open end is FOREVER_MS.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -34,8 +37,8 @@ class TimetableRow(msgspec.Struct, frozen=True, array_like=True):
     end_min: int
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """Settings of the deployment; the defaults are those of RULES.md."""
+class JudgementSettings(msgspec.Struct, frozen=True):
+    """JudgementSettings of the deployment; the defaults are those of RULES.md."""
 
     max_gap_ms: int = 900_000
     unknown_limit_ms: int = 1_800_000
@@ -80,7 +83,7 @@ class Plan(msgspec.Struct, frozen=True):
     activation: Activation
     requirements: tuple[Requirement, ...]
     timezone: str = "Europe/London"
-    settings: Settings = Settings()
+    settings: JudgementSettings = JudgementSettings()
     absences: tuple[Interval, ...] = ()
     """Of the wearer; sorted and apart."""
     outages: tuple[Interval, ...] = ()
@@ -91,7 +94,7 @@ class Plan(msgspec.Struct, frozen=True):
         return self.activation.report_interval_ms + self.settings.silence_buffer_ms
 
 
-Part = Literal["rules", "settings", "requirement", "geometry"]
+VersionedPart = Literal["rules", "settings", "requirement", "geometry"]
 
 
 def version_of(thing: object) -> str:
@@ -99,9 +102,9 @@ def version_of(thing: object) -> str:
     return hashlib.blake2b(msgspec.json.encode(thing, order="sorted"), digest_size=8).hexdigest()
 
 
-def versions_of(plan: Plan, requirement: Requirement | None) -> dict[Part, str]:
+def versions_of(plan: Plan, requirement: Requirement | None) -> dict[VersionedPart, str]:
     """What a finding was decided under (RULES.md section 7)."""
-    versions: dict[Part, str] = {
+    versions: dict[VersionedPart, str] = {
         "rules": RULES_VERSION,
         "settings": version_of((plan.settings, plan.timezone, plan.activation.report_interval_ms)),
     }
@@ -109,3 +112,36 @@ def versions_of(plan: Plan, requirement: Requirement | None) -> dict[Part, str]:
         versions["requirement"] = version_of(requirement)
         versions["geometry"] = version_of(requirement.zone)
     return versions
+
+
+Device = TypeVar("Device")
+Item = TypeVar("Item")
+
+
+class ActivationIndex(Generic[Device, Item]):
+    """Which activation covers a device at an instant: things that stand for activations, found by device and interval.
+    Activations of one device do not overlap."""
+
+    def __init__(self, rows: Iterable[tuple[Device, Activation, Item]]) -> None:
+        by_device: dict[Device, list[tuple[Activation, Item]]] = defaultdict(list)
+        for device, activation, item in rows:
+            by_device[device].append((activation, item))
+        for found in by_device.values():
+            found.sort(key=_from_ms)
+        self._by_device = dict(by_device)
+
+    def knows(self, device: Device) -> bool:
+        """Whether any activation names the device."""
+        return device in self._by_device
+
+    def at(self, device: Device, at_ms: int) -> Item | None:
+        """None where no activation covers the device."""
+        found = self._by_device.get(device, ())
+        index = bisect_right(found, at_ms, key=_from_ms) - 1
+        if index < 0 or at_ms >= found[index][0].to_ms:
+            return None
+        return found[index][1]
+
+
+def _from_ms(row: tuple[Activation, object]) -> int:
+    return row[0].from_ms

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from geofence.facts import DeviceEvent, Fact, Position
 from geofence.words import EventType, Mechanism, NotAnInstant, parse_instant
 
 _MAX_TEXT = 200
@@ -211,6 +212,16 @@ def _optional_number(value: object) -> float | None:
 def _optional_count(value: object) -> int | None:
     number = _optional_number(value)
     return int(number) if number is not None and 0 <= number < 1e6 else None
+
+
+def fact_of(report: PositionReport | EventReport, requirement_id: str | None, received_ms: int, fact_id: int) -> Fact:
+    """A report as the judgement takes it. `requirement_id`: of an event that names a home unit, the requirement at whose address
+    the unit stands."""
+    if isinstance(report, EventReport):
+        return DeviceEvent(report.event_ms, report.type, requirement_id, received_ms, fact_id)
+    return Position(
+        report.fix_ms, report.lat_deg, report.lon_deg, report.precision_m, report.mechanism, received_ms, fact_id
+    )
 
 
 def no_activation(device: str, own_time: str) -> Refusal:

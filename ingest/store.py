@@ -41,7 +41,7 @@ class Accepted(NamedTuple):
     received_ms: int
 
 
-class Outcome(NamedTuple):
+class StoreOutcome(NamedTuple):
     """What became of the reports of a turn. `refused`: why, by fact id, of those that are new."""
 
     accepted: list[Accepted]
@@ -64,7 +64,7 @@ IsActivated = Callable[[int, int], bool]
 
 async def store_reports(
     connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], is_activated: IsActivated
-) -> Outcome:
+) -> StoreOutcome:
     """Write the reports of a turn. Partitions for all their days must be there (`make_days`)."""
     fresh, clashes = await _store_raw(connection, incoming)
     refused: dict[int, Refusal] = {}
@@ -79,7 +79,7 @@ async def store_reports(
     accepted = await store_facts(connection, usable)
     await _store_integrity(connection, clashes)
     await _store_counts(connection, _counts(incoming, accepted, refused))
-    return Outcome(accepted, refused, clashes)
+    return StoreOutcome(accepted, refused, clashes)
 
 
 def refusal_of(item: Incoming, is_activated: IsActivated) -> Refusal | None:

@@ -19,18 +19,8 @@ from shapely.geometry import shape
 from emtrack.emulator import PRESETS, Habits, Upload, World, build_world
 from emtrack.emulator.geometry import distance_m
 from emtrack.emulator.paths import Planner
-from emtrack.emulator.schedule import (
-    DAY_MS,
-    DAYS,
-    HOUR_MS,
-    Row,
-    end_of_wall,
-    instant_of,
-    iso_of,
-    ms_of,
-    periods,
-    start_of_wall,
-)
+from emtrack.emulator.schedule import DAY_MS, DAYS, HOUR_MS, Row, end_of_wall, iso_of, ms_of, periods, start_of_wall
+from geofence.words import instant_of
 
 LONDON = ZoneInfo("Europe/London")
 START_MS = 1_772_409_600_000  # 2026-03-02T00:00:00Z, a Monday

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from geofence.facts import DeviceEvent, Fact, Position, without_duplicates
-from geofence.judgement.evidence import Standing
+from geofence.judgement.evidence import PositionStatus
 from geofence.judgement.explain import weighed
 from geofence.judgement.judge import ActivationJudge
 from geofence.judgement.presence import INSIDE, OUTSIDE, UNKNOWN, Confirmation, Tracker, feed
@@ -43,7 +43,7 @@ def event(at: str, what: EventType, requirement_id: str | None = None) -> Device
 
 def told(*facts: Fact) -> list[tuple[str, str, bool]]:
     found = weighed(CURFEW, without_duplicates(list(facts)), GAP_MS)
-    return [(w.standing.name, w.verdict.name, w.overruled) for w in found]
+    return [(w.status.name, w.verdict.name, w.overruled) for w in found]
 
 
 def test_a_margin_is_signed_and_a_circle_that_meets_the_edge_decides_nothing() -> None:
@@ -67,7 +67,7 @@ def test_while_the_home_unit_sees_the_tag_positions_are_overruled() -> None:
 def test_a_jump_and_a_conflict_are_named() -> None:
     far = (HOME[0], HOME[1] + 1)
     facts = [fix("19:00", HOME), fix("19:01", far), fix("19:02", HOME), fix("19:02", AWAY, 9.0)]
-    assert [standing for standing, *_ in told(*facts)] == ["EVIDENCE", "JUMP", "EVIDENCE", "CONFLICT"]
+    assert [status for status, *_ in told(*facts)] == ["EVIDENCE", "JUMP", "EVIDENCE", "CONFLICT"]
 
 
 def names(event: DeviceEvent, requirement: Requirement) -> bool:
@@ -81,7 +81,7 @@ def presence_from_explanations(plan: Plan, requirement: Requirement, facts: list
     used = {
         id(w.position): int(w.verdict)
         for w in weighed(requirement, facts, max_gap_ms, SETS)
-        if w.standing is Standing.EVIDENCE and not w.overruled and w.verdict is not Presence.UNKNOWN
+        if w.status is PositionStatus.EVIDENCE and not w.overruled and w.verdict is not Presence.UNKNOWN
     }
     tracker = Tracker()
     for fact in facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alerts.grading import Grade, Severity, alerts_from_ms, grade_of
+from alerts.grading import AlertGrade, Severity, alerts_from_ms, grade_of
 from alerts.raising import Step, decide
 from geofence.judgement.findings import Finding
 from geofence.words import Kind
@@ -40,7 +40,7 @@ def finding(
 )
 def test_8_code_and_severity_at_once(kind: str, reason: str | None, code: str | None, severity: Severity) -> None:
     for obliged in (True, False):
-        assert grade_of(finding(kind, reason), obliged=obliged) == Grade(code, severity)
+        assert grade_of(finding(kind, reason), obliged=obliged) == AlertGrade(code, severity)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_8_code_and_severity_at_once(kind: str, reason: str | None, code: str | 
     [("HMU", "HMU_POWER_LOST", "AL04"), ("HMU", "HMU_MOVED", "AL05"), ("NO_COMMUNICATION", None, None)],
 )
 def test_8_serious_in_an_obligation_period_else_a_warning(kind: str, reason: str | None, code: str | None) -> None:
-    assert grade_of(finding(kind, reason), obliged=True) == Grade(code, SERIOUS)
-    assert grade_of(finding(kind, reason), obliged=False) == Grade(code, WARNING)
+    assert grade_of(finding(kind, reason), obliged=True) == AlertGrade(code, SERIOUS)
+    assert grade_of(finding(kind, reason), obliged=False) == AlertGrade(code, WARNING)
 
 
 def test_8_within_grace_is_recorded_and_raises_no_alert() -> None:

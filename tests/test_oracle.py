@@ -18,7 +18,7 @@ from geofence.facts import DeviceEvent, Fact, Position
 from geofence.intervals import Interval, merged
 from geofence.judgement.findings import Finding
 from geofence.judgement.judge import ActivationJudge, Checkpoint, Judged, Part, State, judge_history
-from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
+from geofence.obligations import Activation, JudgementSettings, Plan, Requirement, TimetableRow
 from geofence.shapes.geojson import zone_from_geojson
 from geofence.shapes.set_building import build
 from geofence.shapes.zone_sets import Member
@@ -215,7 +215,7 @@ def _plans(draw: st.DrawFn, start_ms: int) -> Plan:
     return Plan(
         Activation("A", "D", "W", first_ms, last_ms, draw(st.sampled_from([60_000, 600_000])), entered_ms),
         tuple(draw(_requirements(start_ms, index)) for index in range(count)),
-        settings=Settings(
+        settings=JudgementSettings(
             max_gap_ms=draw(st.sampled_from([900_000, 600_000, 300_000])),
             unknown_limit_ms=draw(st.sampled_from([1_800_000, 600_000])),
         ),

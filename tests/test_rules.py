@@ -10,7 +10,7 @@ import pytest
 from geofence.facts import DeviceEvent, Fact, Position
 from geofence.intervals import Interval
 from geofence.judgement.judge import judge_history
-from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
+from geofence.obligations import Activation, JudgementSettings, Plan, Requirement, TimetableRow
 from geofence.words import FOREVER_MS, EventType, Mechanism, ObligationKind, parse_instant
 from geofence.zones import Disc
 from tests.oracle import findings_by_the_rules
@@ -68,7 +68,7 @@ def judged(*facts: Fact | list[Fact], now: Minute, by: Requirement | tuple[Requi
         entered_ms=None if entered is None else ms(entered),
     )  # fmt: skip
     absences, ours = (tuple(Interval(ms(b), ms(e)) for b, e in spans) for spans in (absent, outages))
-    plan = Plan(activation, requirements, absences=absences, outages=ours, settings=Settings())
+    plan = Plan(activation, requirements, absences=absences, outages=ours, settings=JudgementSettings())
     history = [f for some in facts for f in (some if isinstance(some, list) else [some])]
     found = judge_history(plan, history, ms(now))
     said = {(f.begin_ms, f.end_ms, f.kind, f.reason, f.known_ms, f.within_grace, f.entry_id) for f in found}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from geofence.facts import Position
 from geofence.judgement.judge import judge_history
-from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
+from geofence.obligations import Activation, JudgementSettings, Plan, Requirement, TimetableRow
 from geofence.shapes.geojson import zone_from_geojson
 from geofence.sweep.violations import BATCH, Duties, Positions, Sweep, duties_of
 from geofence.words import FOREVER_MS, Kind, Mechanism, ObligationKind, parse_instant
@@ -141,6 +141,6 @@ def test_a_sweep_says_what_it_does_not_know():
     many = tuple(requirement(i, ObligationKind.EXCLUSION, SQUARE) for i in range(65))
     with pytest.raises(ValueError, match="at most 64"):
         duties_of([msgspec.structs.replace(plan("W"), requirements=many)], START_MS)
-    other = msgspec.structs.replace(plan("X"), settings=Settings(max_gap_ms=1))
+    other = msgspec.structs.replace(plan("X"), settings=JudgementSettings(max_gap_ms=1))
     with pytest.raises(ValueError, match="one max_gap"):
         duties_of([plan("W"), other], START_MS)

@@ -14,7 +14,7 @@ from benchmarks.detection.sent import Sent
 from benchmarks.detection.truth import Seen
 from emtrack.emulator import World
 from geofence.facts import Position
-from geofence.judgement.evidence import Standing
+from geofence.judgement.evidence import PositionStatus
 from geofence.judgement.explain import Weighed, weighed
 from geofence.obligations import Requirement
 from geofence.words import Presence
@@ -64,8 +64,8 @@ def why_missed(looks: Sequence[Seen], name: str, violation: Violation) -> str:
 
 
 def _fate(one: Weighed, requirement: Requirement) -> str:
-    if one.standing is not Standing.EVIDENCE:
-        return f"set aside: {one.standing.lower()}"
+    if one.status is not PositionStatus.EVIDENCE:
+        return f"set aside: {one.status.lower()}"
     if one.overruled:
         return "the home unit said: in range"
     if one.verdict is Presence.UNKNOWN:

@@ -11,7 +11,7 @@ from benchmarks.detection.requirements import is_exclusion
 from benchmarks.detection.scores import Found
 from benchmarks.detection.sent import Sent
 from geofence.facts import DeviceEvent, Fact, Position
-from geofence.judgement.evidence import Standing
+from geofence.judgement.evidence import PositionStatus
 from geofence.judgement.explain import Weighed, weighed
 from geofence.judgement.findings import place_findings
 from geofence.judgement.presence import Confirmation, Tracker, feed, stretches
@@ -114,7 +114,7 @@ def _verdict(requirement: Requirement, fact: Fact, said: Mapping[int, Weighed]) 
     """What a fact says of a requirement; UNKNOWN where it is not used."""
     if isinstance(fact, Position):
         one = said[id(fact)]
-        used = one.standing is Standing.EVIDENCE and not one.overruled
+        used = one.status is PositionStatus.EVIDENCE and not one.overruled
         return one.verdict if used else Presence.UNKNOWN
     concerned = requirement.kind is ObligationKind.CURFEW and fact.is_judged
     if not concerned or fact.requirement_id not in (None, requirement.requirement_id):

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import msgspec
 
 from emtrack.emulator import World
-from emtrack.files.evaluate import fact_of
 from emtrack.forms.reading import read_orders
 from emtrack.forms.to_core import plans_of
 from geofence.facts import Fact, Position, without_duplicates
 from geofence.obligations import Plan
-from ingest.reports import EventReport, Refusal, read_report
+from ingest.reports import EventReport, Refusal, fact_of, read_report
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,12 @@ def sent_by(world: World, end_ms: int) -> list[Sent]:
         report = read_report(raw)
         if isinstance(report, Refusal):
             raise ValueError(f"the emulator sent what is refused: {report.what}")
+        unit = None
         if isinstance(report, EventReport) and report.hmu_id is not None:
-            report = msgspec.structs.replace(report, hmu_id=home_of[report.hmu_id])
+            unit = home_of[report.hmu_id]
         for plan in by_device[device_id]:
             if plan.activation.from_ms <= report.own_ms < plan.activation.to_ms:
-                facts[plan.activation.activation_id].append(fact_of(report, received_ms, number))
+                facts[plan.activation.activation_id].append(fact_of(report, unit, received_ms, number))
     return [
         Sent(plan, without_duplicates(facts[plan.activation.activation_id]), world.skew_ms(plan.activation.device_id))
         for plan in plans

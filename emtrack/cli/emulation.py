@@ -100,14 +100,14 @@ async def emulate_world(
     from emtrack.emulator.client import send_world
     from emtrack.emulator.sentlog import SentLog
     from emtrack.emulator.world import build_world
-    from emtrack.forms.reading import read_orders
+    from emtrack.forms.reading import read_orders_of
     from emtrack.orders.importing import import_with_keys
     from geofence.words import format_instant
 
     clock = await ServiceClock.connect(chosen.base_url)
     start_ms = (clock.now_ms() - round(wish.back_hours * 3_600_000)) // 60_000 * 60_000
     world = build_world(wish.wearers, wish.seed, start_ms)
-    orders = read_orders(msgspec.json.encode(world.orders()).decode(), "the emulator's orders")
+    orders = read_orders_of(world.orders(), "the emulator's orders")
     keys = await import_with_keys(chosen, orders, who="emulator")
     say(f"{wish.wearers} invented wearers, {len(keys)} devices, from {format_instant(start_ms)}")
     sent = None if wish.log is None else SentLog(wish.log)

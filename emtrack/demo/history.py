@@ -22,7 +22,7 @@ from emtrack.emulator.habits import PRESETS
 from emtrack.emulator.tags import Upload
 from emtrack.emulator.world import World, build_world
 from emtrack.forms.orders import Orders
-from emtrack.forms.reading import read_orders
+from emtrack.forms.reading import read_orders_of
 from emtrack.metrics import Metrics
 from emtrack.orders.entry import enter_orders
 from emtrack.service.keys import DeviceKeys
@@ -101,7 +101,7 @@ Tell = Callable[[Progress], None]
 
 def orders_of(world: World) -> Orders:
     """The orders of a world, read as those of anybody would be."""
-    return read_orders(msgspec.json.encode(world.orders()).decode(), "the emulator's orders")
+    return read_orders_of(world.orders(), "the emulator's orders")
 
 
 def fingerprint_of(worlds: list[World]) -> str:

@@ -108,14 +108,14 @@ ON CONFLICT (only_row) DO UPDATE SET clock_start = $1, clock_rate = 1, clock_anc
 """
 
 
-class Found(NamedTuple):
+class FoundDemo(NamedTuple):
     """The demo in a database: what it is made of, and the fingerprint of its people once its history is complete."""
 
     demo: Demo
     people: str | None
 
 
-async def found_in(connection: Connection) -> Found | None:
+async def found_in(connection: Connection) -> FoundDemo | None:
     """The demo in this database; None if it is empty. Raises DemoRefused if it holds anything else."""
     if not await connection.fetchval(LOG_THERE):
         _refuse_foreign(await connection.fetchval(TABLES) > 0)
@@ -124,7 +124,7 @@ async def found_in(connection: Connection) -> Found | None:
     if BEGAN not in marks:
         _refuse_foreign(await connection.fetchval(USED))
         return None
-    return Found(msgspec.convert(marks[BEGAN], Demo), marks.get(COMPLETE, {}).get("people"))
+    return FoundDemo(msgspec.convert(marks[BEGAN], Demo), marks.get(COMPLETE, {}).get("people"))
 
 
 def _refuse_foreign(foreign: bool) -> None:
@@ -231,7 +231,7 @@ async def _begin(connection: Connection, settings: Settings, demo: Demo, stop: a
 
 
 async def _go_on(
-    connection: Connection, settings: Settings, found: Found, wish: Demo, stop: asyncio.Event, say: Say
+    connection: Connection, settings: Settings, found: FoundDemo, wish: Demo, stop: asyncio.Event, say: Say
 ) -> Scene:
     """Where the clock stands now, with what the tags kept while nobody listened."""
     demo, worlds = found.demo, found.demo.worlds()

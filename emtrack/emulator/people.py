@@ -29,7 +29,7 @@ from emtrack.emulator.schedule import (
     start_of_wall,
 )
 
-Kind = Literal["CURFEW", "EXCLUSION", "INCLUSION"]
+ObligationKind = Literal["CURFEW", "EXCLUSION", "INCLUSION"]
 NETWORKS = ("carrier-a", "carrier-b", "carrier-c")
 REPORT_INTERVAL_S = 600
 EVENING = time(18)
@@ -76,7 +76,7 @@ class Requirement:
     """One obligation of a wearer; `timetable` None means always."""
 
     requirement_id: str
-    kind: Kind
+    kind: ObligationKind
     shape: Shape
     timetable: Timetable | None
     buffer_m: float = 0.0

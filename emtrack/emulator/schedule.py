@@ -40,20 +40,20 @@ def ms_of(instant: datetime) -> int:
     return (instant - EPOCH) // timedelta(milliseconds=1)
 
 
-def instant_of(at_ms: int) -> datetime:
+def datetime_of(at_ms: int) -> datetime:
     """The UTC instant of milliseconds since 1970."""
     return EPOCH + timedelta(milliseconds=at_ms)
 
 
 def iso_of(at_ms: int) -> str:
     """`YYYY-MM-DDTHH:MM:SS[.mmm]Z`, milliseconds only where they are not zero."""
-    text = instant_of(at_ms).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime_of(at_ms).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{at_ms % 1000:03d}Z" if at_ms % 1000 else f"{text}Z"
 
 
 def local_date(at_ms: int, zone: ZoneInfo) -> date:
     """The calendar day at `at_ms` in `zone`."""
-    return instant_of(at_ms).astimezone(zone).date()
+    return datetime_of(at_ms).astimezone(zone).date()
 
 
 def start_of_wall(day: date, wall: time, zone: ZoneInfo) -> int:
@@ -78,10 +78,10 @@ def _readings(day: date, wall: time, zone: ZoneInfo) -> tuple[int, int]:
 
 def _clock_change(low_ms: int, high_ms: int, zone: ZoneInfo) -> int:
     """The second at which the offset of `zone` changes in (low, high]."""
-    before = instant_of(low_ms).astimezone(zone).utcoffset()
+    before = datetime_of(low_ms).astimezone(zone).utcoffset()
     while high_ms - low_ms > SECOND_MS:
         middle = (low_ms + high_ms) // 2 // SECOND_MS * SECOND_MS
-        if instant_of(middle).astimezone(zone).utcoffset() == before:
+        if datetime_of(middle).astimezone(zone).utcoffset() == before:
             low_ms = middle
         else:
             high_ms = middle

@@ -18,7 +18,7 @@ from emtrack.emulator.geometry import CENTRE_LAT_DEG, CENTRE_LON_DEG, M_PER_LAT,
 from emtrack.emulator.habits import PRESETS, Mix
 from emtrack.emulator.paths import DayPath, Planner
 from emtrack.emulator.people import Activation, Requirement, Wearer, make_activations, make_wearers, orders_of
-from emtrack.emulator.schedule import SECOND_MS, Interval, clipped, common, instant_of, joined, periods, without
+from emtrack.emulator.schedule import SECOND_MS, Interval, clipped, common, datetime_of, joined, periods, without
 from emtrack.emulator.tags import Tag, Upload
 
 REMEMBERED_PATHS = 4_096
@@ -191,4 +191,4 @@ def build_world(
 
 def _iso_s(at_ms: int) -> str:
     """To the second; only the ends of a window that is not on a second are cut."""
-    return instant_of(at_ms).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime_of(at_ms).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,16 +11,17 @@ from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS, FileRow, read_r
 from emtrack.forms.lines import RefusedRow
 from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of, sets_of
-from geofence.facts import DeviceEvent, Fact, Position
+from geofence.facts import Fact
 from geofence.judgement.findings import Finding
 from geofence.judgement.judge import judge_history
-from geofence.obligations import Activation, Plan
+from geofence.obligations import Activation, ActivationIndex
 from geofence.words import ActivationId, NotAnInstant, format_instant, parse_instant
 from ingest.reports import (
     EventReport,
     PositionReport,
     Refusal,
     RefusalReason,
+    fact_of,
     no_activation,
     read_event_row,
     read_position,
@@ -34,30 +34,15 @@ class Evaluation(NamedTuple):
     refused: list[RefusedRow]
 
 
-class _Devices:
-    """Which activation covers a device at an instant."""
-
-    def __init__(self, plans: Iterable[Plan]) -> None:
-        self._by_device: dict[str, list[Activation]] = defaultdict(list)
-        for plan in plans:
-            self._by_device[plan.activation.device_id].append(plan.activation)
-        for activations in self._by_device.values():
-            activations.sort(key=lambda activation: activation.from_ms)
-
-    def activation_at(self, device_id: object, own_ms: int) -> ActivationId | Refusal:
-        activations = self._by_device.get(device_id) if isinstance(device_id, str) else None
-        if activations is None:
-            return unknown_device(device_id)
-        index = bisect_right(activations, own_ms, key=lambda activation: activation.from_ms) - 1
-        if index < 0 or own_ms >= activations[index].to_ms:
-            return no_activation(f"device {device_id!r}", format_instant(own_ms))
-        return activations[index].activation_id
+Activations = ActivationIndex[object, ActivationId]
 
 
 def evaluate(orders: Orders, positions: Path, events: Path | None, until_ms: int) -> Evaluation:
     """Judge files at `until_ms`. Raises FormError for a file that does not fit its form."""
     plans, sets = plans_of(orders), sets_of(orders)
-    devices = _Devices(plans)
+    devices: Activations = ActivationIndex(
+        (plan.activation.device_id, plan.activation, plan.activation.activation_id) for plan in plans
+    )
     refused: list[RefusedRow] = []
     facts: dict[str, list[Fact]] = defaultdict(list)
     _gather(positions, POSITION_COLUMNS, read_position, devices, facts, refused)
@@ -80,7 +65,7 @@ def _gather(
     path: Path,
     columns: tuple[str, ...],
     reader: Reader,
-    devices: _Devices,
+    devices: Activations,
     facts: dict[str, list[Fact]],
     refused: list[RefusedRow],
 ) -> None:
@@ -92,7 +77,7 @@ def _gather(
             facts[taken[0]].append(taken[1])
 
 
-def _fact_of(row: FileRow, reader: Reader, devices: _Devices) -> tuple[ActivationId, Fact] | Refusal:
+def _fact_of(row: FileRow, reader: Reader, devices: Activations) -> tuple[ActivationId, Fact] | Refusal:
     if row.fields is None:
         return Refusal(RefusalReason.UNREADABLE, row.trouble, "mend the row")
     report = reader(row.fields)
@@ -101,10 +86,14 @@ def _fact_of(row: FileRow, reader: Reader, devices: _Devices) -> tuple[Activatio
     received_ms = _received_ms(row.fields.get("received_time"), report.own_ms)
     if isinstance(received_ms, Refusal):
         return received_ms
-    activation = devices.activation_at(row.fields.get("device_id"), report.own_ms)
-    if isinstance(activation, Refusal):
-        return activation
-    return activation, fact_of(report, received_ms, row.line)
+    device_id = row.fields.get("device_id")
+    if not isinstance(device_id, str) or not devices.knows(device_id):
+        return unknown_device(device_id)
+    activation_id = devices.at(device_id, report.own_ms)
+    if activation_id is None:
+        return no_activation(f"device {device_id!r}", format_instant(report.own_ms))
+    unit = report.hmu_id if isinstance(report, EventReport) else None
+    return activation_id, fact_of(report, unit, received_ms, row.line)
 
 
 def _received_ms(value: object, own_ms: int) -> int | Refusal:
@@ -117,12 +106,3 @@ def _received_ms(value: object, own_ms: int) -> int | Refusal:
     except NotAnInstant as error:
         action = "write it in ISO 8601 with a zone, or leave it out"
         return Refusal(RefusalReason.BAD_TIME, f"received_time: {error}", action)
-
-
-def fact_of(report: Report, received_ms: int, fact_id: int) -> Fact:
-    """A report as the core takes it; a home unit is named by its requirement."""
-    if isinstance(report, EventReport):
-        return DeviceEvent(report.event_ms, report.type, report.hmu_id, received_ms, fact_id)
-    return Position(
-        report.fix_ms, report.lat_deg, report.lon_deg, report.precision_m, report.mechanism, received_ms, fact_id
-    )

@@ -56,6 +56,11 @@ def read_orders(text: str, name: str, *, folder: Path | None = None) -> Orders:
     return read_and_mend(text, name, folder=folder)[0]
 
 
+def read_orders_of(form: dict[str, Any], name: str) -> Orders:
+    """The orders in what a program made: an object of orders.json. Raises FormError."""
+    return read_orders(msgspec.json.encode(form).decode(), name)
+
+
 def read_and_mend(
     text: str,
     name: str,

@@ -13,7 +13,7 @@ from emtrack.forms.geometry import SetName
 from emtrack.forms.moment import end_of
 from emtrack.forms.orders import DAYS, ActivationForm, Orders, RequirementForm, SettingsForm, TimetableForm
 from geofence.intervals import Interval, merged
-from geofence.obligations import Activation, Plan, Requirement, Settings, TimetableRow
+from geofence.obligations import Activation, JudgementSettings, Plan, Requirement, TimetableRow
 from geofence.shapes.set_building import build
 from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import ActivationId, DeviceId, EntryId, RequirementId, WearerId
@@ -29,9 +29,9 @@ def timezone_of(orders: Orders, default: str = "Europe/London") -> str:
     return default if isinstance(orders.timezone, UnsetType) else orders.timezone
 
 
-def settings_of(orders: Orders) -> Settings:
+def settings_of(orders: Orders) -> JudgementSettings:
     form = SettingsForm() if isinstance(orders.settings, UnsetType) else orders.settings
-    return Settings(_ms(form.max_gap_s), _ms(form.unknown_limit_s), _ms(form.silence_buffer_s))
+    return JudgementSettings(_ms(form.max_gap_s), _ms(form.unknown_limit_s), _ms(form.silence_buffer_s))
 
 
 def atv_settings_of(orders: Orders) -> tuple[int | None, bool]:

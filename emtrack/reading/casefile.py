@@ -13,7 +13,7 @@ from emtrack.record.findings import FindingVersion, as_known, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence.facts import Fact, without_duplicates
-from geofence.judgement.evidence import Standing, Track, standings
+from geofence.judgement.evidence import PositionStatus, Track, position_statuses
 from geofence.judgement.explain import Weighed, weighed
 from geofence.judgement.findings import Finding
 from geofence.judgement.sightings import said
@@ -56,7 +56,7 @@ class WeighedFix(NamedTuple):
 
     n: int
     fix: StoredFix
-    standing: Standing
+    status: PositionStatus
     weighed: Weighed | None
     opened_or_closed: bool
     """The finding rests on it."""
@@ -140,21 +140,21 @@ def _seen(
     finding: Finding,
 ) -> list[WeighedFix]:
     fix_of = {fix.position.fact_id: fix for fix in fixes}
-    rows: list[tuple[StoredFix, Standing, Weighed | None]] = []
+    rows: list[tuple[StoredFix, PositionStatus, Weighed | None]] = []
     if requirement is None:
         positions = [fix.position for fix in sorted(fixes, key=lambda fix: fix.position.key)]
-        rows = [(fix_of[p.fact_id], standing, None) for p, standing, _ in standings(Track(), positions)]
+        rows = [(fix_of[p.fact_id], status, None) for p, status, _ in position_statuses(Track(), positions)]
     else:
-        rows = [(fix_of[w.position.fact_id], w.standing, w) for w in weighed(requirement, facts, max_gap_ms, sets)]
+        rows = [(fix_of[w.position.fact_id], w.status, w) for w in weighed(requirement, facts, max_gap_ms, sets)]
     shown = [row for row in rows if row[0].position.fix_ms >= begin_ms]
     end_ms = finding.end_ms
     return [
         WeighedFix(
-            n, fix, standing, weight, fix.position.fact_id in finding.evidence,
+            n, fix, status, weight, fix.position.fact_id in finding.evidence,
             finding.begin_ms <= fix.position.fix_ms and (end_ms is None or fix.position.fix_ms <= end_ms),
             finding.zone_id if fix.position.fact_id in finding.evidence[:1] else None,
         )
-        for n, (fix, standing, weight) in enumerate(shown, 1)
+        for n, (fix, status, weight) in enumerate(shown, 1)
     ]  # fmt: skip
 
 
@@ -192,10 +192,10 @@ def _in_order(fixes: Sequence[StoredFix], from_ms: int, first: int) -> list[Weig
     for group in by_activation.values():
         fix_of = {fix.position.fact_id: fix for fix in group}
         positions = [fix.position for fix in sorted(group, key=lambda fix: fix.position.key)]
-        rows += [(fix_of[p.fact_id], standing) for p, standing, _ in standings(Track(), positions)]
+        rows += [(fix_of[p.fact_id], status) for p, status, _ in position_statuses(Track(), positions)]
     shown = [row for row in rows if row[0].position.fix_ms >= from_ms]
     shown.sort(key=lambda row: row[0].position.key)
-    return [WeighedFix(n, fix, standing, None, False, False) for n, (fix, standing) in enumerate(shown, first)]
+    return [WeighedFix(n, fix, status, None, False, False) for n, (fix, status) in enumerate(shown, first)]
 
 
 AGAINST = {Kind.CURFEW: Presence.INSIDE, Kind.INCLUSION: Presence.INSIDE, Kind.EXCLUSION: Presence.OUTSIDE}
@@ -244,7 +244,7 @@ def _decisive(requirement: Requirement, facts: FactsAround) -> list[_Decisive]:
         _Decisive(w.position.fix_ms, w.verdict, w.position.received_ms, False)
         for s in facts.fixes
         if (w := s.weighed) is not None
-        and w.standing is Standing.EVIDENCE
+        and w.status is PositionStatus.EVIDENCE
         and not w.overruled
         and w.verdict is not Presence.UNKNOWN
     ]

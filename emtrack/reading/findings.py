@@ -14,8 +14,6 @@ from geofence.judgement.judge import judge_history
 from geofence.obligations import Activation
 from geofence.words import ALWAYS_MS
 
-Found = list[tuple[Activation, Finding]]
-
 
 async def findings_as_lines(
     connection: Connection,
@@ -38,15 +36,17 @@ async def findings_as_lines(
     return list(finding_lines(await _judged_again(connection, assignments, held_ms, until_ms, zone_sets)))
 
 
-async def _recorded(connection: Connection, assignments: dict[int, Assignment], as_known_ms: int | None) -> Found:
+async def _recorded(
+    connection: Connection, assignments: dict[int, Assignment], as_known_ms: int | None
+) -> list[tuple[Activation, Finding]]:
     shown = await load_shown(connection, dict.fromkeys(assignments, None), as_known_ms=as_known_ms)
     return [(assignments[n].plan.activation, item.finding) for n, items in shown.items() for item in items]
 
 
 async def _judged_again(
     connection: Connection, assignments: dict[int, Assignment], held_ms: int, until_ms: int, zone_sets: ZoneSetCache
-) -> Found:
-    found: Found = []
+) -> list[tuple[Activation, Finding]]:
+    found: list[tuple[Activation, Finding]] = []
     for number, assignment in assignments.items():
         facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[number]
         known = [fact for fact in facts if fact.received_ms <= held_ms]

@@ -72,7 +72,7 @@ async def log_change(connection: Connection, change: OrderChange, who: str, now_
     await log_changes(connection, [change], who, now_ms)
 
 
-async def changes_after(connection: Connection, change_no: int) -> list[LoggedChange]:
+async def order_changes_after(connection: Connection, change_no: int) -> list[LoggedChange]:
     """In order."""
     return [
         LoggedChange(row["change_no"], row["wearer_no"], row["what"], instant_of(row["changed_at"]))

@@ -10,7 +10,7 @@ from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import atv_settings_of, settings_of, timezone_of
 from emtrack.record.changes import SETTINGS_ENTERED
 from emtrack.record.entering import OrderWriter
-from geofence.obligations import Settings
+from geofence.obligations import JudgementSettings
 from geofence.words import datetime_of
 
 DEFAULT_TIMEZONE = "Europe/London"
@@ -70,9 +70,9 @@ def _wanted(orders: Orders, before: StoredSettings | None) -> StoredSettings:
     )
 
 
-async def load_settings(connection: Connection, held_at_ms: int) -> tuple[str, Settings]:
+async def load_settings(connection: Connection, held_at_ms: int) -> tuple[str, JudgementSettings]:
     """Time zone and settings that were held at an instant; the defaults before any were entered."""
     row = await connection.fetchrow(SETTINGS_HELD_AT, datetime_of(held_at_ms))
     if row is None:
-        return DEFAULT_TIMEZONE, Settings()
-    return row["timezone"], Settings(row["max_gap_ms"], row["unknown_limit_ms"], row["silence_buffer_ms"])
+        return DEFAULT_TIMEZONE, JudgementSettings()
+    return row["timezone"], JudgementSettings(row["max_gap_ms"], row["unknown_limit_ms"], row["silence_buffer_ms"])

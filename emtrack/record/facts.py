@@ -10,7 +10,7 @@ from emtrack.db.connect import Connection
 from emtrack.record.plans import Assignment
 from geofence.facts import DeviceEvent, Fact, Position
 from geofence.words import FOREVER_MS, LAST_MS, EventType, Mechanism, datetime_of
-from ingest.reports import EventReport, PositionReport
+from ingest.reports import EventReport, PositionReport, fact_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -70,11 +70,9 @@ async def load_facts(connection: Connection, wanted: Iterable[tuple[Assignment, 
     return facts
 
 
-def fact_of(assignment: Assignment, report: PositionReport | EventReport, received_ms: int, fact_id: int) -> Fact:
+def stored_fact(assignment: Assignment, report: PositionReport | EventReport, received_ms: int, fact_id: int) -> Fact:
     """A report that was stored just now, as the judgement of its activation takes it."""
+    unit = None
     if isinstance(report, EventReport):
         unit = assignment.requirement_of_unit(report.hmu_id, report.event_ms)
-        return DeviceEvent(report.event_ms, report.type, unit, received_ms, fact_id)
-    return Position(
-        report.fix_ms, report.lat_deg, report.lon_deg, report.precision_m, report.mechanism, received_ms, fact_id
-    )
+    return fact_of(report, unit, received_ms, fact_id)

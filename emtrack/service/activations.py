@@ -7,8 +7,6 @@ here can be thrown away and loaded again from the database, which is what happen
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -25,7 +23,7 @@ from geofence.facts import without_duplicates
 from geofence.intervals import Interval
 from geofence.judgement.judge import ActivationJudge, State
 from geofence.judgement.places import NO_SETS
-from geofence.obligations import version_of, versions_of
+from geofence.obligations import ActivationIndex, version_of, versions_of
 from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId
 
@@ -106,7 +104,7 @@ class LiveActivations:
     def __init__(self, zone_sets: ZoneSetCache) -> None:
         self._zone_sets = zone_sets
         self._by_number: dict[int, LiveActivation] = {}
-        self._by_device: dict[int, list[LiveActivation]] = {}
+        self._by_device: ActivationIndex[int, LiveActivation] = ActivationIndex(())
         self._heap: list[tuple[int, int]] = []
         self._outages: tuple[Interval, ...] = ()
 
@@ -183,22 +181,15 @@ class LiveActivations:
             live.judge.with_outages(self._outages)
 
     def _index_devices(self) -> None:
-        by_device: dict[int, list[LiveActivation]] = defaultdict(list)
-        for live in self._by_number.values():
-            by_device[live.assignment.device_no].append(live)
-        for of_device in by_device.values():
-            of_device.sort(key=_from_ms)
-        self._by_device = by_device
+        self._by_device = ActivationIndex(
+            (live.assignment.device_no, live.assignment.plan.activation, live) for live in self._by_number.values()
+        )
 
     # ------------------------------------------------------------------------------------- finding activations
 
     def at(self, device_no: int, own_ms: int) -> LiveActivation | None:
         """The activation that covers a device at an instant."""
-        of_device = self._by_device.get(device_no, [])
-        index = bisect_right(of_device, own_ms, key=_from_ms) - 1
-        if index < 0 or own_ms >= of_device[index].assignment.plan.activation.to_ms:
-            return None
-        return of_device[index]
+        return self._by_device.at(device_no, own_ms)
 
     def by_number(self, activation_no: int) -> LiveActivation:
         """Raises KeyError for an activation that nobody judges."""
@@ -247,7 +238,3 @@ class LiveActivations:
                 live.due_ms = update.state.next_due_ms
             if live.due_ms < FOREVER_MS:
                 self._push(live)
-
-
-def _from_ms(live: LiveActivation) -> int:
-    return live.assignment.plan.activation.from_ms

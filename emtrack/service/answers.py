@@ -8,7 +8,7 @@ import msgspec
 
 from ingest.inbox import Submission
 from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report
-from ingest.store import Incoming, IsActivated, Outcome, refusal_of
+from ingest.store import Incoming, IsActivated, StoreOutcome, refusal_of
 from ingest.wire import Acknowledgement, Received, RefusedReport
 
 
@@ -29,8 +29,8 @@ def read_body(body: bytes) -> PositionReport | EventReport | Refusal:
     return read_report(msgspec.msgpack.decode(body))
 
 
-def answer(
-    batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: Outcome, is_activated: IsActivated
+def answer_devices(
+    batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: StoreOutcome, is_activated: IsActivated
 ) -> None:
     """Tell each sender what is committed now. One that went away is told nothing and will send again."""
     position = 0
@@ -43,7 +43,7 @@ def answer(
 
 
 def _acknowledgement(
-    submission: Submission, items: Sequence[Incoming], outcome: Outcome, is_activated: IsActivated
+    submission: Submission, items: Sequence[Incoming], outcome: StoreOutcome, is_activated: IsActivated
 ) -> Acknowledgement:
     """A refused report that is sent again is a duplicate, and is told again why it was refused."""
     refused = []

@@ -31,14 +31,14 @@ from emtrack.db.ids import IdBlocks
 from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
-from emtrack.record.changes import CONCERN_EVERYBODY, changes_after, last_change
-from emtrack.record.facts import fact_of
+from emtrack.record.changes import CONCERN_EVERYBODY, last_change, order_changes_after
+from emtrack.record.facts import stored_fact
 from emtrack.record.liveness import alive_ms, record_alive, record_outage_since, record_ready
 from emtrack.record.outages import load_outages
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivations
 from emtrack.service.alerting import raise_from_updates
-from emtrack.service.answers import answer, read_body, received_of, unstorable
+from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.recording import record_updates
@@ -47,7 +47,7 @@ from ingest.inbox import Inbox, NotCommitted, Submission
 from ingest.store import (
     Accepted,
     Incoming,
-    Outcome,
+    StoreOutcome,
     days_of,
     devices_waiting,
     examine_again,
@@ -252,7 +252,7 @@ class Worker:
         self._to_examine.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
         self._activations.adopt(updates, now_ms)
-        answer(batch, incoming, outcome, self._activations.is_activated)
+        answer_devices(batch, incoming, outcome, self._activations.is_activated)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
         self._metrics.alerts.inc(raised.opened)
         if self._changed is not None and raised.changed:
@@ -261,7 +261,7 @@ class Worker:
 
     async def _notice_changes(self, connection: Connection) -> None:
         """Take in orders and keys that were entered since the last turn."""
-        changes = await changes_after(connection, self._changes_seen)
+        changes = await order_changes_after(connection, self._changes_seen)
         if not changes:
             return
         self._now_ms = max(self._now_ms, *(change.changed_ms for change in changes))
@@ -303,11 +303,11 @@ class Worker:
         for item in accepted:
             live = self._activations.at(item.device_no, item.report.own_ms)
             assert live is not None, "what no activation covers is refused"
-            facts[live.number].append(fact_of(live.assignment, item.report, item.received_ms, item.fact_id))
+            facts[live.number].append(stored_fact(live.assignment, item.report, item.received_ms, item.fact_id))
         return facts
 
     def _count(
-        self, incoming: Sequence[Incoming], outcome: Outcome, updates: Sequence[ActivationUpdate], seconds: float
+        self, incoming: Sequence[Incoming], outcome: StoreOutcome, updates: Sequence[ActivationUpdate], seconds: float
     ) -> None:
         metrics = self._metrics
         stored, refused = len(outcome.accepted), len(outcome.refused)

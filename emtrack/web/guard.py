@@ -28,6 +28,7 @@ from emtrack.people.roles import STAFF as STAFF
 from emtrack.people.roles import Caller as Caller
 from emtrack.people.roles import Role as Role
 from emtrack.people.tokens import caller_by_token
+from geofence.words import NotAnInstant, parse_instant
 
 COOKIE = "emtrack_session"
 FORM_KEY = "form_key"
@@ -148,3 +149,13 @@ async def read_form(request: Request) -> dict[str, str]:
         raise Problem(415, "a form comes as application/x-www-form-urlencoded")
     form = await request.form()
     return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def read_instant(text: str | None) -> int | None:
+    """Milliseconds of an instant in a query or form; None where there is none. Raises Problem."""
+    if not text:
+        return None
+    try:
+        return parse_instant(text)
+    except NotAnInstant as error:
+        raise Problem(400, f"{text[:60]!r} cannot be read: {error}") from error

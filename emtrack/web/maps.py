@@ -9,8 +9,8 @@ from emtrack.db.connect import Connection
 from emtrack.reading.casefile import FactsAround, WeighedFix
 from emtrack.reading.history import StoredEvent
 from emtrack.record.zone_sets import members_near
-from emtrack.web.wording import MECHANISMS, STANDINGS, Words, margin_words, use_of
-from geofence.judgement.evidence import Standing
+from emtrack.web.wording import MECHANISMS, POSITION_STATUSES, Words, margin_words, use_of
+from geofence.judgement.evidence import PositionStatus
 from geofence.obligations import Requirement
 from geofence.shapes.geojson import geojson_from_zone
 from geofence.words import format_instant
@@ -64,7 +64,7 @@ def _position_row(seen: WeighedFix, words: Words) -> TableRow:
         if weight is None
         else margin_words(weight.margin_m) + (f" ({seen.zone_id})" if seen.zone_id else ""),
         verdict="" if weight is None else weight.verdict.name,
-        use=STANDINGS[seen.standing] if weight is None else use_of(weight),
+        use=POSITION_STATUSES[seen.status] if weight is None else use_of(weight),
         rests_on_it=seen.opened_or_closed,
         within=seen.within,
         place=f"{position.lat_deg:.5f}, {position.lon_deg:.5f}",
@@ -100,7 +100,9 @@ async def drawn_zones(
     # The positions that a finding rests on come first: where there are too many members, those near them are drawn.
     telling = sorted(seen, key=lambda one: not one.opened_or_closed)
     places = [
-        (one.fix.position.lon_deg, one.fix.position.lat_deg) for one in telling if one.standing is Standing.EVIDENCE
+        (one.fix.position.lon_deg, one.fix.position.lat_deg)
+        for one in telling
+        if one.status is PositionStatus.EVIDENCE
     ]
     for requirement in requirements:
         zone = requirement.zone
@@ -151,7 +153,7 @@ def _point(seen: WeighedFix, words: Words) -> dict[str, Any]:
         "direction_deg": seen.fix.direction_deg,
         "verdict": None if weight is None else weight.verdict.name,
         "margin_m": None if weight is None else round(weight.margin_m, 1),
-        "use": STANDINGS[seen.standing] if weight is None else use_of(weight),
-        "is_evidence": seen.standing is Standing.EVIDENCE,
+        "use": POSITION_STATUSES[seen.status] if weight is None else use_of(weight),
+        "is_evidence": seen.status is PositionStatus.EVIDENCE,
         "in_finding": seen.within,
     }

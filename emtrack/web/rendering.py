@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import asyncpg
@@ -19,7 +19,7 @@ from emtrack.db.connect import Connection
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import wording
-from emtrack.web.guard import DATABASE_ERRORS, Caller, Endpoint, Problem, Role, caller_of, log_fault
+from emtrack.web.guard import DATABASE_ERRORS, Caller, Endpoint, Problem, Role, caller_of, log_fault, read_instant
 from emtrack.web.wording import Words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -119,6 +119,19 @@ class Pages:
         """Words in the time zone of the orders."""
         timezone, _ = await load_settings(connection, self.clock.now_ms())
         return Words(timezone)
+
+
+class KnownAt(NamedTuple):
+    """As known at which instant a page is asked for: `asked_ms` None: now. `ms` is never in the future."""
+
+    asked_ms: int | None
+    ms: int
+
+
+def known_at(request: Request, now_ms: int) -> KnownAt:
+    """Of the query's `known_at`. Raises Problem."""
+    asked_ms = read_instant(request.query_params.get("known_at"))
+    return KnownAt(asked_ms, now_ms if asked_ms is None else min(asked_ms, now_ms))
 
 
 def _here(request: Request) -> str:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from alerts.grading import Severity
 from alerts.incidents import INCIDENT
 from alerts.ledger import ATV, LineKind
-from geofence.judgement.evidence import Standing
+from geofence.judgement.evidence import PositionStatus
 from geofence.judgement.explain import Weighed
 from geofence.judgement.findings import Finding
 from geofence.obligations import Requirement
@@ -60,11 +60,11 @@ MECHANISMS = {Mechanism.GPS: "GPS", Mechanism.WIFI: "Wi-Fi", Mechanism.LBS: "Cel
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 CHANGES = {"new": "Found", "amended": "Amended", "withdrawn": "Withdrawn"}
 LEDGER = {LineKind.COUNTED: "counted", LineKind.REVERSED: "reversed", LineKind.EXCUSED: "excused"}
-STANDINGS = {
-    Standing.EVIDENCE: "evidence",
-    Standing.IMPLAUSIBLE: "not evidence: impossible place, or ahead of its receipt",
-    Standing.CONFLICT: "not evidence: another fix of the same instant is more precise",
-    Standing.JUMP: "not evidence: too far from the fix before to be true",
+POSITION_STATUSES = {
+    PositionStatus.EVIDENCE: "evidence",
+    PositionStatus.IMPLAUSIBLE: "not evidence: impossible place, or ahead of its receipt",
+    PositionStatus.CONFLICT: "not evidence: another fix of the same instant is more precise",
+    PositionStatus.JUMP: "not evidence: too far from the fix before to be true",
 }
 
 
@@ -236,11 +236,11 @@ def minutes(duration_ms: int) -> str:
 
 def use_of(weighed: Weighed) -> str:
     """What became of a position: evidence, or why not."""
-    if weighed.standing is Standing.EVIDENCE and weighed.overruled:
+    if weighed.status is PositionStatus.EVIDENCE and weighed.overruled:
         return "recorded, not used: the home unit saw the tag"
-    if weighed.standing is Standing.EVIDENCE and weighed.verdict is Presence.UNKNOWN:
+    if weighed.status is PositionStatus.EVIDENCE and weighed.verdict is Presence.UNKNOWN:
         return "not decisive: its circle meets the edge of the zone"
-    return STANDINGS[weighed.standing]
+    return POSITION_STATUSES[weighed.status]
 
 
 def margin_words(margin_m: float) -> str:

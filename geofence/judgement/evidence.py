@@ -19,7 +19,7 @@ MAX_JUMPS = 3
 """After so many jumps in a row the next position is accepted whatever its speed: no device is silenced."""
 
 
-class Standing(StrEnum):
+class PositionStatus(StrEnum):
     """What became of a position that was received."""
 
     EVIDENCE = "EVIDENCE"
@@ -35,24 +35,26 @@ class Track(msgspec.Struct, frozen=True, array_like=True):
     jumps: int = 0
 
 
-def standings(track: Track, positions: Sequence[Position]) -> Iterator[tuple[Position, Standing, Track]]:
+def position_statuses(
+    track: Track, positions: Sequence[Position]
+) -> Iterator[tuple[Position, PositionStatus, Track]]:
     """Each position with its standing and the track after it. `positions` are in the order of evidence, once each,
     and lie after the track's last one."""
     for _, same in groupby(positions, key=lambda position: position.key):
         claims = []
         for position in same:
             if position.implausible_by_itself:
-                yield position, Standing.IMPLAUSIBLE, track
+                yield position, PositionStatus.IMPLAUSIBLE, track
             else:
                 claims.append(position)
         claims.sort(key=lambda position: position.precedence)
         for rank, position in enumerate(claims):
             if rank > 0:
-                yield position, Standing.CONFLICT, track
+                yield position, PositionStatus.CONFLICT, track
                 continue
             jumped = _jumped(track, position)
             track = Track(track.last, track.jumps + 1) if jumped else Track(position)
-            yield position, Standing.JUMP if jumped else Standing.EVIDENCE, track
+            yield position, PositionStatus.JUMP if jumped else PositionStatus.EVIDENCE, track
 
 
 def _jumped(track: Track, position: Position) -> bool:
@@ -67,8 +69,8 @@ def _jumped(track: Track, position: Position) -> bool:
 def evidence_of(track: Track, positions: Sequence[Position]) -> tuple[list[Position], Track]:
     """The positions that are evidence, and the track after the last of all."""
     chosen = []
-    for position, standing, after in standings(track, positions):
+    for position, status, after in position_statuses(track, positions):
         track = after
-        if standing is Standing.EVIDENCE:
+        if status is PositionStatus.EVIDENCE:
             chosen.append(position)
     return chosen, track

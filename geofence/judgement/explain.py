@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geofence.facts import Fact, Position
-from geofence.judgement.evidence import Standing, Track, standings
+from geofence.judgement.evidence import PositionStatus, Track, position_statuses
 from geofence.judgement.places import NO_SETS, Places
 from geofence.judgement.sightings import concerns, in_range_after, overrules, said
 from geofence.obligations import Requirement
@@ -25,7 +25,7 @@ class Weighed(NamedTuple):
     `overruled`: the home unit saw the device, so that the verdict was recorded and not used."""
 
     position: Position
-    standing: Standing
+    status: PositionStatus
     margin_m: float
     verdict: Presence
     overruled: bool
@@ -37,15 +37,15 @@ def weighed(
     """Each position with what it says of the requirement. `facts`: in the order of evidence, each content once, from
     the activation's start or from well before the positions that are asked for (a jump is one from the last evidence).
     `sets`: the zone sets by content; raises UnknownSet if the requirement's is not among them."""
-    stood = list(standings(Track(), [fact for fact in facts if isinstance(fact, Position)]))
+    stood = list(position_statuses(Track(), [fact for fact in facts if isinstance(fact, Position)]))
     lon_deg = [position.lon_deg for position, _, _ in stood]
     lat_deg = [position.lat_deg for position, _, _ in stood]
     margin_m = Places([requirement], sets).margins_m(lon_deg, lat_deg)[:, 0] + requirement.widen_m
     verdict = verdicts(margin_m, np.array([position.radius_m for position, _, _ in stood], np.float64))
     overruled = _overruled(requirement, facts, max_gap_ms)
     return [
-        Weighed(position, standing, float(margin_m[row]), Presence(int(verdict[row])), id(position) in overruled)
-        for row, (position, standing, _) in enumerate(stood)
+        Weighed(position, status, float(margin_m[row]), Presence(int(verdict[row])), id(position) in overruled)
+        for row, (position, status, _) in enumerate(stood)
     ]
 
 

@@ -22,7 +22,7 @@ class UnknownSet(LookupError):
     """A requirement names a zone set that was not handed over with the plan."""
 
 
-class Judged(NamedTuple):
+class ZoneVerdicts(NamedTuple):
     """Verdicts of n positions on k requirements, int8 of Presence (n, k): on the zones, and on the zones widened by their
     buffers."""
 
@@ -46,7 +46,7 @@ class Places:
         )
         self._shared = {i: _found(sets, r.zone) for i, r in enumerate(requirements) if isinstance(r.zone, SetZone)}
 
-    def verdicts(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike, radius_m: npt.ArrayLike) -> Judged:
+    def verdicts(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike, radius_m: npt.ArrayLike) -> ZoneVerdicts:
         """RULES.md section 3, for n positions with their radii."""
         lon, lat, radius = floats(lon_deg), floats(lat_deg), floats(radius_m)
         in_zone = np.zeros((len(lon), len(self._widen_m)), np.int8)
@@ -59,7 +59,7 @@ class Places:
             in_zone[:, index] = in_widened[:, index] = zone_set.verdicts(lon, lat, radius, widen_m)
             if self._buffers_m[index] > 0:
                 in_widened[:, index] = zone_set.verdicts(lon, lat, radius, widen_m + self._buffers_m[index])
-        return Judged(in_zone, in_widened)
+        return ZoneVerdicts(in_zone, in_widened)
 
     def margins_m(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> Float64s:
         """Signed margins of n positions to the zones as drawn, float64 (n, k)."""

@@ -312,7 +312,7 @@ def ball_gap_m(balls, index, place):
 
 
 @piece
-def edges_verdict(entry, inside, lists, edges, lon_deg, lat_deg, radius_m, widen_m):
+def set_edges_verdict(entry, inside, lists, edges, lon_deg, lat_deg, radius_m, widen_m):
     """The verdict by the edges that can be nearest: near, and exact where a threshold is too near for that."""
     lon, lat = units_of(lon_deg), units_of(lat_deg)
     at = entry & INDEX_MASK
@@ -430,7 +430,7 @@ def set_verdicts(cells, edges, lon_deg, lat_deg, radius_m, widen_m, answers, til
             k = tile[LEFT, row(j)]
             i = begin + k
             inside = side_at(cells, edges, tile, k)
-            answers[row(i)] = edges_verdict(
+            answers[row(i)] = set_edges_verdict(
                 tile[ENTRY, row(k)], inside, cells.lists, edges, lon_deg[row(i)], lat_deg[row(i)], radius_m[row(i)], widen_m,
             )  # fmt: skip
     return touched

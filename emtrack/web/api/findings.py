@@ -12,8 +12,7 @@ from starlette.routing import Route
 from emtrack.clock import Clock
 from emtrack.reading.findings import findings_as_lines
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.web.guard import EVERYBODY, Caller, Problem, guarded
-from geofence.words import NotAnInstant, parse_instant
+from emtrack.web.guard import EVERYBODY, Caller, Problem, guarded, read_instant
 
 
 def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCache) -> list[Route]:
@@ -21,7 +20,7 @@ def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCach
 
     async def findings(request: Request, _: Caller) -> Response:
         query = request.query_params
-        known_ms, until_ms = _instant(query.get("as_known_at")), _instant(query.get("until"))
+        known_ms, until_ms = read_instant(query.get("as_known_at")), read_instant(query.get("until"))
         if until_ms is not None and query.get("wearer") is None:
             raise Problem(400, "until judges whole histories again; name a wearer, or use `emtrack findings --until`")
         async with (
@@ -34,10 +33,3 @@ def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCach
         return Response(b"".join(lines), 200, {"Cache-Control": "no-store"}, "application/x-ndjson")
 
     return [guarded(pool, "/v1/findings", findings, EVERYBODY)]
-
-
-def _instant(text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_instant(text)
-    except NotAnInstant as error:
-        raise Problem(400, str(error)) from error

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.forms.errors import FormError
-from emtrack.forms.reading import read_orders
+from emtrack.forms.reading import read_orders_of
 from emtrack.orders.entry import enter_orders
 from emtrack.reading.people import wearer_no_of
 from emtrack.record.entering import OrdersConflict
@@ -64,7 +64,7 @@ class OrderRoutes:
 
     async def _enter(self, caller: Caller, form: dict[str, Any]) -> Response:
         try:
-            orders = read_orders(msgspec.json.encode(form).decode(), "the request")
+            orders = read_orders_of(form, "the request")
             async with self._pool.acquire() as connection, connection.transaction():
                 now_ms = self._clock.now_ms()
                 entered = await enter_orders(connection, orders, who=caller.name, now_ms=now_ms)

@@ -39,9 +39,9 @@ from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
 from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, read_form
 from emtrack.web.maps import fact_rows
-from emtrack.web.rendering import NO_STORE, Pages, choice
+from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from geofence.obligations import Requirement
-from geofence.words import format_instant, parse_instant
+from geofence.words import format_instant
 from geofence.zones import SetZone
 
 PAGE = 100
@@ -114,8 +114,7 @@ class AlertPages:
         self, request: Request, caller: Caller, error: str | None = None, form: dict[str, str] | None = None
     ) -> Response:
         now_ms = self._pages.clock.now_ms()
-        asked_ms = choice(request.query_params.get("known_at"), parse_instant)
-        known_ms = now_ms if asked_ms is None else min(asked_ms, now_ms)
+        asked_ms, known_ms = known_at(request, now_ms)
         async with self._pages.pool.acquire() as connection:
             alert = await one_alert(connection, request.path_params["alert_no"])
             if alert is None:

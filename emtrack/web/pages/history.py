@@ -19,9 +19,8 @@ from emtrack.record.plans import load_assignments
 from emtrack.web.guard import Problem, answer, guarded, read_form
 from emtrack.web.maps import drawn_zones, history_rows, map_of
 from emtrack.web.pages.wearers import person_or_problem, requirements_of
-from emtrack.web.rendering import NO_STORE, Pages, choice
+from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from emtrack.web.wording import Words
-from geofence.words import parse_instant
 
 ROWS = 250
 DAY_MS = 86_400_000
@@ -88,7 +87,7 @@ class HistoryPages:
             view = await self._view(connection, request, caller)
             wearer = await person_or_problem(connection, view.wearer_no)
             words = await self._pages.words(connection)
-            known_ms = _known_ms(request, now_ms)
+            known_ms = known_at(request, now_ms).ms
             page = await history_page(connection, view, known_ms, first, ROWS)
         return self._pages.render(
             "history.html",
@@ -110,7 +109,7 @@ class HistoryPages:
     async def map(self, request: Request, caller: Caller) -> Response:
         """What the map draws: of an alert the finding with its zone, else the whole history with all zones."""
         now_ms = self._pages.clock.now_ms()
-        known_ms = _known_ms(request, now_ms)
+        known_ms = known_at(request, now_ms).ms
         async with self._pages.pool.acquire() as connection:
             view = await self._view(connection, request, caller)
             words = await self._pages.words(connection)
@@ -149,8 +148,3 @@ class HistoryPages:
                 "This look at a history is not yours, or longer ago than an hour. Say again for which purpose you look.",
             )
         return view
-
-
-def _known_ms(request: Request, now_ms: int) -> int:
-    asked_ms = choice(request.query_params.get("known_at"), parse_instant)
-    return now_ms if asked_ms is None else min(asked_ms, now_ms)

@@ -25,10 +25,10 @@ from emtrack.web.guard import (
     Problem,
     read_form,
 )
-from emtrack.web.rendering import NO_STORE, Pages, choice
+from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from emtrack.web.wording import timetable_words
 from geofence.obligations import Requirement
-from geofence.words import FOREVER_MS, format_instant, parse_instant
+from geofence.words import FOREVER_MS, format_instant
 
 PAGE = 50
 ROWS = 250
@@ -64,8 +64,7 @@ class WearerPages:
     async def wearer(self, request: Request, caller: Caller) -> Response:
         """The IOM record, what the person is obliged to, what was found and alerted; no position."""
         now_ms = self._pages.clock.now_ms()
-        asked_ms = choice(request.query_params.get("known_at"), parse_instant)
-        known_ms = now_ms if asked_ms is None else min(asked_ms, now_ms)
+        asked_ms, known_ms = known_at(request, now_ms)
         async with self._pages.pool.acquire() as connection:
             wearer = await person_or_problem(connection, request.path_params["wearer_no"])
             number = wearer["wearer_no"]
