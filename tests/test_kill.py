@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
@@ -26,8 +26,27 @@ from emtrack.db.embedded import embedded_server
 from emtrack.emulator.world import build_world
 from geofence.words import parse_instant
 
-WEARERS, SEED, HOURS, RATE = 80, 7, 15, 900
-KILLS = 5
+SEED, RATE = 7, 900
+
+
+class Run(NamedTuple):
+    """Tags of `wearers` people send for `hours` of the service's clock, which is RATE times as fast, and the service is
+    killed `kills` times, each after some real seconds. At least so much must have come of it to say anything."""
+
+    wearers: int
+    hours: float
+    kills: int
+    between_s: tuple[float, float]
+    reports: int
+    findings: int
+
+    @property
+    def lasts_ms(self) -> int:
+        return round(self.hours * 3_600_000)
+
+
+TWO_KILLS = Run(wearers=80, hours=4, kills=2, between_s=(2, 5), reports=4_000, findings=50)
+NIGHT = Run(wearers=80, hours=15, kills=5, between_s=(3, 9), reports=10_000, findings=100)
 
 
 def _free_port() -> int:
@@ -104,18 +123,18 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def killed_and_restarted_while_tags_send(program: Program) -> int:
+def killed_and_restarted_while_tags_send(program: Program, run: Run) -> int:
     """The instant at which the tags began."""
     rng = random.Random(SEED)
     service = program.start("serve")
     program.wait_until_ready(service)
     log = str(program.scratch / "log")
-    arguments = ("--wearers", str(WEARERS), "--seed", str(SEED), "--hours", str(HOURS), "--log", log)
+    arguments = ("--wearers", str(run.wearers), "--seed", str(SEED), "--hours", str(run.hours), "--log", log)
     with ended(program.start("emulate", *arguments)) as emulator:
         try:
             began = program.wait_until_tags_send(emulator)
-            for _ in range(KILLS):
-                time.sleep(rng.uniform(3, 9))  # a random moment is the point
+            for _ in range(run.kills):
+                time.sleep(rng.uniform(*run.between_s))  # a random moment is the point
                 service.kill()
                 service.wait()
                 service = program.start("serve")
@@ -172,40 +191,43 @@ async def stored_contents(dsn: str) -> Counter[tuple[Any, ...]]:
     return stored
 
 
-def acknowledged_contents(program: Program, start_ms: int) -> list[tuple[Any, ...]]:
+def acknowledged_contents(program: Program, run: Run, start_ms: int) -> list[tuple[Any, ...]]:
     """What the emulator was told is committed and not refused, in its own words: the world is made again by its seed."""
     lines = (program.scratch / "log" / "sent.ndjson").read_text().splitlines()
     acknowledged = {(r["device_id"], r["boot"], r["seq"]) for r in map(json.loads, lines) if r["refused"] is None}
-    world = build_world(WEARERS, SEED, start_ms)
+    world = build_world(run.wearers, SEED, start_ms)
     return [
         (upload.device_id, *content(report))
-        for upload in world.uploads(start_ms, start_ms + HOURS * 3_600_000)
+        for upload in world.uploads(start_ms, start_ms + run.lasts_ms)
         for report in upload.reports
         if (upload.device_id, upload.boot, report["seq"]) in acknowledged
     ]
 
 
+@pytest.mark.parametrize(
+    "run", [TWO_KILLS, pytest.param(NIGHT, marks=pytest.mark.long)], ids=["two kills", "a night"]
+)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 async def test_killed_at_random_moments_nothing_acknowledged_is_missing_nothing_is_twice_and_findings_are_those_of_the_facts(
-    data_dir: Path, tmp_path: Path
+    data_dir: Path, tmp_path: Path, run: Run
 ) -> None:
     program = Program(data_dir, tmp_path)
-    start_ms = killed_and_restarted_while_tags_send(program)
+    start_ms = killed_and_restarted_while_tags_send(program, run)
 
     findings = program.output("findings").splitlines()
     assert findings == program.judged_again().splitlines()
     kinds = Counter(json.loads(line)["kind"] for line in findings)
-    assert len(findings) >= 100, kinds
+    assert len(findings) >= run.findings, kinds
     assert len(kinds) >= 2, kinds
 
     async with embedded_server(data_dir, program="test", exclusive=False) as dsn:
         stored = await stored_contents(dsn)
-        acknowledged = acknowledged_contents(program, start_ms)
-        assert len(acknowledged) > 10_000
+        acknowledged = acknowledged_contents(program, run, start_ms)
+        assert len(acknowledged) > run.reports
         assert [report for report in acknowledged if report not in stored] == []
         assert [report for report, times in stored.items() if times > 1] == []
         for row in await rows(dsn, COUNTS):
             assert row["received"] == row["stored"] + row["duplicates"] + row["refused"]
             assert (row["stored"], row["refused"]) == (row["rows_stored"], row["rows_refused"])
         outages = await rows(dsn, "SELECT * FROM outages")
-        assert len(outages) >= KILLS
+        assert len(outages) >= run.kills
