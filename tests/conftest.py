@@ -12,6 +12,7 @@ from tests.db_fixtures import (
     other_test_server,
     server_15_url,
 )
+from tests.service_world import no_waiting, world
 
 __all__ = [
     "any_database_url",
@@ -21,9 +22,11 @@ __all__ = [
     "data_dir",
     "database_url",
     "embedded_test_server",
+    "no_waiting",
     "open_page",
     "other_test_server",
     "server_15_url",
+    "world",
 ]
 
 # How fast examples are made and run says more of what else the machine does than of the code.

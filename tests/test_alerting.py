@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-
-from emtrack.service import worker as pipeline
-from tests.service_world import World, deployed, event, orders, position
+from tests.service_world import World, event, position
 
 NORTH = (-2.1753, 53.0057)
 """300 m from home."""
@@ -19,17 +15,6 @@ FROM alerts a LEFT JOIN alert_occurrences o USING (alert_no) JOIN wearers w USIN
 GROUP BY a.alert_no ORDER BY a.raised_at, a.alert_no
 """
 CLOSE = "UPDATE alerts SET closed_at = raised_at + interval '1 hour' WHERE closed_at IS NULL"
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "MAX_WAIT_S", 0.001)
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with deployed(database_url, orders(1, 2)) as world:
-        yield world
 
 
 async def alerts(world: World, *columns: str) -> list[tuple[Any, ...]]:

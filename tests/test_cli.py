@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.command_line import Ran, emtrack, emtrack_process
 from tests.service_world import AWAY, HOME, event, orders, position
 
 UNTIL = "2026-03-02T19:20:00Z"
@@ -32,14 +30,6 @@ BOW_TIE = {
 }
 
 
-def emtrack(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("EMTRACK_")}
-    return subprocess.run(
-        [sys.executable, "-m", "emtrack", *map(str, arguments)],
-        capture_output=True, text=True, timeout=60, check=False, env={**clean, **environment},
-    )  # fmt: skip
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     (tmp_path / "orders.json").write_text(json.dumps(orders(1), indent=1))
@@ -54,14 +44,16 @@ def write_csv(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...] =
         writer.writerows(rows)
 
 
-def evaluate(files: Path, positions: str = "positions.csv", *more: str | Path) -> subprocess.CompletedProcess[str]:
-    return emtrack(
-        "evaluate", "--orders", files / "orders.json", "--positions", files / positions, "--until", UNTIL, *more
-    )
+def evaluate(files: Path, positions: str = "positions.csv", *more: str | Path) -> Ran:
+    return emtrack(*evaluating(files, positions), *more)
+
+
+def evaluating(files: Path, positions: str = "positions.csv") -> tuple[str | Path, ...]:
+    return "evaluate", "--orders", files / "orders.json", "--positions", files / positions, "--until", UNTIL
 
 
 def test_findings_go_to_standard_output_in_the_order_of_the_form(files: Path) -> None:
-    ran = evaluate(files)
+    ran = emtrack_process(*evaluating(files))
     assert (ran.returncode, ran.stderr) == (0, "")
     (line,) = ran.stdout.splitlines()
     assert json.loads(line) == {

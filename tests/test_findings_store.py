@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import pytest
 
 from emtrack.record.findings import Recorded, Shown, add_versions, load_shown
 from geofence.judgement.findings import Finding
 from geofence.words import EntryId, Kind
-from tests.service_world import World, deployed, event, ms, orders, position
+from tests.service_world import World, event, ms, position
 
 AWAY = (-2.1753, 53.0127)
 BEGIN = ms("19:00")
-
-
-@pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
-    async with deployed(database_url, orders(1, 2)) as world:
-        yield world
 
 
 def finding(end: str | None = None, **fields: object) -> Finding:

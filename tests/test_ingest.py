@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,23 +13,12 @@ from tests.service_world import (
     AWAY,
     World,
     activation,
-    assert_conserved,
     curfew,
-    deployed,
     event,
     iso,
     ms,
-    orders,
     position,
 )  # fmt: skip
-
-
-@pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
-    async with deployed(database_url, orders(1, 2)) as world:
-        yield world
-        await assert_conserved(world.connection)
 
 
 async def counts(world: World, device_id: str = "D1") -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,21 +31,9 @@ from tests.service_world import (
     position,
 )  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
 NORTH = (-2.1753, 53.0057)
 """300 m from home."""
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A turn without reports does not wait for some."""
-    monkeypatch.setattr(pipeline, "MAX_WAIT_S", 0.001)
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with deployed(database_url, orders(1, 2)) as world:
-        yield world
-        await assert_conserved(world.connection)
 
 
 def of(lines: list[str], *, without: str = "UNVERIFIED") -> list[str]:

@@ -22,8 +22,9 @@ from emtrack.forms.orders import (
 from geofence.obligations import version_of
 from geofence.shapes.zone_sets import content_of
 from geofence.zones import SetZone
+from tests.command_line import emtrack
 from tests.service_world import activation, position
-from tests.test_cli import BOW_TIE, emtrack, write_csv
+from tests.test_cli import BOW_TIE, write_csv
 
 OAK, ELM = (-2.15, 53.0), (-2.12, 53.0)
 

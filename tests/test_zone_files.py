@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ from emtrack.cli import app
 from emtrack.db.connect import connect
 from emtrack.zones.reading import ZoneFileError, read_zone_file
 from geofence.shapes.geojson import zone_from_geojson
+from tests.command_line import Ran, emtrack_aside
 from tests.service_world import HOME, curfew, orders
 
 OAK, ELM = box(-2.152, 52.998, -2.148, 53.002), box(-2.122, 52.998, -2.118, 53.002)
+Run = Callable[..., Awaitable[Ran]]
 FORMATS = ["schools.geojson", "schools.gpkg", "schools.shp", "schools.kml"]
 BOW = Polygon([(-2.19, 53.02), (-2.17, 53.03), (-2.17, 53.02), (-2.19, 53.03)])
 
@@ -275,10 +279,9 @@ def test_a_zone_beside_a_home_is_none_on_it(tmp_path: Path, homes: Path) -> None
 
 
 @pytest.fixture
-def service(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The database that the commands work on."""
-    monkeypatch.setenv("EMTRACK_DATABASE_URL", database_url)
-    return database_url
+def run(database_url: str) -> Run:
+    """Runs a command on the database of the test."""
+    return partial(emtrack_aside, "zones", EMTRACK_DATABASE_URL=database_url)
 
 
 async def entered(dsn: str) -> list[tuple[str, str, int]]:
@@ -292,21 +295,16 @@ async def entered(dsn: str) -> list[tuple[str, str, int]]:
         await connection.close()
 
 
-async def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: the command runs a loop, and so does the test."""
-    return subprocess.run(  # noqa: ASYNC221
-        [sys.executable, "-m", "emtrack", "zones", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
-    )  # fmt: skip
-
-
-async def test_an_import_enters_a_version_once_and_a_dry_run_nothing(service: str, tmp_path: Path) -> None:
+async def test_an_import_enters_a_version_once_and_a_dry_run_nothing(
+    run: Run, database_url: str, tmp_path: Path
+) -> None:
     path = written(tmp_path / "s.gpkg")
     arguments = ("import", path, "--set-id", "schools", "--version", "2026")
     dry = await run(*arguments, "--dry-run")
-    assert (dry.returncode, await entered(service)) == (0, []), dry.stderr
+    assert (dry.returncode, await entered(database_url)) == (0, []), dry.stderr
     assert "nothing was changed (--dry-run)" in dry.stderr
     assert (await run(*arguments)).returncode == 0
-    assert await entered(service) == [("schools", "2026", 2)]
+    assert await entered(database_url) == [("schools", "2026", 2)]
     again = await run(*arguments)
     assert "this version is entered already" in again.stderr
     other = await run("import", written(tmp_path / "t.gpkg", frame(("oak", ELM))), *arguments[2:])
@@ -314,21 +312,22 @@ async def test_an_import_enters_a_version_once_and_a_dry_run_nothing(service: st
     assert "is entered already with other zones" in other.stderr
 
 
-async def test_an_import_refuses_invalid_zones_or_repairs_them_and_says_so(service: str, tmp_path: Path) -> None:
+async def test_an_import_refuses_invalid_zones_or_repairs_them_and_says_so(
+    run: Run, database_url: str, tmp_path: Path
+) -> None:
     path = written(tmp_path / "s.gpkg", frame(("oak", OAK), ("bow", BOW)))
     arguments = ("import", path, "--set-id", "schools", "--version", "1")
     refusal = await run(*arguments)
-    assert (refusal.returncode, await entered(service)) == (2, [])
+    assert (refusal.returncode, await entered(database_url)) == (2, [])
     assert "1 of 2 zones cannot be used as they are drawn; mend them, or ask for --repair" in refusal.stderr
     repaired = await run(*arguments, "--repair")
     assert repaired.returncode == 0, repaired.stderr
     assert "zone 'bow' was repaired (the polygon is invalid" in repaired.stderr
     assert "km², 0 m² as drawn" in repaired.stderr
-    assert await entered(service) == [("schools", "1", 2)]
+    assert await entered(database_url) == [("schools", "1", 2)]
 
 
-@pytest.mark.usefixtures("service")
-async def test_a_set_that_is_entered_can_be_drawn(tmp_path: Path) -> None:
+async def test_a_set_that_is_entered_can_be_drawn(run: Run, tmp_path: Path) -> None:
     assert (
         await run("import", written(tmp_path / "s.gpkg"), "--set-id", "schools", "--version", "1")
     ).returncode == 0
