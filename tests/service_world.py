@@ -16,7 +16,6 @@ from typing import Any
 import aiohttp
 import asyncpg
 import msgspec
-import pytest
 
 from emtrack.commands import enter
 from emtrack.db.connect import connect
@@ -205,21 +204,6 @@ async def deployed(dsn: str, form: dict[str, Any] | None = None, *, at: str = "1
         yield world
     finally:
         await connection.close(timeout=5)
-
-
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A turn without reports does not wait for some."""
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
-
-
-@pytest.fixture
-async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Two wearers with a device and a curfew each, and no waiting; at the end, every report is accounted for."""
-    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.001)
-    async with deployed(database_url, orders(1, 2)) as world:
-        yield world
-        await assert_conserved(world.connection)
 
 
 # ---------------------------------------------------------------------------------------------- conservation
