@@ -1,5 +1,11 @@
 """Fixtures for all tests."""
 
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.browser import browser, chromium, open_page
@@ -12,7 +18,9 @@ from tests.db_fixtures import (
     other_test_server,
     server_15_url,
 )
-from tests.service_world import world
+
+if TYPE_CHECKING:
+    from tests.service_world import World
 
 __all__ = [
     "any_database_url",
@@ -25,9 +33,18 @@ __all__ = [
     "open_page",
     "other_test_server",
     "server_15_url",
-    "world",
 ]
 
 # How fast examples are made and run says more of what else the machine does than of the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    """Two wearers with a device and a curfew each; at the end, every report is accounted for."""
+    from tests.service_world import assert_conserved, deployed, orders  # a second, which most files need not wait
+
+    async with deployed(database_url, orders(1, 2)) as world:
+        yield world
+        await assert_conserved(world.connection)

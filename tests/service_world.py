@@ -17,7 +17,6 @@ from typing import Any
 import aiohttp
 import asyncpg
 import msgspec
-import pytest
 
 from emtrack.db.connect import connect
 from emtrack.forms.lines import finding_lines
@@ -232,14 +231,6 @@ async def deployed(dsn: str, form: dict[str, Any] | None = None, *, at: str = "1
         yield world
     finally:
         await connection.close(timeout=5)
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    """Two wearers with a device and a curfew each; at the end, every report is accounted for."""
-    async with deployed(database_url, orders(1, 2)) as world:
-        yield world
-        await assert_conserved(world.connection)
 
 
 # ---------------------------------------------------------------------------------------------- conservation

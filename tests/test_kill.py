@@ -45,7 +45,7 @@ class Run(NamedTuple):
         return round(self.hours * 3_600_000)
 
 
-TWO_KILLS = Run(wearers=80, hours=4, kills=2, between_s=(2, 5), reports=2_000, findings=10)
+TWO_KILLS = Run(wearers=80, hours=4, kills=2, between_s=(2, 5), reports=4_000, findings=50)
 NIGHT = Run(wearers=80, hours=15, kills=5, between_s=(3, 9), reports=10_000, findings=100)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -95,9 +96,9 @@ PLACES = {
     "far": (-2.18, 53.6),
     "nowhere": (0.0, 0.0),
 }
-PRECISIONS_M = [6.0, 30.0, 90.0, 400.0, None, 0.0, -1.0]
-BUFFERS_M = [150.0, 0.0]
-WIDENINGS_M = [0.0, 0.0, 70.0]
+PRECISIONS_M = (6.0, 30.0, 90.0, 400.0, None, 0.0, -1.0)
+BUFFERS_M = (150.0, 0.0)
+WIDENINGS_M = (0.0, 0.0, 70.0)
 
 
 def test_no_place_lies_so_near_a_threshold_that_a_decimetre_would_decide():
@@ -146,12 +147,15 @@ def _fact_line(fact: Fact) -> str:
     return f"{_iso(fact.fix_ms)} {fact.mechanism} at {place} ± {fact.precision_m} m {received}"
 
 
+@cache
 def _instants(start_ms: int, low: int = 0, high: int = SLOTS) -> st.SearchStrategy[int]:
-    """Grid times, now and then a millisecond beside one."""
+    """Grid times, now and then a millisecond beside one. (Strategies are kept: to check one anew at each draw took half
+    of the time of these tests.)"""
     besides = st.sampled_from([0] * 8 + [-1, 1])
     return st.builds(lambda slot, beside: start_ms + slot * GRID_MS + beside, st.integers(low, high), besides)
 
 
+@cache
 def _spans(start_ms: int, most: int) -> st.SearchStrategy[tuple[Interval, ...]]:
     span = st.builds(
         lambda begin_ms, slots: (begin_ms, begin_ms + slots * GRID_MS), _instants(start_ms), st.integers(1, 24)
@@ -159,25 +163,31 @@ def _spans(start_ms: int, most: int) -> st.SearchStrategy[tuple[Interval, ...]]:
     return st.lists(span, max_size=most).map(lambda spans: tuple(merged(spans)))
 
 
+@cache
 def _delays_ms() -> st.SearchStrategy[int]:
     """Of receipt after the fact's own time; a negative one is a device whose clock is fast."""
     late = [0, 0, 0, 0, 0, GRID_MS, 600 * SECOND_MS, HOUR_MS, 2 * HOUR_MS]
-    return st.sampled_from([*late, -GRID_MS, -300 * SECOND_MS, -300 * SECOND_MS - 1])
+    return st.sampled_from((*late, -GRID_MS, -300 * SECOND_MS, -300 * SECOND_MS - 1))
 
 
+@cache
 @st.composite
 def _timetables(draw: st.DrawFn, start_ms: int) -> tuple[TimetableRow, ...] | None:
-    if draw(st.sampled_from([False, False, True])):
+    if draw(st.sampled_from((False, False, True))):
         return None
+    return tuple(draw(_rows(start_ms)))
+
+
+@cache
+def _rows(start_ms: int) -> st.SearchStrategy[list[TimetableRow]]:
     wall = datetime.fromisoformat(_iso(start_ms)).astimezone(ZoneInfo("Europe/London"))
     begin_min = wall.weekday() * 1440 + wall.hour * 60
-    lengths_min = [30, 60, 90, 120, 180, 720, 1440]
-    rows = st.builds(
+    row = st.builds(
         lambda ahead_min, length_min: _row(begin_min + ahead_min, length_min),
         st.integers(-4, 10).map(lambda n: n * 30),
-        st.sampled_from(lengths_min),
+        st.sampled_from((30, 60, 90, 120, 180, 720, 1440)),
     )
-    return tuple(draw(st.lists(rows, min_size=1, max_size=3)))
+    return st.lists(row, min_size=1, max_size=3)
 
 
 def _row(minute_of_week: int, length_min: int) -> TimetableRow:
@@ -185,58 +195,68 @@ def _row(minute_of_week: int, length_min: int) -> TimetableRow:
     return TimetableRow(day, start_min, (start_min + length_min) % 1440)
 
 
+@cache
 @st.composite
 def _requirements(draw: st.DrawFn, start_ms: int, index: int) -> Requirement:
-    kind = draw(st.sampled_from([ObligationKind.CURFEW, ObligationKind.CURFEW, *ObligationKind]))
-    open_from, open_to = draw(st.sampled_from([(True, True), (True, True), (False, True), (True, False)]))
+    kind = draw(st.sampled_from((ObligationKind.CURFEW, ObligationKind.CURFEW, *ObligationKind)))
+    open_from, open_to = draw(st.sampled_from(((True, True), (True, True), (False, True), (True, False))))
     return Requirement(
         entry_id=f"E{index}",
-        requirement_id=draw(st.sampled_from(["R0", f"R{index}"])),  # two entries may be versions of one requirement
+        requirement_id=draw(st.sampled_from(("R0", f"R{index}"))),  # two entries may be versions of one requirement
         wearer_id="W",
         kind=kind,
         from_ms=start_ms - 24 * HOUR_MS if open_from else draw(_instants(start_ms)),
         to_ms=FOREVER_MS if open_to else draw(_instants(start_ms)),
-        zone=ZONES[draw(st.sampled_from(["circle", "streets", *ZONES]))],
+        zone=ZONES[draw(st.sampled_from(("circle", "streets", *ZONES)))],
         timetable=draw(_timetables(start_ms)),
         buffer_m=draw(st.sampled_from(BUFFERS_M)) if kind == "EXCLUSION" else 0.0,
         widen_m=draw(st.sampled_from(WIDENINGS_M)),
-        confirm_points=draw(st.sampled_from([2, 2, 1, 3])),
-        confirm_ms=draw(st.sampled_from([0, 0, GRID_MS, 300 * SECOND_MS])),
-        grace_ms=draw(st.sampled_from([0, 600 * SECOND_MS, 1800 * SECOND_MS])) if kind == "CURFEW" else 0,
+        confirm_points=draw(st.sampled_from((2, 2, 1, 3))),
+        confirm_ms=draw(st.sampled_from((0, 0, GRID_MS, 300 * SECOND_MS))),
+        grace_ms=draw(st.sampled_from((0, 600 * SECOND_MS, 1800 * SECOND_MS))) if kind == "CURFEW" else 0,
     )
 
 
+@cache
+def _last_ms(start_ms: int) -> st.SearchStrategy[int]:
+    return st.one_of(st.just(FOREVER_MS), st.just(FOREVER_MS), _instants(start_ms, SLOTS // 3))
+
+
+@cache
 @st.composite
 def _plans(draw: st.DrawFn, start_ms: int) -> Plan:
     count = draw(st.integers(1, 3))
-    first_ms = start_ms + draw(st.sampled_from([0, 0, 3 * GRID_MS]))
-    last_ms = draw(st.one_of(st.just(FOREVER_MS), st.just(FOREVER_MS), _instants(start_ms, SLOTS // 3)))
-    entered_ms = draw(st.sampled_from([None, None, first_ms, first_ms + HOUR_MS]))
+    first_ms = start_ms + draw(st.sampled_from((0, 0, 3 * GRID_MS)))
+    last_ms = draw(_last_ms(start_ms))
+    entered_ms = draw(st.sampled_from((None, None, first_ms, first_ms + HOUR_MS)))
     return Plan(
-        Activation("A", "D", "W", first_ms, last_ms, draw(st.sampled_from([60_000, 600_000])), entered_ms),
+        Activation("A", "D", "W", first_ms, last_ms, draw(st.sampled_from((60_000, 600_000))), entered_ms),
         tuple(draw(_requirements(start_ms, index)) for index in range(count)),
         settings=JudgementSettings(
-            max_gap_ms=draw(st.sampled_from([900_000, 600_000, 300_000])),
-            unknown_limit_ms=draw(st.sampled_from([1_800_000, 600_000])),
+            max_gap_ms=draw(st.sampled_from((900_000, 600_000, 300_000))),
+            unknown_limit_ms=draw(st.sampled_from((1_800_000, 600_000))),
         ),
         absences=draw(_spans(start_ms, 2)),
         outages=draw(_spans(start_ms, 2)),
     )
 
 
+@cache
 def _places() -> st.SearchStrategy[tuple[float, float]]:
     return st.sampled_from(["home"] * 2 + ["town"] * 2 + ["street"] + list(PLACES)).map(PLACES.__getitem__)
 
 
+@cache
 def _mechanisms() -> st.SearchStrategy[Mechanism]:
     return st.sampled_from([Mechanism.GPS] * 4 + list(Mechanism))
 
 
+@cache
 @st.composite
 def _walks(draw: st.DrawFn, start_ms: int) -> list[Fact]:
     """Positions at one place in regular steps: what confirms a presence."""
     begin_ms, lon_lat, mechanism = draw(_instants(start_ms)), draw(_places()), draw(_mechanisms())
-    step_ms = draw(st.sampled_from([GRID_MS, 2 * GRID_MS, 6 * GRID_MS, 60_000]))
+    step_ms = draw(st.sampled_from((GRID_MS, 2 * GRID_MS, 6 * GRID_MS, 60_000)))
     precision_m, delay_ms = draw(st.sampled_from(PRECISIONS_M)), draw(_delays_ms())
     return [
         _position(begin_ms + i * step_ms, lon_lat, precision_m, mechanism, delay_ms)
@@ -244,18 +264,25 @@ def _walks(draw: st.DrawFn, start_ms: int) -> list[Fact]:
     ]
 
 
+@cache
+def _legs() -> st.SearchStrategy[list[tuple[str, int, int]]]:
+    """Where, how many reports, and the pause after them."""
+    leg = st.tuples(
+        st.sampled_from(("home", "home", "town", "town", "street")),
+        st.integers(1, 8),
+        st.sampled_from((0, 0, 0, 3 * GRID_MS, 5 * GRID_MS, HOUR_MS)),
+    )
+    return st.lists(leg, min_size=1, max_size=8)
+
+
+@cache
 @st.composite
 def _journeys(draw: st.DrawFn, start_ms: int) -> list[Fact]:
     """A device in good health that reports in regular steps, from one place to the next, with a pause now and then."""
     at_ms, facts = draw(_instants(start_ms, high=SLOTS // 4)), []
-    step_ms = draw(st.sampled_from([GRID_MS, 2 * GRID_MS, 60_000]))
-    delay_ms = draw(st.sampled_from([0, 0, 600 * SECOND_MS]))
-    legs = st.tuples(
-        st.sampled_from(["home", "home", "town", "town", "street"]),
-        st.integers(1, 8),
-        st.sampled_from([0, 0, 0, 3 * GRID_MS, 5 * GRID_MS, HOUR_MS]),
-    )
-    for place, count, pause_ms in draw(st.lists(legs, min_size=1, max_size=8)):
+    step_ms = draw(st.sampled_from((GRID_MS, 2 * GRID_MS, 60_000)))
+    delay_ms = draw(st.sampled_from((0, 0, 600 * SECOND_MS)))
+    for place, count, pause_ms in draw(_legs()):
         facts += [_position(at_ms + i * step_ms, PLACES[place], 6.0, Mechanism.GPS, delay_ms) for i in range(count)]
         at_ms += count * step_ms + pause_ms
     return facts
@@ -267,13 +294,14 @@ def _position(
     return Position(fix_ms, lon_lat[1], lon_lat[0], precision_m, mechanism, fix_ms + delay_ms)
 
 
+@cache
 @st.composite
 def _events(draw: st.DrawFn, start_ms: int) -> list[Fact]:
     of_a_unit = [EventType.RF_IN, EventType.RF_OUT, EventType.HMU_MOVED, EventType.HMU_POWER_LOST]
-    kind = draw(st.sampled_from([*of_a_unit * 2, *EventType]))
+    kind = draw(st.sampled_from((*of_a_unit * 2, *EventType)))
     unit = None
     if kind in of_a_unit or kind is EventType.HMU_POWER_RESTORED:
-        unit = draw(st.sampled_from([None, "R0", "R1", "another"]))
+        unit = draw(st.sampled_from((None, "R0", "R1", "another")))
     event_ms = draw(_instants(start_ms))
     return [DeviceEvent(event_ms, kind, unit, event_ms + draw(_delays_ms()))]
 
@@ -284,7 +312,7 @@ def _repeats(draw: st.DrawFn, facts: Sequence[Fact]) -> list[Fact]:
     if not facts:
         return []
     fact = draw(st.sampled_from(facts))
-    change = draw(st.sampled_from(["receipt", "precision", "place"]))
+    change = draw(st.sampled_from(("receipt", "precision", "place")))
     if change == "receipt" or isinstance(fact, DeviceEvent):
         received_ms = fact.own_ms + draw(_delays_ms())
         return [msgspec.structs.replace(fact, received_ms=received_ms)]
@@ -294,16 +322,26 @@ def _repeats(draw: st.DrawFn, facts: Sequence[Fact]) -> list[Fact]:
     return [msgspec.structs.replace(fact, lon_deg=lon_deg, lat_deg=lat_deg)]
 
 
+@cache
+def _several(start_ms: int) -> st.SearchStrategy[list[list[Fact]]]:
+    return st.lists(st.one_of(_walks(start_ms), _walks(start_ms), _events(start_ms)), max_size=12)
+
+
+@cache
+def _nows_ms(start_ms: int) -> st.SearchStrategy[int]:
+    return st.one_of(_instants(start_ms, SLOTS // 2, SLOTS + 24), _instants(start_ms))
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     start_ms = draw(st.sampled_from(EVENINGS_MS))
     plan = draw(_plans(start_ms))
-    several = draw(st.lists(st.one_of(_walks(start_ms), _walks(start_ms), _events(start_ms)), max_size=12))
+    several = draw(_several(start_ms))
     several += draw(st.lists(_journeys(start_ms), max_size=2))
     facts = [fact for some in several for fact in some]
     facts += [fact for some in draw(st.lists(_repeats(facts), max_size=3)) for fact in some]
     reported = [fact for fact in facts if plan.activation.from_ms <= fact.own_ms < plan.activation.to_ms]
-    now_ms = draw(st.one_of(_instants(start_ms, SLOTS // 2, SLOTS + 24), _instants(start_ms)))
+    now_ms = draw(_nows_ms(start_ms))
     return World(plan, reported, now_ms)
 
 
