@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from alerts.locks import AlertLock, take_lock
 from alerts.store import note_changes
-from geofence.words import datetime_of
+from geofence import datetime_of
 
 if TYPE_CHECKING:
     from alerts.store import Connection

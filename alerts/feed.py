@@ -58,6 +58,6 @@ async def changes_after(connection: Connection, position: FeedPosition, limit: i
     ]
 
 
-async def here(connection: Connection) -> FeedPosition:
+async def newest_position(connection: Connection) -> FeedPosition:
     """The place of a reader that wants what comes from now on."""
     return FeedPosition(await connection.fetchval(HERE), 0)

@@ -9,8 +9,8 @@ from enum import IntEnum
 
 import msgspec
 
-from geofence.judgement.findings import Finding
-from geofence.words import CurfewReason, EventType, Kind
+from geofence import CurfewReason, EventType, Kind
+from geofence.judgement import Finding
 
 UNVERIFIED_DELAY_MS = 2 * 3_600_000
 

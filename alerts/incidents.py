@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alerts.grading import Severity
 from alerts.store import NewAlert, TakeNumbers, note_changes, open_new_alerts
-from geofence.words import datetime_of, instant_of
+from geofence import datetime_of, instant_of
 
 if TYPE_CHECKING:
     from alerts.store import Connection

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerts.grading import Severity
 from alerts.locks import AlertLock, take_lock
 from alerts.store import NewAlert, TakeNumbers, note_changes, open_new_alerts
-from geofence.judgement.findings import Finding
-from geofence.words import datetime_of, instant_of
+from geofence import datetime_of, instant_of
+from geofence.judgement import Finding
 
 if TYPE_CHECKING:
     import asyncpg

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from alerts.grading import Severity
-from geofence.judgement.findings import Finding
-from geofence.words import datetime_of, format_instant, instant_of
+from geofence import datetime_of, format_instant, instant_of
+from geofence.judgement import Finding
 
 if TYPE_CHECKING:
     import asyncpg
@@ -289,7 +289,7 @@ MOST_MS = 253_402_300_799_000
 """The end of the year 9999."""
 
 
-def as_json(alert: Alert) -> dict[str, Any]:
+def alert_as_json(alert: Alert) -> dict[str, Any]:
     """The alert as the API gives it."""
     return {
         "alert_no": alert.alert_no,

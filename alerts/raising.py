@@ -23,8 +23,8 @@ from alerts.store import (
     set_timers,
     worsen,
 )
-from geofence.judgement.findings import Finding
-from geofence.words import Kind
+from geofence import Kind
+from geofence.judgement import Finding
 
 if TYPE_CHECKING:
     from alerts.store import Connection
@@ -66,7 +66,7 @@ def decide(finding: Finding, grade: AlertGrade, *, is_silent: bool, now_ms: int)
 # ---------------------------------------------------------------------------------------------- all findings of a turn
 
 
-class Change(StrEnum):
+class FindingChange(StrEnum):
     """What the turn did to a finding."""
 
     NEW = "new"
@@ -85,14 +85,14 @@ class RaisedFinding(NamedTuple):
     activation_no: int
     network: str | None
     finding: Finding
-    change: Change
+    change: FindingChange
     why: str
     obliged: bool
     is_silent: bool
 
     @property
     def is_withdrawn(self) -> bool:
-        return self.change is Change.WITHDRAWN
+        return self.change is FindingChange.WITHDRAWN
 
     @property
     def grade(self) -> AlertGrade:
@@ -162,7 +162,7 @@ def _silences(findings: Iterable[RaisedFinding]) -> list[SilenceChange]:
             f.activation_no,
             f.network,
             None if f.is_withdrawn else f.finding.begin_ms,
-            f.change is Change.NEW,
+            f.change is FindingChange.NEW,
         )
         for f in findings
         if f.finding.kind is Kind.NO_COMMUNICATION and f.network is not None

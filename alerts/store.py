@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerts.grading import AlertGrade, Severity
-from geofence.judgement.findings import Finding
-from geofence.words import datetime_of
+from geofence import datetime_of
+from geofence.judgement import Finding
 
 if TYPE_CHECKING:
     import asyncpg

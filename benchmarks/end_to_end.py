@@ -41,7 +41,7 @@ from emtrack.forms.reading import read_orders
 from emtrack.logs import configure_logs
 from emtrack.orders.importing import import_with_keys
 from emtrack.settings import Settings
-from geofence.words import datetime_of, format_instant
+from geofence import datetime_of, format_instant
 
 FIXES_A_REQUEST = 10
 CONNECTIONS = 32

@@ -32,9 +32,8 @@ from emtrack.orders.entry import enter_orders
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.warm_up import calm_collector, warm_up
 from emtrack.service.worker import MAX_DUE, Pace, Worker
-from geofence.words import format_instant, parse_instant
-from ingest.inbox import Inbox, Submission
-from ingest.wire import read_request
+from geofence import format_instant, parse_instant
+from ingest import Inbox, Submission, read_request
 
 BEGIN, EDGE = "2026-03-02T12:00:00Z", "2026-03-02T19:00:00Z"
 FIXES = ("17:56", "18:08", "18:20", "18:32", "18:44", "18:56")

@@ -13,7 +13,7 @@ import msgspec
 
 from emtrack.errors import MendableError
 from emtrack.settings import ClockSetting
-from geofence.words import datetime_of, format_instant, instant_of
+from geofence import datetime_of, format_instant, instant_of
 
 if TYPE_CHECKING:
     import asyncpg

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from emtrack.errors import MendableError
-from geofence.words import NotAnInstant, parse_instant
+from geofence import NotAnInstant, parse_instant
 
 PREFIX = "EMTRACK_"
 

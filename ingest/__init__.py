@@ -1,0 +1,66 @@
+"""Reports in: wire format, refusals, the inbox, what is written of them, and the HTTP door for devices."""
+
+from ingest.http import Doorkeeper, device_route
+from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission
+from ingest.reports import (
+    EventReport,
+    PositionReport,
+    Refusal,
+    RefusalReason,
+    fact_of,
+    no_activation,
+    read_event_row,
+    read_position,
+    read_report,
+    unknown_device,
+)
+from ingest.store import (
+    Accepted,
+    Counts,
+    Incoming,
+    IsActivated,
+    StoreOutcome,
+    days_of,
+    devices_waiting,
+    examine_again,
+    make_days,
+    refusal_of,
+    store_reports,
+)
+from ingest.wire import Acknowledgement, Received, RefusedReport, WireError, read_request
+
+__all__ = [
+    "Accepted",
+    "Acknowledgement",
+    "Counts",
+    "Doorkeeper",
+    "EventReport",
+    "Inbox",
+    "InboxClosed",
+    "InboxFull",
+    "Incoming",
+    "IsActivated",
+    "NotCommitted",
+    "PositionReport",
+    "Received",
+    "Refusal",
+    "RefusalReason",
+    "RefusedReport",
+    "StoreOutcome",
+    "Submission",
+    "WireError",
+    "days_of",
+    "device_route",
+    "devices_waiting",
+    "examine_again",
+    "fact_of",
+    "make_days",
+    "no_activation",
+    "read_event_row",
+    "read_position",
+    "read_report",
+    "read_request",
+    "refusal_of",
+    "store_reports",
+    "unknown_device",
+]

@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 
-from geofence.facts import DeviceEvent, Fact, Position
-from geofence.words import EventType, Mechanism, NotAnInstant, parse_instant
+from geofence import DeviceEvent, EventType, Fact, Mechanism, NotAnInstant, Position, parse_instant
 
 _MAX_TEXT = 200
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from geofence.facts import FUTURE_LIMIT_MS
-from geofence.words import datetime_of, format_instant
+from geofence import FUTURE_LIMIT_MS, datetime_of, format_instant
 from ingest.reports import EventReport, PositionReport, Refusal, no_activation
 from ingest.wire import Received
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from alerts.feed import BadFeedPosition, FeedPosition, changes_after, here
+from alerts.feed import BadFeedPosition, FeedPosition, changes_after, newest_position
 from emtrack.db.connect import connect
 
 WRITERS, EACH = 16, 40
@@ -92,7 +92,7 @@ async def test_a_change_is_told_only_when_nothing_before_it_can_appear(
     connection: asyncpg.Connection, database_url: str
 ) -> None:
     slow = await connect(database_url)
-    start = await here(connection)
+    start = await newest_position(connection)
     transaction = slow.transaction()
     await transaction.start()
     first = await slow.fetchval(WRITE)
@@ -104,7 +104,7 @@ async def test_a_change_is_told_only_when_nothing_before_it_can_appear(
 
 
 async def test_a_reader_can_be_resumed_from_any_id(connection: asyncpg.Connection) -> None:
-    start = await here(connection)
+    start = await newest_position(connection)
     written = [await connection.fetchval(WRITE) for _ in range(5)]
     told = await changes_after(connection, start)
     again = await changes_after(connection, FeedPosition.read(str(told[1].position)))

@@ -11,14 +11,11 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Circle, Rectangle
 
+from geofence import Area
+from geofence.shapes import Member, ZoneSet, build, margins_m, packed, verdicts
 from geofence.shapes import kernels_sets as ks
 from geofence.shapes import kernels_zones as kz
 from geofence.shapes.kernels import metric_at
-from geofence.shapes.margins import margins_m, verdicts
-from geofence.shapes.packing import packed
-from geofence.shapes.set_building import build
-from geofence.shapes.zone_sets import Member, ZoneSet
-from geofence.zones import Area
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 DEG_PER_UNIT = 360 / 2**32

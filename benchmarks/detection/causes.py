@@ -13,11 +13,8 @@ from benchmarks.detection.scores import TARGET_MS, Found, Violation, touches
 from benchmarks.detection.sent import Sent
 from benchmarks.detection.truth import Seen
 from emtrack.emulator import World
-from geofence.facts import Position
-from geofence.judgement.evidence import PositionStatus
-from geofence.judgement.explain import Weighed, weighed
-from geofence.obligations import Requirement
-from geofence.words import Presence
+from geofence import Position, Presence, Requirement
+from geofence.judgement import PositionStatus, Weighed, weighed
 
 CLOCK = "the clock of the tag is wrong"
 HELD_ON = "was so before the obligation began, and nothing decisive had come since"

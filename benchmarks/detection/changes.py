@@ -10,8 +10,7 @@ from benchmarks.detection.methods import Way, core
 from benchmarks.detection.rules import Rule, both_cells, same_circle
 from benchmarks.detection.scores import MINUTE_MS
 from benchmarks.detection.sent import Sent
-from geofence.facts import Fact, Position
-from geofence.words import Mechanism
+from geofence import Fact, Mechanism, Position
 
 
 def _requiring(sent: Sent, **changes: int) -> Sent:

@@ -9,12 +9,9 @@ import numpy as np
 from benchmarks.detection.requirements import is_exclusion, margins_m
 from benchmarks.detection.scores import Found
 from benchmarks.detection.sent import Sent
-from geofence.facts import Fact, Position
-from geofence.judgement.judge import judge_history
-from geofence.judgement.timetable import Schedule
-from geofence.obligations import Plan
-from geofence.shapes.arrays import Bools
-from geofence.words import ObligationKind
+from geofence import Fact, ObligationKind, Plan, Position
+from geofence.judgement import Schedule, judge_history
+from geofence.shapes import Bools
 
 ACCURATE_M = 100.0
 

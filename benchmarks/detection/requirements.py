@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from geofence.judgement.places import Places
-from geofence.obligations import Requirement
-from geofence.words import ObligationKind
+from geofence import ObligationKind, Requirement
+from geofence.judgement import Places
 
 
 def is_exclusion(requirement: Requirement) -> bool:

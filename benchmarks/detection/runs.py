@@ -16,8 +16,8 @@ from benchmarks.detection.scores import TARGET_MS, Found, Score, Violation, fals
 from benchmarks.detection.sent import Sent, sent_by
 from benchmarks.detection.truth import Seen, seen, violations_of
 from emtrack.emulator import World, build_world
-from geofence.judgement.timetable import DAY_MS
-from geofence.obligations import Requirement
+from geofence import Requirement
+from geofence.judgement import DAY_MS
 
 START_MS = 1_772_409_600_000  # 2026-03-02T00:00:00Z, a Monday
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from geofence.facts import Fact
-from geofence.intervals import Interval, merged, subtracted
+from geofence import Fact, Interval, merged, subtracted
 
 MINUTE_MS = 60_000
 SHORTEST_MS = 2 * MINUTE_MS

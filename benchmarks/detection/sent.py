@@ -11,9 +11,8 @@ import msgspec
 from emtrack.emulator import World
 from emtrack.forms.reading import read_orders
 from emtrack.forms.to_core import plans_of
-from geofence.facts import Fact, Position, without_duplicates
-from geofence.obligations import Plan
-from ingest.reports import EventReport, Refusal, fact_of, read_report
+from geofence import Fact, Plan, Position, without_duplicates
+from ingest import EventReport, Refusal, fact_of, read_report
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from benchmarks.detection.changes import CHANGES
 from benchmarks.detection.methods import METHODS
 from benchmarks.detection.runs import Cell, Outcome
 from benchmarks.detection.scores import MINUTE_MS, Score
-from geofence.words import ObligationKind
+from geofence import ObligationKind
 
 WORLDS = ("clean", "urban_canyon", "lbs_heavy", "gaps", "jumps")
 """What the targets are about. `standard` is reported apart."""

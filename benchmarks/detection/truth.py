@@ -12,9 +12,8 @@ from benchmarks.detection.requirements import is_exclusion, margins_m
 from benchmarks.detection.scores import Violation
 from benchmarks.detection.sent import Sent
 from emtrack.emulator import World
-from geofence.facts import Position
-from geofence.shapes.arrays import Bools, Int64s
-from geofence.words import parse_instant
+from geofence import Position, parse_instant
+from geofence.shapes import Bools, Int64s
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from benchmarks.geofence.timing import medians_ns
-from geofence.shapes.arrays import Int64s
+from geofence.shapes import Int64s
 
 
 @njit(nogil=True)

@@ -11,12 +11,12 @@ import shapely
 from benchmarks.geofence import worlds
 from benchmarks.geofence.set_routes import points_of
 from benchmarks.geofence.timing import Line, medians_ns
-from geofence.shapes.arrays import Float64s, Int64s
+from geofence.shapes import Float64s, Int64s
 from geofence.shapes.kernels_sweep import Rules
 from geofence.shapes.kernels_zones import PackedZones
 from geofence.shapes.margins import contained
 from geofence.shapes.packing import Rings, packed_rings, units
-from geofence.sweep.violations import Duties, Positions, Sweep
+from geofence.sweep import Duties, Positions, Sweep
 
 
 class PersonalWorld(NamedTuple):

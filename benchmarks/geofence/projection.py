@@ -7,7 +7,7 @@ import pyproj
 from numba import njit
 
 from benchmarks.geofence.timing import Line, medians_ns
-from geofence.shapes.arrays import Float64s
+from geofence.shapes import Float64s
 from geofence.shapes.kernels import UNITS_PER_DEG, metric_at
 
 

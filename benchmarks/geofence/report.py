@@ -24,7 +24,7 @@ from benchmarks.geofence.set_routes import prepared_on_candidates
 from benchmarks.geofence.set_worlds import SetWorld, real_world, set_world
 from benchmarks.geofence.shared_sets import hits, shared
 from benchmarks.geofence.timing import ROUNDS, Line, medians_ns
-from geofence.sweep.violations import Sweep
+from geofence.sweep import Sweep
 
 SCHOOLS = 30_000
 

@@ -12,7 +12,7 @@ from benchmarks.geofence import worlds
 from benchmarks.geofence.personal import PersonalWorld, personal_world
 from benchmarks.geofence.timing import ROUNDS, Line, medians_ns
 from geofence.shapes.margins import masks_of
-from geofence.sweep.violations import Positions, Sweep
+from geofence.sweep import Positions, Sweep
 
 
 def two_threads(world: PersonalWorld) -> Line:

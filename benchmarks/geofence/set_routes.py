@@ -8,7 +8,7 @@ import shapely
 
 from benchmarks.geofence.set_worlds import SetWorld
 from benchmarks.geofence.timing import Timed, medians_ns
-from geofence.shapes.arrays import Float64s
+from geofence.shapes import Float64s
 
 
 def points_of(places: Float64s) -> npt.NDArray[np.object_]:

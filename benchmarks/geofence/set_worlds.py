@@ -14,10 +14,8 @@ import numpy.typing as npt
 import shapely
 
 from benchmarks.geofence import worlds
-from geofence.shapes.arrays import Float64s
-from geofence.shapes.set_building import build
-from geofence.shapes.zone_sets import Member, ZoneSet
-from geofence.zones import Area
+from geofence import Area
+from geofence.shapes import Float64s, Member, ZoneSet, build
 
 
 class SetWorld(NamedTuple):

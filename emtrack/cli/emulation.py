@@ -102,7 +102,7 @@ async def emulate_world(
     from emtrack.emulator.world import build_world
     from emtrack.forms.reading import read_orders_of
     from emtrack.orders.importing import import_with_keys
-    from geofence.words import format_instant
+    from geofence import format_instant
 
     clock = await ServiceClock.connect(chosen.base_url)
     start_ms = (clock.now_ms() - round(wish.back_hours * 3_600_000)) // 60_000 * 60_000

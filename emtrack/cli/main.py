@@ -23,7 +23,7 @@ from emtrack.cli import (
 )
 from emtrack.cli.saying import say
 from emtrack.errors import MendableError
-from geofence.words import NotAnInstant
+from geofence import NotAnInstant
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from geofence.words import NotAnInstant, parse_instant
+from geofence import NotAnInstant, parse_instant
 
 LONGEST_NAME = 200
 WIDE = 10_000

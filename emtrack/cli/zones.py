@@ -13,7 +13,7 @@ from emtrack.cli.saying import refuse, refuse_unfit_name, say, say_counts, who
 
 if TYPE_CHECKING:
     from emtrack.settings import Settings
-    from geofence.shapes.zone_sets import Member
+    from geofence.shapes import Member
 
 app = typer.Typer(no_args_is_help=True, help="Zones out of files: checked, entered as sets, drawn.")
 

@@ -28,13 +28,12 @@ from emtrack.orders.entry import enter_orders
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.warm_up import calm_collector
 from emtrack.service.worker import Worker
-from ingest.inbox import Inbox, Submission
-from ingest.wire import read_request
+from ingest import Inbox, Submission, read_request
 
 if TYPE_CHECKING:
     import asyncpg
 
-    from ingest.wire import Acknowledgement
+    from ingest import Acknowledgement
 
 WHO = "demo"
 MINUTE_MS = 60_000

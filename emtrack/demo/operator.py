@@ -11,10 +11,10 @@ import heapq
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerts.casework import act
+from alerts import act
 from emtrack.emulator.chance import dice
 from emtrack.emulator.world import World
-from geofence.words import Kind, datetime_of, instant_of, parse_instant
+from geofence import Kind, datetime_of, instant_of, parse_instant
 
 if TYPE_CHECKING:
     from datetime import datetime

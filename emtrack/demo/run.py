@@ -58,7 +58,7 @@ from emtrack.record.liveness import alive_ms
 from emtrack.service.app import running_service
 from emtrack.service.warm_up import warm_up
 from emtrack.settings import ClockSetting, Settings, SettingsError
-from geofence.words import datetime_of, format_instant, instant_of
+from geofence import datetime_of, format_instant, instant_of
 
 if TYPE_CHECKING:
     import asyncpg

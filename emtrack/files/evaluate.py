@@ -11,12 +11,9 @@ from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS, FileRow, read_r
 from emtrack.forms.lines import RefusedRow
 from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of, sets_of
-from geofence.facts import Fact
-from geofence.judgement.findings import Finding
-from geofence.judgement.judge import judge_history
-from geofence.obligations import Activation, ActivationIndex
-from geofence.words import ActivationId, NotAnInstant, format_instant, parse_instant
-from ingest.reports import (
+from geofence import Activation, ActivationId, ActivationIndex, Fact, NotAnInstant, format_instant, parse_instant
+from geofence.judgement import Finding, judge_history
+from ingest import (
     EventReport,
     PositionReport,
     Refusal,

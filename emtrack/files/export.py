@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UnsetType
 
-from alerts.ledger import LedgerRules, rules_of
+from alerts import LedgerRules, rules_of
 from emtrack.db.opened import opened_database
 from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS
 from emtrack.forms.features import Features, collection_of
@@ -24,8 +24,7 @@ from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.zone_sets import load_members
 from emtrack.settings import Settings
-from geofence.facts import Fact, Position
-from geofence.words import ALWAYS_MS, format_instant
+from geofence import ALWAYS_MS, Fact, Position, format_instant
 
 if TYPE_CHECKING:
     import asyncpg

@@ -17,7 +17,7 @@ from emtrack.client import Backoff, DeviceDoor, DeviceSender, Persistence, Rejec
 from emtrack.clock import machine_ms
 from emtrack.files.facts import FileRow, read_rows
 from emtrack.forms.errors import FormError
-from geofence.words import NotAnInstant, parse_instant
+from geofence import NotAnInstant, parse_instant
 
 BATCH = 10
 CONNECTIONS = 8

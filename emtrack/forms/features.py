@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from geofence.shapes.areas import area_m2, drawn_area_m2
-from geofence.shapes.geojson import ZoneError, geojson_from_zone, read_zone
-from geofence.shapes.zone_sets import Member, content_of
-from geofence.zones import Area
+from geofence import Area
+from geofence.shapes import Member, ZoneError, area_m2, content_of, drawn_area_m2, geojson_from_zone, read_zone
 
 LONGEST_ID = 200
 _DEGREES = ("CRS84", "EPSG::4326", "EPSG:4326")

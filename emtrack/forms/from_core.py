@@ -18,11 +18,8 @@ from emtrack.forms.orders import (
     TimetableForm,
     ZoneSetForm,
 )
-from geofence.intervals import Interval
-from geofence.obligations import Activation, Plan, Requirement, TimetableRow
-from geofence.shapes.zone_sets import Member
-from geofence.words import FIRST_MS, FOREVER_MS
-from geofence.zones import SetZone
+from geofence import FIRST_MS, FOREVER_MS, Activation, Interval, Plan, Requirement, SetZone, TimetableRow
+from geofence.shapes import Member
 
 
 def orders_of(plans: Sequence[Plan], members: Mapping[str, Sequence[Member]] | None = None) -> Orders:

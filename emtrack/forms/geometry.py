@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from emtrack.forms.strict import Form
-from geofence.shapes.geojson import SHAPES, ZoneError, geojson_from_zone, read_zone
-from geofence.zones import SetZone, Shape, Zone
+from geofence import SetZone, Shape, Zone
+from geofence.shapes import SHAPES, ZoneError, geojson_from_zone, read_zone
 
 
 class SetName(Form, frozen=True, tag_field="type", tag="ZoneSet"):

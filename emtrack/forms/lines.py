@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from geofence.judgement.findings import Finding
-from geofence.obligations import Activation
-from geofence.words import format_instant
+from geofence import Activation, format_instant
+from geofence.judgement import Finding
 
 
 class RefusedRow(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geofence.words import FOREVER_MS
+from geofence import FOREVER_MS
 
 
 class Moment:

@@ -11,7 +11,7 @@ from emtrack.forms.geometry import Geometry
 from emtrack.forms.iom import IomForm
 from emtrack.forms.moment import Moment
 from emtrack.forms.strict import Form
-from geofence.words import ObligationKind
+from geofence import ObligationKind
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Seconds = Annotated[float, Meta(ge=0, le=1e8)]

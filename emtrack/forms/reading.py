@@ -17,9 +17,8 @@ from emtrack.forms.locating import form_error_at
 from emtrack.forms.moment import Moment
 from emtrack.forms.orders import DAYS, Orders
 from emtrack.forms.to_core import UnknownSetName, set_name_of, set_names_of
-from geofence.shapes.areas import area_m2, drawn_area_m2
-from geofence.shapes.geojson import ZoneError
-from geofence.words import ObligationKind, format_instant, parse_instant
+from geofence import ObligationKind, format_instant, parse_instant
+from geofence.shapes import ZoneError, area_m2, drawn_area_m2
 
 
 def _read_special(kind: type, value: object) -> Any:

@@ -12,12 +12,23 @@ from emtrack.forms.errors import FormError
 from emtrack.forms.geometry import SetName
 from emtrack.forms.moment import end_of
 from emtrack.forms.orders import DAYS, ActivationForm, Orders, RequirementForm, SettingsForm, TimetableForm
-from geofence.intervals import Interval, merged
-from geofence.obligations import Activation, JudgementSettings, Plan, Requirement, TimetableRow
-from geofence.shapes.set_building import build
-from geofence.shapes.zone_sets import ZoneSet
-from geofence.words import ActivationId, DeviceId, EntryId, RequirementId, WearerId
-from geofence.zones import SetZone, Zone
+from geofence import (
+    Activation,
+    ActivationId,
+    DeviceId,
+    EntryId,
+    Interval,
+    JudgementSettings,
+    Plan,
+    Requirement,
+    RequirementId,
+    SetZone,
+    TimetableRow,
+    WearerId,
+    Zone,
+    merged,
+)
+from geofence.shapes import ZoneSet, build
 
 
 def _ms(seconds: float) -> int:

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from emtrack.forms.iom import IomForm
-from geofence.words import datetime_of, instant_of
+from geofence import datetime_of, instant_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -19,7 +19,7 @@ from emtrack.record.outages import enter_outages
 from emtrack.record.requirements import enter_requirements, follow_sets
 from emtrack.record.wearers import enter_wearers, wearer_ids_of
 from emtrack.record.zone_sets import enter_zone_sets
-from geofence.intervals import Interval
+from geofence import Interval
 
 _CONFLICTS = {
     "one_wearer_per_device": "a device would be on two people at one time",

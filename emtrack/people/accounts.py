@@ -20,7 +20,7 @@ from emtrack.clock import machine_ms
 from emtrack.errors import MendableError
 from emtrack.people.roles import Caller, Role
 from emtrack.people.secrets import new_secret, secret_hash
-from geofence.words import datetime_of
+from geofence import datetime_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,7 +9,7 @@ import asyncpg
 from emtrack.errors import MendableError
 from emtrack.people.roles import Caller, Role
 from emtrack.people.secrets import new_secret, secret_hash
-from geofence.words import datetime_of
+from geofence import datetime_of
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection

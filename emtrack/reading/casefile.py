@@ -6,20 +6,23 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerts.queue import Alert
+from alerts import Alert
 from emtrack.reading.history import MOST_FIXES, StoredEvent, StoredFix, View, events_of, fixes_of, place_in_history
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.findings import FindingVersion, as_known, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement
 from emtrack.record.zone_sets import ZoneSetCache
-from geofence.facts import Fact, without_duplicates
-from geofence.judgement.evidence import PositionStatus, Track, position_statuses
-from geofence.judgement.explain import Weighed, weighed
-from geofence.judgement.findings import Finding
-from geofence.judgement.sightings import said
-from geofence.obligations import Requirement
-from geofence.shapes.zone_sets import ZoneSet
-from geofence.words import EventType, Kind, Presence
+from geofence import EventType, Fact, Kind, Presence, Requirement, without_duplicates
+from geofence.judgement import (
+    Finding,
+    PositionStatus,
+    Track,
+    Weighed,
+    position_statuses,
+    verdict_of_sighting,
+    weighed,
+)
+from geofence.shapes import ZoneSet
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -251,6 +254,6 @@ def _decisive(requirement: Requirement, facts: FactsAround) -> list[_Decisive]:
     found += [
         _Decisive(e.event_ms, verdict, e.received_ms, True)
         for e in (s.event for s in facts.events)
-        if (verdict := said(e, requirement)) is not Presence.UNKNOWN
+        if (verdict := verdict_of_sighting(e, requirement)) is not Presence.UNKNOWN
     ]
     return sorted(found, key=lambda d: (d.at_ms, not d.is_sighting))

@@ -9,10 +9,8 @@ from emtrack.record.findings import load_shown
 from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
-from geofence.judgement.findings import Finding
-from geofence.judgement.judge import judge_history
-from geofence.obligations import Activation
-from geofence.words import ALWAYS_MS
+from geofence import ALWAYS_MS, Activation
+from geofence.judgement import Finding, judge_history
 
 
 async def findings_as_lines(

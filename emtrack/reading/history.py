@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import asyncpg
 
 from emtrack.people.roles import Caller
-from geofence.facts import DeviceEvent, Position
-from geofence.words import EventType, Mechanism, datetime_of, instant_of
+from geofence import DeviceEvent, EventType, Mechanism, Position, datetime_of, instant_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ import msgspec
 
 from emtrack.db.connect import Connection
 from emtrack.db.locks import ORDERS_LOCK, take_lock
-from geofence.words import datetime_of, instant_of
+from geofence import datetime_of, instant_of
 
 SETTINGS_ENTERED = "settings entered"
 OUTAGE_ENTERED = "outage entered"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from emtrack.db.connect import Connection
-from geofence.judgement.judge import Checkpoint, Silence
-from geofence.words import ALWAYS_MS, datetime_of, instant_of
+from geofence import ALWAYS_MS, datetime_of, instant_of
+from geofence.judgement import Checkpoint, Silence
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -10,8 +10,7 @@ from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import atv_settings_of, settings_of, timezone_of
 from emtrack.record.changes import SETTINGS_ENTERED
 from emtrack.record.entering import OrderWriter
-from geofence.obligations import JudgementSettings
-from geofence.words import datetime_of
+from geofence import JudgementSettings, datetime_of
 
 DEFAULT_TIMEZONE = "Europe/London"
 

@@ -9,7 +9,7 @@ from emtrack.db.connect import Connection
 from emtrack.people.secrets import new_secret, secret_hash
 from emtrack.record.changes import OrderChange, log_change
 from emtrack.record.entering import OrderWriter
-from geofence.words import datetime_of
+from geofence import datetime_of
 
 if TYPE_CHECKING:
     from datetime import datetime

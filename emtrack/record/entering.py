@@ -10,7 +10,7 @@ import msgspec
 from emtrack.db.connect import Connection
 from emtrack.errors import MendableError
 from emtrack.record.changes import OrderChange
-from geofence.words import FOREVER_MS, datetime_of, format_instant, instant_of
+from geofence import FOREVER_MS, datetime_of, format_instant, instant_of
 
 if TYPE_CHECKING:
     from asyncpg import Range

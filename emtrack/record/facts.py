@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from emtrack.db.connect import Connection
 from emtrack.record.plans import Assignment
-from geofence.facts import DeviceEvent, Fact, Position
-from geofence.words import FOREVER_MS, LAST_MS, EventType, Mechanism, datetime_of
-from ingest.reports import EventReport, PositionReport, fact_of
+from geofence import FOREVER_MS, LAST_MS, DeviceEvent, EventType, Fact, Mechanism, Position, datetime_of
+from ingest import EventReport, PositionReport, fact_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from emtrack.db.connect import Connection
-from geofence.judgement.findings import DEVICE_KINDS, Finding
-from geofence.words import EntryId, Kind, datetime_of, instant_of
+from geofence import EntryId, Kind, datetime_of, instant_of
+from geofence.judgement import DEVICE_KINDS, Finding
 
 if TYPE_CHECKING:
     import asyncpg

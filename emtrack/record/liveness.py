@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from emtrack.db.connect import Connection
 from emtrack.record.outages import load_outages, record_outage
-from geofence.intervals import Interval, subtracted
-from geofence.words import ALWAYS_MS, datetime_of, instant_of
+from geofence import ALWAYS_MS, Interval, datetime_of, instant_of, subtracted
 
 LIVENESS = "SELECT alive_at FROM liveness"
 FIRST_READY = "INSERT INTO liveness (first_ready_at, alive_at) VALUES ($1, $1)"

@@ -10,8 +10,7 @@ import asyncpg
 from emtrack.db.connect import Connection
 from emtrack.record.changes import OUTAGE_ENTERED
 from emtrack.record.entering import OrderWriter
-from geofence.intervals import Interval, subtracted
-from geofence.words import ALWAYS_MS, datetime_of
+from geofence import ALWAYS_MS, Interval, datetime_of, subtracted
 
 OUTAGES = """
 SELECT epoch_ms(lower(during)) AS begin_ms, epoch_ms(upper(during)) AS end_ms

@@ -13,17 +13,20 @@ from emtrack.record.deployment_settings import load_settings
 from emtrack.record.outages import load_outages
 from emtrack.record.requirements import stored_timetable
 from emtrack.record.zone_sets import stored_zone, zone_of_stored
-from geofence.intervals import Interval, merged
-from geofence.obligations import Activation, Plan, Requirement
-from geofence.words import (
+from geofence import (
     FOREVER_MS,
+    Activation,
     ActivationId,
     DeviceId,
     EntryId,
+    Interval,
     ObligationKind,
+    Plan,
+    Requirement,
     RequirementId,
     WearerId,
     datetime_of,
+    merged,
 )
 
 if TYPE_CHECKING:

@@ -14,10 +14,8 @@ from emtrack.forms.orders import RequirementForm, TimetableForm
 from emtrack.forms.to_core import SetNames, UnknownSetName, requirement_of, set_name_of, timetable_of
 from emtrack.record.entering import OrderWriter, span
 from emtrack.record.zone_sets import known_sets, stored_zone
-from geofence.obligations import Requirement, TimetableRow, version_of
-from geofence.shapes.geojson import geojson_from_zone
-from geofence.words import FOREVER_MS, datetime_of, instant_of
-from geofence.zones import SetZone
+from geofence import FOREVER_MS, Requirement, SetZone, TimetableRow, datetime_of, instant_of, version_of
+from geofence.shapes import geojson_from_zone
 
 REQUIREMENTS = """
 SELECT v.version_no, v.entry_no, v.wearer_no, v.requirement_id, v.kind, v.valid, z.version AS zone, v.timetable,

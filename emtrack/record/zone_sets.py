@@ -20,12 +20,9 @@ from emtrack.db.connect import Connection
 from emtrack.forms.orders import ZoneSetForm
 from emtrack.forms.to_core import SetNames
 from emtrack.record.entering import OrdersConflict, OrderWriter
-from geofence.judgement.places import UnknownSet
-from geofence.obligations import Requirement, version_of
-from geofence.shapes.geojson import geojson_from_zone, zone_from_geojson
-from geofence.shapes.set_building import build
-from geofence.shapes.zone_sets import Member, ZoneSet, content_of
-from geofence.zones import Area, Disc, LonLat, PolygonRings, SetZone, Shape
+from geofence import Area, Disc, LonLat, PolygonRings, Requirement, SetZone, Shape, version_of
+from geofence.judgement import UnknownSet
+from geofence.shapes import Member, ZoneSet, build, content_of, geojson_from_zone, zone_from_geojson
 
 KEPT = 4
 """Sets that are kept although nobody is judged by them: an older version that somebody looks at."""

@@ -19,13 +19,18 @@ from emtrack.record.findings import NewVersion, ShownFinding, load_shown
 from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.finality import can_change, first_open_ms
-from geofence.facts import without_duplicates
-from geofence.intervals import Interval
-from geofence.judgement.judge import ActivationJudge, State
-from geofence.judgement.places import NO_SETS
-from geofence.obligations import ActivationIndex, version_of, versions_of
-from geofence.shapes.zone_sets import ZoneSet
-from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId
+from geofence import (
+    ALWAYS_MS,
+    FOREVER_MS,
+    ActivationIndex,
+    EntryId,
+    Interval,
+    version_of,
+    versions_of,
+    without_duplicates,
+)
+from geofence.judgement import NO_SETS, ActivationJudge, State
+from geofence.shapes import ZoneSet
 
 RETRY_MS = 60_000
 """A judgement that failed is tried again after this, from the start of its activation."""

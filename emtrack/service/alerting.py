@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from alerts.grading import OBLIGED_IS_GRAVER
-from alerts.raising import Change, Raised, RaisedFinding, raise_alerts
+from alerts import OBLIGED_IS_GRAVER, FindingChange, Raised, RaisedFinding, raise_alerts
 from emtrack.db.connect import Connection
 from emtrack.db.ids import IdBlocks
 from emtrack.record.findings import ShownFinding, load_findings
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
-from geofence.judgement.findings import Finding
-from geofence.words import Kind
+from geofence import Kind
+from geofence.judgement import Finding
 
 
 async def raise_from_updates(
@@ -30,7 +29,7 @@ async def raise_from_updates(
             live = activations.find(activation_no)
             if live is not None and finding is not None:
                 as_shown = shown.get(activation_no, live.shown)
-                found.append(_raised(live, as_shown, number, finding, Change.NONE, ""))
+                found.append(_raised(live, as_shown, number, finding, FindingChange.NONE, ""))
         return found
 
     return await raise_alerts(
@@ -48,7 +47,7 @@ def _changed(updates: Sequence[ActivationUpdate]) -> Iterator[RaisedFinding]:
     for update in updates:
         for record in update.records:
             yield _raised(
-                update.live, update.shown, record.finding_no, record.finding, Change(record.change), record.why
+                update.live, update.shown, record.finding_no, record.finding, FindingChange(record.change), record.why
             )
 
 
@@ -57,7 +56,7 @@ def _raised(
     shown: Mapping[int, ShownFinding],
     finding_no: int,
     finding: Finding,
-    change: Change,
+    change: FindingChange,
     why: str,
 ) -> RaisedFinding:
     assignment = live.assignment

@@ -6,10 +6,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ingest.inbox import Submission
-from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report
-from ingest.store import Incoming, IsActivated, StoreOutcome, refusal_of
-from ingest.wire import Acknowledgement, Received, RefusedReport
+from ingest import (
+    Acknowledgement,
+    EventReport,
+    Incoming,
+    IsActivated,
+    PositionReport,
+    Received,
+    Refusal,
+    RefusalReason,
+    RefusedReport,
+    StoreOutcome,
+    Submission,
+    read_report,
+    refusal_of,
+)
 
 
 def received_of(submission: Submission) -> Sequence[Received]:

@@ -26,8 +26,7 @@ from emtrack.settings import Settings, SettingsError
 from emtrack.web.api.service import service_routes
 from emtrack.web.pages.site import SecurityHeaders
 from emtrack.web.routes import web_routes
-from ingest.http import device_route
-from ingest.inbox import Inbox
+from ingest import Inbox, device_route
 
 POOL = 6
 """Connections for those who read; the worker has one of its own."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from emtrack.record.findings import ShownFinding
-from geofence.judgement.findings import DEVICE_KINDS, Finding
-from geofence.judgement.judge import DEVICE, SILENCE, Part, State
-from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId
+from geofence import ALWAYS_MS, FOREVER_MS, EntryId
+from geofence.judgement import DEVICE, DEVICE_KINDS, SILENCE, Finding, Part, State
 
 
 def scope_of(finding: Finding) -> str:

@@ -23,10 +23,8 @@ from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, ShownFinding, load_shown
 from emtrack.service.activations import LATE, ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.finality import can_change, first_open_ms, in_parts
-from geofence.facts import Fact, without_duplicates
-from geofence.judgement.amend import amendments
-from geofence.judgement.judge import Checkpoint, Judged, Late
-from geofence.words import ALWAYS_MS, FOREVER_MS
+from geofence import ALWAYS_MS, FOREVER_MS, Fact, without_duplicates
+from geofence.judgement import Checkpoint, Judged, Late, amendments
 
 log = structlog.get_logger()
 

@@ -8,8 +8,8 @@ from emtrack.db.connect import Connection
 from emtrack.record.checkpoints import forget_checkpoints, keep_checkpoints, store_checkpoints, store_silences
 from emtrack.record.findings import add_versions
 from emtrack.service.activations import ActivationUpdate
-from geofence.judgement.judge import Checkpoint
-from geofence.words import datetime_of
+from geofence import datetime_of
+from geofence.judgement import Checkpoint
 
 FAULT = "INSERT INTO judgement_faults (activation_no, noticed_at, error) VALUES ($1, $2, $3)"
 # A checkpoint knows nothing of the facts of a judgement that failed: after a restart all are judged from the start.

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import gc
 
-from geofence.facts import Position
-from geofence.judgement.judge import judge_history
-from geofence.judgement.places import Places
-from geofence.obligations import Activation, Plan, Requirement
-from geofence.shapes.set_building import build
-from geofence.shapes.zone_sets import Member
-from geofence.words import ActivationId, DeviceId, EntryId, Mechanism, ObligationKind, RequirementId, WearerId
-from geofence.zones import Area, Disc, SetZone, Zone
+from geofence import (
+    Activation,
+    ActivationId,
+    Area,
+    DeviceId,
+    Disc,
+    EntryId,
+    Mechanism,
+    ObligationKind,
+    Plan,
+    Position,
+    Requirement,
+    RequirementId,
+    SetZone,
+    WearerId,
+    Zone,
+)
+from geofence.judgement import Places, judge_history
+from geofence.shapes import Member, build
 
 
 def warm_up() -> None:

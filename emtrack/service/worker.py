@@ -42,12 +42,14 @@ from emtrack.service.answers import answer_devices, read_body, received_of, unst
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.recording import record_updates
-from geofence.facts import Fact
-from ingest.inbox import Inbox, NotCommitted, Submission
-from ingest.store import (
+from geofence import Fact
+from ingest import (
     Accepted,
+    Inbox,
     Incoming,
+    NotCommitted,
     StoreOutcome,
+    Submission,
     days_of,
     devices_waiting,
     examine_again,

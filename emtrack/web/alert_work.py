@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from alerts.casework import act
+from alerts import act
 from emtrack.clock import Clock
 from emtrack.people.roles import Caller
 

@@ -28,7 +28,7 @@ from emtrack.people.roles import STAFF as STAFF
 from emtrack.people.roles import Caller as Caller
 from emtrack.people.roles import Role as Role
 from emtrack.people.tokens import caller_by_token
-from geofence.words import NotAnInstant, parse_instant
+from geofence import NotAnInstant, parse_instant
 
 COOKIE = "emtrack_session"
 FORM_KEY = "form_key"

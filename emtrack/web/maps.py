@@ -10,11 +10,9 @@ from emtrack.reading.casefile import FactsAround, WeighedFix
 from emtrack.reading.history import StoredEvent
 from emtrack.record.zone_sets import members_near
 from emtrack.web.wording import MECHANISMS, POSITION_STATUSES, Words, margin_words, use_of
-from geofence.judgement.evidence import PositionStatus
-from geofence.obligations import Requirement
-from geofence.shapes.geojson import geojson_from_zone
-from geofence.words import format_instant
-from geofence.zones import SetZone, Shape
+from geofence import Requirement, SetZone, Shape, format_instant
+from geofence.judgement import PositionStatus
+from geofence.shapes import geojson_from_zone
 
 NEAR_M = 3_000.0
 MOST_MEMBERS = 300

@@ -6,14 +6,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from alerts.grading import Severity
-from alerts.incidents import INCIDENT
-from alerts.ledger import ATV, LineKind
-from geofence.judgement.evidence import PositionStatus
-from geofence.judgement.explain import Weighed
-from geofence.judgement.findings import Finding
-from geofence.obligations import Requirement
-from geofence.words import CurfewReason, EventType, Kind, Mechanism, Presence, datetime_of, instant_of
+from alerts import ATV, INCIDENT, LineKind, Severity
+from geofence import CurfewReason, EventType, Kind, Mechanism, Presence, Requirement, datetime_of, instant_of
+from geofence.judgement import Finding, PositionStatus, Weighed
 
 if TYPE_CHECKING:
     from emtrack.reading.casefile import LateFacts

@@ -15,11 +15,8 @@ from emtrack.forms.features import area_change, area_words
 from emtrack.forms.orders import Orders, RequirementForm
 from emtrack.forms.to_core import SetNames, set_name_of, set_names_of, zone_of
 from emtrack.zones.reading import DrawnZone
-from geofence.shapes.areas import area_m2, drawn_area_m2
-from geofence.shapes.geojson import ZoneError, read_zone
-from geofence.shapes.zone_sets import Member
-from geofence.words import ObligationKind
-from geofence.zones import Area, Disc
+from geofence import Area, Disc, ObligationKind
+from geofence.shapes import Member, ZoneError, area_m2, drawn_area_m2, read_zone
 
 LEAST_M2 = 0.5
 """Neighbours drawn along one street overlap by slivers that nobody can stand on."""

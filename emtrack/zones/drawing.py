@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from shapely.geometry import MultiPolygon, Polygon
 
 from emtrack.forms.features import area_words
-from geofence.shapes.areas import area_m2
-from geofence.shapes.zone_sets import Member
-from geofence.zones import Ring
+from geofence import Ring
+from geofence.shapes import Member, area_m2
 
 MOST_LABELS = 150
 """Of more, labels would cover the zones; the page says the name of each where the pointer rests."""

@@ -10,7 +10,7 @@ from emtrack.forms.features import LONGEST_ID, area_words
 from emtrack.zones.checking import Checked, Home, check, lines_of, on_homes, overlaps, usable_members
 from emtrack.zones.drawing import page, png
 from emtrack.zones.reading import ZoneFile, ZoneFileError, read_zone_file
-from geofence.shapes.zone_sets import Member
+from geofence.shapes import Member
 
 MOST_LINES = 50
 

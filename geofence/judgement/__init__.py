@@ -1,0 +1,48 @@
+"""From facts and obligations to findings: evidence, presence, periods, and how findings change."""
+
+from geofence.judgement.amend import amendments
+from geofence.judgement.evidence import PositionStatus, Track, position_statuses
+from geofence.judgement.explain import Weighed, weighed
+from geofence.judgement.findings import DEVICE_KINDS, Finding
+from geofence.judgement.judge import (
+    DEVICE,
+    SILENCE,
+    ActivationJudge,
+    Checkpoint,
+    Judged,
+    Late,
+    Part,
+    Silence,
+    State,
+    judge_history,
+)
+from geofence.judgement.places import NO_SETS, Places, UnknownSet
+from geofence.judgement.sightings import verdict_of_sighting
+from geofence.judgement.timetable import DAY_MS, Schedule
+
+__all__ = [
+    "DAY_MS",
+    "DEVICE",
+    "DEVICE_KINDS",
+    "NO_SETS",
+    "SILENCE",
+    "ActivationJudge",
+    "Checkpoint",
+    "Finding",
+    "Judged",
+    "Late",
+    "Part",
+    "Places",
+    "PositionStatus",
+    "Schedule",
+    "Silence",
+    "State",
+    "Track",
+    "UnknownSet",
+    "Weighed",
+    "amendments",
+    "judge_history",
+    "position_statuses",
+    "verdict_of_sighting",
+    "weighed",
+]

@@ -13,7 +13,7 @@ import numpy as np
 from geofence.facts import Fact, Position
 from geofence.judgement.evidence import PositionStatus, Track, position_statuses
 from geofence.judgement.places import NO_SETS, Places
-from geofence.judgement.sightings import concerns, in_range_after, overrules, said
+from geofence.judgement.sightings import concerns, in_range_after, overrules, verdict_of_sighting
 from geofence.obligations import Requirement
 from geofence.shapes.margins import verdicts
 from geofence.shapes.zone_sets import ZoneSet
@@ -60,5 +60,5 @@ def _overruled(requirement: Requirement, facts: Sequence[Fact], max_gap_ms: int)
                 found.add(id(fact))
         elif concerns(fact, requirement):
             in_range_ms = in_range_after(in_range_ms, sighted_ms, fact)
-            sighted_ms = sighted_ms if said(fact, requirement) is Presence.UNKNOWN else fact.event_ms
+            sighted_ms = sighted_ms if verdict_of_sighting(fact, requirement) is Presence.UNKNOWN else fact.event_ms
     return found

@@ -49,7 +49,7 @@ from geofence.judgement.presence import (
     lapses_ms,
     stretches,
 )
-from geofence.judgement.sightings import concerns, in_range_after, overrules, said
+from geofence.judgement.sightings import concerns, in_range_after, overrules, verdict_of_sighting
 from geofence.judgement.silence import silence_due_ms, silence_start_ms, silences
 from geofence.judgement.timetable import Schedule
 from geofence.obligations import Plan, Requirement
@@ -313,7 +313,7 @@ class ActivationJudge:
                 touched.add(requirement.entry_id)
 
     def _feed_sighting(self, tracker: Tracker, event: DeviceEvent, requirement: Requirement) -> bool:
-        verdict = said(event, requirement)
+        verdict = verdict_of_sighting(event, requirement)
         if verdict is Presence.UNKNOWN:
             return False
         confirmation = self._confirmations[requirement.entry_id]

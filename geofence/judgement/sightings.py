@@ -20,7 +20,7 @@ def concerns(event: DeviceEvent, requirement: Requirement) -> bool:
     return named and requirement.kind is ObligationKind.CURFEW and event.is_judged
 
 
-def said(event: DeviceEvent, requirement: Requirement) -> Presence:
+def verdict_of_sighting(event: DeviceEvent, requirement: Requirement) -> Presence:
     """What an event says of a requirement as a sighting; UNKNOWN if it is none, or of another."""
     return _SAYS.get(event.type, Presence.UNKNOWN) if concerns(event, requirement) else Presence.UNKNOWN
 

@@ -12,16 +12,26 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from alerts.casework import AlreadyClosed, NoAlert, UnfitAction
-from alerts.feed import BadFeedPosition, FeedPosition, changes_after, here
-from alerts.grading import Severity
-from alerts.incidents import INCIDENT
-from alerts.ledger import ATV
-from alerts.queue import AlertFilter, as_json, closed_alerts, open_alerts
-from alerts.queue import BadQueuePlace as BadQueuePlace
+from alerts import (
+    ATV,
+    INCIDENT,
+    AlertFilter,
+    AlreadyClosed,
+    BadFeedPosition,
+    FeedPosition,
+    NoAlert,
+    Severity,
+    UnfitAction,
+    alert_as_json,
+    changes_after,
+    closed_alerts,
+    newest_position,
+    open_alerts,
+)
+from alerts import BadQueuePlace as BadQueuePlace
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.guard import EVERYBODY, LARGEST_FORM, STAFF, Caller, Problem, answer, guarded, refuse_unbounded
-from geofence.words import Kind
+from geofence import Kind
 
 PAGE = 100
 ALERT_KINDS = (*map(str, Kind), ATV, INCIDENT)
@@ -72,7 +82,7 @@ class AlertRoutes:
         except BadQueuePlace as error:
             raise Problem(400, str(error)) from error
         following = page[-1].place if len(page) == limit else None
-        return answer({"alerts": [as_json(alert) for alert in page], "next": following})
+        return answer({"alerts": [alert_as_json(alert) for alert in page], "next": following})
 
     async def act(self, request: Request, caller: Caller) -> Response:
         """Acknowledge, note or close: an appended record with who and when."""
@@ -114,7 +124,7 @@ class AlertRoutes:
 
 async def here_of(pool: asyncpg.Pool[Any]) -> FeedPosition:
     async with pool.acquire() as connection:
-        return await here(connection)
+        return await newest_position(connection)
 
 
 def _is_open(state: str) -> bool:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from alerts.ledger import LedgerEntry, NothingToExcuse, excuse, ledger_of
+from alerts import LedgerEntry, NothingToExcuse, excuse, ledger_of
 from emtrack.clock import Clock
 from emtrack.reading.people import wearer_no_of
 from emtrack.web.guard import (
@@ -23,7 +23,7 @@ from emtrack.web.guard import (
     guarded,
     refuse_unbounded,
 )
-from geofence.words import format_instant
+from geofence import format_instant
 
 MOST_LINES = 1_000
 LONGEST_REASON = 1_000

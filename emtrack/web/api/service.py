@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
-from geofence.words import format_instant
+from geofence import format_instant
 
 NO_STORE = {"Cache-Control": "no-store"}
 

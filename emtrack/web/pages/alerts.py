@@ -8,19 +8,22 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from alerts.casework import OUTCOMES, UnfitAction
-from alerts.grading import Severity
-from alerts.ledger import ATV, ledger_of, rules_of
-from alerts.queue import (
+from alerts import (
+    ATV,
+    OUTCOMES,
     Alert,
     AlertFilter,
     BadQueuePlace,
+    Severity,
+    UnfitAction,
     alert_as_known,
     alerts_under,
     closed_alerts,
+    ledger_of,
     one_alert,
     open_alerts,
     open_counts,
+    rules_of,
 )
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
@@ -40,9 +43,7 @@ from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_
 from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, read_form
 from emtrack.web.maps import fact_rows
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
-from geofence.obligations import Requirement
-from geofence.words import format_instant
-from geofence.zones import SetZone
+from geofence import Requirement, SetZone, format_instant
 
 PAGE = 100
 MOST_MEMBERS = 1_000

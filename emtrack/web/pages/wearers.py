@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from alerts.ledger import ledger_of, rules_of
-from alerts.queue import alerts_of_wearer
+from alerts import alerts_of_wearer, ledger_of, rules_of
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.reading.history import LONGEST_MS, PURPOSES, views_of
@@ -27,8 +26,7 @@ from emtrack.web.guard import (
 )
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from emtrack.web.wording import timetable_words
-from geofence.obligations import Requirement
-from geofence.words import FOREVER_MS, format_instant
+from geofence import FOREVER_MS, Requirement, format_instant
 
 PAGE = 50
 ROWS = 250
