@@ -1,6 +1,6 @@
 """Reports in: wire format, refusals, the inbox, what is written of them, and the HTTP door for devices."""
 
-from ingest.http import Doorkeeper, device_route
+from ingest.http import KeyCheck, device_route
 from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission
 from ingest.reports import (
     EventReport,
@@ -33,13 +33,13 @@ __all__ = [
     "Accepted",
     "Acknowledgement",
     "Counts",
-    "Doorkeeper",
     "EventReport",
     "Inbox",
     "InboxClosed",
     "InboxFull",
     "Incoming",
     "IsActivated",
+    "KeyCheck",
     "NotCommitted",
     "PositionReport",
     "Received",

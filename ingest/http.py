@@ -29,7 +29,7 @@ ANSWER_WITHIN_S = 30.0
 """A request that has waited so long for its commit is told to try again; its reports may still be committed."""
 
 
-class Doorkeeper(Protocol):
+class KeyCheck(Protocol):
     """Who may report as which device."""
 
     def device_no(self, device_id: str, key: str) -> int | None:
@@ -45,12 +45,12 @@ def _problem(status: int, message: str, *, retry_after_s: int | None = None) -> 
     return Response(msgspec.json.encode({"error": message}), status, headers, "application/json")
 
 
-def device_route(inbox: Inbox, doorkeeper: Doorkeeper, on_status: Callable[[int], None]) -> Route:
+def device_route(inbox: Inbox, keys: KeyCheck, on_status: Callable[[int], None]) -> Route:
     """POST /v1/devices/{device_id}/reports. `on_status` is told the status of every answer."""
 
     async def endpoint(request: Request) -> Response:
         try:
-            response = await _receive(request, inbox, doorkeeper)
+            response = await _receive(request, inbox, keys)
         except WireError as error:
             response = _problem(error.status, str(error))
         except InboxFull as full:
@@ -65,8 +65,8 @@ def device_route(inbox: Inbox, doorkeeper: Doorkeeper, on_status: Callable[[int]
     return Route("/v1/devices/{device_id}/reports", endpoint, methods=["POST"])
 
 
-async def _receive(request: Request, inbox: Inbox, doorkeeper: Doorkeeper) -> Response:
-    device_no = _authenticated(request, doorkeeper)
+async def _receive(request: Request, inbox: Inbox, keys: KeyCheck) -> Response:
+    device_no = _authenticated(request, keys)
     content_type = media_type(request.headers.get("content-type"))
     body = await _bounded_body(request)
     try:
@@ -79,9 +79,9 @@ async def _receive(request: Request, inbox: Inbox, doorkeeper: Doorkeeper) -> Re
     return Response(encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, content_type)
 
 
-def _authenticated(request: Request, doorkeeper: Doorkeeper) -> int:
+def _authenticated(request: Request, keys: KeyCheck) -> int:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    known = doorkeeper.device_no(request.path_params["device_id"], key.strip())
+    known = keys.device_no(request.path_params["device_id"], key.strip())
     if scheme.lower() != "bearer" or known is None:
         raise WireError(401, "the key is not one of this device; send Authorization: Bearer KEY", keep=False)
     return known

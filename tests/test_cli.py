@@ -6,13 +6,17 @@ import csv
 import gzip
 import json
 import stat
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from emtrack.cli import app
+from emtrack.cli.saying import print_table
 from tests.command_line import Ran, emtrack, emtrack_process
 from tests.service_world import AWAY, HOME, event, orders, position
 
@@ -214,3 +218,18 @@ def test_events_of_a_file_count_and_no_event_is_needed(files: Path) -> None:
     (files / "events.csv").write_text(f"device_id,event_time,type\nD1,{tamper['event_time']},STRAP_TAMPER\n")
     ran = evaluate(files, "positions.csv", "--events", files / "events.csv")
     assert [json.loads(line)["kind"] for line in ran.stdout.splitlines()] == ["CURFEW", "TAMPER"]
+
+
+def test_the_program_says_which_version_it_is() -> None:
+    ran = CliRunner().invoke(app, ["--version"])
+    assert (ran.exit_code, ran.stdout) == (0, f"emtrack {version('emtrack')}\n")
+
+
+def test_a_table_in_a_pipe_is_neither_cut_nor_marked_up(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "[bold]" + "d" * 300
+    print_table(("device", "keys"), [(name, 1), ("D2", 12)])
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.split() == ["device", "keys"]
+    assert second.split() == [name, "1"]
+    assert third.split() == ["D2", "12"]
+    assert len(third.rstrip()) == len(second.rstrip()), "numbers stand to the right"

@@ -80,3 +80,10 @@ def test_what_runs_before_a_commit_is_what_make_check_runs_and_is_fetched_from_n
     recipe = (ROOT / "Makefile").read_text().split("\ncheck:")[1].split("\n\n")[0].replace("$(BIN)", ".venv/bin")
     checks = [line.strip().removesuffix(" .") for line in recipe.splitlines()[1:]]
     assert re.findall(r"entry: (.+)", hooks) == checks
+
+
+@pytest.mark.parametrize("package", ["alerts", "emtrack", "geofence", "ingest"])
+def test_every_folder_of_the_code_has_its_line_in_the_architecture(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    folders = [path.parent.relative_to(ROOT) for path in (ROOT / package).rglob("__init__.py")]
+    assert [str(folder) for folder in folders if f"{folder.name}/" not in page] == []

@@ -103,8 +103,8 @@ def feed(
     """One decisive verdict, in order of time. True if a segment began or ended.
 
     `sighting`: an RF sighting completes the run it stands in by itself. `zone_id_of`: tells the member of a zone set that the
-    fact is about; it is dear, and called only if a run begins. Raises ValueError for a verdict that is not decisive or comes
-    before the last one.
+    fact is about; asking costs much, so it is called only if a run begins. Raises ValueError for a verdict that is not decisive
+    or comes before the last one.
     """
     if verdict == UNKNOWN:
         raise ValueError("an UNKNOWN verdict is not decisive")

@@ -1,0 +1,67 @@
+"""A page of a location history shows what the whole history shows there, and reads no more than it needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from emtrack.people.roles import Caller, Role
+from emtrack.reading import casefile
+from emtrack.reading.casefile import history_of, history_page
+from emtrack.reading.history import View, record_view
+from geofence import format_instant
+from tests.service_world import AWAY, HOME, World, ms, position
+
+COUNT = 700
+MINUTE_MS = 60_000
+
+
+async def looked_at(world: World) -> View:
+    """The last hours of somebody with a fix a minute, two of each tenth minute, a jump now and then; and the look at them."""
+    begin_ms = ms("08:00")
+    world.clock.at_ms = begin_ms + COUNT * MINUTE_MS + 1000
+    reports = []
+    for minute in range(COUNT):
+        at = format_instant(begin_ms + minute * MINUTE_MS)
+        place = (0.0, 51.0) if minute % 97 == 50 else AWAY if minute % 3 else HOME
+        reports.append(position(len(reports) + 1, at, place))
+        if minute % 10 == 0:
+            reports.append(position(len(reports) + 1, at, place, mechanism="LBS", precision_m=300))
+    for begin in range(0, len(reports), 500):
+        await world.send("D1", *reports[begin : begin + 500])
+    end_ms = begin_ms + (COUNT - 20) * MINUTE_MS
+    who = Caller("Ann", Role.OFFICER)
+    return await record_view(
+        world.connection, who, 1, begin_ms + 30 * MINUTE_MS, end_ms, purpose="COMPLIANCE", now_ms=world.clock.at_ms
+    )
+
+
+async def test_pages_of_a_history_are_parts_of_the_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = await looked_at(world)
+    whole = await history_of(world.connection, view, world.clock.at_ms)
+    assert len(whole) > 600
+    assert len({seen.status for seen in whole}) > 1, "something is a jump"
+    for first, most in [(1, 250), (251, 250), (501, 250), (12, 1), (13, 1), (len(whole), 5), (len(whole) + 1, 5)]:
+        page = await history_page(world.connection, view, world.clock.at_ms, first, most)
+        assert page.rows == whole[first - 1 : first - 1 + most], first
+        assert (page.size, page.is_cut) == (len(whole), False)
+    monkeypatch.setattr(casefile, "MOST_FIXES", 400)
+    page = await history_page(world.connection, view, world.clock.at_ms, 1, 3)
+    assert (page.size, page.is_cut) == (400, True)
+    assert [seen.fix for seen in page.rows] == [seen.fix for seen in whole[-400:-397]]
+    assert [seen.n for seen in page.rows] == [1, 2, 3]
+
+
+async def test_a_page_reads_its_rows_and_what_weighs_the_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = await looked_at(world)
+    monkeypatch.setattr(casefile, "LEAD_MS", 10 * MINUTE_MS)
+    read, whole = [], casefile.fixes_of
+
+    async def counted(*arguments: object, **more: object) -> object:
+        found = await whole(*arguments, **more)  # type: ignore[arg-type]
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(casefile, "fixes_of", counted)
+    page = await history_page(world.connection, view, world.clock.at_ms, 251, 50)
+    assert len(page.rows) == 50
+    assert read == [pytest.approx(62, abs=4)]
