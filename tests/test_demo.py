@@ -213,6 +213,12 @@ def _announced(line: str) -> bool:
     return line.startswith("Ctrl-C")
 
 
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn without reports waits less, so that the service ends at once."""
+    monkeypatch.setattr("emtrack.service.worker.MAX_WAIT_S", 0.05)
+
+
 @pytest.fixture
 def stage(database_url: str, tmp_path: Path) -> Stage:
     return Stage(Settings(data_dir=tmp_path, database_url=database_url, listen="127.0.0.1:0"))
