@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import asyncpg
@@ -277,11 +278,13 @@ async def serving(dsn: str, form: dict[str, Any] | None = None, **fields: Any) -
     entered = await enter(
         settings, read_orders(json.dumps(form or orders(1, 2)), "orders"), who="test", dry_run=False
     )
-    async with (
-        running_service(settings, asyncio.Event()) as service,
-        aiohttp.ClientSession(service.address) as session,
-    ):
-        yield Door(service, session, entered.keys)
+    # A turn without reports waits less, so that orders are taken in and the service ends at once.
+    with mock.patch("emtrack.service.worker.MAX_WAIT_S", 0.05):
+        async with (
+            running_service(settings, asyncio.Event()) as service,
+            aiohttp.ClientSession(service.address) as session,
+        ):
+            yield Door(service, session, entered.keys)
 
 
 def minutes_after(at: str, minutes: float) -> str:
