@@ -12,6 +12,7 @@ from unittest import mock
 
 import aiohttp
 import asyncpg
+from argon2 import PasswordHasher
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
@@ -47,6 +48,8 @@ ORDERS = {
         {"wearer_id": "W2", "iom": {"rag": "RED", "mappa_level": 3}},
     ],
 }
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+"""The parameters of a password are kept with it, so who logs in need not know them."""
 BEGINS = "2026-03-02T20:00:00Z"
 
 
@@ -130,6 +133,7 @@ async def open_office(database_url: str, data_dir: Path, form: dict[str, Any] | 
     with (
         mock.patch.object(emtrack.service.app, "Starlette", noted),
         mock.patch("emtrack.service.worker.MAX_WAIT_S", 0.05),
+        mock.patch("emtrack.people.accounts._hasher", QUICK_HASHER),
     ):
         async with running_service(settings, asyncio.Event()) as service:
             keys = await keys_for(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
