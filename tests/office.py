@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import aiohttp
 import asyncpg
+from argon2 import PasswordHasher
 from starlette.routing import BaseRoute
 
 from emtrack.db.connect import connect
@@ -44,6 +46,8 @@ ORDERS = {
         {"wearer_id": "W2", "iom": {"rag": "RED", "mappa_level": 3}},
     ],
 }
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+"""The parameters of a password are kept with it, so who logs in need not know them."""
 BEGINS = "2026-03-02T20:00:00Z"
 
 
@@ -118,15 +122,17 @@ async def open_office(database_url: str, data_dir: Path, form: dict[str, Any] | 
     clock = ClockSetting(parse_instant(BEGINS), 1.0)
     settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock)
     # A turn without reports waits less, so that orders are taken in and the service ends at once.
-    async with running_service(settings, asyncio.Event(), Pace(max_wait_s=0.05)) as service:
-        keys = await import_with_keys(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
-        connection = await connect(database_url)
-        try:
-            tokens = {str(role): f"token of the {role}" for role in Role}
-            for role in Role:
-                now_ms = parse_instant(BEGINS)
-                await add_token(connection, f"the {role}", role, who="test", now_ms=now_ms, token=tokens[role])
-            async with aiohttp.ClientSession(service.address) as http:
-                yield Office(service.address, http, tokens, keys, connection, service.routes, settings)
-        finally:
-            await connection.close()
+    pace = Pace(max_wait_s=0.05)
+    with mock.patch("emtrack.people.accounts._hasher", QUICK_HASHER):
+        async with running_service(settings, asyncio.Event(), pace) as service:
+            keys = await import_with_keys(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
+            connection = await connect(database_url)
+            try:
+                tokens = {str(role): f"token of the {role}" for role in Role}
+                for role in Role:
+                    now_ms = parse_instant(BEGINS)
+                    await add_token(connection, f"the {role}", role, who="test", now_ms=now_ms, token=tokens[role])
+                async with aiohttp.ClientSession(service.address) as http:
+                    yield Office(service.address, http, tokens, keys, connection, service.routes, settings)
+            finally:
+                await connection.close()

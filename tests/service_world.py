@@ -304,8 +304,10 @@ async def serving(dsn: str, form: dict[str, Any] | None = None, **fields: Any) -
     entered = await import_orders(
         settings, read_orders(json.dumps(form or orders(1, 2)), "orders"), who="test", dry_run=False
     )
+    # A turn without reports waits less, so that orders are taken in and the service ends at once.
+    pace = Pace(max_wait_s=0.05)
     async with (
-        running_service(settings, asyncio.Event()) as service,
+        running_service(settings, asyncio.Event(), pace) as service,
         aiohttp.ClientSession(service.address) as session,
     ):
         yield Door(service, session, entered.keys)

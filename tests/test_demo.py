@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from emtrack.demo.history import PRESET, STEP_MS, STEP_OF_FEW_MS, Demo, Progress
 from emtrack.demo.operator import ACKNOWLEDGED_AFTER_MIN, LOOKED_AT_AFTER_MIN, LOOKED_AT_AGAIN_AFTER_MIN, OPERATOR
 from emtrack.demo.run import DemoRefused, last_evening_ms, run_demo
 from emtrack.emulator import PRESETS
+from emtrack.service.app import running_service
+from emtrack.service.worker import Pace
 from emtrack.settings import ClockSetting, Settings
 from geofence.words import Kind, datetime_of, instant_of, parse_instant
 from tests.db_fixtures import TEMPLATE, TestServer, server_pid
@@ -211,6 +214,12 @@ class Stage:
 
 def _announced(line: str) -> bool:
     return line.startswith("Ctrl-C")
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn without reports waits less, so that the service ends at once."""
+    monkeypatch.setattr(demo, "running_service", partial(running_service, pace=Pace(max_wait_s=0.05)))
 
 
 @pytest.fixture

@@ -473,9 +473,12 @@ async def test_something_else_than_a_time_is_refused() -> None:
 # --- the files --------------------------------------------------------------------------------------------------------
 
 
-async def test_the_truth_file_has_the_intervals_of_the_whole_run_in_one_piece_each(tmp_path: Path) -> None:
-    world = build_world(40, 9, START_MS)
-    to_ms = START_MS + 2 * DAY_MS
+@pytest.mark.parametrize(("wearers", "seed", "days"), [(20, 23, 1), pytest.param(40, 9, 2, marks=pytest.mark.long)])
+async def test_the_truth_file_has_the_intervals_of_the_whole_run_in_one_piece_each(
+    tmp_path: Path, wearers: int, seed: int, days: int
+) -> None:
+    world = build_world(wearers, seed, START_MS)
+    to_ms = START_MS + days * DAY_MS
     with SentLog(tmp_path) as sent:
         async with serving(service_in_the_future()) as url:
             await send(world, url, to_ms=to_ms, sent=sent)

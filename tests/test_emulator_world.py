@@ -20,7 +20,7 @@ from emtrack.emulator import PRESETS, Habits, Upload, World, build_world
 from emtrack.emulator.geometry import distance_m
 from emtrack.emulator.paths import Planner
 from emtrack.emulator.schedule import DAY_MS, DAYS, HOUR_MS, Row, end_of_wall, iso_of, ms_of, periods, start_of_wall
-from geofence.words import instant_of
+from geofence.words import datetime_of
 
 LONDON = ZoneInfo("Europe/London")
 START_MS = 1_772_409_600_000  # 2026-03-02T00:00:00Z, a Monday
@@ -131,7 +131,7 @@ def obliged_by_the_wall(requirement: dict[str, Any], t_ms: np.ndarray) -> np.nda
         first = DAYS.index(row["day"]) * 1440 + minute(row["start"])
         length = (minute(row["end"]) - minute(row["start"])) % 1440 or 1440
         marks[np.arange(first, first + length) % len(marks)] = True
-    walls = [instant_of(int(t)).astimezone(LONDON) for t in t_ms]
+    walls = [datetime_of(int(t)).astimezone(LONDON) for t in t_ms]
     return marks[[w.weekday() * 1440 + w.hour * 60 + w.minute for w in walls]]
 
 

@@ -22,6 +22,7 @@ SETS = "tests/test_set_requirements.py::test_"
 TABLE = "tests/test_presence_table.py::test_"
 PLAIN = "tests/test_plain_kernels.py::test_"
 """Faults of the kernels are looked for in plain Python, which need not be compiled anew for each."""
+COMPILED = ("tests/test_zone_sets.py", "tests/test_geometry.py")
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
 
@@ -266,13 +267,15 @@ def copy_of(folder: Path) -> Path:
     return folder
 
 
-def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python on the copy: what it imports must come from there."""
+def run(copy: Path, *arguments: str, plain: bool) -> subprocess.CompletedProcess[str]:
+    """Python on the copy: what it imports must come from there. `plain`: nothing is compiled, which takes seconds anew for
+    each copy."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "EMTRACK"))}
     environment |= {
         "PYTHONPATH": str(copy),
         "PYTHONDONTWRITEBYTECODE": "1",
         "NUMBA_CACHE_DIR": str(copy.parent / "numba"),
+        "NUMBA_DISABLE_JIT": str(int(plain)),
     }
     return subprocess.run(
         [sys.executable, *arguments],
@@ -285,8 +288,10 @@ def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_test(copy: Path, node: str) -> subprocess.CompletedProcess[str]:
-    return run(copy, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", node)
+def run_tests(copy: Path, *nodes: str) -> subprocess.CompletedProcess[str]:
+    """Tests of one kind: those that ask the kernels too much for plain Python, or others."""
+    (plain,) = {not node.startswith(COMPILED) for node in nodes}
+    return run(copy, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *nodes, plain=plain)
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +300,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     folder.parent.chmod(0o755)  # a database server of a test runs as a user of its own
     copy = copy_of(folder)
-    where = run(copy, "-c", "import geofence, emtrack; print(geofence.__file__, emtrack.__file__)")
+    where = run(copy, "-c", "import geofence, emtrack; print(geofence.__file__, emtrack.__file__)", plain=True)
     assert where.stdout.count(str(copy)) == 2, where.stdout + where.stderr
     return copy
 
@@ -314,7 +319,7 @@ def check(mutant: Mutant, whole: Path) -> None:
     assert text.count(mutant.original) == 1, f"{mutant.file} has changed: {mutant.original!r} is not there once"
     try:
         path.write_text(text.replace(mutant.original, mutant.instead))
-        ran = run_test(whole, mutant.killed_by)
+        ran = run_tests(whole, mutant.killed_by)
         assert ran.returncode == 1, f"it lives, or the test did not run:\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
     finally:
         path.write_text(text)
@@ -334,8 +339,9 @@ def test_every_planted_fault_is_killed_by_its_test(mutant: Mutant, whole: Path) 
 @pytest.mark.long
 def test_without_a_fault_the_named_tests_pass(whole: Path) -> None:
     nodes = sorted({mutant.killed_by for mutant in MUTANTS})
-    ran = run(whole, "-m", "pytest", "-q", "-p", "no:cacheprovider", *nodes)
-    assert ran.returncode == 0, ran.stdout[-3000:]
+    for some in ([n for n in nodes if n.startswith(COMPILED)], [n for n in nodes if not n.startswith(COMPILED)]):
+        ran = run_tests(whole, *some)
+        assert ran.returncode == 0, ran.stdout[-3000:]
 
 
 def test_every_original_is_there_once_and_every_test_has_its_name() -> None:
