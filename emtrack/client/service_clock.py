@@ -51,12 +51,13 @@ class ServiceClock:
 
     async def refresh(self) -> None:
         """Read the service's clock. Raises aiohttp.ClientError, TimeoutError or ValueError, and keeps the last reading."""
-        before_s = self._tried_at_s = self._monotonic()
+        self._tried_at_s = self._monotonic()
         timeout = aiohttp.ClientTimeout(total=READ_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self._url) as answer:
             answer.raise_for_status()
             body = await answer.json()
-        self._take(body, (before_s + self._monotonic()) / 2)
+        # As if the service had told it only now: this clock may be late by the way of the answer, and is never early.
+        self._take(body, self._monotonic())
 
     def _take(self, body: Any, read_at_s: float) -> None:
         try:
