@@ -44,7 +44,8 @@ from geofence.shapes.margins import contained, masks_of
 from geofence.shapes.packing import Rings, packed_rings, units
 from geofence.shapes.set_building import build
 from geofence.shapes.zone_sets import Member, ZoneSet
-from geofence.sweep.violations import Duties, Positions, Sweep
+from geofence.sweep.duties import Duties
+from geofence.sweep.following import Positions, Sweep
 from geofence.zones import Area
 
 ROUNDS = 5

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geofence.shapes.arrays import Float64s, Int64s
-from geofence.sweep.violations import Positions
+from geofence.sweep.following import Positions
 
 M_PER_DEG = 111_195.0
 ENGLAND = (-3.0, 0.5, 51.2, 54.5)

@@ -198,6 +198,32 @@ def evaluate(
 
 
 @app.command()
+def sweep(
+    orders: Annotated[Path, typer.Option(help="orders.json")],
+    positions: Annotated[list[Path], typer.Option(help="positions, .parquet; repeat it for several files")],
+    until: Annotated[str, typer.Option(help="the now of the judgement, ISO 8601 with a zone")],
+    out: Annotated[Path | None, typer.Option(help="findings.jsonl (default: standard output)")] = None,
+    refusals: Annotated[Path | None, typer.Option(help="rows that could not be used, with their reasons")] = None,
+    wearers_at_once: Annotated[int, typer.Option(min=1, help="whose positions are in memory together")] = 50,
+) -> None:
+    """Judge months of many wearers from Parquet: EXCLUSION, INCLUSION and CURFEW, as `evaluate` finds them without events."""
+    from emtrack.files.sweep import RefusalsFile, buffers_in, progress_on_terminal, said_of
+    from emtrack.files.sweep import sweep as judge
+
+    until_ms = _instant(until, "--until")
+    assert until_ms is not None
+    read = _read_orders_file(orders, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
+    with RefusalsFile(refusals) as refused, progress_on_terminal() as tell:
+        lines, figures = judge(read, positions, until_ms, refused.add, tell, at_once=wearers_at_once)
+    if out is None:
+        sys.stdout.buffer.write(b"".join(lines))
+    else:
+        _replace(out, b"".join(lines))
+    for line in said_of(figures, buffers_in(read)):
+        say(line)
+
+
+@app.command()
 def serve() -> None:
     """Migrate, start everything this configuration asks for, and say where."""
     from emtrack.service.app import serve as run_service

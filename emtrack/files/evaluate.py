@@ -98,7 +98,7 @@ class Evaluation(NamedTuple):
     refused: list[RefusedRow]
 
 
-class _Devices:
+class Devices:
     """Which activation covers a device at an instant."""
 
     def __init__(self, plans: Iterable[Plan]) -> None:
@@ -121,7 +121,7 @@ class _Devices:
 def evaluate(orders: Orders, positions: Path, events: Path | None, until_ms: int) -> Evaluation:
     """Judge files at `until_ms`. Raises FormError for a file that does not fit its form."""
     plans, sets = plans_of(orders), sets_of(orders)
-    devices = _Devices(plans)
+    devices = Devices(plans)
     refused: list[RefusedRow] = []
     facts: dict[str, list[Fact]] = defaultdict(list)
     _gather(positions, POSITION_COLUMNS, read_position, devices, facts, refused)
@@ -144,19 +144,20 @@ def _gather(
     path: Path,
     columns: tuple[str, ...],
     reader: Reader,
-    devices: _Devices,
+    devices: Devices,
     facts: dict[str, list[Fact]],
     refused: list[RefusedRow],
 ) -> None:
     for row in read_rows(path, columns):
-        taken = _fact_of(row, reader, devices)
+        taken = fact_of_row(row, reader, devices)
         if isinstance(taken, Refusal):
             refused.append(RefusedRow(path.name, row.line, taken.reason, taken.what, taken.action))
         else:
             facts[taken[0]].append(taken[1])
 
 
-def _fact_of(row: Row, reader: Reader, devices: _Devices) -> tuple[ActivationId, Fact] | Refusal:
+def fact_of_row(row: Row, reader: Reader, devices: Devices) -> tuple[ActivationId, Fact] | Refusal:
+    """The fact that a row tells, and the activation that it is of."""
     if row.fields is None:
         return Refusal(RefusalReason.UNREADABLE, row.trouble, "mend the row")
     report = reader(row.fields)
