@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 
 def replace_file(path: Path, content: bytes, *, mode: int | None = None, uid: int = -1, gid: int = -1) -> None:
@@ -15,9 +17,17 @@ def replace_file(path: Path, content: bytes, *, mode: int | None = None, uid: in
     and group (-1: ours). What was at `path` before has no say in them. Raises OSError that names `path`, and leaves
     nothing behind. The content may not survive a power cut: nothing is synced.
     """
+    with replacing_file(path, mode=mode, uid=uid, gid=gid) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing_file(path: Path, *, mode: int | None = None, uid: int = -1, gid: int = -1) -> Iterator[IO[bytes]]:
+    """As `replace_file`, with what is written into the file; if an exception ends it, `path` stays as it was."""
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     try:
-        _write(fresh, content, mode, uid, gid)
+        with _opened(fresh, mode, uid, gid) as file:
+            yield file
         fresh.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
@@ -26,11 +36,12 @@ def replace_file(path: Path, content: bytes, *, mode: int | None = None, uid: in
             fresh.unlink()
 
 
-def _write(path: Path, content: bytes, mode: int | None, uid: int, gid: int) -> None:
+@contextmanager
+def _opened(path: Path, mode: int | None, uid: int, gid: int) -> Iterator[IO[bytes]]:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
     with os.fdopen(descriptor, "wb") as file:
         if (uid, gid) != (-1, -1):
             os.fchown(descriptor, uid, gid)
         if mode is not None:
             os.fchmod(descriptor, mode)
-        file.write(content)
+        yield file

@@ -233,3 +233,41 @@ def test_a_table_in_a_pipe_is_neither_cut_nor_marked_up(capsys: pytest.CaptureFi
     assert second.split() == [name, "1"]
     assert third.split() == ["D2", "12"]
     assert len(third.rstrip()) == len(second.rstrip()), "numbers stand to the right"
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    pq.write_table(pa.table(columns), path, row_group_size=2)
+
+
+def test_a_sweep_of_parquet_finds_what_evaluate_finds_and_says_what_it_did(files: Path) -> None:
+    bad = FIXES[0] | {"lat_deg": 91.0}
+    write_parquet(files / "one.parquet", FIXES[:4])
+    write_parquet(files / "two.parquet", [bad, *FIXES[4:]])
+    ran = emtrack(
+        "sweep", "--orders", files / "orders.json", "--positions", files / "one.parquet", "--positions", files / "two.parquet",
+        "--until", UNTIL, "--out", files / "findings.jsonl", "--refusals", files / "refusals.jsonl",
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert (files / "findings.jsonl").read_text() == evaluate(files).stdout
+    (refusal,) = map(json.loads, (files / "refusals.jsonl").read_text().splitlines())
+    assert (refusal["file"], refusal["line"], refusal["reason"]) == ("two.parquet", 1, "bad_coordinate")
+    assert "8  rows read, 1 refused; 7 positions are evidence" in ran.stderr
+    assert "positions a second in the judge" in ran.stderr
+    assert "not looked for: APPROACH, UNVERIFIED, NO_COMMUNICATION" in ran.stderr
+
+
+def test_a_sweep_refuses_what_it_cannot_judge(files: Path) -> None:
+    ran = emtrack(
+        "sweep", "--orders", files / "orders.json", "--positions", files / "positions.csv", "--until", UNTIL
+    )
+    assert ran.returncode == 2
+    assert "positions.csv: a sweep reads Parquet (.parquet); judge other files with `emtrack evaluate`" in ran.stderr
+    write_parquet(files / "p.parquet", FIXES)
+    given = orders(1)
+    given["requirements"][0]["buffer_m"] = 100
+    given["requirements"][0]["kind"] = "EXCLUSION"
+    (files / "orders.json").write_text(json.dumps(given))
+    ran = emtrack("sweep", "--orders", files / "orders.json", "--positions", files / "p.parquet", "--until", UNTIL)
+    assert ran.returncode == 0
+    assert "1  requirements have a buffer, of which a sweep says nothing (APPROACH)" in ran.stderr

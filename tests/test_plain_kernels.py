@@ -17,7 +17,8 @@ from geofence.shapes.margins import contained, margins_m, masks_of, verdicts
 from geofence.shapes.packing import packed
 from geofence.shapes.set_building import build
 from geofence.shapes.zone_sets import Member
-from geofence.sweep.violations import Sweep, duties_of
+from geofence.sweep.duties import duties_of
+from geofence.sweep.following import Sweep
 from tests import lattice
 from tests.test_geometry import SHAPES, away
 from tests.test_sweep import START_MS, judged, plan, positions_of, wandered
@@ -105,7 +106,7 @@ def of_a_sweep() -> Answers:
         for who in range(2)
         for name, *rest in judged(plans[who], [fact for fact in walked[who] if fact.fix_ms <= now_ms], now_ms)
     ]
-    violations = np.concatenate([ended, sweep.finish(now_ms)])
+    violations = np.concatenate([ended, sweep.finish(now_ms)])[:, :5]
     return {"ended": ended, "violations": np.array(sorted(map(tuple, violations))), "judged": np.array(sorted(told))}
 
 

@@ -14,7 +14,8 @@ from geofence.facts import Position
 from geofence.judgement.presence import Confirmation, Tracker, feed, stretches
 from geofence.shapes.kernels_sweep import Rules
 from geofence.shapes.packing import packed
-from geofence.sweep.violations import Duties, Positions, Sweep
+from geofence.sweep.duties import Duties
+from geofence.sweep.following import Positions, Sweep
 from geofence.words import FOREVER_MS, Mechanism
 from geofence.zones import Disc
 

@@ -17,6 +17,7 @@ from emtrack.cli import (
     orders,
     schema,
     service,
+    sweep,
     tokens,
     users,
     zones,
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Judges electronic-monitoring data against orders, and serves it.",
 )
-for module in (evaluate, service, findings, emulation, schema):
+for module in (evaluate, sweep, service, findings, emulation, schema):
     app.registered_commands += module.app.registered_commands
 for name, module in (
     ("orders", orders),

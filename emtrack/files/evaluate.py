@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,16 @@ from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS, FileRow, read_r
 from emtrack.forms.lines import RefusedRow
 from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of, sets_of
-from geofence import Activation, ActivationId, ActivationIndex, Fact, NotAnInstant, format_instant, parse_instant
+from geofence import (
+    Activation,
+    ActivationId,
+    ActivationIndex,
+    Fact,
+    NotAnInstant,
+    Plan,
+    format_instant,
+    parse_instant,
+)
 from geofence.judgement import Finding, judge_history
 from ingest import (
     EventReport,
@@ -34,12 +43,17 @@ class Evaluation(NamedTuple):
 Activations = ActivationIndex[object, ActivationId]
 
 
+def activations_of(plans: Iterable[Plan]) -> Activations:
+    """Which activation covers a device at an instant."""
+    return ActivationIndex(
+        (plan.activation.device_id, plan.activation, plan.activation.activation_id) for plan in plans
+    )
+
+
 def evaluate(orders: Orders, positions: Path, events: Path | None, until_ms: int) -> Evaluation:
     """Judge files at `until_ms`. Raises FormError for a file that does not fit its form."""
     plans, sets = plans_of(orders), sets_of(orders)
-    devices: Activations = ActivationIndex(
-        (plan.activation.device_id, plan.activation, plan.activation.activation_id) for plan in plans
-    )
+    devices = activations_of(plans)
     refused: list[RefusedRow] = []
     facts: dict[str, list[Fact]] = defaultdict(list)
     _gather(positions, POSITION_COLUMNS, read_position, devices, facts, refused)
@@ -67,14 +81,15 @@ def _gather(
     refused: list[RefusedRow],
 ) -> None:
     for row in read_rows(path, columns):
-        taken = _fact_of(row, reader, devices)
+        taken = fact_of_row(row, reader, devices)
         if isinstance(taken, Refusal):
             refused.append(RefusedRow(path.name, row.line, taken.reason, taken.what, taken.action))
         else:
             facts[taken[0]].append(taken[1])
 
 
-def _fact_of(row: FileRow, reader: Reader, devices: Activations) -> tuple[ActivationId, Fact] | Refusal:
+def fact_of_row(row: FileRow, reader: Reader, devices: Activations) -> tuple[ActivationId, Fact] | Refusal:
+    """The fact that a row tells, and the activation that it is of."""
     if row.fields is None:
         return Refusal(RefusalReason.UNREADABLE, row.trouble, "mend the row")
     report = reader(row.fields)

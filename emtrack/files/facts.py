@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +19,7 @@ from emtrack.forms.errors import FormError
 POSITION_COLUMNS = ("device_id", "fix_time", "lat_deg", "lon_deg", "precision_m", "mechanism")
 EVENT_COLUMNS = ("device_id", "event_time", "type")
 _NUMBERS = frozenset({"lat_deg", "lon_deg", "precision_m", "speed_kmh", "direction_deg", "satellites", "hdop"})
+NO_NAMES: Mapping[str, str] = {}
 
 
 class FileRow(NamedTuple):
@@ -122,24 +123,37 @@ def _ndjson_rows(
 def _parquet_rows(
     path: Path, file: IO[bytes], columns: tuple[str, ...], names: Mapping[str, str]
 ) -> Iterator[FileRow]:
+    table = open_parquet(path, io.BytesIO(file.read()) if path.suffix == ".gz" else file, columns, names)
+    first = 1
+    for batch in table.iter_batches():
+        yield from rows_of_batch(batch, range(first, first + len(batch)), names)
+        first += len(batch)
+
+
+def open_parquet(path: Path, file: Any, columns: tuple[str, ...], names: Mapping[str, str] = NO_NAMES) -> Any:
+    """A Parquet file with the needed columns. Raises FormError for one that is none, or lacks a column."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.ParquetFile(io.BytesIO(file.read()) if path.suffix == ".gz" else file)
+        table = pyarrow.parquet.ParquetFile(file, pre_buffer=False)  # else all that was read stays in memory
     except pyarrow.ArrowException as error:
         raise FormError(f"{path}: this is not Parquet: {error}") from error
     _check_columns(path, table.schema_arrow.names, columns, names)
-    number = 0
-    fields = [_in_microseconds(field) for field in table.schema_arrow]
-    for batch in table.iter_batches():
-        rows = pyarrow.Table.from_batches([batch]).cast(pyarrow.schema(fields), safe=False)
-        for row in _python_rows(rows):
-            number += 1
-            if isinstance(row, str):
-                yield FileRow(number, None, row)
-            else:
-                yield FileRow(number, {names.get(key, key): _parquet_value(value) for key, value in row.items()})
+    return table
+
+
+def rows_of_batch(batch: Any, numbers: Iterable[int], names: Mapping[str, str] = NO_NAMES) -> Iterator[FileRow]:
+    """The rows of a record batch, whose numbers in the file are given."""
+    import pyarrow
+
+    fields = [_in_microseconds(field) for field in batch.schema]
+    rows = pyarrow.Table.from_batches([batch]).cast(pyarrow.schema(fields), safe=False)
+    for number, row in zip(numbers, _python_rows(rows), strict=True):
+        if isinstance(row, str):
+            yield FileRow(number, None, row)
+        else:
+            yield FileRow(number, {names.get(key, key): _parquet_value(value) for key, value in row.items()})
 
 
 def _python_rows(rows: Any) -> list[dict[str, Any] | str]:

@@ -22,34 +22,26 @@ if TYPE_CHECKING:
     from geofence.shapes.arrays import Int64s
 
 LAST, INSIDE_MASK, STEADY = range(3)
-STATE_LAST, RUN_VALUE, RUN_FIRST, RUN_LENGTH, VALUE, KNOWN = range(6)
+STATE_LAST, RUN_VALUE, RUN_FIRST, RUN_LENGTH, VALUE, KNOWN, BEGIN, BEFORE = range(8)
 VIOLATES, POINTS, SPAN = range(3)
 NEVER = -(1 << 62)
 FOREVER = 1 << 62
 OUT_OF_ORDER = -2
 
 
-class Wearers(NamedTuple):
-    """By wearer.
+class SweepState(NamedTuple):
+    """What the verdicts so far came to.
 
     people      int64 (wearers, 4): last decisive instant (ms), mask of the zones in which presence is INSIDE, 1 if steady, unused
     first       int64 (wearers + 1,): the first zone of each
+    zones       int64 (zones, 8), a line of memory each: last decisive instant; value of the run, its first instant, its length (these
+                are valid where the wearer is not steady); value of the open presence (0: not known), when that was known, since when
+                it holds, and which value held until then (0: not known)
     """
 
     people: Int64s
     first: Int64s
-
-
-class State(NamedTuple):
-    """By zone, what the verdicts so far came to.
-
-    zones       int64 (zones, 6): last decisive instant, value of the run, its first instant, its length; value of the open presence
-                (0: not known), when that was known; valid where the wearer is not steady
-    begins      int64 (zones,): since when the open presence holds
-    """
-
     zones: Int64s
-    begins: Int64s
 
 
 class Rules(NamedTuple):
@@ -65,10 +57,10 @@ class Rules(NamedTuple):
     max_gap_ms: int
 
 
-class Found(NamedTuple):
+class FoundViolations(NamedTuple):
     """Violations.
 
-    rows        int64 (m, 5): zone, begin, end, known, S
+    rows        int64 (m, 8): zone, begin, end, known; S and E of its period; presence just before it and just after (0: not known)
     counts      int64 (2,): rows that are used; touched words, of no use
     """
 
@@ -77,7 +69,7 @@ class Found(NamedTuple):
 
 
 @kernel
-def follow(wearers, state, rules, wearer, fix_ms, masks, start, found):
+def follow(state, rules, wearer, fix_ms, masks, start, found):
     """Take in the verdicts of positions from `start` on, each wearer's in order of time; instants that a zone had already are
     only recorded.
 
@@ -86,7 +78,7 @@ def follow(wearers, state, rules, wearer, fix_ms, masks, start, found):
     OUT_OF_ORDER - i if position i comes before the last one of its wearer.
     """
     # Arrays by names of their own in the loop: a tenth faster than taken out of their tuples at each use.
-    people, first = wearers.people, wearers.first
+    people, first, zones = state.people, state.first, state.zones
     inside, unknown, counts = masks.inside, masks.unknown, found.counts
     ends, max_gap_ms = rules.ends, rules.max_gap_ms
     n = wearer.shape[0]
@@ -111,23 +103,22 @@ def follow(wearers, state, rules, wearer, fix_ms, masks, start, found):
                 room += ends[zone + 1] - ends[zone] + 1
             if room > found.rows.shape[0]:
                 return i
-            take_apart(people, state, rules, who, zone_0, zone_1)
+            take_apart(people, zones, rules, who, zone_0, zone_1)
             for zone in range(zone_0, zone_1):
                 bit = np.uint64(1) << np.uint64(zone - zone_0)
                 if unknown[row(i)] & bit:
                     continue
                 verdict = 1 if inside[row(i)] & bit else -1
-                transit(state, rules, zone, verdict, at_ms, found)
-            put_together(people, state, who, zone_0, zone_1, at_ms)
+                transit(zones, rules, zone, verdict, at_ms, found)
+            put_together(people, zones, who, zone_0, zone_1, at_ms)
     return n
 
 
 @piece
-def take_apart(people, state, rules, who, zone_0, zone_1):
+def take_apart(people, zones, rules, who, zone_0, zone_1):
     """Give each zone of a steady wearer its own state again."""
     if people[who, STEADY] == 0:
         return
-    zones = state.zones
     for zone in range(zone_0, zone_1):
         zones[zone, STATE_LAST] = people[who, LAST]
         zones[zone, RUN_VALUE] = zones[zone, VALUE]
@@ -136,9 +127,8 @@ def take_apart(people, state, rules, who, zone_0, zone_1):
 
 
 @piece
-def put_together(people, state, who, zone_0, zone_1, at_ms):
+def put_together(people, zones, who, zone_0, zone_1, at_ms):
     """Whether a wearer is steady now; the last instant is that of the position, whatever it decided."""
-    zones = state.zones
     mask = np.int64(0)
     steady = True
     for zone in range(zone_0, zone_1):
@@ -149,15 +139,14 @@ def put_together(people, state, who, zone_0, zone_1, at_ms):
 
 
 @piece
-def transit(state, rules, zone, verdict, at_ms, found):
+def transit(zones, rules, zone, verdict, at_ms, found):
     """One decisive verdict on one zone: the table of `presence.py`."""
-    zones = state.zones
     last_ms = zones[zone, STATE_LAST]
     if last_ms == at_ms:
         return
     gap = last_ms == NEVER or at_ms - last_ms > rules.max_gap_ms
     if gap and zones[zone, VALUE] != 0:
-        close(state, rules, zone, last_ms + rules.max_gap_ms, found)
+        close(zones, rules, zone, last_ms + rules.max_gap_ms, 0, found)
     if gap or verdict != zones[zone, RUN_VALUE]:
         zones[zone, RUN_VALUE], zones[zone, RUN_FIRST], zones[zone, RUN_LENGTH] = verdict, at_ms, 1
     else:
@@ -166,42 +155,46 @@ def transit(state, rules, zone, verdict, at_ms, found):
     enough = zones[zone, RUN_LENGTH] >= rules.conditions[zone, POINTS]
     complete = enough and at_ms - zones[zone, RUN_FIRST] >= rules.conditions[zone, SPAN]
     if zones[zone, VALUE] != verdict and complete:
-        if zones[zone, VALUE] != 0:
-            close(state, rules, zone, zones[zone, RUN_FIRST], found)
+        before = zones[zone, VALUE]
+        if before != 0:
+            close(zones, rules, zone, zones[zone, RUN_FIRST], verdict, found)
         zones[zone, VALUE], zones[zone, KNOWN] = verdict, at_ms
-        state.begins[zone] = zones[zone, RUN_FIRST]
+        zones[zone, BEGIN], zones[zone, BEFORE] = zones[zone, RUN_FIRST], before
 
 
 @piece
-def close(state, rules, zone, end_ms, found):
-    """End the open presence; if it violates, write its stretches in obligation periods."""
-    if state.zones[zone, VALUE] == rules.conditions[zone, VIOLATES]:
+def close(zones, rules, zone, end_ms, after, found):
+    """End the open presence; if it violates, write its stretches in obligation periods. after: the value that follows, 0 if none."""
+    if zones[zone, VALUE] == rules.conditions[zone, VIOLATES]:
+        begin_ms, known_ms, rows = zones[zone, BEGIN], zones[zone, KNOWN], found.rows
         for k in range(rules.ends[zone], rules.ends[zone + 1]):
-            from_ms, to_ms = max(state.begins[zone], rules.periods[k, 0]), min(end_ms, rules.periods[k, 1])
+            from_ms, to_ms = max(begin_ms, rules.periods[k, 0]), min(end_ms, rules.periods[k, 1])
             if from_ms < to_ms:
                 at = found.counts[0]
-                found.rows[at, 0], found.rows[at, 1], found.rows[at, 2] = zone, from_ms, to_ms
-                found.rows[at, 3], found.rows[at, 4] = max(from_ms, state.zones[zone, KNOWN]), rules.periods[k, 0]
+                rows[at, 0], rows[at, 1], rows[at, 2], rows[at, 3] = zone, from_ms, to_ms, max(from_ms, known_ms)
+                rows[at, 4], rows[at, 5] = rules.periods[k, 0], rules.periods[k, 1]
+                rows[at, 6] = zones[zone, BEFORE] if from_ms == begin_ms else zones[zone, VALUE]
+                rows[at, 7] = after if to_ms == end_ms else zones[zone, VALUE]
                 found.counts[0] += 1
-    state.zones[zone, VALUE] = 0
+    zones[zone, VALUE] = 0
 
 
 @kernel
-def finish(wearers, state, rules, now_ms, start, found):
+def finish(state, rules, now_ms, start, found):
     """End every presence that had lapsed by *now*, and show those that last as they are then: an end after *now* is FOREVER.
 
     Returns the wearer before which it stopped, as `follow` does. The states are spent."""
-    people, first = wearers.people, wearers.first
+    people, first, zones = state.people, state.first, state.zones
     for who in range(start, people.shape[0]):
         room = found.counts[0] + rules.ends[first[who + 1]] - rules.ends[first[who]] + 1
         if room > found.rows.shape[0]:
             return who
-        take_apart(people, state, rules, who, first[who], first[who + 1])
+        take_apart(people, zones, rules, who, first[who], first[who + 1])
         for zone in range(first[who], first[who + 1]):
-            if state.zones[zone, VALUE] != 0:
-                lapse_ms = state.zones[zone, STATE_LAST] + rules.max_gap_ms
+            if zones[zone, VALUE] != 0:
+                lapse_ms = zones[zone, STATE_LAST] + rules.max_gap_ms
                 before = found.counts[0]
-                close(state, rules, zone, lapse_ms if lapse_ms <= now_ms else FOREVER, found)
+                close(zones, rules, zone, lapse_ms if lapse_ms <= now_ms else FOREVER, 0, found)
                 for at in range(before, found.counts[0]):
                     if found.rows[at, 2] > now_ms:
                         found.rows[at, 2] = FOREVER

@@ -1,0 +1,42 @@
+"""`emtrack sweep`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emtrack.cli.saying import read_instant, say
+
+app = typer.Typer()
+
+
+@app.command()
+def sweep(
+    orders: Annotated[Path, typer.Option(help="orders.json")],
+    positions: Annotated[list[Path], typer.Option(help="positions, .parquet; repeat it for several files")],
+    until: Annotated[str, typer.Option(help="the now of the judgement, ISO 8601 with a zone")],
+    out: Annotated[Path | None, typer.Option(help="findings.jsonl (default: standard output)")] = None,
+    refusals: Annotated[Path | None, typer.Option(help="rows that could not be used, with their reasons")] = None,
+    wearers_at_once: Annotated[int, typer.Option(min=1, help="whose positions are in memory together")] = 50,
+) -> None:
+    """Judge months of many wearers from Parquet: EXCLUSION, INCLUSION and CURFEW, as `evaluate` finds them without events."""
+    from emtrack.atomic_files import replace_file
+    from emtrack.cli.orders_file import read_orders_file
+    from emtrack.files.sweep import buffers_in, progress_on_terminal, refusals_file, said_of
+    from emtrack.files.sweep import sweep as judge
+    from emtrack.forms.reading import refuse_unknown_sets
+
+    until_ms = read_instant(until, "--until")
+    assert until_ms is not None
+    read = read_orders_file(orders, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
+    with refusals_file(refusals) as refuse, progress_on_terminal() as tell:
+        lines, figures = judge(read, positions, until_ms, refuse, tell, at_once=wearers_at_once)
+    if out is None:
+        sys.stdout.buffer.write(b"".join(lines))
+    else:
+        replace_file(out, b"".join(lines))
+    for line in said_of(figures, buffers_in(read)):
+        say(line)

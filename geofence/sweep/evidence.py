@@ -1,0 +1,148 @@
+"""Which positions of very many wearers are evidence, in columns: RULES.md section 3, as `facts.py` and `evidence.py` of the judgement
+have it for one.
+
+Nearly every position is the only one of its wearer, instant and mechanism, and in reach of the one before it, which a bound on the
+distance shows. Where that is not so, the few positions concerned are looked at one by one, by the judgement's own functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from geofence.facts import DEFAULT_RADIUS_M, FUTURE_LIMIT_MS
+from geofence.judgement.evidence import MAX_JUMPS, MAX_SPEED_MPS
+from geofence.shapes.arrays import Bools, Float64s, Int8s, Int32s, Int64s
+from geofence.shapes.margins import farther_than
+from geofence.sweep.following import Positions
+from geofence.words import Mechanism
+
+MECHANISMS = (Mechanism.RF, Mechanism.GPS, Mechanism.WIFI, Mechanism.LBS)
+"""In the order of evidence at one instant."""
+_DEFAULT_RADIUS_M = np.array([DEFAULT_RADIUS_M[mechanism] for mechanism in MECHANISMS])
+_MOST_M_PER_DEG = 111_700.0
+"""A degree is nowhere longer: a way along a meridian and then a parallel is at least as long as the geodesic."""
+
+
+class Received(NamedTuple):
+    """n positions as they were received, in any order, with repetitions. wearer: int32; mechanism: int8, its place in MECHANISMS;
+    precision_m: NaN where it is not known."""
+
+    wearer: Int32s
+    mechanism: Int8s
+    fix_ms: Int64s
+    received_ms: Int64s
+    lat_deg: Float64s
+    lon_deg: Float64s
+    precision_m: Float64s
+
+    def taken(self, chosen: Int64s | Bools) -> Received:
+        return Received._make(column[chosen] for column in self)
+
+
+def evidence_of(received: Received, now_ms: int) -> Positions:
+    """Those that are evidence at *now*, each wearer's in order of time."""
+    order = np.lexsort((received.mechanism, received.fix_ms, received.wearer))
+    ordered = received.taken(order[np.maximum(received.fix_ms, received.received_ms)[order] <= now_ms])
+    chosen = _unrivalled(ordered)
+    columns = ordered.wearer, ordered.lon_deg, ordered.lat_deg, radius_m(ordered), ordered.fix_ms
+    positions = Positions._make(column[chosen] for column in columns)
+    is_evidence = np.ones(len(positions.wearer), np.bool_)
+    for jump in _jumps(positions):
+        is_evidence[jump] = False
+    return Positions._make(column[is_evidence] for column in positions)
+
+
+def radius_m(received: Received) -> Float64s:
+    """The reported precision; where it is unknown, zero or negative, by mechanism."""
+    radius: Float64s = np.where(received.precision_m > 0, received.precision_m, _DEFAULT_RADIUS_M[received.mechanism])
+    return radius
+
+
+def _unrivalled(ordered: Received) -> Bools:
+    """Of each wearer, instant and mechanism the one that is left after duplicates, what is implausible by itself, and conflicts."""
+    same = np.zeros(len(ordered.wearer) + 1, np.bool_)
+    same[1:-1] = ~_differs(ordered.wearer, ordered.fix_ms, ordered.mechanism)
+    is_rival = same[:-1] | same[1:]
+    chosen: Bools = ~is_rival & ~_implausible(ordered)
+    rivals = np.flatnonzero(is_rival)
+    if len(rivals):
+        chosen[rivals[_best(ordered.taken(rivals))]] = True
+    return chosen
+
+
+def _differs(*columns: Int32s | Int64s | Int8s | Float64s) -> Bools:
+    """Whether each row but the first is another than the one before it."""
+    differs = np.zeros(max(0, len(columns[0]) - 1), np.bool_)
+    for column in columns:
+        differs |= column[1:] != column[:-1]
+    return differs
+
+
+def _implausible(received: Received) -> Bools:
+    """(0, 0), or too far ahead of its receipt."""
+    nowhere: Bools = (received.lat_deg == 0) & (received.lon_deg == 0)
+    return np.logical_or(nowhere, received.fix_ms > received.received_ms + FUTURE_LIMIT_MS)
+
+
+def _best(rivals: Received) -> Int64s:
+    """Of positions of one wearer, instant and mechanism the one that is evidence, if any is: of repetitions the first receipt counts,
+    then what is implausible drops out, then the smallest known precision comes first, latitude, longitude."""
+    said_m = np.where(
+        np.isnan(rivals.precision_m), -np.inf, rivals.precision_m
+    )  # nothing equals NaN, but no precision is no precision
+    precedence_m = np.where(said_m > 0, said_m, np.inf)
+    order: Int64s = np.lexsort(
+        (
+            rivals.received_ms, said_m, rivals.lon_deg, rivals.lat_deg, precedence_m,
+            rivals.mechanism, rivals.fix_ms, rivals.wearer,
+        )
+    )  # fmt: skip
+    group = (rivals.wearer[order], rivals.fix_ms[order], rivals.mechanism[order])
+    is_first = np.append(True, _differs(*group, rivals.lat_deg[order], rivals.lon_deg[order], said_m[order]))
+    order = order[is_first]
+    order = order[~_implausible(rivals.taken(order))]
+    if not len(order):
+        return order
+    group = (rivals.wearer[order], rivals.fix_ms[order], rivals.mechanism[order])
+    best: Int64s = order[np.append(True, _differs(*group))]
+    return best
+
+
+def _jumps(positions: Positions) -> Iterator[int]:
+    """The positions that are jumps. Each is compared with the one before it, but after a jump with the one before that, until one is
+    accepted."""
+    passed = -1
+    for index in np.flatnonzero(_may_be_jumps(positions)).tolist():
+        if index <= passed or not _is_jump(positions, index - 1, index):
+            continue
+        last, at = index - 1, index
+        while _is_of(positions, last, at) and at - index < MAX_JUMPS and _is_jump(positions, last, at):
+            yield at
+            at += 1
+        passed = at
+
+
+def _is_of(positions: Positions, last: int, at: int) -> bool:
+    return at < len(positions.wearer) and bool(positions.wearer[at] == positions.wearer[last])
+
+
+def _may_be_jumps(positions: Positions) -> Bools:
+    """Whether a position may be out of reach of the one before it: false only if it surely is not."""
+    elapsed_s = np.maximum(np.diff(positions.fix_ms) / 1000, 1.0)
+    reach_m = MAX_SPEED_MPS * elapsed_s + positions.radius_m[1:] + positions.radius_m[:-1]
+    turn_deg = np.abs(np.diff(positions.lon_deg))
+    apart_deg = np.abs(np.diff(positions.lat_deg)) + np.minimum(turn_deg, 360.0 - turn_deg)
+    maybe = np.zeros(len(positions.wearer), np.bool_)
+    maybe[1:] = (positions.wearer[1:] == positions.wearer[:-1]) & (apart_deg * _MOST_M_PER_DEG > reach_m)
+    return maybe
+
+
+def _is_jump(positions: Positions, last: int, at: int) -> bool:
+    """Whether a position is out of reach of the last one that is evidence."""
+    elapsed_s = max((int(positions.fix_ms[at]) - int(positions.fix_ms[last])) / 1000, 1.0)
+    reach_m = MAX_SPEED_MPS * elapsed_s + float(positions.radius_m[at]) + float(positions.radius_m[last])
+    a, b = ((float(positions.lon_deg[i]), float(positions.lat_deg[i])) for i in (last, at))
+    return farther_than(*a, *b, reach_m)
