@@ -52,8 +52,8 @@ zones = tuple_of(PackedZones, table, words, float64[:, ::1])
 fixes, scratch = tuple_of(Fixes, words, metres, metres), tuple_of(Scratch, wide, wide)
 cells = tuple_of(Cells, wide, words, wide, words)
 edges = tuple_of(Edges, table, table, float32[:, ::1], wide)
-state = tuple_of(State, wide_table, wide, wide_table)
-rules, found = tuple_of(Rules, wide_table, wide_table, wide, int64), tuple_of(Found, wide_table, wide)
+state = tuple_of(SweepState, wide_table, wide, wide_table)
+rules, found = tuple_of(Rules, wide_table, wide_table, wide, int64), tuple_of(FoundViolations, wide_table, wide)
 signatures = {
     counted: (metres, int64),
     verdicts_of: (zones, wide, fixes, metres, tuple_of(Masks, masks, masks), scratch),

@@ -29,7 +29,7 @@ from geofence.words import Kind
 from geofence.zones import Area, SetZone
 from tests.office import Office, away, open_office
 from tests.service_world import World, activation, deployed, iso, ms, orders, position
-from tests.test_pages_http import Desk
+from tests.test_pages_http import Visitor
 from tests.test_set_forms import BOW_TIE, ELM, OAK, SCHOOLS, collection, exclusion, feature, form, square, zone_set
 
 FIR = (-2.09, 53.0)
@@ -371,17 +371,17 @@ async def test_an_alert_names_the_zone_in_words_and_in_its_facts_and_the_map_dra
     widened = exclusion(widen_m=15, buffer_m=40)
     assert (await put(office, widened))[0] == 200
     number = await an_alert(office)
-    desk = Desk(office)
+    visitor = Visitor(office)
     try:
-        await desk.log_in(await office.account())
-        status, page = await desk.get(f"/alerts/{number}")
+        await visitor.log_in(await office.account())
+        status, page = await visitor.get(f"/alerts/{number}")
         assert status == 200
         assert "inside the exclusion zone elm of E1" in page
         assert "about its zone <strong>elm</strong>" in page
         assert "each zone 15 m wider than drawn" in page
         assert "inside (elm)" in page
         source = page.split('data-source="')[1].split('"')[0].replace("&amp;", "&")
-        drawn = json.loads((await desk.get(source))[1])
+        drawn = json.loads((await visitor.get(source))[1])
         assert [(z["label"], z["widen_m"], z["buffer_m"]) for z in drawn["zones"]] == [
             ("elm", 15.0, 40.0),
             ("oak", 15.0, 40.0),
@@ -389,11 +389,11 @@ async def test_an_alert_names_the_zone_in_words_and_in_its_facts_and_the_map_dra
         assert drawn["zones_left_out"] == 0
         assert drawn["zones"][0]["geometry"]["type"] == "Polygon"
         number = await office.connection.fetchval("SELECT wearer_no FROM wearers WHERE wearer_id = 'W1'")
-        _, person = await desk.get(f"/wearers/{number}")
+        _, person = await visitor.get(f"/wearers/{number}")
         assert "zone set schools, version 1" in person
         assert "widened by 15 m" in person
     finally:
-        await desk.http.close()
+        await visitor.http.close()
 
 
 async def test_an_invalid_zone_over_http_is_refused_like_in_a_file(office: Office) -> None:
