@@ -217,6 +217,7 @@ ODD_COLUMNS = {
     "texts for numbers": {"lat_deg": pa.array(["53.0", "53"])},
     "no precision at all": {"precision_m": pa.nulls(2)},
     "numbers for names": {"device_id": pa.array([1, 2])},
+    "bytes that are no text": {"device_id": pa.array([b"\xffD", b"D1"]).view(pa.string())},
     "times without a zone": {"fix_time": pa.array([START.replace(tzinfo=None)] * 2, pa.timestamp("ms"))},
     "times of another zone": {"fix_time": pa.array([START, START], pa.timestamp("ms", "Asia/Tokyo"))},
     "dates": {"fix_time": pa.array([START.date()] * 2)},
