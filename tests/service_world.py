@@ -298,14 +298,16 @@ def settings_for(dsn: str, **fields: Any) -> Settings:
 
 
 @asynccontextmanager
-async def serving(dsn: str, form: dict[str, Any] | None = None, **fields: Any) -> AsyncIterator[Door]:
-    """The service over real sockets, on an emulated clock that starts at 12:00."""
+async def serving(
+    dsn: str, form: dict[str, Any] | None = None, *, wait_s: float = 0.05, **fields: Any
+) -> AsyncIterator[Door]:
+    """The service over real sockets, on an emulated clock that starts at 12:00. `wait_s`: how long a turn waits for reports;
+    less than in earnest, so that orders are taken in and the service ends at once."""
     settings = settings_for(dsn, **fields)
     entered = await import_orders(
         settings, read_orders(json.dumps(form or orders(1, 2)), "orders"), who="test", dry_run=False
     )
-    # A turn without reports waits less, so that orders are taken in and the service ends at once.
-    pace = Pace(max_wait_s=0.05)
+    pace = Pace(max_wait_s=wait_s)
     async with (
         running_service(settings, asyncio.Event(), pace) as service,
         aiohttp.ClientSession(service.address) as session,

@@ -321,7 +321,7 @@ async def test_when_the_connection_of_the_worker_is_cut_it_comes_back_and_nothin
     """
     acknowledged: set[int] = set()
     refused = 0
-    async with serving(database_url) as door:
+    async with serving(database_url, wait_s=1.0) as door:  # so that it is a report that finds the connection cut
         for seq in range(40):
             if seq in (10, 25):
                 ((ended,),) = await rows(database_url, cut, WORKER_LOCK)
