@@ -31,7 +31,7 @@ from geofence.judgement import Finding
 from geofence.sweep import KINDS, MOST_ZONES, Received, Sweep, duties_of, evidence_of, findings_of
 
 WEARERS_AT_ONCE = 50
-"""A month of so many, a fix a minute, is half a gigabyte in memory."""
+"""A month of so many, a fix a minute, takes 0.9 GB of memory at the peak; of 10 wearers, 0.5 GB."""
 NOT_LOOKED_FOR = tuple(kind for kind in Kind if kind not in KINDS.values())
 
 Refuse = Callable[[RefusedRow], object]
