@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from emtrack.cli.saying import read_instant, say
+from emtrack.cli.saying import give, read_instant, say
 
 app = typer.Typer()
 
@@ -24,11 +23,9 @@ def evaluate(
     repair: Annotated[bool, typer.Option("--repair", help="mend invalid polygons, and write them back")] = False,
 ) -> None:
     """Judge files: no server, no database. The same core as the service."""
-    import msgspec
-
-    from emtrack.atomic_files import replace_file
     from emtrack.cli.orders_file import read_orders_file
     from emtrack.files.evaluate import evaluate as judge
+    from emtrack.files.refusals import refusals_file
     from emtrack.forms.lines import finding_lines
     from emtrack.forms.reading import refuse_unknown_sets
 
@@ -37,11 +34,9 @@ def evaluate(
     read = read_orders_file(orders, repair=repair, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
     evaluation = judge(read, positions, events, until_ms)
     lines = b"".join(finding_lines(evaluation.findings))
-    if refusals is not None:
-        replace_file(refusals, b"".join(msgspec.json.encode(row) + b"\n" for row in evaluation.refused))
+    with refusals_file(refusals) as refuse:
+        for row in evaluation.refused:
+            refuse(row)
     if evaluation.refused:
         say(f"{len(evaluation.refused)} rows were refused" + ("" if refusals else "; --refusals FILE says why"))
-    if out is None:
-        sys.stdout.buffer.write(lines)
-    else:
-        replace_file(out, lines)
+    give(lines, out)

@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 import typer
 
+from emtrack.atomic_files import replace_file
 from geofence import NotAnInstant, parse_instant
 
 LONGEST_NAME = 200
@@ -26,6 +28,14 @@ def say(text: str) -> None:
 def refuse(text: str, code: int = 2) -> NoReturn:
     say(f"emtrack: {text}")
     raise typer.Exit(code)
+
+
+def give(result: bytes, out: Path | None) -> None:
+    """A result: into a file, which appears whole or not at all, or on standard output."""
+    if out is None:
+        sys.stdout.buffer.write(result)
+    else:
+        replace_file(out, result)
 
 
 def say_counts(counts: Iterable[tuple[str, int]], width: int = 6) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from emtrack.cli.saying import read_instant, say
+from emtrack.cli.saying import give, read_instant, say
 
 app = typer.Typer()
 
@@ -23,9 +22,9 @@ def sweep(
     wearers_at_once: Annotated[int, typer.Option(min=1, help="whose positions are in memory together")] = 50,
 ) -> None:
     """Judge months of many wearers from Parquet: EXCLUSION, INCLUSION and CURFEW, as `evaluate` finds them without events."""
-    from emtrack.atomic_files import replace_file
     from emtrack.cli.orders_file import read_orders_file
-    from emtrack.files.sweep import buffers_in, progress_on_terminal, refusals_file, said_of
+    from emtrack.files.refusals import refusals_file
+    from emtrack.files.sweep import buffers_in, progress_on_terminal, said_of
     from emtrack.files.sweep import sweep as judge
     from emtrack.forms.reading import refuse_unknown_sets
 
@@ -34,9 +33,6 @@ def sweep(
     read = read_orders_file(orders, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
     with refusals_file(refusals) as refuse, progress_on_terminal() as tell:
         lines, figures = judge(read, positions, until_ms, refuse, tell, at_once=wearers_at_once)
-    if out is None:
-        sys.stdout.buffer.write(b"".join(lines))
-    else:
-        replace_file(out, b"".join(lines))
+    give(b"".join(lines), out)
     for line in said_of(figures, buffers_in(read)):
         say(line)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from emtrack.files.evaluate import activations_of, fact_of_row
 from emtrack.files.facts import POSITION_COLUMNS, FileRow, open_parquet, rows_of_batch
+from emtrack.files.refusals import refused_row
 from emtrack.forms.errors import FormError
 from emtrack.forms.lines import RefusedRow
 from geofence import FIRST_MS, LAST_MS, Plan, Position
@@ -115,7 +116,7 @@ def _checked_batch(path: Path, batch: Any, first: int, activations: Activations)
         for row in rows_of_batch(batch.take(pa.array(doubtful)), (doubtful + first).tolist()):
             read = _read_row(row, activations)
             if isinstance(read, Refusal):
-                refused.append(RefusedRow(path.name, row.line, read.reason, read.what, read.action))
+                refused.append(refused_row(path, row.line, read))
             else:
                 more.append(read)
     return Checked(len(batch), np.concatenate([fixes[is_sure], np.array(more, FIXES)]), refused)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS, FileRow, read_rows
+from emtrack.files.refusals import refused_row
 from emtrack.forms.lines import RefusedRow
 from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of, sets_of
@@ -66,7 +67,6 @@ def evaluate(orders: Orders, positions: Path, events: Path | None, until_ms: int
     return Evaluation(found, refused)
 
 
-Report = PositionReport | EventReport
 Reader = (
     Callable[[Mapping[str, Any]], PositionReport | Refusal] | Callable[[Mapping[str, Any]], EventReport | Refusal]
 )
@@ -83,7 +83,7 @@ def _gather(
     for row in read_rows(path, columns):
         taken = fact_of_row(row, reader, devices)
         if isinstance(taken, Refusal):
-            refused.append(RefusedRow(path.name, row.line, taken.reason, taken.what, taken.action))
+            refused.append(refused_row(path, row.line, taken))
         else:
             facts[taken[0]].append(taken[1])
 

@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from emtrack.atomic_files import replacing_file
 from emtrack.files.columns import FIXES, Activations, Checked, Fixes, checked, rows_in
+from emtrack.files.refusals import Refuse
 from emtrack.forms.errors import FormError
-from emtrack.forms.lines import RefusedRow, finding_lines
+from emtrack.forms.lines import finding_lines
 from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of
 from geofence import Activation, Kind, Plan, SetZone
@@ -34,7 +33,6 @@ WEARERS_AT_ONCE = 50
 """A month of so many, a fix a minute, takes 0.9 GB of memory at the peak; of 10 wearers, 0.5 GB."""
 NOT_LOOKED_FOR = tuple(kind for kind in Kind if kind not in KINDS.values())
 
-Refuse = Callable[[RefusedRow], object]
 Tell = Callable[[str, int, int], None]
 """What is being done, how far, and how far in all."""
 
@@ -107,17 +105,6 @@ def _refuse_unknown(plans: Sequence[Plan]) -> None:
                 f"wearer {plan.activation.wearer_id!r} has {len(plan.requirements)} requirements, and a sweep knows at most "
                 f"{MOST_ZONES} of one; judge these orders with `emtrack evaluate`"
             )
-
-
-@contextmanager
-def refusals_file(path: Path | None) -> Iterator[Refuse]:
-    """Refused rows are written as they are met, a line each; the file appears whole or not at all. Without a path they are
-    only counted."""
-    if path is None:
-        yield lambda _: None
-        return
-    with replacing_file(path) as file:
-        yield lambda row: file.write(msgspec.json.encode(row) + b"\n")
 
 
 class _Parts:

@@ -142,12 +142,11 @@ def _seen(
     begin_ms: int,
     finding: Finding,
 ) -> list[WeighedFix]:
-    fix_of = {fix.position.fact_id: fix for fix in fixes}
     rows: list[tuple[StoredFix, PositionStatus, Weighed | None]] = []
     if requirement is None:
-        positions = [fix.position for fix in sorted(fixes, key=lambda fix: fix.position.key)]
-        rows = [(fix_of[p.fact_id], status, None) for p, status, _ in position_statuses(Track(), positions)]
+        rows = [(fix, status, None) for fix, status in _statuses_of(fixes)]
     else:
+        fix_of = {fix.position.fact_id: fix for fix in fixes}
         rows = [(fix_of[w.position.fact_id], w.status, w) for w in weighed(requirement, facts, max_gap_ms, sets)]
     shown = [row for row in rows if row[0].position.fix_ms >= begin_ms]
     end_ms = finding.end_ms
@@ -186,6 +185,13 @@ async def history_page(connection: Connection, view: View, known_ms: int, first:
     return HistoryPage([row for row in rows if first <= row.n < first + most], count - left_out, left_out > 0)
 
 
+def _statuses_of(fixes: Sequence[StoredFix]) -> list[tuple[StoredFix, PositionStatus]]:
+    """What each position of an activation is, in order of time."""
+    fix_of = {fix.position.fact_id: fix for fix in fixes}
+    positions = sorted((fix.position for fix in fixes), key=lambda position: position.key)
+    return [(fix_of[p.fact_id], status) for p, status, _ in position_statuses(Track(), positions)]
+
+
 def _in_order(fixes: Sequence[StoredFix], from_ms: int, first: int) -> list[WeighedFix]:
     """Those from an instant on, numbered from `first` on; those before it only help to weigh them."""
     by_activation: dict[int, list[StoredFix]] = {}
@@ -193,9 +199,7 @@ def _in_order(fixes: Sequence[StoredFix], from_ms: int, first: int) -> list[Weig
         by_activation.setdefault(fix.activation_no, []).append(fix)
     rows = []
     for group in by_activation.values():
-        fix_of = {fix.position.fact_id: fix for fix in group}
-        positions = [fix.position for fix in sorted(group, key=lambda fix: fix.position.key)]
-        rows += [(fix_of[p.fact_id], status) for p, status, _ in position_statuses(Track(), positions)]
+        rows += _statuses_of(group)
     shown = [row for row in rows if row[0].position.fix_ms >= from_ms]
     shown.sort(key=lambda row: row[0].position.key)
     return [WeighedFix(n, fix, status, None, False, False) for n, (fix, status) in enumerate(shown, first)]

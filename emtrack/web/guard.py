@@ -22,11 +22,7 @@ from starlette.routing import Route
 
 from emtrack.logs import origin_of
 from emtrack.people.accounts import session_of
-from emtrack.people.roles import EVERYBODY as EVERYBODY
-from emtrack.people.roles import ORDER_KEEPERS as ORDER_KEEPERS
-from emtrack.people.roles import STAFF as STAFF
-from emtrack.people.roles import Caller as Caller
-from emtrack.people.roles import Role as Role
+from emtrack.people.roles import Caller, Role
 from emtrack.people.tokens import caller_by_token
 from geofence import NotAnInstant, parse_instant
 

@@ -16,10 +16,11 @@ from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.db.connect import Connection
+from emtrack.people.roles import Caller, Role
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import wording
-from emtrack.web.guard import DATABASE_ERRORS, Caller, Endpoint, Problem, Role, caller_of, log_fault, read_instant
+from emtrack.web.guard import DATABASE_ERRORS, Endpoint, Problem, caller_of, log_fault, read_instant
 from emtrack.web.wording import Words
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,28 @@ def environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
+def run_options(account: Account) -> dict[str, Any]:
+    """Arguments of subprocess for a process of the account: nothing of the terminal, nobody else's files."""
+    return {
+        "stdin": subprocess.DEVNULL,
+        "cwd": "/",
+        "env": environment(),
+        "umask": 0o077,
+        "start_new_session": True,
+        "user": account.uid if account.switched else None,
+        "group": account.gid if account.switched else None,
+        "extra_groups": [] if account.switched else None,
+    }
+
+
 def run_as(account: Account, command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
     """Runs a short command as the account. One that cannot be executed at all answers 126, as in a shell."""
     try:
         return subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            cwd="/",
-            env=environment(),
-            umask=0o077,
-            start_new_session=True,
-            user=account.uid if account.switched else None,
-            group=account.gid if account.switched else None,
-            extra_groups=[] if account.switched else None,
+            **run_options(account),
         )
     except OSError as error:
         return subprocess.CompletedProcess(command, 126, b"", str(error).encode())

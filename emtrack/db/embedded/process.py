@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from emtrack.atomic_files import replace_file
-from emtrack.db.embedded.account import Account, environment
+from emtrack.db.embedded.account import Account, run_options
 from emtrack.db.embedded.cluster import make_cluster, refuse_other_major
 from emtrack.db.embedded.configuration import write_configuration
 from emtrack.db.embedded.data_directory import DataDirectory
@@ -40,16 +40,9 @@ def start_server(
         try:
             return subprocess.Popen(
                 _postgres_command(directory, installation),
-                stdin=subprocess.DEVNULL,
                 stdout=start_log,
                 stderr=start_log,
-                cwd="/",
-                env=environment(),
-                umask=0o077,
-                start_new_session=True,
-                user=account.uid if account.switched else None,
-                group=account.gid if account.switched else None,
-                extra_groups=[] if account.switched else None,
+                **run_options(account),
             )
         except OSError as error:
             raise EmbeddedServerError(f"PostgreSQL could not be run as {account.name}: {error}") from error

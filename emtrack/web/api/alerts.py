@@ -29,8 +29,9 @@ from alerts import (
     open_alerts,
 )
 from alerts import BadQueuePlace as BadQueuePlace
+from emtrack.people.roles import EVERYBODY, STAFF, Caller
 from emtrack.web.alert_work import AlertWork
-from emtrack.web.guard import EVERYBODY, LARGEST_FORM, STAFF, Caller, Problem, answer, guarded, refuse_unbounded
+from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, refuse_unbounded
 from geofence import Kind
 
 PAGE = 100

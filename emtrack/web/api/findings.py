@@ -10,9 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.clock import Clock
+from emtrack.people.roles import EVERYBODY, Caller
 from emtrack.reading.findings import findings_as_lines
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.web.guard import EVERYBODY, Caller, Problem, guarded, read_instant
+from emtrack.web.guard import Problem, guarded, read_instant
 
 
 def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCache) -> list[Route]:

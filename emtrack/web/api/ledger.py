@@ -12,17 +12,9 @@ from starlette.routing import Route
 
 from alerts import LedgerEntry, NothingToExcuse, excuse, ledger_of
 from emtrack.clock import Clock
+from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
 from emtrack.reading.people import wearer_no_of
-from emtrack.web.guard import (
-    EVERYBODY,
-    LARGEST_FORM,
-    ORDER_KEEPERS,
-    Caller,
-    Problem,
-    answer,
-    guarded,
-    refuse_unbounded,
-)
+from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, refuse_unbounded
 from geofence import format_instant
 
 MOST_LINES = 1_000

@@ -14,9 +14,10 @@ from emtrack.clock import Clock
 from emtrack.forms.errors import FormError
 from emtrack.forms.reading import read_orders_of
 from emtrack.orders.entry import enter_orders
+from emtrack.people.roles import ORDER_KEEPERS, Caller
 from emtrack.reading.people import wearer_no_of
 from emtrack.record.entering import OrdersConflict
-from emtrack.web.guard import ORDER_KEEPERS, Caller, Problem, answer, guarded, refuse_unbounded
+from emtrack.web.guard import Problem, answer, guarded, refuse_unbounded
 
 LARGEST = 4 * 1024 * 1024
 """A boundary of 50,000 vertices takes 2 MiB."""

@@ -27,6 +27,7 @@ from alerts import (
 )
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
+from emtrack.people.roles import EVERYBODY, STAFF, Caller
 from emtrack.reading import history
 from emtrack.reading.casefile import (
     Occurrence,
@@ -40,7 +41,7 @@ from emtrack.reading.history import View, record_view
 from emtrack.record.findings import FindingVersion
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
-from emtrack.web.guard import EVERYBODY, STAFF, Caller, Problem, read_form
+from emtrack.web.guard import Problem, read_form
 from emtrack.web.maps import fact_rows
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from geofence import Requirement, SetZone, format_instant

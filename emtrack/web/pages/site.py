@@ -25,15 +25,8 @@ from emtrack.people.accounts import (
     log_out,
     session_of,
 )
-from emtrack.web.guard import (
-    COOKIE,
-    DATABASE_ERRORS,
-    EVERYBODY,
-    Caller,
-    Problem,
-    read_form,
-    refuse_foreign_origin,
-)
+from emtrack.people.roles import EVERYBODY, Caller
+from emtrack.web.guard import COOKIE, DATABASE_ERRORS, Problem, read_form, refuse_foreign_origin
 from emtrack.web.rendering import NO_STORE, Pages
 
 STATIC = Path(__file__).parents[1] / "static"

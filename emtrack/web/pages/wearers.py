@@ -12,27 +12,20 @@ from starlette.routing import Route
 from alerts import alerts_of_wearer, ledger_of, rules_of
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
+from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
 from emtrack.reading.history import LONGEST_MS, PURPOSES, views_of
 from emtrack.reading.people import list_people, person_of
 from emtrack.record.findings import as_known, versions_of_wearer
 from emtrack.record.plans import load_assignments
 from emtrack.web.api.ledger import excuse_finding
-from emtrack.web.guard import (
-    EVERYBODY,
-    ORDER_KEEPERS,
-    Caller,
-    Problem,
-    read_form,
-)
+from emtrack.web.guard import Problem, read_form
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from emtrack.web.wording import timetable_words
 from geofence import FOREVER_MS, Requirement, format_instant
 
 PAGE = 50
-ROWS = 250
 FINDINGS = 200
 ALERTS = 50
-DAY_MS = 86_400_000
 
 
 class WearerPages:
