@@ -21,6 +21,7 @@ _EVENT_RANK = {
     EventType.BATTERY_OK: 2,
     EventType.HMU_POWER_RESTORED: 2,
     EventType.JAMMING_CLEAR: 2,
+    EventType.ALCOHOL_CLEAR: 2,
     EventType.HEARTBEAT: 4,
 }
 _START_RANK = 3
@@ -83,6 +84,8 @@ class DeviceEvent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_fi
     requirement_id: str | None
     received_ms: int
     fact_id: int = 0
+    sent_by: str | None = None
+    """The home unit that sent it; None: the device itself."""
 
     @property
     def own_ms(self) -> int:
@@ -94,8 +97,10 @@ class DeviceEvent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_fi
 
     @property
     def is_judged(self) -> bool:
-        """A heartbeat is communication and nothing else; an event too far ahead is received and not judged."""
-        return self.type is not EventType.HEARTBEAT and self.event_ms <= self.received_ms + FUTURE_LIMIT_MS
+        """A heartbeat that names no home unit is communication and nothing else; an event too far ahead is received and not
+        judged."""
+        says_something = self.type is not EventType.HEARTBEAT or self.requirement_id is not None
+        return says_something and self.event_ms <= self.received_ms + FUTURE_LIMIT_MS
 
     @property
     def content(self) -> tuple[int, EventType, str | None]:
@@ -116,11 +121,20 @@ def chained_digest(digest: bytes, fact: Fact) -> bytes:
     return hashlib.blake2b(digest + repr(fact.content).encode(), digest_size=16).digest()
 
 
+def _heard_first(fact: Fact, other: Fact) -> bool:
+    """Of two reports of one content: which counts. Received at one instant, it is what the device sent itself."""
+    return (fact.received_ms, _is_relayed(fact)) < (other.received_ms, _is_relayed(other))
+
+
+def _is_relayed(fact: Fact) -> bool:
+    return isinstance(fact, DeviceEvent) and fact.sent_by is not None
+
+
 def without_duplicates(facts: list[Fact]) -> list[Fact]:
     """Each content once, with its smallest `received_ms`; in the order of evidence."""
     first: dict[object, Fact] = {}
     for fact in facts:
         kept = first.get(fact.content)
-        if kept is None or fact.received_ms < kept.received_ms:
+        if kept is None or _heard_first(fact, kept):
             first[fact.content] = fact
     return sorted(first.values(), key=lambda fact: fact.key)

@@ -19,13 +19,14 @@ from geofence.words import (
     ActivationId,
     DeviceId,
     EntryId,
+    EvidenceKind,
     ObligationKind,
     RequirementId,
     WearerId,
 )
 from geofence.zones import Zone
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 """Raised when a rule of judgement changes; stored with every finding."""
 
 
@@ -62,6 +63,12 @@ class Requirement(msgspec.Struct, frozen=True):
     confirm_points: int = 2
     confirm_ms: int = 0
     grace_ms: int = 0
+    seen_within_ms: int = 120_000
+    """On a curfew and an inclusion: how long before the start of a period a wearer who is out must have been seen out."""
+    rf_gap_ms: int | None = None
+    """On a curfew: how long a sighting of its home unit speaks; None: as long as a position holds (`max_gap_ms`)."""
+    stay_ms: int = 60_000
+    """Of an attendance: how much of each period the wearer must be inside."""
 
 
 class Activation(msgspec.Struct, frozen=True):
@@ -75,6 +82,20 @@ class Activation(msgspec.Struct, frozen=True):
     report_interval_ms: int = 60_000
     entered_ms: int | None = None
     network: str | None = None
+    evidence: tuple[EvidenceKind, ...] = (EvidenceKind.POSITION, EvidenceKind.RF)
+    """What the device can tell."""
+
+
+class HomeUnit(msgspec.Struct, frozen=True):
+    """A home unit at the address of a curfew requirement, for an interval. `rf_gap_ms`: how long its sightings speak; None: as the
+    requirement has it. `call_in_ms`: how often it calls in; None: nobody said."""
+
+    hmu_id: str
+    requirement_id: RequirementId
+    from_ms: int
+    to_ms: int = FOREVER_MS
+    rf_gap_ms: int | None = None
+    call_in_ms: int | None = None
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -88,6 +109,34 @@ class Plan(msgspec.Struct, frozen=True):
     """Of the wearer; sorted and apart."""
     outages: tuple[Interval, ...] = ()
     """Ours; sorted and apart."""
+    home_units: tuple[HomeUnit, ...] = ()
+    """Of the wearer."""
+
+    @property
+    def judged(self) -> tuple[Requirement, ...]:
+        """The requirements on which the activation is judged: a curfew if its device can tell of places at all, others only by
+        positions."""
+        told = self.activation.evidence
+        by_position = EvidenceKind.POSITION in told
+        return tuple(r for r in self.requirements if by_position or (told and r.kind is ObligationKind.CURFEW))
+
+    @property
+    def is_heard_by_units_only(self) -> bool:
+        """Whether what home units send is the only sign of life of the device (its evidence is RF alone)."""
+        return self.activation.evidence == (EvidenceKind.RF,)
+
+    def rf_gap_ms(self, requirement: Requirement, at_ms: int) -> int:
+        """How long a sighting at an instant speaks for a curfew: as its home unit of then has it, else the requirement, else
+        `max_gap_ms`. Of several units the shortest: beyond it nothing is known."""
+        gaps_ms = [
+            unit.rf_gap_ms
+            for unit in self.home_units
+            if unit.requirement_id == requirement.requirement_id
+            and unit.rf_gap_ms is not None
+            and unit.from_ms <= at_ms < unit.to_ms
+        ]
+        own_ms = self.settings.max_gap_ms if requirement.rf_gap_ms is None else requirement.rf_gap_ms
+        return min(gaps_ms, default=own_ms)
 
     @property
     def silence_limit_ms(self) -> int:

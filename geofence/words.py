@@ -48,6 +48,14 @@ class ObligationKind(StrEnum):
     EXCLUSION = "EXCLUSION"
     INCLUSION = "INCLUSION"
     CURFEW = "CURFEW"
+    ATTENDANCE = "ATTENDANCE"
+
+
+class EvidenceKind(StrEnum):
+    """What a device can tell of places: positions of its own, or whether a home unit hears it."""
+
+    POSITION = "POSITION"
+    RF = "RF"
 
 
 class EventType(StrEnum):
@@ -65,6 +73,8 @@ class EventType(StrEnum):
     BATTERY_OK = "BATTERY_OK"
     JAMMING = "JAMMING"
     JAMMING_CLEAR = "JAMMING_CLEAR"
+    ALCOHOL_DETECTED = "ALCOHOL_DETECTED"
+    ALCOHOL_CLEAR = "ALCOHOL_CLEAR"
     HEARTBEAT = "HEARTBEAT"
 
 
@@ -75,12 +85,14 @@ class Kind(StrEnum):
     APPROACH = "APPROACH"
     INCLUSION = "INCLUSION"
     CURFEW = "CURFEW"
+    ATTENDANCE = "ATTENDANCE"
     UNVERIFIED = "UNVERIFIED"
     NO_COMMUNICATION = "NO_COMMUNICATION"
     TAMPER = "TAMPER"
     BATTERY = "BATTERY"
     HMU = "HMU"
     JAMMING = "JAMMING"
+    ALCOHOL = "ALCOHOL"
 
 
 class CurfewReason(StrEnum):
