@@ -66,7 +66,6 @@ edge: setup      ## a night at which 30,000 curfews begin with everyone out
 
 detection: setup ## findings beside the truth and a naive baseline, into docs/detection.md
 	$(BIN)/python -m benchmarks.detection --write docs/detection.md
-	$(BIN)/python -m benchmarks.detection --changes --write docs/detection.md
 
 geofence: setup  ## the core beside what a user could pick instead, into docs/performance.md
 	$(BIN)/python -m benchmarks.geofence --write docs/performance.md

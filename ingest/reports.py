@@ -16,6 +16,11 @@ import msgspec
 from geofence import DeviceEvent, EventType, Fact, Mechanism, NotAnInstant, Position, parse_instant
 
 _MAX_TEXT = 200
+NAME_A_UNIT = frozenset({
+    EventType.RF_IN, EventType.RF_OUT, EventType.HMU_MOVED, EventType.HMU_POWER_LOST, EventType.HMU_POWER_RESTORED,
+    EventType.HEARTBEAT,
+})  # fmt: skip
+"""The events that speak of a home unit; on others the name of one is no part of the event."""
 
 
 class RefusalReason(StrEnum):
@@ -65,6 +70,8 @@ class EventReport(msgspec.Struct, frozen=True):
     event_ms: int
     type: EventType
     hmu_id: str | None = None
+    sent_by: str | None = None
+    """The home unit that sent it; None: the device itself."""
 
     @property
     def own_ms(self) -> int:
@@ -118,17 +125,19 @@ def read_position(raw: Raw) -> PositionReport | Refusal:
 
 def read_event(raw: Raw) -> EventReport | Refusal:
     """An event of the device protocol from its named fields."""
-    return _read_event(raw, raw.get("event"), raw.get("hmu_id"))
+    return _read_event(raw, raw.get("event"), raw.get("hmu_id"), None)
 
 
 def read_event_row(raw: Raw) -> EventReport | Refusal:
     """An event from a row of a file, in which a home unit is named by the requirement at whose address it stands."""
-    return _read_event(raw, raw.get("type"), raw.get("requirement_id"))
+    return _read_event(raw, raw.get("type"), raw.get("requirement_id"), raw.get("sent_by"))
 
 
-def _read_event(raw: Raw, kind: object, unit: object) -> EventReport | Refusal:
+def _read_event(raw: Raw, kind: object, unit: object, sent_by: object) -> EventReport | Refusal:
     try:
-        return EventReport(_instant(raw, "event_time"), _event_type(kind), _unit(unit))
+        event_ms, event = _instant(raw, "event_time"), _event_type(kind)
+        named = _unit(unit) if event in NAME_A_UNIT else None
+        return EventReport(event_ms, event, named, _unit(sent_by))
     except _Refused as refused:
         return refused.refusal
 
@@ -217,7 +226,7 @@ def fact_of(report: PositionReport | EventReport, requirement_id: str | None, re
     """A report as the judgement takes it. `requirement_id`: of an event that names a home unit, the requirement at whose address
     the unit stands."""
     if isinstance(report, EventReport):
-        return DeviceEvent(report.event_ms, report.type, requirement_id, received_ms, fact_id)
+        return DeviceEvent(report.event_ms, report.type, requirement_id, received_ms, fact_id, report.sent_by)
     return Position(
         report.fix_ms, report.lat_deg, report.lon_deg, report.precision_m, report.mechanism, received_ms, fact_id
     )

@@ -8,7 +8,6 @@ import random
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 from typer.testing import CliRunner
 
 from emtrack.cli import app
@@ -17,29 +16,7 @@ HERE = Path(__file__).parent / "conformance"
 ORIGINALS = Path(__file__).parents[2] / "shared" / "conformance"
 CASES = sorted(path for path in HERE.iterdir() if path.is_dir())
 SHUFFLES = 3
-NEED_NEW_RULES = frozenset({
-    "36-not-seen-lately",
-    "37-arrived-unseen",
-    "38-cell-circle-repeated",
-    "40-home-unit-reports-changes",
-    "41-home-unit-calls-in",
-    "42-home-unit-without-power",
-    "44-attendance-too-short",
-    "45-attendance-unknown-is-not-absence",
-    "46-alcohol",
-    "48-alcohol-tag-beside",
-    "49-silence-touches-an-outage",
-    "50-ahead-is-communication",
-})  # fmt: skip
-"""Published after the rules that the program knows. A case that passes although it stands here fails the suite."""
-
-
-def _parameter(case: Path) -> ParameterSet:
-    awaited = pytest.mark.xfail(reason="it needs a rule that the program does not know yet", strict=True)
-    return pytest.param(case, marks=[awaited] if case.name in NEED_NEW_RULES else [], id=case.name)
-
-
-each_case = pytest.mark.parametrize("case", list(map(_parameter, CASES)))
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 CONTRACT = (
@@ -84,7 +61,6 @@ def shuffled_and_repeated(rows: Path, seed: int, copy: Path) -> Path:
 
 def test_there_are_cases():
     assert len(CASES) >= 50
-    assert {case.name for case in CASES} >= NEED_NEW_RULES
 
 
 @each_case

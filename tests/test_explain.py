@@ -8,7 +8,8 @@ from geofence.facts import DeviceEvent, Fact, Position, without_duplicates
 from geofence.judgement.evidence import PositionStatus
 from geofence.judgement.explain import weighed
 from geofence.judgement.judge import ActivationJudge
-from geofence.judgement.presence import INSIDE, OUTSIDE, UNKNOWN, Confirmation, Tracker, feed
+from geofence.judgement.presence import UNKNOWN, Confirmation, Tracker, Verdict, cut_holds, feed
+from geofence.judgement.sightings import concerns, is_trouble
 from geofence.obligations import Activation, Plan, Requirement
 from geofence.words import (
     FOREVER_MS,
@@ -26,7 +27,6 @@ from geofence.zones import Disc
 from tests.service_world import AWAY, HOME, ms
 from tests.test_oracle import ORDINARY, SETS, World, worlds
 
-GAP_MS = 900_000
 CURFEW = Requirement(
     EntryId("1"), RequirementId("C1"), WearerId("W1"), ObligationKind.CURFEW, 0, FOREVER_MS, Disc(HOME, 60.0)
 )
@@ -42,14 +42,13 @@ def event(at: str, what: EventType, requirement_id: str | None = None) -> Device
 
 
 def told(*facts: Fact) -> list[tuple[str, str, bool]]:
-    found = weighed(CURFEW, without_duplicates(list(facts)), GAP_MS)
+    found = weighed(PLAN, CURFEW, without_duplicates(list(facts))).positions
     return [(w.status.name, w.verdict.name, w.overruled) for w in found]
 
 
 def test_a_margin_is_signed_and_a_circle_that_meets_the_edge_decides_nothing() -> None:
-    inside, outside, near = weighed(
-        CURFEW, [fix("19:00", HOME), fix("19:10", AWAY), fix("19:20", HOME, 70.0)], GAP_MS
-    )
+    facts = [fix("19:00", HOME), fix("19:10", AWAY), fix("19:20", HOME, 70.0)]
+    inside, outside, near = weighed(PLAN, CURFEW, facts).positions
     assert (round(inside.margin_m), inside.verdict) == (60, Presence.INSIDE)
     assert (round(outside.margin_m), outside.verdict) == (-1053, Presence.OUTSIDE)
     assert near.verdict is Presence.UNKNOWN
@@ -70,32 +69,26 @@ def test_a_jump_and_a_conflict_are_named() -> None:
     assert [status for status, *_ in told(*facts)] == ["EVIDENCE", "JUMP", "EVIDENCE", "CONFLICT"]
 
 
-def names(event: DeviceEvent, requirement: Requirement) -> bool:
-    return event.requirement_id in (None, requirement.requirement_id)
-
-
 def presence_from_explanations(plan: Plan, requirement: Requirement, facts: list[Fact]) -> Tracker:
     """The presence that follows if what is explained as used is used, and nothing else."""
-    max_gap_ms = plan.settings.max_gap_ms
-    confirmation = Confirmation(requirement.confirm_points, requirement.confirm_ms, max_gap_ms)
-    used = {
-        id(w.position): int(w.verdict)
-        for w in weighed(requirement, facts, max_gap_ms, SETS)
-        if w.status is PositionStatus.EVIDENCE and not w.overruled and w.verdict is not Presence.UNKNOWN
-    }
+    confirmation = Confirmation(requirement.confirm_points, requirement.confirm_ms)
+    weights = weighed(plan, requirement, facts, SETS)
+    used = [w for w in weights.positions if w.status is PositionStatus.EVIDENCE and not w.overruled]
+    said: dict[int, tuple[int, bool]] = {id(w.position): (int(w.verdict), w.is_repeat) for w in used}
+    said |= {id(sighting.event): (int(sighting.verdict), False) for sighting in weights.sightings}
     tracker = Tracker()
     for fact in facts:
-        if isinstance(fact, Position):
-            if (verdict := used.get(id(fact), UNKNOWN)) != UNKNOWN:
-                feed(tracker, verdict, fact.fix_ms, fact, confirmation, sighting=False)
-        elif (
-            requirement.kind is ObligationKind.CURFEW
-            and fact.is_judged
-            and fact.requirement_id in (None, requirement.requirement_id)
-        ):
-            verdict = {EventType.RF_IN: INSIDE, EventType.RF_OUT: OUTSIDE}.get(fact.type, UNKNOWN)
-            if verdict != UNKNOWN and tracker.last_ms != fact.event_ms:
-                feed(tracker, verdict, fact.event_ms, fact, confirmation, sighting=True)
+        is_event = isinstance(fact, DeviceEvent)
+        if is_event and is_trouble(fact) and concerns(fact, requirement):
+            cut_holds(tracker, fact.own_ms + plan.settings.max_gap_ms)
+        value, is_repeat = said.get(id(fact), (UNKNOWN, False))
+        if value == UNKNOWN:
+            continue
+        hold_ms = plan.rf_gap_ms(requirement, fact.own_ms) if is_event else plan.settings.max_gap_ms
+        circle = (fact.lat_deg, fact.lon_deg) if is_repeat and isinstance(fact, Position) else None
+        if circle is not None:
+            tracker.run.circles.append(circle)
+        feed(tracker, Verdict(value, fact.own_ms, fact.own_ms + hold_ms, fact, is_event, circle), confirmation)
     return tracker
 
 
@@ -106,7 +99,7 @@ def test_the_explanation_leads_to_the_presence_that_was_judged(world: World) -> 
     judge = ActivationJudge(plan, SETS)
     facts = [f for f in without_duplicates(list(world.facts)) if max(f.own_ms, f.received_ms) <= world.now_ms]
     judged = judge.advance(judge.initial(), facts, world.now_ms)
-    for requirement in plan.requirements:
+    for requirement in plan.judged:
         explained = presence_from_explanations(plan, requirement, facts)
         was = judged.state.head.entries[requirement.entry_id].zone
         kept = [(s.value, s.begin_ms, s.end_ms) for s in was.segments]  # the judgement forgets what is over

@@ -128,7 +128,7 @@ async def known_to_checkpoints(world: World) -> list[Any]:
 
 def said(checkpoint: Checkpoint) -> Any:
     zones = [entry.zone for entry in checkpoint.entries.values()]
-    runs = [(z.value, z.last_ms, z.run_value, z.run_first_ms, z.run_count, z.rf_in_ms) for z in zones]
+    runs = [(z.value, z.last_ms, z.run, z.hold, z.unit, z.last_out_ms) for z in zones]
     return checkpoint.fed_to, checkpoint.track, runs
 
 

@@ -1,7 +1,7 @@
 """How good the findings are: what the emulator knows to be true, beside what is found in what its tags send.
 
     python -m benchmarks.detection [--wearers 200] [--days 14] [--presets clean,gaps,…] [--seed 1] [--processes 2]
-                                   [--changes] [--write docs/detection.md]
+                                   [--write docs/detection.md]
 
 The method
 ==========

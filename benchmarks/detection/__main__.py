@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.detection import __doc__ as METHOD
-from benchmarks.detection.page import BEGIN, CHANGES_BEGIN, CHANGES_END, END, written
+from benchmarks.detection.page import BEGIN, END, written
 from benchmarks.detection.runs import Outcome, jobs_of, run_all
-from benchmarks.detection.tables import WORLDS, causes_table, changes_table, kinds_table, main_table, targets
+from benchmarks.detection.tables import WORLDS, causes_table, kinds_table, main_table, targets
 from emtrack.emulator import PRESETS
 
 
 def report(outcome: Outcome, arguments: argparse.Namespace, presets: Sequence[str]) -> str:
     """All that is published, as markdown."""
     size = f"{arguments.wearers} wearers × {arguments.days} days in each world, seed {arguments.seed}"
-    if arguments.changes:
-        return f"{size}\n\n{changes_table(outcome, presets, arguments.wearers, arguments.days)}"
     return "\n\n".join(
         [
             size,
@@ -46,10 +44,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--presets", help="names, with commas between (the five of the targets, and standard)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--changes", action="store_true", help="changed rules and defaults instead of the baselines")
     parser.add_argument("--write", type=Path, help="a page with markers, whose figures are replaced")
     arguments = parser.parse_args(argv)
-    named = ",".join(WORLDS if arguments.changes else (*WORLDS, "standard"))
+    named = ",".join((*WORLDS, "standard"))
     arguments.presets = (arguments.presets or named).split(",")
     unknown = sorted(set(arguments.presets) - set(PRESETS))
     if unknown:
@@ -61,17 +58,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
     presets: list[str] = arguments.presets
     started = time.perf_counter()
-    jobs = jobs_of(
-        presets, wearers=arguments.wearers, days=arguments.days, seed=arguments.seed, changes=arguments.changes
-    )
+    jobs = jobs_of(presets, wearers=arguments.wearers, days=arguments.days, seed=arguments.seed)
     text = report(run_all(jobs, arguments.processes), arguments, presets)
     print(text)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
     if arguments.write is not None:
-        begin, end = (CHANGES_BEGIN, CHANGES_END) if arguments.changes else (BEGIN, END)
         page = arguments.write.read_text(encoding="utf-8")
-        arguments.write.write_text(written(page, text, begin, end), encoding="utf-8")
+        arguments.write.write_text(written(page, text, BEGIN, END), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.detection.requirements import is_exclusion, margins_m
-from benchmarks.detection.rules import same_circle
 from benchmarks.detection.scores import TARGET_MS, Found, Violation, touches
 from benchmarks.detection.sent import Sent
 from benchmarks.detection.truth import Seen
 from emtrack.emulator import World
-from geofence import Position, Presence, Requirement
+from geofence import Mechanism, Position, Presence, Requirement
 from geofence.judgement import PositionStatus, Weighed, weighed
 
 CLOCK = "the clock of the tag is wrong"
@@ -47,9 +46,9 @@ def why_missed(looks: Sequence[Seen], name: str, violation: Violation) -> str:
         chosen = look.findable(name, violation.begin_ms, violation.end_ms)
         if chosen.any():
             requirement = look.sent.plan.requirements[look.column(name)]
-            max_gap_ms = look.sent.plan.settings.max_gap_ms
             fate_of = {
-                id(w.position): _fate(w, requirement) for w in weighed(requirement, look.sent.facts, max_gap_ms)
+                id(w.position): _fate(w, requirement)
+                for w in weighed(look.sent.plan, requirement, look.sent.facts).positions
             }
             fates.update(fate_of[id(look.positions[i])] for i in np.flatnonzero(chosen).tolist())
             if abs(look.sent.skew_ms) >= TARGET_MS:
@@ -58,6 +57,12 @@ def why_missed(looks: Sequence[Seen], name: str, violation: Violation) -> str:
     if not bad:
         return "counted, and never two in a row"
     return bad.most_common(1)[0][0]
+
+
+def same_circle(first: Position, second: Position) -> bool:
+    """A tag that hears one mast again reports its circle again, and knows no more than before."""
+    by_cells = first.mechanism is second.mechanism is Mechanism.LBS
+    return by_cells and (first.lat_deg, first.lon_deg) == (second.lat_deg, second.lon_deg)
 
 
 def _fate(one: Weighed, requirement: Requirement) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-CHANGES_BEGIN, CHANGES_END = "<!-- changes: begin -->", "<!-- changes: end -->"
 
 
 def written(page: str, text: str, begin: str = BEGIN, end: str = END) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from benchmarks.detection.causes import why_false, why_missed
-from benchmarks.detection.changes import CHANGES
 from benchmarks.detection.methods import METHODS
 from benchmarks.detection.scores import TARGET_MS, Found, Score, Violation, false_ones, score, touches
 from benchmarks.detection.sent import Sent, sent_by
@@ -52,12 +51,11 @@ class Job(NamedTuple):
     first: int
     wearers: int
     days: int
-    changes: bool
 
 
-def jobs_of(presets: Sequence[str], *, wearers: int, days: int, seed: int, changes: bool) -> list[Job]:
+def jobs_of(presets: Sequence[str], *, wearers: int, days: int, seed: int) -> list[Job]:
     return [
-        Job(preset, seed, first, min(WEARERS_AT_ONCE, wearers + 1 - first), days, changes)
+        Job(preset, seed, first, min(WEARERS_AT_ONCE, wearers + 1 - first), days)
         for preset in presets
         for first in range(1, wearers + 1, WEARERS_AT_ONCE)
     ]
@@ -82,7 +80,7 @@ def _judge_wearer(
 ) -> None:
     looks = [seen(world, sent) for sent in activations]
     truth = violations_of(world, wearer_id, end_ms, looks)
-    for name, find in (CHANGES if job.changes else METHODS).items():
+    for name, find in METHODS.items():
         found = [(sent, one) for sent in activations for one in find(sent, end_ms)]
         for requirement in activations[0].plan.requirements:
             its = [(sent, one) for sent, one in found if one.requirement_id == requirement.requirement_id]

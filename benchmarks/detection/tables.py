@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.detection.changes import CHANGES
 from benchmarks.detection.methods import METHODS
 from benchmarks.detection.runs import Cell, Outcome
 from benchmarks.detection.scores import MINUTE_MS, Score
@@ -139,25 +138,3 @@ def causes_table(counted: Mapping[Cell, int], presets: Sequence[str], what: str)
         for (kind, cause), total in sorted(totals.items(), key=lambda item: (-item[1], item[0]))
     ]
     return table(("kind", what, *presets, "all"), rows) if rows else "None."
-
-
-def changes_table(outcome: Outcome, presets: Sequence[str], wearers: int, days: int) -> str:
-    """What each change of a rule would do, over all presets that were run."""
-    rows = []
-    for name in CHANGES:
-        one = summed(outcome.scores, presets, name)
-        kinds = [f"{summed(outcome.scores, presets, name, str(kind)).false:,}" for kind in ObligationKind]
-        rows.append(
-            [
-                name,
-                _of(one.findable_missed, one.findable),
-                _of(one.target_missed, one.target),
-                f"{one.false:,}",
-                *kinds,
-                f"{one.false_ms / MINUTE_MS / (len(presets) * wearers * days):.2f}",
-                _spread(one.known_ms),
-            ]
-        )
-    kinds = [f"of {kind}" for kind in ObligationKind]
-    head = ("change", "missed of findable", "of ≥ 5 min", "false", *kinds, "false min a wearer-day", "known after")
-    return table(head, rows)

@@ -11,10 +11,11 @@ from emtrack.forms.geometry import Geometry
 from emtrack.forms.iom import IomForm
 from emtrack.forms.moment import Moment
 from emtrack.forms.strict import Form
-from geofence import ObligationKind
+from geofence import EvidenceKind, ObligationKind
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Seconds = Annotated[float, Meta(ge=0, le=1e8)]
+UnitGap = Annotated[float, Meta(gt=0, le=7 * 86_400)]
 WallTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5, description="HH:MM")]
 DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
@@ -34,7 +35,9 @@ class ActivationForm(Form, frozen=True):
     report_interval_s: Annotated[float, Meta(gt=0, le=1e8)] = 60
     network: str | None = None
     entered_at: Moment | None = None
-    """When we were told of it (an addition to the contract: `emtrack export` writes it, see docs/decisions)."""
+    """When we were told of it (`emtrack export` writes it)."""
+    evidence: list[EvidenceKind] = field(default_factory=lambda: list(EvidenceKind))
+    """What the device can tell; empty for an alcohol tag."""
 
 
 class RequirementForm(Form, frozen=True):
@@ -47,9 +50,14 @@ class RequirementForm(Form, frozen=True):
     timetable: list[TimetableForm] | None = None
     buffer_m: Annotated[float, Meta(ge=0, le=1e6)] = 0
     widen_m: Annotated[float, Meta(ge=0, le=1e6)] = 0
-    confirm_points: Annotated[int, Meta(ge=1, le=1000)] = 2
-    confirm_seconds: Seconds = 0
+    confirm_points: Annotated[int, Meta(ge=1, le=20)] = 2
+    confirm_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0
     grace_s: Seconds = 0
+    seen_within_s: Seconds = 120
+    rf_gap_s: UnitGap | None = None
+    """Of a curfew: how long a sighting of its home unit speaks; null: `max_gap_s`."""
+    stay_s: Annotated[float, Meta(gt=0, le=86_400)] = 60
+    """Of an attendance: how much of each period the wearer has to stay."""
 
 
 class ZoneSetForm(Form, frozen=True):
@@ -73,13 +81,17 @@ class OutageForm(Form, frozen=True):
 
 
 class HomeUnitForm(Form, frozen=True):
-    """Which home unit stands at the address of which curfew requirement (an addition to the contract)."""
+    """Which home unit stands at the address of which curfew requirement."""
 
     hmu_id: Identifier
     wearer_id: Identifier
     requirement_id: Identifier
     from_: Moment = field(name="from")
     to: Moment | None = None
+    rf_gap_s: UnitGap | None = None
+    """How long its sightings speak; null: as the requirement has it."""
+    call_in_s: UnitGap | None = None
+    """How often it calls in; null: nobody is told when it does not."""
 
 
 class WearerForm(Form, frozen=True):
@@ -92,6 +104,8 @@ class SettingsForm(Form, frozen=True):
     max_gap_s: Annotated[float, Meta(gt=0, le=1e8)] = 900
     unknown_limit_s: Seconds = 1800
     silence_buffer_s: Seconds = 540
+    silence_near_m: Annotated[float, Meta(ge=0, le=1e6)] = 2000
+    """How near an exclusion zone the last position makes a silence serious."""
     atv_threshold_s: Annotated[float, Meta(gt=0, le=1e8)] | None = None
     """Accumulated curfew violations that raise an alert (an addition to the contract); null: none do."""
     atv_counts_grace: bool = False

@@ -11,12 +11,22 @@ from msgspec import UnsetType
 from emtrack.forms.errors import FormError
 from emtrack.forms.geometry import SetName
 from emtrack.forms.moment import end_of
-from emtrack.forms.orders import DAYS, ActivationForm, Orders, RequirementForm, SettingsForm, TimetableForm
+from emtrack.forms.orders import (
+    DAYS,
+    ActivationForm,
+    HomeUnitForm,
+    Orders,
+    RequirementForm,
+    SettingsForm,
+    TimetableForm,
+)
 from geofence import (
     Activation,
     ActivationId,
     DeviceId,
     EntryId,
+    EvidenceKind,
+    HomeUnit,
     Interval,
     JudgementSettings,
     Plan,
@@ -138,6 +148,9 @@ def requirement_of(form: RequirementForm, entry_id: str, names: SetNames = NO_NA
         confirm_points=form.confirm_points,
         confirm_ms=_ms(form.confirm_seconds),
         grace_ms=_ms(form.grace_s),
+        seen_within_ms=_ms(form.seen_within_s),
+        rf_gap_ms=None if form.rf_gap_s is None else _ms(form.rf_gap_s),
+        stay_ms=_ms(form.stay_s),
     )
 
 
@@ -151,6 +164,18 @@ def activation_of(form: ActivationForm) -> Activation:
         report_interval_ms=_ms(form.report_interval_s),
         entered_ms=None if form.entered_at is None else form.entered_at.ms,
         network=form.network,
+        evidence=tuple(kind for kind in EvidenceKind if kind in form.evidence),
+    )
+
+
+def home_unit_of(form: HomeUnitForm) -> HomeUnit:
+    return HomeUnit(
+        hmu_id=form.hmu_id,
+        requirement_id=RequirementId(form.requirement_id),
+        from_ms=form.from_.ms,
+        to_ms=end_of(form.to),
+        rf_gap_ms=None if form.rf_gap_s is None else _ms(form.rf_gap_s),
+        call_in_ms=None if form.call_in_s is None else _ms(form.call_in_s),
     )
 
 
@@ -163,6 +188,9 @@ def plans_of(orders: Orders) -> list[Plan]:
     absences: dict[str, list[Interval]] = defaultdict(list)
     for absence in orders.absences:
         absences[absence.wearer_id].append(Interval(absence.from_.ms, end_of(absence.to)))
+    units: dict[str, list[HomeUnit]] = defaultdict(list)
+    for unit in orders.home_units:
+        units[unit.wearer_id].append(home_unit_of(unit))
     outages = tuple(merged((outage.from_.ms, outage.to.ms) for outage in orders.outages))
     return [
         Plan(
@@ -172,6 +200,7 @@ def plans_of(orders: Orders) -> list[Plan]:
             settings=settings_of(orders),
             absences=tuple(merged(absences[form.wearer_id])),
             outages=outages,
+            home_units=tuple(units[form.wearer_id]),
         )
         for form in orders.activations
     ]

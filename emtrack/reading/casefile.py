@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,13 +16,13 @@ from geofence import EventType, Fact, Kind, Presence, Requirement, without_dupli
 from geofence.judgement import (
     Finding,
     PositionStatus,
+    Sighting,
     Track,
     Weighed,
+    Weights,
     position_statuses,
-    verdict_of_sighting,
     weighed,
 )
-from geofence.shapes import ZoneSet
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -75,6 +75,8 @@ class FactsAround(NamedTuple):
     requirement: Requirement | None
     fixes: list[WeighedFix]
     events: list[StoredEvent]
+    sightings: list[Sighting]
+    """What home units said on the requirement, heartbeats that repeat it among them."""
     max_gap_ms: int
 
 
@@ -119,6 +121,7 @@ async def facts_around(
     _, settings = await load_settings(connection, known_ms)
     assignments = await load_assignments(connection, known_ms, [view.wearer_no])
     number = version.activation_no
+    assignment = assignments.get(number)
     fixes = [
         f for f in await fixes_of(connection, view, known_ms=known_ms, lead_ms=LEAD_MS) if f.activation_no == number
     ]
@@ -128,26 +131,22 @@ async def facts_around(
         if s.activation_no == number
     ]
     facts = without_duplicates([*(fix.position for fix in fixes), *(s.event for s in said)])
-    seen = _seen(requirement, sets, facts, fixes, settings.max_gap_ms, view.begin_ms, finding)
+    weights = Weights([], [])
+    if requirement is not None and assignment is not None:
+        weights = weighed(assignment.plan, requirement, facts, sets)
+    seen = _seen(weights, fixes, view.begin_ms, finding)
     shown = [s for s in said if s.event.event_ms >= view.begin_ms and s.event.type is not EventType.HEARTBEAT]
-    return FactsAround(requirement, seen, shown, settings.max_gap_ms)
+    sightings = [sighting for sighting in weights.sightings if sighting.event.event_ms >= view.begin_ms]
+    return FactsAround(requirement, seen, shown, sightings, settings.max_gap_ms)
 
 
-def _seen(
-    requirement: Requirement | None,
-    sets: Mapping[str, ZoneSet],
-    facts: Sequence[Fact],
-    fixes: Sequence[StoredFix],
-    max_gap_ms: int,
-    begin_ms: int,
-    finding: Finding,
-) -> list[WeighedFix]:
+def _seen(weights: Weights, fixes: Sequence[StoredFix], begin_ms: int, finding: Finding) -> list[WeighedFix]:
     rows: list[tuple[StoredFix, PositionStatus, Weighed | None]] = []
-    if requirement is None:
-        rows = [(fix, status, None) for fix, status in _statuses_of(fixes)]
-    else:
+    if weights.positions:
         fix_of = {fix.position.fact_id: fix for fix in fixes}
-        rows = [(fix_of[w.position.fact_id], w.status, w) for w in weighed(requirement, facts, max_gap_ms, sets)]
+        rows = [(fix_of[w.position.fact_id], w.status, w) for w in weights.positions]
+    else:
+        rows = [(fix, status, None) for fix, status in _statuses_of(fixes)]
     shown = [row for row in rows if row[0].position.fix_ms >= begin_ms]
     end_ms = finding.end_ms
     return [
@@ -226,7 +225,7 @@ def late_facts(versions: Sequence[FindingVersion], version: FindingVersion, fact
     shown = before[-1]
     received: list[Fact] = [*(s.fix.position for s in facts.fixes), *(s.event for s in facts.events)]
     known_to_ms = max((fact.own_ms for fact in received if fact.received_ms <= shown.recorded_ms), default=0)
-    decisive = _decisive(facts.requirement, facts)
+    decisive = _decisive(facts)
 
     def is_late(d: _Decisive) -> bool:
         return shown.recorded_ms < d.received_ms <= version.recorded_ms and d.at_ms < known_to_ms
@@ -245,7 +244,7 @@ def late_facts(versions: Sequence[FindingVersion], version: FindingVersion, fact
     )
 
 
-def _decisive(requirement: Requirement, facts: FactsAround) -> list[_Decisive]:
+def _decisive(facts: FactsAround) -> list[_Decisive]:
     """What counted on the requirement, in order of time."""
     found = [
         _Decisive(w.position.fix_ms, w.verdict, w.position.received_ms, False)
@@ -256,8 +255,7 @@ def _decisive(requirement: Requirement, facts: FactsAround) -> list[_Decisive]:
         and w.verdict is not Presence.UNKNOWN
     ]
     found += [
-        _Decisive(e.event_ms, verdict, e.received_ms, True)
-        for e in (s.event for s in facts.events)
-        if (verdict := verdict_of_sighting(e, requirement)) is not Presence.UNKNOWN
+        _Decisive(sighting.event.event_ms, sighting.verdict, sighting.event.received_ms, True)
+        for sighting in facts.sightings
     ]
     return sorted(found, key=lambda d: (d.at_ms, not d.is_sighting))

@@ -2,7 +2,7 @@
 
 from geofence.judgement.amend import amendments
 from geofence.judgement.evidence import PositionStatus, Track, position_statuses
-from geofence.judgement.explain import Weighed, weighed
+from geofence.judgement.explain import Sighting, Weighed, Weights, weighed
 from geofence.judgement.findings import DEVICE_KINDS, Finding
 from geofence.judgement.judge import (
     DEVICE,
@@ -17,7 +17,6 @@ from geofence.judgement.judge import (
     judge_history,
 )
 from geofence.judgement.places import NO_SETS, Places, UnknownSet
-from geofence.judgement.sightings import verdict_of_sighting
 from geofence.judgement.timetable import DAY_MS, Schedule
 
 __all__ = [
@@ -35,14 +34,15 @@ __all__ = [
     "Places",
     "PositionStatus",
     "Schedule",
+    "Sighting",
     "Silence",
     "State",
     "Track",
     "UnknownSet",
     "Weighed",
+    "Weights",
     "amendments",
     "judge_history",
     "position_statuses",
-    "verdict_of_sighting",
     "weighed",
 ]

@@ -18,6 +18,7 @@ KIND_OF_START = {
     EventType.HMU_MOVED: Kind.HMU,
     EventType.HMU_POWER_LOST: Kind.HMU,
     EventType.JAMMING: Kind.JAMMING,
+    EventType.ALCOHOL_DETECTED: Kind.ALCOHOL,
 }
 CLEARED_BY = {
     EventType.STRAP_CLEAR: {EventType.STRAP_TAMPER},
@@ -27,6 +28,7 @@ CLEARED_BY = {
     EventType.RF_OUT: {EventType.HMU_MOVED},
     EventType.HMU_POWER_RESTORED: {EventType.HMU_POWER_LOST},
     EventType.JAMMING_CLEAR: {EventType.JAMMING},
+    EventType.ALCOHOL_CLEAR: {EventType.ALCOHOL_DETECTED},
 }
 
 
@@ -64,7 +66,7 @@ def _start(spells: list[Spell], event: DeviceEvent) -> None:
 
 def _clear(spells: list[Spell], event: DeviceEvent, reason: EventType) -> None:
     for index, spell in enumerate(spells):
-        named = event.requirement_id is None or event.requirement_id == spell.requirement_id
+        named = None in (event.requirement_id, spell.requirement_id) or event.requirement_id == spell.requirement_id
         if spell.end_ms is None and spell.reason is reason and named:
             spells[index] = msgspec.structs.replace(
                 spell,

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from geofence.intervals import Interval, subtracted
+from geofence.judgement.attendance import is_kept, is_missed_at_ms, missed
 from geofence.judgement.presence import INSIDE, OUTSIDE, UNKNOWN, Stretch
+from geofence.judgement.starts import Start
 from geofence.obligations import Requirement
 from geofence.words import FOREVER_MS, CurfewReason, EntryId, Kind, ObligationKind
 
@@ -42,7 +45,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
 
 FindingKey = tuple[EntryId | None, Kind, str | None, str | None, int | None]
 
-DEVICE_KINDS = frozenset({Kind.TAMPER, Kind.BATTERY, Kind.HMU, Kind.JAMMING})
+DEVICE_KINDS = frozenset({Kind.TAMPER, Kind.BATTERY, Kind.HMU, Kind.JAMMING, Kind.ALCOHOL})
 
 
 def key_of(finding: Finding) -> FindingKey:
@@ -59,7 +62,8 @@ def hash_of(parts: Iterable[bytes]) -> str:
 
 
 class _Cut(msgspec.Struct, frozen=True):
-    """A stretch cut to an obligation period; `end_ms` None while both last."""
+    """A stretch cut to an obligation period; `end_ms` None while both last. `seen`: the verdict from which it counts, if it began
+    before the period and was not seen lately then."""
 
     period: Interval
     begin_ms: int
@@ -67,6 +71,12 @@ class _Cut(msgspec.Struct, frozen=True):
     stretch: Stretch
     before: Stretch | None
     after: Stretch | None
+    seen: Start | None = None
+
+    @property
+    def is_from_start(self) -> bool:
+        """Whether the stretch holds at the start of the period, whatever somebody saw of it."""
+        return self.stretch.begin_ms <= self.period.begin_ms
 
 
 def _cuts(steps: Sequence[Stretch], periods: Sequence[Interval], value: int, now_ms: int) -> Iterator[_Cut]:
@@ -102,7 +112,11 @@ def _evidence(cut: _Cut) -> tuple[tuple[int, ...], str]:
         neighbours.append(cut.after)
     segments = [step.segment for step in neighbours if step is not None and step.segment is not None]
     ids = dict.fromkeys(fact_id for segment in segments for fact_id in (segment.first_id, segment.last_id))
-    return tuple(ids), hash_of(segment.digest for segment in segments)
+    digests = [segment.digest for segment in segments]
+    if cut.seen is not None:
+        ids[cut.seen.fact_id] = None
+        digests.append(str(cut.seen.from_ms).encode())
+    return tuple(ids), hash_of(digests)
 
 
 def _finding(requirement: Requirement, kind: Kind, cut: _Cut, known_ms: int) -> Finding:
@@ -115,26 +129,64 @@ def _finding(requirement: Requirement, kind: Kind, cut: _Cut, known_ms: int) -> 
     )  # fmt: skip
 
 
+class PresenceSteps(NamedTuple):
+    """Presence of one requirement entry at one *now*: in its zone, in the widened zone, and from where a presence OUTSIDE that began
+    before a period (by its start) counts in it; None: from nowhere so far."""
+
+    zone: Sequence[Stretch]
+    widened: Sequence[Stretch]
+    counted_from: Callable[[int], Start | None]
+
+
 def place_findings(
-    requirement: Requirement,
-    periods: Sequence[Interval],
-    steps: Sequence[Stretch],
-    widened: Sequence[Stretch],
-    unknown_limit_ms: int,
-    now_ms: int,
+    requirement: Requirement, periods: Sequence[Interval], presence: PresenceSteps, unknown_limit_ms: int, now_ms: int
 ) -> list[Finding]:
-    """All findings of place of one requirement entry, from presence in its zone and in the widened zone."""
+    """All findings of place of one requirement entry."""
+    steps = presence.zone
     if requirement.kind is ObligationKind.EXCLUSION:
         entries = [
             _finding(requirement, Kind.EXCLUSION, c, c.stretch.known_ms)
             for c in _cuts(steps, periods, INSIDE, now_ms)
         ]
-        return entries + _approaches(requirement, periods, steps, widened, now_ms)
+        return entries + _approaches(requirement, periods, steps, presence.widened, now_ms)
+    if requirement.kind is ObligationKind.ATTENDANCE:
+        return [finding for period in periods for finding in _attendance(requirement, period, steps, now_ms)]
     unverified = _unverified(requirement, periods, steps, unknown_limit_ms, now_ms)
-    away = _cuts(steps, periods, OUTSIDE, now_ms)
+    away = _counted(_cuts(steps, periods, OUTSIDE, now_ms), presence.counted_from)
     if requirement.kind is ObligationKind.INCLUSION:
         return [_finding(requirement, Kind.INCLUSION, c, c.stretch.known_ms) for c in away] + unverified
     return [_curfew(requirement, cut, now_ms) for cut in away] + unverified
+
+
+def _counted(cuts: Iterable[_Cut], counted_from: Callable[[int], Start | None]) -> Iterator[_Cut]:
+    """Cuts that count, from where somebody was seen: one that began before its period counts from its start only if the wearer was
+    seen out lately then."""
+    for cut in cuts:
+        start_ms = cut.period.begin_ms
+        if cut.stretch.begin_ms >= start_ms:
+            yield cut
+            continue
+        start = counted_from(start_ms)
+        if start is None or start.from_ms >= (FOREVER_MS if cut.end_ms is None else cut.end_ms):
+            continue
+        yield cut if start.from_ms == start_ms else msgspec.structs.replace(cut, begin_ms=start.from_ms, seen=start)
+
+
+def _attendance(
+    requirement: Requirement, period: Interval, steps: Sequence[Stretch], now_ms: int
+) -> Iterator[Finding]:
+    """At most one: it was missed, or nobody can say."""
+    if period.begin_ms > now_ms:
+        return
+    found = missed(steps, period, requirement.stay_ms, now_ms)
+    if found is not None:
+        end_ms = period.end_ms if period.end_ms <= now_ms else None
+        cut = _Cut(period, found.begin_ms, end_ms, found.stretch, None, None)
+        yield _finding(requirement, Kind.ATTENDANCE, cut, found.stretch.known_ms)
+    elif period.end_ms <= now_ms and not is_kept(steps, period, requirement.stay_ms):
+        nothing_known = Stretch(UNKNOWN, period.begin_ms, period.end_ms, period.end_ms, None)
+        cut = _Cut(period, period.begin_ms, period.end_ms, nothing_known, None, None)
+        yield _finding(requirement, Kind.UNVERIFIED, cut, period.end_ms)
 
 
 def _curfew(requirement: Requirement, cut: _Cut, now_ms: int) -> Finding:
@@ -146,7 +198,7 @@ def _curfew(requirement: Requirement, cut: _Cut, now_ms: int) -> Finding:
 
 def _curfew_reason(cut: _Cut) -> CurfewReason:
     at_end = cut.end_ms == cut.period.end_ms
-    if cut.begin_ms == cut.period.begin_ms:
+    if cut.is_from_start:
         if at_end:
             return CurfewReason.OUT_ENTIRE_PERIOD
         returned = cut.end_ms is not None and cut.after is not None and cut.after.value == INSIDE
@@ -158,7 +210,7 @@ def _curfew_reason(cut: _Cut) -> CurfewReason:
 
 
 def _within_grace(cut: _Cut, grace_ms: int, now_ms: int) -> bool:
-    if cut.begin_ms != cut.period.begin_ms:
+    if not cut.is_from_start:
         return False
     grace_end_ms = cut.period.begin_ms + grace_ms
     return now_ms < grace_end_ms if cut.end_ms is None else cut.end_ms <= grace_end_ms
@@ -221,6 +273,8 @@ def due_ms(
     """The first instant after *now* at which the findings can differ although no fact came; FOREVER_MS if none."""
     instants = [lapse_ms]
     for period in periods:
+        if requirement.kind is ObligationKind.ATTENDANCE:
+            instants.append(is_missed_at_ms(steps, period, requirement.stay_ms))
         instants += [period.begin_ms, period.begin_ms + requirement.grace_ms, period.end_ms]
         if steps and steps[-1].value == UNKNOWN:
             instants.append(max(steps[-1].begin_ms, period.begin_ms) + limit_ms + 1)

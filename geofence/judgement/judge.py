@@ -35,26 +35,25 @@ from geofence.facts import DeviceEvent, Fact, Key, Position, is_evidence_candida
 from geofence.intervals import Interval
 from geofence.judgement.devices import Spell, device_findings, feed_event
 from geofence.judgement.evidence import Track, evidence_of
-from geofence.judgement.findings import Finding, due_ms, place_findings
+from geofence.judgement.findings import Finding, PresenceSteps, due_ms, place_findings
+from geofence.judgement.following import follow_event, follow_position, following_of
 from geofence.judgement.places import NO_SETS, Places
 from geofence.judgement.presence import (
     INSIDE,
     OUTSIDE,
     UNKNOWN,
-    Confirmation,
     Tracker,
-    feed,
     forget,
     frontier_ms,
     lapses_ms,
     stretches,
 )
-from geofence.judgement.sightings import concerns, in_range_after, overrules, verdict_of_sighting
-from geofence.judgement.silence import silence_due_ms, silence_start_ms, silences
+from geofence.judgement.silence import is_sign_of_life, silence_due_ms, silence_start_ms, silences
+from geofence.judgement.starts import Start, counted_from
 from geofence.judgement.timetable import Schedule
 from geofence.obligations import Plan, Requirement
 from geofence.shapes.zone_sets import ZoneSet
-from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, ObligationKind, Presence
+from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, ObligationKind
 from geofence.zones import SetZone
 
 TAIL_MS = 15 * 60_000
@@ -98,7 +97,8 @@ class Silence(NamedTuple):
 
 
 class State(NamedTuple):
-    """See the theory of operation. `pending`: facts whose own time is still to come."""
+    """See the theory of operation. `pending`: facts whose own time, or receipt, is still to come. `judged_ms`: time has passed to
+    here; the receipts up to it are taken in."""
 
     base: Checkpoint
     tail: tuple[Fact, ...]
@@ -106,6 +106,7 @@ class State(NamedTuple):
     silence: Silence
     pending: tuple[Fact, ...]
     dues_ms: dict[str, int]
+    judged_ms: int
 
     @property
     def next_due_ms(self) -> int:
@@ -144,20 +145,20 @@ class ActivationJudge:
 
     def __init__(self, plan: Plan, sets: Mapping[str, ZoneSet] = NO_SETS) -> None:
         self.plan = plan
-        self._max_gap_ms = plan.settings.max_gap_ms
-        self._places = Places(plan.requirements, sets)
-        self._schedules = {r.entry_id: Schedule(plan, r) for r in plan.requirements}
-        self._confirmations = {
-            r.entry_id: Confirmation(r.confirm_points, r.confirm_ms, self._max_gap_ms) for r in plan.requirements
-        }
-        self._found_by = [_found_by(r) if isinstance(r.zone, SetZone) else None for r in plan.requirements]
+        self._judged = plan.judged
+        self._places = Places(self._judged, sets)
+        self._schedules = {r.entry_id: Schedule(plan, r) for r in self._judged}
+        self._followings = [following_of(plan, r, self._schedules[r.entry_id]) for r in self._judged]
+        self._starts = {f.requirement.entry_id: f.starts for f in self._followings}
+        self._found_by = [_found_by(r) if isinstance(r.zone, SetZone) else None for r in self._judged]
 
     # ------------------------------------------------------------------------------------- states
 
     def initial(self) -> State:
         """Nothing known yet."""
-        base = Checkpoint({r.entry_id: EntryState(Tracker(), Tracker()) for r in self.plan.requirements})
-        return State(base, (), base, Silence(silence_start_ms(self.plan), ALWAYS_MS), (), self._dues_unknown())
+        base = Checkpoint({r.entry_id: EntryState(Tracker(), Tracker()) for r in self._judged})
+        silence = Silence(silence_start_ms(self.plan), ALWAYS_MS)
+        return State(base, (), base, silence, (), self._dues_unknown(), ALWAYS_MS)
 
     def resumed(self, base: Checkpoint, facts: Iterable[Fact], silence: Silence, judged_ms: int) -> State:
         """The state after a restart, from a stored checkpoint, the stored facts after it, and what was known of
@@ -167,7 +168,7 @@ class ActivationJudge:
         head = base.copy()
         self._feed(head, tail)
         pending = tuple(fact for fact in after if fact.own_ms > judged_ms)
-        return State(base, tail, head, silence, pending, self._dues_unknown())
+        return State(base, tail, head, silence, pending, self._dues_unknown(), judged_ms)
 
     def checkpoints(
         self, base: Checkpoint, facts: Iterable[Fact], cuts_ms: Sequence[int], now_ms: int
@@ -195,7 +196,7 @@ class ActivationJudge:
         """Whether an instant lies in an obligation period: of one requirement, or of any."""
         return any(
             period.begin_ms <= at_ms < period.end_ms
-            for requirement in self.plan.requirements
+            for requirement in self._judged
             if requirement_id is None or requirement.requirement_id == requirement_id
             for period in self._schedules[requirement.entry_id].periods(at_ms, at_ms)
         )
@@ -209,9 +210,9 @@ class ActivationJudge:
         """Take in new facts (each content once in an activation's life) and let time pass to `now_ms`."""
         due = [fact for fact in (*state.pending, *facts) if max(fact.own_ms, fact.received_ms) <= now_ms]
         pending = tuple(f for f in (*state.pending, *facts) if max(f.own_ms, f.received_ms) > now_ms)
-        receipts_ms = sorted(fact.received_ms for fact in due)
+        receipts_ms = self._receipts_ms(state, facts, now_ms)
         if receipts_ms and receipts_ms[0] < state.silence.gap_end_ms:
-            return Late(min(fact.own_ms for fact in due), by_receipt=True)
+            return Late(min(fact.own_ms for fact in facts), by_receipt=True)
         evidence = sorted((fact for fact in due if is_evidence_candidate(fact)), key=lambda fact: fact.key)
         if evidence and evidence[0].key <= state.base.fed_to:
             return Late(evidence[0].own_ms, by_receipt=False)
@@ -222,7 +223,12 @@ class ActivationJudge:
         parts += self._entry_parts(state, head, changed, dues_ms, now_ms)
         if base is not state.base:
             self._settle(base, head)
-        return Judged(State(base, tail, head, silence, pending, dues_ms), parts)
+        return Judged(State(base, tail, head, silence, pending, dues_ms, now_ms), parts)
+
+    def _receipts_ms(self, state: State, facts: Sequence[Fact], now_ms: int) -> list[int]:
+        """When the device was heard since time last passed, sorted: whatever the time is that a fact itself speaks of."""
+        heard = [*facts, *(fact for fact in state.pending if fact.received_ms > state.judged_ms)]
+        return sorted(f.received_ms for f in heard if f.received_ms <= now_ms and is_sign_of_life(self.plan, f))
 
     def _take_in(
         self, state: State, evidence: list[Fact]
@@ -277,47 +283,30 @@ class ActivationJudge:
         in_widened: list[int],
         touched: set[str],
     ) -> None:
-        for index, requirement in enumerate(self.plan.requirements):
+        for index, requirement in enumerate(self._judged):
             entry_id = requirement.entry_id
             entry = checkpoint.entries[entry_id]
-            confirmation = self._confirmations[entry_id]
-            if (
-                in_widened[index] != UNKNOWN
-                and requirement.buffer_m > 0
-                and self._feed_verdict(entry.widened, in_widened[index], position, index, confirmation)
-            ):
+            if requirement.buffer_m > 0 and self._feed_verdict(entry.widened, in_widened[index], position, index):
                 touched.add(entry_id)
-            if in_zone[index] == UNKNOWN or overrules(entry.zone.rf_in_ms, position.fix_ms, self._max_gap_ms):
-                continue
-            if self._feed_verdict(entry.zone, in_zone[index], position, index, confirmation):
+            if self._feed_verdict(entry.zone, in_zone[index], position, index):
                 touched.add(entry_id)
 
-    def _feed_verdict(
-        self, tracker: Tracker, verdict: int, position: Position, index: int, confirmation: Confirmation
-    ) -> bool:
+    def _feed_verdict(self, tracker: Tracker, verdict: int, position: Position, index: int) -> bool:
         """Which member of a set it is about is asked only of presence that a finding can rest on."""
+        if verdict == UNKNOWN:
+            return False
         zone_id_of: Callable[[], str | None] | None = None
         if verdict == self._found_by[index]:
             zone_id_of = partial(self._places.zone_id, index, position.lon_deg, position.lat_deg)
-        return feed(tracker, verdict, position.fix_ms, position, confirmation, sighting=False, zone_id_of=zone_id_of)
+        return follow_position(tracker, self._followings[index], position, verdict, zone_id_of)
 
     def _feed_device(self, checkpoint: Checkpoint, event: DeviceEvent, touched: set[str]) -> None:
         feed_event(checkpoint.spells, event)
         touched.add(DEVICE)
-        for requirement in self.plan.requirements:
-            if not concerns(event, requirement):
-                continue
-            tracker = checkpoint.entries[requirement.entry_id].zone
-            tracker.rf_in_ms = in_range_after(tracker.rf_in_ms, tracker.last_ms, event)
-            if self._feed_sighting(tracker, event, requirement):
-                touched.add(requirement.entry_id)
-
-    def _feed_sighting(self, tracker: Tracker, event: DeviceEvent, requirement: Requirement) -> bool:
-        verdict = verdict_of_sighting(event, requirement)
-        if verdict is Presence.UNKNOWN:
-            return False
-        confirmation = self._confirmations[requirement.entry_id]
-        return feed(tracker, int(verdict), event.event_ms, event, confirmation, sighting=True)
+        for following in self._followings:
+            entry_id = following.requirement.entry_id
+            if follow_event(checkpoint.entries[entry_id].zone, following, event):
+                touched.add(entry_id)
 
     # ------------------------------------------------------------------------------------- findings
 
@@ -330,7 +319,7 @@ class ActivationJudge:
         now_ms: int,
     ) -> list[Part]:
         parts = []
-        for requirement in self.plan.requirements:
+        for requirement in self._judged:
             entry_id = requirement.entry_id
             due = changed == "all" or entry_id in changed or dues_ms[entry_id] <= now_ms
             if not due and not self._put_off(state.head, head, entry_id, now_ms):
@@ -343,19 +332,24 @@ class ActivationJudge:
     def _put_off(self, before: Checkpoint, after: Checkpoint, entry_id: EntryId, now_ms: int) -> bool:
         if before is after:
             return False
-        return _lapse_put_off(before.entries[entry_id], after.entries[entry_id], self._max_gap_ms, now_ms)
+        return _lapse_put_off(before.entries[entry_id], after.entries[entry_id], now_ms)
 
     def _entry_findings(
         self, requirement: Requirement, entry: EntryState, since_ms: int, now_ms: int
     ) -> tuple[list[Finding], int]:
         periods = self._schedules[requirement.entry_id].periods(since_ms, now_ms)
-        steps = stretches(entry.zone, self._max_gap_ms, now_ms)
-        widened = stretches(entry.widened, self._max_gap_ms, now_ms) if requirement.buffer_m > 0 else []
+        steps = stretches(entry.zone, now_ms)
+        widened = stretches(entry.widened, now_ms) if requirement.buffer_m > 0 else []
         limit_ms = self.plan.settings.unknown_limit_ms
-        found = place_findings(requirement, periods, steps, widened, limit_ms, now_ms)
-        lapse_ms = min(_next_lapse(t, self._max_gap_ms, now_ms) for t in (entry.zone, entry.widened))
+        presence = PresenceSteps(steps, widened, partial(self._counted_from, requirement.entry_id, entry.zone))
+        found = place_findings(requirement, periods, presence, limit_ms, now_ms)
+        lapse_ms = min(_next_lapse(tracker, now_ms) for tracker in (entry.zone, entry.widened))
         due = due_ms(requirement, periods, steps, lapse_ms, limit_ms, now_ms)
         return [f for f in found if f.end_ms is None or f.end_ms > since_ms], due
+
+    def _counted_from(self, entry_id: EntryId, tracker: Tracker, start_ms: int) -> Start | None:
+        rule = self._starts[entry_id]
+        return Start(start_ms) if rule is None else counted_from(tracker, rule, start_ms)
 
     def _device_part(
         self,
@@ -390,7 +384,7 @@ class ActivationJudge:
 
     def _settle(self, base: Checkpoint, head: Checkpoint) -> None:
         """After the base moved up: what is final now, and forget what nothing can rest on any more."""
-        for requirement in self.plan.requirements:
+        for requirement in self._judged:
             entry = base.entries[requirement.entry_id]
             trackers = [entry.zone, entry.widened] if requirement.buffer_m > 0 else [entry.zone]
             cursor_ms = min(self._cursor_ms(requirement, tracker, base.fed_to[0]) for tracker in trackers)
@@ -406,8 +400,8 @@ class ActivationJudge:
     def _cursor_ms(self, requirement: Requirement, tracker: Tracker, fed_to_ms: int) -> int:
         """Findings of this presence that end at or before the answer are final: those before the stretch, and
         before the obligation period, in which the last instant lies that no fact in order can change."""
-        settled_ms = frontier_ms(tracker, fed_to_ms, self._max_gap_ms) - 1
-        steps = stretches(tracker, self._max_gap_ms, settled_ms)
+        settled_ms = frontier_ms(tracker, fed_to_ms) - 1
+        steps = stretches(tracker, settled_ms)
         step_ms = max((step.begin_ms for step in steps if step.begin_ms <= settled_ms), default=ALWAYS_MS)
         periods = self._schedules[requirement.entry_id].periods(settled_ms, settled_ms)
         within = [period.begin_ms for period in periods if period.begin_ms <= settled_ms < period.end_ms]
@@ -419,15 +413,15 @@ def _found_by(requirement: Requirement) -> int:
     return INSIDE if requirement.kind is ObligationKind.EXCLUSION else OUTSIDE
 
 
-def _lapse_put_off(before: EntryState, after: EntryState, max_gap_ms: int, now_ms: int) -> bool:
-    """Whether a presence that had lapsed by *now* was carried on by a verdict that came after all, in order and within
-    `max_gap`: no segment began or ended, and yet the finding ends later."""
+def _lapse_put_off(before: EntryState, after: EntryState, now_ms: int) -> bool:
+    """Whether a presence that had lapsed by *now* was carried on by a verdict that came after all, in order and within its
+    hold: no segment began or ended, and yet the finding ends later."""
     pairs = ((before.zone, after.zone), (before.widened, after.widened))
-    return any(was.last_ms != now.last_ms and lapses_ms(was, max_gap_ms) <= now_ms for was, now in pairs)
+    return any(was.last_ms != now.last_ms and lapses_ms(was) <= now_ms for was, now in pairs)
 
 
-def _next_lapse(tracker: Tracker, max_gap_ms: int, now_ms: int) -> int:
-    lapse_ms = lapses_ms(tracker, max_gap_ms)
+def _next_lapse(tracker: Tracker, now_ms: int) -> int:
+    lapse_ms = lapses_ms(tracker)
     return lapse_ms if lapse_ms > now_ms else FOREVER_MS
 
 
@@ -436,7 +430,7 @@ def judge_history(
 ) -> list[Finding]:
     """All findings of one activation at *now*, from its whole history in one go. Duplicates are taken out here."""
     judge = ActivationJudge(plan, sets)
-    known = [fact for fact in facts if max(fact.own_ms, fact.received_ms) <= now_ms]
+    known = [fact for fact in facts if fact.received_ms <= now_ms]
     judged = judge.advance(judge.initial(), without_duplicates(known), now_ms)
     assert isinstance(judged, Judged), "nothing is late for a state that has seen nothing"
     return [finding for part in judged.parts for finding in part.findings]

@@ -4,23 +4,26 @@ Theory of operation
 ===================
 
 A *tracker* holds the step function of presence as *segments* (INSIDE or OUTSIDE; between them it is UNKNOWN) and
-the *run* of equal decisive verdicts that is in progress. Verdicts come in the order of their time. Each is one of
+the *run* of equal decisive verdicts that is in progress. Verdicts come in the order of their time. Each holds until some
+instant: a position for `max_gap`, a sighting of a home unit for as long as the unit speaks. Each is one of
 
-    verdict, compared with the run     gap since the last one   the run becomes          the open segment
-    ---------------------------------  -----------------------  -----------------------  -----------------------
-    at the same instant as the last    none                     as it was                as it was (only recorded)
-    equal                              at most max_gap          one verdict longer       as it was
-    opposite                           at most max_gap          this verdict alone       as it was
-    any                                more than max_gap        this verdict alone       ends at last + max_gap
+    verdict, compared with the run     its time                              the run becomes
+    ---------------------------------  ------------------------------------  -----------------------
+    any                                that of the last one                  as it was (only recorded)
+    equal                              up to the end of the last one's hold  one verdict longer
+    opposite                           up to the end of the last one's hold  this verdict alone
+    any                                after the end of the last one's hold  this verdict alone
 
-and after it, if the run is *complete* (enough verdicts over enough time, or an RF sighting in it just now) and says
-something else than the open segment:
+Before it, if its time is after the end of the hold of the open segment, the segment ends where its hold does (a *lapse*). The hold
+of a segment is the latest of what the verdicts hold from the first of its run on. After it, if the run is *complete* (enough
+verdicts over enough time, or a sighting in it just now) and says something else than the open segment:
 
     the open segment ends where the run began; a segment of the run's value begins there, known now.
 
-UNKNOWN verdicts never come here: they neither confirm nor break anything. A segment that ended never changes again
-while facts come in order; the open one ends by itself at last + max_gap when time has passed that (a *lapse*),
-which `stretches` reads without changing the tracker, because a verdict at exactly that instant is no gap.
+A *repeated circle* (a cell circle that was counted in the run already) holds and carries the run on; it is not counted and completes
+nothing. UNKNOWN verdicts never come here: they neither confirm nor break anything. A home unit in trouble cuts what its sightings
+hold. A segment that ended never changes again while facts come in order; the open one lapses by itself when time has passed the end
+of its hold, which `stretches` reads without changing the tracker, because a verdict at exactly that instant carries it on.
 
 `kernels_sweep.py` has the same table for sweeps; `tests/test_presence_table.py` holds both to it.
 """
@@ -33,19 +36,41 @@ from typing import NamedTuple
 import msgspec
 
 from geofence.facts import Fact, chained_digest
+from geofence.judgement.sightings import HomeUnitState
+from geofence.judgement.starts import Start
 from geofence.words import ALWAYS_MS, FOREVER_MS, Presence
 
 INSIDE = int(Presence.INSIDE)
 OUTSIDE = int(Presence.OUTSIDE)
 UNKNOWN = int(Presence.UNKNOWN)
 
+Circle = tuple[float, float]
+"""Latitude and longitude of a position by cells."""
+
+
+def _nobody() -> str | None:
+    return None
+
 
 class Confirmation(NamedTuple):
-    """What completes a run, and what breaks it."""
+    """What completes a run."""
 
     points: int
     span_ms: int
-    max_gap_ms: int
+
+
+class Verdict(NamedTuple):
+    """A decisive verdict. `holds_to_ms`: until when it holds presence. `is_sighting`: it completes the run it stands in. `circle`: of
+    a verdict that counts once in a run. `zone_id_of`: tells the member of a zone set that the fact is about; asking costs much, so it
+    is called only if a run begins."""
+
+    value: int
+    at_ms: int
+    holds_to_ms: int
+    fact: Fact
+    is_sighting: bool = False
+    circle: Circle | None = None
+    zone_id_of: Callable[[], str | None] = _nobody
 
 
 class Segment(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -62,27 +87,68 @@ class Segment(msgspec.Struct, frozen=True, gc=False, array_like=True):
     zone_id: str | None = None
 
 
+class Run(msgspec.Struct, array_like=True):
+    """Equal decisive verdicts without a gap. `circles`: those that were counted, until the run is complete."""
+
+    value: int = UNKNOWN
+    first_ms: int = 0
+    count: int = 0
+    first_id: int = 0
+    digest: bytes = b""
+    zone_id: str | None = None
+    circles: list[Circle] = []
+
+    def copy(self) -> Run:
+        """A run that can be lengthened without changing this one."""
+        return msgspec.structs.replace(self, circles=list(self.circles))
+
+
+class Hold(msgspec.Struct, array_like=True):
+    """Until when positions hold, and until when sightings do, which trouble of the home unit cuts."""
+
+    by_position_ms: int = ALWAYS_MS
+    by_sighting_ms: int = ALWAYS_MS
+
+    def copy(self) -> Hold:
+        return Hold(self.by_position_ms, self.by_sighting_ms)
+
+    @property
+    def end_ms(self) -> int:
+        return max(self.by_position_ms, self.by_sighting_ms)
+
+    def take_in(self, verdict: Verdict) -> None:
+        if verdict.is_sighting:
+            self.by_sighting_ms = max(self.by_sighting_ms, verdict.holds_to_ms)
+        else:
+            self.by_position_ms = max(self.by_position_ms, verdict.holds_to_ms)
+
+    def cut(self, to_ms: int) -> None:
+        self.by_sighting_ms = min(self.by_sighting_ms, to_ms)
+
+
 class Tracker(msgspec.Struct, array_like=True):
-    """State of one presence. `segments` in order of time; only the last can be open."""
+    """State of one presence. `segments` in order of time; only the last can be open. `last`: what the last verdict holds; `hold`:
+    what holds the open segment; `run_hold`: what the verdicts of the run do."""
 
     segments: list[Segment] = []
     last_ms: int | None = None
-    run_value: int = UNKNOWN
-    run_first_ms: int = 0
-    run_count: int = 0
-    run_first_id: int = 0
-    run_digest: bytes = b""
-    rf_in_ms: int | None = None
-    """Time of the RF sighting that takes precedence over positions, if one does."""
-    run_zone_id: str | None = None
-    """The member of a zone set that the first verdict of the run is about. Last, and optional: what was stored before there
-    were sets is without it."""
+    last: Hold = msgspec.field(default_factory=Hold)
+    run: Run = msgspec.field(default_factory=Run)
+    run_hold: Hold = msgspec.field(default_factory=Hold)
+    hold: Hold = msgspec.field(default_factory=Hold)
+    unit: HomeUnitState = HomeUnitState()
+    """What the home unit at the address said last."""
+    last_out_ms: int | None = None
+    """The last verdict OUTSIDE."""
+    starts: dict[int, Start] = {}
+    """From where a presence OUTSIDE counts in periods that began meanwhile, by their start (`starts.py`)."""
 
     def copy(self) -> Tracker:
         """A tracker that can be fed without changing this one."""
-        twin = msgspec.structs.replace(self)
-        twin.segments = list(self.segments)
-        return twin
+        return Tracker(
+            list(self.segments), self.last_ms, self.last.copy(), self.run.copy(), self.run_hold.copy(), self.hold.copy(),
+            self.unit, self.last_out_ms, dict(self.starts),
+        )  # fmt: skip
 
     @property
     def value(self) -> int:
@@ -90,87 +156,96 @@ class Tracker(msgspec.Struct, array_like=True):
         return self.segments[-1].value if self.segments and self.segments[-1].end_ms is None else UNKNOWN
 
 
-def feed(
-    tracker: Tracker,
-    verdict: int,
-    at_ms: int,
-    fact: Fact,
-    confirmation: Confirmation,
-    *,
-    sighting: bool,
-    zone_id_of: Callable[[], str | None] | None = None,
-) -> bool:
+def feed(tracker: Tracker, verdict: Verdict, confirmation: Confirmation) -> bool:
     """One decisive verdict, in order of time. True if a segment began or ended.
 
-    `sighting`: an RF sighting completes the run it stands in by itself. `zone_id_of`: tells the member of a zone set that the
-    fact is about; asking costs much, so it is called only if a run begins. Raises ValueError for a verdict that is not decisive
-    or comes before the last one.
+    Raises ValueError for a verdict that is not decisive or comes before the last one.
     """
-    if verdict == UNKNOWN:
+    if verdict.value == UNKNOWN:
         raise ValueError("an UNKNOWN verdict is not decisive")
-    if tracker.last_ms is None:
-        _begin_run(tracker, verdict, at_ms, fact, zone_id_of)
-        changed = False
-    else:
-        since_ms = at_ms - tracker.last_ms
-        if since_ms < 0:
-            raise ValueError(f"a verdict at {at_ms} after one at {tracker.last_ms}")
-        if since_ms == 0:
-            return False
-        changed = since_ms > confirmation.max_gap_ms and _lapse(tracker, confirmation.max_gap_ms)
-        if since_ms > confirmation.max_gap_ms or verdict != tracker.run_value:
-            _begin_run(tracker, verdict, at_ms, fact, zone_id_of)
-        else:
-            _lengthen_run(tracker, fact)
-    tracker.last_ms = at_ms
-    long_enough = tracker.run_count >= confirmation.points and at_ms - tracker.run_first_ms >= confirmation.span_ms
-    if (sighting or long_enough) and tracker.value != verdict:
-        _change(tracker, at_ms, fact)
+    if not is_used(tracker, verdict.at_ms):
+        return False
+    changed = _lapse(tracker, verdict.at_ms)
+    counts = _take_in(tracker, verdict)
+    tracker.last_ms = verdict.at_ms
+    tracker.last = Hold()
+    for hold in (tracker.last, tracker.run_hold, tracker.hold):
+        hold.take_in(verdict)
+    if tracker.value != verdict.value and counts and _is_complete(tracker.run, verdict, confirmation):
+        _change(tracker, verdict)
         changed = True
     return changed
 
 
-def _begin_run(
-    tracker: Tracker, verdict: int, at_ms: int, fact: Fact, zone_id_of: Callable[[], str | None] | None
-) -> None:
-    tracker.run_value, tracker.run_first_ms, tracker.run_count = verdict, at_ms, 1
-    tracker.run_first_id, tracker.run_digest = fact.fact_id, chained_digest(b"", fact)
-    tracker.run_zone_id = None if zone_id_of is None else zone_id_of()
+def is_used(tracker: Tracker, at_ms: int) -> bool:
+    """Whether a decisive verdict at an instant counts; at one instant the first does. Raises ValueError for one out of order."""
+    if tracker.last_ms is None:
+        return True
+    if at_ms < tracker.last_ms:
+        raise ValueError(f"a verdict at {at_ms} after one at {tracker.last_ms}")
+    return at_ms > tracker.last_ms
 
 
-def _lengthen_run(tracker: Tracker, fact: Fact) -> None:
-    tracker.run_count += 1
-    if tracker.value != tracker.run_value:  # once presence follows the run, nothing more rests on its facts
-        tracker.run_digest = chained_digest(tracker.run_digest, fact)
+def _is_complete(run: Run, verdict: Verdict, confirmation: Confirmation) -> bool:
+    long_enough = run.count >= confirmation.points and verdict.at_ms - run.first_ms >= confirmation.span_ms
+    return verdict.is_sighting or long_enough
 
 
-def _lapse(tracker: Tracker, max_gap_ms: int) -> bool:
-    assert tracker.last_ms is not None
-    if tracker.value == UNKNOWN:
-        return False
-    _close(tracker, tracker.last_ms + max_gap_ms)
+def _take_in(tracker: Tracker, verdict: Verdict) -> bool:
+    """Into the run, or as the first of a new one. False if it repeats a circle that was counted."""
+    run = tracker.run
+    if tracker.last_ms is None or verdict.at_ms > tracker.last.end_ms or verdict.value != run.value:
+        _begin_run(tracker, verdict)
+        return True
+    if tracker.value == run.value:  # once presence follows the run, nothing more rests on its facts
+        return True
+    if verdict.circle is not None:
+        if verdict.circle in run.circles:
+            return False
+        run.circles.append(verdict.circle)
+    run.count += 1
+    run.digest = chained_digest(run.digest, verdict.fact)
     return True
 
 
-def _change(tracker: Tracker, known_ms: int, fact: Fact) -> None:
+def _begin_run(tracker: Tracker, verdict: Verdict) -> None:
+    digest = chained_digest(b"", verdict.fact)
+    circles = [] if verdict.circle is None else [verdict.circle]
+    fact_id, zone_id = verdict.fact.fact_id, verdict.zone_id_of()
+    tracker.run = Run(verdict.value, verdict.at_ms, 1, fact_id, digest, zone_id, circles)
+    tracker.run_hold = Hold()
+
+
+def _lapse(tracker: Tracker, at_ms: int) -> bool:
+    if tracker.value == UNKNOWN or at_ms <= tracker.hold.end_ms:
+        return False
+    _close(tracker, tracker.hold.end_ms)
+    return True
+
+
+def _change(tracker: Tracker, verdict: Verdict) -> None:
+    run = tracker.run
     if tracker.value != UNKNOWN:
-        _close(tracker, tracker.run_first_ms)
+        _close(tracker, run.first_ms)
     tracker.segments.append(
         Segment(
-            tracker.run_value,
-            tracker.run_first_ms,
-            known_ms,
-            None,
-            tracker.run_first_id,
-            fact.fact_id,
-            tracker.run_digest,
-            tracker.run_zone_id,
+            run.value, run.first_ms, verdict.at_ms, None, run.first_id, verdict.fact.fact_id, run.digest, run.zone_id,
         )
-    )
+    )  # fmt: skip
+    run.circles = []
+    tracker.hold = tracker.run_hold.copy()
 
 
 def _close(tracker: Tracker, end_ms: int) -> None:
     tracker.segments[-1] = msgspec.structs.replace(tracker.segments[-1], end_ms=end_ms)
+
+
+def cut_holds(tracker: Tracker, to_ms: int) -> bool:
+    """The home unit is in trouble: what its sightings hold ends at an instant, if not before. True if the open segment does."""
+    before_ms = lapses_ms(tracker)
+    for hold in (tracker.last, tracker.run_hold, tracker.hold):
+        hold.cut(to_ms)
+    return lapses_ms(tracker) != before_ms
 
 
 class Stretch(NamedTuple):
@@ -183,7 +258,7 @@ class Stretch(NamedTuple):
     segment: Segment | None
 
 
-def stretches(tracker: Tracker, max_gap_ms: int, now_ms: int) -> list[Stretch]:
+def stretches(tracker: Tracker, now_ms: int) -> list[Stretch]:
     """The whole step function that the tracker holds, from ALWAYS_MS, without holes, up to *now*."""
     found: list[Stretch] = []
     reached_ms = ALWAYS_MS
@@ -192,7 +267,7 @@ def stretches(tracker: Tracker, max_gap_ms: int, now_ms: int) -> list[Stretch]:
             found.append(Stretch(UNKNOWN, reached_ms, segment.begin_ms, reached_ms, None))
         end_ms = segment.end_ms
         if end_ms is None:
-            lapse_ms = lapses_ms(tracker, max_gap_ms)
+            lapse_ms = lapses_ms(tracker)
             end_ms = lapse_ms if lapse_ms <= now_ms else None
         found.append(Stretch(segment.value, segment.begin_ms, end_ms, segment.known_ms, segment))
         reached_ms = FOREVER_MS if end_ms is None else end_ms
@@ -201,24 +276,23 @@ def stretches(tracker: Tracker, max_gap_ms: int, now_ms: int) -> list[Stretch]:
     return found
 
 
-def lapses_ms(tracker: Tracker, max_gap_ms: int) -> int:
+def lapses_ms(tracker: Tracker) -> int:
     """When presence becomes UNKNOWN if nothing decisive comes; FOREVER_MS if it is UNKNOWN."""
-    if tracker.last_ms is None or tracker.value == UNKNOWN:
-        return FOREVER_MS
-    return tracker.last_ms + max_gap_ms
+    return FOREVER_MS if tracker.value == UNKNOWN else tracker.hold.end_ms
 
 
-def frontier_ms(tracker: Tracker, fed_to_ms: int, max_gap_ms: int) -> int:
+def frontier_ms(tracker: Tracker, fed_to_ms: int) -> int:
     """Before this instant no fact that comes in order (at or after `fed_to_ms`) can change presence."""
-    if tracker.last_ms is None:
-        return fed_to_ms
-    alive = fed_to_ms - tracker.last_ms <= max_gap_ms
-    pending = alive and tracker.run_value != tracker.value
-    return min(fed_to_ms, tracker.run_first_ms) if pending else fed_to_ms
+    alive = tracker.last_ms is not None and fed_to_ms <= tracker.last.end_ms
+    pending = alive and tracker.run.value != tracker.value
+    return min(fed_to_ms, tracker.run.first_ms) if pending else fed_to_ms
 
 
 def forget(tracker: Tracker, before_ms: int) -> None:
-    """Drop segments that ended at or before `before_ms`, but for the last of them: a reason may rest on it."""
+    """Drop segments that ended at or before `before_ms`, but for the last of them: a reason may rest on it. And the starts of
+    periods before it."""
     past = sum(1 for segment in tracker.segments if segment.end_ms is not None and segment.end_ms <= before_ms)
     if past > 1:
         del tracker.segments[: past - 1]
+    for start_ms in [start_ms for start_ms in tracker.starts if start_ms < before_ms]:
+        del tracker.starts[start_ms]

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from geofence.facts import DeviceEvent, Fact
 from geofence.intervals import Interval
 from geofence.judgement.findings import Finding, hash_of
 from geofence.obligations import Plan
 from geofence.words import FOREVER_MS, Kind
 
 
-class Limit(NamedTuple):
-    """When a silence reaches its limit (the first instant), and the last instant at which it is not yet longer."""
-
-    reached_ms: int
-    passed_after_ms: int
-
-
-def limit_of(since_ms: int, limit_ms: int, outages: Sequence[Interval]) -> Limit:
-    """For a silence since `since_ms`. The two differ where the limit is reached as an outage begins."""
+def limit_of(since_ms: int, limit_ms: int, outages: Sequence[Interval]) -> int:
+    """When a silence since `since_ms` reaches its limit. An outage that begins at that very instant puts it off."""
     left_ms = limit_ms
     cursor_ms = since_ms
     for outage in outages:
@@ -28,17 +21,21 @@ def limit_of(since_ms: int, limit_ms: int, outages: Sequence[Interval]) -> Limit
         heard_ms = max(0, outage.begin_ms - cursor_ms)
         if heard_ms > left_ms:
             break
-        if heard_ms == left_ms and cursor_ms + left_ms == outage.begin_ms:
-            return Limit(outage.begin_ms, outage.end_ms)
         left_ms -= heard_ms
         cursor_ms = outage.end_ms
-    return Limit(cursor_ms + left_ms, cursor_ms + left_ms)
+    return cursor_ms + left_ms
 
 
 def silence_start_ms(plan: Plan) -> int:
     """The activation's start stands for a receipt, but a silence starts no earlier than we were told of it."""
     entered_ms = plan.activation.entered_ms
     return plan.activation.from_ms if entered_ms is None else max(plan.activation.from_ms, entered_ms)
+
+
+def is_sign_of_life(plan: Plan, fact: Fact) -> bool:
+    """Whether a fact that was received is communication of the device: what a home unit sent is none of a device that has a channel
+    of its own."""
+    return not isinstance(fact, DeviceEvent) or fact.sent_by is None or plan.is_heard_by_units_only
 
 
 def silences(plan: Plan, receipts_ms: Sequence[int], now_ms: int) -> list[Finding]:
@@ -50,10 +47,10 @@ def silences(plan: Plan, receipts_ms: Sequence[int], now_ms: int) -> list[Findin
         heard_ms = min(now_ms if following is None else following, until_ms)
         if heard_ms - since_ms <= plan.silence_limit_ms:
             continue
-        limit = limit_of(since_ms, plan.silence_limit_ms, plan.outages)
-        if heard_ms > limit.passed_after_ms:
+        reached_ms = limit_of(since_ms, plan.silence_limit_ms, plan.outages)
+        if heard_ms > reached_ms:
             ended = following is not None or until_ms <= now_ms
-            found.append(_silence(limit.reached_ms, heard_ms if ended else None, since_ms))
+            found.append(_silence(reached_ms, heard_ms if ended else None, since_ms))
     return found
 
 
@@ -64,6 +61,6 @@ def _silence(begin_ms: int, end_ms: int | None, since_ms: int) -> Finding:
 
 def silence_due_ms(plan: Plan, since_ms: int, now_ms: int) -> int:
     """The first instant after *now* at which silence begins or ends by the clock alone; FOREVER_MS if none."""
-    first_ms = limit_of(since_ms, plan.silence_limit_ms, plan.outages).passed_after_ms + 1
+    first_ms = limit_of(since_ms, plan.silence_limit_ms, plan.outages) + 1
     instants = [first_ms, plan.activation.to_ms]
     return min((instant for instant in instants if instant > now_ms), default=FOREVER_MS)

@@ -103,7 +103,9 @@ class Schedule:
         self._begin_ms = max(requirement.from_ms, plan.activation.from_ms)
         self._end_ms = min(requirement.to_ms, plan.activation.to_ms)
         self._holes = () if requirement.kind is ObligationKind.EXCLUSION else plan.absences
+        self._apart = requirement.kind is ObligationKind.ATTENDANCE
         self._known: Interval | None = None
+        self._without_start = Interval(0, 0)
         self._periods: list[Interval] = []
 
     def periods(self, begin_ms: int, now_ms: int) -> list[Interval]:
@@ -113,10 +115,22 @@ class Schedule:
         true one (rows that touch each other without end).
         """
         self._work_out(begin_ms, now_ms)
+        if self._apart:  # their ends need not ascend
+            following = bisect_right(self._periods, now_ms, key=_begin_ms)
+            return [period for period in self._periods[: following + 1] if period.end_ms > begin_ms]
         # Sorted and apart, so that both ends ascend.
         first = bisect_right(self._periods, begin_ms, key=_end_ms)
         following = bisect_right(self._periods, now_ms, key=_begin_ms)
         return self._periods[min(first, following) : following + 1]
+
+    def starts_between(self, after_ms: int, upto_ms: int) -> list[int]:
+        """Starts of periods in (after_ms, upto_ms]. Asked for every position of somebody who is out, and mostly there is none."""
+        if self._without_start.begin_ms <= after_ms and upto_ms < self._without_start.end_ms:
+            return []
+        begins_ms = [period.begin_ms for period in self.periods(after_ms, upto_ms)]
+        following_ms = min((begin_ms for begin_ms in begins_ms if begin_ms > after_ms), default=upto_ms + 1)
+        self._without_start = Interval(after_ms, following_ms)
+        return [begin_ms for begin_ms in begins_ms if after_ms < begin_ms <= upto_ms]
 
     def _work_out(self, begin_ms: int, now_ms: int) -> None:
         """Make sure that [begin_ms, now_ms + some days] is known, from where no period is cut off at its start."""
@@ -125,6 +139,9 @@ class Schedule:
         if self._rows is None:
             self._known = Interval(self._begin_ms, self._end_ms)
             self._periods = subtracted([self._known], self._holes)
+            return
+        if self._apart:
+            self._work_out_apart(min(begin_ms, now_ms), now_ms)
             return
         low_ms = max(self._begin_ms, min(begin_ms, now_ms) - _MARGIN_MS)
         high_ms = min(self._end_ms, now_ms + _STEP_MS)
@@ -138,6 +155,18 @@ class Schedule:
             back_ms *= 2
         self._known = Interval(low_ms, max(low_ms, high_ms))
         self._periods = subtracted(periods, self._holes)
+
+    def _work_out_apart(self, begin_ms: int, now_ms: int) -> None:
+        """Rows that are not merged: each is a period if nothing takes a part of it away."""
+        assert self._rows is not None, "an attendance has a timetable"
+        low_ms, high_ms = max(self._begin_ms, begin_ms - _MARGIN_MS), min(self._end_ms, now_ms + _STEP_MS)
+        rows = sorted(set(_row_intervals(self._rows, self._timezone, low_ms, high_ms)))
+        self._known = Interval(low_ms, max(low_ms, high_ms))
+        self._periods = [row for row in rows if self._obliges_whole(row)]
+
+    def _obliges_whole(self, row: Interval) -> bool:
+        within = self._begin_ms <= row.begin_ms and row.end_ms <= self._end_ms
+        return within and not any(begin < row.end_ms and row.begin_ms < end for begin, end in self._holes)
 
     def _holds(self, begin_ms: int, now_ms: int) -> bool:
         if self._known is None:
