@@ -8,6 +8,7 @@ in one go). Who only needs the words loads no compiler.
 from geofence.facts import FUTURE_LIMIT_MS, DeviceEvent, Fact, Position, without_duplicates
 from geofence.intervals import Interval, merged, subtracted
 from geofence.obligations import (
+    RULES_VERSION,
     Activation,
     ActivationIndex,
     HomeUnit,
@@ -49,6 +50,7 @@ __all__ = [
     "FOREVER_MS",
     "FUTURE_LIMIT_MS",
     "LAST_MS",
+    "RULES_VERSION",
     "Activation",
     "ActivationId",
     "ActivationIndex",

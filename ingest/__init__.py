@@ -3,6 +3,7 @@
 from ingest.http import KeyCheck, device_route
 from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission
 from ingest.reports import (
+    NAME_A_UNIT,
     EventReport,
     PositionReport,
     Refusal,
@@ -30,6 +31,7 @@ from ingest.store import (
 from ingest.wire import Acknowledgement, Received, RefusedReport, WireError, read_request
 
 __all__ = [
+    "NAME_A_UNIT",
     "Accepted",
     "Acknowledgement",
     "Counts",

@@ -199,8 +199,8 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], 
 ON CONFLICT DO NOTHING RETURNING fact_id
 """
 STORE_EVENTS = """
-INSERT INTO device_events (fact_id, device_no, event_time, type, hmu_id, received_at)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::timestamptz[])
+INSERT INTO device_events (fact_id, device_no, event_time, type, hmu_id, received_at, sent_by)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
 ON CONFLICT DO NOTHING RETURNING fact_id
 """
 
@@ -257,6 +257,7 @@ def _event_columns(items: Sequence[Accepted]) -> list[list[Any]]:
         [report.type for report in reports],
         [report.hmu_id for report in reports],
         [datetime_of(item.received_ms) for item in items],
+        [report.sent_by for report in reports],
     ]
 
 

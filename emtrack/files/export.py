@@ -60,7 +60,7 @@ async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int)
     ):
         to_positions, to_events = csv.writer(positions), csv.writer(events)
         to_positions.writerow([*POSITION_COLUMNS, "received_time"])
-        to_events.writerow([*EVENT_COLUMNS, "received_time", "requirement_id"])
+        to_events.writerow([*EVENT_COLUMNS, "received_time", "requirement_id", "sent_by"])
         for assignment in assignments:
             facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[assignment.activation_no]
             for fact in sorted(facts, key=lambda fact: fact.key):
@@ -83,7 +83,14 @@ def _position_row(assignment: Assignment, fact: Position) -> list[Any]:
 def _event_row(assignment: Assignment, fact: Fact) -> list[Any]:
     assert not isinstance(fact, Position)
     own, received = format_instant(fact.event_ms), format_instant(fact.received_ms)
-    return [assignment.plan.activation.device_id, own, fact.type, received, fact.requirement_id or ""]
+    return [
+        assignment.plan.activation.device_id,
+        own,
+        fact.type,
+        received,
+        fact.requirement_id or "",
+        fact.sent_by or "",
+    ]
 
 
 def _with_set_files(orders: Orders, folder: Path) -> Orders:

@@ -11,6 +11,7 @@ from emtrack.forms.orders import (
     DAYS,
     AbsenceForm,
     ActivationForm,
+    HomeUnitForm,
     Orders,
     OutageForm,
     RequirementForm,
@@ -18,7 +19,7 @@ from emtrack.forms.orders import (
     TimetableForm,
     ZoneSetForm,
 )
-from geofence import FIRST_MS, FOREVER_MS, Activation, Interval, Plan, Requirement, SetZone, TimetableRow
+from geofence import FIRST_MS, FOREVER_MS, Activation, HomeUnit, Interval, Plan, Requirement, SetZone, TimetableRow
 from geofence.shapes import Member
 
 
@@ -42,6 +43,9 @@ def orders_of(plans: Sequence[Plan], members: Mapping[str, Sequence[Member]] | N
             for absence in plan.absences
         ],
         outages=[_outage_form(outage) for outage in (first.outages if first else ())],
+        home_units=[
+            _home_unit_form(unit, wearer_id) for wearer_id, plan in wearers.items() for unit in plan.home_units
+        ],
         settings=SettingsForm()
         if settings is None
         else SettingsForm(
@@ -68,6 +72,7 @@ def _activation_form(activation: Activation) -> ActivationForm:
         activation.report_interval_ms / 1000,
         activation.network,
         None if activation.entered_ms is None else Moment(activation.entered_ms),
+        list(activation.evidence),
     )
 
 
@@ -86,7 +91,26 @@ def _requirement_form(requirement: Requirement) -> RequirementForm:
         confirm_points=requirement.confirm_points,
         confirm_seconds=requirement.confirm_ms / 1000,
         grace_s=requirement.grace_ms / 1000,
+        seen_within_s=requirement.seen_within_ms / 1000,
+        rf_gap_s=_seconds(requirement.rf_gap_ms),
+        stay_s=requirement.stay_ms / 1000,
     )
+
+
+def _home_unit_form(unit: HomeUnit, wearer_id: str) -> HomeUnitForm:
+    return HomeUnitForm(
+        unit.hmu_id,
+        wearer_id,
+        unit.requirement_id,
+        Moment(max(unit.from_ms, FIRST_MS)),
+        _end(unit.to_ms),
+        _seconds(unit.rf_gap_ms),
+        _seconds(unit.call_in_ms),
+    )
+
+
+def _seconds(duration_ms: int | None) -> float | None:
+    return None if duration_ms is None else duration_ms / 1000
 
 
 def _timetable_form(row: TimetableRow) -> TimetableForm:

@@ -61,6 +61,12 @@ def atv_settings_of(orders: Orders) -> tuple[int | None, bool]:
     return None if form.atv_threshold_s is None else _ms(form.atv_threshold_s), form.atv_counts_grace
 
 
+def silence_near_m_of(orders: Orders) -> float:
+    """How near an exclusion zone the last position makes a silence serious, in metres."""
+    form = SettingsForm() if isinstance(orders.settings, UnsetType) else orders.settings
+    return float(form.silence_near_m)
+
+
 def timetable_of(form: Sequence[TimetableForm] | None) -> tuple[TimetableRow, ...] | None:
     if form is None:
         return None

@@ -8,6 +8,7 @@ import asyncpg
 
 from emtrack.people.roles import Caller
 from geofence import DeviceEvent, EventType, Mechanism, Position, datetime_of, instant_of
+from ingest import NAME_A_UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +99,7 @@ TIMES = f"SELECT epoch_ms(p.fix_time) AS fix_ms {OF_WEARER} ORDER BY p.fix_time 
 
 
 EVENTS = """
-SELECT v.activation_no, e.fact_id, epoch_ms(e.event_time) AS event_ms, e.type, e.hmu_id,
+SELECT v.activation_no, e.fact_id, epoch_ms(e.event_time) AS event_ms, e.type, e.hmu_id, e.sent_by,
        epoch_ms(e.received_at) AS received_ms
 FROM activation_versions v
 JOIN device_events e ON e.device_no = v.device_no AND e.event_time >= greatest(lower(v.during), $2)
@@ -206,8 +207,11 @@ async def events_of(
 
 def _said(row: asyncpg.Record, assignment: Assignment | None) -> StoredEvent:
     own_ms, unit = row["event_ms"], row["hmu_id"]
-    requirement_id = unit if assignment is None else assignment.requirement_of_unit(unit, own_ms)
-    event = DeviceEvent(own_ms, EventType(row["type"]), requirement_id, row["received_ms"], row["fact_id"])
+    named = unit if row["type"] in NAME_A_UNIT else None
+    requirement_id = named if assignment is None else assignment.requirement_of_unit(named, own_ms)
+    event = DeviceEvent(
+        own_ms, EventType(row["type"]), requirement_id, row["received_ms"], row["fact_id"], row["sent_by"]
+    )
     return StoredEvent(row["activation_no"], event, unit)
 
 

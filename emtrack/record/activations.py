@@ -10,9 +10,10 @@ import asyncpg
 from emtrack.forms.moment import end_of
 from emtrack.forms.orders import ActivationForm
 from emtrack.record.entering import OrdersConflict, OrderWriter, overlapped, span, until_words
+from geofence import EvidenceKind
 
 ACTIVATIONS = """
-SELECT a.activation_id, a.activation_no, v.device_no, v.wearer_no, v.during, v.report_interval_ms, v.network
+SELECT a.activation_id, a.activation_no, v.device_no, v.wearer_no, v.during, v.report_interval_ms, v.network, v.evidence
 FROM activations a LEFT JOIN activation_versions v ON v.activation_no = a.activation_no AND upper_inf(v.recorded)
 WHERE a.activation_id = ANY($1::text[])
 """
@@ -22,8 +23,8 @@ UPDATE activation_versions SET recorded = tstzrange(lower(recorded), $2) WHERE a
 NEW_ACTIVATION = "INSERT INTO activations (activation_id, entered_at) VALUES ($1, $2) RETURNING activation_no"
 NEW_ACTIVATION_VERSION = """
 INSERT INTO activation_versions
-    (activation_no, device_no, wearer_no, during, report_interval_ms, network, recorded, entered_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    (activation_no, device_no, wearer_no, during, report_interval_ms, network, evidence, recorded, entered_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 OVERLAPPING = """
 SELECT a.activation_id, w.wearer_id, lower(v.during) AS begin_at, upper(v.during) AS end_at
@@ -40,6 +41,7 @@ class _Content(NamedTuple):
     during: Any
     report_interval_ms: int
     network: str | None
+    evidence: list[str]
 
 
 class _Changed(NamedTuple):
@@ -71,7 +73,8 @@ async def enter_activations(
 def _content(form: ActivationForm, wearers: Mapping[str, int], devices: Mapping[str, int]) -> _Content:
     during = span(form.from_.ms, end_of(form.to))
     interval_ms = int(form.report_interval_s * 1000)
-    return _Content(devices[form.device_id], wearers[form.wearer_id], during, interval_ms, form.network)
+    evidence = [str(kind) for kind in EvidenceKind if kind in form.evidence]
+    return _Content(devices[form.device_id], wearers[form.wearer_id], during, interval_ms, form.network, evidence)
 
 
 async def _enter(writer: OrderWriter, changed: _Changed) -> None:

@@ -6,8 +6,8 @@ import asyncpg
 import msgspec
 
 from emtrack.db.connect import Connection
-from emtrack.forms.orders import Orders
-from emtrack.forms.to_core import atv_settings_of, settings_of, timezone_of
+from emtrack.forms.orders import Orders, SettingsForm
+from emtrack.forms.to_core import atv_settings_of, settings_of, silence_near_m_of, timezone_of
 from emtrack.record.changes import SETTINGS_ENTERED
 from emtrack.record.entering import OrderWriter
 from geofence import JudgementSettings, datetime_of
@@ -19,10 +19,10 @@ SETTINGS_HELD_AT = "SELECT * FROM settings_versions WHERE recorded @> $1::timest
 CLOSE_SETTINGS = "UPDATE settings_versions SET recorded = tstzrange(lower(recorded), $1) WHERE upper_inf(recorded)"
 NEW_SETTINGS = """
 INSERT INTO settings_versions (timezone, max_gap_ms, unknown_limit_ms, silence_buffer_ms, atv_threshold_ms, atv_counts_grace,
-                               recorded, entered_by)
+                               silence_near_m, recorded, entered_by)
 SELECT s.*, $2, $3
 FROM jsonb_to_record($1) AS s (timezone text, max_gap_ms bigint, unknown_limit_ms bigint, silence_buffer_ms bigint,
-                               atv_threshold_ms bigint, atv_counts_grace boolean)
+                               atv_threshold_ms bigint, atv_counts_grace boolean, silence_near_m float8)
 """
 
 
@@ -35,6 +35,7 @@ class StoredSettings(msgspec.Struct, frozen=True):
     silence_buffer_ms: int
     atv_threshold_ms: int | None
     atv_counts_grace: bool
+    silence_near_m: float
 
     @property
     def judged_by(self) -> tuple[str, int, int, int]:
@@ -65,7 +66,12 @@ def _wanted(orders: Orders, before: StoredSettings | None) -> StoredSettings:
         return msgspec.structs.replace(before, timezone=timezone)
     settings = settings_of(orders)
     return StoredSettings(
-        timezone, settings.max_gap_ms, settings.unknown_limit_ms, settings.silence_buffer_ms, *atv_settings_of(orders)
+        timezone,
+        settings.max_gap_ms,
+        settings.unknown_limit_ms,
+        settings.silence_buffer_ms,
+        *atv_settings_of(orders),
+        silence_near_m_of(orders),
     )
 
 
@@ -75,3 +81,9 @@ async def load_settings(connection: Connection, held_at_ms: int) -> tuple[str, J
     if row is None:
         return DEFAULT_TIMEZONE, JudgementSettings()
     return row["timezone"], JudgementSettings(row["max_gap_ms"], row["unknown_limit_ms"], row["silence_buffer_ms"])
+
+
+async def silence_near_m(connection: Connection) -> float:
+    """How near an exclusion zone a last position makes a silence serious, as it is held now."""
+    row = await connection.fetchrow(SETTINGS)
+    return SettingsForm().silence_near_m if row is None else float(row["silence_near_m"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from emtrack.db.connect import Connection
 from emtrack.record.plans import Assignment
 from geofence import FOREVER_MS, LAST_MS, DeviceEvent, EventType, Fact, Mechanism, Position, datetime_of
-from ingest import EventReport, PositionReport, fact_of
+from ingest import NAME_A_UNIT, EventReport, PositionReport, fact_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM future_positions WHERE device_no = w.device_no AND fix_time >= w.begin_at AND fix_time < w.end_at) p
 """
 EVENTS = """
-SELECT w.activation_no, e.fact_id, epoch_ms(e.event_time) AS own_ms, e.type, e.hmu_id,
+SELECT w.activation_no, e.fact_id, epoch_ms(e.event_time) AS own_ms, e.type, e.hmu_id, e.sent_by,
        epoch_ms(e.received_at) AS received_ms
 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[]) AS w (activation_no, device_no, begin_at, end_at)
 JOIN device_events e ON e.device_no = w.device_no AND e.event_time >= w.begin_at AND e.event_time < w.end_at
@@ -62,9 +62,12 @@ async def load_facts(connection: Connection, wanted: Iterable[tuple[Assignment, 
             )
         )
     for row in await connection.fetch(EVENTS, *columns):
-        unit = by_number[row["activation_no"]].requirement_of_unit(row["hmu_id"], row["own_ms"])
+        named = row["hmu_id"] if row["type"] in NAME_A_UNIT else None
+        unit = by_number[row["activation_no"]].requirement_of_unit(named, row["own_ms"])
         facts[row["activation_no"]].append(
-            DeviceEvent(row["own_ms"], EventType(row["type"]), unit, row["received_ms"], row["fact_id"])
+            DeviceEvent(
+                row["own_ms"], EventType(row["type"]), unit, row["received_ms"], row["fact_id"], row["sent_by"]
+            )
         )
     return facts
 

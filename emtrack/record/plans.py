@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +19,8 @@ from geofence import (
     ActivationId,
     DeviceId,
     EntryId,
+    EvidenceKind,
+    HomeUnit,
     Interval,
     ObligationKind,
     Plan,
@@ -33,12 +35,6 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-class HomeUnit(NamedTuple):
-    hmu_id: str
-    requirement_id: str
-    during: Interval
-
-
 class Assignment(msgspec.Struct, frozen=True):
     """One activation as it is judged: its plan, and what its facts are found by."""
 
@@ -46,19 +42,22 @@ class Assignment(msgspec.Struct, frozen=True):
     device_no: int
     wearer_no: int
     plan: Plan
-    home_units: tuple[HomeUnit, ...]
 
     def requirement_of_unit(self, hmu_id: str | None, own_ms: int) -> str | None:
         """The requirement at whose address the home unit stands. One that is not entered is taken to be called
         after its requirement; if there is no such requirement, it speaks for none."""
-        for unit in self.home_units:
-            if unit.hmu_id == hmu_id and unit.during.begin_ms <= own_ms < unit.during.end_ms:
+        for unit in self.plan.home_units:
+            if unit.hmu_id == hmu_id and unit.from_ms <= own_ms < unit.to_ms:
                 return unit.requirement_id
         return hmu_id
 
 
+MOST_CONFIRM_POINTS, LONGEST_CONFIRM_MS = 20, 3_600_000
+"""What RULES.md section 4 allows. Orders could ask for more once; what they asked for stays stored."""
+
 ACTIVATIONS = """
 SELECT a.activation_no, a.activation_id, d.device_id, v.device_no, w.wearer_id, v.wearer_no, v.report_interval_ms, v.network,
+       v.evidence,
        epoch_ms(lower(v.during)) AS from_ms,
        epoch_ms(upper(v.during)) AS to_ms,
        epoch_ms(a.entered_at) AS entered_ms
@@ -69,7 +68,8 @@ ORDER BY a.activation_no
 """
 REQUIREMENT = """
 SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, z.version AS zone, v.timetable, v.buffer_m,
-       v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, s.set_id, n.version AS set_version, n.content AS set_content,
+       v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, v.seen_within_ms, v.rf_gap_ms, v.stay_ms,
+       s.set_id, n.version AS set_version, n.content AS set_content,
        epoch_ms(lower(v.valid)) AS from_ms, epoch_ms(upper(v.valid)) AS to_ms
 FROM requirement_versions v JOIN wearers w USING (wearer_no) LEFT JOIN zones z USING (zone_no)
      LEFT JOIN zone_set_versions n USING (set_version_no) LEFT JOIN zone_sets s USING (set_no)
@@ -84,7 +84,7 @@ SELECT wearer_no, epoch_ms(lower(during)) AS from_ms,
 FROM absences WHERE recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR wearer_no = ANY($2::bigint[]))
 """
 HOME_UNITS = """
-SELECT wearer_no, hmu_id, requirement_id, epoch_ms(lower(during)) AS from_ms,
+SELECT wearer_no, hmu_id, requirement_id, rf_gap_ms, call_in_ms, epoch_ms(lower(during)) AS from_ms,
        epoch_ms(upper(during)) AS to_ms
 FROM home_units WHERE recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR wearer_no = ANY($2::bigint[]))
 """
@@ -110,9 +110,10 @@ async def load_assignments(
             settings=settings,
             absences=tuple(merged(absences[wearer_no])),
             outages=outages,
+            home_units=tuple(units[wearer_no]),
         )
         number = row["activation_no"]
-        assignments[number] = Assignment(number, row["device_no"], wearer_no, plan, tuple(units[wearer_no]))
+        assignments[number] = Assignment(number, row["device_no"], wearer_no, plan)
     return assignments
 
 
@@ -144,7 +145,10 @@ def _interval(row: asyncpg.Record) -> Interval:
 
 
 def _home_unit(row: asyncpg.Record) -> HomeUnit:
-    return HomeUnit(row["hmu_id"], row["requirement_id"], _interval(row))
+    return HomeUnit(
+        row["hmu_id"], RequirementId(row["requirement_id"]), row["from_ms"], _end(row["to_ms"]),
+        row["rf_gap_ms"], row["call_in_ms"],
+    )  # fmt: skip
 
 
 def _activation(row: asyncpg.Record) -> Activation:
@@ -157,6 +161,7 @@ def _activation(row: asyncpg.Record) -> Activation:
         report_interval_ms=row["report_interval_ms"],
         entered_ms=row["entered_ms"],
         network=row["network"],
+        evidence=tuple(EvidenceKind(kind) for kind in row["evidence"]),
     )
 
 
@@ -172,7 +177,10 @@ def _requirement(row: asyncpg.Record) -> Requirement:
         timetable=stored_timetable(row),
         buffer_m=row["buffer_m"],
         widen_m=row["widen_m"],
-        confirm_points=row["confirm_points"],
-        confirm_ms=row["confirm_ms"],
+        confirm_points=min(row["confirm_points"], MOST_CONFIRM_POINTS),
+        confirm_ms=min(row["confirm_ms"], LONGEST_CONFIRM_MS),
         grace_ms=row["grace_ms"],
+        seen_within_ms=row["seen_within_ms"],
+        rf_gap_ms=row["rf_gap_ms"],
+        stay_ms=row["stay_ms"],
     )

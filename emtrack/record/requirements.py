@@ -19,8 +19,8 @@ from geofence.shapes import geojson_from_zone
 
 REQUIREMENTS = """
 SELECT v.version_no, v.entry_no, v.wearer_no, v.requirement_id, v.kind, v.valid, z.version AS zone, v.timetable,
-       v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, v.set_pinned, s.set_id, n.version AS set_version,
-       n.content AS set_content
+       v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, v.seen_within_ms, v.rf_gap_ms, v.stay_ms, v.set_pinned,
+       s.set_id, n.version AS set_version, n.content AS set_content
 FROM requirement_versions v LEFT JOIN zones z USING (zone_no)
      LEFT JOIN zone_set_versions n USING (set_version_no) LEFT JOIN zone_sets s USING (set_no)
 WHERE v.wearer_no = ANY($1::bigint[]) AND upper_inf(v.recorded)
@@ -36,11 +36,13 @@ ON CONFLICT (version) DO UPDATE SET version = excluded.version RETURNING zone_no
 """
 NEW_REQUIREMENT = """
 INSERT INTO requirement_versions (entry_no, valid, zone_no, set_version_no, recorded, entered_by, wearer_no, requirement_id, kind,
-                                  set_pinned, timetable, buffer_m, widen_m, confirm_points, confirm_ms, grace_ms)
+                                  set_pinned, timetable, buffer_m, widen_m, confirm_points, confirm_ms, grace_ms,
+                                  seen_within_ms, rf_gap_ms, stay_ms)
 SELECT $1, $2, $3, $4, $5, $6, r.wearer_no, r.requirement_id, r.kind, r.set_pinned, r.timetable, r.buffer_m,
-       r.widen_m, r.confirm_points, r.confirm_ms, r.grace_ms
+       r.widen_m, r.confirm_points, r.confirm_ms, r.grace_ms, r.seen_within_ms, r.rf_gap_ms, r.stay_ms
 FROM jsonb_to_record($7) AS r (wearer_no bigint, requirement_id text, kind text, set_pinned boolean, timetable jsonb,
-                               buffer_m float8, widen_m float8, confirm_points bigint, confirm_ms bigint, grace_ms bigint)
+                               buffer_m float8, widen_m float8, confirm_points bigint, confirm_ms bigint, grace_ms bigint,
+                               seen_within_ms bigint, rf_gap_ms bigint, stay_ms bigint)
 """
 # Requirements that follow a set and are on another version of it than the one given last.
 CLOSE_FOLLOWERS = """
@@ -51,9 +53,10 @@ RETURNING v.version_no, v.wearer_no, v.requirement_id, v.kind
 """
 FOLLOW = """
 INSERT INTO requirement_versions (entry_no, wearer_no, requirement_id, kind, valid, set_version_no, set_pinned, timetable,
-                                  buffer_m, widen_m, confirm_points, confirm_ms, grace_ms, recorded, entered_by)
+                                  buffer_m, widen_m, confirm_points, confirm_ms, grace_ms, seen_within_ms, rf_gap_ms, stay_ms,
+                                  recorded, entered_by)
 SELECT v.entry_no, v.wearer_no, v.requirement_id, v.kind, v.valid, n.set_version_no, false, v.timetable,
-       v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, $4, $5
+       v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, v.seen_within_ms, v.rf_gap_ms, v.stay_ms, $4, $5
 FROM requirement_versions v, zone_set_versions n JOIN zone_sets s USING (set_no)
 WHERE v.version_no = ANY($1::bigint[]) AND s.set_id = $2 AND n.version = $3
 """
@@ -73,6 +76,9 @@ class _Content(NamedTuple):
     confirm_points: int
     confirm_ms: int
     grace_ms: int
+    seen_within_ms: int
+    rf_gap_ms: int | None
+    stay_ms: int
 
 
 class _Wanted(NamedTuple):
@@ -148,6 +154,9 @@ def _columns_of(wearer_no: int, form: RequirementForm, requirement: Requirement)
         "confirm_points": requirement.confirm_points,
         "confirm_ms": requirement.confirm_ms,
         "grace_ms": requirement.grace_ms,
+        "seen_within_ms": requirement.seen_within_ms,
+        "rf_gap_ms": requirement.rf_gap_ms,
+        "stay_ms": requirement.stay_ms,
     }
 
 
@@ -166,7 +175,7 @@ def _content_of(requirement: Requirement, is_pinned: bool) -> _Content:
     r = requirement
     return _Content(
         str(r.kind), r.from_ms, r.to_ms, version_of(r.zone), is_pinned, r.timetable, r.buffer_m, r.widen_m,
-        r.confirm_points, r.confirm_ms, r.grace_ms,
+        r.confirm_points, r.confirm_ms, r.grace_ms, r.seen_within_ms, r.rf_gap_ms, r.stay_ms,
     )  # fmt: skip
 
 
@@ -176,6 +185,7 @@ def _content_of_row(row: asyncpg.Record) -> _Content:
         row["kind"], instant_of(valid.lower), FOREVER_MS if valid.upper is None else instant_of(valid.upper),
         row["zone"] if on_set is None else version_of(on_set), row["set_pinned"], stored_timetable(row), row["buffer_m"],
         row["widen_m"], row["confirm_points"], row["confirm_ms"], row["grace_ms"],
+        row["seen_within_ms"], row["rf_gap_ms"], row["stay_ms"],
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from emtrack.service.finality import can_change, first_open_ms
 from geofence import (
     ALWAYS_MS,
     FOREVER_MS,
+    RULES_VERSION,
     ActivationIndex,
     EntryId,
     Interval,
@@ -46,10 +47,14 @@ class LiveActivation:
         self.assignment = assignment
         self.sets = sets
         self.judge = ActivationJudge(assignment.plan, sets)
-        self.plan_version = version_of((msgspec.structs.replace(assignment.plan, outages=()), assignment.home_units))
+        self.plan_version = version_of((RULES_VERSION, msgspec.structs.replace(assignment.plan, outages=())))
         self.state: State = self.judge.initial()
         self.shown: dict[int, ShownFinding] = {}
         self.rebuild: str | None = None
+        self.before: LiveActivation | None = None
+        """As it was before its orders changed, until it is judged under the new ones."""
+        self.reach_ms = ALWAYS_MS
+        """Findings that ended by then change only where new facts or orders lead to another judgement (`settled.py`)."""
         self.due_ms = ALWAYS_MS
         self._versions: dict[EntryId | None, dict[str, str]] = {}
         self.kept_to_ms = ALWAYS_MS
@@ -112,6 +117,7 @@ class LiveActivations:
         self._by_device: ActivationIndex[int, LiveActivation] = ActivationIndex(())
         self._heap: list[tuple[int, int]] = []
         self._outages: tuple[Interval, ...] = ()
+        self._rules_since_ms = ALWAYS_MS
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -121,17 +127,34 @@ class LiveActivations:
 
     # ------------------------------------------------------------------------------------- loading
 
-    async def load(self, connection: Connection, held_ms: int, judged_ms: int | None) -> None:
-        """Everything from the database, as it was when time had passed to `judged_ms` (None: nothing was judged)."""
+    async def load(
+        self, connection: Connection, held_ms: int, judged_ms: int | None, rules_since_ms: int = ALWAYS_MS
+    ) -> None:
+        """Everything from the database, as it was when time had passed to `judged_ms` (None: nothing was judged). `rules_since_ms`:
+        since when the rules of today are in force."""
         assignments = await load_assignments(connection, held_ms)
         sets = await self._sets_of(connection, assignments)
-        fresh = {number: LiveActivation(assignment, sets) for number, assignment in assignments.items()}
+        self._rules_since_ms = rules_since_ms
+        fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
         await self._resume(connection, fresh, ALWAYS_MS if judged_ms is None else judged_ms)
         self._by_number = fresh
         self._heap = []
         for live in fresh.values():
             self._push(live)
         self._index_devices()
+
+    def _live(self, assignment: Assignment, sets: Mapping[str, ZoneSet]) -> LiveActivation:
+        live = LiveActivation(assignment, sets)
+        live.reach_ms = self._rules_since_ms
+        return live
+
+    async def judge_again(self, since_ms: int) -> None:
+        """Judge everybody again by the rules of today: findings that lasted after an instant follow them."""
+        for live in self._by_number.values():
+            live.reach_ms = min(live.reach_ms, since_ms)
+            live.rebuild = "rules"
+            live.due_ms = ALWAYS_MS
+            self._push(live)
 
     async def _sets_of(self, connection: Connection, assignments: Mapping[int, Assignment]) -> Mapping[str, ZoneSet]:
         requirements = (r for assignment in assignments.values() for r in assignment.plan.requirements)
@@ -171,9 +194,10 @@ class LiveActivations:
         fresh = await load_assignments(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, fresh)
         for number, assignment in fresh.items():
-            live = LiveActivation(assignment, sets)
+            live, was = self._live(assignment, sets), self._by_number.get(number)
             live.judge.with_outages(self._outages or assignment.plan.outages)
             live.rebuild = "orders"
+            live.before = None if was is None else was.before or was
             self._by_number[number] = live
             self._push(live)
         self._index_devices()
@@ -240,6 +264,7 @@ class LiveActivations:
                 # Before the state: whether a checkpoint is kept goes by the one that was there.
                 live.kept_to_ms = update.state.base.fed_to[0] if update.keeps_checkpoint else update.kept_to_ms
                 live.state, live.shown, live.rebuild = update.state, update.shown, None
+                live.before, live.reach_ms = None, self._rules_since_ms
                 live.due_ms = update.state.next_due_ms
             if live.due_ms < FOREVER_MS:
                 self._push(live)

@@ -3,7 +3,8 @@ changes here; what a judgement changes comes back as an update."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import count, takewhile
 
 import asyncpg
@@ -23,8 +24,9 @@ from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, ShownFinding, load_shown
 from emtrack.service.activations import LATE, ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.finality import can_change, first_open_ms, in_parts
-from geofence import ALWAYS_MS, FOREVER_MS, Fact, without_duplicates
-from geofence.judgement import Checkpoint, Judged, Late, amendments
+from emtrack.service.settled import reached, touches_settled
+from geofence import ALWAYS_MS, FOREVER_MS, RULES_VERSION, Fact, without_duplicates
+from geofence.judgement import ActivationJudge, Checkpoint, Finding, Judged, Late, State, amendments
 
 log = structlog.get_logger()
 
@@ -33,6 +35,7 @@ _WHY = {
     "orders": "orders were entered or changed",
     "restart": "judged again after a restart",
     "fault": "judged again after a failure",
+    "rules": f"judged again by rules {RULES_VERSION}",
 }
 
 
@@ -68,13 +71,14 @@ class Judgement:
                 if isinstance(judged, Judged):
                     why = "more facts came" if facts else "time passed"
                     old = in_parts(live.shown.values(), judged.parts)
-                    update = await self._update(live, judged, live.shown, old, why)
+                    before = partial(self._known_as_before, live)
+                    update = await self._update(live, judged, live.shown, old, why, before)
                     return update._replace(kept_to_ms=live.kept_to_ms)
                 if not judged.by_receipt:
                     update_or_none = await self._judge_from_checkpoint(live, facts, judged.own_ms)
                     if update_or_none is not None:
                         return update_or_none
-            return await self._judge_from_start(live, live.rebuild or LATE)
+            return await self._judge_from_start(live, live.rebuild or LATE, facts)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             raise  # the database, not the judgement: the turn fails
         except Exception as error:
@@ -104,19 +108,39 @@ class Judgement:
             s.finding_no: s for s in (await load_shown(self._connection, {number: first_open_ms(state)}))[number]
         }
         old = in_parts(shown.values(), judged.parts)
-        update = await self._update(live, judged, shown, old, _WHY[LATE])
+        as_before = partial(self._as_before, live.judge, state, live.state.pending)
+        update = await self._update(live, judged, shown, old, _WHY[LATE], as_before)
         await forget_checkpoints_from(self._connection, number, late_ms)
         kept_to = await self._keep_on_the_way(live, checkpoint, without_duplicates(list(known)))
         return update._replace(cause=LATE, kept_to_ms=kept_to)
 
-    async def _judge_from_start(self, live: LiveActivation, cause: str) -> ActivationUpdate:
+    def _as_before(self, judge: ActivationJudge, state: State, facts: Sequence[Fact]) -> list[Finding]:
+        """What the rules of today make of what was known before."""
+        judged = judge.advance(state, facts, self._now_ms)
+        return [] if isinstance(judged, Late) else [finding for part in judged.parts for finding in part.findings]
+
+    def _known_as_before(self, live: LiveActivation) -> list[Finding]:
+        was, judge = live.state, live.judge
+        state = judge.resumed(was.base, was.tail, was.silence, was.judged_ms)
+        return self._as_before(judge, state, was.pending)
+
+    def _history_as_before(self, live: LiveActivation, facts: Sequence[Fact], fresh: Sequence[Fact]) -> list[Finding]:
+        """Of the whole history without what came just now, under the orders from before they changed."""
+        new = {fact.fact_id for fact in fresh}
+        known = without_duplicates([fact for fact in facts if fact.fact_id not in new])
+        judge = live.judge if live.before is None else live.before.judge
+        judge.with_outages(live.judge.plan.outages)
+        return self._as_before(judge, judge.initial(), known)
+
+    async def _judge_from_start(self, live: LiveActivation, cause: str, fresh: Sequence[Fact]) -> ActivationUpdate:
         number = live.number
         facts = (await load_facts(self._connection, [(live.assignment, ALWAYS_MS)]))[number]
         judged = live.judge.advance(live.judge.initial(), without_duplicates(list(facts)), self._now_ms)
         if isinstance(judged, Late):
             raise AssertionError("nothing is late for a state that has seen nothing")
         shown = {s.finding_no: s for s in (await load_shown(self._connection, {number: None}))[number]}
-        update = await self._update(live, judged, shown, list(shown.values()), _WHY[cause])
+        before = partial(self._history_as_before, live, facts, fresh)
+        update = await self._update(live, judged, shown, list(shown.values()), _WHY[cause], before)
         await forget_checkpoints(self._connection, [number])
         base = live.judge.initial().base
         kept_to = await self._keep_on_the_way(live, base, without_duplicates(list(facts)))
@@ -140,11 +164,13 @@ class Judgement:
         shown: Mapping[int, ShownFinding],
         old: Sequence[ShownFinding],
         why: str,
+        as_before: Callable[[], list[Finding]],
     ) -> ActivationUpdate:
-        """`old`: of the shown findings those that the judgement speaks of."""
-        changes = amendments(
-            [(s, s.finding) for s in old], [finding for part in judged.parts for finding in part.findings]
-        )
+        """`old`: of the shown findings those that the judgement speaks of. `as_before`: what it would be without what is new."""
+        found = [finding for part in judged.parts for finding in part.findings]
+        changes = amendments([(s, s.finding) for s in old], found)
+        if touches_settled(changes, live.reach_ms):
+            changes = reached(changes, old, as_before(), live.reach_ms)
         numbers = await self._finding_nos.take(self._connection, len(changes.new)) if changes.new else []
         after = dict(shown)
         records = []

@@ -35,6 +35,7 @@ from emtrack.record.changes import CONCERN_EVERYBODY, last_change, order_changes
 from emtrack.record.facts import stored_fact
 from emtrack.record.liveness import alive_ms, record_alive, record_outage_since, record_ready
 from emtrack.record.outages import load_outages
+from emtrack.record.rules import rules_in_force_ms
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivations
 from emtrack.service.alerting import raise_from_updates
@@ -169,7 +170,8 @@ class Worker:
             self._now_ms = max(self._now_ms, changed_ms)
         self._to_examine = set(await devices_waiting(connection))
         await self._keys.load(connection)
-        await self._activations.load(connection, self._now_ms, judged_ms)
+        rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
+        await self._activations.load(connection, self._now_ms, judged_ms, rules_since_ms)
         self._tick()
         async with connection.transaction():
             outages, recorded = await record_ready(connection, self._now_ms)

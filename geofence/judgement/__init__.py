@@ -1,6 +1,6 @@
 """From facts and obligations to findings: evidence, presence, periods, and how findings change."""
 
-from geofence.judgement.amend import amendments
+from geofence.judgement.amend import Amendments, amendments
 from geofence.judgement.evidence import PositionStatus, Track, position_statuses
 from geofence.judgement.explain import Sighting, Weighed, Weights, weighed
 from geofence.judgement.findings import DEVICE_KINDS, Finding
@@ -26,6 +26,7 @@ __all__ = [
     "NO_SETS",
     "SILENCE",
     "ActivationJudge",
+    "Amendments",
     "Checkpoint",
     "Finding",
     "Judged",
