@@ -63,13 +63,15 @@ Sets = Mapping[str, Sequence[Member]]
 
 def findings_by_the_rules(plan: Plan, facts: Iterable[Fact], now_ms: int, sets: Sets | None = None) -> list[Told]:
     """All findings of one activation at *now*, sorted."""
-    known = _without_repeats([f for f in facts if f.own_ms <= now_ms and f.received_ms <= now_ms])
+    received = _without_repeats([f for f in facts if f.received_ms <= now_ms])
+    known = [f for f in received if f.own_ms <= now_ms]
     positions = _evidence_of_place([f for f in known if isinstance(f, Position)])
     events = [f for f in known if isinstance(f, DeviceEvent) and f.event_ms <= f.received_ms + AHEAD_MS]
-    found = _silences(plan, [f.received_ms for f in known], now_ms) + _device_findings(plan, events, now_ms)
+    found = _silences(plan, _receipts_ms(plan, received), now_ms) + _device_findings(plan, events, now_ms)
     for requirement in plan.requirements:
-        members = (sets or {})[requirement.zone.content] if isinstance(requirement.zone, SetZone) else ()
-        found += _place_findings(plan, _Ground(requirement, members), positions, events, now_ms)
+        if _can_tell(plan, requirement):
+            members = (sets or {})[requirement.zone.content] if isinstance(requirement.zone, SetZone) else ()
+            found += _place_findings(plan, _Ground(requirement, members), positions, events, now_ms)
     return sorted(found, key=str)
 
 
@@ -136,27 +138,52 @@ def obligation_periods(plan: Plan, requirement: Requirement, now_ms: int) -> lis
     """Every [S, E) with S up to `now_ms`; an E after it may come out too early, which nobody can tell yet."""
     begin_ms = max(requirement.from_ms, plan.activation.from_ms)
     end_ms = min(requirement.to_ms, plan.activation.to_ms)
-    if requirement.timetable is None:
-        obliged = [(ALWAYS_MS, FOREVER_MS)]
+    obliged = _obliged_by_rows(plan, requirement, begin_ms, now_ms)
+    if requirement.kind == "ATTENDANCE":
+        whole = {(s, e) for s, e in obliged if begin_ms <= s and e <= end_ms}
+        periods = sorted(period for period in whole if not _both([period], plan.absences))
     else:
-        days = range(_day(begin_ms).toordinal() - 3, _day(max(now_ms, begin_ms)).toordinal() + 4)
-        rows = [(date.fromordinal(n), row) for n in days for row in requirement.timetable]
-        spans = [
-            row_span(day, row.start_min, row.end_min, plan.timezone) for day, row in rows if day.weekday() == row.day
-        ]
-        obliged = [span for span in spans if span is not None]
-    periods = _union(_both(obliged, [(begin_ms, end_ms)]))
-    if requirement.kind != "EXCLUSION":
+        periods = _union(_both(obliged, [(begin_ms, end_ms)]))
+    if requirement.kind in ("CURFEW", "INCLUSION"):
         periods = _both(periods, _complement(_union(plan.absences)))
     return [period for period in periods if period[0] <= now_ms]
+
+
+def _obliged_by_rows(plan: Plan, requirement: Requirement, begin_ms: int, now_ms: int) -> list[Span]:
+    """What each row obliges on each of its days, from `begin_ms` to beyond `now_ms`."""
+    if requirement.timetable is None:
+        return [(ALWAYS_MS, FOREVER_MS)]
+    days = range(_day(begin_ms).toordinal() - 3, _day(max(now_ms, begin_ms)).toordinal() + 4)
+    rows = [(date.fromordinal(n), row) for n in days for row in requirement.timetable]
+    spans = [
+        row_span(day, row.start_min, row.end_min, plan.timezone) for day, row in rows if day.weekday() == row.day
+    ]
+    return [span for span in spans if span is not None]
+
+
+def _can_tell(plan: Plan, requirement: Requirement) -> bool:
+    """Whether the activation is judged on it: whether its device can tell of that place."""
+    told = set(plan.activation.evidence)
+    return bool(told) if requirement.kind == "CURFEW" else "POSITION" in told
 
 
 # ------------------------------------------------------------------------------------------- 3 evidence
 
 
 def _without_repeats(facts: Sequence[Fact]) -> list[Fact]:
-    """One of each content, as it was received first."""
-    return list({_content(f): f for f in sorted(facts, key=lambda f: -f.received_ms)}.values())
+    """One of each content, as it was received first; received at one instant, as the device itself sent it."""
+    last_to_first = sorted(facts, key=lambda f: (-f.received_ms, not _is_relayed(f)))
+    return list({_content(f): f for f in last_to_first}.values())
+
+
+def _is_relayed(fact: Fact) -> bool:
+    return isinstance(fact, DeviceEvent) and fact.sent_by is not None
+
+
+def _receipts_ms(plan: Plan, received: Sequence[Fact]) -> list[int]:
+    """What is communication of the device: all that it sent, and what a home unit sent if nothing else can tell of it."""
+    by_units_only = set(plan.activation.evidence) == {"RF"}
+    return [f.received_ms for f in received if by_units_only or not _is_relayed(f)]
 
 
 def _content(fact: Fact) -> tuple[object, ...]:
@@ -254,13 +281,52 @@ def verdict(position: Position, ground: _Ground, widened_by_m: float) -> str:
     return OUT if margin <= -radius_m(position) else NOT_KNOWN
 
 
+class _HomeUnit(NamedTuple):
+    """What was said of the home unit at the address of a curfew. Of other requirements: nothing."""
+
+    sightings: Mapping[int, str]
+    """The value of each that counts, by its instant."""
+    trouble_ms: Sequence[int]
+    heartbeats_ms: Sequence[int]
+
+    def has_trouble(self, from_ms: int, to_ms: int) -> bool:
+        """Whether it was moved or without power in [from_ms, to_ms], both ends included."""
+        return any(from_ms <= at_ms <= to_ms for at_ms in self.trouble_ms)
+
+
+def _home_unit(requirement: Requirement, events: Sequence[DeviceEvent]) -> _HomeUnit:
+    if requirement.kind != "CURFEW":
+        return _HomeUnit({}, [], [])
+    naming_it = [e for e in events if e.requirement_id == requirement.requirement_id]
+    about_it = naming_it + [e for e in events if e.requirement_id is None]
+    in_range, out_of_range = ({e.event_ms for e in about_it if e.type == kind} for kind in ("RF_IN", "RF_OUT"))
+    return _HomeUnit(
+        dict.fromkeys(out_of_range, OUT) | dict.fromkeys(in_range, IN),
+        [e.event_ms for e in about_it if e.type in ("HMU_MOVED", "HMU_POWER_LOST")],
+        [e.event_ms for e in naming_it if e.type == "HEARTBEAT"],
+    )
+
+
+def _rf_gap_ms(plan: Plan, requirement: Requirement, at_ms: int) -> int:
+    """How long a sighting at that instant speaks for."""
+    entries = [u for u in plan.home_units if u.requirement_id == requirement.requirement_id]
+    of_units_ms = [u.rf_gap_ms for u in entries if u.from_ms <= at_ms < u.to_ms and u.rf_gap_ms is not None]
+    if of_units_ms:
+        return min(of_units_ms)
+    return plan.settings.max_gap_ms if requirement.rf_gap_ms is None else requirement.rf_gap_ms
+
+
 class Decisive(NamedTuple):
-    """A decisive verdict that counts. A sighting completes the run it stands in. `zone_id`: the member that it is about."""
+    """A decisive verdict that is used. A sighting completes the run it stands in. `holds_to_ms`: the instant up to which it
+    lets presence hold. `zone_id`: the member that it is about. `circle`: latitude and longitude, if it is a cell circle which
+    confirms nothing when it is repeated."""
 
     at_ms: int
     value: str
+    holds_to_ms: int
     is_sighting: bool
     zone_id: str | None = None
+    circle: tuple[float, float] | None = None
 
 
 def _decisive(
@@ -270,25 +336,68 @@ def _decisive(
     events: Sequence[DeviceEvent],
     widened_by_m: float,
 ) -> list[Decisive]:
-    requirement = ground.requirement
-    named = (None, requirement.requirement_id)
-    about_it = [e for e in events if requirement.kind == "CURFEW" and e.requirement_id in named]
-    sightings: dict[int, str] = {}
-    for event in sorted(about_it, key=lambda e: e.type):  # RF_IN before RF_OUT
-        if event.type in ("RF_IN", "RF_OUT"):
-            sightings.setdefault(event.event_ms, IN if event.type == "RF_IN" else OUT)
-    lost_ms = [e.event_ms for e in about_it if e.type in ("HMU_MOVED", "HMU_POWER_LOST")]
-    counted = {at_ms: Decisive(at_ms, value, True) for at_ms, value in sightings.items()}
+    """In order of time, one at an instant."""
+    unit = _home_unit(ground.requirement, events)
+    used: list[Decisive] = []
+    for at_ms in sorted({*unit.sightings, *unit.heartbeats_ms, *(p.fix_ms for p in positions)}):
+        seen = _sighting_at(plan, ground.requirement, unit, used, at_ms)
+        if seen is None and not _in_range_speaks(plan, ground.requirement, unit, used, at_ms):
+            there = [p for p in positions if p.fix_ms == at_ms]
+            seen = _first_decisive(ground, there, widened_by_m, plan.settings.max_gap_ms)
+        if seen is not None:
+            used.append(seen)
+    return used
+
+
+def _sighting_at(
+    plan: Plan, requirement: Requirement, unit: _HomeUnit, used: Sequence[Decisive], at_ms: int
+) -> Decisive | None:
+    """A sighting, or one that a heartbeat repeats."""
+    value = unit.sightings.get(at_ms)
+    if value is None and at_ms in unit.heartbeats_ms:
+        value = _repeated_by_heartbeat(unit, used, at_ms)
+    if value is None:
+        return None
+    max_gap_ms = plan.settings.max_gap_ms
+    silenced_ms = min((lost for lost in unit.trouble_ms if lost >= at_ms), default=FOREVER_MS) + max_gap_ms
+    return Decisive(at_ms, value, min(at_ms + _rf_gap_ms(plan, requirement, at_ms), silenced_ms), True)
+
+
+def _repeated_by_heartbeat(unit: _HomeUnit, used: Sequence[Decisive], at_ms: int) -> str | None:
+    last_ms = max((s for s in unit.sightings if s <= at_ms), default=None)
+    if last_ms is None or unit.has_trouble(last_ms, at_ms):
+        return None
+    value = unit.sightings[last_ms]
+    contradicted = any(last_ms <= seen.at_ms and seen.value != value for seen in used)
+    return None if contradicted else value
+
+
+def _in_range_speaks(
+    plan: Plan, requirement: Requirement, unit: _HomeUnit, used: Sequence[Decisive], at_ms: int
+) -> bool:
+    """Whether a sighting in range takes precedence over positions at that instant."""
+    latest = max((seen for seen in used if seen.is_sighting), default=None)
+    if latest is None or latest.value != IN or unit.has_trouble(latest.at_ms, at_ms):
+        return False
+    return at_ms - latest.at_ms < min(_rf_gap_ms(plan, requirement, latest.at_ms), plan.settings.max_gap_ms)
+
+
+def _first_decisive(
+    ground: _Ground, positions: Sequence[Position], widened_by_m: float, max_gap_ms: int
+) -> Decisive | None:
+    """Of positions of one instant in the order of evidence."""
     for position in positions:
-        at_ms = position.fix_ms
-        seen = max((s for s in sightings if s <= at_ms), default=None)
-        in_range = seen is not None and sightings[seen] == IN and at_ms - seen < plan.settings.max_gap_ms
-        if in_range and not any(seen <= lost <= at_ms for lost in lost_ms):
-            continue
-        value = verdict(position, ground, widened_by_m)
+        value, at_ms = verdict(position, ground, widened_by_m), position.fix_ms
         if value != NOT_KNOWN:
-            counted.setdefault(at_ms, Decisive(at_ms, value, False, ground.member_at(position)))
-    return sorted(counted.values())
+            circle = _circle(position, value, ground.requirement)
+            return Decisive(at_ms, value, at_ms + max_gap_ms, False, ground.member_at(position), circle)
+    return None
+
+
+def _circle(position: Position, value: str, requirement: Requirement) -> tuple[float, float] | None:
+    if requirement.kind == "EXCLUSION" or position.mechanism != "LBS" or value != OUT:
+        return None
+    return position.lat_deg, position.lon_deg
 
 
 # ------------------------------------------------------------------------------------------- 4 presence
@@ -304,35 +413,53 @@ class Stay(NamedTuple):
     zone_id: str | None = None
 
 
-def _presence(requirement: Requirement, decisive: Sequence[Decisive], max_gap_ms: int) -> list[Stay]:
+def _presence(requirement: Requirement, decisive: Sequence[Decisive]) -> list[Stay]:
     """Presence over the whole time line, UNKNOWN where nothing else is known."""
     known: list[Stay] = []
-    contact: list[list[Decisive]] = []  # verdicts with no gap between them
-    for seen in decisive:
-        if contact and seen.at_ms - contact[-1][-1].at_ms <= max_gap_ms:
-            contact[-1].append(seen)
-        else:
-            contact.append([seen])
-    for together in contact:
-        changes: list[tuple[Decisive, int]] = []
-        for value, run in groupby(together, key=lambda seen: seen.value):
-            change = _completed(requirement, list(run))
-            if change is not None and (not changes or changes[-1][0].value != value):
-                changes.append(change)
-        last = (Decisive(together[-1].at_ms + max_gap_ms, NOT_KNOWN, False), 0)
-        for (first, known_ms), (following, _) in pairwise([*changes, last]):
-            known.append(Stay(first.at_ms, following.at_ms, first.value, known_ms, first.zone_id))
+    completed = [_completed(requirement, run) for run in _runs(decisive)]
+    for first, known_ms in [run for run in completed if run is not None]:
+        if known and first.at_ms <= known[-1].end_ms:
+            if known[-1].value == first.value:
+                continue
+            known[-1] = known[-1]._replace(end_ms=first.at_ms)
+        known.append(Stay(first.at_ms, _held_to_ms(first, decisive), first.value, known_ms, first.zone_id))
+    known = [stay for stay in known if stay.begin_ms < stay.end_ms]
     unknown = [Stay(b, e, NOT_KNOWN, b) for b, e in _complement((stay.begin_ms, stay.end_ms) for stay in known)]
     return sorted(known + unknown)
 
 
+def _runs(decisive: Sequence[Decisive]) -> list[list[Decisive]]:
+    """Verdicts of one value one after the other, with no gap between them."""
+    runs: list[list[Decisive]] = []
+    for seen in decisive:
+        last = runs[-1][-1] if runs else None
+        if last is not None and last.value == seen.value and seen.at_ms <= last.holds_to_ms:
+            runs[-1].append(seen)
+        else:
+            runs.append([seen])
+    return runs
+
+
 def _completed(requirement: Requirement, run: Sequence[Decisive]) -> tuple[Decisive, int] | None:
     """(first verdict, instant of the verdict that completed it) of a run, or None while it is not complete."""
-    for count, seen in enumerate(run, start=1):
-        confirmed = count >= requirement.confirm_points and seen.at_ms - run[0].at_ms >= requirement.confirm_ms
+    counted: list[Decisive] = []
+    for seen in run:
+        if seen.circle is not None and seen.circle in [other.circle for other in counted]:
+            continue
+        counted.append(seen)
+        confirmed = len(counted) >= requirement.confirm_points and seen.at_ms - run[0].at_ms >= requirement.confirm_ms
         if confirmed or seen.is_sighting:
             return run[0], seen.at_ms
     return None
+
+
+def _held_to_ms(first: Decisive, decisive: Sequence[Decisive]) -> int:
+    """The end of the hold of a presence that no other follows: each verdict before it is over makes it longer."""
+    end_ms = first.holds_to_ms
+    for seen in decisive:
+        if first.at_ms <= seen.at_ms <= end_ms:
+            end_ms = max(end_ms, seen.holds_to_ms)
+    return end_ms
 
 
 # ------------------------------------------------------------------------------------------- 5 findings
@@ -348,6 +475,10 @@ class _Cut(NamedTuple):
 
     def ended_ms(self, now_ms: int) -> int | None:
         return self.end_ms if self.end_ms <= now_ms else None
+
+    @property
+    def was_on_at_start(self) -> bool:
+        return self.stay.begin_ms <= self.period[0]
 
 
 def _cuts(stays: Sequence[Stay], periods: Sequence[Span], value: str) -> list[_Cut]:
@@ -368,35 +499,99 @@ def _place_findings(
     now_ms: int,
 ) -> list[Told]:
     requirement = ground.requirement
-
-    def presence(widened_by_m: float) -> list[Stay]:
-        decisive = _decisive(plan, ground, positions, events, widened_by_m)
-        return _presence(requirement, decisive, plan.settings.max_gap_ms)
-
-    def told(kind: str, cut: _Cut, known_ms: int, reason: str | None = None, in_grace: bool = False) -> Told:
-        end_ms, whose = cut.ended_ms(now_ms), (requirement.requirement_id, requirement.entry_id)
-        known_ms = max(cut.begin_ms, known_ms)
-        return Told(cut.begin_ms, end_ms, kind, reason, known_ms, in_grace, *whose, cut.stay.zone_id)
-
     periods = obligation_periods(plan, requirement, now_ms)
-    stays = presence(0)
-    inside, outside, unknown = (_cuts(stays, periods, value) for value in (IN, OUT, NOT_KNOWN))
+    decisive = _decisive(plan, ground, positions, events, 0)
+    stays = _presence(requirement, decisive)
+    if requirement.kind == "ATTENDANCE":
+        return [told for period in periods for told in _attendance(requirement, stays, period, now_ms)]
     if requirement.kind == "EXCLUSION":
-        found = [told("EXCLUSION", cut, cut.stay.known_ms) for cut in inside]
-        if requirement.buffer_m > 0:
-            widened = _cuts(presence(requirement.buffer_m), periods, IN)
-            approaches = _approaches(widened, inside, stays)
-            found += [told("APPROACH", cut, known_ms) for cut, known_ms in approaches if cut.begin_ms <= now_ms]
-        return found
+        beyond = _decisive(plan, ground, positions, events, requirement.buffer_m)
+        return _exclusions(requirement, stays, _presence(requirement, beyond), periods, now_ms)
+    outside = [
+        seen
+        for cut in _cuts(stays, periods, OUT)
+        for seen in _counted_from_start(cut, decisive, requirement.seen_within_ms)
+    ]
+    found = _unverified(plan, requirement, _cuts(stays, periods, NOT_KNOWN), now_ms)
+    if requirement.kind == "INCLUSION":
+        return found + [_told(requirement, "INCLUSION", cut, cut.stay.known_ms, now_ms) for cut in outside]
+    return found + [_told_of_curfew(requirement, cut, stays, now_ms) for cut in outside]
+
+
+def _told(
+    requirement: Requirement,
+    kind: str,
+    cut: _Cut,
+    known_ms: int,
+    now_ms: int,
+    reason: str | None = None,
+    in_grace: bool = False,
+) -> Told:
+    end_ms, whose = cut.ended_ms(now_ms), (requirement.requirement_id, requirement.entry_id)
+    return Told(cut.begin_ms, end_ms, kind, reason, max(cut.begin_ms, known_ms), in_grace, *whose, cut.stay.zone_id)
+
+
+def _exclusions(
+    requirement: Requirement, stays: Sequence[Stay], widened: Sequence[Stay], periods: Sequence[Span], now_ms: int
+) -> list[Told]:
+    inside = _cuts(stays, periods, IN)
+    found = [_told(requirement, "EXCLUSION", cut, cut.stay.known_ms, now_ms) for cut in inside]
+    if requirement.buffer_m > 0:
+        approaches = _approaches(_cuts(widened, periods, IN), inside, stays)
+        found += [
+            _told(requirement, "APPROACH", cut, known_ms, now_ms)
+            for cut, known_ms in approaches
+            if cut.begin_ms <= now_ms
+        ]
+    return found
+
+
+def _unverified(plan: Plan, requirement: Requirement, unknown: Sequence[_Cut], now_ms: int) -> list[Told]:
     limit_ms = plan.settings.unknown_limit_ms
     too_long = [cut for cut in unknown if min(cut.end_ms, max(now_ms, cut.begin_ms)) - cut.begin_ms > limit_ms]
-    unverified = [told("UNVERIFIED", cut, cut.begin_ms + limit_ms) for cut in too_long]
-    if requirement.kind == "INCLUSION":
-        return unverified + [told("INCLUSION", cut, cut.stay.known_ms) for cut in outside]
-    for cut in outside:
-        reason, grace = _curfew_reason(cut, stays, now_ms), _within_grace(cut, requirement.grace_ms, now_ms)
-        unverified.append(told("CURFEW", cut, cut.stay.known_ms, reason, grace))
-    return unverified
+    return [_told(requirement, "UNVERIFIED", cut, cut.begin_ms + limit_ms, now_ms) for cut in too_long]
+
+
+def _counted_from_start(cut: _Cut, decisive: Sequence[Decisive], seen_within_ms: int) -> list[_Cut]:
+    """The part of an outside presence that counts: all of it if it began in the period or the person was seen out lately
+    when that began; else what follows the first verdict that saw the person out."""
+    start_ms = cut.period[0]
+    if cut.stay.begin_ms >= start_ms:
+        return [cut]
+    seen_out_ms = [seen.at_ms for seen in decisive if seen.value == OUT]
+    if any(start_ms - seen_within_ms <= at_ms <= start_ms for at_ms in seen_out_ms):
+        return [cut]
+    latest = max((seen for seen in decisive if seen.is_sighting and seen.at_ms <= start_ms), default=None)
+    if latest is not None and latest.value == OUT and latest.holds_to_ms >= start_ms:
+        return [cut]
+    return [cut._replace(begin_ms=at_ms) for at_ms in seen_out_ms if start_ms < at_ms < cut.end_ms][:1]
+
+
+def _attendance(requirement: Requirement, stays: Sequence[Stay], period: Span, now_ms: int) -> list[Told]:
+    """What is told of one period: that it cannot be kept any more, or that nobody knows whether it was."""
+    start_ms, end_ms = period
+    stay_ms = min(requirement.stay_ms, end_ms - start_ms)
+    outside, inside = (_cuts(stays, [period], value) for value in (OUT, IN))
+    begin_ms = _goes_beyond_ms([(cut.begin_ms, cut.end_ms) for cut in outside], end_ms - start_ms - stay_ms)
+    if begin_ms is not None and begin_ms <= now_ms:
+        there = next(cut for cut in outside if cut.begin_ms <= begin_ms < cut.end_ms)
+        missed = there._replace(begin_ms=begin_ms, end_ms=end_ms)
+        return [_told(requirement, "ATTENDANCE", missed, there.stay.known_ms, now_ms)]
+    stayed_ms = sum(cut.end_ms - cut.begin_ms for cut in inside)
+    if end_ms > now_ms or stayed_ms >= stay_ms:
+        return []
+    whole = _Cut(start_ms, end_ms, Stay(start_ms, end_ms, NOT_KNOWN, end_ms), period)
+    return [_told(requirement, "UNVERIFIED", whole, end_ms, now_ms)]
+
+
+def _goes_beyond_ms(spans: Sequence[Span], amount_ms: int) -> int | None:
+    """The instant in these spans before which so much of them lies: from there on it is more. None if they are no longer."""
+    left_ms = amount_ms
+    for begin_ms, end_ms in spans:
+        if end_ms - begin_ms > left_ms:
+            return begin_ms + left_ms
+        left_ms -= end_ms - begin_ms
+    return None
 
 
 def _approaches(widened: list[_Cut], inside: list[_Cut], stays: list[Stay]) -> list[tuple[_Cut, int]]:
@@ -412,13 +607,17 @@ def _approaches(widened: list[_Cut], inside: list[_Cut], stays: list[Stay]) -> l
     return found
 
 
+def _told_of_curfew(requirement: Requirement, cut: _Cut, stays: Sequence[Stay], now_ms: int) -> Told:
+    reason, in_grace = _curfew_reason(cut, stays, now_ms), _within_grace(cut, requirement.grace_ms, now_ms)
+    return _told(requirement, "CURFEW", cut, cut.stay.known_ms, now_ms, reason, in_grace)
+
+
 def _curfew_reason(cut: _Cut, stays: Sequence[Stay], now_ms: int) -> str:
-    """RULES.md section 5, from where the finding lies in [S, E) and what was seen beside it."""
-    at_start = cut.begin_ms == cut.period[0]
+    """RULES.md section 5, from where the presence lies in [S, E) and what was seen beside it."""
     at_end = cut.ended_ms(now_ms) == cut.period[1]
-    if at_start and at_end:
+    if cut.was_on_at_start and at_end:
         return "OUT_ENTIRE_PERIOD"
-    if at_start:
+    if cut.was_on_at_start:
         returned = cut.end_ms <= now_ms and any(s.begin_ms == cut.end_ms and s.value == IN for s in stays)
         return "RETURNED_LATE" if returned else "OUT_AT_START"
     if at_end:
@@ -429,7 +628,7 @@ def _curfew_reason(cut: _Cut, stays: Sequence[Stay], now_ms: int) -> str:
 
 def _within_grace(cut: _Cut, grace_ms: int, now_ms: int) -> bool:
     grace_end_ms = cut.period[0] + grace_ms
-    if cut.begin_ms != cut.period[0]:
+    if not cut.was_on_at_start:
         return False
     return cut.end_ms <= grace_end_ms if cut.end_ms <= now_ms else now_ms < grace_end_ms
 
@@ -442,22 +641,11 @@ def _silences(plan: Plan, receipts_ms: Sequence[int], now_ms: int) -> list[Told]
     found = []
     for last_ms, next_ms in pairwise([*heard_ms, activation.to_ms]):
         counted = _both([(last_ms, next_ms)], _complement(_union(plan.outages)))
-        begin_ms = _reaches_ms(counted, limit_ms)
-        exceeded = sum(min(e, now_ms) - b for b, e in counted if b < now_ms) > limit_ms
-        if begin_ms is not None and exceeded:
+        begin_ms = _goes_beyond_ms(counted, limit_ms)
+        if begin_ms is not None and begin_ms < now_ms:
             end_ms = next_ms if next_ms <= now_ms else None
             found.append(Told(begin_ms, end_ms, "NO_COMMUNICATION", None, begin_ms, False, None, None))
     return found
-
-
-def _reaches_ms(counted: Sequence[Span], limit_ms: int) -> int | None:
-    """The instant at which so much time has been counted."""
-    left_ms = limit_ms
-    for begin_ms, end_ms in counted:
-        if end_ms - begin_ms >= left_ms:
-            return begin_ms + left_ms
-        left_ms -= end_ms - begin_ms
-    return None
 
 
 CLEARED_BY = {
@@ -468,6 +656,7 @@ CLEARED_BY = {
     "HMU_MOVED": ("HMU", {"RF_IN", "RF_OUT"}),
     "HMU_POWER_LOST": ("HMU", {"HMU_POWER_RESTORED"}),
     "JAMMING": ("JAMMING", {"JAMMING_CLEAR"}),
+    "ALCOHOL_DETECTED": ("ALCOHOL", {"ALCOHOL_CLEAR"}),
 }
 
 
@@ -477,7 +666,8 @@ def _device_findings(plan: Plan, events: Sequence[DeviceEvent], now_ms: int) -> 
     for reason, (kind, clears) in CLEARED_BY.items():
         for unit in {e.requirement_id for e in events if e.type == reason}:
             starts_ms = [e.event_ms for e in events if e.type == reason and e.requirement_id == unit]
-            clears_ms = [e.event_ms for e in events if e.type in clears and e.requirement_id in (None, unit)]
+            clearing = [e for e in events if e.type in clears]
+            clears_ms = [e.event_ms for e in clearing if unit is None or e.requirement_id in (None, unit)]
             spans = [(s, min([c for c in clears_ms if c > s] + [plan.activation.to_ms])) for s in starts_ms]
             for begin_ms, end_ms in _union(spans):
                 ended_ms = end_ms if end_ms <= now_ms else None
