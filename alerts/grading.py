@@ -45,6 +45,8 @@ _CURFEW_CODES = {
 _OF_KIND = {
     Kind.EXCLUSION: AlertGrade(None, Severity.CRITICAL),
     Kind.INCLUSION: AlertGrade(None, Severity.SERIOUS),
+    Kind.ATTENDANCE: AlertGrade(None, Severity.SERIOUS),
+    Kind.ALCOHOL: AlertGrade(None, Severity.SERIOUS),
     Kind.JAMMING: AlertGrade(None, Severity.SERIOUS),
     Kind.APPROACH: AlertGrade(None, Severity.WARNING),
     Kind.UNVERIFIED: AlertGrade(None, Severity.MESSAGE, UNVERIFIED_DELAY_MS),

@@ -74,10 +74,11 @@ def activation(number: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def curfew(number: int = 1, **fields: Any) -> dict[str, Any]:
+    """Every night. Who was out when it began need not have been seen in its last two minutes: the stories are of other things."""
     return {
         "requirement_id": f"C{number}", "wearer_id": f"W{number}", "kind": "CURFEW", "from": "2026-03-01T00:00:00Z",
         "geometry": {"type": "Circle", "centre": list(HOME), "radius_m": 60},
-        "timetable": [{"day": day, "start": "19:00", "end": "07:00"} for day in DAYS], **fields,
+        "timetable": [{"day": day, "start": "19:00", "end": "07:00"} for day in DAYS], "seen_within_s": 900, **fields,
     }  # fmt: skip
 
 

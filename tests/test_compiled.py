@@ -32,7 +32,7 @@ import json
 import sys
 from numba import bool_, float32, float64, int8, int32, int64, njit, types, uint64
 from geofence.shapes.kernels_sets import Cells, Edges, set_contains, set_verdicts
-from geofence.shapes.kernels_sweep import FoundViolations, Rules, SweepState, follow
+from geofence.shapes.kernels_sweep import FoundViolations, Rules, SweepState, SweptPositions, follow
 from geofence.shapes.kernels_zones import Fixes, Masks, PackedZones, Scratch, contains_of, verdicts_of
 
 @njit
@@ -52,7 +52,8 @@ zones = tuple_of(PackedZones, table, words, float64[:, ::1])
 fixes, scratch = tuple_of(Fixes, words, metres, metres), tuple_of(Scratch, wide, wide)
 cells = tuple_of(Cells, wide, words, wide, words)
 edges = tuple_of(Edges, table, table, float32[:, ::1], wide)
-state = tuple_of(SweepState, wide_table, wide, wide_table)
+state = tuple_of(SweepState, wide_table, wide, wide_table, wide_table, wide, float64[:, :, ::1])
+positions = tuple_of(SweptPositions, words, wide, metres, metres, bool_[::1])
 rules, found = tuple_of(Rules, wide_table, wide_table, wide, int64), tuple_of(FoundViolations, wide_table, wide)
 signatures = {
     counted: (metres, int64),
@@ -60,7 +61,7 @@ signatures = {
     contains_of: (zones, wide, fixes, masks, scratch),
     set_verdicts: (cells, edges, metres, metres, metres, float64, int8[::1], wide_table),
     set_contains: (cells, edges, metres, metres, bool_[::1], wide_table),
-    follow: (state, rules, words, wide, tuple_of(Masks, mask, mask), int64, found),
+    follow: (state, rules, positions, tuple_of(Masks, mask, mask), int64, found),
 }
 texts = {}
 for function, types in signatures.items():

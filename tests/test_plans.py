@@ -95,7 +95,7 @@ async def test_positions_are_stored_by_their_key(filled: asyncpg.Connection[Any]
 async def test_events_are_stored_by_their_key(filled: asyncpg.Connection[Any]) -> None:
     plan = await plan_of(
         filled, STORE_EVENTS, [100_000 + i for i in range(40)], [1 + i for i in range(40)], AT, ["RF_OUT"] * 40,
-        [None] * 40, AT,
+        [None] * 40, AT, [None] * 40,
     )  # fmt: skip
     assert_by_index(plan, rows=100)
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from geofence.facts import Position
-from geofence.judgement.presence import Confirmation, Tracker, feed, stretches
-from geofence.shapes.kernels_sweep import Rules
+from geofence.judgement.presence import Confirmation, Tracker, Verdict, feed, stretches
+from geofence.shapes.kernels_sweep import WHOEVER_SAW, Rules
 from geofence.shapes.packing import packed
 from geofence.sweep.duties import Duties
 from geofence.sweep.following import Positions, Sweep
@@ -22,8 +22,8 @@ from geofence.zones import Disc
 INSIDE, UNKNOWN, OUTSIDE = 1, 0, -1
 SHORT_MS, MAX_GAP_MS = 60_000, 900_000
 GAPS_MS = (0, SHORT_MS, MAX_GAP_MS, MAX_GAP_MS + 1)
-CONFIRMATIONS = [Confirmation(points, span_ms, MAX_GAP_MS) for points in (1, 2, 3) for span_ms in (0, 2 * SHORT_MS)]
-NAMES = [f"{points}-points-{span_ms}-ms" for points, span_ms, _ in CONFIRMATIONS]
+CONFIRMATIONS = [Confirmation(points, span_ms) for points in (1, 2, 3) for span_ms in (0, 2 * SHORT_MS)]
+NAMES = [f"{points}-points-{span_ms}-ms" for points, span_ms in CONFIRMATIONS]
 NOW_MS = 10**9
 
 
@@ -110,11 +110,12 @@ def interpret(told: Told, verdict: int, at_ms: int, confirmation: Confirmation, 
 
 def fed(tracker: Tracker, step: Step, at_ms: int, confirmation: Confirmation) -> bool:
     fact = Position(at_ms, 0.0, 0.0, 1.0, Mechanism.GPS, at_ms)
-    return feed(tracker, step.verdict, at_ms, fact, confirmation, sighting=step.is_sighting)
+    verdict = Verdict(step.verdict, at_ms, at_ms + MAX_GAP_MS, fact, step.is_sighting)
+    return feed(tracker, verdict, confirmation)
 
 
 def segments_of(tracker: Tracker, now_ms: int) -> list[tuple[int, int, int, int]]:
-    known = [one for one in stretches(tracker, MAX_GAP_MS, now_ms) if one.value != UNKNOWN]
+    known = [one for one in stretches(tracker, now_ms) if one.value != UNKNOWN]
     return [(s.value, s.begin_ms, FOREVER_MS if s.end_ms is None else s.end_ms, s.known_ms) for s in known]
 
 
@@ -175,9 +176,9 @@ def swept(all_walks: list[Walk], confirmation: Confirmation) -> list[list[tuple[
     """The segments that a sweep makes of each walk. Each wearer has one circle twice, always: violations of an exclusion tell of
     presence INSIDE, those of an inclusion of presence OUTSIDE."""
     count = 2 * len(all_walks)
-    conditions = np.empty((count, 3), np.int64)
+    conditions = np.empty((count, 4), np.int64)
     conditions[::2, 0], conditions[1::2, 0] = INSIDE, OUTSIDE
-    conditions[:, 1:] = confirmation.points, confirmation.span_ms
+    conditions[:, 1:] = confirmation.points, confirmation.span_ms, WHOEVER_SAW
     always = np.tile(np.array([(-FOREVER_MS, FOREVER_MS)], np.int64), (count, 1))
     rules = Rules(conditions, always, np.arange(count + 1), MAX_GAP_MS)
     sweep = Sweep(Duties(packed([Disc((0.0, 0.0), 500.0)] * count), np.arange(0, count + 1, 2), rules))
@@ -194,7 +195,9 @@ def positions_of(all_walks: list[Walk]) -> Positions:
     wearer, verdict, at_ms = np.array(rows, np.int64).T.copy()
     lon_deg = np.where(verdict == OUTSIDE, 0.1, 0.0)
     radius_m = np.where(verdict == UNKNOWN, 2_000.0, 10.0)
-    return Positions(wearer.astype(np.int32), lon_deg, np.zeros(len(rows)), radius_m, at_ms)
+    return Positions(
+        wearer.astype(np.int32), lon_deg, np.zeros(len(rows)), radius_m, at_ms, np.zeros(len(rows), np.bool_)
+    )
 
 
 @pytest.mark.parametrize("confirmation", CONFIRMATIONS, ids=NAMES)

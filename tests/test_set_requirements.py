@@ -8,7 +8,7 @@ import pytest
 from geofence.facts import DeviceEvent, Fact, Position
 from geofence.judgement.judge import ActivationJudge, Checkpoint, Judged, judge_history
 from geofence.judgement.places import UnknownSet
-from geofence.judgement.presence import Segment, Tracker
+from geofence.judgement.presence import Tracker
 from geofence.obligations import Activation, Plan, Requirement
 from geofence.shapes.set_building import build
 from geofence.shapes.zone_sets import Member, ZoneSet
@@ -117,9 +117,8 @@ def test_a_run_in_progress_keeps_its_member_over_a_restart():
     assert [f.zone_id for p in again.parts for f in p.findings if f.kind is Kind.EXCLUSION] == ["oak"]
 
 
-def test_a_checkpoint_from_before_there_were_sets_can_be_read():
-    segment = Segment(1, 0, 1, 2, 3, 4, b"x")
-    tracker = Tracker([segment], 5, 1, 0, 2, 3, b"y", None)
-    old = msgspec.to_builtins(tracker, builtin_types=(bytes,))[:-1]
-    old[0] = [old[0][0][:-1]]
-    assert msgspec.convert(old, Tracker) == tracker
+def test_a_checkpoint_of_an_older_form_is_not_read_as_one_of_today():
+    segment = [1, 0, 1, None, 3, 4, b"x"]
+    of_the_first_rules = [[segment], 5, 1, 0, 2, 3, b"y", None]
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(of_the_first_rules, Tracker)

@@ -25,6 +25,7 @@ START_MS = parse_instant("2026-03-02T16:00:00Z")
 HOUR_MS = 3_600_000
 SQUARE = zone_from_geojson(polygon(box(-2.186, 52.9964, -2.174, 53.0036)))
 HOLED = zone_from_geojson(polygon(box(-2.189, 52.9946, -2.171, 53.0054), box(-2.1836, 52.9978, -2.1764, 53.0022)))
+CIRCLES = np.array([(-2.195, 53.01), (-2.165, 52.99), (-2.18, 53.0), (-2.192, 53.0)])
 NIGHT = (TimetableRow(0, 19 * 60, 22 * 60), TimetableRow(0, 23 * 60, 23 * 60 + 30))
 
 
@@ -56,9 +57,14 @@ def wandered(seed: int, count: int) -> list[Position]:
     rng = np.random.default_rng(seed)
     at_ms, facts, place = START_MS, [], np.array([-2.18, 53.0])
     for _ in range(count):
-        at_ms += int(rng.choice([60_000, 300_000, 900_000, 900_001, 2_400_000], p=[0.6, 0.2, 0.1, 0.05, 0.05]))
+        at_ms += int(
+            rng.choice([60_000, 120_000, 300_000, 900_000, 900_001, 2_400_000], p=[0.5, 0.1, 0.2, 0.1, 0.05, 0.05])
+        )
         place = np.clip(place + rng.normal(size=2) * (0.004, 0.0024), (-2.2, 52.98), (-2.16, 53.02))
-        for mechanism in (Mechanism.GPS, Mechanism.WIFI) if rng.random() < 0.1 else (Mechanism.GPS,):
+        mechanisms = (Mechanism.GPS, Mechanism.WIFI) if rng.random() < 0.1 else (Mechanism.GPS,)
+        if rng.random() < 0.3:  # one of a few circles, again and again
+            mechanisms, place = (Mechanism.LBS,), CIRCLES[rng.integers(len(CIRCLES))]
+        for mechanism in mechanisms:
             radius_m = float(rng.choice([3.0, 15.0, 60.0, 400.0], p=[0.5, 0.3, 0.1, 0.1]))
             facts.append(Position(at_ms, float(place[1]), float(place[0]), radius_m, mechanism, at_ms))
     return facts
@@ -82,6 +88,7 @@ def positions_of(walked: list[list[Position]]) -> Positions:
         np.array([fact.lat_deg for _, fact in rows], np.float64),
         np.array([fact.radius_m for _, fact in rows], np.float64),
         np.array([fact.fix_ms for _, fact in rows], np.int64),
+        np.array([fact.mechanism is Mechanism.LBS for _, fact in rows], np.bool_),
     )
 
 

@@ -58,7 +58,16 @@ def form(wearers: int) -> Fields:
     for n in range(wearers):
         circle = {"type": "Circle", "centre": [HOME[0] + 0.004, HOME[1]], "radius_m": 320}
         requirements += [
-            requirement(1, n, "CURFEW", square(*HOME, 0.002), timetable=rows, grace_s=900, confirm_points=1 + n % 3),
+            requirement(
+                1,
+                n,
+                "CURFEW",
+                square(*HOME, 0.002),
+                timetable=rows,
+                grace_s=900,
+                confirm_points=1 + n % 3,
+                seen_within_s=120 + 780 * (n % 2),
+            ),
             requirement(2, n, "EXCLUSION", circle, buffer_m=100, confirm_seconds=60 * (n % 2)),
             requirement(3, n, "INCLUSION", square(*HOME, 0.006), timetable=rows, widen_m=50),
         ]
@@ -288,5 +297,5 @@ def test_evidence_in_columns_is_evidence_one_by_one(seed, count):
     for who in range(3):
         known = [f for w, f in facts if w == who and max(f.fix_ms, f.received_ms) <= now_ms]
         chosen, _ = evidence_of(Track(), [f for f in without_duplicates(known) if isinstance(f, Position)])
-        expected += [(who, f.lon_deg, f.lat_deg, f.radius_m, f.fix_ms) for f in chosen]
+        expected += [(who, f.lon_deg, f.lat_deg, f.radius_m, f.fix_ms, f.mechanism is Mechanism.LBS) for f in chosen]
     assert list(zip(*(column.tolist() for column in got), strict=True)) == expected

@@ -63,9 +63,7 @@ def personal_world(wearers: int, fixes_each: int, *, peers: bool) -> PersonalWor
 
 
 def swept(world: PersonalWorld, fixes: Positions) -> Int64s:
-    return Sweep(world.duties).feed(
-        Positions(fixes.wearer, fixes.lon_deg, fixes.lat_deg, fixes.radius_m, fixes.fix_ms)
-    )
+    return Sweep(world.duties).feed(fixes)
 
 
 def shapely_and_python(world: PersonalWorld, count: int) -> int:

@@ -16,8 +16,7 @@ ENGLAND = (-3.0, 0.5, 51.2, 54.5)
 
 def taken(positions: Positions, order: Int64s) -> Positions:
     """Positions in another order."""
-    wearer, lon_deg, lat_deg, radius_m, fix_ms = positions
-    return Positions(wearer[order], lon_deg[order], lat_deg[order], radius_m[order], fix_ms[order])
+    return Positions._make(column[order] for column in positions)
 
 
 class Personal(NamedTuple):
@@ -93,9 +92,9 @@ def lives(rng: np.random.Generator, homes: Float64s, fixes_each: int) -> Positio
     place = homes[wearer] + metres(offset_m, homes[wearer, 1])
     minute = np.tile(np.arange(fixes_each, dtype=np.int64), len(homes))
     start_ms = rng.integers(0, 60_000, len(homes))
-    return Positions(
-        wearer, place[:, 0].copy(), place[:, 1].copy(), gps_radii(rng, count), minute * 60_000 + start_ms[wearer]
-    )
+    fix_ms = minute * 60_000 + start_ms[wearer]
+    by_gps = np.zeros(count, np.bool_)
+    return Positions(wearer, place[:, 0].copy(), place[:, 1].copy(), gps_radii(rng, count), fix_ms, by_gps)
 
 
 def arrival_order(fixes: Positions) -> Int64s:

@@ -27,7 +27,7 @@ from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of
 from geofence import Activation, Kind, Plan, SetZone
 from geofence.judgement import Finding
-from geofence.sweep import KINDS, MOST_ZONES, Received, Sweep, duties_of, evidence_of, findings_of
+from geofence.sweep import KINDS, MOST_ZONES, Received, Sweep, duties_of, evidence_of, findings_of, requirements_of
 
 WEARERS_AT_ONCE = 50
 """A month of so many, a fix a minute, takes 0.9 GB of memory at the peak; of 10 wearers, 0.5 GB."""
@@ -149,8 +149,8 @@ def _judged(
     plans: Sequence[Plan], fixes: Fixes, first: int, now_ms: int, figures: Figures
 ) -> Iterator[tuple[Activation, Finding]]:
     """The findings of some wearers, in the order of their requirements."""
-    owners = [plan.activation for plan in plans for _ in plan.requirements]
-    requirements = [requirement for plan in plans for requirement in plan.requirements]
+    asked = [(plan.activation, requirement) for plan in plans for requirement in requirements_of(plan)]
+    requirements = [requirement for _, requirement in asked]
     positions = evidence_of(_received(fixes, first), now_ms)
     duties = duties_of(plans, now_ms)
     start_s = time.perf_counter()
@@ -159,7 +159,7 @@ def _judged(
     figures.judging_s += time.perf_counter() - start_s
     figures.evidence += len(positions.wearer)
     for zone, finding in findings_of(rows[np.lexsort((rows[:, 1], rows[:, 0]))], requirements, now_ms):
-        yield owners[zone], finding
+        yield asked[zone][0], finding
 
 
 def _received(fixes: Fixes, first: int) -> Received:

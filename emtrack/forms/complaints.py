@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from emtrack.forms.iom import IomForm
 from emtrack.forms.moment import end_of
-from emtrack.forms.orders import Orders
-from emtrack.forms.to_core import timezone_of
+from emtrack.forms.orders import Orders, RequirementForm, TimetableForm
+from emtrack.forms.to_core import timetable_of, timezone_of
+from geofence import ObligationKind
 
 
 def complaints(orders: Orders) -> Iterator[tuple[str, str]]:
@@ -26,12 +27,36 @@ def complaints(orders: Orders) -> Iterator[tuple[str, str]]:
     for index, requirement in enumerate(orders.requirements):
         if requirement.timetable is not None and not requirement.timetable:
             yield f"$.requirements[{index}].timetable", "an empty timetable; leave it out (or null) for always"
+        for field_name, what in _attendance_complaints(requirement):
+            yield f"$.requirements[{index}].{field_name}", what
     for index, wearer in enumerate(orders.wearers):
         for what in _iom_complaints(wearer.iom):
             yield f"$.wearers[{index}].iom", what
     yield from _repeated(orders)
     yield from _repeated_sets(orders)
     yield from _overlapping_activations(orders)
+
+
+def _attendance_complaints(form: RequirementForm) -> Iterator[tuple[str, str]]:
+    """An attendance is asked for in each of its rows, for some part of the row."""
+    if form.kind is not ObligationKind.ATTENDANCE:
+        return
+    if form.timetable is None:
+        yield "timetable", "an ATTENDANCE has no timetable; expected the times at which the person has to attend"
+        return
+    for row in form.timetable:
+        length_s = _length_s(row)
+        if form.stay_s > length_s:
+            what = f"stay_s is {form.stay_s:g}, longer than {row.day} {row.start} to {row.end}; expected at most {length_s}"
+            yield "stay_s", what
+            return
+
+
+def _length_s(row: TimetableForm) -> int:
+    """By the clock on the wall. A row that ends at or before its start ends on the next day."""
+    (timetable_row,) = timetable_of([row]) or ()
+    minutes = timetable_row.end_min - timetable_row.start_min
+    return 60 * (minutes if minutes > 0 else minutes + 24 * 60)
 
 
 def _iom_complaints(iom: IomForm | None) -> Iterator[str]:

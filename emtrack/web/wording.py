@@ -18,12 +18,14 @@ KINDS = {
     Kind.APPROACH: "Near an exclusion zone",
     Kind.INCLUSION: "Outside an inclusion zone",
     Kind.CURFEW: "Curfew",
+    Kind.ATTENDANCE: "Appointment missed",
     Kind.UNVERIFIED: "Whereabouts not known",
     Kind.NO_COMMUNICATION: "Tag silent",
     Kind.TAMPER: "Tamper",
     Kind.BATTERY: "Battery",
     Kind.HMU: "Home unit",
     Kind.JAMMING: "Jamming",
+    Kind.ALCOHOL: "Alcohol",
 }
 REASONS = {
     CurfewReason.OUT_AT_START: "out at the start",
@@ -39,6 +41,7 @@ REASONS = {
     EventType.HMU_MOVED: "moved",
     EventType.HMU_POWER_LOST: "without power",
     EventType.JAMMING: "",
+    EventType.ALCOHOL_DETECTED: "detected",
 }
 PATHWAYS = {
     "ACCOMMODATION": "Accommodation",
@@ -188,6 +191,7 @@ _PLACES = {
     Kind.EXCLUSION: "The person was inside the exclusion ZONE from {begin} on.",
     Kind.APPROACH: "The person was within the buffer of the exclusion ZONE from {begin} on, and not inside the zone.",
     Kind.INCLUSION: "The person was outside the inclusion ZONE from {begin} on, while obliged to be inside.",
+    Kind.ATTENDANCE: "The person was away from the appointment PLACE for so long that from {begin} on it could not be kept.",
     Kind.UNVERIFIED: "From {begin} on nobody could tell whether the person kept to PLACE: no fix was decisive.",
     Kind.NO_COMMUNICATION: "Nothing was received from the tag; from {begin} on that was longer than it may be silent.",
 }
@@ -212,6 +216,7 @@ _EVENTS = {
     EventType.HMU_MOVED: "The UNIT was moved at {begin}.",
     EventType.HMU_POWER_LOST: "The UNIT lost its power at {begin}.",
     EventType.JAMMING: "The tag reported at {begin} that its signals were being jammed.",
+    EventType.ALCOHOL_DETECTED: "The tag detected alcohol at {begin}.",
 }
 
 
@@ -233,6 +238,8 @@ def use_of(weighed: Weighed) -> str:
     """What became of a position: evidence, or why not."""
     if weighed.status is PositionStatus.EVIDENCE and weighed.overruled:
         return "recorded, not used: the home unit saw the tag"
+    if weighed.is_repeat:
+        return "the same cell circle again: it confirms nothing"
     if weighed.status is PositionStatus.EVIDENCE and weighed.verdict is Presence.UNKNOWN:
         return "not decisive: its circle meets the edge of the zone"
     return POSITION_STATUSES[weighed.status]

@@ -138,7 +138,7 @@ class Schedule:
             return
         if self._rows is None:
             self._known = Interval(self._begin_ms, self._end_ms)
-            self._periods = subtracted([self._known], self._holes)
+            self._periods = [] if self._apart else subtracted([self._known], self._holes)
             return
         if self._apart:
             self._work_out_apart(min(begin_ms, now_ms), now_ms)
@@ -158,7 +158,7 @@ class Schedule:
 
     def _work_out_apart(self, begin_ms: int, now_ms: int) -> None:
         """Rows that are not merged: each is a period if nothing takes a part of it away."""
-        assert self._rows is not None, "an attendance has a timetable"
+        assert self._rows is not None
         low_ms, high_ms = max(self._begin_ms, begin_ms - _MARGIN_MS), min(self._end_ms, now_ms + _STEP_MS)
         rows = sorted(set(_row_intervals(self._rows, self._timezone, low_ms, high_ms)))
         self._known = Interval(low_ms, max(low_ms, high_ms))

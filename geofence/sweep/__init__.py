@@ -1,6 +1,6 @@
 """Violations of very many wearers in one go over their positions: replay, what-if and audit."""
 
-from geofence.sweep.duties import MOST_ZONES, Duties, duties_of
+from geofence.sweep.duties import MOST_ZONES, Duties, duties_of, requirements_of
 from geofence.sweep.evidence import MECHANISMS, Received, evidence_of
 from geofence.sweep.following import Positions, Sweep
 from geofence.sweep.violations import KINDS, findings_of
@@ -16,4 +16,5 @@ __all__ = [
     "duties_of",
     "evidence_of",
     "findings_of",
+    "requirements_of",
 ]

@@ -47,7 +47,8 @@ def evidence_of(received: Received, now_ms: int) -> Positions:
     order = np.lexsort((received.mechanism, received.fix_ms, received.wearer))
     ordered = received.taken(order[np.maximum(received.fix_ms, received.received_ms)[order] <= now_ms])
     chosen = _unrivalled(ordered)
-    columns = ordered.wearer, ordered.lon_deg, ordered.lat_deg, radius_m(ordered), ordered.fix_ms
+    is_cell = ordered.mechanism == MECHANISMS.index(Mechanism.LBS)
+    columns = ordered.wearer, ordered.lon_deg, ordered.lat_deg, radius_m(ordered), ordered.fix_ms, is_cell
     positions = Positions._make(column[chosen] for column in columns)
     is_evidence = np.ones(len(positions.wearer), np.bool_)
     for jump in _jumps(positions):

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from geofence.shapes import kernels_sweep as ks
-from geofence.shapes.arrays import Float64s, Int32s, Int64s
-from geofence.shapes.kernels_sweep import FoundViolations, SweepState
+from geofence.shapes.arrays import Bools, Float64s, Int32s, Int64s
+from geofence.shapes.kernels_sweep import FoundViolations, SweepState, SweptPositions
 from geofence.shapes.kernels_zones import Masks
 from geofence.shapes.margins import masks_of
 from geofence.sweep.duties import MOST_ZONES, Duties
@@ -24,18 +24,20 @@ COLUMNS = 8
 
 
 class Positions(NamedTuple):
-    """n positions that are evidence, each wearer's in order of time. wearer: int32; radius_m more than 0; fix_ms: int64."""
+    """n positions that are evidence, each wearer's in order of time. wearer: int32; radius_m more than 0; fix_ms: int64; is_cell:
+    bool, the position is the circle of a cell."""
 
     wearer: Int32s
     lon_deg: Float64s
     lat_deg: Float64s
     radius_m: Float64s
     fix_ms: Int64s
+    is_cell: Bools
 
     def part(self, begin: int, end: int) -> Positions:
         """Those from begin up to end."""
         at = slice(begin, end)
-        return Positions(self.wearer[at], self.lon_deg[at], self.lat_deg[at], self.radius_m[at], self.fix_ms[at])
+        return Positions._make(column[at] for column in self)
 
 
 class Sweep:
@@ -45,18 +47,23 @@ class Sweep:
     def __init__(self, duties: Duties, *, buffer_rows: int = 1 << 14) -> None:
         self._duties = duties
         zones, wearers, ends = len(duties.zones.boxes), len(duties.first) - 1, duties.rules.ends
-        self._state = SweepState(np.zeros((wearers, 4), np.int64), duties.first, np.zeros((zones, 8), np.int64))
+        self._state = SweepState(
+            np.zeros((wearers, 4), np.int64), duties.first, np.zeros((zones, 8), np.int64), np.zeros((zones, 3), np.int64),
+            np.zeros(len(duties.rules.periods), np.int64), np.zeros((zones, ks.MOST_CIRCLES, 2)),
+        )  # fmt: skip
+        self._state.seen[:, ks.LAST_OUT], self._state.seen[:, ks.PASSED] = ks.NEVER, ends[:-1]
         self._state.people[:, ks.LAST] = ks.NEVER
         self._state.zones[:, ks.STATE_LAST] = ks.NEVER
         most = int((ends[duties.first[1:]] - ends[duties.first[:-1]]).max(initial=0)) + MOST_ZONES + 1
         self._found = FoundViolations(
-            np.empty((max(buffer_rows, 2 * most), COLUMNS), np.int64), np.zeros(2, np.int64)
+            np.empty((max(buffer_rows, 2 * most), COLUMNS), np.int64), np.zeros(3, np.int64)
         )
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the states of all wearers."""
-        return self._state.people.nbytes + self._state.zones.nbytes
+        """Bytes of the states of all wearers; circles are of no weight until there are some."""
+        state = self._state
+        return state.people.nbytes + state.zones.nbytes + state.seen.nbytes + state.from_ms.nbytes
 
     def feed(self, positions: Positions) -> Int64s:
         """Raises ValueError for a position that comes before the last one of its wearer."""
@@ -67,13 +74,18 @@ class Sweep:
 
     def _feed_batch(self, positions: Positions) -> list[Int64s]:
         duties, wearer = self._duties, positions.wearer
+        followed = SweptPositions(wearer, positions.fix_ms, positions.lon_deg, positions.lat_deg, positions.is_cell)
         masks = Masks(*(words[:, 0] for words in masks_of(duties.zones, duties.first, *positions[:4])))
         taken, done = [], 0
         while True:
-            done = ks.follow(self._state, duties.rules, wearer, positions.fix_ms, masks, done, self._found)
+            done = ks.follow(self._state, duties.rules, followed, masks, done, self._found)
             if done <= ks.OUT_OF_ORDER:
                 who = wearer[ks.OUT_OF_ORDER - done]
                 raise ValueError(f"a position of wearer {who} comes before the last one; sort by time first")
+            if self._found.counts[2]:
+                raise ValueError(
+                    f"more than {ks.MOST_CIRCLES} cell circles in one run; judge it with `emtrack evaluate`"
+                )
             taken.append(self._drained())
             if done == len(wearer):
                 return taken

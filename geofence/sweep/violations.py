@@ -60,7 +60,7 @@ def _finding(requirement: Requirement, violation: Violation, now_ms: int) -> Fin
 def _reason(violation: Violation) -> CurfewReason:
     """As `findings.py` has it (RULES.md section 5)."""
     lasts_to_end = violation.end_ms == violation.period_end_ms
-    if violation.begin_ms == violation.period_ms:
+    if _is_from_start(violation):
         if lasts_to_end:
             return CurfewReason.OUT_ENTIRE_PERIOD
         return CurfewReason.RETURNED_LATE if violation.after == Presence.INSIDE else CurfewReason.OUT_AT_START
@@ -69,8 +69,13 @@ def _reason(violation: Violation) -> CurfewReason:
     return CurfewReason.LEFT_DURING if violation.before == Presence.INSIDE else CurfewReason.SEEN_OUT
 
 
+def _is_from_start(violation: Violation) -> bool:
+    """Whether the presence holds at the start of the period, wherever it counts from."""
+    return violation.begin_ms == violation.period_ms or violation.before == Presence.OUTSIDE
+
+
 def _within_grace(violation: Violation, grace_ms: int, now_ms: int) -> bool:
     grace_end_ms = violation.period_ms + grace_ms
-    if violation.begin_ms != violation.period_ms:
+    if not _is_from_start(violation):
         return False
     return now_ms < grace_end_ms if violation.end_ms == FOREVER_MS else violation.end_ms <= grace_end_ms
