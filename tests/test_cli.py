@@ -254,7 +254,7 @@ def test_a_sweep_of_parquet_finds_what_evaluate_finds_and_says_what_it_did(files
     assert (refusal["file"], refusal["line"], refusal["reason"]) == ("two.parquet", 1, "bad_coordinate")
     assert "8  rows read, 1 refused; 7 positions are evidence" in ran.stderr
     assert "positions a second in the judge" in ran.stderr
-    assert "not looked for: APPROACH, UNVERIFIED, NO_COMMUNICATION" in ran.stderr
+    assert "not looked for: APPROACH, ATTENDANCE, UNVERIFIED, NO_COMMUNICATION" in ran.stderr
 
 
 def test_a_sweep_refuses_what_it_cannot_judge(files: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from geofence.facts import DeviceEvent, Fact, Position
@@ -378,7 +379,7 @@ OUT_THEN_HOME = [*fixes(0, 25, TOWN), *fixes(30, 60)]
 
 
 def test_5_at_s_with_presence_outside_a_curfew_finding_begins_although_no_position_arrived():
-    by, track = during("CURFEW", 12, 60), fixes(0, 5, TOWN)
+    by, track = during("CURFEW", 12, 60), fixes(6, 11, TOWN)
     assert judged(track, now=12 - 1 / MINUTE_MS, by=by) == []
     assert judged(track, now=12, by=by) == ["CURFEW OUT_AT_START 12-…"]
 
@@ -463,10 +464,20 @@ def test_5_our_own_outages_are_not_counted():
     assert judged(now=17, quiet=True, outages=[(2, 9)]) == []
 
 
-def test_5_silence_that_reaches_its_limit_as_an_outage_begins_lasts_only_once_it_is_longer():
+def test_5_an_outage_that_begins_as_silence_reaches_its_limit_puts_it_off():
     assert judged(now=15, quiet=True, outages=[(10, 15)]) == []
     assert judged(fix(12), now=15, quiet=True, outages=[(10, 15)]) == []
-    assert judged(now=15.001, quiet=True, outages=[(10, 15)]) == ["NO_COMMUNICATION 10-…"]
+    assert judged(now=15.001, quiet=True, outages=[(10, 15)]) == ["NO_COMMUNICATION 15-…"]
+
+
+def test_3_what_a_home_unit_sent_is_no_sign_of_life_of_a_tag_with_a_channel_of_its_own():
+    heard = [fix(0), msgspec.structs.replace(event(8, "RF_IN"), sent_by="H1")]
+    assert judged(heard, now=15, quiet=True) == ["NO_COMMUNICATION 10-…"]
+
+
+def test_4_in_an_exclusion_zone_a_repeated_circle_confirms():
+    circles = [fix(at, mechanism="LBS", precision_m=150.0) for at in (0, 5)]
+    assert judged(circles, now=5, by=always("EXCLUSION")) == ["EXCLUSION 0-… known 5"]
 
 
 def test_5_silence_ends_with_the_activation():

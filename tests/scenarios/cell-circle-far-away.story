@@ -1,5 +1,5 @@
-A cell circle of 700 m lies wholly away from home.
-2.2 km away is away, however wide the circle.
+Two cell circles of 700 m lie wholly away from home.
+2 km away is away, however wide the circle.
 Ready 18:00
 
 Orders
@@ -10,7 +10,7 @@ Course
   18:50 D1 at home
   18:55 D1 at home
   19:10 D1 at town by LBS ± 700 m
-  19:15 D1 at town by LBS ± 690 m
+  19:15 D1 at gran by LBS ± 690 m
 
 Findings at 19:20
   W1 CURFEW LEFT_DURING on C1 from 19:10, lasting, known 19:15

@@ -7,8 +7,8 @@ Orders
   C1 obliges W1: CURFEW within 60 m of home, daily 19:00-07:00
 
 Course
-  18:50 D1 at street
-  18:52 D1 at street
+  18:57 D1 at street
+  18:59 D1 at street
   19:00 clock
 
 Findings at 19:05

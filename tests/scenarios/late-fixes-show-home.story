@@ -7,10 +7,10 @@ Orders
   C1 obliges W1: CURFEW within 60 m of home, daily 19:00-07:00
 
 Course
-  18:50 D1 at street
   18:55 D1 at street
+  18:58 D1 at street
   19:00 clock
-  18:57 D1 at home, received 19:20
+  18:58:30 D1 at home, received 19:20
   18:59 D1 at home, received 19:20
 
 Findings at 19:25
