@@ -504,6 +504,13 @@ def check_the_whole_history(world: World) -> None:
 
 
 @given(worlds())
+@settings(ORDINARY, max_examples=150)
+def test_the_rules_say_the_same_whatever_the_order_and_repetition_of_facts(world):
+    again = [*reversed(world.facts), *world.facts[::2]]
+    assert by_the_rules(world.plan, again, world.now_ms) == by_the_rules(*world)
+
+
+@given(worlds())
 @ORDINARY
 def test_the_core_finds_what_the_rules_say(world):
     check_the_whole_history(world)
