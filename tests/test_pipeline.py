@@ -297,7 +297,7 @@ async def test_a_request_that_cannot_be_stored_stops_no_other(world: World, monk
 def _nul_in_hmu_id(items: Any) -> list[list[Any]]:
     return [
         [item.fact_id for item in items], [item.device_no for item in items], [None for _ in items],
-        [item.report.type for item in items], ["\x00" for _ in items], [None for _ in items],
+        [item.report.type for item in items], ["\x00" for _ in items], [None for _ in items], [None for _ in items],
     ]  # fmt: skip
 
 
