@@ -66,7 +66,7 @@ def form(wearers: int) -> Fields:
                 timetable=rows,
                 grace_s=900,
                 confirm_points=1 + n % 3,
-                seen_within_s=(120, 900, 3600)[n % 3],
+                seen_within_s=(3600, 900, 120)[n % 3],
             ),
             requirement(2, n, "EXCLUSION", circle, buffer_m=100, confirm_seconds=60 * (n % 2)),
             requirement(3, n, "INCLUSION", square(*HOME, 0.006), timetable=rows, widen_m=50),
