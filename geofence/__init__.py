@@ -6,7 +6,7 @@ in one go). Who only needs the words loads no compiler.
 """
 
 from geofence.facts import FUTURE_LIMIT_MS, DeviceEvent, Fact, Position, without_duplicates
-from geofence.intervals import Interval, merged, subtracted
+from geofence.intervals import Interval, clipped, merged, subtracted
 from geofence.obligations import (
     RULES_VERSION,
     Activation,
@@ -83,6 +83,7 @@ __all__ = [
     "TimetableRow",
     "WearerId",
     "Zone",
+    "clipped",
     "datetime_of",
     "format_instant",
     "instant_of",

@@ -3,7 +3,7 @@ changes here; what a judgement changes comes back as an update."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count, takewhile
 
@@ -24,7 +24,7 @@ from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, ShownFinding, load_shown
 from emtrack.service.activations import LATE, ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.finality import can_change, first_open_ms, in_parts
-from emtrack.service.settled import reached, touches_settled
+from emtrack.service.settled import News, by_facts, by_orders, reached, touches_settled
 from geofence import ALWAYS_MS, FOREVER_MS, RULES_VERSION, Fact, without_duplicates
 from geofence.judgement import ActivationJudge, Checkpoint, Finding, Judged, Late, State, amendments
 
@@ -54,6 +54,10 @@ async def judge_activations(
     return [await judgement.judge(live, facts.get(live.number, ())) for live in ready]
 
 
+def _max_gap_ms(live: LiveActivation) -> int:
+    return live.assignment.plan.settings.max_gap_ms
+
+
 class Judgement:
     """Judges activations at one instant, inside the caller's transaction."""
 
@@ -71,8 +75,8 @@ class Judgement:
                 if isinstance(judged, Judged):
                     why = "more facts came" if facts else "time passed"
                     old = in_parts(live.shown.values(), judged.parts)
-                    before = partial(self._known_as_before, live)
-                    update = await self._update(live, judged, live.shown, old, why, before)
+                    news = News(partial(self._known_as_before, live), by_facts(facts, _max_gap_ms(live)))
+                    update = await self._update(live, judged, live.shown, old, why, news)
                     return update._replace(kept_to_ms=live.kept_to_ms)
                 if not judged.by_receipt:
                     update_or_none = await self._judge_from_checkpoint(live, facts, judged.own_ms)
@@ -109,7 +113,8 @@ class Judgement:
         }
         old = in_parts(shown.values(), judged.parts)
         as_before = partial(self._as_before, live.judge, state, live.state.pending)
-        update = await self._update(live, judged, shown, old, _WHY[LATE], as_before)
+        news = News(as_before, by_facts(facts, _max_gap_ms(live)))
+        update = await self._update(live, judged, shown, old, _WHY[LATE], news)
         await forget_checkpoints_from(self._connection, number, late_ms)
         kept_to = await self._keep_on_the_way(live, checkpoint, without_duplicates(list(known)))
         return update._replace(cause=LATE, kept_to_ms=kept_to)
@@ -139,8 +144,11 @@ class Judgement:
         if isinstance(judged, Late):
             raise AssertionError("nothing is late for a state that has seen nothing")
         shown = {s.finding_no: s for s in (await load_shown(self._connection, {number: None}))[number]}
-        before = partial(self._history_as_before, live, facts, fresh)
-        update = await self._update(live, judged, shown, list(shown.values()), _WHY[cause], before)
+        is_reached = by_facts(fresh, _max_gap_ms(live))
+        if live.before is not None:
+            is_reached = by_orders(live.before.assignment.plan, live.assignment.plan)
+        news = News(partial(self._history_as_before, live, facts, fresh), is_reached)
+        update = await self._update(live, judged, shown, list(shown.values()), _WHY[cause], news)
         await forget_checkpoints(self._connection, [number])
         base = live.judge.initial().base
         kept_to = await self._keep_on_the_way(live, base, without_duplicates(list(facts)))
@@ -164,13 +172,13 @@ class Judgement:
         shown: Mapping[int, ShownFinding],
         old: Sequence[ShownFinding],
         why: str,
-        as_before: Callable[[], list[Finding]],
+        news: News,
     ) -> ActivationUpdate:
-        """`old`: of the shown findings those that the judgement speaks of. `as_before`: what it would be without what is new."""
+        """`old`: of the shown findings those that the judgement speaks of."""
         found = [finding for part in judged.parts for finding in part.findings]
         changes = amendments([(s, s.finding) for s in old], found)
         if touches_settled(changes, live.reach_ms):
-            changes = reached(changes, old, as_before(), live.reach_ms)
+            changes = reached(changes, old, news, live.reach_ms)
         numbers = await self._finding_nos.take(self._connection, len(changes.new)) if changes.new else []
         after = dict(shown)
         records = []

@@ -401,10 +401,12 @@ class ActivationJudge:
         """Findings of this presence that end at or before the answer are final: those before the stretch, and
         before the obligation period, in which the last instant lies that no fact in order can change."""
         settled_ms = frontier_ms(tracker, fed_to_ms) - 1
-        steps = stretches(tracker, settled_ms)
-        step_ms = max((step.begin_ms for step in steps if step.begin_ms <= settled_ms), default=ALWAYS_MS)
         periods = self._schedules[requirement.entry_id].periods(settled_ms, settled_ms)
         within = [period.begin_ms for period in periods if period.begin_ms <= settled_ms < period.end_ms]
+        if requirement.kind is ObligationKind.ATTENDANCE:  # which goes by all of its period
+            return min(within, default=settled_ms)
+        steps = stretches(tracker, settled_ms)
+        step_ms = max((step.begin_ms for step in steps if step.begin_ms <= settled_ms), default=ALWAYS_MS)
         return max(step_ms, within[0] if within else settled_ms)
 
 

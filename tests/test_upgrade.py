@@ -1,0 +1,91 @@
+"""New rules of judgement: what had ended before they came into force stays as it was told, until something new reaches it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from emtrack.record.findings import NewVersion, add_versions
+from geofence import EntryId, Kind, datetime_of, version_of
+from geofence.judgement import Finding
+from tests.service_world import AWAY, HOME, World, curfew, ms, orders, position
+
+TOLD = "19:00–19:07 CURFEW OUT_AT_START"
+"""By the first rules. Nobody had been seen out after 18:52, so that by those of today it is none."""
+
+
+@pytest.fixture
+async def upgraded(world: World) -> World:
+    """A service that judged by the first rules until 20:00, and whose checkpoints are of that time."""
+    await world.enter(orders(requirements=[curfew(1, seen_within_s=120)]))
+    await world.send_at("18:53", "D1", position(1, "18:50", AWAY), position(2, "18:52", AWAY))
+    await world.send_at("19:40", "D1", position(3, "19:35", HOME), position(4, "19:39", HOME))
+    assert [line for line in await world.findings() if "CURFEW" in line] == []
+    live = next(live for live in world.worker.activations if live.assignment.plan.activation.device_id == "D1")
+    (requirement,) = live.assignment.plan.requirements
+    told = Finding(
+        Kind.CURFEW, ms("19:00"), ms("19:07"), ms("19:00"), "OUT_AT_START", False, requirement.requirement_id,
+        EntryId(requirement.entry_id), ms("19:00"), (1, 2), "x" * 32,
+    )  # fmt: skip
+    under = {"rules": "1", "settings": "s", "requirement": version_of(requirement), "geometry": "g"}
+    await add_versions(
+        world.connection, [NewVersion(live.number, 900_000, 1, "new", "more facts came", told, under)], ms("19:05")
+    )
+    await world.connection.execute("UPDATE checkpoints SET plan_version = 'of the first rules'")
+    await world.connection.execute("UPDATE older_checkpoints SET plan_version = 'of the first rules'")
+    await world.connection.execute("UPDATE rules_in_force SET rules = '1'")
+    await world.wait_until("20:00")
+    await world.start()
+    await world.turn()
+    return world
+
+
+async def curfews(world: World) -> list[str]:
+    return [line for line in await world.findings() if "CURFEW" in line]
+
+
+async def test_what_had_ended_before_new_rules_stays_as_it_was_told(upgraded: World) -> None:
+    assert await curfews(upgraded) == [TOLD]
+    await upgraded.send_at("20:05", "D1", position(10, "20:01", HOME), position(11, "20:04", HOME))
+    assert await curfews(upgraded) == [TOLD]
+    await upgraded.start()
+    await upgraded.wait_until("20:30")
+    assert await curfews(upgraded) == [TOLD]
+    since = await upgraded.connection.fetch("SELECT rules, since FROM rules_in_force ORDER BY rules")
+    assert [(row["rules"], row["since"]) for row in since] == [("1", None), ("2", datetime_of(ms("20:00")))]
+
+
+async def test_a_late_fact_of_another_time_leaves_it(upgraded: World) -> None:
+    await upgraded.send_at("20:05", "D1", position(10, "12:01", HOME))
+    assert await curfews(upgraded) == [TOLD]
+
+
+async def test_a_late_fact_of_its_time_reaches_it_and_the_amendment_says_by_which_rules(upgraded: World) -> None:
+    await upgraded.send_at("20:05", "D1", position(10, "18:58", HOME), position(11, "18:59", HOME))
+    assert await curfews(upgraded) == []
+    assert await newest(upgraded) == ("withdrawn", "2")
+
+
+async def test_corrected_orders_reach_it(upgraded: World) -> None:
+    absence = {"wearer_id": "W1", "from": "2026-03-02T18:00:00Z", "to": "2026-03-02T22:00:00Z", "reason": "hospital"}
+    await upgraded.enter(orders(requirements=[curfew(1, seen_within_s=120)], absences=[absence]))
+    await upgraded.turn()
+    assert await curfews(upgraded) == []
+
+
+async def test_orders_of_another_time_leave_it(upgraded: World) -> None:
+    absence = {"wearer_id": "W1", "from": "2026-03-05T18:00:00Z", "to": "2026-03-05T22:00:00Z", "reason": "hospital"}
+    await upgraded.enter(orders(requirements=[curfew(1, seen_within_s=120)], absences=[absence]))
+    await upgraded.turn()
+    assert await curfews(upgraded) == [TOLD]
+
+
+async def newest(world: World) -> tuple[str, Any]:
+    row = await world.connection.fetchrow(
+        "SELECT change, decided_under FROM finding_versions WHERE finding_no = 900000 ORDER BY version DESC LIMIT 1"
+    )
+    assert row is not None
+    under = row["decided_under"]
+    return row["change"], (msgspec.json.decode(under) if isinstance(under, str) else under)["rules"]
