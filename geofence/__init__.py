@@ -17,6 +17,7 @@ from geofence.obligations import (
     version_of,
     versions_of,
 )
+from geofence.time_grammar import NotAnInstant, read_time
 from geofence.words import (
     ALWAYS_MS,
     FIRST_MS,
@@ -29,7 +30,6 @@ from geofence.words import (
     EventType,
     Kind,
     Mechanism,
-    NotAnInstant,
     ObligationKind,
     Presence,
     RequirementId,
@@ -82,6 +82,7 @@ __all__ = [
     "instant_of",
     "merged",
     "parse_instant",
+    "read_time",
     "subtracted",
     "version_of",
     "versions_of",
