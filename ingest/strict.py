@@ -18,6 +18,9 @@ import msgspec
 _HALF = re.compile(rb"\\u[dD][89abAB]")
 
 
+_AT_BYTE = re.compile(r"\(byte ([0-9]+)\)")
+
+
 class UnreadableText(ValueError):
     """Bytes that are not the JSON or MessagePack that they should be. `line`: where, if that is known; the message says what is
     wrong."""
@@ -73,9 +76,11 @@ def _why_unreadable(body: bytes, error: Exception) -> UnreadableText:
         return UnreadableText(f"this is not JSON: {no_json.msg}", no_json.lineno)
     except (RecursionError, ValueError) as other:
         return UnreadableText(f"this is not JSON: {other}")
-    if _HALF.search(body):
+    at = _AT_BYTE.search(str(error))
+    if (at is None or "surrogate" in str(error)) and _HALF.search(body):
         return UnreadableText("it holds half of a surrogate pair (\\ud800 or the like), which is no text")
-    return UnreadableText(f"this is not JSON: {error}")
+    line = 1 if at is None else body.count(b"\n", 0, int(at[1])) + 1
+    return UnreadableText(f"this is not JSON: {error}", line)
 
 
 def _texts_in(value: Any) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import refuse, refuse_unfit_name, say, say_counts, who
+from emtrack.cli.saying import refuse, refuse_unfit, say, say_counts, who
 
 if TYPE_CHECKING:
     from emtrack.settings import Settings
@@ -67,10 +67,11 @@ def import_zones(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change, and change nothing")] = False,
 ) -> None:
     """Enter zones as a version of a set. Requirements that follow the set are judged by it at once."""
+    from emtrack.forms.names import unfit_label
     from emtrack.zones.reporting import Reading, readable_members
 
     for option, text in (("--set-id", set_id), ("--version", version)):
-        refuse_unfit_name(text, f"{option}:")
+        refuse_unfit(text, option, unfit_label)
     members = readable_members(Reading(crs, id_field, accept_shift).read(file), repair=repair, say=say)
     say(f"{len(members):>6}  zones")
     counts = run(import_set(settings(), members, set_id, version, who=who(), dry_run=dry_run))

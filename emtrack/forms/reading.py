@@ -82,8 +82,10 @@ def read_and_mend(
         raise form_error_at(text, name, path, what + _expected(path, is_unknown=unknown is not None)) from error
     orders, mended = _with_zones(orders, text, name, repair=repair)
     orders, mended_in_sets = _with_sets(orders, text, name, folder, repair=repair)
-    for path, what in complaints(orders):
-        raise form_error_at(text, name, path, what)
+    for complaint in complaints(orders):
+        refusal = form_error_at(text, name, complaint.path, complaint.what)
+        refusal.overlaps = complaint.overlaps
+        raise refusal
     return orders, mended + mended_in_sets
 
 

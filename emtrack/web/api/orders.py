@@ -69,6 +69,8 @@ class OrderRoutes:
                 now_ms = self._clock.now_ms()
                 entered = await enter_orders(connection, orders, who=caller.name, now_ms=now_ms)
         except FormError as error:
+            if error.overlaps is not None:
+                return answer({"error": str(error), "overlaps": error.overlaps}, 409)
             raise Problem(422, str(error)) from error
         except OrdersConflict as error:
             return answer({"error": str(error), "overlaps": error.overlaps}, 409)
