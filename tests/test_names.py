@@ -127,6 +127,7 @@ def test_an_entry_that_stands_twice_or_overlaps_is_told_with_what_it_overlaps() 
     assert "has two entries at one time: the first holds from 2026-03-01T00:00:00Z without an end" in str(partly)
     assert partly.overlaps is not None
     assert (partly.overlaps["requirement_id"], partly.overlaps["to"]) == ("R15", None)
+    assert "end the first before the second begins" in str(partly)
 
 
 def test_absences_home_units_and_wearers_are_checked_alike() -> None:

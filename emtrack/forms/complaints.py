@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
+from emtrack.forms.geometry import Geometry
 from emtrack.forms.iom import IomForm
-from emtrack.forms.moment import end_of
+from emtrack.forms.moment import Moment, end_of
 from emtrack.forms.names import unfit_id, unfit_label, unfit_text
 from emtrack.forms.orders import AbsenceForm, ActivationForm, Orders, RequirementForm
 from emtrack.forms.to_core import timezone_of
@@ -107,12 +108,19 @@ def _overlapping(orders: Orders) -> Iterator[Complaint]:
 
 def _overlap(field_name: str, index: int, one: Any, two: Any) -> Complaint:
     """That the second of two rows begins while the first holds. The same row twice is told as that."""
-    is_same = (one.from_.ms, end_of(one.to)) == (two.from_.ms, end_of(two.to))
+    is_same = list(_contents(one)) == list(_contents(two))
     advice = "it stands twice; keep one of them" if is_same else "end the first before the second begins"
     holds = f"the first holds {_span_words(one)}, the second {_span_words(two)}"
     there = {name: getattr(one, name) for name in one.__struct_fields__ if name.endswith("_id") or name == "reason"}
     times = {"from": format_instant(one.from_.ms), "to": None if one.to is None else format_instant(one.to.ms)}
     return Complaint(f"$.{field_name}[{index}].from", f"{_both(one, two)}: {holds}; {advice}", there | times)
+
+
+def _contents(row: Any) -> Iterator[Any]:
+    """What a row says, so that it can be compared with another."""
+    for name in row.__struct_fields__:
+        value = getattr(row, name)
+        yield value.ms if isinstance(value, Moment) else value.written if isinstance(value, Geometry) else value
 
 
 def _span_words(row: Any) -> str:

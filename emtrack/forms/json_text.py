@@ -9,17 +9,21 @@ from emtrack.forms.errors import FormError
 from emtrack.forms.locating import form_error_at
 from ingest import UnreadableText, encoding_trouble, read_json
 
-__all__ = ["encoding_trouble", "read_json_text"]
+__all__ = ["NotJson", "encoding_trouble", "read_json_text"]
+
+
+class NotJson(FormError):
+    """A text that is no JSON, or that says something twice."""
 
 
 def read_json_text(text: str | bytes, name: str) -> Any:
-    """What a JSON text says. Raises FormError. `name` of the file or body, for the message."""
+    """What a JSON text says. Raises NotJson, or FormError for a NUL in it. `name` of the file or body, for the message."""
     body = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     try:
         read = read_json(body)
     except UnreadableText as error:
         line = "" if error.line is None else f"line {error.line}: "
-        raise FormError(f"{name}: {line}{error}") from error
+        raise NotJson(f"{name}: {line}{error}") from error
     if b"\\u0000" in body:
         _refuse_nul(read, body.decode(), name)
     return read

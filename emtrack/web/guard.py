@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.forms.errors import FormError
-from emtrack.forms.json_text import encoding_trouble, read_json_text
+from emtrack.forms.json_text import NotJson, encoding_trouble, read_json_text
 from emtrack.logs import origin_of
 from emtrack.people.accounts import session_of
 from emtrack.people.roles import Caller, Role
@@ -143,12 +143,12 @@ def refuse_unbounded(request: Request, largest: int) -> None:
 
 
 async def read_json_body(request: Request, largest: int) -> Any:
-    """What a body of JSON says, whatever content type it names. Raises Problem 400, 411, 413 or 415."""
+    """What a body of JSON says, whatever content type it names. Raises Problem 400, 411, 413, 415 or 422."""
     refuse_unbounded(request, largest)
     try:
         return read_json_text(await request.body(), "the body")
     except FormError as error:
-        raise Problem(400, str(error)) from error
+        raise Problem(400 if isinstance(error, NotJson) else 422, str(error)) from error
 
 
 async def read_form(request: Request) -> dict[str, str]:

@@ -68,6 +68,7 @@ class _Feature(NamedTuple):
     geometry: dict[str, Any] | None
     trouble: str | None = None
     has_heights: bool = False
+    has_unfit_id: bool = False
 
 
 class _Layer(NamedTuple):
@@ -175,7 +176,7 @@ def _geojson_feature(feature: Any, id_field: str | None) -> _Feature:
             feature_id(feature) if id_field is None else id_text((feature.get("properties") or {}).get(id_field))
         )
     except UnfitId as error:
-        return _Feature(None, None, f"its id {error}")
+        return _Feature(None, None, f"its id {error}", has_unfit_id=True)
     geometry = feature.get("geometry")
     if geometry is None:
         return _Feature(zone_id, None, "it has no geometry")
@@ -233,7 +234,7 @@ def _foreign_feature(value: Any, wkb: bytes | None) -> _Feature:
     try:
         zone_id = None if value != value or value == "" else id_text(value)  # NaN: a field that is empty
     except UnfitId as error:
-        return _Feature(None, None, f"its id {error}")
+        return _Feature(None, None, f"its id {error}", has_unfit_id=True)
     if wkb is None:
         return _Feature(zone_id, None, "it has no geometry")
     try:
@@ -258,7 +259,7 @@ Turn = Callable[[Corners], Corners]
 
 
 def _drawn(feature: _Feature, to_degrees: Turn | None, row: int) -> DrawnZone:
-    is_named = feature.zone_id is not None
+    is_named = feature.zone_id is not None or feature.has_unfit_id
     zone_id = feature.zone_id or f"row {row}"
     if to_degrees is None and feature.has_heights:
         to_degrees = _flat
