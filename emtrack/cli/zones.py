@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Zones out of files: checked, entered as sets, drawn.")
 
-ZoneFileArgument = Annotated[Path, typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")]
+ZoneFileArgument = Annotated[Path, typer.Argument(help="GeoJSON, GeoPackage, Shapefile, KML, or .zip or .kmz")]
 CrsOption = Annotated[
     str | None, typer.Option(help="coordinate system of a file that does not say it, such as EPSG:27700")
 ]
@@ -30,7 +30,7 @@ AcceptShiftOption = Annotated[
 
 @app.command("check")
 def check_zones(
-    files: Annotated[list[Path], typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")],
+    files: Annotated[list[Path], typer.Argument(help="GeoJSON, GeoPackage, Shapefile, KML, or .zip or .kmz")],
     orders: Annotated[
         Path | None, typer.Option(help="orders.json: zones must not lie on the homes of its curfews")
     ] = None,
@@ -83,7 +83,7 @@ def import_zones(
 @app.command("draw")
 def draw_zones(
     out: Annotated[Path, typer.Option(help="map.png, or map.html that needs nothing but itself")],
-    file: Annotated[Path | None, typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")] = None,
+    file: Annotated[Path | None, typer.Argument(help="GeoJSON, GeoPackage, Shapefile, KML, or .zip or .kmz")] = None,
     set_id: Annotated[str | None, typer.Option(help="a set that is entered, instead of a file")] = None,
     version: Annotated[str | None, typer.Option(help="of the set (default: the last)")] = None,
     crs: CrsOption = None,

@@ -31,9 +31,10 @@ def unfit_label(text: str) -> str | None:
     """Why a text cannot be a name that is shown and compared (of a zone, of a set, of a version)."""
     if not 0 < len(text) <= LONGEST:
         return f"it has {len(text)} characters; expected 1 to {LONGEST}"
-    for character in text:
-        if (kind := _UNSEEN.get(unicodedata.category(character))) is not None:
-            return f"it holds {kind} (U+{ord(character):04X}); leave it out"
+    if not (text.isascii() and text.isprintable()):  # nearly all are, and most need no closer look
+        for character in text:
+            if (kind := _UNSEEN.get(unicodedata.category(character))) is not None:
+                return f"it holds {kind} (U+{ord(character):04X}); leave it out"
     if text != text.strip():
         return "it has spaces around it; leave them out"
     if not unicodedata.is_normalized("NFC", text):
@@ -55,6 +56,8 @@ def unfit_account(text: str) -> str | None:
 
 def unfit_text(text: str) -> str | None:
     """Why a text for people (a name, a reason) cannot be kept or shown. Marks that writing needs may stand in it."""
+    if text.isascii() and text.isprintable():
+        return None
     for character in text:
         if character in _OVERRIDES or (
             unicodedata.category(character) in ("Cc", "Cs") and character not in _IN_NOTES
