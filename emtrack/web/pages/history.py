@@ -61,8 +61,10 @@ class HistoryPages:
         self, caller: Caller, words: Words, wearer: asyncpg.Record, form: dict[str, str], error: str | None = None
     ) -> Response:
         now_ms = self._pages.clock.now_ms()
-        begin, end = words.field(now_ms - 2 * DAY_MS), words.field(now_ms + 60_000)
-        chosen = {"begin": begin, "end": end, "purpose": "", "note": ""} | form
+        usual = {"begin": now_ms - 2 * DAY_MS, "end": now_ms + 60_000}
+        chosen = {name: words.field(ms) for name, ms in usual.items()} | {"purpose": "", "note": ""} | form
+        if not form:  # who has chosen a time, chooses its pass as well
+            chosen |= {f"{name}_pass": words.pass_name(ms) for name, ms in usual.items()}
         passes = {name: words.passes(chosen[name]) for name in ("begin", "end")}
         purposes = {key: text for key, text in PURPOSES.items() if key != "ALERT"}
         return self._pages.render(
