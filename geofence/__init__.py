@@ -19,6 +19,7 @@ from geofence.obligations import (
     version_of,
     versions_of,
 )
+from geofence.time_grammar import NotAnInstant, read_time
 from geofence.words import (
     ALWAYS_MS,
     FIRST_MS,
@@ -32,7 +33,6 @@ from geofence.words import (
     EvidenceKind,
     Kind,
     Mechanism,
-    NotAnInstant,
     ObligationKind,
     Presence,
     RequirementId,
@@ -89,6 +89,7 @@ __all__ = [
     "instant_of",
     "merged",
     "parse_instant",
+    "read_time",
     "subtracted",
     "version_of",
     "versions_of",

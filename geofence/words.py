@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import NewType
 
+from geofence.time_grammar import NotAnInstant, read_time
+
 WearerId = NewType("WearerId", str)
 DeviceId = NewType("DeviceId", str)
 ActivationId = NewType("ActivationId", str)
@@ -104,10 +106,6 @@ class CurfewReason(StrEnum):
     SEEN_OUT = "SEEN_OUT"
 
 
-class NotAnInstant(ValueError):
-    """A text that is no time with a zone."""
-
-
 def instant_of(moment: datetime) -> int:
     """Milliseconds since 1970 of `moment`; what is finer is cut off. Raises NotAnInstant without a zone."""
     if moment.tzinfo is None:
@@ -119,13 +117,9 @@ def instant_of(moment: datetime) -> int:
 
 
 def parse_instant(text: str) -> int:
-    """Milliseconds since 1970 of an ISO 8601 time with a zone. Raises NotAnInstant, which says what is wrong."""
-    try:
-        return instant_of(datetime.fromisoformat(text))
-    except NotAnInstant:
-        raise
-    except (ValueError, TypeError, OverflowError) as error:
-        raise NotAnInstant(f"{text!r} is not an ISO 8601 time; write it as 2026-03-02T19:00:00Z") from error
+    """Milliseconds since 1970 of a time with a zone, by the grammar of `time_grammar`. Raises NotAnInstant, which says what is
+    wrong."""
+    return instant_of(read_time(text))
 
 
 def datetime_of(instant_ms: int) -> datetime:

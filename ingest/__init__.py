@@ -28,7 +28,8 @@ from ingest.store import (
     refusal_of,
     store_reports,
 )
-from ingest.wire import Acknowledgement, Received, RefusedReport, WireError, read_request
+from ingest.strict import UnreadableText, read_json
+from ingest.wire import Acknowledgement, Received, RefusedReport, WireError, encoding_trouble, read_request
 
 __all__ = [
     "NAME_A_UNIT",
@@ -50,15 +51,18 @@ __all__ = [
     "RefusedReport",
     "StoreOutcome",
     "Submission",
+    "UnreadableText",
     "WireError",
     "days_of",
     "device_route",
     "devices_waiting",
+    "encoding_trouble",
     "examine_again",
     "fact_of",
     "make_days",
     "no_activation",
     "read_event_row",
+    "read_json",
     "read_position",
     "read_report",
     "read_request",

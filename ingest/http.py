@@ -23,6 +23,7 @@ from ingest.wire import (
     media_type,
     packed_body,
     read_request,
+    refuse_encoding,
 )
 
 ANSWER_WITHIN_S = 30.0
@@ -67,6 +68,7 @@ def device_route(inbox: Inbox, keys: KeyCheck, on_status: Callable[[int], None])
 
 async def _receive(request: Request, inbox: Inbox, keys: KeyCheck) -> Response:
     device_no = _authenticated(request, keys)
+    refuse_encoding(request.headers.get("content-encoding"))
     content_type = media_type(request.headers.get("content-type"))
     body = await _bounded_body(request)
     try:

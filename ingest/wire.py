@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report
+from ingest.strict import UnreadableText, read_json, read_msgpack
 
 MAX_REPORTS = 1_000
 MAX_BODY_BYTES = 1_048_576
@@ -54,13 +55,24 @@ def media_type(content_type: str | None) -> ContentType:
     raise WireError(415, f"content type {named or 'missing'!r}; send {' or '.join(CONTENT_TYPES)}", keep=False)
 
 
+def refuse_encoding(content_encoding: str | None) -> None:
+    """What is compressed is not taken: how large it is would show only when it is unpacked. Raises WireError 415."""
+    if (trouble := encoding_trouble(content_encoding)) is not None:
+        raise WireError(415, trouble, keep=False)
+
+
+def encoding_trouble(content_encoding: str | None) -> str | None:
+    """What to tell who sends a body that is compressed; None for one that is not."""
+    named = (content_encoding or "identity").strip().lower()
+    return None if named == "identity" else f"Content-Encoding is {named[:40]!r}; send the body as it is, without one"
+
+
 def read_request(body: bytes, content_type: ContentType) -> list[Received]:
     """The reports of a request body. Raises WireError 400, 413 or 422."""
     try:
-        decode = msgspec.json.decode if content_type == "application/json" else msgspec.msgpack.decode
-        request = decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise WireError(400, f"the body is not {content_type}: {error}", keep=True) from error
+        request = read_json(body) if content_type == "application/json" else read_msgpack(body)
+    except UnreadableText as error:
+        raise WireError(400, f"the body cannot be read as {content_type}: {error}", keep=True) from error
     boot, reports = _checked(request)
     return [_received(boot, raw) for raw in reports]
 

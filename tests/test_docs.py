@@ -14,6 +14,7 @@ from emtrack.forms.schemas import SCHEMAS
 from emtrack.metrics import Metrics
 from emtrack.settings import PREFIX, Settings
 from geofence.words import EventType, Kind
+from ingest import RefusalReason
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -38,6 +39,11 @@ def test_every_event_type_is_documented(event: EventType) -> None:
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_of_finding_is_in_the_readme(kind: Kind) -> None:
     assert f"`{kind}`" in README
+
+
+@pytest.mark.parametrize("reason", RefusalReason)
+def test_every_reason_of_a_refusal_is_documented(reason: RefusalReason) -> None:
+    assert f"`{reason}`" in (ROOT / "docs" / "forms.md").read_text()
 
 
 def commands(group: typer.Typer = app, prefix: str = "") -> Iterator[str]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 BUSES = ROOT.parent / "shared" / "data" / "bods-liverpool-bus" / "route14_outbound.csv"
 COLUMNS = (
     "--map", "vehicle_id=device_id", "--map", "timestamp=fix_time", "--map", "latitude=lat_deg",
-    "--map", "longitude=lon_deg", "--map", "bearing=direction_deg", "--set", "mechanism=GPS", "--zone", "UTC",
+    "--map", "longitude=lon_deg", "--map", "bearing=direction_deg", "--set", "mechanism=GPS", "--timezone", "UTC",
 )  # fmt: skip
 
 

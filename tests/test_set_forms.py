@@ -131,8 +131,9 @@ def test_minus_zero_is_zero() -> None:
         (collection(feature(None)), "features[0]", "there is none"),
         (collection(feature("a"), feature("a")), "features[1]", "'a' stands twice (before at features[0])"),
         (collection(feature(1), feature("1")), "features[1]", "'1' stands twice"),
-        (collection(feature("")), "features[0]", "expected a zone id of 1 to 200 characters"),
-        (collection(feature(1.5)), "features[0]", "1.5 is none"),
+        (collection(feature("")), "features[0]", "it has 0 characters; expected 1 to 200"),
+        (collection(feature(True)), "features[0]", "its id is 'True'; expected a text or a number"),
+        (collection(feature(1e16)), "features[0]", "a number of which digits are lost"),
         (collection(feature("p", POINT)), "features[0].geometry", "zone 'p': its geometry is Point"),
         (
             collection(feature("c", {"type": "Circle", "centre": [0, 0], "radius_m": 5})),
@@ -203,7 +204,7 @@ def test_features_can_lie_in_a_file_beside_the_orders(tmp_path: Path) -> None:
     assert json.loads(write_orders(read(named, tmp_path)))["zone_sets"] == [zone_set(features="maps/schools.geojson")]
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../schools.geojson", "maps/../../schools.geojson", "link", "a\0b"])
+@pytest.mark.parametrize("name", ["/etc/passwd", "../schools.geojson", "maps/../../schools.geojson", "link"])
 def test_what_leads_out_of_the_folder_of_the_orders_is_not_read(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "orders"
     folder.mkdir()

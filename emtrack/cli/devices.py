@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import print_table, refuse_unfit_name, who
+from emtrack.cli.saying import print_table, refuse_unfit, who
 
 if TYPE_CHECKING:
     from emtrack.record.devices import ListedDevice
@@ -19,9 +19,10 @@ app = typer.Typer(no_args_is_help=True, help="Devices and their keys.")
 @app.command("add")
 def add_device(device: Annotated[str, typer.Argument(help="device id")]) -> None:
     """Enter a device if it is new, and make a key for it. The key is shown once and kept only as a hash."""
+    from emtrack.forms.names import unfit_id
     from emtrack.orders.importing import make_device_key
 
-    refuse_unfit_name(device, "a device id")
+    refuse_unfit(device, "the device id", unfit_id)
     typer.echo(run(make_device_key(settings(), device, who=who())))
 
 

@@ -27,13 +27,16 @@ def replay(
     orders: Annotated[Path, typer.Option(help="orders.json that activates the devices; it is entered first")],
     map_: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=FIELD")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE for every row")] = None,
-    zone: Annotated[str | None, typer.Option(help="time zone of times that carry none, such as UTC")] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="time zone of times that carry none, such as UTC or Europe/London")
+    ] = None,
+    zone: Annotated[str | None, typer.Option(hidden=True, help="the earlier name of --timezone")] = None,
 ) -> None:
     """Send recorded facts through the HTTP door of the running service, none before its time on the service's clock."""
     from emtrack.cli.orders_file import read_orders_file
     from emtrack.files.replay import Recording
 
-    recording = Recording(_pairs(map_, "--map"), _pairs(set_, "--set"), zone)
+    recording = Recording(_pairs(map_, "--map"), _pairs(set_, "--set"), timezone or zone)
     sent = run(replay_files(settings(), files, read_orders_file(orders), recording, who=who()))
     say_counts(((f"refused: {reason}", count) for reason, count in sorted(sent.refused.items())), width=9)
 
@@ -52,13 +55,13 @@ async def replay_files(
     chosen: Settings, files: Sequence[Path], orders: Orders, recording: Recording, *, who: str
 ) -> ReplayTotals:
     """Enter the orders, then send the recording to the running service."""
-    from emtrack.files.replay import read_recording, refuse_strangers, send_recording
+    from emtrack.files.replay import read_recording, said_of, send_recording, without_strangers
     from emtrack.orders.importing import import_with_keys
 
-    reports, unreadable = read_recording(files, recording)
-    if unreadable:
-        say(f"{unreadable} rows could not be read, and were left out")
-    refuse_strangers(reports, (activation.device_id for activation in orders.activations))
+    reports, left_out = read_recording(files, recording)
+    reports, strangers = without_strangers(reports, (activation.device_id for activation in orders.activations))
+    for line in said_of(left_out, strangers):
+        say(line)
     keys = await import_with_keys(chosen, orders, who=who)
     return await send_recording(reports, base_url=chosen.base_url, keys=keys, say=say)
 

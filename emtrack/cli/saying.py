@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +15,7 @@ import typer
 from emtrack.atomic_files import replace_file
 from geofence import NotAnInstant, parse_instant
 
-LONGEST_NAME = 200
+LONGEST_SHOWN = 60
 WIDE = 10_000
 """Columns of a table that no terminal shows: nothing is cut or wrapped."""
 
@@ -70,10 +70,10 @@ def read_instant(text: str | None, option: str) -> int | None:
         refuse(f"{option}: {error}")
 
 
-def refuse_unfit_name(name: str, what: str) -> None:
-    """What is shown to people and stands in the record is neither empty nor a page long."""
-    if not 0 < len(name) <= LONGEST_NAME:
-        refuse(f"{what} has 1 to {LONGEST_NAME} characters")
+def refuse_unfit(name: str, what: str, check: Callable[[str], str | None]) -> None:
+    """Ends the command where `check` (`emtrack.forms.names`) finds something wrong with a name."""
+    if (trouble := check(name)) is not None:
+        refuse(f"{what} {name[:LONGEST_SHOWN]!r} cannot be taken: {trouble}")
 
 
 def who() -> str:

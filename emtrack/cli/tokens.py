@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import refuse_unfit_name, who
+from emtrack.cli.saying import refuse_unfit, who
+from emtrack.forms.names import unfit_account
 from emtrack.people.roles import Role
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def add_token(
     role: Annotated[Role, typer.Option(help="what it may do")],
 ) -> None:
     """Make a token for reading and acting over HTTP. It is shown once and kept only as a hash."""
-    refuse_unfit_name(name, "a name")
+    refuse_unfit(name, "the name", unfit_account)
     typer.echo(run(make_token(settings(), name, role, who=who())))
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import print_table, refuse, refuse_unfit_name, who
+from emtrack.cli.saying import print_table, refuse_unfit, who
+from emtrack.forms.names import unfit_account
 from emtrack.people.roles import Role
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ def add_user(
     role: Annotated[Role, typer.Option(help="what the person may do")],
 ) -> None:
     """Make an account. Its random password is shown once; its owner changes it on the page "Your account"."""
-    if name != name.strip():
-        refuse("a name has 1 to 200 characters, without spaces around it")
-    refuse_unfit_name(name, "a name")
+    refuse_unfit(name, "the name", unfit_account)
     typer.echo(run(make_account(settings(), name, role, who=who())))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import refuse, refuse_unfit_name, say, say_counts, who
+from emtrack.cli.saying import refuse, refuse_unfit, say, say_counts, who
 
 if TYPE_CHECKING:
     from emtrack.settings import Settings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Zones out of files: checked, entered as sets, drawn.")
 
-ZoneFileArgument = Annotated[Path, typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")]
+ZoneFileArgument = Annotated[Path, typer.Argument(help="GeoJSON, GeoPackage, Shapefile, KML, or .zip or .kmz")]
 CrsOption = Annotated[
     str | None, typer.Option(help="coordinate system of a file that does not say it, such as EPSG:27700")
 ]
@@ -30,7 +30,7 @@ AcceptShiftOption = Annotated[
 
 @app.command("check")
 def check_zones(
-    files: Annotated[list[Path], typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")],
+    files: Annotated[list[Path], typer.Argument(help="GeoJSON, GeoPackage, Shapefile, KML, or .zip or .kmz")],
     orders: Annotated[
         Path | None, typer.Option(help="orders.json: zones must not lie on the homes of its curfews")
     ] = None,
@@ -67,10 +67,11 @@ def import_zones(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change, and change nothing")] = False,
 ) -> None:
     """Enter zones as a version of a set. Requirements that follow the set are judged by it at once."""
+    from emtrack.forms.names import unfit_label
     from emtrack.zones.reporting import Reading, readable_members
 
     for option, text in (("--set-id", set_id), ("--version", version)):
-        refuse_unfit_name(text, f"{option}:")
+        refuse_unfit(text, option, unfit_label)
     members = readable_members(Reading(crs, id_field, accept_shift).read(file), repair=repair, say=say)
     say(f"{len(members):>6}  zones")
     counts = run(import_set(settings(), members, set_id, version, who=who(), dry_run=dry_run))
@@ -82,7 +83,7 @@ def import_zones(
 @app.command("draw")
 def draw_zones(
     out: Annotated[Path, typer.Option(help="map.png, or map.html that needs nothing but itself")],
-    file: Annotated[Path | None, typer.Argument(help="GeoJSON, GeoPackage, Shapefile or KML")] = None,
+    file: Annotated[Path | None, typer.Argument(help="GeoJSON, GeoPackage, Shapefile, KML, or .zip or .kmz")] = None,
     set_id: Annotated[str | None, typer.Option(help="a set that is entered, instead of a file")] = None,
     version: Annotated[str | None, typer.Option(help="of the set (default: the last)")] = None,
     crs: CrsOption = None,

@@ -6,15 +6,14 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
-import msgspec
-
 from emtrack.forms.errors import FormError
+from ingest import UnreadableText, read_json
 
 POSITION_COLUMNS = ("device_id", "fix_time", "lat_deg", "lon_deg", "precision_m", "mechanism")
 EVENT_COLUMNS = ("device_id", "event_time", "type")
@@ -50,11 +49,24 @@ def read_rows(path: Path, columns: tuple[str, ...], renamed: Mapping[str, str] |
 
 
 def _renamed(row: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
-    return {names.get(key, key): value for key, value in row.items()} if names else row
+    """Raises UnreadableText where two keys become one field."""
+    if not names:
+        return row
+    found = {names.get(key, key): value for key, value in row.items()}
+    if len(found) < len(row):
+        raise UnreadableText(_twice([names.get(key, key) for key in row], "field"))
+    return found
+
+
+def _twice(names: Sequence[str], what: str) -> str:
+    name = next(name for name in names if names.count(name) > 1)
+    return f"the {what} {name!r} stands twice; nobody can say which is meant, so keep one of them"
 
 
 def _check_columns(path: Path, found: list[str], columns: tuple[str, ...], names: Mapping[str, str]) -> None:
-    present = {names.get(name, name) for name in found}
+    present = [names.get(name, name) for name in found if name]
+    if len(set(present)) < len(present):
+        raise FormError(f"{path}: line 1: {_twice(present, 'column')}")
     missing = [column for column in columns if column not in present]
     if missing:
         raise FormError(f"{path}: line 1: the column {missing[0]!r} is missing; expected {', '.join(columns)}")
@@ -106,18 +118,18 @@ def _cell(name: str, text: str) -> Any:
 def _ndjson_rows(
     _path: Path, file: IO[bytes], _columns: tuple[str, ...], names: Mapping[str, str]
 ) -> Iterator[FileRow]:
-    decoder = msgspec.json.Decoder()
     for line, text in enumerate(file, start=1):
         if not text.strip():
             continue
         try:
-            row = decoder.decode(text)
-        except msgspec.DecodeError as error:
+            row = read_json(text)
+            yield (
+                FileRow(line, _renamed(row, names))
+                if isinstance(row, dict)
+                else FileRow(line, None, "not a JSON object")
+            )
+        except UnreadableText as error:
             yield FileRow(line, None, str(error))
-            continue
-        yield (
-            FileRow(line, _renamed(row, names)) if isinstance(row, dict) else FileRow(line, None, "not a JSON object")
-        )
 
 
 def _parquet_rows(

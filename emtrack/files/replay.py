@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -16,8 +15,8 @@ import msgspec
 from emtrack.client import Backoff, DeviceDoor, DeviceSender, Persistence, Rejected, ServiceClock
 from emtrack.clock import machine_ms
 from emtrack.files.facts import FileRow, read_rows
-from emtrack.forms.errors import FormError
-from geofence import NotAnInstant, parse_instant
+from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes, instant_of_wall, is_wall_time, zone_named
+from geofence import NotAnInstant, format_instant, parse_instant
 
 BATCH = 10
 CONNECTIONS = 8
@@ -27,6 +26,8 @@ PERSISTENCE = Persistence(
     Backoff(cap_s=1.0), frozenset({429, 503}).__contains__, key_attempts=1, patience_s=PATIENCE_S
 )
 _OWN_TIME = {"position": "fix_time", "event": "event_time"}
+_TIMES = ("fix_time", "event_time", "recorded_time", "uploaded_time")
+MOST_NAMED = 5
 _POSITION_FIELDS = (
     "fix_time", "lat_deg", "lon_deg", "precision_m", "mechanism", "recorded_time", "uploaded_time",
     "speed_kmh", "direction_deg", "satellites", "hdop",
@@ -35,11 +36,11 @@ _POSITION_FIELDS = (
 
 class Recording(msgspec.Struct, frozen=True):
     """How the columns of a recording become fields. `renamed`: column -> field; `constants`: field -> value;
-    `zone`: of times that carry none (None: such times are refused)."""
+    `timezone`: of times that carry none (None: such times are refused)."""
 
     renamed: dict[str, str] = {}
     constants: dict[str, str] = {}
-    zone: str | None = None
+    timezone: str | None = None
 
 
 class ReplayTotals(msgspec.Struct):
@@ -60,45 +61,95 @@ class ReplayError(Exception):
     """The replay cannot go on. The message says what happened and what to do."""
 
 
-def read_recording(paths: Sequence[Path], recording: Recording) -> tuple[list[RecordedReport], int]:
-    """Reports in the order of the files, and how many rows could not be read at all. Raises FormError."""
+class LeftOut(NamedTuple):
+    """A row that is not sent: nobody could say of whom or when it is. `reason`: by which such rows are counted."""
+
+    file: str
+    line: int
+    reason: str
+    what: str
+
+
+def read_recording(paths: Sequence[Path], recording: Recording) -> tuple[list[RecordedReport], list[LeftOut]]:
+    """Reports in the order of the files, and the rows that cannot be sent. Raises FormError, also for a time zone that is not
+    known."""
+    zone = None if recording.timezone is None else zone_named(recording.timezone)
     reports: list[RecordedReport] = []
-    unreadable = 0
+    left_out: list[LeftOut] = []
     for path in paths:
         for row in read_rows(path, ("device_id",), recording.renamed):
-            report = _report(row, recording)
-            if report is None:
-                unreadable += 1
-            else:
-                reports.append(report)
-    return reports, unreadable
+            try:
+                reports.append(_report(row, recording, zone))
+            except _CannotBeSent as error:
+                left_out.append(LeftOut(path.name, row.line, error.reason, str(error)))
+    return reports, left_out
 
 
-def _report(row: FileRow, recording: Recording) -> RecordedReport | None:
+class _CannotBeSent(Exception):
+    def __init__(self, reason: str, what: str) -> None:
+        super().__init__(what)
+        self.reason = reason
+
+
+def _report(row: FileRow, recording: Recording, zone: ZoneInfo | None) -> RecordedReport:
     if row.fields is None:
-        return None
+        raise _CannotBeSent("cannot be read", row.trouble)
     fields = {**row.fields, **recording.constants}
     device_id = fields.get("device_id")
+    if not isinstance(device_id, str):
+        raise _CannotBeSent("name no device", f"device_id is {device_id!r}")
     kind = "event" if "event_time" in fields else "position"
-    own_time = _with_zone(fields.get(_OWN_TIME[kind]), recording.zone)
-    fields[_OWN_TIME[kind]] = own_time
-    if device_id is None:
-        return None
+    for name in _TIMES:
+        if name in fields:
+            fields[name] = _with_zone(name, fields[name], zone)
     try:
-        own_ms = parse_instant(own_time)
-    except NotAnInstant:
+        own_ms = parse_instant(fields.get(_OWN_TIME[kind]) or "")
+    except (NotAnInstant, TypeError):
         own_ms = 0  # sent all the same: the service refuses it, and says why
-    return RecordedReport(str(device_id), own_ms, _event(fields) if kind == "event" else _position(fields))
+    return RecordedReport(device_id, own_ms, _event(fields) if kind == "event" else _position(fields))
 
 
-def _with_zone(text: Any, zone: str | None) -> Any:
-    if zone is None or not isinstance(text, str):
+def _with_zone(name: str, text: Any, zone: ZoneInfo | None) -> Any:
+    """A time as it is, or, where it carries no zone, as the one instant that it can be."""
+    if zone is None or not isinstance(text, str) or not is_wall_time(text):
         return text
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return format_instant(instant_of_wall(text, zone))
+    except TwoSuchTimes as error:
+        raise _CannotBeSent("are of a time that happens twice", f"{name}: {error}") from error
+    except NoSuchTime as error:
+        raise _CannotBeSent("are of a time that does not exist", f"{name}: {error}") from error
+    except NotAnInstant:
         return text
-    return text if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)).isoformat()
+
+
+def without_strangers(
+    reports: Iterable[RecordedReport], known: Iterable[str]
+) -> tuple[list[RecordedReport], dict[str, int]]:
+    """The reports of devices that the orders activate, and how many there are of each other device."""
+    devices = set(known)
+    kept, strangers = [], defaultdict[str, int](int)
+    for report in reports:
+        if report.device_id in devices:
+            kept.append(report)
+        else:
+            strangers[report.device_id] += 1
+    return kept, dict(sorted(strangers.items()))
+
+
+def said_of(left_out: Sequence[LeftOut], strangers: Mapping[str, int]) -> Iterator[str]:
+    """What a person reads of the rows that are not sent: how many for which reason, and the first of them."""
+    counts = Counter(row.reason for row in left_out)
+    for reason, count in counts.items():
+        yield f"{count:,} rows {reason} and are left out:"
+        rows = [row for row in left_out if row.reason == reason]
+        yield from (f"  {row.file}: line {row.line}: {row.what}" for row in rows[:MOST_NAMED])
+        if count > MOST_NAMED:
+            yield f"  and {count - MOST_NAMED:,} more"
+    if strangers:
+        shown = ", ".join(f"{device!r} ({count:,})" for device, count in list(strangers.items())[:MOST_NAMED])
+        more = f" and {len(strangers) - MOST_NAMED:,} more" if len(strangers) > MOST_NAMED else ""
+        yield f"{sum(strangers.values()):,} rows are of devices that the orders do not activate, and are left out: {shown}{more}"
 
 
 def _event(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,13 +160,6 @@ def _event(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _position(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "position", **{name: fields[name] for name in _POSITION_FIELDS if fields.get(name) is not None}}
-
-
-def refuse_strangers(reports: Iterable[RecordedReport], known: Iterable[str]) -> None:
-    """Raises FormError for a device that the orders do not name, before anything is entered or sent."""
-    strangers = sorted({report.device_id for report in reports} - set(known))
-    if strangers:
-        raise FormError(f"the orders activate no device {strangers[0]!r}, which the recording names")
 
 
 async def send_recording(

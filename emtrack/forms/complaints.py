@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from msgspec import Struct
+
+from emtrack.forms.geometry import Geometry
 from emtrack.forms.iom import IomForm
-from emtrack.forms.moment import end_of
-from emtrack.forms.orders import Orders, RequirementForm, TimetableForm
+from emtrack.forms.moment import Moment, end_of
+from emtrack.forms.names import unfit_id, unfit_label, unfit_text
+from emtrack.forms.orders import AbsenceForm, ActivationForm, Orders, RequirementForm, TimetableForm
 from emtrack.forms.to_core import timetable_of, timezone_of
-from geofence import ObligationKind
+from geofence import ObligationKind, format_instant
 
 
-def complaints(orders: Orders) -> Iterator[tuple[str, str]]:
-    """What is wrong although each field by itself is well formed: path and text."""
+class Complaint(NamedTuple):
+    """What is wrong, and at which path. `overlaps`: what is there at that time already, for programs."""
+
+    path: str
+    what: str
+    overlaps: dict[str, Any] | None = None
+
+
+def complaints(orders: Orders) -> Iterator[Complaint]:
+    """What is wrong although each field by itself is well formed."""
+    yield from _unfit_texts(orders, "$")
     try:
         ZoneInfo(timezone_of(orders))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield "$.timezone", f"{timezone_of(orders)!r} is not a known time zone; expected a name such as Europe/London"
+        known = f"{timezone_of(orders)!r} is not a known time zone; expected a name such as Europe/London"
+        yield Complaint("$.timezone", known)
     for field_name in ("activations", "requirements", "absences", "outages", "home_units"):
         for index, row in enumerate(getattr(orders, field_name)):
             if row.to is not None and row.to.ms <= row.from_.ms:
-                yield f"$.{field_name}[{index}].to", "`to` is not after `from`; expected a later time, or null"
+                what = "`to` is not after `from`; expected a later time, or null"
+                yield Complaint(f"$.{field_name}[{index}].to", what)
     for index, requirement in enumerate(orders.requirements):
         if requirement.timetable is not None and not requirement.timetable:
-            yield f"$.requirements[{index}].timetable", "an empty timetable; leave it out (or null) for always"
+            what = "an empty timetable; leave it out (or null) for always"
+            yield Complaint(f"$.requirements[{index}].timetable", what)
         for field_name, what in _attendance_complaints(requirement):
-            yield f"$.requirements[{index}].{field_name}", what
+            yield Complaint(f"$.requirements[{index}].{field_name}", what)
     for index, wearer in enumerate(orders.wearers):
         for what in _iom_complaints(wearer.iom):
-            yield f"$.wearers[{index}].iom", what
+            yield Complaint(f"$.wearers[{index}].iom", what)
     yield from _repeated(orders)
     yield from _repeated_sets(orders)
-    yield from _overlapping_activations(orders)
+    yield from _overlapping(orders)
 
 
 def _attendance_complaints(form: RequirementForm) -> Iterator[tuple[str, str]]:
@@ -68,35 +85,106 @@ def _iom_complaints(iom: IomForm | None) -> Iterator[str]:
         yield f"rag is {iom.rag}, and the last grade of rag_history is {iom.rag_history[-1].grade}; expected them to agree"
 
 
-def _repeated(orders: Orders) -> Iterator[tuple[str, str]]:
-    seen: set[str] = set()
-    for index, activation in enumerate(orders.activations):
-        if activation.activation_id in seen:
-            what = f"activation_id {activation.activation_id!r} stands twice"
-            yield f"$.activations[{index}].activation_id", what
-        seen.add(activation.activation_id)
+def _repeated(orders: Orders) -> Iterator[Complaint]:
+    for field_name, id_name in (("activations", "activation_id"), ("wearers", "wearer_id")):
+        seen: set[str] = set()
+        for index, row in enumerate(getattr(orders, field_name)):
+            named = getattr(row, id_name)
+            if named in seen:
+                yield Complaint(
+                    f"$.{field_name}[{index}].{id_name}", f"{id_name} {named!r} stands twice; keep one of them"
+                )
+            seen.add(named)
 
 
-def _repeated_sets(orders: Orders) -> Iterator[tuple[str, str]]:
+def _repeated_sets(orders: Orders) -> Iterator[Complaint]:
     seen: set[tuple[str, str]] = set()
     for index, form in enumerate(orders.zone_sets):
         if (form.set_id, form.version) in seen:
             what = f"version {form.version!r} of zone set {form.set_id!r} stands twice"
-            yield f"$.zone_sets[{index}].version", what
+            yield Complaint(f"$.zone_sets[{index}].version", what)
         seen.add((form.set_id, form.version))
 
 
-def _overlapping_activations(orders: Orders) -> Iterator[tuple[str, str]]:
-    by_device: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
-    for index, row in enumerate(orders.activations):
-        by_device[row.device_id].append((row.from_.ms, end_of(row.to), index))
-    for device_id, intervals in by_device.items():
-        intervals.sort()
-        for (_, end_ms, first), (begin_ms, _, second) in pairwise(intervals):
-            if begin_ms < end_ms:
-                one, two = orders.activations[first], orders.activations[second]
-                yield (
-                    f"$.activations[{second}].from",
-                    f"device {device_id!r} is activated twice at one time, by {one.activation_id!r} and "
-                    f"{two.activation_id!r}; end the first before the second begins",
-                )
+# ---------------------------------------------------------------------------------------------- two at one time
+
+
+_ONE_AT_A_TIME = {
+    "activations": ("device_id",),
+    "requirements": ("wearer_id", "requirement_id"),
+    "absences": ("wearer_id",),
+    "home_units": ("hmu_id",),
+}
+"""Of the rows that agree in these fields only one may hold at any time."""
+
+
+def _overlapping(orders: Orders) -> Iterator[Complaint]:
+    for field_name, keys in _ONE_AT_A_TIME.items():
+        alike: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+        rows: Sequence[Any] = getattr(orders, field_name)
+        for index, row in enumerate(rows):
+            alike[tuple(getattr(row, key) for key in keys)].append((row.from_.ms, index))
+        for found in alike.values():
+            for (_, one), (_, two) in pairwise(sorted(found)):
+                if rows[two].from_.ms < end_of(rows[one].to):
+                    yield _overlap(field_name, two, rows[one], rows[two])
+
+
+def _overlap(field_name: str, index: int, one: Any, two: Any) -> Complaint:
+    """That the second of two rows begins while the first holds. The same row twice is told as that."""
+    is_same = list(_contents(one)) == list(_contents(two))
+    advice = "it stands twice; keep one of them" if is_same else "end the first before the second begins"
+    holds = f"the first holds {_span_words(one)}, the second {_span_words(two)}"
+    there = {name: getattr(one, name) for name in one.__struct_fields__ if name.endswith("_id") or name == "reason"}
+    times = {"from": format_instant(one.from_.ms), "to": None if one.to is None else format_instant(one.to.ms)}
+    return Complaint(f"$.{field_name}[{index}].from", f"{_both(one, two)}: {holds}; {advice}", there | times)
+
+
+def _contents(row: Any) -> Iterator[Any]:
+    """What a row says, so that it can be compared with another."""
+    for name in row.__struct_fields__:
+        value = getattr(row, name)
+        yield value.ms if isinstance(value, Moment) else value.written if isinstance(value, Geometry) else value
+
+
+def _span_words(row: Any) -> str:
+    until = "without an end" if row.to is None else f"to {format_instant(row.to.ms)}"
+    return f"from {format_instant(row.from_.ms)} {until}"
+
+
+def _both(one: Any, two: Any) -> str:
+    match one:
+        case ActivationForm():
+            return f"device {one.device_id!r} is activated twice at one time, by {one.activation_id!r} and {two.activation_id!r}"
+        case RequirementForm():
+            return f"requirement {one.requirement_id!r} of wearer {one.wearer_id!r} has two entries at one time"
+        case AbsenceForm():
+            return f"wearer {one.wearer_id!r} has two absences at one time"
+        case _:
+            return f"home unit {one.hmu_id!r} has two entries at one time"
+
+
+# ---------------------------------------------------------------------------------------------- ids and texts
+
+
+_IDS = frozenset({"activation_id", "device_id", "wearer_id", "requirement_id", "hmu_id"})
+_LABELS = frozenset({"set_id", "version"})
+
+
+def _unfit_texts(value: Any, path: str) -> Iterator[Complaint]:
+    """Ids that cannot be addressed, and texts that cannot be shown, wherever they stand in a form."""
+    if isinstance(value, Struct):
+        for name, encoded in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            yield from _unfit_field(name, getattr(value, name), f"{path}.{encoded}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unfit_field("", item, f"{path}[{index}]")
+
+
+def _unfit_field(name: str, value: Any, path: str) -> Iterator[Complaint]:
+    if not isinstance(value, str):
+        yield from _unfit_texts(value, path)
+        return
+    check = unfit_id if name in _IDS else unfit_label if name in _LABELS else unfit_text
+    if (trouble := check(value)) is not None:
+        yield Complaint(path, f"{value!r} cannot be taken: {trouble}" if name else trouble)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from emtrack.forms.names import LONGEST, unfit_label
 from geofence import Area
 from geofence.shapes import Member, ZoneError, area_m2, content_of, drawn_area_m2, geojson_from_zone, read_zone
 
-LONGEST_ID = 200
+ID_PROPERTIES = ("zone_id", "id")
+"""Where the id of a zone is looked for if the feature itself has none."""
+_EXACT = 2.0**53
 _DEGREES = ("CRS84", "EPSG::4326", "EPSG:4326")
 """What a `crs` of older GeoJSON may say: longitude and latitude of WGS 84."""
 
@@ -59,7 +62,7 @@ def area_change(before_m2: float, after_m2: float) -> str:
 def read_collection(raw: object, set_id: str, *, repair: bool, source: str | None = None) -> Collection:
     """The members of a set from a FeatureCollection. Raises FeatureError.
 
-    A zone is called by the feature's `id`, else by its `properties.zone_id`. With `repair` invalid polygons are mended.
+    What a zone is called says `feature_id`. With `repair` invalid polygons are mended.
     """
     if not isinstance(raw, dict) or raw.get("type") != "FeatureCollection":
         raise FeatureError("", "expected a GeoJSON FeatureCollection")
@@ -95,34 +98,69 @@ def collection_of(members: Sequence[Member]) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": features}
 
 
-def _refuse_other_coordinates(raw: Mapping[str, Any]) -> None:
-    """RFC 7946 has no `crs`; older files do, and coordinates of another system would be read as degrees."""
+def crs_name_of(raw: Mapping[str, Any]) -> str | None:
+    """The coordinate system that older GeoJSON names; RFC 7946 has none, and is in longitude and latitude of WGS 84."""
     crs = raw.get("crs")
     if crs is None:
-        return
+        return None
     properties = crs.get("properties") if isinstance(crs, dict) else None
-    name = str(properties.get("name") if isinstance(properties, dict) else crs)
-    if not name.endswith(_DEGREES):
+    return str(properties.get("name") if isinstance(properties, dict) else crs)
+
+
+def _refuse_other_coordinates(raw: Mapping[str, Any]) -> None:
+    """Coordinates of another system would be read as degrees."""
+    name = crs_name_of(raw)
+    if name is not None and not name.endswith(_DEGREES):
         raise FeatureError(
             "crs",
             f"the coordinates are in {name}; expected longitude and latitude of WGS 84. `emtrack zones import` reads others",
         )
 
 
+# ---------------------------------------------------------------------------------------------- what a zone is called
+
+
+class UnfitId(ValueError):
+    """A value that is no id. The message goes on after "its id"."""
+
+
+def feature_id(feature: Mapping[str, Any]) -> str | None:
+    """What a zone is called: the feature's `id`, else its property `zone_id`, else its property `id`; None without any. Raises
+    UnfitId."""
+    properties = feature.get("properties")
+    named = [feature.get("id")]
+    if isinstance(properties, Mapping):
+        named += [properties.get(name) for name in ID_PROPERTIES]
+    return next((id_text(value) for value in named if value is not None), None)
+
+
+def id_text(value: object) -> str | None:
+    """An id as text; a number as it is written. Raises UnfitId for what is none."""
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UnfitId(f"is {str(value)[:60]!r}; expected a text or a number")
+    if isinstance(value, float) and not abs(value) < _EXACT:
+        raise UnfitId(f"is {value!r}, a number of which digits are lost; write it as a text")
+    text = value if isinstance(value, str) else str(value)
+    if (trouble := unfit_label(text)) is not None:
+        raise UnfitId(f"{text[:60]!r} cannot be taken: {trouble}")
+    return text
+
+
 def _zone_id(feature: object, index: int) -> str:
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
         raise FeatureError(f"features[{index}]", "expected a GeoJSON Feature")
-    properties = feature.get("properties")
-    found = feature.get("id")
-    if found is None and isinstance(properties, dict):
-        found = properties.get("zone_id")
-    if isinstance(found, int) and not isinstance(found, bool):
-        found = str(found)
-    if not isinstance(found, str) or not 0 < len(found) <= LONGEST_ID:
-        given = "there is none" if found is None else f"{found!r} is none"
+    try:
+        found = feature_id(feature)
+    except UnfitId as error:
+        raise FeatureError(f"features[{index}]", f"its id {error}") from error
+    if found is None:
         raise FeatureError(
             f"features[{index}]",
-            f"expected a zone id of 1 to {LONGEST_ID} characters as the feature's id or as properties.zone_id; {given}",
+            f"expected a zone id of 1 to {LONGEST} characters as the feature's id or as properties.zone_id; there is none",
         )
     return found
 
@@ -136,7 +174,8 @@ def _read_area(
         if not isinstance(geometry, dict) or kind not in ("Polygon", "MultiPolygon"):
             circle = ": a Circle has no place in GeoJSON, draw it as a polygon" if kind == "Circle" else ""
             raise ZoneError(f"its geometry is {kind or 'missing'}; expected Polygon or MultiPolygon{circle}")
-        area, trouble = read_zone(geometry, repair=repair)
+        drawn = {name: geometry[name] for name in ("type", "coordinates") if name in geometry}  # not a `bbox`
+        area, trouble = read_zone(drawn, repair=repair)
     except ZoneError as error:
         raise FeatureError(f"features[{index}].geometry", f"zone {zone_id!r}: {error}") from error
     assert isinstance(area, Area), "polygons are areas"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from json import JSONDecodeError, JSONDecoder
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -13,6 +12,7 @@ from emtrack.forms.complaints import complaints
 from emtrack.forms.errors import FormError
 from emtrack.forms.features import FeatureError, Features, Mended, read_collection
 from emtrack.forms.geometry import Geometry, SetName
+from emtrack.forms.json_text import read_json_text
 from emtrack.forms.locating import form_error_at
 from emtrack.forms.moment import Moment
 from emtrack.forms.orders import DAYS, Orders
@@ -70,7 +70,7 @@ def read_and_mend(
 ) -> tuple[Orders, list[Mended]]:
     """As `read_orders`. With `repair`, invalid polygons come back mended in the orders, and with what was done to each.
     Fields of the whole file that are `ignored` may hold anything."""
-    raw = _read_json(text, name)
+    raw = read_json_text(text, name)
     if isinstance(raw, dict):
         raw = {field_name: value for field_name, value in raw.items() if field_name not in ignored}
     try:
@@ -82,39 +82,14 @@ def read_and_mend(
         raise form_error_at(text, name, path, what + _expected(path, is_unknown=unknown is not None)) from error
     orders, mended = _with_zones(orders, text, name, repair=repair)
     orders, mended_in_sets = _with_sets(orders, text, name, folder, repair=repair)
-    for path, what in complaints(orders):
-        raise form_error_at(text, name, path, what)
+    for complaint in complaints(orders):
+        refusal = form_error_at(text, name, complaint.path, complaint.what)
+        refusal.overlaps = complaint.overlaps
+        raise refusal
     return orders, mended + mended_in_sets
 
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(\w+)`")
-
-
-def _read_json(text: str, name: str) -> Any:
-    try:
-        raw = JSONDecoder(object_pairs_hook=_without_repetition).decode(text)
-        msgspec.json.encode(raw)
-    except JSONDecodeError as error:
-        raise FormError(f"{name}: line {error.lineno}: this is not JSON: {error.msg}") from error
-    except RecursionError as error:
-        raise FormError(f"{name}: line 1: it is nested too deeply to be orders") from error
-    except UnicodeEncodeError as error:
-        raise FormError(
-            f"{name}: it holds half of a surrogate pair (\\ud800 or the like), which is no text"
-        ) from error
-    except ValueError as error:
-        raise FormError(f"{name}: {error}") from error
-    return raw
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a field that stands twice nobody can say which was meant."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(key for key in names if names.count(key) > 1)
-        raise ValueError(f"the field {twice!r} stands twice in one object; keep one of them")
-    return found
 
 
 def _expected(path: str, *, is_unknown: bool) -> str:
@@ -183,7 +158,7 @@ def _with_sets(
                 body = _text_beside(folder, source)
             except FormError as error:
                 raise form_error_at(text, name, path, f"zone set {form.set_id!r}: {error}") from error
-            raw, where = _read_json(body, source), (body, source, "$")
+            raw, where = read_json_text(body, source), (body, source, "$")
         try:
             found = read_collection(raw, form.set_id, repair=repair, source=source)
         except FeatureError as error:

@@ -20,6 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from emtrack.forms.errors import FormError
+from emtrack.forms.json_text import NotJson, encoding_trouble, read_json_text
 from emtrack.logs import origin_of
 from emtrack.people.accounts import session_of
 from emtrack.people.roles import Caller, Role
@@ -130,7 +132,9 @@ def refuse_foreign_origin(request: Request) -> None:
 
 
 def refuse_unbounded(request: Request, largest: int) -> None:
-    """Only a body of a length that is said beforehand is read. Raises Problem."""
+    """Only a body of a length that is said beforehand is read, and none that is compressed. Raises Problem."""
+    if (trouble := encoding_trouble(request.headers.get("content-encoding"))) is not None:
+        raise Problem(415, trouble)
     declared = request.headers.get("content-length", "")
     if not declared.isdigit():
         raise Problem(411, "send Content-Length")
@@ -138,12 +142,25 @@ def refuse_unbounded(request: Request, largest: int) -> None:
         raise Problem(413, f"a body has at most {largest:,} bytes here")
 
 
+async def read_json_body(request: Request, largest: int) -> Any:
+    """What a body of JSON says, whatever content type it names. Raises Problem 400, 411, 413, 415 or 422."""
+    refuse_unbounded(request, largest)
+    try:
+        return read_json_text(await request.body(), "the body")
+    except FormError as error:
+        raise Problem(400 if isinstance(error, NotJson) else 422, str(error)) from error
+
+
 async def read_form(request: Request) -> dict[str, str]:
-    """Fields of a posted form; of one that comes twice the last. Raises Problem."""
+    """Fields of a posted form. Raises Problem, also for a field that comes twice."""
     refuse_unbounded(request, LARGEST_FORM)
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise Problem(415, "a form comes as application/x-www-form-urlencoded")
     form = await request.form()
+    names = [name for name, _ in form.multi_items()]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Problem(400, f"the field {twice[:60]!r} comes twice; send one of them")
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
 

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from alerts import ATV, INCIDENT, LineKind, Severity
-from geofence import CurfewReason, EventType, Kind, Mechanism, Presence, Requirement, datetime_of, instant_of
+from emtrack.forms.wall_time import instant_of_wall, passes_of_wall
+from geofence import (
+    FIRST_MS,
+    LAST_MS,
+    CurfewReason,
+    EventType,
+    Kind,
+    Mechanism,
+    Presence,
+    Requirement,
+    datetime_of,
+    instant_of,
+)
 from geofence.judgement import Finding, PositionStatus, Weighed
 
 if TYPE_CHECKING:
@@ -91,6 +103,9 @@ class IntervalWords(NamedTuple):
     length: str
 
 
+_DAY_MS = 86_400_000
+
+
 class Words:
     """Times of one time zone, in words."""
 
@@ -111,9 +126,16 @@ class Words:
         return f"{moment:%a} {moment.day} {moment:%b %Y %H:%M:%S %Z}"
 
     def short(self, instant_ms: int) -> str:
-        """ "2 Mar 21:02:10"."""
+        """ "2 Mar 21:02:10"; within a day of a change of the clocks "26 Oct 01:35:00 GMT"."""
         moment = self.local(instant_ms)
-        return f"{moment.day} {moment:%b %H:%M:%S}"
+        zone = f" {moment:%Z}" if self._clocks_change_near(instant_ms) else ""
+        return f"{moment.day} {moment:%b %H:%M:%S}{zone}"
+
+    def _clocks_change_near(self, instant_ms: int) -> bool:
+        if not FIRST_MS + _DAY_MS < instant_ms < LAST_MS - _DAY_MS:
+            return False
+        before, after = (self.local(instant_ms + by_ms).utcoffset() for by_ms in (-_DAY_MS, _DAY_MS))
+        return before != after
 
     def day(self, instant_ms: int) -> str:
         """ "2 March 2026"."""
@@ -124,12 +146,18 @@ class Words:
         """As a browser's date and time field takes it, in local time."""
         return self.local(instant_ms).strftime("%Y-%m-%dT%H:%M")
 
-    def read_field(self, text: str) -> int:
-        """Milliseconds of a local date and time out of such a field. Of a time that comes twice, the first. Raises ValueError."""
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            raise ValueError("expected a local time without a zone")
-        return round(moment.replace(tzinfo=self._zone).timestamp() * 1000)
+    def read_field(self, text: str, pass_name: str = "") -> int:
+        """Milliseconds of a local date and time out of such a field. Of a time that comes twice, `pass_name` says which: the name
+        of its offset (BST, GMT). Raises NotAnInstant."""
+        return instant_of_wall(text, self._zone, pass_name)
+
+    def passes(self, text: str) -> list[str]:
+        """The names of both passes of a local time that comes twice (BST, GMT); none of another."""
+        return [one.name for one in passes_of_wall(text, self._zone)]
+
+    def pass_name(self, instant_ms: int) -> str:
+        """Which pass of its local time an instant is in."""
+        return f"{self.local(instant_ms):%Z}"
 
     def span(self, begin_ms: int, end_ms: int | None, now_ms: int) -> IntervalWords:
         end = "still lasts" if end_ms is None else self.short(end_ms)
@@ -154,7 +182,8 @@ class Words:
         begin, end = self.local(begin_ms), self.local(end_ms)
         if begin_ms == end_ms:
             return f"at {self.short(begin_ms)}"
-        return f"from {self.short(begin_ms)} to {f'{end:%H:%M:%S}' if begin.date() == end.date() else self.short(end_ms)}"
+        is_plain = begin.date() == end.date() and not self._clocks_change_near(end_ms)
+        return f"from {self.short(begin_ms)} to {f'{end:%H:%M:%S}' if is_plain else self.short(end_ms)}"
 
 
 def _what(finding: Finding) -> str:

@@ -71,34 +71,43 @@ def _checked(zone: DrawnZone, repair: bool, is_repeated: bool) -> Checked:
     geometry = zone.geometry
     if geometry is None:
         return Checked(zone.zone_id, None, 0.0, 0, zone.trouble)
-    vertices = sum(len(ring) - 1 for rings in _polygons(geometry) for ring in rings)
-    repeated = "its id stands twice" if is_repeated else None
+    vertices, repeated = (
+        sum(len(ring) - 1 for ring in _rings(geometry)),
+        "its id stands twice" if is_repeated else None,
+    )
     try:
         area, trouble = read_zone(geometry, repair=True)
     except ZoneError as error:
-        crossings = tuple(_crossings(geometry))
-        return Checked(zone.zone_id, None, 0.0, vertices, error.what, None, crossings)
+        return Checked(zone.zone_id, None, 0.0, vertices, error.what, None, _crossings(geometry))
     assert isinstance(area, Area), "polygons are areas"
     if trouble is not None:
         change = area_change(drawn_area_m2(geometry), area_m2(area))
         kept = area if repair and not is_repeated else None
-        crossings = tuple(_crossings(geometry))
-        return Checked(zone.zone_id, kept, area_m2(area), vertices, trouble.what, change, crossings)
+        return Checked(zone.zone_id, kept, area_m2(area), vertices, trouble.what, change, _crossings(geometry))
     return Checked(zone.zone_id, None if is_repeated else area, area_m2(area), vertices, repeated)
 
 
-def _polygons(geometry: dict[str, Any]) -> Sequence[Any]:
-    coordinates: Sequence[Any] = geometry["coordinates"]
-    return coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
+def _rings(geometry: dict[str, Any]) -> Iterator[list[Any]]:
+    """All that stands where a ring should, if it is a list with something in it."""
+    coordinates = geometry["coordinates"]
+    polygons = coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
+    for rings in polygons if isinstance(polygons, list | tuple) else []:
+        for ring in rings if isinstance(rings, list | tuple) else []:
+            if isinstance(ring, list | tuple) and ring:
+                yield list(ring)
 
 
-def _crossings(geometry: dict[str, Any]) -> Iterator[tuple[float, float]]:
-    """Where at least four pieces of one ring meet, once it is cut wherever it meets itself."""
-    for rings in _polygons(geometry):
-        for ring in rings:
-            pieces = shapely.get_parts(shapely.unary_union(shapely.LineString(ring)))
+def _crossings(geometry: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+    """Where at least four pieces of one ring meet, once it is cut wherever it meets itself; nowhere for what is no ring."""
+    found: list[tuple[float, float]] = []
+    for ring in _rings(geometry):
+        try:
+            pieces = shapely.get_parts(shapely.unary_union(shapely.LineString([corner[:2] for corner in ring])))
             ends = Counter(end for piece in pieces for end in (piece.coords[0], piece.coords[-1]))
-            yield from (end for end, count in ends.items() if count >= 4)
+        except (shapely.errors.ShapelyError, ValueError, TypeError, LookupError, ArithmeticError):
+            continue
+        found += (end for end, count in ends.items() if count >= 4)
+    return tuple(found)
 
 
 # ---------------------------------------------------------------------------------------------- one on another

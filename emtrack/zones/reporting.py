@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from emtrack.forms.features import LONGEST_ID, area_words
+from emtrack.forms.features import area_words
 from emtrack.zones.checking import Checked, Home, check, lines_of, on_homes, overlaps, usable_members
 from emtrack.zones.drawing import page, png
 from emtrack.zones.reading import ZoneFile, ZoneFileError, read_zone_file
@@ -83,9 +83,6 @@ def readable_members(file: ZoneFile, *, repair: bool, say: Say) -> list[Member]:
             f"{file.name}: {len(unnamed):,} of {len(file.zones):,} zones have no id ({unnamed[0]}); name the field that holds it "
             f"with --id-field. The fields are: {known}"
         )
-    long = next((zone.zone_id for zone in file.zones if len(zone.zone_id) > LONGEST_ID), None)
-    if long is not None:
-        raise ZoneFileError(f"{file.name}: the zone id {long[:30]!r}… is longer than {LONGEST_ID} characters")
     zones = check(file.zones, repair=repair)
     wrong = [zone for zone in zones if zone.area is None]
     if wrong:

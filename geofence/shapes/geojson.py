@@ -20,6 +20,9 @@ SHAPES = ("Polygon", "MultiPolygon", "Circle")
 """Types of geometry that can be a zone."""
 
 
+_FAULTS = (shapely.errors.ShapelyError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
+
+
 class ZoneError(ValueError):
     """A geometry that cannot be judged. `reason`: what is wrong. `place`: where ("longitude latitude"), if it is one place.
     `advice`: what to do, where the reason does not say it. The message is all three."""
@@ -58,7 +61,12 @@ def zone_from_geojson(geometry: dict[str, Any], *, repair: bool = False) -> Shap
     missing = sorted(expected - set(geometry))
     if missing:
         raise ZoneError(f"the geometry has no field {missing[0]!r}")
-    return readers[kind](geometry, repair)
+    try:
+        return readers[kind](geometry, repair)
+    except ZoneError:
+        raise
+    except _FAULTS as error:  # of a library, at a shape that nobody thought of
+        raise ZoneError(f"it cannot be read as a zone ({type(error).__name__}: {str(error)[:100]})") from error
 
 
 class ReadZone(NamedTuple):
@@ -139,7 +147,14 @@ def _read_multipolygon(geometry: dict[str, Any], repair: bool) -> Area:
     parts = geometry["coordinates"]
     if not isinstance(parts, list | tuple) or not parts:
         raise ZoneError("coordinates are empty; expected a list of polygons")
-    return _area([_valid(_polygon(part), repair) for part in parts])
+    return _area([_valid(_part(part, number), repair) for number, part in enumerate(parts, 1)])
+
+
+def _part(coordinates: object, number: int) -> Polygon:
+    try:
+        return _polygon(coordinates)
+    except ZoneError as error:
+        raise ZoneError(f"part {number}: {error.reason}", place=error.place, advice=error.advice) from error
 
 
 def _valid(polygon: Polygon, repair: bool) -> shapely.Geometry:

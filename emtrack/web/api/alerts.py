@@ -31,7 +31,7 @@ from alerts import (
 from alerts import BadQueuePlace as BadQueuePlace
 from emtrack.people.roles import EVERYBODY, STAFF, Caller
 from emtrack.web.alert_work import AlertWork
-from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, refuse_unbounded
+from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, read_json_body
 from geofence import Kind
 
 PAGE = 100
@@ -87,8 +87,7 @@ class AlertRoutes:
 
     async def act(self, request: Request, caller: Caller) -> Response:
         """Acknowledge, note or close: an appended record with who and when."""
-        refuse_unbounded(request, LARGEST_FORM)
-        form = _action_form(await request.body())
+        form = _action_form(await read_json_body(request, LARGEST_FORM))
         number = request.path_params["alert_no"]
         try:
             await self._work.act(number, caller, form.action, form.outcome, form.note)
@@ -158,8 +157,8 @@ def _limit(text: str | None) -> int:
     return int(text)
 
 
-def _action_form(body: bytes) -> ActionForm:
+def _action_form(body: Any) -> ActionForm:
     try:
-        return msgspec.json.decode(body, type=ActionForm)
-    except msgspec.DecodeError as error:
+        return msgspec.convert(body, ActionForm)
+    except msgspec.ValidationError as error:
         raise Problem(422, f"{error}; expected action, and perhaps outcome and note") from error

@@ -14,7 +14,7 @@ from alerts import LedgerEntry, NothingToExcuse, excuse, ledger_of
 from emtrack.clock import Clock
 from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
 from emtrack.reading.people import wearer_no_of
-from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, refuse_unbounded
+from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, read_json_body
 from geofence import format_instant
 
 MOST_LINES = 1_000
@@ -46,10 +46,9 @@ class LedgerRoutes:
 
     async def excuse(self, request: Request, caller: Caller) -> Response:
         """{"why": "…"}: the violation stays found, and counts no longer."""
-        refuse_unbounded(request, LARGEST_FORM)
         try:
-            body = msgspec.json.decode(await request.body(), type=dict[str, str])
-        except msgspec.DecodeError as error:
+            body = msgspec.convert(await read_json_body(request, LARGEST_FORM), dict[str, str])
+        except msgspec.ValidationError as error:
             raise Problem(422, f'{error}; expected {{"why": "…"}}') from error
         number = request.path_params["finding_no"]
         await excuse_finding(self._pool, self._clock, number, caller, body.get("why", ""))

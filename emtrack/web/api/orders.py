@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import asyncpg
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,7 +16,7 @@ from emtrack.orders.entry import enter_orders
 from emtrack.people.roles import ORDER_KEEPERS, Caller
 from emtrack.reading.people import wearer_no_of
 from emtrack.record.entering import OrdersConflict
-from emtrack.web.guard import Problem, answer, guarded, refuse_unbounded
+from emtrack.web.guard import Problem, answer, guarded, read_json_body
 
 LARGEST = 4 * 1024 * 1024
 """A boundary of 50,000 vertices takes 2 MiB."""
@@ -70,6 +69,8 @@ class OrderRoutes:
                 now_ms = self._clock.now_ms()
                 entered = await enter_orders(connection, orders, who=caller.name, now_ms=now_ms)
         except FormError as error:
+            if error.overlaps is not None:
+                return answer({"error": str(error), "overlaps": error.overlaps}, 409)
             raise Problem(422, str(error)) from error
         except OrdersConflict as error:
             return answer({"error": str(error), "overlaps": error.overlaps}, 409)
@@ -77,11 +78,7 @@ class OrderRoutes:
 
 
 async def _body(request: Request, kinds: type | tuple[type, ...]) -> Any:
-    refuse_unbounded(request, LARGEST)
-    try:
-        body = msgspec.json.decode(await request.body())
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Problem(400, f"the body is not JSON: {error}") from error
+    body = await read_json_body(request, LARGEST)
     if not isinstance(body, kinds):
         raise Problem(422, "expected an object of orders.json; `emtrack schema orders` describes them")
     return body

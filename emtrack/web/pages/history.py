@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from emtrack.db.connect import Connection
+from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes
 from emtrack.people.roles import EVERYBODY, Caller
 from emtrack.reading.casefile import MOST_OCCURRENCES, facts_around, history_of, history_page
 from emtrack.reading.history import MOST_FIXES, PURPOSES, UnfitView, View, record_view, view_of
@@ -21,6 +22,7 @@ from emtrack.web.maps import drawn_zones, history_rows, map_of
 from emtrack.web.pages.wearers import person_or_problem, requirements_of
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from emtrack.web.wording import Words
+from geofence import NotAnInstant
 
 ROWS = 250
 DAY_MS = 86_400_000
@@ -59,20 +61,28 @@ class HistoryPages:
         self, caller: Caller, words: Words, wearer: asyncpg.Record, form: dict[str, str], error: str | None = None
     ) -> Response:
         now_ms = self._pages.clock.now_ms()
-        begin, end = words.field(now_ms - 2 * DAY_MS), words.field(now_ms + 60_000)
-        chosen = {"begin": begin, "end": end, "purpose": "", "note": ""} | form
+        usual = {"begin": now_ms - 2 * DAY_MS, "end": now_ms + 60_000}
+        chosen = {name: words.field(ms) for name, ms in usual.items()} | {"purpose": "", "note": ""} | form
+        if not form:  # who has chosen a time, chooses its pass as well
+            chosen |= {f"{name}_pass": words.pass_name(ms) for name, ms in usual.items()}
+        passes = {name: words.passes(chosen[name]) for name in ("begin", "end")}
         purposes = {key: text for key, text in PURPOSES.items() if key != "ALERT"}
         return self._pages.render(
             "purpose.html", caller, words, status=422 if error else 200,
-            wearer=wearer, form=chosen, purposes=purposes, error=error,
+            wearer=wearer, form=chosen, passes=passes, purposes=purposes, error=error,
         )  # fmt: skip
 
     async def _record(
         self, connection: Connection, caller: Caller, wearer_no: int, form: dict[str, str], words: Words, now_ms: int
     ) -> View:
         try:
-            begin_ms, end_ms = words.read_field(form.get("begin", "")), words.read_field(form.get("end", ""))
-        except (ValueError, OverflowError) as error:
+            begin_ms, end_ms = (
+                words.read_field(form.get(name, ""), form.get(f"{name}_pass", "")) for name in ("begin", "end")
+            )
+        except (TwoSuchTimes, NoSuchTime) as error:
+            advice = "Choose one of the two." if isinstance(error, TwoSuchTimes) else "Choose a time before or after."
+            raise UnfitView(f"{error}. {advice}") from error
+        except NotAnInstant as error:
             raise UnfitView("Give the beginning and the end as a date and a time.") from error
         purpose, note = form.get("purpose", ""), form.get("note", "").strip()[:1000] or None
         return await record_view(

@@ -1,0 +1,158 @@
+"""A process of its own that unpacks and reads files of zones: `python -m emtrack.zones.gdal_child FILE FOLDER FIELD…`.
+
+What is in such a file comes from anywhere, and a great deal of code in C looks at it. Here it may take only so much memory and
+time, and if it falls over, only the answer is lost. The answer is MessagePack on standard output.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+MOST_BYTES = 100_000_000
+"""Unpacked, all files of an archive together."""
+MOST_FILES = 10_000
+ADDRESS_SPACE_BYTES = 4 << 30
+CPU_S = 120
+ARCHIVES = (".zip", ".kmz")
+READABLE = (".shp", ".gpkg", ".kml", ".geojson", ".json")
+DRIVERS = frozenset({"ESRI Shapefile", "GPKG", "KML", "LIBKML", "GeoJSON", "TopoJSON", "ESRIJSON"})
+_CHUNK = 1 << 20
+
+
+class NotReadable(Exception):
+    """The message says why, and what to do."""
+
+
+class Layer(msgspec.Struct):
+    """A layer, or a file of GeoJSON as it is. `geometries`: WKB. `columns`: values of the fields that were asked for."""
+
+    name: str
+    is_kml: bool = False
+    crs: str | None = None
+    fields: list[str] = []
+    columns: dict[str, list[str | int | float | None]] = {}
+    geometries: list[bytes | None] = []
+    geojson: bytes | None = None
+
+
+class Answer(msgspec.Struct):
+    """What came of reading. `trouble`: why nothing did."""
+
+    layers: list[Layer] = []
+    trouble: str | None = None
+
+
+class _Unpacking:
+    """Archives into a folder, within one limit for all of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._left = MOST_BYTES
+        self._files = 0
+
+    def files_in(self, archive: Path, depth: int = 0) -> Iterator[Path]:
+        """Files that can be read, in the order of their names; those of an archive in the archive among them."""
+        with zipfile.ZipFile(archive) as opened:
+            entries = [entry for entry in opened.infolist() if not entry.is_dir() and _is_wanted(entry.filename)]
+            found = [self._unpack(opened, entry) for entry in sorted(entries, key=lambda entry: entry.filename)]
+        for path in found:
+            if path.suffix.lower() in ARCHIVES:
+                if depth > 0:
+                    raise NotReadable("it holds an archive in an archive in an archive; unpack it first")
+                yield from self.files_in(path, depth + 1)
+            elif path.suffix.lower() in READABLE:
+                yield path
+
+    def _unpack(self, opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Path:
+        """Into a folder by number: what an archive calls its folders may lead anywhere. Files that belong together stay together."""
+        self._files += 1
+        if self._files > MOST_FILES:
+            raise NotReadable(f"it holds more than {MOST_FILES:,} files")
+        inside = PurePosixPath(entry.filename.replace("\\", "/"))
+        parent = self._folder / f"{abs(hash((opened.filename, inside.parent))):x}"
+        parent.mkdir(exist_ok=True)
+        target = parent / inside.name
+        with opened.open(entry) as source, target.open("wb") as file:
+            while chunk := source.read(_CHUNK):
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise NotReadable(f"unpacked it is larger than {MOST_BYTES:,} bytes; send less at once")
+                file.write(chunk)
+        return target
+
+
+def _is_wanted(name: str) -> bool:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return not any(part == "__MACOSX" or part.startswith("._") for part in parts) and parts[-1] not in ("", ".", "..")
+
+
+def read(path: Path, folder: Path, fields: list[str]) -> Answer:
+    """All layers of a file, or of all files of an archive."""
+    try:
+        paths = list(_Unpacking(folder).files_in(path)) if path.suffix.lower() in ARCHIVES else [path]
+        if not paths:
+            raise NotReadable("there is no GeoJSON, GeoPackage, Shapefile or KML in it")
+        return Answer([layer for one in paths for layer in _layers(one, fields, is_inside=one != path)])
+    except NotReadable as error:
+        return Answer(trouble=str(error))
+    except zipfile.BadZipFile as error:
+        return Answer(trouble=f"it is no archive that can be read: {error}")
+    except (RuntimeError, ValueError, TypeError, OSError, NotImplementedError, MemoryError, LookupError) as error:
+        return Answer(trouble=f"it cannot be read: {_shown(error, folder)}")
+
+
+def _shown(error: Exception, folder: Path) -> str:
+    """The first sentence, without the names of our folders."""
+    return str(error).replace(str(folder), "").split("; It might help")[0][:300] or type(error).__name__
+
+
+def _layers(path: Path, fields: list[str], *, is_inside: bool) -> Iterator[Layer]:
+    if is_inside and path.suffix.lower() in (".geojson", ".json"):
+        yield Layer(path.name, geojson=path.read_bytes())
+        return
+    import pyogrio
+
+    for name, kind in pyogrio.list_layers(path):
+        if kind is not None:  # a table without geometries
+            yield _layer(path, str(name), fields)
+
+
+def _layer(path: Path, name: str, wanted: list[str]) -> Layer:
+    import pyogrio
+
+    driver = pyogrio.read_info(path, layer=name)["driver"]
+    if driver not in DRIVERS:
+        raise NotReadable(f"it is {driver}; expected GeoJSON, GeoPackage, Shapefile or KML")
+    found, _, geometries, values = pyogrio.raw.read(path, layer=name)
+    fields = [str(field) for field in found["fields"]]
+    columns = {
+        field: [_plain(value) for value in column.tolist()]
+        for field, column in zip(fields, values, strict=True)
+        if field in wanted
+    }
+    wkb = [None if one is None else bytes(one) for one in geometries]
+    return Layer(name, driver in ("KML", "LIBKML"), found["crs"], fields, columns, wkb)
+
+
+def _plain(value: Any) -> str | int | float | None:
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    warnings.simplefilter("ignore")
+    path, folder, *fields = sys.argv[1:]
+    sys.stdout.buffer.write(msgspec.msgpack.encode(read(Path(path), Path(folder), fields)))
+
+
+if __name__ == "__main__":
+    main()
