@@ -1,8 +1,9 @@
 """Everything an alert is and goes through: grades, how findings raise it, ledger, incidents, the queue, what people do, the feed."""
 
 from alerts.casework import ACTIONS, OUTCOMES, AlreadyClosed, NoAlert, UnfitAction, act
+from alerts.entries import EntryFate, EntryVerdict, PossibleEntry, note_entries, possible_entries_of
 from alerts.feed import BadFeedPosition, FeedPosition, changes_after, newest_position
-from alerts.grading import OBLIGED_IS_GRAVER, AlertGrade, Severity, grade_of
+from alerts.grading import AlertGrade, Severity, grade_of
 from alerts.incidents import INCIDENT
 from alerts.ledger import ATV, LedgerEntry, LedgerRules, LineKind, NothingToExcuse, excuse, ledger_of, rules_of
 from alerts.queue import (
@@ -25,7 +26,6 @@ __all__ = [
     "ACTIONS",
     "ATV",
     "INCIDENT",
-    "OBLIGED_IS_GRAVER",
     "OUTCOMES",
     "Alert",
     "AlertAction",
@@ -34,6 +34,8 @@ __all__ = [
     "AlreadyClosed",
     "BadFeedPosition",
     "BadQueuePlace",
+    "EntryFate",
+    "EntryVerdict",
     "FeedPosition",
     "FindingChange",
     "LedgerEntry",
@@ -41,6 +43,7 @@ __all__ = [
     "LineKind",
     "NoAlert",
     "NothingToExcuse",
+    "PossibleEntry",
     "Raised",
     "RaisedFinding",
     "Severity",
@@ -56,9 +59,11 @@ __all__ = [
     "grade_of",
     "ledger_of",
     "newest_position",
+    "note_entries",
     "one_alert",
     "open_alerts",
     "open_counts",
+    "possible_entries_of",
     "raise_alerts",
     "rules_of",
 ]

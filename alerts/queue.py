@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alerts.entries import PossibleEntry, possible_entries_of
 from alerts.grading import Severity
 from geofence import datetime_of, format_instant, instant_of
 from geofence.judgement import Finding
@@ -84,6 +85,9 @@ WHERE alert_no = ANY($1::bigint[]) ORDER BY alert_no, action_no
 """
 
 
+SEEN = ("acknowledged", "unacknowledged")
+
+
 class BadQueuePlace(ValueError):
     """A text that is no place in the queue."""
 
@@ -145,6 +149,8 @@ class Alert(msgspec.Struct, frozen=True):
     """Ids of the facts that its findings rest on."""
     actions: list[AlertAction]
     place: str
+    possible: PossibleEntry | None = None
+    """What raised it, as long as no finding stands behind it."""
 
     @property
     def late_ms(self) -> int:
@@ -153,7 +159,9 @@ class Alert(msgspec.Struct, frozen=True):
 
     @property
     def acknowledged(self) -> AlertAction | None:
-        return next((done for done in self.actions if done.action == "acknowledged"), None)
+        """By whom, unless it is new again since."""
+        last = next((done for done in reversed(self.actions) if done.action in SEEN), None)
+        return None if last is None or last.action == "unacknowledged" else last
 
     @property
     def closed(self) -> AlertAction | None:
@@ -197,6 +205,8 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
     numbers = [row["alert_no"] for row in rows]
     details = {row["alert_no"]: row for row in await connection.fetch(DETAILS, numbers)}
     incidents = [row["alert_no"] for row in rows if row["network"] is not None]
+    bare = [number for number in numbers if number not in details]
+    possible = await possible_entries_of(connection, bare) if bare else {}
     people = {row["incident_no"]: row for row in await connection.fetch(PEOPLE_OF, incidents)} if incidents else {}
     actions: dict[int, list[AlertAction]] = {number: [] for number in numbers}
     for row in await connection.fetch(ACTIONS, numbers):
@@ -205,7 +215,10 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
             AlertAction(done_ms, row["done_by"], row["action"], row["outcome"], row["note"])
         )
     return [
-        _alert(row, details.get(row["alert_no"]) or _of_incident(row, people), actions[row["alert_no"]])
+        msgspec.structs.replace(
+            _alert(row, details.get(row["alert_no"]) or _of_incident(row, people), actions[row["alert_no"]]),
+            possible=possible.get(row["alert_no"]),
+        )
         for row in rows
     ]
 
@@ -308,6 +321,7 @@ def alert_as_json(alert: Alert) -> dict[str, Any]:
         "occurrences": alert.occurrences,
         "lasts": alert.lasts,
         "withdrawn": alert.withdrawn,
+        "possible_entry": None if alert.possible is None else str(alert.possible.fate),
         "previous_alert_no": alert.previous_alert_no,
         "place_in_queue": {"rag": alert.rag, "mappa_level": alert.mappa_level},
         "evidence": alert.evidence,

@@ -136,18 +136,20 @@ def _alert_of(alert_no: int, first: NewOccurrence, previous_alert_no: int | None
 # An alert shows the worst of its occurrences.
 RAISE_SEVERITY = """
 UPDATE alerts a SET severity = least(a.severity, t.severity), code = CASE WHEN t.severity <= a.severity THEN t.code ELSE a.code END
-FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (alert_no, severity, code) WHERE a.alert_no = t.alert_no
+FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (alert_no, severity, code)
+WHERE a.alert_no = t.alert_no AND (t.severity < a.severity OR (t.severity = a.severity AND t.code IS DISTINCT FROM a.code))
+RETURNING a.alert_no
 """
 
 
-async def worsen(connection: Connection, grades: Sequence[tuple[int, AlertGrade]]) -> None:
-    """Alerts take on the worst grade of their occurrences."""
+async def worsen(connection: Connection, grades: Sequence[tuple[int, AlertGrade]]) -> list[int]:
+    """Alerts take on the worst grade of their occurrences. The numbers of those that changed."""
     worst: dict[int, AlertGrade] = {}
     for alert_no, grade in grades:
         if alert_no not in worst or grade.severity <= worst[alert_no].severity:
             worst[alert_no] = grade
     columns = [int(grade.severity) for grade in worst.values()], [grade.code for grade in worst.values()]
-    await connection.execute(RAISE_SEVERITY, list(worst), *columns)
+    return [row["alert_no"] for row in await connection.fetch(RAISE_SEVERITY, list(worst), *columns)]
 
 
 CHANGED = """

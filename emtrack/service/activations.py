@@ -14,6 +14,7 @@ import msgspec
 
 from emtrack.db.connect import Connection
 from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, load_checkpoints, load_silences
+from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, ShownFinding, load_shown
 from emtrack.record.plans import Assignment, load_assignments
@@ -118,6 +119,8 @@ class LiveActivations:
         self._heap: list[tuple[int, int]] = []
         self._outages: tuple[Interval, ...] = ()
         self._rules_since_ms = ALWAYS_MS
+        self.silence_near_m = 0.0
+        """How near an exclusion zone a last position makes a silence serious."""
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -135,6 +138,7 @@ class LiveActivations:
         assignments = await load_assignments(connection, held_ms)
         sets = await self._sets_of(connection, assignments)
         self._rules_since_ms = rules_since_ms
+        self.silence_near_m = await silence_near_m(connection)
         fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
         await self._resume(connection, fresh, ALWAYS_MS if judged_ms is None else judged_ms)
         self._by_number = fresh
@@ -191,6 +195,8 @@ class LiveActivations:
 
         Returns the numbers of their devices.
         """
+        if wearer_nos is None:
+            self.silence_near_m = await silence_near_m(connection)
         fresh = await load_assignments(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, fresh)
         for number, assignment in fresh.items():

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from alerts import ATV, INCIDENT, LineKind, Severity
+from alerts import ATV, INCIDENT, Alert, EntryFate, LineKind, Severity
 from emtrack.forms.wall_time import instant_of_wall, passes_of_wall
 from geofence import (
     FIRST_MS,
@@ -23,7 +23,8 @@ from geofence import (
 from geofence.judgement import Finding, PositionStatus, Weighed
 
 if TYPE_CHECKING:
-    from emtrack.reading.casefile import LateFacts
+    from alerts import PossibleEntry
+    from emtrack.reading.casefile import LateFacts, WeighedFix
 
 KINDS = {
     Kind.EXCLUSION: "In an exclusion zone",
@@ -78,9 +79,23 @@ POSITION_STATUSES = {
 }
 
 
+ENTRIES = {
+    EntryFate.POSSIBLE: "Possible entry: one position in an exclusion zone, not confirmed",
+    EntryFate.NOT_CONFIRMED: "Possible entry: not confirmed",
+    EntryFate.CONFIRMED: "Possible entry: confirmed",
+}
+
+
 def kind_name(kind: str) -> str:
     others = {INCIDENT: "Platform incident", ATV: "Accumulated time violations"}
     return others[kind] if kind in others else KINDS[Kind(kind)]
+
+
+def title_of_alert(alert: Alert) -> str:
+    """As of its newest finding; of one that no finding stands behind, what is possible."""
+    if alert.possible is not None:
+        return ENTRIES[alert.possible.fate]
+    return title_of(alert.kind, alert.reason)
 
 
 def title_of(kind: str, reason: str | None) -> str:
@@ -169,6 +184,21 @@ class Words:
         lasted = length((now_ms if end_ms is None else end_ms) - finding.begin_ms)
         until = f"It has lasted {lasted}." if end_ms is None else f"It lasted {lasted}, until {self.moment(end_ms)}."
         return f"{_what(finding).replace('{begin}', begin)} {until}{_grace(finding)}"
+
+    def possible_entry(self, entry: PossibleEntry, newest: WeighedFix | None) -> str:
+        """What raised an alert that nothing has confirmed, and what the newest position says."""
+        told = f"One position at {self.moment(entry.seen_ms)} was inside the exclusion zone. "
+        if entry.fate is EntryFate.NOT_CONFIRMED:
+            return f"{told}No second position confirmed it."
+        return f"{told}No second position has confirmed it yet.{self.newest(newest)}"
+
+    def newest(self, fix: WeighedFix | None) -> str:
+        """ " The newest position, at 21:04:10, is 168 m inside the zone, to within 16 m." Nothing where there is none."""
+        if fix is None or fix.weighed is None:
+            return ""
+        position = fix.weighed.position
+        at, where = f"{self.local(position.fix_ms):%H:%M:%S}", margin_words(fix.weighed.margin_m)
+        return f" The newest position, at {at}, is {where} the zone, to within {position.radius_m:.0f} m."
 
     def against(self, late: LateFacts, finding: Finding) -> str:
         """ "Late positions show that the person was at the address of the curfew C1 from 21:02:00 to 21:40:00"."""

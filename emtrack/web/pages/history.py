@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from alerts import one_alert
 from emtrack.db.connect import Connection
 from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes
 from emtrack.people.roles import EVERYBODY, Caller
-from emtrack.reading.casefile import MOST_OCCURRENCES, facts_around, history_of, history_page
+from emtrack.reading.casefile import facts_around, history_of, history_page, occurrences_of
 from emtrack.reading.history import MOST_FIXES, PURPOSES, UnfitView, View, record_view, view_of
 from emtrack.record.deployment_settings import load_settings
-from emtrack.record.findings import as_known, versions_of_alert
 from emtrack.record.plans import load_assignments
 from emtrack.web.guard import Problem, answer, guarded, read_form
 from emtrack.web.maps import drawn_zones, history_rows, map_of
@@ -141,9 +141,10 @@ class HistoryPages:
     ) -> dict[str, Any]:
         number = choice(request.query_params.get("finding"), int)
         assert view.alert_no is not None, "a view of an alert"
-        for versions in await versions_of_alert(connection, view.alert_no, MOST_OCCURRENCES):
-            version = as_known(versions, known_ms)
-            if versions[0].finding_no == number and version is not None:
+        alert = await one_alert(connection, view.alert_no)
+        for occurrence in [] if alert is None else await occurrences_of(connection, alert, known_ms):
+            version = occurrence.version
+            if occurrence.finding_no == number and version is not None:
                 facts = await facts_around(connection, view, version, known_ms, self._pages.zone_sets)
                 zones = [] if facts.requirement is None else [facts.requirement]
                 drawn = await drawn_zones(connection, zones, facts.fixes, version.finding.zone_id)
