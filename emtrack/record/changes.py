@@ -14,6 +14,7 @@ from geofence import datetime_of, instant_of
 
 SETTINGS_ENTERED = "settings entered"
 OUTAGE_ENTERED = "outage entered"
+JUDGE_AGAIN = "judged again"
 CONCERN_EVERYBODY = frozenset({SETTINGS_ENTERED, OUTAGE_ENTERED})
 """Changes after which everybody is judged again."""
 

@@ -152,13 +152,18 @@ class LiveActivations:
         live.reach_ms = self._rules_since_ms
         return live
 
-    async def judge_again(self, since_ms: int) -> None:
+    def judge_again(self, since_ms: int) -> None:
         """Judge everybody again by the rules of today: findings that lasted after an instant follow them."""
         for live in self._by_number.values():
             live.reach_ms = min(live.reach_ms, since_ms)
             live.rebuild = "rules"
             live.due_ms = ALWAYS_MS
             self._push(live)
+
+    @property
+    def are_judged_again(self) -> bool:
+        """Whether nobody waits to be judged by the rules of today."""
+        return all(live.rebuild != "rules" for live in self)
 
     async def _sets_of(self, connection: Connection, assignments: Mapping[int, Assignment]) -> Mapping[str, ZoneSet]:
         requirements = (r for assignment in assignments.values() for r in assignment.plan.requirements)

@@ -31,11 +31,11 @@ from emtrack.db.ids import IdBlocks
 from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
-from emtrack.record.changes import CONCERN_EVERYBODY, last_change, order_changes_after
+from emtrack.record.changes import CONCERN_EVERYBODY, JUDGE_AGAIN, last_change, order_changes_after
 from emtrack.record.facts import stored_fact
 from emtrack.record.liveness import alive_ms, record_alive, record_outage_since, record_ready
 from emtrack.record.outages import load_outages
-from emtrack.record.rules import rules_in_force_ms
+from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivations
 from emtrack.service.alerting import raise_from_updates
@@ -114,6 +114,7 @@ class Worker:
         self._activations = LiveActivations(ZoneSetCache() if zone_sets is None else zone_sets)
         self._changes_seen = 0
         self._to_examine: set[int] = set()
+        self._is_judging_again = False
         self._now_ms = 0
         self._committed_at_s = 0.0
         self.ready = asyncio.Event()
@@ -172,6 +173,7 @@ class Worker:
         await self._keys.load(connection)
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         await self._activations.load(connection, self._now_ms, judged_ms, rules_since_ms)
+        await self._judge_again_if_asked(connection)
         self._tick()
         async with connection.transaction():
             outages, recorded = await record_ready(connection, self._now_ms)
@@ -253,6 +255,9 @@ class Worker:
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
+            if self._is_judging_again and not due and self._activations.are_judged_again:
+                await judged_again(connection, now_ms)
+                self._is_judging_again = False
         self._to_examine.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
         self._activations.adopt(updates, now_ms)
@@ -274,12 +279,20 @@ class Worker:
         await self._keys.load(connection)
         if everybody:
             self._activations.know_outages(await load_outages(connection))
+        if any(change.what == JUDGE_AGAIN for change in changes):
+            await self._judge_again_if_asked(connection)
         if everybody or wearers:
             self._to_examine |= await self._activations.change_orders(
                 connection, self._now_ms, None if everybody else wearers
             )
         self._changes_seen = changes[-1].change_no
         self._metrics.activations.set(len(self._activations))
+
+    async def _judge_again_if_asked(self, connection: Connection) -> None:
+        since_ms = await asked_since_ms(connection)
+        if since_ms is not None:
+            self._activations.judge_again(since_ms)
+            self._is_judging_again = True
 
     async def _incoming(self, connection: Connection, batch: Sequence[Submission]) -> list[Incoming]:
         pairs = [(submission.device_no, received) for submission in batch for received in received_of(submission)]
