@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncpg
 
 from emtrack.db.connect import Connection
+from emtrack.errors import MendableError
+from emtrack.forms.cautions import Caution, Person, cautions
 from emtrack.forms.moment import end_of
 from emtrack.forms.orders import Orders
 from emtrack.iom.record import FutureGrade, enter_iom
@@ -16,6 +18,7 @@ from emtrack.record.devices import add_device_key, enter_devices
 from emtrack.record.entering import Entered, OrdersConflict, OrderWriter
 from emtrack.record.home_units import enter_home_units
 from emtrack.record.outages import enter_outages
+from emtrack.record.plans import load_people
 from emtrack.record.requirements import enter_requirements, follow_sets
 from emtrack.record.wearers import enter_wearers, wearer_ids_of
 from emtrack.record.zone_sets import enter_zone_sets
@@ -29,11 +32,19 @@ _CONFLICTS = {
 }
 
 
-async def enter_orders(connection: Connection, orders: Orders, *, who: str, now_ms: int) -> Entered:
+class Cautioned(MendableError):
+    """Orders in which something is probably not meant, and who enters them wants to be stopped by that."""
+
+    exit_code = 2
+
+
+async def enter_orders(
+    connection: Connection, orders: Orders, *, who: str, now_ms: int, strict: bool = False
+) -> Entered:
     """Enter orders inside the caller's transaction.
 
     Of each activation, each requirement (all its entries), each home unit and the settings that the orders name, they
-    replace what was entered before; what they do not name stays. Raises OrdersConflict or FormError.
+    replace what was entered before; what they do not name stays. Raises OrdersConflict or FormError, and with `strict` Cautioned.
     """
     await lock_orders(connection)
     _, changed_ms = await last_change(connection)
@@ -46,7 +57,29 @@ async def enter_orders(connection: Connection, orders: Orders, *, who: str, now_
         what = _CONFLICTS.get(error.constraint_name or "", "it overlaps what is entered")
         raise OrdersConflict(f"The orders were not entered, because {what}. {error.detail or ''}".strip()) from error
     await log_changes(connection, writer.entered.changes, who, now_ms)
+    writer.entered.cautions = await _cautions(writer, orders)
+    if strict and writer.entered.cautions:
+        raise Cautioned("\n".join(["The orders were not entered:", *map(str, writer.entered.cautions)]))
     return writer.entered
+
+
+async def _cautions(writer: OrderWriter, orders: Orders) -> list[Caution]:
+    """About the people whose requirements or activations the orders name, in the light of all that is entered for them."""
+    named = {(form.wearer_id, form.requirement_id) for form in orders.requirements}
+    people = dict.fromkeys(
+        [*(form.wearer_id for form in orders.requirements), *(form.wearer_id for form in orders.activations)]
+    )
+    numbers = await enter_wearers(writer, list(people), {})
+    held = await load_people(writer.connection, writer.now_ms, sorted(numbers.values()))
+    return [
+        caution
+        for wearer_id in people
+        for caution in cautions(
+            Person(wearer_id, *held[numbers[wearer_id]]),
+            lambda requirement: (requirement.wearer_id, requirement.requirement_id) in named,
+            writer.now_ms,
+        )
+    ]
 
 
 async def _enter(writer: OrderWriter, orders: Orders) -> None:

@@ -31,23 +31,26 @@ WHERE l.locktype = 'advisory' AND l.objid = $1 AND l.classid = 0 AND l.granted A
 
 
 class ImportResult(msgspec.Struct, frozen=True):
-    """How many changes of each kind, and the keys of devices that are new."""
+    """How many changes of each kind, the keys of devices that are new, and what is probably not meant."""
 
     counts: dict[str, int]
     keys: dict[str, str]
+    cautions: list[str]
 
 
 class _DryRun(Exception):
     """Rolls back what was only tried."""
 
 
-async def import_orders(settings: Settings, orders: Orders, *, who: str, dry_run: bool) -> ImportResult:
-    """Enter orders, and wait a little for a running service to take them in. Raises OrdersConflict."""
+async def import_orders(
+    settings: Settings, orders: Orders, *, who: str, dry_run: bool, strict: bool = False
+) -> ImportResult:
+    """Enter orders, and wait a little for a running service to take them in. Raises OrdersConflict or Cautioned."""
     entered = Entered()
     async with opened_database(settings, "orders import") as (connection, clock):
         try:
             async with connection.transaction():
-                entered = await enter_orders(connection, orders, who=who, now_ms=clock.now_ms())
+                entered = await enter_orders(connection, orders, who=who, now_ms=clock.now_ms(), strict=strict)
                 if dry_run:
                     raise _DryRun
         except _DryRun:
@@ -55,7 +58,7 @@ async def import_orders(settings: Settings, orders: Orders, *, who: str, dry_run
         else:
             await wait_until_noticed(connection)
     counts = Counter(change.what for change in entered.changes)
-    return ImportResult(dict(sorted(counts.items())), entered.keys)
+    return ImportResult(dict(sorted(counts.items())), entered.keys, list(map(str, entered.cautions)))
 
 
 async def import_with_keys(settings: Settings, orders: Orders, *, who: str) -> dict[str, str]:
