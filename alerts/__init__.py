@@ -1,6 +1,18 @@
 """Everything an alert is and goes through: grades, how findings raise it, ledger, incidents, the queue, what people do, the feed."""
 
 from alerts.casework import ACTIONS, OUTCOMES, AlreadyClosed, NoAlert, UnfitAction, act
+from alerts.clocks import (
+    CLOCK,
+    ClockChange,
+    Skew,
+    Upload,
+    WrongClock,
+    is_right_again,
+    note_clocks,
+    skew_of,
+    within_window,
+    wrong_now,
+)
 from alerts.entries import EntryFate, EntryVerdict, PossibleEntry, note_entries, possible_entries_of
 from alerts.feed import BadFeedPosition, FeedPosition, changes_after, newest_position
 from alerts.grading import AlertGrade, Severity, grade_of
@@ -25,6 +37,7 @@ from alerts.raising import FindingChange, Raised, RaisedFinding, raise_alerts
 __all__ = [
     "ACTIONS",
     "ATV",
+    "CLOCK",
     "INCIDENT",
     "OUTCOMES",
     "Alert",
@@ -34,6 +47,7 @@ __all__ = [
     "AlreadyClosed",
     "BadFeedPosition",
     "BadQueuePlace",
+    "ClockChange",
     "EntryFate",
     "EntryVerdict",
     "FeedPosition",
@@ -47,7 +61,10 @@ __all__ = [
     "Raised",
     "RaisedFinding",
     "Severity",
+    "Skew",
     "UnfitAction",
+    "Upload",
+    "WrongClock",
     "act",
     "alert_as_json",
     "alert_as_known",
@@ -57,8 +74,10 @@ __all__ = [
     "closed_alerts",
     "excuse",
     "grade_of",
+    "is_right_again",
     "ledger_of",
     "newest_position",
+    "note_clocks",
     "note_entries",
     "one_alert",
     "open_alerts",
@@ -66,4 +85,7 @@ __all__ = [
     "possible_entries_of",
     "raise_alerts",
     "rules_of",
+    "skew_of",
+    "within_window",
+    "wrong_now",
 ]

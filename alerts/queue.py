@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alerts.clocks import WrongClock, wrong_clocks_of
 from alerts.entries import PossibleEntry, possible_entries_of
 from alerts.grading import Severity
 from geofence import datetime_of, format_instant, instant_of
@@ -151,6 +152,8 @@ class Alert(msgspec.Struct, frozen=True):
     place: str
     possible: PossibleEntry | None = None
     """What raised it, as long as no finding stands behind it."""
+    clock: WrongClock | None = None
+    """Of an alert about a clock: how wrong it is."""
 
     @property
     def late_ms(self) -> int:
@@ -207,6 +210,7 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
     incidents = [row["alert_no"] for row in rows if row["network"] is not None]
     bare = [number for number in numbers if number not in details]
     possible = await possible_entries_of(connection, bare) if bare else {}
+    clocks = await wrong_clocks_of(connection, bare) if bare else {}
     people = {row["incident_no"]: row for row in await connection.fetch(PEOPLE_OF, incidents)} if incidents else {}
     actions: dict[int, list[AlertAction]] = {number: [] for number in numbers}
     for row in await connection.fetch(ACTIONS, numbers):
@@ -218,6 +222,7 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
         msgspec.structs.replace(
             _alert(row, details.get(row["alert_no"]) or _of_incident(row, people), actions[row["alert_no"]]),
             possible=possible.get(row["alert_no"]),
+            clock=clocks.get(row["alert_no"]),
         )
         for row in rows
     ]
@@ -321,6 +326,7 @@ def alert_as_json(alert: Alert) -> dict[str, Any]:
         "occurrences": alert.occurrences,
         "lasts": alert.lasts,
         "withdrawn": alert.withdrawn,
+        "clock_behind_s": None if alert.clock is None else [ms / 1000 for ms in alert.clock.skew],
         "possible_entry": None if alert.possible is None else str(alert.possible.fate),
         "previous_alert_no": alert.previous_alert_no,
         "place_in_queue": {"rag": alert.rag, "mappa_level": alert.mappa_level},

@@ -40,6 +40,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivations
 from emtrack.service.alerting import raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
+from emtrack.service.clocks import ClockWatch
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.recording import record_updates
@@ -115,6 +116,7 @@ class Worker:
         self._changes_seen = 0
         self._to_examine: set[int] = set()
         self._is_judging_again = False
+        self._clocks = ClockWatch(set())
         self._now_ms = 0
         self._committed_at_s = 0.0
         self.ready = asyncio.Event()
@@ -174,6 +176,7 @@ class Worker:
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         await self._activations.load(connection, self._now_ms, judged_ms, rules_since_ms)
         await self._judge_again_if_asked(connection)
+        self._clocks = await ClockWatch.loaded(connection)
         self._tick()
         async with connection.transaction():
             outages, recorded = await record_ready(connection, self._now_ms)
@@ -254,6 +257,7 @@ class Worker:
             updates = await judge_activations(connection, self._activations, facts, due, self._finding_nos, now_ms)
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
+            wrong_clocks = await self._clocks.note(connection, self._activations, facts, self._alert_nos, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
             if self._is_judging_again and not due and self._activations.are_judged_again:
                 await judged_again(connection, now_ms)
@@ -263,8 +267,8 @@ class Worker:
         self._activations.adopt(updates, now_ms)
         answer_devices(batch, incoming, outcome, self._activations.is_activated)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
-        self._metrics.alerts.inc(raised.opened)
-        if self._changed is not None and raised.changed:
+        self._metrics.alerts.inc(raised.opened + wrong_clocks)
+        if self._changed is not None and (raised.changed or wrong_clocks):
             async with self._changed:
                 self._changed.notify_all()
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from alerts import ATV, INCIDENT, Alert, EntryFate, LineKind, Severity
+from alerts import ATV, CLOCK, INCIDENT, Alert, EntryFate, LineKind, Severity
 from emtrack.forms.wall_time import instant_of_wall, passes_of_wall
 from geofence import (
     FIRST_MS,
@@ -23,7 +23,7 @@ from geofence import (
 from geofence.judgement import Finding, PositionStatus, Weighed
 
 if TYPE_CHECKING:
-    from alerts import PossibleEntry
+    from alerts import PossibleEntry, Skew
     from emtrack.reading.casefile import LateFacts, WeighedFix
 
 KINDS = {
@@ -87,7 +87,7 @@ ENTRIES = {
 
 
 def kind_name(kind: str) -> str:
-    others = {INCIDENT: "Platform incident", ATV: "Accumulated time violations"}
+    others = {INCIDENT: "Platform incident", ATV: "Accumulated time violations", CLOCK: "Tag clock wrong"}
     return others[kind] if kind in others else KINDS[Kind(kind)]
 
 
@@ -277,6 +277,14 @@ _EVENTS = {
     EventType.JAMMING: "The tag reported at {begin} that its signals were being jammed.",
     EventType.ALCOHOL_DETECTED: "The tag detected alcohol at {begin}.",
 }
+
+
+def clock_words(skew: Skew) -> str:
+    """ "This tag's clock is 60 to 70 min behind; its times cannot be trusted."."""
+    side = "behind" if skew.most_ms > 0 else "ahead"
+    least, most = sorted(round(abs(edge_ms) / 60_000) for edge_ms in skew)
+    amount = f"{least} min" if least == most else f"{least} to {most} min"
+    return f"This tag's clock is {amount} {side}; its times cannot be trusted."
 
 
 def length(duration_ms: int) -> str:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from alerts import (
     ATV,
+    CLOCK,
     OUTCOMES,
     Alert,
     AlertFilter,
@@ -124,6 +125,8 @@ class AlertPages:
             wearer_no = alert.wearer_no
             if wearer_no is None:
                 return await self._incident(connection, caller, alert, error)
+            if alert.kind == CLOCK:
+                return await self._clock(connection, caller, alert, error)
             if alert.kind == ATV:
                 return await self._accumulated(connection, caller, alert, error)
             occurrences = await occurrences_of(connection, alert, known_ms)
@@ -193,6 +196,21 @@ class AlertPages:
             alert=alert,
             members=members,
             most=MOST_MEMBERS,
+            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+            error=error,
+        )
+
+    async def _clock(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+        """A tag whose clock is wrong."""
+        assert alert.wearer_no is not None, "an alert of a person"
+        return self._pages.render(
+            "clock.html",
+            caller,
+            await self._pages.words(connection),
+            status=422 if error else 200,
+            alert=alert,
+            iom=(await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord()),
             outcomes=OUTCOMES,
             may_act=caller.role in STAFF,
             error=error,
