@@ -64,10 +64,12 @@ def _check_file(file: ZoneFile, homes: Sequence[Home], *, repair: bool, say: Say
 def _say_places(members: Sequence[Member], say: Say) -> None:
     """Where each zone lies, and those in which nobody can be found inside: read in a wrong system, most are."""
     for member in members[:MOST_LINES]:
-        say(f"  {member.zone_id!r} lies {bounds_words(member.area)}")
+        say(f"zone {member.zone_id!r} lies {bounds_words(member.area)}")
     for member in members:
         if not can_be_inside(member.area):
-            say(f"warning: {member.zone_id!r}: no place in it is 5 m from its edge; nobody can ever be found inside")
+            say(
+                f"warning: zone {member.zone_id!r}: no place in it is 5 m from its edge; nobody can ever be found inside"
+            )
 
 
 def _say_notes(file: ZoneFile, say: Say) -> None:
