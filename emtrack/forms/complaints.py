@@ -35,6 +35,7 @@ def complaints(orders: Orders) -> Iterator[tuple[str, str]]:
     yield from _repeated(orders)
     yield from _repeated_sets(orders)
     yield from _overlapping_activations(orders)
+    yield from _tags_that_are_units(orders)
 
 
 def _attendance_complaints(form: RequirementForm) -> Iterator[tuple[str, str]]:
@@ -84,6 +85,14 @@ def _repeated_sets(orders: Orders) -> Iterator[tuple[str, str]]:
             what = f"version {form.version!r} of zone set {form.set_id!r} stands twice"
             yield f"$.zone_sets[{index}].version", what
         seen.add((form.set_id, form.version))
+
+
+def _tags_that_are_units(orders: Orders) -> Iterator[tuple[str, str]]:
+    tags = {row.device_id for row in orders.activations}
+    for index, unit in enumerate(orders.home_units):
+        if unit.hmu_id in tags:
+            what = f"{unit.hmu_id!r} is the device of an activation, too; a home unit is a device of its own"
+            yield f"$.home_units[{index}].hmu_id", what
 
 
 def _overlapping_activations(orders: Orders) -> Iterator[tuple[str, str]]:
