@@ -3,6 +3,15 @@
 from alerts.casework import ACTIONS, OUTCOMES, AlreadyClosed, NoAlert, UnfitAction, act
 from alerts.feed import BadFeedPosition, FeedPosition, changes_after, newest_position
 from alerts.grading import OBLIGED_IS_GRAVER, AlertGrade, Severity, grade_of
+from alerts.home_units import (
+    HOME_UNIT_SILENT,
+    AlertPerson,
+    UnitSilence,
+    lasting_unit_silences,
+    note_unit_silences,
+    open_alerts_of_units,
+    people_listed,
+)
 from alerts.incidents import INCIDENT
 from alerts.ledger import ATV, LedgerEntry, LedgerRules, LineKind, NothingToExcuse, excuse, ledger_of, rules_of
 from alerts.queue import (
@@ -24,6 +33,7 @@ from alerts.raising import FindingChange, Raised, RaisedFinding, raise_alerts
 __all__ = [
     "ACTIONS",
     "ATV",
+    "HOME_UNIT_SILENT",
     "INCIDENT",
     "OBLIGED_IS_GRAVER",
     "OUTCOMES",
@@ -31,6 +41,7 @@ __all__ = [
     "AlertAction",
     "AlertFilter",
     "AlertGrade",
+    "AlertPerson",
     "AlreadyClosed",
     "BadFeedPosition",
     "BadQueuePlace",
@@ -45,6 +56,7 @@ __all__ = [
     "RaisedFinding",
     "Severity",
     "UnfitAction",
+    "UnitSilence",
     "act",
     "alert_as_json",
     "alert_as_known",
@@ -54,11 +66,15 @@ __all__ = [
     "closed_alerts",
     "excuse",
     "grade_of",
+    "lasting_unit_silences",
     "ledger_of",
     "newest_position",
+    "note_unit_silences",
     "one_alert",
     "open_alerts",
+    "open_alerts_of_units",
     "open_counts",
+    "people_listed",
     "raise_alerts",
     "rules_of",
 ]

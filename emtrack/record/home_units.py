@@ -10,7 +10,7 @@ from emtrack.forms.orders import HomeUnitForm
 from emtrack.forms.to_core import home_unit_of
 from emtrack.record.changes import HOME_UNIT_ENTERED
 from emtrack.record.entering import OrdersConflict, OrderWriter, span
-from geofence import FOREVER_MS
+from geofence import FOREVER_MS, datetime_of
 
 HOME_UNITS = """
 SELECT version_no, hmu_id, wearer_no, requirement_id, during, rf_gap_ms, call_in_ms FROM home_units
@@ -29,6 +29,11 @@ SELECT d.device_no, h.hmu_id, h.wearer_no, h.requirement_id, epoch_ms(lower(h.du
 FROM home_units h JOIN devices d ON d.device_id = h.hmu_id
 WHERE upper_inf(h.recorded) AND ($1::bigint[] IS NULL OR h.wearer_no = ANY($1::bigint[]))
 ORDER BY h.hmu_id, h.wearer_no, h.during
+"""
+UNIT_CALLS = "SELECT device_no, epoch_ms(heard_at) AS heard_ms FROM unit_calls"
+STORE_UNIT_CALLS = """
+INSERT INTO unit_calls (device_no, heard_at) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
+ON CONFLICT (device_no) DO UPDATE SET heard_at = excluded.heard_at
 """
 # Of some ids those that are a tag on somebody and a home unit.
 TAGS_AND_UNITS = """
@@ -59,6 +64,18 @@ async def load_unit_entries(connection: Connection, wearer_nos: Sequence[int] | 
         UnitEntry(**(dict(row) | {"to_ms": FOREVER_MS if row["to_ms"] is None else row["to_ms"]}))
         for row in await connection.fetch(UNIT_ENTRIES, wearer_nos)
     ]
+
+
+async def load_unit_calls(connection: Connection) -> dict[int, int]:
+    """When each home unit was heard last, by the number of its device."""
+    return {row["device_no"]: row["heard_ms"] for row in await connection.fetch(UNIT_CALLS)}
+
+
+async def store_unit_calls(connection: Connection, heard_ms: Mapping[int, int]) -> None:
+    if heard_ms:
+        await connection.execute(
+            STORE_UNIT_CALLS, list(heard_ms), [datetime_of(at_ms) for at_ms in heard_ms.values()]
+        )
 
 
 async def refuse_tags_that_are_units(connection: Connection, device_ids: Sequence[str]) -> None:

@@ -252,6 +252,16 @@ class LiveActivations:
             if live.assignment.plan.activation.from_ms <= own_ms < live.assignment.plan.activation.to_ms
         ]
 
+    @property
+    def outages(self) -> tuple[Interval, ...]:
+        """Ours, sorted and apart."""
+        return self._outages
+
+    def is_obliged(self, wearer_no: int, requirement_id: str, at_ms: int) -> bool:
+        """Whether an instant lies in an obligation period of a requirement on which a tag of the wearer is judged then."""
+        lives = self.of_wearers_at([wearer_no], at_ms)
+        return any(live.judge.obliged_at(at_ms, requirement_id) for live in lives)
+
     def due(self, now_ms: int, limit: int) -> list[LiveActivation]:
         """At most `limit` activations whose findings can change by the clock alone. They stay due until they are judged."""
         found: dict[int, LiveActivation] = {}

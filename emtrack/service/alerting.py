@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from alerts import OBLIGED_IS_GRAVER, FindingChange, Raised, RaisedFinding, raise_alerts
+from alerts import OBLIGED_IS_GRAVER, FindingChange, Raised, RaisedFinding, note_unit_silences, raise_alerts
 from emtrack.db.connect import Connection
 from emtrack.db.ids import IdBlocks
 from emtrack.record.findings import ShownFinding, load_findings
+from emtrack.record.home_units import store_unit_calls
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
+from emtrack.service.home_units import UnitLook
 from geofence import Kind
 from geofence.judgement import Finding
 
@@ -40,6 +42,12 @@ async def raise_from_updates(
         take_numbers=alert_nos.take,
         now_ms=now_ms,
     )
+
+
+async def raise_from_units(connection: Connection, look: UnitLook, alert_nos: IdBlocks, now_ms: int) -> Raised:
+    """Keep when home units were heard, and raise or end the alerts of those that do not call in. Likewise."""
+    await store_unit_calls(connection, look.called)
+    return Raised(*await note_unit_silences(connection, look.silent, look.ended, alert_nos.take, now_ms))
 
 
 def _changed(updates: Sequence[ActivationUpdate]) -> Iterator[RaisedFinding]:

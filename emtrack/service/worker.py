@@ -4,6 +4,7 @@
     notice      orders that were entered since the last turn
     store       raw reports, positions, events, refusals, counts        \\
     judge       the activations that got facts, and those that are due   |  one transaction
+    look        at home units that called in, and those that are due    |
     record      findings, checkpoints, alerts, how far we are           /
     adopt       memory follows the disk
     answer      the devices, after the commit
@@ -45,7 +46,7 @@ from emtrack.record.outages import load_outages
 from emtrack.record.rules import rules_in_force_ms
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivations
-from emtrack.service.alerting import raise_from_updates
+from emtrack.service.alerting import raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.home_units import HomeUnits
 from emtrack.service.judging import judge_activations
@@ -58,6 +59,7 @@ from ingest import (
     Inbox,
     Incoming,
     NotCommitted,
+    Refusal,
     StoreOutcome,
     Submission,
     days_of,
@@ -183,7 +185,7 @@ class Worker:
             self._now_ms = max(self._now_ms, changed_ms)
         self._to_examine = set(await devices_waiting(connection))
         await self._keys.load(connection)
-        await self._units.load(connection)
+        await self._units.load(connection, self._now_ms)
         self._hear_units_again(await order_changes_after(connection, await changes_seen(connection)))
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         await self._activations.load(connection, self._now_ms, judged_ms, rules_since_ms)
@@ -266,15 +268,18 @@ class Worker:
             updates = await judge_activations(connection, self._activations, facts, due, self._finding_nos, now_ms)
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
+            look = self._units.look(_heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms)
+            noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
         self._to_examine.clear()
         self._to_tell_again.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
         self._activations.adopt(updates, now_ms)
+        self._units.adopt(look)
         answer_devices(batch, incoming, outcome, self._tell)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
-        self._metrics.alerts.inc(raised.opened)
-        if self._changed is not None and raised.changed:
+        self._metrics.alerts.inc(raised.opened + noted.opened)
+        if self._changed is not None and raised.changed + noted.changed:
             async with self._changed:
                 self._changed.notify_all()
 
@@ -293,7 +298,7 @@ class Worker:
             self._to_examine |= await self._activations.change_orders(
                 connection, self._now_ms, None if everybody else wearers
             )
-            await self._units.load(connection, wearers)
+            await self._units.change_orders(connection, self._now_ms, wearers)
             self._to_examine |= self._units.devices_of(wearers).keys()
             self._hear_units_again(changes)
         self._changes_seen = changes[-1].change_no
@@ -355,6 +360,11 @@ class Worker:
         metrics.turns.inc()
         metrics.turn_seconds.observe(seconds)
         metrics.judged_to.set(self._now_ms / 1000)
+
+
+def _heard(incoming: Sequence[Incoming]) -> set[int]:
+    """The numbers of those who sent something that could be read."""
+    return {item.device_no for item in incoming if not isinstance(item.received.report, Refusal)}
 
 
 async def take_worker_lock(connection: Connection, pace: Pace) -> None:

@@ -23,6 +23,7 @@ from alerts import (
     one_alert,
     open_alerts,
     open_counts,
+    people_listed,
     rules_of,
 )
 from emtrack.db.connect import Connection
@@ -38,6 +39,7 @@ from emtrack.reading.casefile import (
     window_of,
 )
 from emtrack.reading.history import View, record_view
+from emtrack.reading.home_units import heard_last_ms
 from emtrack.record.findings import FindingVersion
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
@@ -122,6 +124,8 @@ class AlertPages:
             if alert is None:
                 raise Problem(404, f"There is no alert {request.path_params['alert_no']}.")
             wearer_no = alert.wearer_no
+            if alert.home_unit is not None:
+                return await self._silent_unit(connection, caller, alert, alert.home_unit, error)
             if wearer_no is None:
                 return await self._incident(connection, caller, alert, error)
             if alert.kind == ATV:
@@ -192,6 +196,24 @@ class AlertPages:
             status=422 if error else 200,
             alert=alert,
             members=members,
+            most=MOST_MEMBERS,
+            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+            error=error,
+        )
+
+    async def _silent_unit(
+        self, connection: Connection, caller: Caller, alert: Alert, home_unit: str, error: str | None
+    ) -> Response:
+        """A home unit that does not call in: the people who depend on it."""
+        return self._pages.render(
+            "silent_unit.html",
+            caller,
+            await self._pages.words(connection),
+            status=422 if error else 200,
+            alert=alert,
+            people=await people_listed(connection, alert.alert_no, MOST_MEMBERS),
+            heard_ms=await heard_last_ms(connection, home_unit),
             most=MOST_MEMBERS,
             outcomes=OUTCOMES,
             may_act=caller.role in STAFF,
