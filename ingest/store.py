@@ -378,7 +378,9 @@ REPORTS_OF_UNITS = """
 SELECT r.fact_id, r.device_no, epoch_ms(r.received_at) AS received_ms, r.body
 FROM unnest($1::bigint[], $2::timestamptz[]) AS u (device_no, since)
 JOIN raw_reports r ON r.device_no = u.device_no AND r.received_at >= u.since
-WHERE NOT EXISTS (SELECT FROM quarantine q WHERE q.fact_id = r.fact_id)
+WHERE NOT EXISTS (
+    SELECT FROM quarantine q
+    WHERE q.fact_id = r.fact_id AND NOT EXISTS (SELECT FROM quarantine_releases l WHERE l.fact_id = q.fact_id))
 ORDER BY r.fact_id
 """
 RECOUNT = """

@@ -22,11 +22,14 @@ from tests.service_world import (
     curfew,
     deployed,
     event,
+    iso,
     ms,
     position,
     serving,
     settings_for,
+    told,
 )
+from tests.test_pipeline import judged_from_export
 
 RF_ONLY: dict[str, Any] = {"evidence": ["RF"]}
 
@@ -269,6 +272,7 @@ EVENING = [
     "20:30–… TAMPER STRAP_TAMPER",
 ]
 """Whoever was seen in or out is so no longer 15 minutes after the unit lost its power."""
+OF_THE_THIRD = {"19:00–19:20 CURFEW OUT_AT_START", "19:20–… UNVERIFIED"}
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -285,7 +289,59 @@ async def test_findings_do_not_depend_on_the_order_in_which_reports_arrive(world
             await world.turn()
     await world.turn()
     assert sorted(await world.findings()) == EVENING
+    assert await world.lines() == await judged_from_export(world)
     await assert_conserved(world.connection)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_findings_do_not_depend_on_whether_orders_or_reports_came_first(database_url: str, seed: int) -> None:
+    """Entries and activations are entered in any order between the reports, all of one instant; then all is as if orders had been
+    there first."""
+    rng = random.Random(seed)
+    whole = household()
+    steps: list[Any] = [("orders", {"activations": [row]}) for row in whole["activations"]]
+    steps += [("orders", {"requirements": [row]}) for row in whole["requirements"]]
+    steps += [("orders", {"home_units": [unit(3, "H3")]}), ("units", [unit(1)]), ("units", [unit(1), unit(2)])]
+    steps += [("reports", batch) for batch in evening() if batch[0] == "H1"]
+    rng.shuffle(steps)
+    async with deployed(database_url) as world:
+        await make_device_key(settings_for(world.dsn), "H1", who="test")
+        world.clock.at_ms = ms("20:45")
+        entered: list[dict[str, Any]] = []
+        for what, step in steps:
+            if what == "reports":
+                await world.submit(step[0], *step[1])
+            elif what == "units":
+                entered = step if len(step) > len(entered) else entered
+                await world.enter({"home_units": entered})
+            else:
+                await world.enter(step)
+            if rng.random() < 0.5:
+                await world.turn()
+            if rng.random() < 0.1:
+                await world.turn()
+                await world.start()
+        await world.turn()
+        of_units = [
+            line for line in await world.lines() if line["wearer_id"] != "W3" and line["kind"] != "NO_COMMUNICATION"
+        ]
+        assert sorted(map(told, of_units)) == [line for line in EVENING if line not in OF_THE_THIRD]
+        assert await world.lines() == await judged_from_export(world)
+        await assert_conserved(world.connection)
+
+
+async def test_what_a_unit_sent_is_a_sign_of_life_of_a_tag_that_has_no_other_channel_and_of_no_other(
+    database_url: str,
+) -> None:
+    both = [activation(1, report_interval_s=3600, **RF_ONLY), activation(2, report_interval_s=3600)]
+    async with deployed(database_url, household(activations=both)) as world:
+        await world.send_at("13:00", "H1", event(1, "13:00", "HEARTBEAT"))
+        await world.send_at("14:00", "H1", event(2, "14:00", "RF_IN", tag="D1"), event(3, "14:00", "RF_IN", tag="D2"))
+        silent = [
+            (line["wearer_id"], line["begin"]) for line in await world.lines() if line["kind"] == "NO_COMMUNICATION"
+        ]
+        assert silent == [("W2", iso("13:09"))]
+        assert await world.lines() == await judged_from_export(world)
 
 
 # --------------------------------------------------------------------------------------------- what is entered
