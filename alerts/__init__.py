@@ -16,6 +16,15 @@ from alerts.clocks import (
 from alerts.entries import EntryFate, EntryVerdict, PossibleEntry, note_entries, possible_entries_of
 from alerts.feed import BadFeedPosition, FeedPosition, changes_after, newest_position
 from alerts.grading import AlertGrade, Severity, grade_of
+from alerts.home_units import (
+    HOME_UNIT_SILENT,
+    AlertPerson,
+    UnitSilence,
+    lasting_unit_silences,
+    note_unit_silences,
+    open_alerts_of_units,
+    people_listed,
+)
 from alerts.incidents import INCIDENT
 from alerts.ledger import ATV, LedgerEntry, LedgerRules, LineKind, NothingToExcuse, excuse, ledger_of, rules_of
 from alerts.queue import (
@@ -38,12 +47,14 @@ __all__ = [
     "ACTIONS",
     "ATV",
     "CLOCK",
+    "HOME_UNIT_SILENT",
     "INCIDENT",
     "OUTCOMES",
     "Alert",
     "AlertAction",
     "AlertFilter",
     "AlertGrade",
+    "AlertPerson",
     "AlreadyClosed",
     "BadFeedPosition",
     "BadQueuePlace",
@@ -63,6 +74,7 @@ __all__ = [
     "Severity",
     "Skew",
     "UnfitAction",
+    "UnitSilence",
     "Upload",
     "WrongClock",
     "act",
@@ -75,13 +87,17 @@ __all__ = [
     "excuse",
     "grade_of",
     "is_right_again",
+    "lasting_unit_silences",
     "ledger_of",
     "newest_position",
     "note_clocks",
     "note_entries",
+    "note_unit_silences",
     "one_alert",
     "open_alerts",
+    "open_alerts_of_units",
     "open_counts",
+    "people_listed",
     "possible_entries_of",
     "raise_alerts",
     "rules_of",

@@ -24,7 +24,7 @@ AlertKey = tuple[int, str, str | None]
 
 
 class NewAlert(NamedTuple):
-    """An alert that is about to be opened. Without a wearer it is one of a network."""
+    """An alert that is about to be opened: of a wearer, of a network or of a home unit."""
 
     alert_no: int
     kind: str
@@ -36,14 +36,15 @@ class NewAlert(NamedTuple):
     code: str | None = None
     network: str | None = None
     previous_alert_no: int | None = None
+    home_unit: str | None = None
 
 
 NEW_ALERTS = """
 INSERT INTO alerts (alert_no, kind, severity, known_at, wearer_no, activation_no, requirement_id, code, network,
-                    previous_alert_no, raised_at)
-SELECT t.*, $11
+                    previous_alert_no, home_unit, raised_at)
+SELECT t.*, $12
 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-            $9::text[], $10::bigint[]) AS t
+            $9::text[], $10::bigint[], $11::text[]) AS t
 """
 
 

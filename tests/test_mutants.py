@@ -184,7 +184,7 @@ MUTANTS = [
     Mutant("devices are answered before the commit", "emtrack/service/worker.py",
            "        incoming = await self._incoming(connection, batch)\n",
            "        incoming = await self._incoming(connection, batch)\n"
-           "        _answer(batch, incoming, Outcome([], {}, []), self._activations.is_activated)\n",
+           "        answer_devices(batch, incoming, StoreOutcome([], {}, []), self._tell)\n",
            "tests/test_pipeline.py::test_a_turn_that_fails_leaves_nothing_behind_and_tells_senders_to_come_again"),
     Mutant("an edge along the ray counts for both corners", "geofence/shapes/kernels.py",
            "(ax * by - bx * ay - 1 - (down >> 63))", "(ax * by - bx * ay)", PLAIN + "plain_python_and_shapely_agree_on_all_sides"),

@@ -15,7 +15,7 @@ from emtrack.db.opened import opened_database
 from emtrack.forms.orders import Orders
 from emtrack.orders.entry import enter_orders, enter_with_keys
 from emtrack.record.changes import are_noticed
-from emtrack.record.devices import add_device_key
+from emtrack.record.devices import add_device_key, revoke_device_keys
 from emtrack.record.entering import Entered
 from emtrack.settings import Settings
 
@@ -77,6 +77,15 @@ async def make_device_key(settings: Settings, device_id: str, *, who: str) -> st
             key = await add_device_key(connection, device_id, who, clock.now_ms())
         await wait_until_noticed(connection)
     return key
+
+
+async def revoke_keys(settings: Settings, device_id: str, *, who: str) -> int:
+    """No key of a device is good any longer; how many were."""
+    async with opened_database(settings, "devices revoke") as (connection, clock):
+        async with connection.transaction():
+            count = await revoke_device_keys(connection, device_id, who, clock.now_ms())
+        await wait_until_noticed(connection)
+    return count
 
 
 async def wait_until_noticed(

@@ -116,6 +116,8 @@ class LiveActivations:
         self._zone_sets = zone_sets
         self._by_number: dict[int, LiveActivation] = {}
         self._by_device: ActivationIndex[int, LiveActivation] = ActivationIndex(())
+        self._by_tag: ActivationIndex[object, LiveActivation] = ActivationIndex(())
+        self._by_wearer: dict[int, list[LiveActivation]] = {}
         self._heap: list[tuple[int, int]] = []
         self._outages: tuple[Interval, ...] = ()
         self._rules_since_ms = ALWAYS_MS
@@ -221,9 +223,13 @@ class LiveActivations:
             live.judge.with_outages(self._outages)
 
     def _index_devices(self) -> None:
-        self._by_device = ActivationIndex(
-            (live.assignment.device_no, live.assignment.plan.activation, live) for live in self._by_number.values()
-        )
+        lives = self._by_number.values()
+        planned = [(live, live.assignment.plan.activation) for live in lives]
+        self._by_device = ActivationIndex((live.assignment.device_no, plan, live) for live, plan in planned)
+        self._by_tag = ActivationIndex((plan.device_id, plan, live) for live, plan in planned)
+        self._by_wearer = {}
+        for live in lives:
+            self._by_wearer.setdefault(live.assignment.wearer_no, []).append(live)
 
     # ------------------------------------------------------------------------------------- finding activations
 
@@ -244,8 +250,28 @@ class LiveActivations:
         plans = (live.assignment.plan.activation for live in self._by_number.values())
         return sum(1 for a in plans if a.network == network and a.from_ms <= at_ms < a.to_ms)
 
-    def is_activated(self, device_no: int, own_ms: int) -> bool:
-        return self.at(device_no, own_ms) is not None
+    def of_tag_at(self, device_id: str, own_ms: int) -> LiveActivation | None:
+        """The same by the id of the device."""
+        return self._by_tag.at(device_id, own_ms)
+
+    def of_wearers_at(self, wearer_nos: Iterable[int], own_ms: int) -> list[LiveActivation]:
+        """The activations of some wearers at an instant."""
+        return [
+            live
+            for wearer_no in sorted(wearer_nos)
+            for live in self._by_wearer.get(wearer_no, ())
+            if live.assignment.plan.activation.from_ms <= own_ms < live.assignment.plan.activation.to_ms
+        ]
+
+    @property
+    def outages(self) -> tuple[Interval, ...]:
+        """Ours, sorted and apart."""
+        return self._outages
+
+    def is_obliged(self, wearer_no: int, requirement_id: str, at_ms: int) -> bool:
+        """Whether an instant lies in an obligation period of a requirement on which a tag of the wearer is judged then."""
+        lives = self.of_wearers_at([wearer_no], at_ms)
+        return any(live.judge.obliged_at(at_ms, requirement_id) for live in lives)
 
     def due(self, now_ms: int, limit: int) -> list[LiveActivation]:
         """At most `limit` activations whose findings can change by the clock alone. They stay due until they are judged."""

@@ -6,11 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from alerts import EntryVerdict, FindingChange, Raised, RaisedFinding, note_entries, raise_alerts
+from alerts import (
+    EntryVerdict,
+    FindingChange,
+    Raised,
+    RaisedFinding,
+    note_entries,
+    note_unit_silences,
+    raise_alerts,
+)
 from emtrack.db.connect import Connection
 from emtrack.db.ids import IdBlocks
 from emtrack.record.findings import ShownFinding, load_findings
+from emtrack.record.home_units import store_unit_calls
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
+from emtrack.service.home_units import UnitLook
 from geofence import Kind
 from geofence.judgement import Finding, State
 
@@ -47,6 +57,12 @@ async def raise_from_updates(
     verdict_of = partial(_entry_verdict, activations, by_number)
     opened, changed = await note_entries(connection, entries, verdict_of, alert_nos.take, now_ms)
     return Raised(raised.opened + opened, raised.changed + changed)
+
+
+async def raise_from_units(connection: Connection, look: UnitLook, alert_nos: IdBlocks, now_ms: int) -> Raised:
+    """Keep when home units were heard, and raise or end the alerts of those that do not call in. Likewise."""
+    await store_unit_calls(connection, look.called)
+    return Raised(*await note_unit_silences(connection, look.silent, look.ended, alert_nos.take, now_ms))
 
 
 def _entry_verdicts(live: LiveActivation, state: State) -> Iterator[EntryVerdict]:
