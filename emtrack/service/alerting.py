@@ -22,7 +22,7 @@ from emtrack.record.home_units import store_unit_calls
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.home_units import UnitLook
 from geofence import Kind
-from geofence.judgement import Finding, State
+from geofence.judgement import Finding, NewestVerdict, State
 
 
 async def raise_from_updates(
@@ -53,8 +53,13 @@ async def raise_from_updates(
         take_numbers=alert_nos.take,
         now_ms=now_ms,
     )
-    entries = [verdict for update in updates for verdict in _entry_verdicts(update.live, update.state)]
-    verdict_of = partial(_entry_verdict, activations, by_number)
+    entries = [
+        _entry_verdict(update.live, newest)
+        for update in updates
+        for newest in update.live.judge.newest_verdicts(update.state)
+        if newest.is_inside and not newest.is_present
+    ]
+    verdict_of = partial(_verdict_of_entry, activations, by_number)
     opened, changed = await note_entries(connection, entries, verdict_of, alert_nos.take, now_ms)
     return Raised(raised.opened + opened, raised.changed + changed)
 
@@ -65,27 +70,23 @@ async def raise_from_units(connection: Connection, look: UnitLook, alert_nos: Id
     return Raised(*await note_unit_silences(connection, look.silent, look.ended, alert_nos.take, now_ms))
 
 
-def _entry_verdicts(live: LiveActivation, state: State) -> Iterator[EntryVerdict]:
-    """What was said last of each exclusion zone of an activation."""
-    for verdict in live.judge.newest_verdicts(state):
-        requirement = verdict.requirement
-        yield EntryVerdict(
-            live.assignment.wearer_no,
-            live.number,
-            int(requirement.entry_id),
-            requirement.requirement_id,
-            *verdict[1:],
-        )
+def _entry_verdict(live: LiveActivation, newest: NewestVerdict) -> EntryVerdict:
+    """What was said last of an exclusion zone."""
+    requirement = newest.requirement
+    return EntryVerdict(
+        live.assignment.wearer_no, live.number, int(requirement.entry_id), requirement.requirement_id, *newest[1:],
+        is_obliged=live.judge.obliged_at(newest.at_ms, requirement.requirement_id),
+    )  # fmt: skip
 
 
-def _entry_verdict(
+def _verdict_of_entry(
     activations: LiveActivations, by_number: Mapping[int, ActivationUpdate], activation_no: int, entry_no: int
 ) -> EntryVerdict | None:
     live = activations.find(activation_no)
     if live is None:
         return None
-    found = _entry_verdicts(live, _standing(live, by_number.get(activation_no)).state)
-    return next((verdict for verdict in found if verdict.entry_no == entry_no), None)
+    found = live.judge.newest_verdicts(_standing(live, by_number.get(activation_no)).state)
+    return next((_entry_verdict(live, one) for one in found if one.requirement.entry_id == str(entry_no)), None)
 
 
 class _Asked(NamedTuple):

@@ -132,7 +132,7 @@ class Part(NamedTuple):
 
 class NewestVerdict(NamedTuple):
     """The newest decisive verdict on an exclusion. `until_ms`: it holds to here. `is_inside`: it says so; `is_present`: presence is
-    inside; `is_obliged`: it lies in an obligation period."""
+    inside."""
 
     requirement: Requirement
     at_ms: int
@@ -140,7 +140,6 @@ class NewestVerdict(NamedTuple):
     until_ms: int
     is_inside: bool
     is_present: bool
-    is_obliged: bool
 
 
 class Judged(NamedTuple):
@@ -229,13 +228,12 @@ class ActivationJudge:
             tracker = state.head.entries[requirement.entry_id].zone
             if requirement.kind is not ObligationKind.EXCLUSION or tracker.last_ms is None:
                 continue
-            obliged = self.obliged_at(tracker.last_ms, requirement.requirement_id)
+            is_inside, is_present = tracker.run.value == INSIDE, tracker.value == INSIDE
             found.append(
                 NewestVerdict(
-                    requirement, tracker.last_ms, tracker.last_id, tracker.last.end_ms, tracker.run.value == INSIDE,
-                    tracker.value == INSIDE, obliged,
+                    requirement, tracker.last_ms, tracker.last_id, tracker.last.end_ms, is_inside, is_present
                 )
-            )  # fmt: skip
+            )
         return found
 
     def is_near_exclusion(self, state: State, at_ms: int, near_m: float) -> bool:
