@@ -1,8 +1,30 @@
 """Everything an alert is and goes through: grades, how findings raise it, ledger, incidents, the queue, what people do, the feed."""
 
 from alerts.casework import ACTIONS, OUTCOMES, AlreadyClosed, NoAlert, UnfitAction, act
+from alerts.clocks import (
+    CLOCK,
+    ClockChange,
+    Skew,
+    Upload,
+    WrongClock,
+    is_right_again,
+    note_clocks,
+    skew_of,
+    within_window,
+    wrong_now,
+)
+from alerts.entries import EntryFate, EntryVerdict, PossibleEntry, note_entries, possible_entries_of
 from alerts.feed import BadFeedPosition, FeedPosition, changes_after, newest_position
-from alerts.grading import OBLIGED_IS_GRAVER, AlertGrade, Severity, grade_of
+from alerts.grading import AlertGrade, Severity, grade_of
+from alerts.home_units import (
+    HOME_UNIT_SILENT,
+    AlertPerson,
+    UnitSilence,
+    lasting_unit_silences,
+    note_unit_silences,
+    open_alerts_of_units,
+    people_listed,
+)
 from alerts.incidents import INCIDENT
 from alerts.ledger import ATV, LedgerEntry, LedgerRules, LineKind, NothingToExcuse, excuse, ledger_of, rules_of
 from alerts.queue import (
@@ -24,16 +46,21 @@ from alerts.raising import FindingChange, Raised, RaisedFinding, raise_alerts
 __all__ = [
     "ACTIONS",
     "ATV",
+    "CLOCK",
+    "HOME_UNIT_SILENT",
     "INCIDENT",
-    "OBLIGED_IS_GRAVER",
     "OUTCOMES",
     "Alert",
     "AlertAction",
     "AlertFilter",
     "AlertGrade",
+    "AlertPerson",
     "AlreadyClosed",
     "BadFeedPosition",
     "BadQueuePlace",
+    "ClockChange",
+    "EntryFate",
+    "EntryVerdict",
     "FeedPosition",
     "FindingChange",
     "LedgerEntry",
@@ -41,10 +68,15 @@ __all__ = [
     "LineKind",
     "NoAlert",
     "NothingToExcuse",
+    "PossibleEntry",
     "Raised",
     "RaisedFinding",
     "Severity",
+    "Skew",
     "UnfitAction",
+    "UnitSilence",
+    "Upload",
+    "WrongClock",
     "act",
     "alert_as_json",
     "alert_as_known",
@@ -54,11 +86,22 @@ __all__ = [
     "closed_alerts",
     "excuse",
     "grade_of",
+    "is_right_again",
+    "lasting_unit_silences",
     "ledger_of",
     "newest_position",
+    "note_clocks",
+    "note_entries",
+    "note_unit_silences",
     "one_alert",
     "open_alerts",
+    "open_alerts_of_units",
     "open_counts",
+    "people_listed",
+    "possible_entries_of",
     "raise_alerts",
     "rules_of",
+    "skew_of",
+    "within_window",
+    "wrong_now",
 ]

@@ -32,9 +32,6 @@ class AlertGrade(msgspec.Struct, frozen=True):
     after_ms: int = 0
 
 
-OBLIGED_IS_GRAVER = frozenset({Kind.HMU, Kind.NO_COMMUNICATION})
-"""Kinds that are serious in an obligation period, and a warning outside."""
-
 _CURFEW_CODES = {
     CurfewReason.OUT_AT_START: "AL08",
     CurfewReason.RETURNED_LATE: "AL09",
@@ -60,23 +57,24 @@ _OF_EVENT = {
 _HMU_CODES = {EventType.HMU_POWER_LOST: "AL04", EventType.HMU_MOVED: "AL05"}
 
 
-def grade_of(finding: Finding, *, obliged: bool) -> AlertGrade:
-    """The grade of a finding. `obliged`: whether it began in an obligation period. Raises KeyError for a reason that
+def grade_of(finding: Finding, *, is_graver: bool) -> AlertGrade:
+    """The grade of a finding. `is_graver`: of a home unit's trouble, whether it began in an obligation period; of a silence, whether
+    it did so, or lasts into one, of a curfew or an inclusion, or began near an exclusion zone. Raises KeyError for a reason that
     is not known."""
     if finding.kind is Kind.CURFEW:
         reason = CurfewReason(finding.reason or "")
         return AlertGrade(_CURFEW_CODES.get(reason), Severity.SERIOUS)
     if finding.kind is Kind.HMU:
-        return AlertGrade(_HMU_CODES[EventType(finding.reason or "")], _serious_if(obliged))
+        return AlertGrade(_HMU_CODES[EventType(finding.reason or "")], _serious_if(is_graver))
     if finding.kind is Kind.NO_COMMUNICATION:
-        return AlertGrade(None, _serious_if(obliged))
+        return AlertGrade(None, _serious_if(is_graver))
     if finding.kind in (Kind.TAMPER, Kind.BATTERY):
         return _OF_EVENT[EventType(finding.reason or "")]
     return _OF_KIND[finding.kind]
 
 
-def _serious_if(obliged: bool) -> Severity:
-    return Severity.SERIOUS if obliged else Severity.WARNING
+def _serious_if(is_graver: bool) -> Severity:
+    return Severity.SERIOUS if is_graver else Severity.WARNING
 
 
 def alerts_from_ms(finding: Finding, grade: AlertGrade) -> int | None:

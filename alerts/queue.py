@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alerts.clocks import WrongClock, wrong_clocks_of
+from alerts.entries import PossibleEntry, possible_entries_of
 from alerts.grading import Severity
 from geofence import datetime_of, format_instant, instant_of
 from geofence.judgement import Finding
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 COLUMNS = """
     a.alert_no, a.wearer_no, w.wearer_id, w.name, a.activation_no, a.kind, a.requirement_id, a.code, a.severity,
-    a.raised_at, a.known_at, a.closed_at, a.previous_alert_no, a.network, a.incident_no, g.grade AS rag, i.mappa_level,
+    a.raised_at, a.known_at, a.closed_at, a.previous_alert_no, a.network, a.home_unit, a.incident_no, g.grade AS rag,
+    i.mappa_level,
     CASE g.grade WHEN 'RED' THEN 1 WHEN 'AMBER' THEN 2 WHEN 'GREEN' THEN 3 ELSE 4 END::bigint AS rag_rank,
     (4 - coalesce(i.mappa_level, 0))::bigint AS mappa_rank
 """
@@ -32,8 +35,11 @@ PEOPLE = """
     LEFT JOIN iom_versions i ON i.wearer_no = a.wearer_no AND upper_inf(i.recorded)
     LEFT JOIN LATERAL (SELECT grade FROM rag_grades WHERE wearer_no = a.wearer_no ORDER BY since DESC LIMIT 1) g ON true
 """
+# An alert of a home unit lists people, and is found by each of them.
 FILTERED = """
-    ($1::text IS NULL OR w.wearer_id = $1) AND ($2::bigint IS NULL OR a.severity = $2) AND ($3::text IS NULL OR a.kind = $3)
+    ($1::text IS NULL OR w.wearer_id = $1 OR a.alert_no IN (
+        SELECT p.alert_no FROM alert_people p JOIN wearers listed USING (wearer_no) WHERE listed.wearer_id = $1))
+    AND ($2::bigint IS NULL OR a.severity = $2) AND ($3::text IS NULL OR a.kind = $3)
 """
 # What is grouped under an incident that is open is looked at there.
 NOT_GROUPED = """
@@ -50,9 +56,11 @@ WHERE $4::timestamptz IS NULL OR (closed_at, alert_no) < ($4, $5::bigint)
 ORDER BY closed_at DESC, alert_no DESC LIMIT $6
 """  # noqa: S608
 ONE = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = $1"  # noqa: S608
-OF_WEARER = (
-    f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.wearer_no = $1 ORDER BY a.raised_at DESC, a.alert_no DESC LIMIT $2"  # noqa: S608
-)
+OF_WEARER = f"""
+SELECT {COLUMNS} FROM {PEOPLE}
+WHERE a.wearer_no = $1 OR a.alert_no IN (SELECT alert_no FROM alert_people WHERE wearer_no = $1)
+ORDER BY a.raised_at DESC, a.alert_no DESC LIMIT $2
+"""  # noqa: S608
 COUNTS = (
     f"SELECT severity, count(*) AS open FROM alerts a WHERE closed_at IS NULL AND {NOT_GROUPED} GROUP BY severity"  # noqa: S608
 )
@@ -68,6 +76,12 @@ FROM network_silences s JOIN alert_occurrences o USING (finding_no) JOIN alerts 
 CROSS JOIN LATERAL newest_version(s.finding_no) v
 WHERE s.incident_no = ANY($1::bigint[]) GROUP BY s.incident_no
 """
+SILENCES_OF = """
+SELECT s.alert_no, count(*) AS occurrences, bool_or(s.end_at IS NULL) AS lasts,
+       min(s.begin_at) AS begin_at, max(s.begin_at) AS latest_at,
+       (SELECT count(*) FROM alert_people p WHERE p.alert_no = s.alert_no) AS people
+FROM unit_silences s WHERE s.alert_no = ANY($1::bigint[]) GROUP BY s.alert_no
+"""
 DETAILS = """
 SELECT o.alert_no, count(DISTINCT o.finding_no) AS occurrences, bool_and(v.change = 'withdrawn') AS withdrawn,
        bool_or(v.change <> 'withdrawn' AND v.end_at IS NULL) AS lasts, min(v.begin_at) AS begin_at,
@@ -82,6 +96,9 @@ ACTIONS = """
 SELECT alert_no, done_at, done_by, action, outcome, note FROM alert_actions
 WHERE alert_no = ANY($1::bigint[]) ORDER BY alert_no, action_no
 """
+
+
+SEEN = ("acknowledged", "unacknowledged")
 
 
 class BadQueuePlace(ValueError):
@@ -115,14 +132,15 @@ class Alert(msgspec.Struct, frozen=True):
 
     alert_no: int
     wearer_no: int | None
-    """None, as `wearer_id` is: a platform incident of a network."""
+    """None, as `wearer_id` is: a platform incident of a network, or an alert of a home unit."""
     wearer_id: str | None
     name: str | None
     activation_no: int | None
     network: str | None
+    home_unit: str | None
     incident_no: int | None
     people: int
-    """How many are grouped under it; 0 for an alert of one person."""
+    """How many are grouped under it or listed by it; 0 for an alert of one person."""
     kind: str
     requirement_id: str | None
     code: str | None
@@ -145,6 +163,10 @@ class Alert(msgspec.Struct, frozen=True):
     """Ids of the facts that its findings rest on."""
     actions: list[AlertAction]
     place: str
+    possible: PossibleEntry | None = None
+    """What raised it, as long as no finding stands behind it."""
+    clock: WrongClock | None = None
+    """Of an alert about a clock: how wrong it is."""
 
     @property
     def late_ms(self) -> int:
@@ -153,7 +175,9 @@ class Alert(msgspec.Struct, frozen=True):
 
     @property
     def acknowledged(self) -> AlertAction | None:
-        return next((done for done in self.actions if done.action == "acknowledged"), None)
+        """By whom, unless it is new again since."""
+        last = next((done for done in reversed(self.actions) if done.action in SEEN), None)
+        return None if last is None or last.action == "unacknowledged" else last
 
     @property
     def closed(self) -> AlertAction | None:
@@ -197,7 +221,11 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
     numbers = [row["alert_no"] for row in rows]
     details = {row["alert_no"]: row for row in await connection.fetch(DETAILS, numbers)}
     incidents = [row["alert_no"] for row in rows if row["network"] is not None]
+    bare = [number for number in numbers if number not in details]
+    possible = await possible_entries_of(connection, bare) if bare else {}
+    clocks = await wrong_clocks_of(connection, bare) if bare else {}
     people = {row["incident_no"]: row for row in await connection.fetch(PEOPLE_OF, incidents)} if incidents else {}
+    silences = await _of_units(connection, rows)
     actions: dict[int, list[AlertAction]] = {number: [] for number in numbers}
     for row in await connection.fetch(ACTIONS, numbers):
         done_ms = instant_of(row["done_at"])
@@ -205,9 +233,24 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
             AlertAction(done_ms, row["done_by"], row["action"], row["outcome"], row["note"])
         )
     return [
-        _alert(row, details.get(row["alert_no"]) or _of_incident(row, people), actions[row["alert_no"]])
+        msgspec.structs.replace(
+            _alert(
+                row,
+                details.get(row["alert_no"]) or silences.get(row["alert_no"]) or _of_incident(row, people),
+                actions[row["alert_no"]],
+            ),
+            possible=possible.get(row["alert_no"]),
+            clock=clocks.get(row["alert_no"]),
+        )
         for row in rows
     ]
+
+
+async def _of_units(connection: Connection, rows: Sequence[asyncpg.Record]) -> dict[int, dict[str, Any]]:
+    """An alert of a home unit has no findings: its occurrences are the silences of the unit."""
+    numbers = [row["alert_no"] for row in rows if row["home_unit"] is not None]
+    found = await connection.fetch(SILENCES_OF, numbers) if numbers else []
+    return {row["alert_no"]: {"withdrawn": False, "reason": None, "evidence": [], **row} for row in found}
 
 
 def _of_incident(row: asyncpg.Record, people: Mapping[int, asyncpg.Record]) -> dict[str, Any]:
@@ -215,6 +258,7 @@ def _of_incident(row: asyncpg.Record, people: Mapping[int, asyncpg.Record]) -> d
     counts = people.get(row["alert_no"])
     return {
         "occurrences": 0 if counts is None else counts["people"],
+        "people": 0 if counts is None else counts["people"],
         "lasts": counts is not None and counts["silent"] > 0,
         "withdrawn": False,
         "begin_at": row["known_at"],
@@ -240,8 +284,8 @@ def alert_as_known(alert: Alert, findings: Sequence[Finding | None], known_ms: i
 def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], actions: list[AlertAction]) -> Alert:
     return Alert(
         alert_no=row["alert_no"], wearer_no=row["wearer_no"], wearer_id=row["wearer_id"], name=row["name"],
-        activation_no=row["activation_no"], network=row["network"], incident_no=row["incident_no"],
-        people=details["occurrences"] if row["network"] is not None else 0,
+        activation_no=row["activation_no"], network=row["network"], home_unit=row["home_unit"],
+        incident_no=row["incident_no"], people=details["people"] if row["wearer_no"] is None else 0,
         kind=row["kind"], requirement_id=row["requirement_id"], code=row["code"],
         severity=Severity(row["severity"]), raised_ms=instant_of(row["raised_at"]), known_ms=instant_of(row["known_at"]),
         closed_ms=None if row["closed_at"] is None else instant_of(row["closed_at"]),
@@ -297,6 +341,7 @@ def alert_as_json(alert: Alert) -> dict[str, Any]:
         "kind": alert.kind,
         "requirement_id": alert.requirement_id,
         "network": alert.network,
+        "home_unit": alert.home_unit,
         "incident_no": alert.incident_no,
         "people": alert.people,
         "code": alert.code,
@@ -308,6 +353,8 @@ def alert_as_json(alert: Alert) -> dict[str, Any]:
         "occurrences": alert.occurrences,
         "lasts": alert.lasts,
         "withdrawn": alert.withdrawn,
+        "clock_behind_s": None if alert.clock is None else [ms / 1000 for ms in alert.clock.skew],
+        "possible_entry": None if alert.possible is None else str(alert.possible.fate),
         "previous_alert_no": alert.previous_alert_no,
         "place_in_queue": {"rag": alert.rag, "mappa_level": alert.mappa_level},
         "evidence": alert.evidence,

@@ -78,7 +78,8 @@ class FindingChange(StrEnum):
 
 class RaisedFinding(NamedTuple):
     """A finding that may be an alert, as its newest version says. `network`: of its activation. `why`: what the version says of
-    its reason. `obliged`: it began in an obligation period. `is_silent`: NO_COMMUNICATION of its activation lasts."""
+    its reason. `is_graver`: it is serious for what stood round it (`grade_of`). `is_silent`: NO_COMMUNICATION of its activation
+    lasts."""
 
     finding_no: int
     wearer_no: int
@@ -87,7 +88,7 @@ class RaisedFinding(NamedTuple):
     finding: Finding
     change: FindingChange
     why: str
-    obliged: bool
+    is_graver: bool
     is_silent: bool
 
     @property
@@ -96,7 +97,7 @@ class RaisedFinding(NamedTuple):
 
     @property
     def grade(self) -> AlertGrade:
-        return grade_of(self.finding, obliged=self.obliged)
+        return grade_of(self.finding, is_graver=self.is_graver)
 
 
 FindByNumber = Callable[[Sequence[int]], Awaitable[list[RaisedFinding]]]
@@ -128,11 +129,13 @@ async def raise_alerts(
         return Raised(counted, counted)
     alert_of = await alerts_of_findings(connection, [f.finding_no for f in looked_at])
     known = [f for f in looked_at if f.finding_no in alert_of]
-    changes = [(alert_of[f.finding_no], "withdrawn" if f.is_withdrawn else "amended") for f in known]
-    await note_changes(connection, changes, now_ms)
+    changed = [f for f in known if f.change is not FindingChange.NONE]
+    changes = [(alert_of[f.finding_no], "withdrawn" if f.is_withdrawn else "amended") for f in changed]
     standing = [(alert_of[f.finding_no], f.grade) for f in known if not f.is_withdrawn]
     if standing:
-        await worsen(connection, standing)
+        told = {alert_no for alert_no, _ in changes}
+        changes += [(number, "amended") for number in await worsen(connection, standing) if number not in told]
+    await note_changes(connection, changes, now_ms)
     fresh = [f for f in looked_at if f.finding_no not in alert_of]
     raised = await _raise(connection, fresh, take_numbers, now_ms)
     grouped = await note_silences(connection, _silences(looked_at), count_active, take_numbers, now_ms)

@@ -24,7 +24,7 @@ AlertKey = tuple[int, str, str | None]
 
 
 class NewAlert(NamedTuple):
-    """An alert that is about to be opened. Without a wearer it is one of a network."""
+    """An alert that is about to be opened: of a wearer, of a network or of a home unit."""
 
     alert_no: int
     kind: str
@@ -36,14 +36,15 @@ class NewAlert(NamedTuple):
     code: str | None = None
     network: str | None = None
     previous_alert_no: int | None = None
+    home_unit: str | None = None
 
 
 NEW_ALERTS = """
 INSERT INTO alerts (alert_no, kind, severity, known_at, wearer_no, activation_no, requirement_id, code, network,
-                    previous_alert_no, raised_at)
-SELECT t.*, $11
+                    previous_alert_no, home_unit, raised_at)
+SELECT t.*, $12
 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-            $9::text[], $10::bigint[]) AS t
+            $9::text[], $10::bigint[], $11::text[]) AS t
 """
 
 
@@ -136,18 +137,20 @@ def _alert_of(alert_no: int, first: NewOccurrence, previous_alert_no: int | None
 # An alert shows the worst of its occurrences.
 RAISE_SEVERITY = """
 UPDATE alerts a SET severity = least(a.severity, t.severity), code = CASE WHEN t.severity <= a.severity THEN t.code ELSE a.code END
-FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (alert_no, severity, code) WHERE a.alert_no = t.alert_no
+FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (alert_no, severity, code)
+WHERE a.alert_no = t.alert_no AND (t.severity < a.severity OR (t.severity = a.severity AND t.code IS DISTINCT FROM a.code))
+RETURNING a.alert_no
 """
 
 
-async def worsen(connection: Connection, grades: Sequence[tuple[int, AlertGrade]]) -> None:
-    """Alerts take on the worst grade of their occurrences."""
+async def worsen(connection: Connection, grades: Sequence[tuple[int, AlertGrade]]) -> list[int]:
+    """Alerts take on the worst grade of their occurrences. The numbers of those that changed."""
     worst: dict[int, AlertGrade] = {}
     for alert_no, grade in grades:
         if alert_no not in worst or grade.severity <= worst[alert_no].severity:
             worst[alert_no] = grade
     columns = [int(grade.severity) for grade in worst.values()], [grade.code for grade in worst.values()]
-    await connection.execute(RAISE_SEVERITY, list(worst), *columns)
+    return [row["alert_no"] for row in await connection.fetch(RAISE_SEVERITY, list(worst), *columns)]
 
 
 CHANGED = """

@@ -21,6 +21,10 @@ NAME_A_UNIT = frozenset({
     EventType.HEARTBEAT,
 })  # fmt: skip
 """The events that speak of a home unit; on others the name of one is no part of the event."""
+OF_THE_UNIT_ITSELF = frozenset({
+    EventType.HEARTBEAT, EventType.HMU_MOVED, EventType.HMU_POWER_LOST, EventType.HMU_POWER_RESTORED,
+})  # fmt: skip
+"""What a home unit says of itself, and so of nobody's tag alone."""
 
 
 class RefusalReason(StrEnum):
@@ -29,6 +33,8 @@ class RefusalReason(StrEnum):
     UNREADABLE = "unreadable"
     UNKNOWN_DEVICE = "unknown_device"
     NO_ACTIVATION = "no_activation"
+    NO_HOME_UNIT_ENTRY = "no_home_unit_entry"
+    NOT_OF_A_HOME_UNIT = "not_of_a_home_unit"
     UNKNOWN_MECHANISM = "unknown_mechanism"
     UNKNOWN_EVENT_TYPE = "unknown_event_type"
     BAD_COORDINATE = "bad_coordinate"
@@ -72,6 +78,8 @@ class EventReport(msgspec.Struct, frozen=True):
     hmu_id: str | None = None
     sent_by: str | None = None
     """The home unit that sent it; None: the device itself."""
+    tag: str | None = None
+    """The tag that a home unit says it of; None: the sender says it of itself."""
 
     @property
     def own_ms(self) -> int:
@@ -100,6 +108,8 @@ def read_report(raw: object) -> PositionReport | EventReport | Refusal:
     if reader is None:
         what = f"type is {_shown(kind)}"
         return Refusal(RefusalReason.UNREADABLE, what, 'set "type" to "position" or "event"')
+    if kind == "position" and raw.get("tag") is not None:
+        return position_of_a_unit()
     return reader(raw)
 
 
@@ -124,8 +134,14 @@ def read_position(raw: Raw) -> PositionReport | Refusal:
 
 
 def read_event(raw: Raw) -> EventReport | Refusal:
-    """An event of the device protocol from its named fields."""
-    return _read_event(raw, raw.get("event"), raw.get("hmu_id"), None)
+    """An event of the device protocol from its named fields. Who sent it is for its key to say, and is not read here."""
+    report = _read_event(raw, raw.get("event"), raw.get("hmu_id"), None)
+    if isinstance(report, Refusal) or raw.get("tag") is None:
+        return report
+    tag = raw["tag"]
+    if not isinstance(tag, str) or not tag or len(tag) > _MAX_TEXT:
+        return Refusal(RefusalReason.UNREADABLE, f"the tag is {_shown(tag)}", "name it by its device id")
+    return msgspec.structs.replace(report, tag=tag)
 
 
 def read_event_row(raw: Raw) -> EventReport | Refusal:
@@ -236,6 +252,30 @@ def no_activation(device: str, own_time: str) -> Refusal:
     """The device is known, but on nobody at the time of the report."""
     what = f"no activation of {device} at {own_time}"
     return Refusal(RefusalReason.NO_ACTIVATION, what, "enter the activation; the report is then examined again")
+
+
+def no_home_unit_entry(what: str) -> Refusal:
+    """The sender is no home unit of that wearer at the time of the report."""
+    action = "enter the home unit for the wearer of the tag; the report is then examined again"
+    return Refusal(RefusalReason.NO_HOME_UNIT_ENTRY, what, action)
+
+
+def position_of_a_unit() -> Refusal:
+    """A home unit knows no position, its own or of a tag."""
+    return Refusal(
+        RefusalReason.NOT_OF_A_HOME_UNIT, "a position from a home unit", "send what the unit heard as events"
+    )
+
+
+def event_without_a_tag(event: EventType) -> Refusal:
+    """A home unit says of itself only what it can tell of itself."""
+    action = 'say of which tag it is: "tag": the device id of the tag'
+    return Refusal(RefusalReason.NOT_OF_A_HOME_UNIT, f"{event} from a home unit, of no tag", action)
+
+
+def event_of_the_unit(event: EventType) -> Refusal:
+    """What happened to a home unit concerns all tags that it hears."""
+    return Refusal(RefusalReason.NOT_OF_A_HOME_UNIT, f"{event} of a tag", 'leave "tag" out: it happened to the unit')
 
 
 def unknown_device(device_id: object) -> Refusal:

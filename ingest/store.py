@@ -5,15 +5,15 @@ Every statement is safe to run again with the same rows: what is there already c
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from geofence import FUTURE_LIMIT_MS, datetime_of, format_instant
-from ingest.reports import EventReport, PositionReport, Refusal, no_activation
+from geofence import FUTURE_LIMIT_MS, datetime_of
+from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason
 from ingest.wire import Received
 
 if TYPE_CHECKING:
@@ -31,13 +31,22 @@ class Incoming(msgspec.Struct, frozen=True, eq=False):
     received_ms: int
 
 
+class Told(NamedTuple):
+    """What a report says of one device: its own, or a tag that a home unit heard."""
+
+    device_no: int
+    report: PositionReport | EventReport
+
+
 class Accepted(NamedTuple):
-    """A report that became a new fact."""
+    """A new fact. All facts of one report have its id: what a home unit says of itself is one for each tag that it hears.
+    `device_no`: whose fact it is; `sender_no`: who sent the report."""
 
     fact_id: int
     device_no: int
     report: PositionReport | EventReport
     received_ms: int
+    sender_no: int
 
 
 class StoreOutcome(NamedTuple):
@@ -57,23 +66,25 @@ class Counts(msgspec.Struct):
     refused: int = 0
 
 
-IsActivated = Callable[[int, int], bool]
-"""(device_no, own_ms) -> whether an activation covers it."""
+Tell = Callable[[int, PositionReport | EventReport], Sequence[Told] | Refusal]
+"""(who sent it, report) -> what it says of which devices (of one at least), or why it cannot be used."""
+WAITING_REASONS = (RefusalReason.NO_ACTIVATION, RefusalReason.NO_HOME_UNIT_ENTRY)
+"""What is refused for these is examined again when orders change."""
 
 
 async def store_reports(
-    connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], is_activated: IsActivated
+    connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], tell: Tell
 ) -> StoreOutcome:
     """Write the reports of a turn. Partitions for all their days must be there (`make_days`)."""
     fresh, clashes = await _store_raw(connection, incoming)
     refused: dict[int, Refusal] = {}
     usable: list[Accepted] = []
     for item in fresh:
-        refusal, report = refusal_of(item, is_activated), item.received.report
-        if refusal is not None:
-            refused[item.fact_id] = refusal
-        elif not isinstance(report, Refusal):
-            usable.append(Accepted(item.fact_id, item.device_no, report, item.received_ms))
+        told = told_by(item, tell)
+        if isinstance(told, Refusal):
+            refused[item.fact_id] = told
+        else:
+            usable += [Accepted(item.fact_id, *one, item.received_ms, item.device_no) for one in told]
     await _store_quarantine(connection, [item for item in fresh if item.fact_id in refused], refused)
     accepted = await store_facts(connection, usable)
     await _store_integrity(connection, clashes)
@@ -81,21 +92,10 @@ async def store_reports(
     return StoreOutcome(accepted, refused, clashes)
 
 
-def refusal_of(item: Incoming, is_activated: IsActivated) -> Refusal | None:
-    """Why a report cannot be used, or None."""
+def told_by(item: Incoming, tell: Tell) -> Sequence[Told] | Refusal:
+    """What a report says of which devices, or why it cannot be used."""
     report = item.received.report
-    if isinstance(report, Refusal):
-        return report
-    if is_activated(item.device_no, report.own_ms):
-        return None
-    return no_activation("this device", _shown(report.own_ms))
-
-
-def _shown(own_ms: int) -> str:
-    try:
-        return format_instant(own_ms)
-    except OverflowError:
-        return f"{own_ms} ms"
+    return report if isinstance(report, Refusal) else tell(item.device_no, report)
 
 
 def _counts(
@@ -188,7 +188,7 @@ WHERE NOT EXISTS (
     SELECT FROM future_positions f
     WHERE (f.device_no, f.fix_time, f.mechanism, f.lat_deg, f.lon_deg) = (t.device_no, t.fix_time, t.mechanism, t.lat_deg, t.lon_deg)
       AND f.precision_m IS NOT DISTINCT FROM t.precision_m OFFSET 0)
-ON CONFLICT DO NOTHING RETURNING fact_id
+ON CONFLICT DO NOTHING RETURNING fact_id, device_no
 """
 STORE_FUTURE_POSITIONS = """
 INSERT INTO future_positions (fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, precision_m, received_at,
@@ -196,18 +196,18 @@ INSERT INTO future_positions (fact_id, device_no, fix_time, mechanism, lat_deg, 
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], $5::float8[], $6::float8[], $7::float8[],
                      $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::float4[], $12::float4[], $13::bigint[],
                      $14::float4[])
-ON CONFLICT DO NOTHING RETURNING fact_id
+ON CONFLICT DO NOTHING RETURNING fact_id, device_no
 """
 STORE_EVENTS = """
 INSERT INTO device_events (fact_id, device_no, event_time, type, hmu_id, received_at, sent_by)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
-ON CONFLICT DO NOTHING RETURNING fact_id
+ON CONFLICT DO NOTHING RETURNING fact_id, device_no
 """
 
 
 async def store_facts(connection: asyncpg.Connection[Any], usable: Sequence[Accepted]) -> list[Accepted]:
     """Write positions and events; those of them that are new, duplicates left out."""
-    stored: set[int] = set()
+    stored: set[tuple[int, int]] = set()
     now: list[Accepted] = []
     ahead: list[Accepted] = []
     events: list[Accepted] = []
@@ -216,12 +216,19 @@ async def store_facts(connection: asyncpg.Connection[Any], usable: Sequence[Acce
             events.append(item)
         else:
             (ahead if item.report.fix_ms > item.received_ms + FUTURE_LIMIT_MS else now).append(item)
+    events.sort(
+        key=_is_relayed
+    )  # received together, what a device sent itself is kept before what a home unit sent of it
     for statement, items in ((STORE_FUTURE_POSITIONS, ahead), (STORE_POSITIONS, now)):
         if items:
-            stored |= {row["fact_id"] for row in await connection.fetch(statement, *_position_columns(items))}
+            stored |= {tuple(row) for row in await connection.fetch(statement, *_position_columns(items))}
     if events:
-        stored |= {row["fact_id"] for row in await connection.fetch(STORE_EVENTS, *_event_columns(events))}
-    return [item for item in usable if item.fact_id in stored]
+        stored |= {tuple(row) for row in await connection.fetch(STORE_EVENTS, *_event_columns(events))}
+    return [item for item in usable if (item.fact_id, item.device_no) in stored]
+
+
+def _is_relayed(item: Accepted) -> bool:
+    return isinstance(item.report, EventReport) and item.report.sent_by is not None
 
 
 def _moment(instant_ms: int | None) -> datetime | None:
@@ -261,14 +268,14 @@ def _event_columns(items: Sequence[Accepted]) -> list[list[Any]]:
     ]
 
 
-def days_of(incoming: Iterable[Incoming], is_activated: IsActivated) -> set[int]:
+def days_of(incoming: Iterable[Incoming], tell: Tell) -> set[int]:
     """Days since 1970 of the positions that may be stored as such: inside an activation and not too far ahead."""
     days = set()
     for item in incoming:
         report = item.received.report
         if isinstance(report, PositionReport) and report.fix_ms <= item.received_ms + FUTURE_LIMIT_MS:
             day = report.fix_ms // DAY_MS
-            if day not in days and is_activated(item.device_no, report.fix_ms):
+            if day not in days and not isinstance(tell(item.device_no, report), Refusal):
                 days.add(day)
     return days
 
@@ -352,18 +359,29 @@ async def _store_counts(connection: asyncpg.Connection[Any], counts: dict[int, C
 WAITING = """
 SELECT q.fact_id, q.device_no, epoch_ms(q.received_at) AS received_ms, q.body
 FROM quarantine q
-WHERE q.device_no = ANY($1::bigint[]) AND q.reason = 'no_activation'
+WHERE q.device_no = ANY($1::bigint[]) AND q.reason IN ('no_activation', 'no_home_unit_entry')
   AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
 ORDER BY q.fact_id
 """
 DEVICES_WAITING = """
 SELECT DISTINCT device_no FROM quarantine q
-WHERE q.reason = 'no_activation' AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
+WHERE q.reason IN ('no_activation', 'no_home_unit_entry')
+  AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
 """
 RELEASE = """
 INSERT INTO quarantine_releases (fact_id, released_at, outcome)
 SELECT fact_id, $3, CASE WHEN fact_id = ANY($2::bigint[]) THEN 'stored' ELSE 'duplicate' END
 FROM unnest($1::bigint[]) AS t (fact_id)
+"""
+# What a home unit sent of itself. It can have been received a little before its own time, and long after it.
+REPORTS_OF_UNITS = """
+SELECT r.fact_id, r.device_no, epoch_ms(r.received_at) AS received_ms, r.body
+FROM unnest($1::bigint[], $2::timestamptz[]) AS u (device_no, since)
+JOIN raw_reports r ON r.device_no = u.device_no AND r.received_at >= u.since
+WHERE NOT EXISTS (
+    SELECT FROM quarantine q
+    WHERE q.fact_id = r.fact_id AND NOT EXISTS (SELECT FROM quarantine_releases l WHERE l.fact_id = q.fact_id))
+ORDER BY r.fact_id
 """
 RECOUNT = """
 UPDATE device_counts SET refused = refused - $2 - $3, stored = stored + $2, duplicates = duplicates + $3 WHERE device_no = $1
@@ -371,7 +389,7 @@ UPDATE device_counts SET refused = refused - $2 - $3, stored = stored + $2, dupl
 
 
 async def devices_waiting(connection: asyncpg.Connection[Any]) -> list[int]:
-    """Devices with reports that were refused for want of an activation."""
+    """Devices with reports that were refused for want of an activation, or of the entry of a home unit."""
     return [row["device_no"] for row in await connection.fetch(DEVICES_WAITING)]
 
 
@@ -379,23 +397,44 @@ async def examine_again(
     connection: asyncpg.Connection[Any],
     device_nos: Sequence[int],
     read: Callable[[bytes], PositionReport | EventReport | Refusal],
-    is_activated: IsActivated,
+    tell: Tell,
     now_ms: int,
 ) -> list[Accepted]:
-    """Reports that were refused for want of an activation, where there is one now: stored with their first receipt."""
-    usable = []
+    """Reports that were refused for want of an activation or an entry, where there is one now: stored with their first receipt."""
+    usable: list[Accepted] = []
     for row in await connection.fetch(WAITING, device_nos):
-        report = read(row["body"])
-        if not isinstance(report, Refusal) and is_activated(row["device_no"], report.own_ms):
-            usable.append(Accepted(row["fact_id"], row["device_no"], report, row["received_ms"]))
+        report, sender_no = read(row["body"]), row["device_no"]
+        told = report if isinstance(report, Refusal) else tell(sender_no, report)
+        if not isinstance(told, Refusal):
+            usable += [Accepted(row["fact_id"], *one, row["received_ms"], sender_no) for one in told]
     if not usable:
         return []
     await make_days(connection, {i.report.fix_ms // DAY_MS for i in usable if isinstance(i.report, PositionReport)})
     accepted = await store_facts(connection, usable)
-    stored = [item.fact_id for item in accepted]
-    await connection.execute(RELEASE, [item.fact_id for item in usable], stored, datetime_of(now_ms))
-    for device_no in {item.device_no for item in usable}:
-        all_of = sum(1 for item in usable if item.device_no == device_no)
-        new = sum(1 for item in accepted if item.device_no == device_no)
-        await connection.execute(RECOUNT, device_no, new, all_of - new)
+    released = dict.fromkeys((item.fact_id, item.sender_no) for item in usable)
+    stored = {(item.fact_id, item.sender_no) for item in accepted}
+    columns = [fact_id for fact_id, _ in released], [fact_id for fact_id, _ in stored]
+    await connection.execute(RELEASE, *columns, datetime_of(now_ms))
+    all_of, new = Counter(sender_no for _, sender_no in released), Counter(sender_no for _, sender_no in stored)
+    for sender_no, count in all_of.items():
+        await connection.execute(RECOUNT, sender_no, new[sender_no], count - new[sender_no])
     return accepted
+
+
+async def tell_again(
+    connection: asyncpg.Connection[Any],
+    since_ms: Mapping[int, int],
+    read: Callable[[bytes], PositionReport | EventReport | Refusal],
+    tell: Tell,
+) -> list[Accepted]:
+    """What home units said of themselves, from an instant on (by device number), is told of tags that they are there to hear by now
+    and were not when it came. With its first receipt; nothing is counted anew, because the reports were."""
+    units, since = list(since_ms), [datetime_of(at_ms - FUTURE_LIMIT_MS) for at_ms in since_ms.values()]
+    usable: list[Accepted] = []
+    for row in await connection.fetch(REPORTS_OF_UNITS, units, since) if units else ():
+        report, sender_no = read(row["body"]), row["device_no"]
+        if isinstance(report, EventReport) and report.tag is None:
+            told = tell(sender_no, report)
+            if not isinstance(told, Refusal):
+                usable += [Accepted(row["fact_id"], *one, row["received_ms"], sender_no) for one in told]
+    return await store_facts(connection, usable)

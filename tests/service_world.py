@@ -240,7 +240,8 @@ CONSERVED = """
 SELECT d.device_id, c.received, c.stored, c.duplicates, c.refused,
        (SELECT count(*) FROM positions p WHERE p.device_no = c.device_no)
        + (SELECT count(*) FROM future_positions p WHERE p.device_no = c.device_no)
-       + (SELECT count(*) FROM device_events e WHERE e.device_no = c.device_no) AS facts,
+       + (SELECT count(*) FROM device_events e WHERE e.device_no = c.device_no AND e.sent_by IS NULL)
+       + (SELECT count(DISTINCT e.fact_id) FROM device_events e WHERE e.sent_by = d.device_id) AS facts,
        (SELECT count(*) FROM quarantine q WHERE q.device_no = c.device_no) AS quarantined,
        (SELECT count(*) FROM quarantine_releases r JOIN quarantine q USING (fact_id) WHERE q.device_no = c.device_no)
            AS released
@@ -249,7 +250,8 @@ FROM device_counts c JOIN devices d USING (device_no)
 
 
 async def assert_conserved(connection: asyncpg.Connection[Any]) -> dict[str, int]:
-    """received = stored + duplicates + refused, and the counts are what stands in the tables; received by device."""
+    """received = stored + duplicates + refused, and the counts are what stands in the tables; received by sender. A report of a home
+    unit counts once, however many tags it is a fact of."""
     received = {}
     for row in await connection.fetch(CONSERVED):
         assert row["received"] == row["stored"] + row["duplicates"] + row["refused"]

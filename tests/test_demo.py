@@ -179,7 +179,8 @@ def test_progress_goes_from_nothing_to_everything(past: Past) -> None:
     assert shares == sorted(shares)
     assert shares[0] < 0.01
     assert shares[-1] == 1.0
-    assert len(past.keys) == sum(len(world.devices()) for world in PAST.worlds())
+    units = {row["hmu_id"] for world in PAST.worlds() for row in world.orders()["home_units"]}
+    assert len(past.keys) == sum(len(world.devices()) for world in PAST.worlds()) + len(units)
 
 
 # --- the live part ----------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def finding(
 )
 def test_8_code_and_severity_at_once(kind: str, reason: str | None, code: str | None, severity: Severity) -> None:
     for obliged in (True, False):
-        assert grade_of(finding(kind, reason), obliged=obliged) == AlertGrade(code, severity)
+        assert grade_of(finding(kind, reason), is_graver=obliged) == AlertGrade(code, severity)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ def test_8_code_and_severity_at_once(kind: str, reason: str | None, code: str | 
     [("HMU", "HMU_POWER_LOST", "AL04"), ("HMU", "HMU_MOVED", "AL05"), ("NO_COMMUNICATION", None, None)],
 )
 def test_8_serious_in_an_obligation_period_else_a_warning(kind: str, reason: str | None, code: str | None) -> None:
-    assert grade_of(finding(kind, reason), obliged=True) == AlertGrade(code, SERIOUS)
-    assert grade_of(finding(kind, reason), obliged=False) == AlertGrade(code, WARNING)
+    assert grade_of(finding(kind, reason), is_graver=True) == AlertGrade(code, SERIOUS)
+    assert grade_of(finding(kind, reason), is_graver=False) == AlertGrade(code, WARNING)
 
 
 def test_8_within_grace_is_recorded_and_raises_no_alert() -> None:
-    grade = grade_of(finding("CURFEW", "RETURNED_LATE"), obliged=True)
+    grade = grade_of(finding("CURFEW", "RETURNED_LATE"), is_graver=True)
     assert alerts_from_ms(finding("CURFEW", "RETURNED_LATE", 60_000, within_grace=True), grade) is None
     assert alerts_from_ms(finding("CURFEW", "RETURNED_LATE", 60_000), grade) == 0
 
 
 def test_8_unverified_is_a_message_when_two_hours_old() -> None:
-    grade = grade_of(finding("UNVERIFIED"), obliged=True)
+    grade = grade_of(finding("UNVERIFIED"), is_graver=True)
     assert grade.severity is MESSAGE
     lasting = finding("UNVERIFIED")
     assert decide(lasting, grade, is_silent=False, now_ms=2 * HOUR_MS - 1).due_ms == 2 * HOUR_MS
@@ -71,7 +71,7 @@ def test_8_unverified_is_a_message_when_two_hours_old() -> None:
 
 
 def test_8_unverified_waits_while_the_activation_is_silent() -> None:
-    grade = grade_of(finding("UNVERIFIED"), obliged=True)
+    grade = grade_of(finding("UNVERIFIED"), is_graver=True)
     decision = decide(finding("UNVERIFIED"), grade, is_silent=True, now_ms=3 * HOUR_MS)
     assert decision.step is Step.WAIT
     assert decision.due_ms > 3 * HOUR_MS
@@ -80,4 +80,4 @@ def test_8_unverified_waits_while_the_activation_is_silent() -> None:
 def test_every_finding_that_the_core_can_make_has_a_grade() -> None:
     reasons = {"TAMPER": "STRAP_TAMPER", "BATTERY": "BATTERY_LOW", "HMU": "HMU_MOVED", "CURFEW": "SEEN_OUT"}
     for kind in Kind:
-        assert grade_of(finding(kind, reasons.get(kind)), obliged=True).severity in Severity
+        assert grade_of(finding(kind, reasons.get(kind)), is_graver=True).severity in Severity

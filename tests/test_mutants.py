@@ -24,6 +24,7 @@ PLAIN = "tests/test_plain_kernels.py::test_"
 """Faults of the kernels are looked for in plain Python, which need not be compiled anew for each."""
 COMPILED = ("tests/test_zone_sets.py", "tests/test_geometry.py")
 CASE = "tests/test_conformance.py::test_a_case_gives_what_it_expects"
+UNITS, SILENT = "tests/test_home_units.py::test_", "tests/test_silent_home_units.py::test_"
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
 
@@ -175,6 +176,25 @@ MUTANTS = [
     Mutant("a quarantined report is never looked at again", "emtrack/service/worker.py",
            "connection, sorted(self._to_examine), read_body", "connection, [], read_body",
            f"{PLAYED_STORY}[reported-before-it-was-entered]"),
+    Mutant("a home unit is believed about everybody's tag", "emtrack/service/telling.py",
+           "            if self._units.stands_with(hmu_id, wearer_no, report.event_ms):\n", "            if True:\n",
+           f"{UNITS}a_unit_is_not_believed_about_a_tag_of_somebody_else"),
+    Mutant("an entry of a home unit never ends", "emtrack/service/home_units.py",
+           "if e.from_ms <= at_ms < e.to_ms}", "if e.from_ms <= at_ms}",
+           f"{UNITS}a_unit_is_good_until_its_entry_ends_and_not_a_second_longer"),
+    Mutant("what a home unit tells is taken to be sent by the tag", "emtrack/service/telling.py",
+           "hmu_id=named, sent_by=hmu_id, tag=None", "hmu_id=named, tag=None",
+           f"{UNITS}what_a_unit_sent_is_a_sign_of_life_of_a_tag_that_has_no_other_channel_and_of_no_other"),
+    Mutant("who is entered afterwards gets nothing of what the unit said", "emtrack/service/worker.py",
+           "await tell_again(connection, self._to_tell_again, read_body, self._tell)", "[]",
+           f"{UNITS}what_a_unit_said_of_itself_concerns_a_tag_that_is_entered_for_that_time_afterwards"),
+    Mutant("a silent home unit is none before somebody reports", "emtrack/service/home_units.py",
+           "| self._due(now_ms)", "| set()", f"{SILENT}one_that_was_never_heard_is_silent_since_it_was_entered"),
+    Mutant("our outages are silences of home units", "emtrack/service/home_units.py",
+           "since_ms < now_ms else [], outages)", "since_ms < now_ms else [], ())", f"{SILENT}our_outages_do_not_count"),
+    Mutant("an alert of a home unit that was closed is raised again", "alerts/home_units.py",
+           "fresh = [s for s in silent if s.home_unit not in known]", "fresh = list(silent)",
+           f"{SILENT}it_is_serious_while_one_who_depends_on_it_must_be_at_home_and_never_less_after"),
     Mutant("a stall is no outage", "emtrack/service/worker.py",
            "if stalled_s <= self._pace.liveness_s:", "if True:",
            "tests/test_pipeline.py::test_a_time_without_a_commit_is_an_outage"),
@@ -184,7 +204,7 @@ MUTANTS = [
     Mutant("devices are answered before the commit", "emtrack/service/worker.py",
            "        incoming = await self._incoming(connection, batch)\n",
            "        incoming = await self._incoming(connection, batch)\n"
-           "        _answer(batch, incoming, Outcome([], {}, []), self._activations.is_activated)\n",
+           "        answer_devices(batch, incoming, StoreOutcome([], {}, []), self._tell)\n",
            "tests/test_pipeline.py::test_a_turn_that_fails_leaves_nothing_behind_and_tells_senders_to_come_again"),
     Mutant("an edge along the ray counts for both corners", "geofence/shapes/kernels.py",
            "(ax * by - bx * ay - 1 - (down >> 63))", "(ax * by - bx * ay)", PLAIN + "plain_python_and_shapely_agree_on_all_sides"),

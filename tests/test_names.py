@@ -140,7 +140,11 @@ def test_absences_home_units_and_wearers_are_checked_alike() -> None:
         len(read_orders(json.dumps(orders(absences=[absence, later | {"from": absence["to"]}])), "o").absences) == 2
     )
     unit = {"hmu_id": "H1", "wearer_id": "W1", "requirement_id": "C1", "from": "2026-03-01T00:00:00Z"}
-    assert "home unit 'H1' has two entries" in str(overlap(orders(home_units=[unit, unit | {"wearer_id": "W2"}])))
+    assert "home unit 'H1' has two entries" in str(
+        overlap(orders(home_units=[unit, unit | {"requirement_id": "C2"}]))
+    )
+    together = orders(home_units=[unit, unit | {"wearer_id": "W2"}])
+    assert len(read_orders(json.dumps(together), "o").home_units) == 2, "two people who live together have one unit"
     assert "wearer_id 'W1' stands twice" in str(overlap(orders(wearers=[{"wearer_id": "W1"}, {"wearer_id": "W1"}])))
     two_people = orders(1, 2, requirements=[curfew(1, requirement_id="C"), curfew(2, requirement_id="C")])
     assert len(read_orders(json.dumps(two_people), "o").requirements) == 2, "ids of requirements are a wearer's own"

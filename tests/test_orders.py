@@ -55,7 +55,7 @@ async def everything(world: World) -> dict[str, list[Any]]:
 
 async def test_orders_imported_twice_change_nothing(world: World) -> None:
     first = await world.enter(EVERYTHING)
-    assert sorted(first.keys) == ["D1", "D2"]
+    assert sorted(first.keys) == ["D1", "D2", "U1"]
     before = await everything(world)
     world.clock.at_ms = ms("12:30")
     again = await world.enter(EVERYTHING)

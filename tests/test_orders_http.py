@@ -43,7 +43,7 @@ async def test_an_absence_that_is_entered_afterwards_withdraws_the_finding(offic
     assert len(await curfews(office)) == 1
     absence = {"from": iso("18:00"), "to": iso("23:00"), "reason": "hospital"}
     assert await send(office, "POST", "/v1/wearers/W1/absences", absence) == (
-        200, {"changes": ["absence entered"], "keys": {}},
+        200, {"changes": ["absence entered"], "keys": {}, "warnings": []},
     )  # fmt: skip
     await until_curfews(office, 0)
     (alert,) = (await office.get("/v1/alerts?wearer=W1"))[1]["alerts"]

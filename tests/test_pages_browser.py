@@ -14,7 +14,7 @@ from playwright.async_api import Route
 
 from emtrack.people.roles import Role
 from tests.browser import OpenPage, WatchedPage, axe
-from tests.office import ORDERS, Office, at_home, away, open_office, strap
+from tests.office import EXCLUSION, ORDERS, Office, at_home, away, open_office, strap
 from tests.service_world import event
 
 COMMIT_TO_PAGE_S = 2.0
@@ -250,3 +250,22 @@ async def test_the_clock_of_the_service_is_on_every_page_and_moves(office: Offic
     moved = "new Promise(done => new MutationObserver(done).observe(document.getElementById('service-clock'), {childList: true}))"
     await page.evaluate(f"{moved}.then(() => null)")
     assert await page.locator("#service-clock").inner_text() != first
+
+
+@pytest.mark.parametrize("width", [1366, 320])
+async def test_a_possible_entry_has_a_page_with_its_position_and_a_map(
+    office: Office, open_page: OpenPage, width: int
+) -> None:
+    always = EXCLUSION | {"timetable": None, "buffer_m": 0}
+    async with office.http.put("/v1/requirements/X1", json=always, headers=office.bearer("officer")) as response:
+        assert response.status == 200, await response.text()
+    await office.report("D1", at_home("19:57", 1), at_home("19:58", 2), away("19:59", 3))
+    number = await office.connection.fetchval("SELECT alert_no FROM alerts WHERE kind = 'EXCLUSION'")
+    page = await logged_in(office, open_page, f"/alerts/{number}", width=width)
+    assert "Possible entry: one position in an exclusion zone, not confirmed" in await page.locator("h1").inner_text()
+    told = await page.locator(".em-story__text").inner_text()
+    assert "No second position has confirmed it yet. The newest position, at 19:59:00, is" in told
+    points, zones = await drawn(page)
+    assert (points, zones) == (3, 1)
+    assert await axe(page) == []
+    page.assert_clean(office.address)

@@ -260,7 +260,7 @@ async def test_an_alerts_page_is_a_purpose_and_its_map_shows_the_zone_and_the_fa
     _, text = await visitor.get(f"/alerts/{number}")
     assert await views(office) == [("Ann", "ALERT", number)]
     assert "The person was seen away from the address of the curfew C1" in text
-    assert "STRAP_TAMPER" in text
+    assert "Strap opened or cut" in text
     source = re.search(r'data-source="([^"]+)"', text)
     assert source is not None
     async with visitor.http.get(source[1].replace("&amp;", "&")) as response:

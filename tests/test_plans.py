@@ -13,7 +13,7 @@ import pytest
 from emtrack.db.connect import connect
 from emtrack.record.facts import EVENTS, POSITIONS
 from emtrack.record.findings import SHOWN
-from ingest.store import STORE_EVENTS, STORE_POSITIONS, STORE_RAW, WAITING
+from ingest.store import REPORTS_OF_UNITS, STORE_EVENTS, STORE_POSITIONS, STORE_RAW, WAITING
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 GROWING = ("raw_reports", "positions", "device_events", "findings", "finding_versions", "quarantine")
@@ -111,6 +111,12 @@ async def test_facts_of_an_activation_are_read_by_device_and_interval(
 async def test_findings_shown_are_read_by_activation(filled: asyncpg.Connection[Any]) -> None:
     plan = await plan_of(filled, SHOWN, [1, 2], None, [None, START])
     assert {"findings_of_activation", "finding_versions_pkey"} <= {node.get("Index Name") for node in plan}
+    assert_by_index(plan, rows=1_000)
+
+
+async def test_reports_of_home_units_are_read_again_by_device(filled: asyncpg.Connection[Any]) -> None:
+    plan = await plan_of(filled, REPORTS_OF_UNITS, [1, 2], [START, START])
+    assert any(node.get("Index Name") == "raw_reports_pkey" for node in plan)
     assert_by_index(plan, rows=1_000)
 
 

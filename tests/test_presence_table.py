@@ -4,7 +4,7 @@ every short sequence of verdicts."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -32,25 +32,29 @@ class Row(NamedTuple):
 
     verdict: str
     """Compared with the run."""
-    gap: str
+    time: str
     run: str
-    segment: str
 
 
 TABLE = [
-    Row("any", "none", run="as it was", segment="as it was"),
-    Row("equal", "at most max_gap", run="one verdict longer", segment="as it was"),
-    Row("opposite", "at most max_gap", run="this verdict alone", segment="as it was"),
-    Row("any", "more than max_gap", run="this verdict alone", segment="ends at last + max_gap"),
+    Row("any", "that of the last one", run="as it was"),
+    Row("equal", "within the hold", run="one verdict longer"),
+    Row("opposite", "within the hold", run="this verdict alone"),
+    Row("any", "after the hold", run="this verdict alone"),
 ]
-"""After each but the first: if the run is complete and says something else than the open segment, that one ends where the run began,
-and a segment of the run's value begins there, known now."""
+"""The hold is that of the last verdict. Before each, the open segment ends where its hold does if that is over. After each but the
+first: if the run is complete and says something else than the open segment, that one ends where the run began, and a segment of the
+run's value begins there, known now, held by what the verdicts of the run hold."""
 
 
 class Step(NamedTuple):
     verdict: int
     gap_ms: int
     is_sighting: bool = False
+
+    @property
+    def holds_ms(self) -> int:
+        return 2 * MAX_GAP_MS if self.is_sighting else MAX_GAP_MS
 
 
 @dataclass
@@ -61,9 +65,12 @@ class Told:
     run: tuple[int, int, int] = (UNKNOWN, 0, 0)
     """Value, first instant, how many."""
     last_ms: int | None = None
+    last_holds_to_ms: int = 0
+    run_holds_to_ms: int = 0
+    holds_to_ms: int = 0
 
     def copy(self) -> Told:
-        return Told(list(self.segments), self.run, self.last_ms)
+        return replace(self, segments=list(self.segments))
 
     @property
     def value(self) -> int:
@@ -77,40 +84,44 @@ class Told:
     def seen_at(self, now_ms: int) -> list[tuple[int, int, int, int]]:
         """All segments, when time has passed to *now*."""
         twin = self.copy()
-        if twin.last_ms is not None:
-            lapse_ms = twin.last_ms + MAX_GAP_MS
-            twin.end_segment(lapse_ms if lapse_ms <= now_ms else FOREVER_MS)
+        twin.end_segment(twin.holds_to_ms if twin.holds_to_ms <= now_ms else FOREVER_MS)
         return twin.segments
 
 
 def row_for(told: Told, verdict: int, at_ms: int) -> Row:
-    since_ms = MAX_GAP_MS + 1 if told.last_ms is None else at_ms - told.last_ms
-    gap = "none" if since_ms == 0 else "at most max_gap" if since_ms <= MAX_GAP_MS else "more than max_gap"
+    if told.last_ms is None or at_ms > told.last_holds_to_ms:
+        time = "after the hold"
+    else:
+        time = "that of the last one" if at_ms == told.last_ms else "within the hold"
     compared = "equal" if verdict == told.run[0] else "opposite"
-    (row,) = (row for row in TABLE if row.gap == gap and row.verdict in ("any", compared))
+    (row,) = (row for row in TABLE if row.time == time and row.verdict in ("any", compared))
     return row
 
 
-def interpret(told: Told, verdict: int, at_ms: int, confirmation: Confirmation, is_sighting: bool) -> None:
+def interpret(told: Told, step: Step, at_ms: int, confirmation: Confirmation) -> None:
     """One decisive verdict, by the table."""
-    row = row_for(told, verdict, at_ms)
-    if row.segment == "ends at last + max_gap" and told.last_ms is not None:
-        told.end_segment(told.last_ms + MAX_GAP_MS)
+    row, holds_to_ms = row_for(told, step.verdict, at_ms), at_ms + step.holds_ms
     if row.run == "as it was":
         return
+    if at_ms > told.holds_to_ms:
+        told.end_segment(told.holds_to_ms)
     _, first_ms, count = told.run
-    told.run = (verdict, first_ms, count + 1) if row.run == "one verdict longer" else (verdict, at_ms, 1)
-    told.last_ms = at_ms
+    longer = row.run == "one verdict longer"
+    told.run = (step.verdict, first_ms, count + 1) if longer else (step.verdict, at_ms, 1)
+    told.run_holds_to_ms = max(told.run_holds_to_ms if longer else 0, holds_to_ms)
+    told.holds_to_ms = max(told.holds_to_ms, holds_to_ms)
+    told.last_ms, told.last_holds_to_ms = at_ms, holds_to_ms
     _, first_ms, count = told.run
-    is_complete = is_sighting or (count >= confirmation.points and at_ms - first_ms >= confirmation.span_ms)
-    if is_complete and told.value != verdict:
+    is_complete = step.is_sighting or (count >= confirmation.points and at_ms - first_ms >= confirmation.span_ms)
+    if is_complete and told.value != step.verdict:
         told.end_segment(first_ms)
-        told.segments.append((verdict, first_ms, None, at_ms))
+        told.segments.append((step.verdict, first_ms, None, at_ms))
+        told.holds_to_ms = told.run_holds_to_ms
 
 
 def fed(tracker: Tracker, step: Step, at_ms: int, confirmation: Confirmation) -> bool:
     fact = Position(at_ms, 0.0, 0.0, 1.0, Mechanism.GPS, at_ms)
-    verdict = Verdict(step.verdict, at_ms, at_ms + MAX_GAP_MS, fact, step.is_sighting)
+    verdict = Verdict(step.verdict, at_ms, at_ms + step.holds_ms, fact, step.is_sighting)
     return feed(tracker, verdict, confirmation)
 
 
@@ -138,9 +149,9 @@ def test_the_judgements_presence_is_that_of_the_table(confirmation, sightings, l
         for step in further if length else first:
             twin, twin_told, step_ms = tracker.copy(), told.copy(), at_ms + step.gap_ms
             changed = fed(twin, step, step_ms, confirmation)
-            interpret(twin_told, step.verdict, step_ms, confirmation, step.is_sighting)
+            interpret(twin_told, step, step_ms, confirmation)
             assert changed == (twin_told.segments != told.segments)
-            for now_ms in (step_ms, step_ms + MAX_GAP_MS):
+            for now_ms in (step_ms, step_ms + MAX_GAP_MS, step_ms + 2 * MAX_GAP_MS):
                 assert segments_of(twin, now_ms) == twin_told.seen_at(now_ms)
             walked += 1
             if length + 1 < longest:
@@ -165,7 +176,7 @@ def walks(confirmation: Confirmation, longest: int) -> Iterator[Walk]:
         for step in further if walk.steps else first:
             at_ms, told = (walk.steps[-1][1] if walk.steps else 0) + step.gap_ms, walk.told.copy()
             if step.verdict != UNKNOWN:
-                interpret(told, step.verdict, at_ms, confirmation, is_sighting=False)
+                interpret(told, step, at_ms, confirmation)
             longer = Walk((*walk.steps, (step.verdict, at_ms)), told)
             yield longer
             if len(longer.steps) < longest:

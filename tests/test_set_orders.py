@@ -350,7 +350,7 @@ async def put(office: Office, body: dict[str, Any]) -> tuple[int, Any]:
 
 async def test_a_requirement_over_http_can_name_a_set_that_exists(office: Office) -> None:
     other = exclusion(requirement_id="E2", wearer_id="W2", widen_m=20)
-    assert await put(office, other) == (200, {"changes": ["requirement entered"], "keys": {}})
+    assert await put(office, other) == (200, {"changes": ["requirement entered"], "keys": {}, "warnings": []})
     unknown = copy.deepcopy(other) | {"geometry": {"type": "ZoneSet", "set_id": "parks"}}
     status, answer = await put(office, unknown)
     assert status == 422

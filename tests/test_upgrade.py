@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from emtrack.reading.rejudging import rejudgement
 from emtrack.record.findings import NewVersion, add_versions
+from emtrack.record.rules import ask_to_judge_again
+from emtrack.record.zone_sets import ZoneSetCache
 from geofence import EntryId, Kind, datetime_of, version_of
 from geofence.judgement import Finding
 from tests.service_world import AWAY, HOME, World, curfew, ms, orders, position
@@ -89,3 +92,21 @@ async def newest(world: World) -> tuple[str, Any]:
     assert row is not None
     under = row["decided_under"]
     return row["change"], (msgspec.json.decode(under) if isinstance(under, str) else under)["rules"]
+
+
+async def test_who_asks_for_it_gets_the_rules_of_today_from_an_instant_on(upgraded: World) -> None:
+    told = await rejudgement(upgraded.connection, ms("18:00"), ms("20:01"), ZoneSetCache())
+    assert (told.counts, told.changed) == ({"CURFEW withdrawn": 1}, 1)
+    assert await curfews(upgraded) == [TOLD], "that was only said"
+    await ask_to_judge_again(upgraded.connection, ms("19:30"), "officer", ms("20:01"))
+    await upgraded.wait_until("20:01")
+    await upgraded.turn()
+    assert await curfews(upgraded) == [TOLD], "it had ended by then"
+    await ask_to_judge_again(upgraded.connection, ms("18:00"), "officer", ms("20:02"))
+    await upgraded.start()
+    for at in ("20:02", "20:03", "20:04"):
+        await upgraded.wait_until(at)
+    assert await curfews(upgraded) == []
+    assert await newest(upgraded) == ("withdrawn", "2")
+    done = await upgraded.connection.fetch("SELECT done_at FROM rejudgements ORDER BY rejudgement_no")
+    assert all(row["done_at"] is not None for row in done)

@@ -15,6 +15,7 @@ from emtrack.cli import (
     evaluate,
     findings,
     orders,
+    rejudging,
     schema,
     service,
     sweep,
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Judges electronic-monitoring data against orders, and serves it.",
 )
-for module in (evaluate, sweep, service, findings, emulation, schema):
+for module in (evaluate, sweep, service, findings, rejudging, emulation, schema):
     app.registered_commands += module.app.registered_commands
 for name, module in (
     ("orders", orders),

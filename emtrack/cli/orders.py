@@ -20,6 +20,7 @@ def import_orders(
     keys_out: Annotated[Path | None, typer.Option(help="where to write the keys of new devices, once")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change, and change nothing")] = False,
     repair: Annotated[bool, typer.Option("--repair", help="mend invalid polygons, and write them back")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="enter nothing if anything is probably not meant")] = False,
 ) -> None:
     """Enter orders; each change is a new version with who and when."""
     from emtrack.cli.orders_file import read_orders_file
@@ -28,7 +29,9 @@ def import_orders(
     orders = read_orders_file(file, repair=repair, write_back=not dry_run)
     if keys_out is not None:
         _refuse_unfit_file(keys_out)
-    entered = run(enter(settings(), orders, who=who(), dry_run=dry_run))
+    entered = run(enter(settings(), orders, who=who(), dry_run=dry_run, strict=strict))
+    for caution in entered.cautions:
+        say(f"warning: {caution}")
     say_counts(entered.counts.items())
     say("nothing was changed (--dry-run)" if dry_run else f"{len(entered.keys)} devices are new")
     if entered.keys and not dry_run:

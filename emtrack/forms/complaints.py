@@ -52,6 +52,7 @@ def complaints(orders: Orders) -> Iterator[Complaint]:
     yield from _repeated(orders)
     yield from _repeated_sets(orders)
     yield from _overlapping(orders)
+    yield from _tags_that_are_units(orders)
 
 
 def _attendance_complaints(form: RequirementForm) -> Iterator[tuple[str, str]]:
@@ -113,7 +114,7 @@ _ONE_AT_A_TIME = {
     "activations": ("device_id",),
     "requirements": ("wearer_id", "requirement_id"),
     "absences": ("wearer_id",),
-    "home_units": ("hmu_id",),
+    "home_units": ("hmu_id", "wearer_id"),
 }
 """Of the rows that agree in these fields only one may hold at any time."""
 
@@ -188,3 +189,14 @@ def _unfit_field(name: str, value: Any, path: str) -> Iterator[Complaint]:
     check = unfit_id if name in _IDS else unfit_label if name in _LABELS else unfit_text
     if (trouble := check(value)) is not None:
         yield Complaint(path, f"{value!r} cannot be taken: {trouble}" if name else trouble)
+
+
+# ---------------------------------------------------------------------------------------------- home units
+
+
+def _tags_that_are_units(orders: Orders) -> Iterator[Complaint]:
+    tags = {row.device_id for row in orders.activations}
+    for index, unit in enumerate(orders.home_units):
+        if unit.hmu_id in tags:
+            what = f"{unit.hmu_id!r} is the device of an activation, too; a home unit is a device of its own"
+            yield Complaint(f"$.home_units[{index}].hmu_id", what)

@@ -36,6 +36,8 @@ class EventForm(msgspec.Struct, tag_field="type", tag="event"):
     event: str
     event_time: Instant
     hmu_id: str | None = None
+    tag: str | None = None
+    """Of a report of a home unit: the device id of the tag that it is about. Left out: of the unit itself."""
 
 
 class RequestForm(msgspec.Struct):

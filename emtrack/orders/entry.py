@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncpg
 
 from emtrack.db.connect import Connection
+from emtrack.errors import MendableError
+from emtrack.forms.cautions import Caution, Person, cautions
 from emtrack.forms.moment import end_of
 from emtrack.forms.orders import Orders
 from emtrack.iom.record import FutureGrade, enter_iom
@@ -14,8 +16,9 @@ from emtrack.record.changes import last_change, lock_orders, log_changes
 from emtrack.record.deployment_settings import enter_settings
 from emtrack.record.devices import add_device_key, enter_devices
 from emtrack.record.entering import Entered, OrdersConflict, OrderWriter
-from emtrack.record.home_units import enter_home_units
+from emtrack.record.home_units import enter_home_units, refuse_tags_that_are_units
 from emtrack.record.outages import enter_outages
+from emtrack.record.plans import load_people
 from emtrack.record.requirements import enter_requirements, follow_sets
 from emtrack.record.wearers import enter_wearers, wearer_ids_of
 from emtrack.record.zone_sets import enter_zone_sets
@@ -25,15 +28,23 @@ _CONFLICTS = {
     "one_wearer_per_device": "a device would be on two people at one time",
     "one_entry_at_a_time": "two entries of one requirement would be valid at one time",
     "one_absence_at_a_time": "two absences of one person would overlap",
-    "one_address_per_unit": "a home unit would stand at two addresses at one time",
+    "one_address_per_unit": "a home unit would stand at two addresses of one person at one time",
 }
 
 
-async def enter_orders(connection: Connection, orders: Orders, *, who: str, now_ms: int) -> Entered:
+class Cautioned(MendableError):
+    """Orders in which something is probably not meant, and who enters them wants to be stopped by that."""
+
+    exit_code = 2
+
+
+async def enter_orders(
+    connection: Connection, orders: Orders, *, who: str, now_ms: int, strict: bool = False
+) -> Entered:
     """Enter orders inside the caller's transaction.
 
     Of each activation, each requirement (all its entries), each home unit and the settings that the orders name, they
-    replace what was entered before; what they do not name stays. Raises OrdersConflict or FormError.
+    replace what was entered before; what they do not name stays. Raises OrdersConflict or FormError, and with `strict` Cautioned.
     """
     await lock_orders(connection)
     _, changed_ms = await last_change(connection)
@@ -46,23 +57,51 @@ async def enter_orders(connection: Connection, orders: Orders, *, who: str, now_
         what = _CONFLICTS.get(error.constraint_name or "", "it overlaps what is entered")
         raise OrdersConflict(f"The orders were not entered, because {what}. {error.detail or ''}".strip()) from error
     await log_changes(connection, writer.entered.changes, who, now_ms)
+    writer.entered.cautions = await _cautions(writer, orders)
+    if strict and writer.entered.cautions:
+        raise Cautioned("\n".join(["The orders were not entered:", *map(str, writer.entered.cautions)]))
     return writer.entered
+
+
+async def _cautions(writer: OrderWriter, orders: Orders) -> list[Caution]:
+    """About the people whose requirements or activations the orders name, in the light of all that is entered for them."""
+    named = {(form.wearer_id, form.requirement_id) for form in orders.requirements}
+    people = dict.fromkeys(
+        [*(form.wearer_id for form in orders.requirements), *(form.wearer_id for form in orders.activations)]
+    )
+    numbers = await enter_wearers(writer, list(people), {})
+    held = await load_people(writer.connection, writer.now_ms, sorted(numbers.values()))
+    return [
+        caution
+        for wearer_id in people
+        for caution in cautions(
+            Person(wearer_id, *held[numbers[wearer_id]]),
+            lambda requirement: (requirement.wearer_id, requirement.requirement_id) in named,
+            writer.now_ms,
+        )
+    ]
 
 
 async def _enter(writer: OrderWriter, orders: Orders) -> None:
     wearers = await enter_wearers(writer, wearer_ids_of(orders), {form.wearer_id: form for form in orders.wearers})
     await _enter_iom_records(writer, orders, wearers)
-    devices = await enter_devices(writer, sorted({a.device_id for a in orders.activations}))
+    devices = await enter_devices(writer, _senders(orders))
     await enter_settings(writer, orders)
     await enter_activations(writer, orders.activations, wearers, devices)
     fresh = await enter_zone_sets(writer, orders.zone_sets)
     await enter_requirements(writer, orders.requirements, wearers)
     await follow_sets(writer, fresh)
     await enter_home_units(writer, orders.home_units, wearers)
+    await refuse_tags_that_are_units(writer.connection, list(devices))
     for absence in orders.absences:
         number = wearers[absence.wearer_id]
         await enter_absence(writer, number, absence.from_.ms, end_of(absence.to), absence.reason)
     await enter_outages(writer, [Interval(outage.from_.ms, outage.to.ms) for outage in orders.outages])
+
+
+def _senders(orders: Orders) -> list[str]:
+    """The devices that report under a key of their own: tags and home units."""
+    return sorted({a.device_id for a in orders.activations} | {unit.hmu_id for unit in orders.home_units})
 
 
 async def _enter_iom_records(writer: OrderWriter, orders: Orders, wearers: dict[str, int]) -> None:
@@ -78,8 +117,8 @@ async def _enter_iom_records(writer: OrderWriter, orders: Orders, wearers: dict[
 
 
 async def enter_with_keys(connection: Connection, orders: Orders, *, who: str, now_ms: int) -> dict[str, str]:
-    """Enter orders as `enter_orders` does; a key for every device in them, by device id."""
+    """Enter orders as `enter_orders` does; a key for every tag and every home unit in them, by device id."""
     keys = (await enter_orders(connection, orders, who=who, now_ms=now_ms)).keys
-    for device_id in sorted({a.device_id for a in orders.activations} - set(keys)):
+    for device_id in sorted(set(_senders(orders)) - set(keys)):
         keys[device_id] = await add_device_key(connection, device_id, who, now_ms)
     return keys

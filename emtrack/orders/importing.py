@@ -15,7 +15,7 @@ from emtrack.db.opened import opened_database
 from emtrack.forms.orders import Orders
 from emtrack.orders.entry import enter_orders, enter_with_keys
 from emtrack.record.changes import are_noticed
-from emtrack.record.devices import add_device_key
+from emtrack.record.devices import add_device_key, revoke_device_keys
 from emtrack.record.entering import Entered
 from emtrack.settings import Settings
 
@@ -31,23 +31,26 @@ WHERE l.locktype = 'advisory' AND l.objid = $1 AND l.classid = 0 AND l.granted A
 
 
 class ImportResult(msgspec.Struct, frozen=True):
-    """How many changes of each kind, and the keys of devices that are new."""
+    """How many changes of each kind, the keys of devices that are new, and what is probably not meant."""
 
     counts: dict[str, int]
     keys: dict[str, str]
+    cautions: list[str]
 
 
 class _DryRun(Exception):
     """Rolls back what was only tried."""
 
 
-async def import_orders(settings: Settings, orders: Orders, *, who: str, dry_run: bool) -> ImportResult:
-    """Enter orders, and wait a little for a running service to take them in. Raises OrdersConflict."""
+async def import_orders(
+    settings: Settings, orders: Orders, *, who: str, dry_run: bool, strict: bool = False
+) -> ImportResult:
+    """Enter orders, and wait a little for a running service to take them in. Raises OrdersConflict or Cautioned."""
     entered = Entered()
     async with opened_database(settings, "orders import") as (connection, clock):
         try:
             async with connection.transaction():
-                entered = await enter_orders(connection, orders, who=who, now_ms=clock.now_ms())
+                entered = await enter_orders(connection, orders, who=who, now_ms=clock.now_ms(), strict=strict)
                 if dry_run:
                     raise _DryRun
         except _DryRun:
@@ -55,7 +58,7 @@ async def import_orders(settings: Settings, orders: Orders, *, who: str, dry_run
         else:
             await wait_until_noticed(connection)
     counts = Counter(change.what for change in entered.changes)
-    return ImportResult(dict(sorted(counts.items())), entered.keys)
+    return ImportResult(dict(sorted(counts.items())), entered.keys, list(map(str, entered.cautions)))
 
 
 async def import_with_keys(settings: Settings, orders: Orders, *, who: str) -> dict[str, str]:
@@ -74,6 +77,15 @@ async def make_device_key(settings: Settings, device_id: str, *, who: str) -> st
             key = await add_device_key(connection, device_id, who, clock.now_ms())
         await wait_until_noticed(connection)
     return key
+
+
+async def revoke_keys(settings: Settings, device_id: str, *, who: str) -> int:
+    """No key of a device is good any longer; how many were."""
+    async with opened_database(settings, "devices revoke") as (connection, clock):
+        async with connection.transaction():
+            count = await revoke_device_keys(connection, device_id, who, clock.now_ms())
+        await wait_until_noticed(connection)
+    return count
 
 
 async def wait_until_noticed(

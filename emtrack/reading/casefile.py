@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerts import Alert
+from alerts import Alert, EntryFate, PossibleEntry
 from emtrack.reading.history import MOST_FIXES, StoredEvent, StoredFix, View, events_of, fixes_of, place_in_history
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.findings import FindingVersion, as_known, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement
 from emtrack.record.zone_sets import ZoneSetCache
-from geofence import EventType, Fact, Kind, Presence, Requirement, without_duplicates
+from geofence import EntryId, EventType, Fact, Kind, Presence, Requirement, without_duplicates
 from geofence.judgement import (
     Finding,
     PositionStatus,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from emtrack.db.connect import Connection
 
 MOST_OCCURRENCES = 50
+NO_FINDING = 0
+"""The number of what raised an alert and is no finding: a possible entry."""
 AROUND_MS = 30 * 60_000
 BEFORE_SILENCE_MS = 2 * 3_600_000
 LONGEST_MS = 24 * 3_600_000
@@ -90,9 +92,22 @@ class LateFacts(NamedTuple):
 
 
 async def occurrences_of(connection: Connection, alert: Alert, known_ms: int) -> list[Occurrence]:
-    """The newest first."""
+    """The newest first; of an alert that nothing has confirmed yet what raised it, as if it were a finding."""
     found = await versions_of_alert(connection, alert.alert_no, MOST_OCCURRENCES)
+    if not found and alert.possible is not None:
+        found = [[_possible_version(alert, alert.possible)]]
     return [Occurrence(versions, as_known(versions, known_ms)) for versions in found]
+
+
+def _possible_version(alert: Alert, entry: PossibleEntry) -> FindingVersion:
+    until_ms = None if entry.fate is EntryFate.POSSIBLE else entry.seen_ms + 1
+    finding = Finding(
+        Kind.EXCLUSION, entry.seen_ms, until_ms, entry.seen_ms, requirement_id=alert.requirement_id,
+        entry_id=EntryId(str(entry.entry_no)), evidence=(entry.fact_id,),
+    )  # fmt: skip
+    return FindingVersion(
+        NO_FINDING, entry.activation_no, 1, entry.raised_ms, "new", "a position was inside", finding
+    )
 
 
 def moments_of_change(occurrences: Sequence[Occurrence]) -> list[int]:

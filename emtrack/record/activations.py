@@ -9,6 +9,7 @@ import asyncpg
 
 from emtrack.forms.moment import end_of
 from emtrack.forms.orders import ActivationForm
+from emtrack.record.changes import ACTIVATION_ENTERED
 from emtrack.record.entering import OrdersConflict, OrderWriter, overlapped, span, until_words
 from geofence import EvidenceKind
 
@@ -85,7 +86,7 @@ async def _enter(writer: OrderWriter, changed: _Changed) -> None:
         number = await writer.connection.fetchval(NEW_ACTIVATION, form.activation_id, writer.now)
     await writer.connection.execute(NEW_ACTIVATION_VERSION, number, *wanted, writer.since, writer.who)
     for wearer_no in {wanted.wearer_no} | ({row["wearer_no"]} if row is not None and row["wearer_no"] else set()):
-        writer.changed("activation entered", wearer_no, activation_id=form.activation_id)
+        writer.changed(ACTIVATION_ENTERED, wearer_no, activation_id=form.activation_id)
 
 
 async def _refuse_overlap(writer: OrderWriter, form: ActivationForm, wanted: _Content) -> None:

@@ -14,6 +14,11 @@ from geofence import datetime_of, instant_of
 
 SETTINGS_ENTERED = "settings entered"
 OUTAGE_ENTERED = "outage entered"
+JUDGE_AGAIN = "judged again"
+ACTIVATION_ENTERED = "activation entered"
+HOME_UNIT_ENTERED = "home unit entered"
+CONCERN_UNITS = frozenset({ACTIVATION_ENTERED, HOME_UNIT_ENTERED})
+"""Changes after which a home unit is there to hear a tag that it was not there to hear before."""
 CONCERN_EVERYBODY = frozenset({SETTINGS_ENTERED, OUTAGE_ENTERED})
 """Changes after which everybody is judged again."""
 
@@ -44,6 +49,7 @@ SELECT change_no, wearer_no, what, changed_at FROM order_changes WHERE change_no
 """
 LAST_CHANGE = "SELECT coalesce(max(change_no), 0) AS change_no, max(changed_at) AS changed_at FROM order_changes"
 # Whether the service has taken in all changes that there are.
+CHANGES_SEEN = "SELECT changes_seen FROM liveness"
 NOTICED = """
 SELECT changes_seen >= (SELECT coalesce(max(change_no), 0) FROM order_changes) FROM liveness
 """
@@ -78,6 +84,11 @@ async def order_changes_after(connection: Connection, change_no: int) -> list[Lo
         LoggedChange(row["change_no"], row["wearer_no"], row["what"], instant_of(row["changed_at"]))
         for row in await connection.fetch(CHANGES_AFTER, change_no)
     ]
+
+
+async def changes_seen(connection: Connection) -> int:
+    """Up to which change the service had taken orders in when it was last alive; 0 before it was first ready."""
+    return await connection.fetchval(CHANGES_SEEN) or 0
 
 
 async def last_change(connection: Connection) -> tuple[int, int | None]:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 DEVICE = "SELECT device_no FROM devices WHERE device_id = $1"
 NEW_DEVICE = "INSERT INTO devices (device_id, added_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING device_no"
 NEW_KEY = "INSERT INTO device_keys (key_hash, device_no, label, added_at) VALUES ($1, $2, $3, $4)"
+REVOKE_KEYS = """
+UPDATE device_keys k SET revoked_at = $2 FROM devices d
+WHERE d.device_no = k.device_no AND d.device_id = $1 AND k.revoked_at IS NULL RETURNING k.device_no
+"""
 DEVICES = """
 SELECT d.device_id, d.added_at, count(k.key_hash) FILTER (WHERE k.revoked_at IS NULL) AS keys,
        coalesce(c.received, 0) AS received, coalesce(c.stored, 0) AS stored, coalesce(c.duplicates, 0) AS duplicates,
@@ -58,6 +62,14 @@ async def add_device_key(connection: Connection, device_id: str, who: str, now_m
     key = await _add_key(connection, number, f"added by {who}", now)
     await log_change(connection, OrderChange("device key added", None, {"device_id": device_id}), who, now_ms)
     return key
+
+
+async def revoke_device_keys(connection: Connection, device_id: str, who: str, now_ms: int) -> int:
+    """No key of a device is good any longer; how many were. A running service hears of it at its next turn. Inside a transaction."""
+    revoked = await connection.fetch(REVOKE_KEYS, device_id, datetime_of(now_ms))
+    if revoked:
+        await log_change(connection, OrderChange("device keys revoked", None, {"device_id": device_id}), who, now_ms)
+    return len(revoked)
 
 
 async def list_devices(connection: Connection, device_id: str | None = None) -> list[ListedDevice]:

@@ -9,6 +9,7 @@ import msgspec
 
 from emtrack.db.connect import Connection
 from emtrack.errors import MendableError
+from emtrack.forms.cautions import Caution
 from emtrack.record.changes import OrderChange
 from geofence import FOREVER_MS, datetime_of, format_instant, instant_of
 
@@ -29,6 +30,8 @@ class Entered(msgspec.Struct):
 
     changes: list[OrderChange] = []
     keys: dict[str, str] = {}
+    cautions: list[Caution] = []
+    """What is allowed and probably not meant."""
 
 
 class OrderWriter:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from emtrack.db.connect import Connection
 from emtrack.forms.orders import HomeUnitForm
 from emtrack.forms.to_core import home_unit_of
-from emtrack.record.entering import OrderWriter, span
+from emtrack.record.changes import HOME_UNIT_ENTERED
+from emtrack.record.entering import OrdersConflict, OrderWriter, span
+from geofence import FOREVER_MS, datetime_of
 
 HOME_UNITS = """
 SELECT version_no, hmu_id, wearer_no, requirement_id, during, rf_gap_ms, call_in_ms FROM home_units
@@ -18,6 +21,71 @@ NEW_HOME_UNIT = """
 INSERT INTO home_units (hmu_id, wearer_no, requirement_id, during, rf_gap_ms, call_in_ms, recorded, entered_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
+# A unit reports under a key of its own, so that it has a row among the devices. `told_ms`: since when we know that it stands there.
+UNIT_ENTRIES = """
+SELECT d.device_no, h.hmu_id, h.wearer_no, h.requirement_id, epoch_ms(lower(h.during)) AS from_ms, epoch_ms(upper(h.during)) AS to_ms,
+       h.call_in_ms, (SELECT epoch_ms(min(lower(o.recorded))) FROM home_units o
+                      WHERE o.wearer_no = h.wearer_no AND o.hmu_id = h.hmu_id) AS told_ms
+FROM home_units h JOIN devices d ON d.device_id = h.hmu_id
+WHERE upper_inf(h.recorded) AND ($1::bigint[] IS NULL OR h.wearer_no = ANY($1::bigint[]))
+ORDER BY h.hmu_id, h.wearer_no, h.during
+"""
+UNIT_CALLS = "SELECT device_no, epoch_ms(heard_at) AS heard_ms FROM unit_calls"
+STORE_UNIT_CALLS = """
+INSERT INTO unit_calls (device_no, heard_at) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
+ON CONFLICT (device_no) DO UPDATE SET heard_at = excluded.heard_at
+"""
+# Of some ids those that are a tag on somebody and a home unit.
+TAGS_AND_UNITS = """
+SELECT d.device_id FROM devices d WHERE d.device_id = ANY($1::text[])
+  AND EXISTS (SELECT FROM activation_versions v WHERE v.device_no = d.device_no AND upper_inf(v.recorded))
+  AND EXISTS (SELECT FROM home_units h WHERE h.hmu_id = d.device_id AND upper_inf(h.recorded))
+ORDER BY d.device_id LIMIT 1
+"""
+
+
+class UnitEntry(NamedTuple):
+    """A home unit at the address of a wearer's curfew requirement, from when to when."""
+
+    device_no: int
+    hmu_id: str
+    wearer_no: int
+    requirement_id: str
+    from_ms: int
+    to_ms: int
+    call_in_ms: int | None
+    told_ms: int
+    """Since when we know that it stands with this wearer."""
+
+
+async def load_unit_entries(connection: Connection, wearer_nos: Sequence[int] | None = None) -> list[UnitEntry]:
+    """The entries of some wearers (None: all) as they are entered now."""
+    return [
+        UnitEntry(**(dict(row) | {"to_ms": FOREVER_MS if row["to_ms"] is None else row["to_ms"]}))
+        for row in await connection.fetch(UNIT_ENTRIES, wearer_nos)
+    ]
+
+
+async def load_unit_calls(connection: Connection) -> dict[int, int]:
+    """When each home unit was heard last, by the number of its device."""
+    return {row["device_no"]: row["heard_ms"] for row in await connection.fetch(UNIT_CALLS)}
+
+
+async def store_unit_calls(connection: Connection, heard_ms: Mapping[int, int]) -> None:
+    if heard_ms:
+        await connection.execute(
+            STORE_UNIT_CALLS, list(heard_ms), [datetime_of(at_ms) for at_ms in heard_ms.values()]
+        )
+
+
+async def refuse_tags_that_are_units(connection: Connection, device_ids: Sequence[str]) -> None:
+    """Raises OrdersConflict where one id would be a tag on somebody and a home unit: its key would be good for both."""
+    both = await connection.fetchval(TAGS_AND_UNITS, device_ids)
+    if both is not None:
+        raise OrdersConflict(
+            f"The orders were not entered, because {both!r} would be a tag on somebody and a home unit. A home unit "
+            "is a device of its own: give one of them another id."
+        )
 
 
 class _Content(NamedTuple):
@@ -51,4 +119,4 @@ async def enter_home_units(writer: OrderWriter, forms: Sequence[HomeUnitForm], w
     for key in wanted:
         if key not in known:
             await writer.connection.execute(NEW_HOME_UNIT, *key, writer.since, writer.who)
-            writer.changed("home unit entered", key.wearer_no, hmu_id=key.hmu_id, requirement_id=key.requirement_id)
+            writer.changed(HOME_UNIT_ENTERED, key.wearer_no, hmu_id=key.hmu_id, requirement_id=key.requirement_id)

@@ -117,6 +117,16 @@ async def load_assignments(
     return assignments
 
 
+async def load_people(
+    connection: Connection, held_at_ms: int, wearer_nos: Sequence[int]
+) -> dict[int, tuple[list[Requirement], list[Activation]]]:
+    """What is held of some wearers, tagged or not, by wearer number."""
+    held_at = datetime_of(held_at_ms)
+    requirements = _grouped(await connection.fetch(REQUIREMENTS, held_at, wearer_nos), _requirement)
+    activations = _grouped(await connection.fetch(ACTIVATIONS, held_at, wearer_nos), _activation)
+    return {number: (requirements[number], activations[number]) for number in wearer_nos}
+
+
 # The newest version of an entry that was recorded by an instant; it may have ended since.
 ENTRY = f"""{REQUIREMENT}
 WHERE v.entry_no = $1 AND lower(v.recorded) <= $2 ORDER BY lower(v.recorded) DESC LIMIT 1

@@ -4,7 +4,8 @@ told it, until a late or corrected fact reaches it."""
 from __future__ import annotations
 
 from emtrack.db.connect import Connection
-from geofence import ALWAYS_MS, RULES_VERSION, datetime_of, instant_of
+from emtrack.record.changes import JUDGE_AGAIN, OrderChange, log_change
+from geofence import ALWAYS_MS, RULES_VERSION, datetime_of, format_instant, instant_of
 
 RULES = "SELECT rules, since FROM rules_in_force WHERE rules = $1"
 IN_FORCE = """
@@ -20,3 +21,27 @@ async def rules_in_force_ms(connection: Connection, now_ms: int) -> int:
     row = await connection.fetchrow(RULES, RULES_VERSION)
     assert row is not None, "it was noted just now, or before"
     return ALWAYS_MS if row["since"] is None else instant_of(row["since"])
+
+
+ASK = "INSERT INTO rejudgements (since, asked_at, asked_by) VALUES ($1, $2, $3)"
+ASKED = "SELECT min(since) FROM rejudgements WHERE done_at IS NULL"
+DONE = "UPDATE rejudgements SET done_at = $1 WHERE done_at IS NULL"
+
+
+async def ask_to_judge_again(connection: Connection, since_ms: int, who: str, now_ms: int) -> None:
+    """Everybody is judged again at the next turn of the service, and it says when that is done."""
+    async with connection.transaction():
+        await connection.execute(ASK, datetime_of(since_ms), datetime_of(now_ms), who)
+        change = OrderChange(JUDGE_AGAIN, None, {"since": format_instant(since_ms)})
+        await log_change(connection, change, who, now_ms)
+
+
+async def asked_since_ms(connection: Connection) -> int | None:
+    """From which instant on findings are to follow the rules of today; None: nobody asks."""
+    since = await connection.fetchval(ASKED)
+    return None if since is None else instant_of(since)
+
+
+async def judged_again(connection: Connection, now_ms: int) -> None:
+    """What was asked for is done."""
+    await connection.execute(DONE, datetime_of(now_ms))

@@ -14,6 +14,7 @@ import msgspec
 
 from emtrack.db.connect import Connection
 from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, load_checkpoints, load_silences
+from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, ShownFinding, load_shown
 from emtrack.record.plans import Assignment, load_assignments
@@ -115,9 +116,13 @@ class LiveActivations:
         self._zone_sets = zone_sets
         self._by_number: dict[int, LiveActivation] = {}
         self._by_device: ActivationIndex[int, LiveActivation] = ActivationIndex(())
+        self._by_tag: ActivationIndex[object, LiveActivation] = ActivationIndex(())
+        self._by_wearer: dict[int, list[LiveActivation]] = {}
         self._heap: list[tuple[int, int]] = []
         self._outages: tuple[Interval, ...] = ()
         self._rules_since_ms = ALWAYS_MS
+        self.silence_near_m = 0.0
+        """How near an exclusion zone a last position makes a silence serious."""
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -135,6 +140,7 @@ class LiveActivations:
         assignments = await load_assignments(connection, held_ms)
         sets = await self._sets_of(connection, assignments)
         self._rules_since_ms = rules_since_ms
+        self.silence_near_m = await silence_near_m(connection)
         fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
         await self._resume(connection, fresh, ALWAYS_MS if judged_ms is None else judged_ms)
         self._by_number = fresh
@@ -148,13 +154,18 @@ class LiveActivations:
         live.reach_ms = self._rules_since_ms
         return live
 
-    async def judge_again(self, since_ms: int) -> None:
+    def judge_again(self, since_ms: int) -> None:
         """Judge everybody again by the rules of today: findings that lasted after an instant follow them."""
         for live in self._by_number.values():
             live.reach_ms = min(live.reach_ms, since_ms)
             live.rebuild = "rules"
             live.due_ms = ALWAYS_MS
             self._push(live)
+
+    @property
+    def are_judged_again(self) -> bool:
+        """Whether nobody waits to be judged by the rules of today."""
+        return all(live.rebuild != "rules" for live in self)
 
     async def _sets_of(self, connection: Connection, assignments: Mapping[int, Assignment]) -> Mapping[str, ZoneSet]:
         requirements = (r for assignment in assignments.values() for r in assignment.plan.requirements)
@@ -191,6 +202,8 @@ class LiveActivations:
 
         Returns the numbers of their devices.
         """
+        if wearer_nos is None:
+            self.silence_near_m = await silence_near_m(connection)
         fresh = await load_assignments(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, fresh)
         for number, assignment in fresh.items():
@@ -210,9 +223,13 @@ class LiveActivations:
             live.judge.with_outages(self._outages)
 
     def _index_devices(self) -> None:
-        self._by_device = ActivationIndex(
-            (live.assignment.device_no, live.assignment.plan.activation, live) for live in self._by_number.values()
-        )
+        lives = self._by_number.values()
+        planned = [(live, live.assignment.plan.activation) for live in lives]
+        self._by_device = ActivationIndex((live.assignment.device_no, plan, live) for live, plan in planned)
+        self._by_tag = ActivationIndex((plan.device_id, plan, live) for live, plan in planned)
+        self._by_wearer = {}
+        for live in lives:
+            self._by_wearer.setdefault(live.assignment.wearer_no, []).append(live)
 
     # ------------------------------------------------------------------------------------- finding activations
 
@@ -233,8 +250,28 @@ class LiveActivations:
         plans = (live.assignment.plan.activation for live in self._by_number.values())
         return sum(1 for a in plans if a.network == network and a.from_ms <= at_ms < a.to_ms)
 
-    def is_activated(self, device_no: int, own_ms: int) -> bool:
-        return self.at(device_no, own_ms) is not None
+    def of_tag_at(self, device_id: str, own_ms: int) -> LiveActivation | None:
+        """The same by the id of the device."""
+        return self._by_tag.at(device_id, own_ms)
+
+    def of_wearers_at(self, wearer_nos: Iterable[int], own_ms: int) -> list[LiveActivation]:
+        """The activations of some wearers at an instant."""
+        return [
+            live
+            for wearer_no in sorted(wearer_nos)
+            for live in self._by_wearer.get(wearer_no, ())
+            if live.assignment.plan.activation.from_ms <= own_ms < live.assignment.plan.activation.to_ms
+        ]
+
+    @property
+    def outages(self) -> tuple[Interval, ...]:
+        """Ours, sorted and apart."""
+        return self._outages
+
+    def is_obliged(self, wearer_no: int, requirement_id: str, at_ms: int) -> bool:
+        """Whether an instant lies in an obligation period of a requirement on which a tag of the wearer is judged then."""
+        lives = self.of_wearers_at([wearer_no], at_ms)
+        return any(live.judge.obliged_at(at_ms, requirement_id) for live in lives)
 
     def due(self, now_ms: int, limit: int) -> list[LiveActivation]:
         """At most `limit` activations whose findings can change by the clock alone. They stay due until they are judged."""

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from alerts import OBLIGED_IS_GRAVER, FindingChange, Raised, RaisedFinding, raise_alerts
+from alerts import (
+    EntryVerdict,
+    FindingChange,
+    Raised,
+    RaisedFinding,
+    note_entries,
+    note_unit_silences,
+    raise_alerts,
+)
 from emtrack.db.connect import Connection
 from emtrack.db.ids import IdBlocks
 from emtrack.record.findings import ShownFinding, load_findings
+from emtrack.record.home_units import store_unit_calls
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
+from emtrack.service.home_units import UnitLook
 from geofence import Kind
-from geofence.judgement import Finding
+from geofence.judgement import Finding, NewestVerdict, State
 
 
 async def raise_from_updates(
@@ -21,57 +33,121 @@ async def raise_from_updates(
     now_ms: int,
 ) -> Raised:
     """Inside the turn's transaction, after its findings were recorded."""
-    shown = {update.live.number: update.shown for update in updates}
+    by_number = {update.live.number: update for update in updates}
+    asked = _Asked(now_ms, activations.silence_near_m)
 
     async def find(finding_nos: Sequence[int]) -> list[RaisedFinding]:
         found = []
         for number, (activation_no, finding) in (await load_findings(connection, finding_nos)).items():
             live = activations.find(activation_no)
             if live is not None and finding is not None:
-                as_shown = shown.get(activation_no, live.shown)
-                found.append(_raised(live, as_shown, number, finding, FindingChange.NONE, ""))
+                standing = _standing(live, by_number.get(activation_no))
+                found.append(_raised(standing, number, finding, FindingChange.NONE, "", asked))
         return found
 
-    return await raise_alerts(
+    raised = await raise_alerts(
         connection,
-        list(_changed(updates)),
+        list(_changed(updates, asked)),
         find=find,
         count_active=activations.count_active,
         take_numbers=alert_nos.take,
         now_ms=now_ms,
     )
+    entries = [
+        _entry_verdict(update.live, newest)
+        for update in updates
+        for newest in update.live.judge.newest_verdicts(update.state)
+        if newest.is_inside and not newest.is_present
+    ]
+    verdict_of = partial(_verdict_of_entry, activations, by_number)
+    opened, changed = await note_entries(connection, entries, verdict_of, alert_nos.take, now_ms)
+    return Raised(raised.opened + opened, raised.changed + changed)
 
 
-def _changed(updates: Sequence[ActivationUpdate]) -> Iterator[RaisedFinding]:
-    """The findings that the updates changed, each as its newest version says."""
-    for update in updates:
-        for record in update.records:
-            yield _raised(
-                update.live, update.shown, record.finding_no, record.finding, FindingChange(record.change), record.why
-            )
+async def raise_from_units(connection: Connection, look: UnitLook, alert_nos: IdBlocks, now_ms: int) -> Raised:
+    """Keep when home units were heard, and raise or end the alerts of those that do not call in. Likewise."""
+    await store_unit_calls(connection, look.called)
+    return Raised(*await note_unit_silences(connection, look.silent, look.ended, alert_nos.take, now_ms))
 
 
-def _raised(
-    live: LiveActivation,
-    shown: Mapping[int, ShownFinding],
-    finding_no: int,
-    finding: Finding,
-    change: FindingChange,
-    why: str,
-) -> RaisedFinding:
-    assignment = live.assignment
-    return RaisedFinding(
-        finding_no, assignment.wearer_no, live.number, assignment.plan.activation.network, finding, change, why,
-        obliged=_is_obliged(live, finding), is_silent=finding.kind is Kind.UNVERIFIED and _is_silent(shown),
+def _entry_verdict(live: LiveActivation, newest: NewestVerdict) -> EntryVerdict:
+    """What was said last of an exclusion zone."""
+    requirement = newest.requirement
+    return EntryVerdict(
+        live.assignment.wearer_no, live.number, int(requirement.entry_id), requirement.requirement_id, *newest[1:],
+        is_obliged=live.judge.obliged_at(newest.at_ms, requirement.requirement_id),
     )  # fmt: skip
 
 
-def _is_obliged(live: LiveActivation, finding: Finding) -> bool:
-    """Asked only where the grade goes by it."""
-    if finding.kind not in OBLIGED_IS_GRAVER:
+def _verdict_of_entry(
+    activations: LiveActivations, by_number: Mapping[int, ActivationUpdate], activation_no: int, entry_no: int
+) -> EntryVerdict | None:
+    live = activations.find(activation_no)
+    if live is None:
+        return None
+    found = live.judge.newest_verdicts(_standing(live, by_number.get(activation_no)).state)
+    return next((_entry_verdict(live, one) for one in found if one.requirement.entry_id == str(entry_no)), None)
+
+
+class _Asked(NamedTuple):
+    """When, and how near an exclusion zone a silence is graver."""
+
+    now_ms: int
+    near_m: float
+
+
+class _Standing(NamedTuple):
+    """An activation as it stands after the turn."""
+
+    live: LiveActivation
+    state: State
+    shown: Mapping[int, ShownFinding]
+
+
+def _standing(live: LiveActivation, update: ActivationUpdate | None) -> _Standing:
+    return _Standing(live, live.state, live.shown) if update is None else _Standing(live, update.state, update.shown)
+
+
+def _changed(updates: Sequence[ActivationUpdate], asked: _Asked) -> Iterator[RaisedFinding]:
+    """The findings that the updates changed, each as its newest version says; and silences that go on, which can grow graver."""
+    for update in updates:
+        standing = _standing(update.live, update)
+        told = {record.finding_no for record in update.records}
+        for record in update.records:
+            change = FindingChange(record.change)
+            yield _raised(standing, record.finding_no, record.finding, change, record.why, asked)
+        for number, shown in update.shown.items():
+            if number not in told and _goes_on_silent(shown.finding):
+                yield _raised(standing, number, shown.finding, FindingChange.NONE, "", asked)
+
+
+def _goes_on_silent(finding: Finding) -> bool:
+    return finding.kind is Kind.NO_COMMUNICATION and finding.end_ms is None
+
+
+def _raised(
+    standing: _Standing, finding_no: int, finding: Finding, change: FindingChange, why: str, asked: _Asked
+) -> RaisedFinding:
+    live = standing.live
+    assignment = live.assignment
+    return RaisedFinding(
+        finding_no, assignment.wearer_no, live.number, assignment.plan.activation.network, finding, change, why,
+        is_graver=_is_graver(standing, finding, asked),
+        is_silent=finding.kind is Kind.UNVERIFIED and _is_silent(standing.shown),
+    )  # fmt: skip
+
+
+def _is_graver(standing: _Standing, finding: Finding, asked: _Asked) -> bool:
+    """Asked only where the grade goes by it: of a home unit at its begin, of a silence also as long as it lasts."""
+    judge = standing.live.judge
+    if finding.kind is Kind.HMU:
+        return judge.obliged_at(finding.begin_ms, finding.requirement_id)
+    if finding.kind is not Kind.NO_COMMUNICATION:
         return False
-    unit = finding.requirement_id if finding.kind is Kind.HMU else None
-    return live.judge.obliged_at(finding.begin_ms, unit)
+    instants = {finding.begin_ms, asked.now_ms if finding.end_ms is None else finding.begin_ms}
+    return any(
+        judge.obliged_at(at_ms) or judge.is_near_exclusion(standing.state, at_ms, asked.near_m) for at_ms in instants
+    )
 
 
 def _is_silent(shown: Mapping[int, ShownFinding]) -> bool:

@@ -10,7 +10,6 @@ from ingest import (
     Acknowledgement,
     EventReport,
     Incoming,
-    IsActivated,
     PositionReport,
     Received,
     Refusal,
@@ -18,8 +17,9 @@ from ingest import (
     RefusedReport,
     StoreOutcome,
     Submission,
+    Tell,
     read_report,
-    refusal_of,
+    told_by,
 )
 
 
@@ -41,7 +41,7 @@ def read_body(body: bytes) -> PositionReport | EventReport | Refusal:
 
 
 def answer_devices(
-    batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: StoreOutcome, is_activated: IsActivated
+    batch: Sequence[Submission], incoming: Sequence[Incoming], outcome: StoreOutcome, tell: Tell
 ) -> None:
     """Tell each sender what is committed now. One that went away is told nothing and will send again."""
     position = 0
@@ -50,17 +50,17 @@ def answer_devices(
         items = incoming[position : position + size]
         position += size
         if not submission.done.done():
-            submission.done.set_result(_acknowledgement(submission, items, outcome, is_activated))
+            submission.done.set_result(_acknowledgement(submission, items, outcome, tell))
 
 
 def _acknowledgement(
-    submission: Submission, items: Sequence[Incoming], outcome: StoreOutcome, is_activated: IsActivated
+    submission: Submission, items: Sequence[Incoming], outcome: StoreOutcome, tell: Tell
 ) -> Acknowledgement:
     """A refused report that is sent again is a duplicate, and is told again why it was refused."""
     refused = []
     for item in items:
-        refusal = outcome.refused.get(item.fact_id) or refusal_of(item, is_activated)
-        if refusal is not None:
+        refusal = outcome.refused.get(item.fact_id) or told_by(item, tell)
+        if isinstance(refusal, Refusal):
             action = f"{refusal.what}: {refusal.action}"
             refused.append(RefusedReport(item.received.seq, refusal.reason, action))
     return Acknowledgement([r.seq for r in submission.reports if r.seq is not None], refused)

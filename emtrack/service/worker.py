@@ -4,6 +4,7 @@
     notice      orders that were entered since the last turn
     store       raw reports, positions, events, refusals, counts        \\
     judge       the activations that got facts, and those that are due   |  one transaction
+    look        at home units that called in, and those that are due    |
     record      findings, checkpoints, alerts, how far we are           /
     adopt       memory follows the disk
     answer      the devices, after the commit
@@ -31,24 +32,36 @@ from emtrack.db.ids import IdBlocks
 from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
-from emtrack.record.changes import CONCERN_EVERYBODY, last_change, order_changes_after
+from emtrack.record.changes import (
+    CONCERN_EVERYBODY,
+    CONCERN_UNITS,
+    JUDGE_AGAIN,
+    LoggedChange,
+    changes_seen,
+    last_change,
+    order_changes_after,
+)
 from emtrack.record.facts import stored_fact
 from emtrack.record.liveness import alive_ms, record_alive, record_outage_since, record_ready
 from emtrack.record.outages import load_outages
-from emtrack.record.rules import rules_in_force_ms
+from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivations
-from emtrack.service.alerting import raise_from_updates
+from emtrack.service.alerting import raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
+from emtrack.service.clocks import ClockWatch
+from emtrack.service.home_units import HomeUnits
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.recording import record_updates
+from emtrack.service.telling import Telling
 from geofence import Fact
 from ingest import (
     Accepted,
     Inbox,
     Incoming,
     NotCommitted,
+    Refusal,
     StoreOutcome,
     Submission,
     days_of,
@@ -56,6 +69,7 @@ from ingest import (
     examine_again,
     make_days,
     store_reports,
+    tell_again,
 )
 
 if TYPE_CHECKING:
@@ -112,8 +126,13 @@ class Worker:
         self._alert_nos = IdBlocks("alert_no_blocks")
         self._finding_nos = IdBlocks("finding_no_blocks")
         self._activations = LiveActivations(ZoneSetCache() if zone_sets is None else zone_sets)
+        self._units = HomeUnits()
+        self._tell = Telling(self._activations, self._units)
         self._changes_seen = 0
         self._to_examine: set[int] = set()
+        self._is_judging_again = False
+        self._clocks = ClockWatch(set())
+        self._to_tell_again: dict[int, int] = {}
         self._now_ms = 0
         self._committed_at_s = 0.0
         self.ready = asyncio.Event()
@@ -170,8 +189,12 @@ class Worker:
             self._now_ms = max(self._now_ms, changed_ms)
         self._to_examine = set(await devices_waiting(connection))
         await self._keys.load(connection)
+        await self._units.load(connection, self._now_ms)
+        self._hear_units_again(await order_changes_after(connection, await changes_seen(connection)))
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         await self._activations.load(connection, self._now_ms, judged_ms, rules_since_ms)
+        await self._judge_again_if_asked(connection)
+        self._clocks = await ClockWatch.loaded(connection)
         self._tick()
         async with connection.transaction():
             outages, recorded = await record_ready(connection, self._now_ms)
@@ -242,24 +265,31 @@ class Worker:
         async with connection.transaction():
             await self._notice_stall(connection, started_s)
             # What was received earlier comes first: of duplicates the first receipt is kept.
-            released = await examine_again(
-                connection, sorted(self._to_examine), read_body, self._activations.is_activated, now_ms
-            )
-            await make_days(connection, days_of(incoming, self._activations.is_activated))
-            outcome = await store_reports(connection, incoming, self._activations.is_activated)
+            released = await examine_again(connection, sorted(self._to_examine), read_body, self._tell, now_ms)
+            released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
+            await make_days(connection, days_of(incoming, self._tell))
+            outcome = await store_reports(connection, incoming, self._tell)
             facts = self._facts([*outcome.accepted, *released])
             due = self._activations.due(now_ms, MAX_DUE)
             updates = await judge_activations(connection, self._activations, facts, due, self._finding_nos, now_ms)
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
+            wrong_clocks = await self._clocks.note(connection, self._activations, facts, self._alert_nos, now_ms)
+            look = self._units.look(_heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms)
+            noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
+            if self._is_judging_again and not due and self._activations.are_judged_again:
+                await judged_again(connection, now_ms)
+                self._is_judging_again = False
         self._to_examine.clear()
+        self._to_tell_again.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
         self._activations.adopt(updates, now_ms)
-        answer_devices(batch, incoming, outcome, self._activations.is_activated)
+        self._units.adopt(look)
+        answer_devices(batch, incoming, outcome, self._tell)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
-        self._metrics.alerts.inc(raised.opened)
-        if self._changed is not None and raised.changed:
+        self._metrics.alerts.inc(raised.opened + noted.opened + wrong_clocks)
+        if self._changed is not None and raised.changed + noted.changed + wrong_clocks:
             async with self._changed:
                 self._changed.notify_all()
 
@@ -274,12 +304,30 @@ class Worker:
         await self._keys.load(connection)
         if everybody:
             self._activations.know_outages(await load_outages(connection))
+        if any(change.what == JUDGE_AGAIN for change in changes):
+            await self._judge_again_if_asked(connection)
         if everybody or wearers:
             self._to_examine |= await self._activations.change_orders(
                 connection, self._now_ms, None if everybody else wearers
             )
+            await self._units.change_orders(connection, self._now_ms, wearers)
+            self._to_examine |= self._units.devices_of(wearers).keys()
+            self._hear_units_again(changes)
         self._changes_seen = changes[-1].change_no
         self._metrics.activations.set(len(self._activations))
+
+    async def _judge_again_if_asked(self, connection: Connection) -> None:
+        since_ms = await asked_since_ms(connection)
+        if since_ms is not None:
+            self._activations.judge_again(since_ms)
+            self._is_judging_again = True
+
+    def _hear_units_again(self, changes: Sequence[LoggedChange]) -> None:
+        """Home units that are there to hear somebody whom they were not there to hear before: what they said of themselves
+        concerns that person's tag, too."""
+        wearers = {c.wearer_no for c in changes if c.what in CONCERN_UNITS and c.wearer_no is not None}
+        for device_no, since_ms in self._units.devices_of(sorted(wearers)).items():
+            self._to_tell_again[device_no] = min(since_ms, self._to_tell_again.get(device_no, since_ms))
 
     async def _incoming(self, connection: Connection, batch: Sequence[Submission]) -> list[Incoming]:
         pairs = [(submission.device_no, received) for submission in batch for received in received_of(submission)]
@@ -314,7 +362,7 @@ class Worker:
         self, incoming: Sequence[Incoming], outcome: StoreOutcome, updates: Sequence[ActivationUpdate], seconds: float
     ) -> None:
         metrics = self._metrics
-        stored, refused = len(outcome.accepted), len(outcome.refused)
+        stored, refused = len({item.fact_id for item in outcome.accepted}), len(outcome.refused)
         metrics.reports.labels("stored").inc(stored)
         metrics.reports.labels("refused").inc(refused)
         metrics.reports.labels("duplicate").inc(len(incoming) - stored - refused)
@@ -330,6 +378,11 @@ class Worker:
         metrics.turns.inc()
         metrics.turn_seconds.observe(seconds)
         metrics.judged_to.set(self._now_ms / 1000)
+
+
+def _heard(incoming: Sequence[Incoming]) -> set[int]:
+    """The numbers of those who sent something that could be read."""
+    return {item.device_no for item in incoming if not isinstance(item.received.report, Refusal)}
 
 
 async def take_worker_lock(connection: Connection, pace: Pace) -> None:

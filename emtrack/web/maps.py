@@ -9,7 +9,15 @@ from emtrack.db.connect import Connection
 from emtrack.reading.casefile import FactsAround, WeighedFix
 from emtrack.reading.history import StoredEvent
 from emtrack.record.zone_sets import members_near
-from emtrack.web.wording import MECHANISMS, POSITION_STATUSES, Words, margin_words, use_of
+from emtrack.web.wording import (
+    MECHANISMS,
+    POSITION_STATUSES,
+    Words,
+    event_words,
+    margin_words,
+    reporter_words,
+    use_of,
+)
 from geofence import Requirement, SetZone, Shape, format_instant
 from geofence.judgement import PositionStatus
 from geofence.shapes import geojson_from_zone
@@ -49,6 +57,11 @@ def history_rows(seen: Sequence[WeighedFix], words: Words) -> list[TableRow]:
     return [_position_row(one, words) for one in seen]
 
 
+def event_rows(said: Sequence[StoredEvent], words: Words) -> list[TableRow]:
+    """What was said of somebody without positions, in order of time."""
+    return [_event_row(stored, words) for stored in said]
+
+
 def _position_row(seen: WeighedFix, words: Words) -> TableRow:
     position, weight = seen.fix.position, seen.weighed
     return TableRow(
@@ -72,11 +85,9 @@ def _position_row(seen: WeighedFix, words: Words) -> TableRow:
 
 def _event_row(stored: StoredEvent, words: Words) -> TableRow:
     event = stored.event
-    unit = f" (home unit {stored.hmu_id})" if stored.hmu_id else ""
+    what, by = event_words(event.type, stored.hmu_id), reporter_words(event.sent_by)
     at, received = words.short(event.event_ms), words.short(event.received_ms)
-    return TableRow(
-        None, event.event_ms, at, received, f"{event.type}{unit}", "", "", "", "said by the device", False, False
-    )
+    return TableRow(None, event.event_ms, at, received, what, "", "", "", by, False, False)
 
 
 class DrawnZones(NamedTuple):

@@ -49,6 +49,8 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         title_of=wording.title_of,
+        clock_words=wording.clock_words,
+        title_of_alert=wording.title_of_alert,
         kind_name=wording.kind_name,
         length=wording.length,
         minutes=wording.minutes,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from alerts import ATV, INCIDENT, LineKind, Severity
+from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, EntryFate, LineKind, Severity
 from emtrack.forms.wall_time import instant_of_wall, passes_of_wall
 from geofence import (
     FIRST_MS,
@@ -23,7 +23,9 @@ from geofence import (
 from geofence.judgement import Finding, PositionStatus, Weighed
 
 if TYPE_CHECKING:
-    from emtrack.reading.casefile import LateFacts
+    from alerts import PossibleEntry, Skew
+    from emtrack.reading.casefile import LateFacts, WeighedFix
+    from emtrack.reading.home_units import UnitOfWearer
 
 KINDS = {
     Kind.EXCLUSION: "In an exclusion zone",
@@ -38,6 +40,12 @@ KINDS = {
     Kind.HMU: "Home unit",
     Kind.JAMMING: "Jamming",
     Kind.ALCOHOL: "Alcohol",
+}
+OF_NO_FINDING = {
+    INCIDENT: "Platform incident",
+    ATV: "Accumulated time violations",
+    CLOCK: "Tag clock wrong",
+    HOME_UNIT_SILENT: "Home unit does not call in",
 }
 REASONS = {
     CurfewReason.OUT_AT_START: "out at the start",
@@ -78,9 +86,22 @@ POSITION_STATUSES = {
 }
 
 
+ENTRIES = {
+    EntryFate.POSSIBLE: "Possible entry: one position in an exclusion zone, not confirmed",
+    EntryFate.NOT_CONFIRMED: "Possible entry: not confirmed",
+    EntryFate.CONFIRMED: "Possible entry: confirmed",
+}
+
+
 def kind_name(kind: str) -> str:
-    others = {INCIDENT: "Platform incident", ATV: "Accumulated time violations"}
-    return others[kind] if kind in others else KINDS[Kind(kind)]
+    return OF_NO_FINDING[kind] if kind in OF_NO_FINDING else KINDS[Kind(kind)]
+
+
+def title_of_alert(alert: Alert) -> str:
+    """As of its newest finding; of one that no finding stands behind, what is possible."""
+    if alert.possible is not None:
+        return ENTRIES[alert.possible.fate]
+    return title_of(alert.kind, alert.reason)
 
 
 def title_of(kind: str, reason: str | None) -> str:
@@ -93,6 +114,39 @@ def _reason_words(reason: str | None) -> str:
     if reason is None:
         return ""
     return REASONS[CurfewReason(reason)] if reason in CurfewReason.__members__ else REASONS[EventType(reason)]
+
+
+EVENT_NAMES = {
+    EventType.RF_IN: "In range of UNIT",
+    EventType.RF_OUT: "Out of range of UNIT",
+    EventType.HMU_MOVED: "UNIT was moved",
+    EventType.HMU_POWER_LOST: "UNIT lost its power",
+    EventType.HMU_POWER_RESTORED: "UNIT has its power again",
+    EventType.STRAP_TAMPER: "Strap opened or cut",
+    EventType.STRAP_CLEAR: "Strap closed",
+    EventType.CASE_TAMPER: "Case opened",
+    EventType.CASE_CLEAR: "Case closed",
+    EventType.BATTERY_LOW: "Battery low",
+    EventType.BATTERY_CRITICAL: "Battery nearly empty",
+    EventType.BATTERY_OK: "Battery charged",
+    EventType.JAMMING: "Signals jammed",
+    EventType.JAMMING_CLEAR: "Signals jammed no longer",
+    EventType.ALCOHOL_DETECTED: "Alcohol detected",
+    EventType.ALCOHOL_CLEAR: "No alcohol any longer",
+    EventType.HEARTBEAT: "Sign of life",
+}
+
+
+def event_words(event: EventType, hmu_id: str | None) -> str:
+    """ "In range of the home unit H1", "Strap opened or cut"."""
+    unit = f"the home unit {hmu_id}" if hmu_id else "the home unit"
+    text = EVENT_NAMES[event].replace("UNIT", unit)
+    return text[0].upper() + text[1:]
+
+
+def reporter_words(sent_by: str | None) -> str:
+    """ "Reported by the home unit H1", or by the tag itself."""
+    return "Reported by the tag" if sent_by is None else f"Reported by the home unit {sent_by}"
 
 
 class IntervalWords(NamedTuple):
@@ -169,6 +223,36 @@ class Words:
         lasted = length((now_ms if end_ms is None else end_ms) - finding.begin_ms)
         until = f"It has lasted {lasted}." if end_ms is None else f"It lasted {lasted}, until {self.moment(end_ms)}."
         return f"{_what(finding).replace('{begin}', begin)} {until}{_grace(finding)}"
+
+    def possible_entry(self, entry: PossibleEntry, newest: WeighedFix | None) -> str:
+        """What raised an alert that nothing has confirmed, and what the newest position says."""
+        told = f"One position at {self.moment(entry.seen_ms)} was inside the exclusion zone. "
+        if entry.fate is EntryFate.NOT_CONFIRMED:
+            return f"{told}No second position confirmed it."
+        return f"{told}No second position has confirmed it yet.{self.newest(newest)}"
+
+    def newest(self, fix: WeighedFix | None) -> str:
+        """ " The newest position, at 21:04:10, is 168 m inside the zone, to within 16 m." Nothing where there is none."""
+        if fix is None or fix.weighed is None:
+            return ""
+        position = fix.weighed.position
+        at, where = f"{self.local(position.fix_ms):%H:%M:%S}", margin_words(fix.weighed.margin_m)
+        return f" The newest position, at {at}, is {where} the zone, to within {position.radius_m:.0f} m."
+
+    def called_in(self, unit: UnitOfWearer, now_ms: int) -> str:
+        """ "It last called in at Mon 2 Mar 2026 21:02:10 GMT, 12 min ago. It calls in every 4 h." """
+        every = "" if unit.call_in_ms is None else f" It should call in at least every {length(unit.call_in_ms)}."
+        if unit.heard_ms is None:
+            return f"It has never called in.{every}"
+        ago = length(now_ms - unit.heard_ms)
+        return f"It last called in at {self.moment(unit.heard_ms)}, {ago} ago.{every}"
+
+    def unit_story(self, alert: Alert, now_ms: int) -> str:
+        """What happened, of an alert of a home unit."""
+        people = "1 person depends" if alert.people == 1 else f"{alert.people} people depend"
+        since = f"and has not for {length(now_ms - alert.latest_ms)}." if alert.lasts else "and did not. It is over."
+        begin = self.moment(alert.latest_ms)
+        return f"The home unit {alert.home_unit} should have called in by {begin}, {since} {people} on it."
 
     def against(self, late: LateFacts, finding: Finding) -> str:
         """ "Late positions show that the person was at the address of the curfew C1 from 21:02:00 to 21:40:00"."""
@@ -247,6 +331,14 @@ _EVENTS = {
     EventType.JAMMING: "The tag reported at {begin} that its signals were being jammed.",
     EventType.ALCOHOL_DETECTED: "The tag detected alcohol at {begin}.",
 }
+
+
+def clock_words(skew: Skew) -> str:
+    """ "This tag's clock is 60 to 70 min behind; its times cannot be trusted."."""
+    side = "behind" if skew.most_ms > 0 else "ahead"
+    least, most = sorted(round(abs(edge_ms) / 60_000) for edge_ms in skew)
+    amount = f"{least} min" if least == most else f"{least} to {most} min"
+    return f"This tag's clock is {amount} {side}; its times cannot be trusted."
 
 
 def length(duration_ms: int) -> str:

@@ -37,6 +37,17 @@ class Checked(NamedTuple):
     crossings: tuple[tuple[float, float], ...] = ()
 
 
+def bounds_words(area: Area) -> str:
+    """ "from 2.1900° W 53.0200° N to 2.1700° W 53.0300° N": where a zone lies, south-west to north-east."""
+    corners = np.array([corner for rings in area.polygons for corner in rings[0]])
+    return f"from {_place_words(*corners.min(axis=0))} to {_place_words(*corners.max(axis=0))}"
+
+
+def _place_words(lon_deg: float, lat_deg: float) -> str:
+    east, north = "E" if lon_deg >= 0 else "W", "N" if lat_deg >= 0 else "S"
+    return f"{abs(lon_deg):.4f}° {east} {abs(lat_deg):.4f}° {north}"
+
+
 class Overlap(NamedTuple):
     """Two zones that share ground."""
 

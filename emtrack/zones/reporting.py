@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from emtrack.forms.cautions import can_be_inside
 from emtrack.forms.features import area_words
-from emtrack.zones.checking import Checked, Home, check, lines_of, on_homes, overlaps, usable_members
+from emtrack.zones.checking import Checked, Home, bounds_words, check, lines_of, on_homes, overlaps, usable_members
 from emtrack.zones.drawing import page, png
 from emtrack.zones.reading import ZoneFile, ZoneFileError, read_zone_file
 from geofence.shapes import Member
@@ -40,6 +41,7 @@ def _check_file(file: ZoneFile, homes: Sequence[Home], *, repair: bool, say: Say
         for line in lines_of(zone if repair else zone._replace(repair=None)):
             say(line)
     members = usable_members(zones)
+    _say_places(members, say)
     wrong = [zone for zone in zones if zone.trouble is not None]
     total = area_words(sum(zone.area_m2 for zone in zones if zone.area is not None))
     vertices = sum(zone.vertices for zone in zones)
@@ -57,6 +59,17 @@ def _check_file(file: ZoneFile, homes: Sequence[Home], *, repair: bool, say: Say
         on, all_of_them = ({home.wearer_id for home in some} for some in ([one.home for one in at_home], homes))
         say(f"{file.name}: on the homes of {len(on):,} of {len(all_of_them):,} wearers")
     return not wrong and not at_home
+
+
+def _say_places(members: Sequence[Member], say: Say) -> None:
+    """Where each zone lies, and those in which nobody can be found inside: read in a wrong system, most are."""
+    for member in members[:MOST_LINES]:
+        say(f"zone {member.zone_id!r} lies {bounds_words(member.area)}")
+    for member in members:
+        if not can_be_inside(member.area):
+            say(
+                f"warning: zone {member.zone_id!r}: no place in it is 5 m from its edge; nobody can ever be found inside"
+            )
 
 
 def _say_notes(file: ZoneFile, say: Say) -> None:

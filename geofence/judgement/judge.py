@@ -60,6 +60,9 @@ TAIL_MS = 15 * 60_000
 """How far the base stays behind the newest evidence; facts that are late by less are cheap. It moves up when the
 tail has become twice as long."""
 
+AT_A_PLACE = frozenset({ObligationKind.CURFEW, ObligationKind.INCLUSION})
+NEAR_LASTS_MS = 24 * 3_600_000
+"""An older position says nothing of where somebody is."""
 _START: Key = (ALWAYS_MS, 0)
 
 
@@ -125,6 +128,18 @@ class Part(NamedTuple):
     scope: str
     since_ms: int
     findings: list[Finding]
+
+
+class NewestVerdict(NamedTuple):
+    """The newest decisive verdict on an exclusion. `until_ms`: it holds to here. `is_inside`: it says so; `is_present`: presence is
+    inside."""
+
+    requirement: Requirement
+    at_ms: int
+    fact_id: int
+    until_ms: int
+    is_inside: bool
+    is_present: bool
 
 
 class Judged(NamedTuple):
@@ -193,12 +208,46 @@ class ActivationJudge:
         self.plan = msgspec.structs.replace(self.plan, outages=outages)
 
     def obliged_at(self, at_ms: int, requirement_id: str | None = None) -> bool:
-        """Whether an instant lies in an obligation period: of one requirement, or of any."""
+        """Whether an instant lies in an obligation period of one requirement; None: of any curfew or inclusion."""
         return any(
             period.begin_ms <= at_ms < period.end_ms
             for requirement in self._judged
-            if requirement_id is None or requirement.requirement_id == requirement_id
+            if (
+                requirement.kind in AT_A_PLACE
+                if requirement_id is None
+                else requirement.requirement_id == requirement_id
+            )
             for period in self._schedules[requirement.entry_id].periods(at_ms, at_ms)
+        )
+
+    def newest_verdicts(self, state: State) -> list[NewestVerdict]:
+        """On each exclusion on which anything decisive was said."""
+        found = []
+        for following in self._followings:
+            requirement = following.requirement
+            tracker = state.head.entries[requirement.entry_id].zone
+            if requirement.kind is not ObligationKind.EXCLUSION or tracker.last_ms is None:
+                continue
+            is_inside, is_present = tracker.run.value == INSIDE, tracker.value == INSIDE
+            found.append(
+                NewestVerdict(
+                    requirement, tracker.last_ms, tracker.last_id, tracker.last.end_ms, is_inside, is_present
+                )
+            )
+        return found
+
+    def is_near_exclusion(self, state: State, at_ms: int, near_m: float) -> bool:
+        """Whether the last position that is evidence, if it is young, may lie as near as that to an exclusion zone that obliges at
+        an instant."""
+        last = state.head.track.last
+        if last is None or at_ms - last.fix_ms > NEAR_LASTS_MS:
+            return False
+        margins_m = self._places.margins_m([last.lon_deg], [last.lat_deg])[0]
+        return any(
+            requirement.kind is ObligationKind.EXCLUSION
+            and margin_m + requirement.widen_m + last.radius_m >= -near_m
+            and self.obliged_at(at_ms, requirement.requirement_id)
+            for requirement, margin_m in zip(self._judged, margins_m.tolist(), strict=True)
         )
 
     def _dues_unknown(self) -> dict[str, int]:

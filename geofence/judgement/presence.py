@@ -140,6 +140,8 @@ class Tracker(msgspec.Struct, array_like=True):
     """What the home unit at the address said last."""
     last_out_ms: int | None = None
     """The last verdict OUTSIDE."""
+    last_id: int = 0
+    """The fact of the last verdict."""
     starts: dict[int, Start] = {}
     """From where a presence OUTSIDE counts in periods that began meanwhile, by their start (`starts.py`)."""
 
@@ -147,7 +149,7 @@ class Tracker(msgspec.Struct, array_like=True):
         """A tracker that can be fed without changing this one."""
         return Tracker(
             list(self.segments), self.last_ms, self.last.copy(), self.run.copy(), self.run_hold.copy(), self.hold.copy(),
-            self.unit, self.last_out_ms, dict(self.starts),
+            self.unit, self.last_out_ms, self.last_id, dict(self.starts),
         )  # fmt: skip
 
     @property
@@ -167,7 +169,7 @@ def feed(tracker: Tracker, verdict: Verdict, confirmation: Confirmation) -> bool
         return False
     changed = _lapse(tracker, verdict.at_ms)
     counts = _take_in(tracker, verdict)
-    tracker.last_ms = verdict.at_ms
+    tracker.last_ms, tracker.last_id = verdict.at_ms, verdict.fact.fact_id
     tracker.last = Hold()
     for hold in (tracker.last, tracker.run_hold, tracker.hold):
         hold.take_in(verdict)

@@ -23,4 +23,4 @@ Findings at 12:10
 
 Alerts
   W1 APPROACH on X1 warning, 2 findings, raised 12:01
-  W1 EXCLUSION on X1 critical, raised 12:03
+  W1 EXCLUSION on X1 critical, raised 12:02

@@ -17,4 +17,4 @@ Findings at 12:10
   none
 
 Alerts
-  none
+  W1 EXCLUSION on X1 warning, 0 findings, raised 12:02

@@ -15,4 +15,4 @@ Findings at 12:08
   W1 EXCLUSION on X1 from 12:02, lasting, known 12:05
 
 Alerts
-  W1 EXCLUSION on X1 critical, raised 12:05
+  W1 EXCLUSION on X1 critical, raised 12:02

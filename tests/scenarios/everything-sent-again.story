@@ -20,4 +20,4 @@ Findings at 12:10
   W1 EXCLUSION on X1 from 12:02 to 12:04, known 12:03
 
 Alerts
-  W1 EXCLUSION on X1 critical, raised 12:03
+  W1 EXCLUSION on X1 critical, raised 12:02

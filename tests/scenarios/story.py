@@ -303,10 +303,11 @@ class _Reader:
 
     def _order(self, line: str, form: dict[str, list[dict[str, Any]]]) -> None:
         readers: list[tuple[str, Callable[..., tuple[str, list[dict[str, Any]]]]]] = [
-            (rf"tag ({NAMES}) on ({NAMES}) from ({TIME})(?: to ({TIME}))? every (\d+) s(?: on (\S+))?", self._tag),
+            (rf"tag ({NAMES}) on ({NAMES}) from ({TIME})(?: to ({TIME}))? every (\d+) s(?: on (\S+?))?(?:, telling (\w+))?",
+             self._tag),
             (rf"(W\d+) is absent from ({TIME}) to ({TIME}) for (.+)", self._absence),
-            (rf"home unit (\w+) of (W\d+) stands at (\w+) from ({TIME})", self._home_unit),
-            (rf"(\w+) obliges ({NAMES}): (CURFEW|INCLUSION|EXCLUSION) (within \d+ m of \w+|inside \w+)((?:, .+)?)",
+            (rf"home unit (\w+) of (W\d+) stands at (\w+) from ({TIME})(?:, speaks (\d+) s)?", self._home_unit),
+            (rf"(\w+) obliges ({NAMES}): (CURFEW|INCLUSION|EXCLUSION|ATTENDANCE) (within \d+ m of \w+|inside \w+)((?:, .+)?)",
              self._requirement),
         ]  # fmt: skip
         for pattern, read in readers:
@@ -316,13 +317,24 @@ class _Reader:
                 return
         raise self.wrong(f"{line!r} is no order")
 
-    def _tag(self, tags: str, wearers: str, first: str, last: str | None, every: str, network: str | None) -> Any:
+    def _tag(
+        self,
+        tags: str,
+        wearers: str,
+        first: str,
+        last: str | None,
+        every: str,
+        network: str | None,
+        telling: str | None,
+    ) -> Any:
         rows = []
         for device_id, wearer_id in zip(names(tags), names(wearers), strict=True):
-            row = {
+            row: dict[str, Any] = {
                 "activation_id": f"{device_id}-{wearer_id}", "device_id": device_id, "wearer_id": wearer_id,
                 "from": _iso(self.time(first)), "report_interval_s": int(every),
             }  # fmt: skip
+            if telling is not None:
+                row["evidence"] = [] if telling == "nothing" else [telling]
             rows.append(
                 row | ({"to": _iso(self.time(last))} if last else {}) | ({"network": network} if network else {})
             )
@@ -332,8 +344,9 @@ class _Reader:
         span = {"from": _iso(self.time(first)), "to": _iso(self.time(last))}
         return "absences", [{"wearer_id": wearer_id, "reason": reason, **span}]
 
-    def _home_unit(self, unit: str, wearer_id: str, requirement_id: str, first: str) -> Any:
-        row = {"hmu_id": unit, "wearer_id": wearer_id, "requirement_id": requirement_id}
+    def _home_unit(self, unit: str, wearer_id: str, requirement_id: str, first: str, speaks: str | None) -> Any:
+        row: dict[str, Any] = {"rf_gap_s": int(speaks)} if speaks else {}
+        row |= {"hmu_id": unit, "wearer_id": wearer_id, "requirement_id": requirement_id}
         return "home_units", [row | {"from": _iso(self.time(first))}]
 
     def _requirement(self, requirement_id: str, wearers: str, kind: str, where: str, options: str) -> Any:
@@ -364,6 +377,8 @@ class _Reader:
             row[match[1]] = _iso(self.time(match[2]))
         elif match := re.fullmatch(r"grace (\d+) s", option):
             row["grace_s"] = int(match[1])
+        elif match := re.fullmatch(r"(seen within|stay) (\d+) s", option):
+            row["seen_within_s" if match[1] == "seen within" else "stay_s"] = int(match[2])
         elif match := re.fullmatch(r"buffer (\d+) m", option):
             row["buffer_m"] = int(match[1])
         elif match := re.fullmatch(r"confirmed by (\d+) points?", option):

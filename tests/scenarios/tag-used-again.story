@@ -19,5 +19,5 @@ Findings at 13:35
   W2 EXCLUSION on X1 from 13:30, lasting, known 13:31
 
 Alerts
-  W1 EXCLUSION on X1 critical, raised 11:01
-  W2 EXCLUSION on X1 critical, raised 13:31
+  W1 EXCLUSION on X1 critical, raised 11:00
+  W2 EXCLUSION on X1 critical, raised 13:30

@@ -25,3 +25,12 @@ CREATE TABLE rules_in_force (
     since timestamptz                                          -- null: from the first start on
 );
 INSERT INTO rules_in_force SELECT '1', NULL WHERE EXISTS (SELECT FROM activations);
+
+-- When somebody asked that everybody be judged again by the rules of the day: findings that lasted after `since` follow them.
+CREATE TABLE rejudgements (
+    rejudgement_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    since timestamptz NOT NULL,
+    asked_at timestamptz NOT NULL,
+    asked_by text NOT NULL,
+    done_at timestamptz
+);

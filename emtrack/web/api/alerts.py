@@ -14,6 +14,8 @@ from starlette.routing import Route
 
 from alerts import (
     ATV,
+    CLOCK,
+    HOME_UNIT_SILENT,
     INCIDENT,
     AlertFilter,
     AlreadyClosed,
@@ -35,7 +37,7 @@ from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, read_json_
 from geofence import Kind
 
 PAGE = 100
-ALERT_KINDS = (*map(str, Kind), ATV, INCIDENT)
+ALERT_KINDS = (*map(str, Kind), ATV, CLOCK, INCIDENT, HOME_UNIT_SILENT)
 LOOK_S = 1.0
 """The stream looks this often, and at once after a turn of this program."""
 

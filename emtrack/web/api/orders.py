@@ -74,7 +74,10 @@ class OrderRoutes:
             raise Problem(422, str(error)) from error
         except OrdersConflict as error:
             return answer({"error": str(error), "overlaps": error.overlaps}, 409)
-        return answer({"changes": [change.what for change in entered.changes], "keys": entered.keys})
+        told = [caution.what for caution in entered.cautions]
+        return answer(
+            {"changes": [change.what for change in entered.changes], "keys": entered.keys, "warnings": told}
+        )
 
 
 async def _body(request: Request, kinds: type | tuple[type, ...]) -> Any:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from alerts import (
     ATV,
+    CLOCK,
     OUTCOMES,
     Alert,
     AlertFilter,
@@ -23,12 +24,14 @@ from alerts import (
     one_alert,
     open_alerts,
     open_counts,
+    people_listed,
     rules_of,
 )
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.roles import EVERYBODY, STAFF, Caller
 from emtrack.reading import history
+from emtrack.reading.band import bands_of
 from emtrack.reading.casefile import (
     Occurrence,
     facts_around,
@@ -38,9 +41,11 @@ from emtrack.reading.casefile import (
     window_of,
 )
 from emtrack.reading.history import View, record_view
+from emtrack.reading.home_units import heard_last_ms
 from emtrack.record.findings import FindingVersion
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
+from emtrack.web.bands import drawn_bands
 from emtrack.web.guard import Problem, read_form
 from emtrack.web.maps import fact_rows
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
@@ -122,8 +127,12 @@ class AlertPages:
             if alert is None:
                 raise Problem(404, f"There is no alert {request.path_params['alert_no']}.")
             wearer_no = alert.wearer_no
+            if alert.home_unit is not None:
+                return await self._silent_unit(connection, caller, alert, alert.home_unit, error)
             if wearer_no is None:
                 return await self._incident(connection, caller, alert, error)
+            if alert.kind == CLOCK:
+                return await self._clock(connection, caller, alert, error)
             if alert.kind == ATV:
                 return await self._accumulated(connection, caller, alert, error)
             occurrences = await occurrences_of(connection, alert, known_ms)
@@ -133,11 +142,14 @@ class AlertPages:
                 known = [o.version for o in occurrences if o.version is not None]
                 alert = alert_as_known(alert, [None if v.is_withdrawn else v.finding for v in known], known_ms)
             chosen = _chosen(occurrences, choice(request.query_params.get("occurrence"), int))
-            view, facts, late = None, None, None
+            view, facts, late, bands = None, None, None, []
             if chosen.version is not None:
                 view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
                 facts = await facts_around(connection, view, chosen.version, known_ms, self._pages.zone_sets)
                 late = late_facts(chosen.versions, chosen.version, facts)
+                if not facts.fixes:
+                    requirement_id = None if facts.requirement is None else facts.requirement.requirement_id
+                    bands = await bands_of(connection, view, known_ms, self._pages.zone_sets, requirement_id)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
         return self._pages.render(
@@ -153,6 +165,7 @@ class AlertPages:
             late=late,
             on_set=None if facts is None or facts.requirement is None else _set_of(facts.requirement),
             rows=[] if facts is None else fact_rows(facts, words),
+            bands=[] if view is None else drawn_bands(bands, view.begin_ms, view.end_ms, words),
             moments=moments,
             form=form or {},
             asked_ms=asked_ms,
@@ -192,6 +205,39 @@ class AlertPages:
             status=422 if error else 200,
             alert=alert,
             members=members,
+            most=MOST_MEMBERS,
+            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+            error=error,
+        )
+
+    async def _clock(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+        """A tag whose clock is wrong."""
+        assert alert.wearer_no is not None, "an alert of a person"
+        return self._pages.render(
+            "clock.html",
+            caller,
+            await self._pages.words(connection),
+            status=422 if error else 200,
+            alert=alert,
+            iom=(await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord()),
+            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+            error=error,
+        )
+
+    async def _silent_unit(
+        self, connection: Connection, caller: Caller, alert: Alert, home_unit: str, error: str | None
+    ) -> Response:
+        """A home unit that does not call in: the people who depend on it."""
+        return self._pages.render(
+            "silent_unit.html",
+            caller,
+            await self._pages.words(connection),
+            status=422 if error else 200,
+            alert=alert,
+            people=await people_listed(connection, alert.alert_no, MOST_MEMBERS),
+            heard_ms=await heard_last_ms(connection, home_unit),
             most=MOST_MEMBERS,
             outcomes=OUTCOMES,
             may_act=caller.role in STAFF,

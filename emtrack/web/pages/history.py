@@ -9,20 +9,22 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from alerts import one_alert
 from emtrack.db.connect import Connection
 from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes
 from emtrack.people.roles import EVERYBODY, Caller
-from emtrack.reading.casefile import MOST_OCCURRENCES, facts_around, history_of, history_page
-from emtrack.reading.history import MOST_FIXES, PURPOSES, UnfitView, View, record_view, view_of
+from emtrack.reading.band import bands_of
+from emtrack.reading.casefile import facts_around, history_of, history_page, occurrences_of
+from emtrack.reading.history import MOST_FIXES, PURPOSES, UnfitView, View, events_of, record_view, view_of
 from emtrack.record.deployment_settings import load_settings
-from emtrack.record.findings import as_known, versions_of_alert
 from emtrack.record.plans import load_assignments
+from emtrack.web.bands import drawn_bands
 from emtrack.web.guard import Problem, answer, guarded, read_form
-from emtrack.web.maps import drawn_zones, history_rows, map_of
+from emtrack.web.maps import drawn_zones, event_rows, history_rows, map_of
 from emtrack.web.pages.wearers import person_or_problem, requirements_of
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from emtrack.web.wording import Words
-from geofence import NotAnInstant
+from geofence import EventType, NotAnInstant
 
 ROWS = 250
 DAY_MS = 86_400_000
@@ -99,6 +101,8 @@ class HistoryPages:
             words = await self._pages.words(connection)
             known_ms = known_at(request, now_ms).ms
             page = await history_page(connection, view, known_ms, first, ROWS)
+            if page.size == 0:
+                return await self._without_positions(connection, request, caller, view, words, known_ms, first)
         return self._pages.render(
             "history.html",
             caller,
@@ -114,6 +118,36 @@ class HistoryPages:
             most=MOST_FIXES,
             asked=request.query_params.get("known_at") or "",
             known_ms=known_ms,
+        )
+
+    async def _without_positions(
+        self,
+        connection: Connection,
+        request: Request,
+        caller: Caller,
+        view: View,
+        words: Words,
+        known_ms: int,
+        first: int,
+    ) -> Response:
+        """Somebody whom only a home unit hears: a band in place of the map, and what was said in place of positions."""
+        assignments = await load_assignments(connection, known_ms, [view.wearer_no])
+        said = await events_of(connection, view, assignments, known_ms=known_ms)
+        said = [stored for stored in said if stored.event.type is not EventType.HEARTBEAT]
+        bands = await bands_of(connection, view, known_ms, self._pages.zone_sets)
+        return self._pages.render(
+            "history_band.html",
+            caller,
+            words,
+            wearer=await person_or_problem(connection, view.wearer_no),
+            view=view,
+            purpose=PURPOSES[view.purpose],
+            bands=drawn_bands(bands, view.begin_ms, view.end_ms, words),
+            rows=event_rows(said[first - 1 : first - 1 + ROWS], words),
+            first=first,
+            count=len(said),
+            step=ROWS,
+            asked=request.query_params.get("known_at") or "",
         )
 
     async def map(self, request: Request, caller: Caller) -> Response:
@@ -141,9 +175,10 @@ class HistoryPages:
     ) -> dict[str, Any]:
         number = choice(request.query_params.get("finding"), int)
         assert view.alert_no is not None, "a view of an alert"
-        for versions in await versions_of_alert(connection, view.alert_no, MOST_OCCURRENCES):
-            version = as_known(versions, known_ms)
-            if versions[0].finding_no == number and version is not None:
+        alert = await one_alert(connection, view.alert_no)
+        for occurrence in [] if alert is None else await occurrences_of(connection, alert, known_ms):
+            version = occurrence.version
+            if occurrence.finding_no == number and version is not None:
                 facts = await facts_around(connection, view, version, known_ms, self._pages.zone_sets)
                 zones = [] if facts.requirement is None else [facts.requirement]
                 drawn = await drawn_zones(connection, zones, facts.fixes, version.finding.zone_id)

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from alerts import alerts_of_wearer, ledger_of, rules_of
+from alerts import alerts_of_wearer, ledger_of, open_alerts_of_units, rules_of
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
 from emtrack.reading.history import LONGEST_MS, PURPOSES, views_of
+from emtrack.reading.home_units import units_of_wearer
 from emtrack.reading.people import list_people, person_of
 from emtrack.record.findings import as_known, versions_of_wearer
 from emtrack.record.plans import load_assignments
@@ -64,6 +65,8 @@ class WearerPages:
             found = await versions_of_wearer(connection, number, known_ms - LONGEST_MS, known_ms, FINDINGS)
             assignments = await load_assignments(connection, known_ms, [number])
             alerts = await alerts_of_wearer(connection, number, ALERTS)
+            units = await units_of_wearer(connection, number, known_ms)
+            unit_alerts = await open_alerts_of_units(connection, [unit.hmu_id for unit in units])
             views = await views_of(connection, number)
             ledger = await ledger_of(connection, number)
             rules = await rules_of(connection)
@@ -79,6 +82,8 @@ class WearerPages:
             assignments=[a.plan.activation for a in assignments.values()],
             requirements=requirements_of(assignments.values()),
             alerts=alerts,
+            units=units,
+            unit_alerts=unit_alerts,
             views=views,
             ledger=ledger,
             rules=rules,

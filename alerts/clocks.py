@@ -1,0 +1,147 @@
+"""Tags whose clock is wrong: an equipment alert, which changes no finding.
+
+The newest fact of an upload is as old as the way from the tag to us, whatever was buffered before it: a tag that comes back into
+coverage sends old facts first and new ones last. Where the newest facts of an hour are all equally old, it is the clock. The first
+part is pure; the second raises and ends the alerts in the turn's own transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerts.grading import Severity
+from alerts.store import NewAlert, TakeNumbers, note_changes, open_new_alerts
+from geofence import datetime_of
+
+if TYPE_CHECKING:
+    from alerts.store import Connection
+
+CLOCK = "CLOCK"
+"""The kind of its alert; it is no kind of finding."""
+WINDOW_MS = 60 * 60_000
+LEAST_UPLOADS = 3
+LEAST_SPAN_MS = 20 * 60_000
+BEHIND_MS, AHEAD_MS = 10 * 60_000, 2 * 60_000
+SPREAD_MS = 15 * 60_000
+"""Uploads of a buffer grow younger from one to the next; a wrong clock does not."""
+
+
+class Upload(NamedTuple):
+    """When an upload came, and how old the newest fact in it was (negative: its time was still to come)."""
+
+    received_ms: int
+    age_ms: int
+
+
+class Skew(NamedTuple):
+    """How far a clock is behind, over the uploads of an hour; negative: ahead."""
+
+    least_ms: int
+    most_ms: int
+
+
+def within_window(uploads: Sequence[Upload], now_ms: int) -> list[Upload]:
+    """Those of the last hour."""
+    return [upload for upload in uploads if now_ms - upload.received_ms <= WINDOW_MS]
+
+
+def skew_of(uploads: Sequence[Upload], report_interval_ms: int) -> Skew | None:
+    """What the uploads of an hour say of the clock; None: nothing is wrong that can be seen. report_interval_ms: between uploads."""
+    if not uploads:
+        return None
+    ages_ms = [upload.age_ms for upload in uploads]
+    found = Skew(min(ages_ms), max(ages_ms))
+    steady = found.most_ms - found.least_ms <= SPREAD_MS + report_interval_ms
+    long_enough = len(uploads) >= LEAST_UPLOADS and uploads[-1].received_ms - uploads[0].received_ms >= LEAST_SPAN_MS
+    is_wrong = found.least_ms >= BEHIND_MS + report_interval_ms or found.most_ms <= -AHEAD_MS
+    return found if steady and long_enough and is_wrong else None
+
+
+def is_right_again(uploads: Sequence[Upload], report_interval_ms: int) -> bool:
+    """Whether the newest facts of an hour are right."""
+    if not uploads or uploads[-1].received_ms - uploads[0].received_ms < WINDOW_MS - LEAST_SPAN_MS:
+        return False
+    return all(-AHEAD_MS < upload.age_ms < BEHIND_MS + report_interval_ms for upload in uploads)
+
+
+# ---------------------------------------------------------------------------------------------- in the database
+
+
+class ClockChange(NamedTuple):
+    """The clock of an activation's tag was found to be wrong, or (`skew` None) is right again."""
+
+    wearer_no: int
+    activation_no: int
+    skew: Skew | None
+
+
+OPEN = "SELECT alert_no FROM alerts WHERE wearer_no = $1 AND kind = $2 AND closed_at IS NULL FOR UPDATE"
+LAST_CLOSED = "SELECT max(alert_no) FROM alerts WHERE wearer_no = $1 AND kind = $2"
+BEGIN = """
+INSERT INTO wrong_clocks (alert_no, activation_no, begin_at, least_ms, most_ms) VALUES ($1, $2, $3, $4, $5)
+"""
+END = "UPDATE wrong_clocks SET ended_at = $2 WHERE activation_no = $1 AND ended_at IS NULL RETURNING alert_no"
+WRONG_NOW = "SELECT activation_no FROM wrong_clocks WHERE ended_at IS NULL"
+OF_ALERTS = """
+SELECT DISTINCT ON (alert_no) alert_no, least_ms, most_ms, ended_at IS NULL AS lasts FROM wrong_clocks
+WHERE alert_no = ANY($1::bigint[]) ORDER BY alert_no, begin_at DESC
+"""
+
+
+async def note_clocks(
+    connection: Connection, changes: Sequence[ClockChange], take_numbers: TakeNumbers, now_ms: int
+) -> int:
+    """Raise and end the alerts. How many were opened."""
+    opened = 0
+    for change in changes:
+        if change.skew is None:
+            ended = await connection.fetchval(END, change.activation_no, datetime_of(now_ms))
+            if ended is not None:
+                await note_changes(connection, [(ended, "amended")], now_ms)
+        else:
+            opened += await _raise(connection, change, change.skew, take_numbers, now_ms)
+    return opened
+
+
+async def _raise(
+    connection: Connection, change: ClockChange, skew: Skew, take_numbers: TakeNumbers, now_ms: int
+) -> int:
+    alert_no = await connection.fetchval(OPEN, change.wearer_no, CLOCK)
+    is_new = alert_no is None
+    if is_new:
+        (alert_no,) = await take_numbers(connection, 1)
+        previous = await connection.fetchval(LAST_CLOSED, change.wearer_no, CLOCK)
+        alert = NewAlert(
+            alert_no,
+            CLOCK,
+            Severity.WARNING,
+            now_ms,
+            change.wearer_no,
+            change.activation_no,
+            previous_alert_no=previous,
+        )
+        await open_new_alerts(connection, [alert], now_ms)
+    await connection.execute(BEGIN, alert_no, change.activation_no, datetime_of(now_ms), *skew)
+    await note_changes(connection, [(alert_no, "raised" if is_new else "amended")], now_ms)
+    return int(is_new)
+
+
+async def wrong_now(connection: Connection) -> set[int]:
+    """The activations whose clocks are known to be wrong."""
+    return {row["activation_no"] for row in await connection.fetch(WRONG_NOW)}
+
+
+class WrongClock(NamedTuple):
+    """What an alert of this kind says. `lasts`: as far as it is known."""
+
+    skew: Skew
+    lasts: bool
+
+
+async def wrong_clocks_of(connection: Connection, alert_nos: Sequence[int]) -> dict[int, WrongClock]:
+    """The newest of each alert that has one."""
+    return {
+        row["alert_no"]: WrongClock(Skew(row["least_ms"], row["most_ms"]), row["lasts"])
+        for row in await connection.fetch(OF_ALERTS, list(alert_nos))
+    }

@@ -1,0 +1,18 @@
+Seen out a minute before the curfew begins.
+He need not be seen again: the clock alone begins the finding.
+Ready 18:00
+
+Orders
+  tag D1 on W1 from 18:00 every 36000 s
+  C1 obliges W1: CURFEW within 60 m of home, daily 19:00-07:00
+
+Course
+  18:57 D1 at street
+  18:59 D1 at street
+  19:00 clock
+
+Findings at 19:01
+  W1 CURFEW OUT_AT_START on C1 from 19:00, lasting, shown by 19:00
+
+Alerts
+  W1 CURFEW on C1 AL08 serious, raised 19:00
