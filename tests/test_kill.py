@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
+from emtrack.cli.emulation import PRESET
 from emtrack.db.embedded import embedded_server
-from emtrack.emulator.world import build_world
+from emtrack.emulator.world import World, build_world
 from geofence.words import parse_instant
 
 SEED, RATE = 7, 900
@@ -176,9 +177,10 @@ FROM device_events JOIN devices USING (device_no)
 COUNTS = """
 SELECT c.*, (SELECT count(*) FROM positions p WHERE p.device_no = c.device_no)
           + (SELECT count(*) FROM future_positions p WHERE p.device_no = c.device_no)
-          + (SELECT count(*) FROM device_events e WHERE e.device_no = c.device_no) AS rows_stored,
+          + (SELECT count(DISTINCT e.fact_id) FROM device_events e JOIN devices told USING (device_no)
+             WHERE coalesce(e.sent_by, told.device_id) = d.device_id) AS rows_stored,
        (SELECT count(*) FROM quarantine q WHERE q.device_no = c.device_no) AS rows_refused
-FROM device_counts c
+FROM device_counts c JOIN devices d USING (device_no)
 """
 
 
@@ -195,13 +197,29 @@ def acknowledged_contents(program: Program, run: Run, start_ms: int) -> list[tup
     """What the emulator was told is committed and not refused, in its own words: the world is made again by its seed."""
     lines = (program.scratch / "log" / "sent.ndjson").read_text().splitlines()
     acknowledged = {(r["device_id"], r["boot"], r["seq"]) for r in map(json.loads, lines) if r["refused"] is None}
-    world = build_world(run.wearers, SEED, start_ms)
+    world = build_world(run.wearers, SEED, start_ms, preset=PRESET)
     return [
-        (upload.device_id, *content(report))
+        told
         for upload in world.uploads(start_ms, start_ms + run.lasts_ms)
         for report in upload.reports
         if (upload.device_id, upload.boot, report["seq"]) in acknowledged
+        for told in told_by(world, upload.device_id, report)
     ]
+
+
+def told_by(world: World, sender: str, report: Row) -> Iterator[tuple[Any, ...]]:
+    """Of which device, and what: a home unit speaks of the tag that it names, or of all that its wearer wears."""
+    kind, at_ms, *rest = content(report)
+    if not sender.startswith("H"):
+        yield sender, kind, at_ms, *rest
+        return
+    what = rest[0]
+    named = sender if what.startswith(("RF", "HMU")) or what == "HEARTBEAT" else None
+    heard = (worn for worn in world.activations if worn.wearer.hmu_id == sender)
+    for worn in heard:
+        is_worn = worn.begin_ms <= at_ms and (worn.end_ms is None or at_ms < worn.end_ms)
+        if is_worn and report.get("tag", worn.device_id) == worn.device_id:
+            yield worn.device_id, kind, at_ms, what, named
 
 
 @pytest.mark.parametrize(

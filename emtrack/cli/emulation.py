@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emtrack.forms.orders import Orders
     from emtrack.settings import Settings
 
+PRESET = "standard.2"
 app = typer.Typer()
 
 
@@ -79,7 +80,7 @@ def emulate(
     back: Annotated[float, typer.Option(min=0, help="hours before the service's now at which the world begins")] = 0,
     log: Annotated[Path | None, typer.Option(help="folder for sent.ndjson and truth.ndjson")] = None,
 ) -> None:
-    """Send what the tags of invented people would send, to the running service."""
+    """Send what the tags and home units of invented people would send, to the running service."""
     chosen, wish = settings(), Emulation(wearers, seed, speed, hours, back, log)
     run_until_signal(lambda stop: emulate_world(chosen, wish, stop=stop, say=say))
 
@@ -109,7 +110,7 @@ async def emulate_world(
 
     clock = await ServiceClock.connect(chosen.base_url)
     start_ms = (clock.now_ms() - round(wish.back_hours * 3_600_000)) // 60_000 * 60_000
-    world = build_world(wish.wearers, wish.seed, start_ms)
+    world = build_world(wish.wearers, wish.seed, start_ms, preset=PRESET)
     orders = read_orders_of(world.orders(), "the emulator's orders")
     keys = await import_with_keys(chosen, orders, who="emulator")
     say(f"{wish.wearers} invented wearers, {len(keys)} devices, from {format_instant(start_ms)}")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 WHO = "demo"
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
-PRESET = "ordinary"
+PRESET = "ordinary.2"
 STEP_MS = MINUTE_MS
 STEP_OF_FEW_MS = 2 * MINUTE_MS
 """While only those with a long past are there. A finding is noticed half a step late on average, at most a whole one."""

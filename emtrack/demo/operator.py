@@ -11,7 +11,7 @@ import heapq
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerts import act
+from alerts import CLOCK, HOME_UNIT_SILENT, act
 from emtrack.emulator.chance import dice
 from emtrack.emulator.world import World
 from geofence import Kind, datetime_of, instant_of, parse_instant
@@ -40,13 +40,18 @@ RAISED = "SELECT alert_no, severity, raised_at FROM alerts WHERE raised_at > $1 
 # Of an alert: the newest version of each of its findings, less those that were withdrawn.
 STANDING = """
 SELECT a.kind, a.requirement_id, w.wearer_id, a.closed_at, v.begin_at, v.end_at, v.reason
-FROM alerts a JOIN wearers w USING (wearer_no)
+FROM alerts a LEFT JOIN wearers w USING (wearer_no)
 LEFT JOIN LATERAL (
     SELECT n.* FROM alert_occurrences o
     CROSS JOIN LATERAL newest_version(o.finding_no) n
     WHERE o.alert_no = a.alert_no AND n.change <> 'withdrawn'
 ) v ON true
 WHERE a.alert_no = $1 ORDER BY v.begin_at
+"""
+# What an alert without findings is about: a home unit that does not call in, a clock that is wrong.
+EQUIPMENT_LASTS = """
+SELECT EXISTS (SELECT FROM unit_silences WHERE alert_no = $1 AND end_at IS NULL)
+    OR EXISTS (SELECT FROM wrong_clocks WHERE alert_no = $1 AND ended_at IS NULL)
 """
 
 
@@ -88,6 +93,11 @@ GUILTY: dict[str, tuple[Verdict, ...]] = {
         Verdict("VIOLATION", "Left the workplace early without a word. Officer informed."),
         Verdict("AUTHORISED", "Off sick, employer knows. Note promised by tomorrow."),
     ),
+    Kind.ATTENDANCE: (
+        Verdict("VIOLATION", "Did not come to the appointment, no call. Case officer informed."),
+        Verdict("VIOLATION", "Left after a few minutes, according to the supervisor too. Officer informed."),
+        Verdict("AUTHORISED", "The appointment was moved to another day; the provider confirms it."),
+    ),
 }
 BRIEF = (
     Verdict("NO_ACTION", "A few minutes only. Words of advice by phone."),
@@ -99,10 +109,29 @@ INNOCENT = (
     Verdict("LOCATION_ERROR", "Landline answered by the wearer at that time. Position was wrong."),
     Verdict("LOCATION_ERROR", "Drift near the edge. Nobody was there."),
 )
+NOT_HEARD = (
+    Verdict("LOCATION_ERROR", "The home unit did not hear the tag for some minutes. Called: at home, landline answered."),
+    Verdict("LOCATION_ERROR", "In the cellar, where the unit does not hear the tag. Range to be tested again."),
+    Verdict("LOCATION_ERROR", "Out of the range of the unit and back within minutes; the family says he was in the bath."),
+)
+"""Of whom there are no positions."""
 WITHDRAWN = (
     Verdict("LOCATION_ERROR", "Late reports came in and show otherwise. Withdrawn by the system, closed."),
     Verdict("NO_ACTION", "Delayed data put this right. Nothing to do."),
 )
+WITHOUT_FINDINGS: dict[str, tuple[Verdict, ...]] = {
+    Kind.EXCLUSION: (
+        Verdict("LOCATION_ERROR", "One position inside, the ones after it outside. Not confirmed."),
+        Verdict("LOCATION_ERROR", "A single position; the trail before and after goes past. Nobody was there."),
+    ),
+    HOME_UNIT_SILENT: (
+        Verdict("EQUIPMENT", "The unit calls in again. What it had kept came with the call and shows nothing wrong."),
+        Verdict("EQUIPMENT", "No mobile network at the address for some hours; the unit is back."),
+    ),
+    CLOCK: (
+        Verdict("EQUIPMENT", "The clock of the tag is right again. Its times until then are not to be trusted."),
+    ),
+}
 OF_DEVICE: dict[str, tuple[Verdict, ...]] = {
     "STRAP_TAMPER": (
         Verdict("EQUIPMENT", "Strap closed again by itself. Wearer sent a photo: strap whole. Engineer will check the tag."),
@@ -130,6 +159,11 @@ OF_DEVICE: dict[str, tuple[Verdict, ...]] = {
     "HMU_MOVED": (
         Verdict("EQUIPMENT", "Moved for cleaning; back in its place. Range tested."),
         Verdict("NO_ACTION", "Knocked off the shelf by the cat, according to the family. In range again."),
+    ),
+    "ALCOHOL_DETECTED": (
+        Verdict("VIOLATION", "Alcohol over some hours. Says it was a birthday. To the case officer, for the court."),
+        Verdict("VIOLATION", "Admits to drinking. Officer informed."),
+        Verdict("EQUIPMENT", "Short reading; hand gel at work, says the laboratory. Not alcohol that was drunk."),
     ),
     "JAMMING": (
         Verdict("EQUIPMENT", "Short, near the substation where others saw the same. No sign of a jammer."),
@@ -159,6 +193,10 @@ LASTING: dict[str, tuple[str, ...]] = {
     Kind.UNVERIFIED: ("Called, says he is at home. Still no good position.",),
     Kind.HMU: ("Home unit still without power. Says the electrician comes today.", "Unit has not seen the tag since."),
     Kind.BATTERY: ("Told to charge, not done yet.",),
+    Kind.ATTENDANCE: ("The provider has not seen him so far.",),
+    Kind.ALCOHOL: ("Still reads alcohol. Officer informed.",),
+    HOME_UNIT_SILENT: ("Called at the address: the plug is in. Engineer booked.", "Nobody answers at the address."),
+    CLOCK: ("Times of this tag cannot be trusted. New tag ordered.",),
 }
 # fmt: on
 STILL = ("Lasts. Will look again.",)
@@ -170,6 +208,7 @@ class DemoOperator:
     def __init__(self, worlds: list[World], seed: int) -> None:
         self._seed = seed
         self._worlds = {wearer.wearer_id: world for world in worlds for wearer in world.wearers}
+        self._without_positions = {w.wearer_id for world in worlds for w in world.wearers if w.rf_only}
         self._errands: list[Errand] = []
         self._seen: datetime = datetime_of(0)
 
@@ -199,7 +238,8 @@ class DemoOperator:
         rng = dice(self._seed, errand.what, errand.alert_no, errand.due_ms)
         rows = await connection.fetch(STANDING, errand.alert_no)
         findings = [row for row in rows if row["begin_at"] is not None]
-        if any(row["end_at"] is None for row in findings):
+        lasts = any(row["end_at"] is None for row in findings)
+        if lasts or (not findings and await connection.fetchval(EQUIPMENT_LASTS, errand.alert_no)):
             await self._note(connection, errand, rng, rows[0]["kind"])
         elif findings and instant_of(max(row["end_at"] for row in findings)) > errand.due_ms - OVER_FOR_MS:
             self._look_again(errand, rng)
@@ -223,7 +263,7 @@ class DemoOperator:
 
     def _verdict(self, rng: Random, alert: asyncpg.Record, findings: list[asyncpg.Record]) -> Verdict:
         if not findings:
-            return rng.choice(WITHDRAWN)
+            return rng.choice(WITHOUT_FINDINGS.get(alert["kind"], WITHDRAWN))
         kind = alert["kind"]
         if kind in GUILTY:
             return self._verdict_on_person(rng, alert, findings)
@@ -235,7 +275,7 @@ class DemoOperator:
         begin_ms, end_ms = instant_of(findings[0]["begin_at"]), instant_of(max(row["end_at"] for row in findings))
         true_ms = self._broken_ms(alert["wearer_id"], alert["requirement_id"], begin_ms, end_ms)
         if not true_ms:
-            return rng.choice(INNOCENT)
+            return rng.choice(NOT_HEARD if alert["wearer_id"] in self._without_positions else INNOCENT)
         if true_ms < BRIEF_MS and alert["kind"] == Kind.CURFEW:
             return rng.choice(BRIEF)
         return rng.choice(GUILTY[alert["kind"]])

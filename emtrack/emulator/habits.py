@@ -210,6 +210,7 @@ _FIRST_EDITION: dict[str, Mix] = {
     "jumps": Mix(faults=replace(NO_FAULTS, jump_share=0.02, null_island_share=0.002)),
 }
 
+DEAD_SPOTS, DEAD_SPOTS_ORDINARY = 1 / 25, 1 / 90
 SOUND = ("clean", "jumps")
 """Nothing goes wrong with home units there."""
 
@@ -225,12 +226,13 @@ def _second(name: str, rf_only_share: float = 0.0) -> Mix:
         attendance_share=0.15,
         alcohol_share=0.04,
     )
-    faults = first.faults if name in SOUND else _with_radio_faults(first.faults)
+    spots = DEAD_SPOTS_ORDINARY if name == "ordinary" else DEAD_SPOTS
+    faults = first.faults if name in SOUND else _with_radio_faults(first.faults, spots)
     return Mix(habits, replace(first.sensors, in_zone="at once"), faults)
 
 
-def _with_radio_faults(faults: Faults) -> Faults:
-    return replace(faults, dead_spot=1 / 25, unit_offline=1 / 40, rf_battery_low=1 / 150)
+def _with_radio_faults(faults: Faults, dead_spot: float) -> Faults:
+    return replace(faults, dead_spot=dead_spot, unit_offline=1 / 40, rf_battery_low=1 / 150)
 
 
 THIRD = 1 / 3
