@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.detection.methods import METHODS, naive_findings
+from benchmarks.detection.methods import ALONE, METHODS, naive_findings, sighted_findings
 from benchmarks.detection.page import BEGIN, END, written
 from benchmarks.detection.requirements import is_exclusion
 from benchmarks.detection.runs import START_MS, jobs_of, run_all
 from benchmarks.detection.scores import MINUTE_MS, Found, Score, Violation, score
 from benchmarks.detection.sent import Sent, sent_by
-from benchmarks.detection.tables import HEAD, WORLDS, groups_of, main_table, summed
+from benchmarks.detection.tables import EDITIONS, HEAD, causes_table, groups_of, main_table, summed
 from benchmarks.detection.truth import Seen, seen
 from emtrack.emulator import PRESETS, build_world
-from geofence.facts import Position
+from emtrack.emulator.habits import NO_FAULTS
+from geofence.facts import DeviceEvent, Position
 from geofence.judgement.timetable import DAY_MS
-from geofence.obligations import Activation, Plan, Requirement
+from geofence.obligations import Activation, Plan, Requirement, TimetableRow
 from geofence.shapes.margins import margins_m
 from geofence.shapes.packing import packed
-from geofence.words import ActivationId, DeviceId, EntryId, Mechanism, ObligationKind, RequirementId, WearerId
+from geofence.words import (
+    ActivationId,
+    DeviceId,
+    EntryId,
+    EventType,
+    EvidenceKind,
+    Mechanism,
+    ObligationKind,
+    RequirementId,
+    WearerId,
+    parse_instant,
+)
 from geofence.zones import Disc
 
 PAGE = Path(__file__).parent.parent / "docs" / "detection.md"
@@ -122,6 +137,47 @@ def test_a_violation_is_findable_by_two_consecutive_fixes_within_the_gap_and_twi
     assert not findable((49, True), (50, True))
 
 
+def sighting(minute: float, kind: EventType) -> DeviceEvent:
+    at_ms = round(minute * MINUTE_MS)
+    return DeviceEvent(at_ms, kind, "R", at_ms + 1_000, sent_by="H")
+
+
+def test_who_has_no_positions_is_out_for_the_baseline_from_each_leaving_to_the_next_coming() -> None:
+    activation = msgspec.structs.replace(plan_of(ObligationKind.CURFEW).activation, evidence=(EvidenceKind.RF,))
+    plan = msgspec.structs.replace(plan_of(ObligationKind.CURFEW), activation=activation)
+    out, back = EventType.RF_OUT, EventType.RF_IN
+    seen_there = [
+        sighting(2, out),
+        sighting(3, out),
+        sighting(5, back),
+        sighting(10, out),
+        sighting(30, back),
+        sighting(50, out),
+    ]
+    found_there = sighted_findings(plan, seen_there, DAY_MS)
+    assert [one[1:3] for one in found_there] == [tuple(minutes(2, 5)), tuple(minutes(10, 30)), tuple(minutes(50, 60))]
+    long = sighted_findings(plan, seen_there, DAY_MS, at_least_ms=5 * MINUTE_MS)
+    assert [one[1:4] for one in long] == [tuple(minutes(10, 30, 15)), tuple(minutes(50, 60, 55))]
+
+
+def test_an_appointment_is_findable_if_positions_show_the_absence_for_as_long_as_it_may_be_missed() -> None:
+    def can_show(*past: tuple[float, bool]) -> bool:
+        plan = plan_of(ObligationKind.ATTENDANCE)
+        row = TimetableRow(3, 0, 60)  # the first of January 1970 is a Thursday
+        stay = msgspec.structs.replace(plan.requirements[0], timetable=(row,), stay_ms=20 * MINUTE_MS)
+        plan = msgspec.structs.replace(plan, requirements=(stay,), timezone="UTC")
+        positions = [fix(minute, 0) for minute, _ in past]
+        at_ms = np.array([p.fix_ms for p in positions], np.int64)
+        sent = Sent(plan, list(positions), 0)
+        return Seen(sent, positions, at_ms, np.array([[is_past] for _, is_past in past])).can_show(
+            "R", *minutes(40, 60)
+        )
+
+    assert can_show((0, True), (15, True), (30, True), (40, True))
+    assert not can_show((0, True), (15, True), (30, True), (39, True))
+    assert not can_show((0, True), (15, True), (31, True), (46, True))
+
+
 # --- a small run ------------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +203,48 @@ def test_where_the_wearer_truly_was_is_asked_at_the_true_instant_of_a_tag_whose_
         assert not (look.past & (inside != forbidden)).any()
 
 
+def test_what_a_home_unit_says_is_told_of_the_tag_that_it_names_or_of_all_that_its_wearer_wears() -> None:
+    mix = PRESETS["standard.2"]
+    habits = replace(mix.habits, rf_only_share=0.5, alcohol_share=1.0)
+    world = build_world(6, 1, START_MS, mix=replace(mix, habits=habits))
+    of_activation = {one.plan.activation.activation_id: one for one in sent_by(world, START_MS + DAY_MS)}
+    said: Counter[tuple[str, str]] = Counter()
+    for upload in world.uploads(START_MS, START_MS + DAY_MS):
+        for report in upload.reports:
+            said[upload.device_id, "of a tag" if "tag" in report else "of itself"] += 1
+    for wearer in world.wearers:
+        if wearer.hmu_id is None:
+            continue
+        tag = of_activation[f"A{wearer.number:04d}"]
+        by_unit = [fact for fact in tag.facts if isinstance(fact, DeviceEvent) and fact.sent_by is not None]
+        assert {fact.sent_by for fact in by_unit} == {wearer.hmu_id}
+        assert {unit.hmu_id for unit in tag.plan.home_units} == {wearer.hmu_id}
+        of_curfew = [fact for fact in by_unit if fact.type in (EventType.RF_IN, EventType.HEARTBEAT)]
+        assert {fact.requirement_id for fact in of_curfew} == {wearer.curfew.requirement_id}
+        assert len(by_unit) > 0.9 * (said[wearer.hmu_id, "of a tag"] + said[wearer.hmu_id, "of itself"])
+        assert tag.plan.is_heard_by_units_only == (not tag.positions) == wearer.rf_only
+        if wearer.drinks is not None:
+            beside = of_activation[f"A{wearer.number:04d}s"]
+            by_unit = [fact for fact in beside.facts if isinstance(fact, DeviceEvent) and fact.sent_by is not None]
+            assert 0 < len(by_unit) <= said[wearer.hmu_id, "of itself"]
+
+
+def test_who_has_no_positions_is_findable_while_unit_and_tag_have_power() -> None:
+    faults = replace(NO_FAULTS, hmu_power_lost=0.9, rf_battery_low=0.5, rf_battery_dies_share=1.0)
+    world = build_world(8, 1, START_MS, mix=replace(PRESETS["rf_only"], faults=faults))
+    end_ms = START_MS + 3 * DAY_MS
+    for wearer in world.wearers:
+        listening = world.listening(wearer.wearer_id, START_MS, end_ms)
+        assert 0 < sum(end - begin for begin, end in listening) < 3 * DAY_MS
+        heard = [r for u in world.uploads(START_MS, end_ms) if u.device_id == wearer.hmu_id for r in u.reports]
+        sure = [
+            parse_instant(r["event_time"]) for r in heard if r.get("tag") and r["event"] in ("RF_IN", "HEARTBEAT")
+        ]
+        assert sure
+        assert all(any(begin <= at_ms < end for begin, end in listening) for at_ms in sure)
+    assert build_world(8, 1, START_MS, preset="clean.2").listening("W0001", START_MS, end_ms) == []
+
+
 def test_a_run_gives_the_same_figures_however_it_is_shared_and_a_row_for_each_world_and_way() -> None:
     presets = ["clean", "lbs_heavy"]
     jobs = jobs_of(presets, wearers=6, days=2, seed=1)
@@ -170,12 +268,28 @@ def test_figures_are_written_between_the_markers_and_nowhere_else() -> None:
         written("a page without markers", "new")
 
 
-def test_the_published_page_has_the_rows_that_the_command_prints() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    measured = page.split(BEGIN)[1].split(END)[0]
+def rows_of(presets: Sequence[str]) -> list[tuple[str, str]]:
+    """World and way of each row; of people without positions nothing is judged by positions only."""
+    names = [name for name, _ in groups_of(presets)]
+    return [(name, way) for name in names for way in METHODS if not (name.startswith("rf_only") and way == ALONE)]
+
+
+@pytest.mark.parametrize("title", EDITIONS)
+def test_the_published_page_has_the_rows_that_the_command_prints(title: str) -> None:
+    page, presets = PAGE.read_text(encoding="utf-8"), EDITIONS[title]
+    measured = page.split(BEGIN)[1].split(END)[0].split(f"### {title}")[1]
     head = f"| {' | '.join(HEAD)} |"
     assert head in measured
     body = measured.split(head)[1].split("\n\n")[0].splitlines()[2:]
     rows = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in body]
-    groups = [name for name, _ in groups_of([*WORLDS, "standard"])]
-    assert rows == [(world, way) for world in groups for way in METHODS]
+    assert rows == rows_of(presets)
+
+
+def test_causes_are_added_up_over_the_worlds_of_the_table_only() -> None:
+    counted = {
+        ("clean", "CURFEW", "a cause"): 2,
+        ("jumps", "CURFEW", "a cause"): 1,
+        ("rf_only", "CURFEW", "another"): 5,
+    }
+    rows = causes_table(counted, ["clean", "jumps"], "false because").splitlines()[2:]
+    assert rows == ["| CURFEW | a cause | 2 | 1 | 3 |"]

@@ -1,6 +1,6 @@
 """How good the findings are: what the emulator knows to be true, beside what is found in what its tags send.
 
-    python -m benchmarks.detection [--wearers 200] [--days 14] [--presets clean,gaps,…] [--seed 1] [--processes 2]
+    python -m benchmarks.detection [--wearers 200] [--days 14] [--presets clean,gaps.2,…] [--seed 1] [--processes 2]
                                    [--write docs/detection.md]
 
 The method
@@ -31,6 +31,15 @@ worn or not. The definitions are the same for all:
     onset error    begin of the first finding that overlaps, less the true begin
     known after    `known_at` of that finding, less the true begin
     heard after    the same once what it rests on had been received: what a person would have waited
+
+The worlds are those of two editions: the first is frozen by its seed; in the second home units send for themselves. There:
+
+    rf_only        of a tag that only a home unit hears there are no positions. `core, positions only` is left out; naive is out from
+                   each RF_OUT to the next RF_IN; filtered the same where that is at least 5 min
+    findable       of such a wearer: unit and tag had power for at least 2 min of the violation
+    ATTENDANCE     judged by the core only, and counted apart: how long somebody stayed is not to be seen from the side on which
+                   positions lie. Findable: consecutive positions at most `max_gap` apart, past the boundary by twice their radius as
+                   above, last for as long as the appointment may be missed
 
 Facts carry the tag's own clock; whether a violation is findable is asked of the true instants. A tag whose clock is wrong
 so counts against whoever believes it.

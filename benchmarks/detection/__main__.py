@@ -13,16 +13,21 @@ from pathlib import Path
 from benchmarks.detection import __doc__ as METHOD
 from benchmarks.detection.page import BEGIN, END, written
 from benchmarks.detection.runs import Outcome, jobs_of, run_all
-from benchmarks.detection.tables import WORLDS, causes_table, kinds_table, main_table, targets
-from emtrack.emulator import PRESETS
+from benchmarks.detection.tables import EDITIONS, causes_table, kinds_table, main_table, targets
 
 
 def report(outcome: Outcome, arguments: argparse.Namespace, presets: Sequence[str]) -> str:
     """All that is published, as markdown."""
     size = f"{arguments.wearers} wearers × {arguments.days} days in each world, seed {arguments.seed}"
+    editions = ((title, [preset for preset in names if preset in presets]) for title, names in EDITIONS.items())
+    return "\n\n".join([size, *(_edition(title, outcome, arguments, asked) for title, asked in editions if asked)])
+
+
+def _edition(title: str, outcome: Outcome, arguments: argparse.Namespace, presets: Sequence[str]) -> str:
+    """The figures of the worlds of one edition."""
     return "\n\n".join(
         [
-            size,
+            f"### {title}",
             targets(outcome, presets, arguments.wearers, arguments.days),
             main_table(outcome, presets, arguments.wearers, arguments.days),
             "By kind, the worlds of the targets together:",
@@ -41,16 +46,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--wearers", type=int, default=200)
     parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--presets", help="names, with commas between (the five of the targets, and standard)")
+    parser.add_argument("--presets", help="names, with commas between (those of both editions)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--write", type=Path, help="a page with markers, whose figures are replaced")
     arguments = parser.parse_args(argv)
-    named = ",".join((*WORLDS, "standard"))
+    named = ",".join(name for names in EDITIONS.values() for name in names)
     arguments.presets = (arguments.presets or named).split(",")
-    unknown = sorted(set(arguments.presets) - set(PRESETS))
+    unknown = sorted(set(arguments.presets) - {name for names in EDITIONS.values() for name in names})
     if unknown:
-        parser.error(f"no preset {unknown[0]!r}: choose of {', '.join(PRESETS)}")
+        parser.error(f"no preset {unknown[0]!r}: choose of {named}")
     return arguments
 
 

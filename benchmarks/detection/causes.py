@@ -36,12 +36,14 @@ def why_false(world: World, sent: Sent, requirement: Requirement, found: Found, 
         return f"{' and '.join(sorted({p.mechanism for p in positions}))} off by more than the radius"
     if abs(sent.skew_ms) >= TARGET_MS:
         return CLOCK
-    return "out of the range of the home unit, at home" if erring else HELD_ON
+    return "not heard by the home unit, at home" if erring else HELD_ON
 
 
 def why_missed(looks: Sequence[Seen], name: str, violation: Violation) -> str:
     """What became of the positions that made the violation findable: most of them."""
     fates: Counter[str] = Counter()
+    if any(look.sent.plan.is_heard_by_units_only for look in looks):
+        return "the home unit did not say so"
     for look in looks:
         chosen = look.findable(name, violation.begin_ms, violation.end_ms)
         if chosen.any():

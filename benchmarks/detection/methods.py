@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from benchmarks.detection.requirements import is_exclusion, margins_m
-from benchmarks.detection.scores import Found
+from benchmarks.detection.scores import MINUTE_MS, Found
 from benchmarks.detection.sent import Sent
-from geofence import Fact, ObligationKind, Plan, Position
+from geofence import DeviceEvent, EventType, Fact, ObligationKind, Plan, Position
 from geofence.judgement import Schedule, judge_history
 from geofence.shapes import Bools
 
 ACCURATE_M = 100.0
+LONG_ENOUGH_MS = 5 * MINUTE_MS
 
 
 def core_findings(plan: Plan, facts: Sequence[Fact], now_ms: int) -> list[Found]:
@@ -57,6 +58,26 @@ def naive_findings(plan: Plan, positions: Sequence[Position], now_ms: int, in_a_
     return found
 
 
+def sighted_findings(plan: Plan, sightings: Sequence[DeviceEvent], now_ms: int, at_least_ms: int = 0) -> list[Found]:
+    """Out from each RF_OUT to the next RF_IN, if that is at least so long. `sightings` in order of time."""
+    outs: list[tuple[DeviceEvent, int]] = []
+    for event in sightings:
+        if outs and outs[-1][1] == now_ms:
+            outs[-1] = outs[-1][0], event.event_ms if event.type is EventType.RF_IN else now_ms
+        if event.type is EventType.RF_OUT and (not outs or outs[-1][1] < now_ms):
+            outs.append((event, now_ms))
+    return [
+        Found(
+            requirement.requirement_id, max(period.begin_ms, out.event_ms), min(period.end_ms, in_ms),
+            max(period.begin_ms, out.event_ms + at_least_ms), max(period.begin_ms, out.received_ms + at_least_ms),
+        )
+        for requirement in plan.judged
+        for period in Schedule(plan, requirement).periods(requirement.from_ms, now_ms)
+        for out, in_ms in outs
+        if out.event_ms < min(period.end_ms, now_ms) and in_ms > period.begin_ms and in_ms - out.event_ms >= at_least_ms
+    ]  # fmt: skip
+
+
 def _runs(flags: Bools) -> Iterator[tuple[int, int]]:
     """[first, after) of each maximal run of True."""
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0)).tolist()
@@ -69,10 +90,14 @@ def accurate(positions: Iterable[Position]) -> list[Position]:
 
 
 def _naive(sent: Sent, now_ms: int) -> list[Found]:
+    if sent.plan.is_heard_by_units_only:
+        return sighted_findings(sent.plan, _sightings_by(sent, now_ms), now_ms)
     return naive_findings(sent.plan, _positions_by(sent, now_ms), now_ms)
 
 
 def _filtered(sent: Sent, now_ms: int) -> list[Found]:
+    if sent.plan.is_heard_by_units_only:
+        return sighted_findings(sent.plan, _sightings_by(sent, now_ms), now_ms, at_least_ms=LONG_ENOUGH_MS)
     return naive_findings(sent.plan, accurate(_positions_by(sent, now_ms)), now_ms, in_a_row=2)
 
 
@@ -85,10 +110,15 @@ def _core_alone(sent: Sent, now_ms: int) -> list[Found]:
     return core_findings(sent.plan, sent.positions, now_ms)
 
 
+def _sightings_by(sent: Sent, now_ms: int) -> list[DeviceEvent]:
+    return [event for event in sent.sightings if event.received_ms <= now_ms and event.event_ms <= now_ms]
+
+
 def _positions_by(sent: Sent, now_ms: int) -> list[Position]:
     return [p for p in sent.positions if p.received_ms <= now_ms and p.fix_ms <= now_ms]
 
 
 Way = Callable[[Sent, int], list[Found]]
 
-METHODS: dict[str, Way] = {"core": core, "core, positions only": _core_alone, "naive": _naive, "filtered": _filtered}
+ALONE = "core, positions only"
+METHODS: dict[str, Way] = {"core": core, ALONE: _core_alone, "naive": _naive, "filtered": _filtered}

@@ -15,6 +15,10 @@ def is_exclusion(requirement: Requirement) -> bool:
     return requirement.kind is ObligationKind.EXCLUSION
 
 
+COMPARED = (ObligationKind.EXCLUSION, ObligationKind.INCLUSION, ObligationKind.CURFEW)
+"""What everybody can judge by the side on which positions lie. How long somebody stayed, only the core can."""
+
+
 def margins_m(
     requirements: Sequence[Requirement], lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from benchmarks.detection.causes import why_false, why_missed
-from benchmarks.detection.methods import METHODS
+from benchmarks.detection.methods import ALONE, METHODS, Way
+from benchmarks.detection.requirements import COMPARED
 from benchmarks.detection.scores import TARGET_MS, Found, Score, Violation, false_ones, score, touches
 from benchmarks.detection.sent import Sent, sent_by
 from benchmarks.detection.truth import Seen, seen, violations_of
@@ -22,6 +23,8 @@ START_MS = 1_772_409_600_000  # 2026-03-02T00:00:00Z, a Monday
 
 WEARERS_AT_ONCE = 40
 """A world of its own: bounds the memory, and is the smallest in which a tag is used again."""
+
+JUDGE_STAYS = ("core", ALONE)
 
 Cell = tuple[str, str, str]
 """Preset, method (or name of a change), kind."""
@@ -80,15 +83,23 @@ def _judge_wearer(
 ) -> None:
     looks = [seen(world, sent) for sent in activations]
     truth = violations_of(world, wearer_id, end_ms, looks)
-    for name, find in METHODS.items():
+    for name, find in ways_of(activations).items():
         found = [(sent, one) for sent in activations for one in find(sent, end_ms)]
         for requirement in activations[0].plan.requirements:
             its = [(sent, one) for sent, one in found if one.requirement_id == requirement.requirement_id]
             violations = truth.get(requirement.requirement_id, [])
+            if name not in JUDGE_STAYS and requirement.kind not in COMPARED:
+                continue
             cell = job.preset, name, str(requirement.kind)
             outcome.scores[cell] += score(violations, [one for _, one in its])
             if name == "core":
                 _explain(outcome, job.preset, world, requirement, its, violations, looks)
+
+
+def ways_of(activations: Sequence[Sent]) -> dict[str, Way]:
+    """How one wearer is judged: without positions there is nothing to judge by positions only."""
+    by_units = any(sent.plan.is_heard_by_units_only for sent in activations)
+    return {name: way for name, way in METHODS.items() if not (by_units and name == ALONE)}
 
 
 def _explain(

@@ -8,12 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from benchmarks.detection.methods import METHODS
+from benchmarks.detection.requirements import COMPARED
 from benchmarks.detection.runs import Cell, Outcome
 from benchmarks.detection.scores import MINUTE_MS, Score
 from geofence import ObligationKind
 
 WORLDS = ("clean", "urban_canyon", "lbs_heavy", "gaps", "jumps")
-"""What the targets are about. `standard` is reported apart."""
+"""What the targets are about, in the first edition. `standard` is reported apart."""
+SECOND = tuple(f"{world}.2" for world in WORLDS)
+EDITIONS = {
+    "The first edition: worlds frozen by their seed": (*WORLDS, "standard"),
+    "The second edition: home units that send for themselves": (*SECOND, "standard.2", "rf_only"),
+}
 
 TARGET_FOUND = 0.997
 TARGET_FALSE = 100
@@ -30,10 +36,11 @@ TOGETHER = "the five together"
 
 
 def summed(scores: Mapping[Cell, Score], presets: Sequence[str], way: str, kind: str | None = None) -> Score:
-    """The score of one way of judging over some presets, of one kind or all."""
+    """The score of one way of judging over some presets, of one kind or all that are compared."""
     total = Score()
     for (preset, name, its_kind), one in scores.items():
-        if preset in presets and name == way and kind in (None, its_kind):
+        wanted = its_kind in COMPARED if kind is None else its_kind == kind
+        if preset in presets and name == way and wanted:
             total += one
     return total
 
@@ -72,10 +79,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
 
 
+def targeted(presets: Sequence[str]) -> list[str]:
+    """Those of some presets that the targets are about."""
+    return [preset for preset in presets if preset in WORLDS or preset in SECOND]
+
+
 def groups_of(presets: Sequence[str]) -> list[tuple[str, list[str]]]:
     """The rows of a table: each preset, and those together that the targets are about."""
-    asked = [preset for preset in presets if preset in WORLDS]
-    apart = [preset for preset in presets if preset not in WORLDS]
+    asked = targeted(presets)
+    apart = [preset for preset in presets if preset not in asked]
     together = [(TOGETHER if len(asked) == len(WORLDS) else "together", asked)] if len(asked) > 1 else []
     return [
         *((preset, [preset]) for preset in asked),
@@ -89,13 +101,14 @@ def main_table(outcome: Outcome, presets: Sequence[str], wearers: int, days: int
         row_of(name, way, summed(outcome.scores, group, way), len(group) * wearers * days)
         for name, group in groups_of(presets)
         for way in METHODS
+        if way in {judged_by for preset, judged_by, _ in outcome.scores if preset in group}
     ]
     return table(HEAD, rows)
 
 
 def targets(outcome: Outcome, presets: Sequence[str], wearers: int, days: int) -> str:
     """Each target beside what was measured."""
-    asked = [preset for preset in presets if preset in WORLDS]
+    asked = targeted(presets)
     core, naive = (summed(outcome.scores, asked, way) for way in ("core", "naive"))
     found = 1 - core.target_missed / core.target if core.target else 1.0
     allowed = TARGET_FALSE * len(asked) * wearers * days / TARGET_WEARER_DAYS
@@ -129,21 +142,21 @@ def _met(holds: bool) -> str:
 
 def kinds_table(outcome: Outcome, presets: Sequence[str]) -> str:
     """The same by kind, over the worlds that the targets are about."""
-    asked = [preset for preset in presets if preset in WORLDS]
+    asked = targeted(presets)
     rows = []
-    ordered = {kind for preset, _, kind in outcome.scores if preset in asked}
-    for kind in (one for one in ObligationKind if str(one) in ordered):
-        for way in METHODS:
-            one = summed(outcome.scores, asked, way, str(kind))
-            rows.append([str(kind), way, _of(one.target_missed, one.target), f"{one.findings:,}", f"{one.false:,}"])
+    judged = {(kind, way) for preset, way, kind in outcome.scores if preset in asked}
+    for kind, way in ((kind, way) for kind in ObligationKind for way in METHODS if (str(kind), way) in judged):
+        one = summed(outcome.scores, asked, way, str(kind))
+        rows.append([str(kind), way, _of(one.target_missed, one.target), f"{one.findings:,}", f"{one.false:,}"])
     return table(("kind", "judged by", "missed of findable ≥ 5 min", "findings", "false"), rows)
 
 
 def causes_table(counted: Mapping[Cell, int], presets: Sequence[str], what: str) -> str:
     """Counts of (preset, kind, cause), one row for each kind and cause, most frequent first."""
     totals: Counter[tuple[str, str]] = Counter()
-    for (_, kind, cause), count in counted.items():
-        totals[kind, cause] += count
+    for (preset, kind, cause), count in counted.items():
+        if preset in presets:
+            totals[kind, cause] += count
     rows = [
         [kind, cause, *(str(counted.get((preset, kind, cause), 0) or "") for preset in presets), str(total)]
         for (kind, cause), total in sorted(totals.items(), key=lambda item: (-item[1], item[0]))

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.detection.requirements import is_exclusion, margins_m
-from benchmarks.detection.scores import Violation
+from benchmarks.detection.scores import SHORTEST_MS, Violation
 from benchmarks.detection.sent import Sent
 from emtrack.emulator import World
-from geofence import Position, parse_instant
+from geofence import ObligationKind, Position, parse_instant
+from geofence.judgement import Schedule
 from geofence.shapes import Bools, Int64s
 
 
@@ -38,6 +39,31 @@ class Seen:
         chosen[:-1] |= pair
         return chosen
 
+    def can_show(self, requirement_id: str, begin_ms: int, end_ms: int) -> bool:
+        """Whether the positions could show a violation. Of an appointment: they do for as long as it may be missed."""
+        requirement = self.sent.plan.requirements[self.column(requirement_id)]
+        if requirement.kind is not ObligationKind.ATTENDANCE:
+            return bool(self.findable(requirement_id, begin_ms, end_ms).any())
+        periods = Schedule(self.sent.plan, requirement).periods(begin_ms, end_ms)
+        return any(
+            self._shown_ms(requirement_id, period.begin_ms, period.end_ms)
+            >= period.end_ms - period.begin_ms - requirement.stay_ms
+            for period in periods
+            if period.begin_ms < end_ms and begin_ms < period.end_ms
+        )
+
+    def _shown_ms(self, requirement_id: str, begin_ms: int, end_ms: int) -> int:
+        """For how long consecutive positions, close enough in time, are all far enough past the boundary."""
+        good = self.past[:, self.column(requirement_id)] & (self.at_ms >= begin_ms) & (self.at_ms < end_ms)
+        steps = np.diff(self.at_ms)
+        pair = good[1:] & good[:-1] & (steps <= self.sent.plan.settings.max_gap_ms)
+        return int(steps[pair].sum())
+
+
+def _heard(world: World, wearer_id: str, begin_ms: int, end_ms: int) -> bool:
+    """Whether the unit of a wearer without positions could hear the tag, were it there, for some time of a violation."""
+    return sum(b - a for a, b in world.listening(wearer_id, begin_ms, end_ms)) >= SHORTEST_MS
+
 
 def seen(world: World, sent: Sent) -> Seen:
     """Each position with where the wearer truly was at its true instant."""
@@ -55,6 +81,8 @@ def violations_of(world: World, wearer_id: str, end_ms: int, looks: Sequence[See
     found: dict[str, list[Violation]] = defaultdict(list)
     for row in world.truth(wearer_id, world.start_ms, end_ms):
         name, begin_ms, end = row["requirement_id"], parse_instant(row["begin"]), parse_instant(row["end"])
-        findable = any(bool(look.findable(name, begin_ms, end).any()) for look in looks)
+        findable = any(look.can_show(name, begin_ms, end) for look in looks) or _heard(
+            world, wearer_id, begin_ms, end
+        )
         found[name].append(Violation(begin_ms, end, findable))
     return found

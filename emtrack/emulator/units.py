@@ -16,7 +16,7 @@ from emtrack.emulator.habits import Mix
 from emtrack.emulator.mishaps import TagMishaps, UnitMishaps, of_a_radio_tag, radio_mishaps, tag_mishaps, unit_mishaps
 from emtrack.emulator.paths import Planner
 from emtrack.emulator.people import Activation, UnitTerms, Wearer
-from emtrack.emulator.schedule import SECOND_MS, Interval, clipped, joined, without
+from emtrack.emulator.schedule import SECOND_MS, Interval, joined, without
 from emtrack.emulator.sending import Life, Parcel, Paths, Sender
 from emtrack.emulator.sensing import Rows, event_rows, in_range, no_rows, within
 from emtrack.emulator.tags import worn_in
@@ -65,9 +65,10 @@ class HomeUnit(Sender):
         dead = [gap for device in self._radio_tags() for gap in self._tag_mishaps(device, day).dead]
         return without(near, joined([*self._mishaps(day).deaf, *dead]))
 
-    def without_power(self, day: int) -> list[Interval]:
-        """When it hears nobody in a day, and tells nobody."""
-        return clipped(joined(self._mishaps(day).silent), *self.span(day))
+    def listening(self, day: int) -> list[Interval]:
+        """When it could hear the tag in a day, wherever that is: it has power, and a tag that only it hears is not flat."""
+        flat = [gap for device in self._radio_tags() for gap in self._tag_mishaps(device, day).dead]
+        return without([self.span(day)], joined([*self._mishaps(day).silent, *flat]))
 
     def _mishaps(self, day: int) -> UnitMishaps:
         """Of today, and what yesterday left behind."""

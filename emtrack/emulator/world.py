@@ -94,10 +94,14 @@ class World:
         """Every device that sends, in order: tags, then home units that send for themselves."""
         return list(self._senders)
 
-    def unit_of(self, wearer_id: str) -> HomeUnit | None:
-        """The home unit of a wearer, if it sends for itself."""
-        found = self._senders.get(self._wearer[wearer_id].hmu_id or "")
-        return found if isinstance(found, HomeUnit) else None
+    def listening(self, wearer_id: str, begin_ms: int, end_ms: int) -> list[Interval]:
+        """When a wearer who has nothing but a home unit would be heard at home: unit and tag have power. Of others nothing."""
+        wearer = self._wearer[wearer_id]
+        unit = self._senders.get(wearer.hmu_id or "")
+        if not wearer.rf_only or not isinstance(unit, HomeUnit):
+            return []
+        found = (interval for day in self._days(begin_ms, end_ms) for interval in unit.listening(day))
+        return clipped(joined(found), begin_ms, end_ms)
 
     def orders(self) -> dict[str, Any]:
         """orders.json of this world, with `wearers` and `home_units`."""
