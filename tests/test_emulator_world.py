@@ -87,7 +87,7 @@ def test_memory_of_a_long_run_is_bounded() -> None:
     world = build_world(1, 1, START_MS)
     for _ in world.uploads(START_MS, START_MS + 40 * DAY_MS):
         pass
-    assert len(world._tags["D0001"]._lives) <= 5
+    assert len(world._senders["D0001"]._lives) <= 5
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------

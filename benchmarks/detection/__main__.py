@@ -23,7 +23,7 @@ def report(outcome: Outcome, arguments: argparse.Namespace, presets: Sequence[st
     return "\n\n".join(
         [
             size,
-            targets(outcome, presets),
+            targets(outcome, presets, arguments.wearers, arguments.days),
             main_table(outcome, presets, arguments.wearers, arguments.days),
             "By kind, the worlds of the targets together:",
             kinds_table(outcome, presets),

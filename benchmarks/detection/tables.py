@@ -15,7 +15,10 @@ from geofence import ObligationKind
 WORLDS = ("clean", "urban_canyon", "lbs_heavy", "gaps", "jumps")
 """What the targets are about. `standard` is reported apart."""
 
-TARGET_FOUND = 0.99
+TARGET_FOUND = 0.997
+TARGET_FALSE = 100
+"""Of the core, in all of WORLDS together, for 200 wearers in 14 days of each; other sizes are allowed their share."""
+TARGET_WEARER_DAYS = 5 * 200 * 14
 TARGET_TIMES_FEWER = 20.0
 
 HEAD = (
@@ -90,23 +93,30 @@ def main_table(outcome: Outcome, presets: Sequence[str], wearers: int, days: int
     return table(HEAD, rows)
 
 
-def targets(outcome: Outcome, presets: Sequence[str]) -> str:
+def targets(outcome: Outcome, presets: Sequence[str], wearers: int, days: int) -> str:
     """Each target beside what was measured."""
     asked = [preset for preset in presets if preset in WORLDS]
     core, naive = (summed(outcome.scores, asked, way) for way in ("core", "naive"))
     found = 1 - core.target_missed / core.target if core.target else 1.0
+    allowed = TARGET_FALSE * len(asked) * wearers * days / TARGET_WEARER_DAYS
     fewer = naive.false / max(core.false, 1)
     rows = [
         [
             "findable violations of ≥ 5 min found",
-            f"≥ {TARGET_FOUND:.0%}",
+            f"≥ {TARGET_FOUND:.1%}",
             f"{found:.2%}",
             _met(found >= TARGET_FOUND),
         ],
         [
+            "false findings of the core",
+            f"≤ {allowed:,.0f}",
+            f"{core.false:,}",
+            _met(core.false <= allowed),
+        ],
+        [
             "false findings, naive to core",
             f"≥ {TARGET_TIMES_FEWER:.0f} times",
-            f"{fewer:.1f} times",
+            f"{fewer:,.0f} times",
             _met(fewer >= TARGET_TIMES_FEWER),
         ],
     ]
@@ -121,7 +131,8 @@ def kinds_table(outcome: Outcome, presets: Sequence[str]) -> str:
     """The same by kind, over the worlds that the targets are about."""
     asked = [preset for preset in presets if preset in WORLDS]
     rows = []
-    for kind in ObligationKind:
+    ordered = {kind for preset, _, kind in outcome.scores if preset in asked}
+    for kind in (one for one in ObligationKind if str(one) in ordered):
         for way in METHODS:
             one = summed(outcome.scores, asked, way, str(kind))
             rows.append([str(kind), way, _of(one.target_missed, one.target), f"{one.findings:,}", f"{one.false:,}"])

@@ -19,7 +19,7 @@ import msgspec
 from emtrack.clock import Clock
 from emtrack.demo.operator import DemoOperator
 from emtrack.emulator.habits import PRESETS
-from emtrack.emulator.tags import Upload
+from emtrack.emulator.sending import Upload
 from emtrack.emulator.world import World, build_world
 from emtrack.forms.orders import Orders
 from emtrack.forms.reading import read_orders_of

@@ -47,7 +47,7 @@ from emtrack.demo.history import (
 )
 from emtrack.emulator.client import send_world
 from emtrack.emulator.schedule import DAY_MS
-from emtrack.emulator.tags import Upload
+from emtrack.emulator.sending import Upload
 from emtrack.emulator.world import World
 from emtrack.forms.orders import Orders
 from emtrack.orders.importing import import_with_keys

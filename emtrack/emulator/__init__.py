@@ -3,8 +3,8 @@
 from emtrack.client import Backoff, ServiceClock, Totals
 from emtrack.emulator.client import send_world
 from emtrack.emulator.habits import PRESETS, Faults, Habits, Mix, Sensors
+from emtrack.emulator.sending import Upload
 from emtrack.emulator.sentlog import SentLog
-from emtrack.emulator.tags import Upload
 from emtrack.emulator.world import World, build_world
 
 __all__ = [

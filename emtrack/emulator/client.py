@@ -22,8 +22,8 @@ from emtrack.client import (
     Totals,
 )
 from emtrack.emulator.schedule import HOUR_MS, SECOND_MS, iso_of
+from emtrack.emulator.sending import Upload
 from emtrack.emulator.sentlog import SentLog
-from emtrack.emulator.tags import Upload
 from emtrack.emulator.world import World
 
 REQUEST_TIMEOUT_S = 30.0

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Point = tuple[float, float]
 Span = tuple[float, float]
 
@@ -126,6 +127,10 @@ class Circle:
         enter, leave = chords((x - self.centre[0]) * sx, (y - self.centre[1]) * sy, self.radius_m)
         return _spans(t, enter, leave)
 
+    def within(self, x: Float64s, y: Float64s, buffer_m: float) -> Bools:
+        """Which points are inside, or no further out than `buffer_m`."""
+        return self.depth_m(x, y) >= -buffer_m
+
     def depth_m(self, x: Float64s, y: Float64s) -> Float64s:
         """Distance to the boundary, positive inside, in true metres; the shape of `x`."""
         sx, sy = self._scale
@@ -172,6 +177,14 @@ class Polygon:
             spans += [(float(t[i]) + s0 * length, float(t[i]) + s1 * length) for s0, s1 in self._parts(a, b)]
         return spans
 
+    def within(self, x: Float64s, y: Float64s, buffer_m: float) -> Bools:
+        """Which points are inside, or no further out than `buffer_m`."""
+        near = np.hypot(x - self.centre[0], y - self.centre[1]) <= self.reach_m + 1.003 * buffer_m
+        for i in np.flatnonzero(near).tolist():
+            inside = self.contains((float(x[i]), float(y[i])))
+            near[i] = inside or float(self.depth_m(x[i : i + 1], y[i : i + 1])[0]) <= buffer_m
+        return near
+
     def _parts(self, a: Point, b: Point) -> list[Span]:
         """The parts (0..1) of the segment a-b that are inside."""
         cuts = [0.0, *self._crossings(a, b), 1.0]
@@ -197,7 +210,7 @@ class Polygon:
         return sorted(float(s) for s in along[hit])
 
     def depth_m(self, x: Float64s, y: Float64s) -> Float64s:
-        """Distance to the nearest edge of points that are inside, in true metres; the shape of `x`."""
+        """Distance to the nearest edge, from whichever side, in true metres; the shape of `x`."""
         sx, sy = _local_scale(self.centre)
         starts, ends = self._edges
         best = np.full(x.shape, np.inf)

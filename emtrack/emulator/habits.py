@@ -2,6 +2,9 @@
 
 A chance "per day" is per wearer or per device and day. Ranges are (least, most), drawn evenly. A test turns one thing up or off with
 `dataclasses.replace`; `PRESETS` names the mixes that the benchmarks use.
+
+The defaults are those of the first edition, whose worlds are frozen: published figures rest on them. What came later is off by
+default and stands in the presets of the second edition, whose names end with `.2`.
 """
 
 from __future__ import annotations
@@ -39,6 +42,15 @@ class Habits:
     early_curfew_share: float = 0.0  # from 18:30 every day, in place of the pattern that was drawn
     reused_tag_share: float = 1 / 40
 
+    # of the second edition
+    home_units: Literal["through the tag", "for themselves"] = "through the tag"
+    call_in_s: int = 600  # of a unit beside a tag with a channel of its own
+    rf_only_share: float = 0.0  # a tag that only a home unit hears, and no order but a curfew
+    rf_only_call_in_s: tuple[int, ...] = (600, 1_800, 3_600, 7_200, 13_800)
+    rf_only_leeway_s: int = 600  # a sighting speaks so much longer than until the next call
+    attendance_share: float = 0.0  # of those who do not work, and have a tag with positions
+    alcohol_share: float = 0.0  # of those who have a tag with positions: an alcohol tag beside it
+
     prone_share: float = 0.2
     late_home: Chance = (0.015, 0.14)
     night_leave: Chance = (0.004, 0.08)
@@ -51,6 +63,10 @@ class Habits:
     night_leave_min: Range = (25.0, 150.0)
     zone_visit_min: Range = (4.0, 45.0)
     drive_past_gap_m: Range = (10.0, 80.0)
+    attendance_missed: Chance = (0.04, 0.25)  # of appointments
+    attendance_cut_short: Chance = (0.04, 0.15)  # of appointments
+    drinks: Chance = (0.04, 0.25)
+    drinks_h: Range = (3.0, 9.0)  # for so long an alcohol tag reads it
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,8 @@ class Sensors:
     upload_every_s: int = 600
     upload_reports: int = 10
     repeated_rf: Literal["buffered", "at once"] = "buffered"  # a change of range always goes at once
+    in_zone: Literal["buffered", "at once"] = "buffered"  # fixes in an exclusion zone of the wearer or its buffer
+    alcohol_every_s: int = 1_800
 
     gps_p50_m: float = 3.0
     gps_p95_m: float = 17.0
@@ -110,6 +128,14 @@ class Faults:
     hmu_power_lost: float = 1 / 80
     hmu_power_min: Range = (5.0, 300.0)
     reboot: float = 1 / 25
+
+    # a home unit that sends for itself, and a tag that only it hears; off in the first edition
+    dead_spot: float = 0.0  # in the house, and not heard
+    dead_spot_min: Range = (3.0, 20.0)
+    unit_offline: float = 0.0
+    unit_offline_h: Range = (1.0, 6.0)
+    rf_battery_low: float = 0.0
+    rf_battery_dies_share: float = 0.1
 
     # the network
     outage: float = 1 / 12
@@ -164,7 +190,7 @@ class Mix:
     faults: Faults = field(default_factory=Faults)
 
 
-PRESETS: dict[str, Mix] = {
+_FIRST_EDITION: dict[str, Mix] = {
     "standard": Mix(),
     "ordinary": Mix(
         habits=Habits(early_for_work_min=(18.0, 40.0), early_curfew_share=0.2),
@@ -182,4 +208,36 @@ PRESETS: dict[str, Mix] = {
     "urban_canyon": Mix(faults=Faults(multipath_share=0.4, gps_missed_share=0.2, gps_worse_factor=2.5)),
     "gaps": Mix(faults=Faults(tunnel_per_trip=0.3, battery_low=0.5, battery_dies_share=0.8, outage=0.6)),
     "jumps": Mix(faults=replace(NO_FAULTS, jump_share=0.02, null_island_share=0.002)),
+}
+
+SOUND = ("clean", "jumps")
+"""Nothing goes wrong with home units there."""
+
+
+def _second(name: str, rf_only_share: float = 0.0) -> Mix:
+    """The same people, whose home units send for themselves, whose tags hold their zones; some have appointments, some an alcohol
+    tag beside the other."""
+    first = _FIRST_EDITION[name]
+    habits = replace(
+        first.habits,
+        home_units="for themselves",
+        rf_only_share=rf_only_share,
+        attendance_share=0.15,
+        alcohol_share=0.04,
+    )
+    faults = first.faults if name in SOUND else _with_radio_faults(first.faults)
+    return Mix(habits, replace(first.sensors, in_zone="at once"), faults)
+
+
+def _with_radio_faults(faults: Faults) -> Faults:
+    return replace(faults, dead_spot=1 / 25, unit_offline=1 / 40, rf_battery_low=1 / 150)
+
+
+THIRD = 1 / 3
+PRESETS: dict[str, Mix] = {
+    **_FIRST_EDITION,
+    "standard.2": _second("standard", rf_only_share=THIRD),
+    "ordinary.2": _second("ordinary", rf_only_share=THIRD),
+    **{f"{name}.2": _second(name) for name in ("clean", "lbs_heavy", "urban_canyon", "gaps", "jumps")},
+    "rf_only": _second("standard", rf_only_share=1.0),
 }

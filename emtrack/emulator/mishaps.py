@@ -5,7 +5,7 @@ A mishap may last into the next day (never longer than a day): whoever asks for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from emtrack.emulator.chance import dice
@@ -35,13 +35,21 @@ class TagMishaps:
 
 @dataclass(frozen=True)
 class UnitMishaps:
-    """Of one home unit: `silent` (no power: sees nobody) and the events it reports."""
+    """Of one home unit: `silent` (no power: sees nobody), the events it reports, `deaf` (does not hear a tag that is there),
+    `offline` (no network)."""
 
     silent: tuple[Interval, ...] = ()
     events: tuple[Event, ...] = ()
+    deaf: tuple[Interval, ...] = ()
+    offline: tuple[Interval, ...] = ()
 
     def __add__(self, other: UnitMishaps) -> UnitMishaps:
-        return UnitMishaps(self.silent + other.silent, self.events + other.events)
+        return UnitMishaps(
+            self.silent + other.silent,
+            self.events + other.events,
+            self.deaf + other.deaf,
+            self.offline + other.offline,
+        )
 
 
 def tag_mishaps(seed: int, device: int, day: int, span: Interval, faults: Faults) -> TagMishaps:
@@ -75,6 +83,39 @@ def unit_mishaps(seed: int, wearer: int, day: int, span: Interval, faults: Fault
         events = ((lost_ms, "HMU_POWER_LOST"), (back_ms, "HMU_POWER_RESTORED"))
         found += UnitMishaps(((lost_ms, back_ms),), events)
     return found
+
+
+def radio_mishaps(seed: int, wearer: int, day: int, span: Interval, faults: Faults) -> UnitMishaps:
+    """What begins on `day` with the radio and the network of a home unit that sends for itself."""
+    rng = dice(seed, "radio", wearer, day)
+    spot, spot_ms = rng.random() < faults.dead_spot, _second(rng.uniform(*span))
+    lost, lost_ms = rng.random() < faults.unit_offline, _second(rng.uniform(*span))
+    spot_end_ms = spot_ms + _length(rng, faults.dead_spot_min, MINUTE_MS)
+    lost_end_ms = lost_ms + _length(rng, faults.unit_offline_h, HOUR_MS)
+    return UnitMishaps(
+        deaf=((spot_ms, spot_end_ms),) if spot else (), offline=((lost_ms, lost_end_ms),) if lost else ()
+    )
+
+
+def of_a_radio_tag(faults: Faults) -> Faults:
+    """What goes wrong with a tag that only a home unit hears: it has a battery for a year, and no network to lose."""
+    return replace(
+        faults,
+        battery_low=faults.rf_battery_low,
+        battery_dies_share=faults.rf_battery_dies_share,
+        jamming=0.0,
+        reboot=0.0,
+        outage=0.0,
+    )
+
+
+def drinking(seed: int, wearer: int, day: int, span: Interval, chance: float, length_h: Range) -> tuple[Event, ...]:
+    """What an alcohol tag reads of an evening that begins on `day`."""
+    rng = dice(seed, "drinking", wearer, day)
+    happens, at_ms = rng.random() < chance, _second(rng.uniform(span[0] + 14 * HOUR_MS, span[0] + 19 * HOUR_MS))
+    if not happens:
+        return ()
+    return (at_ms, "ALCOHOL_DETECTED"), (at_ms + _length(rng, length_h, HOUR_MS), "ALCOHOL_CLEAR")
 
 
 def skew_ms(seed: int, device: int, faults: Faults) -> int:

@@ -31,6 +31,7 @@ from emtrack.emulator.schedule import (
     local_date,
     periods,
     start_of_wall,
+    whole_rows,
     without,
 )
 
@@ -45,6 +46,8 @@ PAUSE_SHARE = 0.35
 PAUSE_S: Range = (8.0, 45.0)
 BUS_MOST_M_S = 10.0
 LEAST_OUTING_MS = 40 * MINUTE_MS
+APPOINTMENT_BEFORE_MS, APPOINTMENT_AFTER_MS = 100 * MINUTE_MS, 75 * MINUTE_MS
+"""What is kept free around an appointment, for the way."""
 STROLL_M: Range = (200.0, 700.0)
 Circleish = tuple[Point, float]
 
@@ -164,7 +167,7 @@ class Planner:
 
     def sleeps_away(self, wearer: Wearer, day: int) -> bool:
         """Whether the wearer is at a friend's when the day ends."""
-        chance = self._chance(wearer, self.habits.out_all_night)
+        chance = self.chance(wearer, self.habits.out_all_night)
         return dice(self.seed, "night", wearer.number, day).random() < chance
 
     def plan(self, wearer: Wearer, day: int) -> DayPath:
@@ -182,7 +185,7 @@ class Planner:
         track.stay(end_ms, _indoors(wearer, track.here))
         return track.path()
 
-    def _chance(self, wearer: Wearer, chance: Chance) -> float:
+    def chance(self, wearer: Wearer, chance: Chance) -> float:
         return chance[1] if wearer.prone else chance[0]
 
     def _lay(self, track: _Track, wearer: Wearer, outing: Outing, rng: Random) -> None:
@@ -275,6 +278,10 @@ class Planner:
         return (least, most) if wearer.drives else (least, max(least, min(most, BUS_MOST_M_S)))
 
 
+def _begin_ms(outing: Outing) -> float:
+    return outing.begin_ms
+
+
 def _indoors(wearer: Wearer, here: Point) -> int:
     return AT_HOME if here == wearer.home else INDOORS
 
@@ -320,7 +327,10 @@ class _Agenda:
 
     def outings(self) -> list[Outing]:
         """In order of their beginning."""
-        outings = [outing for window in self._free() for outing in self._window(window)]
+        appointments = self._appointments()
+        taken = [(round(outing.begin_ms), round(outing.back_ms)) for outing in appointments]
+        outings = [outing for window in self._free(taken) for outing in self._window(window)]
+        outings = sorted([*outings, *appointments], key=_begin_ms)
         for offence in (self._zones, self._late, self._night):
             outings = offence(outings)
         if self.planner.sleeps_away(self.wearer, self.day - 1):
@@ -333,16 +343,40 @@ class _Agenda:
     def _wall(self, wall: time) -> int:
         return start_of_wall(date.fromordinal(self.day), wall, self.planner.zone)
 
-    def _free(self) -> list[Interval]:
+    def _free(self, taken: list[Interval]) -> list[Interval]:
         """When the wearer is up and free to leave home."""
-        awake = [(self._wall(UP), self._wall(TO_BED))]
+        awake = without([(self._wall(UP), self._wall(TO_BED))], taken)
         return [(a, b) for a, b in without(awake, self.curfew) if b - a >= 2 * LEAST_OUTING_MS]
+
+    def _appointments(self) -> list[Outing]:
+        """Of today, as far as the wearer goes there; by a chance of their own."""
+        rule, wearer = self.wearer.attendance, self.wearer
+        if rule is None or rule.timetable is None:
+            return []
+        rng = dice(self.planner.seed, "appointment", wearer.number, self.day)
+        rows = whole_rows(rule.timetable, self.planner.zone, self.begin_ms, self.end_ms)
+        return [
+            self._appointment(rule, row, rng)
+            for row in rows
+            if rng.random() >= self.planner.chance(wearer, self.habits.attendance_missed)
+        ]
+
+    def _appointment(self, rule: Requirement, row: Interval, rng: Random) -> Outing:
+        """There in time, and for long enough; or gone too soon."""
+        stay_ms = rule.stay_s * SECOND_MS
+        leave_ms = row[0] + stay_ms + rng.uniform(3, 15) * MINUTE_MS
+        if rng.random() < self.planner.chance(self.wearer, self.habits.attendance_cut_short):
+            leave_ms = row[0] + stay_ms * rng.uniform(0.1, 0.8)
+        arrive_ms = row[0] - rng.uniform(2, 10) * MINUTE_MS
+        there = Stop(rule.shape.centre, float(stay_ms), INDOORS)
+        begin_ms, back_ms = row[0] - APPOINTMENT_BEFORE_MS, row[1] + APPOINTMENT_AFTER_MS
+        return Outing((there, self._home()), begin_ms, back_ms, arrive_ms=arrive_ms, leave_ms=leave_ms)
 
     def _minutes(self, least: float, most: float) -> float:
         return self.rng.uniform(least, most) * MINUTE_MS
 
     def _happens(self, chance: Chance) -> bool:
-        return self.rng.random() < self.planner._chance(self.wearer, chance)
+        return self.rng.random() < self.planner.chance(self.wearer, chance)
 
     def _window(self, window: Interval) -> list[Outing]:
         begin_ms, back_ms = window[0] + self._minutes(4, 50), window[1] - self._minutes(10, 50)
@@ -402,7 +436,7 @@ class _Agenda:
             (self.habits.zone_drive_past, self._drive_past),
         )
         for chance, act in acts:
-            if not self._happens(chance) or not outings:
+            if not self._happens(chance) or not outings or not self.wearer.exclusions:
                 continue
             k = self.rng.randrange(len(outings))
             zone = self.rng.choice(self.wearer.exclusions)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from random import Random
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from emtrack.emulator.chance import dice, draw
 from emtrack.emulator.geometry import Circle, Point, Polygon, Shape, distance_m, polar, snapped
-from emtrack.emulator.habits import Habits, Range
+from emtrack.emulator.habits import Chance, Habits, Range
 from emtrack.emulator.iom import draw_iom, iom_record
 from emtrack.emulator.schedule import (
     DAY_MS,
@@ -29,9 +29,11 @@ from emtrack.emulator.schedule import (
     start_of_wall,
 )
 
-ObligationKind = Literal["CURFEW", "EXCLUSION", "INCLUSION"]
+ObligationKind = Literal["CURFEW", "EXCLUSION", "INCLUSION", "ATTENDANCE"]
 NETWORKS = ("carrier-a", "carrier-b", "carrier-c")
 REPORT_INTERVAL_S = 600
+ALCOHOL_INTERVAL_S = 3_600
+ANY_EVIDENCE = ("POSITION", "RF")
 EVENING = time(18)
 
 # fmt: off
@@ -68,6 +70,11 @@ EXCLUSION_PATTERNS: tuple[tuple[float, Pattern | None], ...] = (
     (0.12, ((("FRI", "SAT"), "20:00", "04:00"),)),
     (0.08, ((WEEK, "08:00", "18:00"),)),
 )
+ATTENDANCE_PATTERNS: tuple[tuple[float, tuple[Pattern, int]], ...] = (
+    (0.5, (((("TUE", "FRI"), "10:00", "11:30"),), 2_700)),  # treatment: three quarters of an hour
+    (0.5, (((("MON", "WED", "THU"), "09:30", "13:30"),), 10_800)),  # unpaid work: three hours
+)
+"""Timetable, and how long to stay (s)."""
 WORK_HOURS: tuple[tuple[str, str], ...] = (("09:00", "17:00"), ("08:30", "16:30"), ("09:30", "16:00"))
 
 
@@ -81,6 +88,7 @@ class Requirement:
     timetable: Timetable | None
     buffer_m: float = 0.0
     grace_s: int = 0
+    stay_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,14 @@ class Work:
     end: str
     obliged: bool
     outdoors: bool
+
+
+@dataclass(frozen=True)
+class UnitTerms:
+    """A home unit that sends for itself: how often it calls in, and how long a sighting of it speaks (None: as a position)."""
+
+    call_in_s: int
+    rf_gap_s: int | None
 
 
 @dataclass(frozen=True)
@@ -114,11 +130,18 @@ class Wearer:
     inclusion: Requirement | None
     absences: tuple[tuple[Interval, str], ...]
     hmu_id: str | None
+    unit: UnitTerms | None = None
+    """None: no home unit, or one that reports through the tag."""
+    rf_only: bool = False
+    """The tag has no positions and no network: only the home unit hears it."""
+    attendance: Requirement | None = None
+    drinks: Chance | None = None
+    """Per day; None: no alcohol tag."""
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:
         """All obligations: the curfew first."""
-        last = (self.inclusion,) if self.inclusion else ()
+        last = tuple(one for one in (self.inclusion, self.attendance) if one)
         return (self.curfew, *self.exclusions, *last)
 
 
@@ -132,6 +155,13 @@ class Activation:
     begin_ms: int
     end_ms: int | None
     network: str
+    evidence: tuple[str, ...] = ANY_EVIDENCE
+    """What the device can tell of places."""
+    report_interval_s: int = REPORT_INTERVAL_S
+
+    @property
+    def by_alcohol_tag(self) -> bool:
+        return not self.evidence
 
 
 def make_wearers(
@@ -173,7 +203,7 @@ class _Birth:
         exclusions = tuple(self._exclusion(home, k) for k in range(1, zones + 1))
         drawn = draw_iom(rng)
         drives, prone = rng.random() < habits.drives_share, rng.random() < habits.prone_share
-        return Wearer(
+        first = Wearer(
             number=self.number,
             wearer_id=self.wearer_id,
             name=name,
@@ -191,6 +221,42 @@ class _Birth:
             absences=self._absences(start_ms, zone),
             hmu_id=f"H{self.number:04d}" if rng.random() < habits.home_unit_share else None,
         )
+        return self._second_edition(first)
+
+    def _second_edition(self, wearer: Wearer) -> Wearer:
+        """What the second edition adds, each by a chance of its own: the rest stays as in the first."""
+        habits, n = self.habits, self.number
+        if dice(self.seed, "rf only", n).random() < habits.rf_only_share:
+            call_in_s = dice(self.seed, "call in", n).choice(habits.rf_only_call_in_s)
+            terms = UnitTerms(call_in_s, call_in_s + habits.rf_only_leeway_s)
+            return replace(
+                wearer,
+                hmu_id=f"H{n:04d}",
+                unit=terms,
+                rf_only=True,
+                exclusions=(),
+                inclusion=None,
+                work=_unobliged(wearer.work),
+            )
+        if wearer.hmu_id is not None and habits.home_units == "for themselves":
+            wearer = replace(wearer, unit=UnitTerms(habits.call_in_s, None))
+        if dice(self.seed, "alcohol", n).random() < habits.alcohol_share:
+            wearer = replace(wearer, drinks=habits.drinks)
+        rng = dice(self.seed, "attendance", n)
+        if wearer.work is None and rng.random() < habits.attendance_share:
+            wearer = replace(wearer, attendance=self._attendance(rng, wearer))
+        return wearer
+
+    def _attendance(self, rng: Random, wearer: Wearer) -> Requirement:
+        """At a place that no exclusion zone of the wearer comes near."""
+        pattern, stay_s = draw(rng, ATTENDANCE_PATTERNS)
+        for attempt in range(200):
+            far_m = rng.uniform(1_200, 5_000) + 20.0 * attempt
+            place = snapped(polar(wearer.home, far_m, rng.uniform(0, 2 * math.pi)))
+            if all(distance_m(zone.shape.centre, place) > zone.shape.reach_m + 500 for zone in wearer.exclusions):
+                shape = Circle(place, 100.0)
+                return Requirement(f"{self.wearer_id}-A", "ATTENDANCE", shape, _timetable(pattern), stay_s=stay_s)
+        raise AssertionError(f"{self.wearer_id}: no room for an appointment")
 
     def _place(self, around: Point, reach_m: Range) -> Point:
         """A place between `reach_m` from `around`, even over the area."""
@@ -247,6 +313,11 @@ class _Birth:
         return (((begin_ms, begin_ms + self.rng.randint(3, 6) * HOUR_MS), reason),)
 
 
+def _unobliged(work: Work | None) -> Work | None:
+    """The same work, with nobody who asks whether the wearer is there."""
+    return None if work is None else replace(work, obliged=False)
+
+
 def _timetable(pattern: Pattern) -> Timetable:
     return tuple(Row(day, start, end) for days, start, end in pattern for day in days)
 
@@ -274,6 +345,7 @@ def make_activations(
     spare = last if spare_after is None else spare_after
     out: list[Activation] = []
     for wearer in wearers:
+        out += _alcohol_tag(wearer, start_ms, networks[wearer.number])
         device, n, network = f"D{wearer.number:04d}", wearer.number, networks[wearer.number]
         if n in moves:  # gives its tag away in the morning, and gets a new one half an hour later
             spare += 1
@@ -287,7 +359,21 @@ def make_activations(
             out.append(Activation(f"A{n:04d}b", f"D{n - 1:04d}", wearer, begin_ms, None, carrier))
         else:
             out.append(Activation(f"A{n:04d}", device, wearer, start_ms, None, network))
-    return out
+    return [_heard_by_a_unit(one) if one.wearer.rf_only else one for one in out]
+
+
+def _alcohol_tag(wearer: Wearer, start_ms: int, network: str) -> Iterator[Activation]:
+    """The second device of whoever has one."""
+    if wearer.drinks is not None:
+        n = wearer.number
+        yield Activation(f"A{n:04d}s", f"S{n:04d}", wearer, start_ms, None, network, (), ALCOHOL_INTERVAL_S)
+
+
+def _heard_by_a_unit(activation: Activation) -> Activation:
+    """The same with a tag that has no channel of its own: what its unit sends is its sign of life."""
+    unit = activation.wearer.unit
+    interval_s = REPORT_INTERVAL_S if unit is None else unit.call_in_s
+    return replace(activation, evidence=("RF",), report_interval_s=interval_s)
 
 
 def _tag_moves(wearers: list[Wearer], seed: int, start_ms: int, zone: ZoneInfo, habits: Habits) -> dict[int, int]:
@@ -297,7 +383,9 @@ def _tag_moves(wearers: list[Wearer], seed: int, start_ms: int, zone: ZoneInfo, 
     first = wearers[0].number
     givers = sorted(first + 2 * k for k in rng.sample(range(len(wearers) // 2), min(count, len(wearers) // 2)))
     day = local_date(start_ms + DAY_MS, zone)
-    return {n: start_of_wall(day, time(rng.randint(9, 12)), zone) for n in givers}
+    moves = {n: start_of_wall(day, time(rng.randint(9, 12)), zone) for n in givers}
+    of_one_kind = {n for n in moves if wearers[n - first].rf_only == wearers[n + 1 - first].rf_only}
+    return {n: at_ms for n, at_ms in moves.items() if n in of_one_kind}
 
 
 def orders_of(wearers: list[Wearer], activations: list[Activation], start_ms: int, timezone: str) -> dict[str, Any]:
@@ -315,15 +403,18 @@ def orders_of(wearers: list[Wearer], activations: list[Activation], start_ms: in
 
 
 def _activation(activation: Activation) -> dict[str, Any]:
-    return {
+    out: dict[str, Any] = {
         "activation_id": activation.activation_id,
         "device_id": activation.device_id,
         "wearer_id": activation.wearer.wearer_id,
         "from": iso_of(activation.begin_ms),
         "to": None if activation.end_ms is None else iso_of(activation.end_ms),
-        "report_interval_s": REPORT_INTERVAL_S,
+        "report_interval_s": activation.report_interval_s,
         "network": activation.network,
     }
+    if activation.evidence != ANY_EVIDENCE:
+        out["evidence"] = list(activation.evidence)
+    return out
 
 
 def _requirement(wearer: Wearer, requirement: Requirement, begin: str) -> dict[str, Any]:
@@ -341,6 +432,8 @@ def _requirement(wearer: Wearer, requirement: Requirement, begin: str) -> dict[s
         out["buffer_m"] = requirement.buffer_m
     if requirement.kind == "CURFEW":
         out["grace_s"] = requirement.grace_s
+    if requirement.kind == "ATTENDANCE":
+        out["stay_s"] = requirement.stay_s
     return out
 
 
@@ -350,10 +443,15 @@ def _absence_rows(wearer: Wearer) -> Iterator[dict[str, Any]]:
 
 
 def _home_unit(wearer: Wearer, begin: str) -> dict[str, Any]:
-    return {
+    out: dict[str, Any] = {
         "hmu_id": wearer.hmu_id,
         "wearer_id": wearer.wearer_id,
         "requirement_id": wearer.curfew.requirement_id,
         "from": begin,
         "to": None,
     }
+    if wearer.unit is not None:
+        out["call_in_s"] = wearer.unit.call_in_s
+        if wearer.unit.rf_gap_s is not None:
+            out["rf_gap_s"] = wearer.unit.rf_gap_s
+    return out

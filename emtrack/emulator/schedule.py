@@ -99,6 +99,16 @@ def periods(timetable: Timetable, zone: ZoneInfo, begin_ms: int, end_ms: int) ->
     return clipped(joined(found), begin_ms, end_ms)
 
 
+def whole_rows(timetable: Timetable, zone: ZoneInfo, begin_ms: int, end_ms: int) -> list[Interval]:
+    """The period of each row that overlaps [begin, end): whole, not joined with others, each once."""
+    day, last = local_date(begin_ms, zone) - timedelta(days=2), local_date(end_ms, zone)
+    found: set[Interval] = set()
+    while day <= last:
+        found.update(_day_periods(timetable, zone, day))
+        day += timedelta(days=1)
+    return sorted((begin, end) for begin, end in found if begin < end_ms and begin_ms < end)
+
+
 def _day_periods(timetable: Timetable, zone: ZoneInfo, day: date) -> Iterator[Interval]:
     for row in timetable:
         if row.day != DAYS[day.weekday()]:

@@ -44,6 +44,8 @@ KINDS = (
     "BATTERY_OK",
     "JAMMING",
     "JAMMING_CLEAR",
+    "ALCOHOL_DETECTED",
+    "ALCOHOL_CLEAR",
 )
 KIND = {name: code for code, name in enumerate(KINDS)}
 ROW = np.dtype(
@@ -60,6 +62,7 @@ ROW = np.dtype(
         ("satellites", "f8"),
         ("hdop", "f8"),
         ("hmu", "i4"),
+        ("tag", "i4"),
         ("boot", "i4"),
         ("seq", "i4"),
     ]
@@ -83,9 +86,11 @@ def no_rows(count: int = 0) -> Rows:
     return rows
 
 
-def event_rows(at_ms: Int64s, kind: str, at_once: bool, hmu: int = 0) -> Rows:
-    """Events of one kind at `at_ms` int64[n]; `hmu` is the number of the home unit that speaks, or 0."""
+def event_rows(at_ms: Int64s, kind: str, at_once: bool, hmu: int = 0, tag: int = 0) -> Rows:
+    """Events of one kind at `at_ms` int64[n]; `hmu` is the number of the home unit that speaks through a tag, `tag` that of the
+    tag that a home unit speaks of, each 0 where there is none."""
     rows = no_rows(len(at_ms))
+    rows["tag"] = tag
     rows["order_ms"] = rows["at_ms"] = at_ms
     rows["kind"], rows["at_once"], rows["hmu"] = KIND[kind], at_once, hmu
     return rows
@@ -238,12 +243,10 @@ class Senses:
 
     def sightings(self, path: DayPath, wearer: Wearer, unit: UnitMishaps) -> Rows:
         """What the home unit sees in a day, and what happens to it; no rows without one."""
-        if wearer.hmu_id is None:
+        if wearer.hmu_id is None or wearer.unit is not None:
             return no_rows()
         n, sensors = wearer.number, self.sensors
-        reach_m = dice(self.seed, "range", n).uniform(*sensors.home_unit_range_m)
-        spans = Circle(wearer.home, reach_m).inside(path.t_ms.astype(np.float64), path.x_m, path.y_m)
-        near = joined((math.ceil(a / 1000) * 1000, math.ceil(b / 1000) * 1000) for a, b in spans)
+        near = in_range(self.seed, sensors, path, wearer)
         begin_ms, end_ms = int(path.t_ms[0]), int(path.t_ms[-1])
         came = [a for a, _ in near if a > begin_ms]
         left = [b for _, b in near if b < end_ms]
@@ -260,6 +263,21 @@ class Senses:
         rows = rows[~within(rows["at_ms"], list(unit.silent))]
         events = [event_rows(np.array([at], np.int64), kind, True, n) for at, kind in unit.events]
         return np.concatenate([rows, *events])
+
+
+def in_range(seed: int, sensors: Sensors, path: DayPath, wearer: Wearer) -> list[Interval]:
+    """When a wearer is within the range of the home unit at home, to the second; over one day."""
+    reach_m = dice(seed, "range", wearer.number).uniform(*sensors.home_unit_range_m)
+    spans = Circle(wearer.home, reach_m).inside(path.t_ms.astype(np.float64), path.x_m, path.y_m)
+    return joined((math.ceil(a / 1000) * 1000, math.ceil(b / 1000) * 1000) for a, b in spans)
+
+
+def hurry_in_zones(rows: Rows, wearer: Wearer) -> None:
+    """Fixes that a tag takes for inside an exclusion zone of its wearer, or the buffer of one, are sent at once."""
+    x = (rows["lon_deg"] - CENTRE_LON_DEG) * M_PER_LON
+    y = (rows["lat_deg"] - CENTRE_LAT_DEG) * M_PER_LAT
+    for zone in wearer.exclusions:
+        rows["at_once"] |= zone.shape.within(x, y, zone.buffer_m)
 
 
 def heartbeats(rows: Rows, span: Interval, every_s: int) -> Rows:

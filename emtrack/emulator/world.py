@@ -14,12 +14,25 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from emtrack.emulator.alcohol_tags import AlcoholTag
 from emtrack.emulator.geometry import CENTRE_LAT_DEG, CENTRE_LON_DEG, M_PER_LAT, M_PER_LON, Float64s, Int64s
 from emtrack.emulator.habits import PRESETS, Mix
 from emtrack.emulator.paths import DayPath, Planner
 from emtrack.emulator.people import Activation, Requirement, Wearer, make_activations, make_wearers, orders_of
-from emtrack.emulator.schedule import SECOND_MS, Interval, clipped, common, datetime_of, joined, periods, without
-from emtrack.emulator.tags import Tag, Upload
+from emtrack.emulator.schedule import (
+    SECOND_MS,
+    Interval,
+    clipped,
+    common,
+    datetime_of,
+    joined,
+    periods,
+    whole_rows,
+    without,
+)
+from emtrack.emulator.sending import Sender, Upload
+from emtrack.emulator.tags import Tag
+from emtrack.emulator.units import HomeUnit
 
 REMEMBERED_PATHS = 4_096
 DEPTH_STEP_MS = 2 * SECOND_MS
@@ -52,22 +65,48 @@ class World:
         self._wearer = {wearer.wearer_id: wearer for wearer in self.wearers}
         self._planner = Planner(seed, self.zone, mix.habits)
         self._paths: OrderedDict[tuple[int, int], DayPath] = OrderedDict()
+        senders = [*self._make_tags(), *self._make_units()]
+        self._senders: dict[str, Sender] = {sender.device_id: sender for sender in senders}
+
+    def _make_tags(self) -> Iterator[Sender]:
+        """Every device on a wearer that has a channel of its own."""
         worn: dict[str, list[Activation]] = {}
         for activation in self.activations:
             worn.setdefault(activation.device_id, []).append(activation)
-        self._tags = {device: Tag(seed, device, worn[device], self, self._planner, mix) for device in sorted(worn)}
+        for device in sorted(worn):
+            first = worn[device][0]
+            if first.by_alcohol_tag and first.wearer.drinks is not None:
+                yield AlcoholTag(self.seed, first, first.wearer.drinks, self._planner, self.mix)
+            elif not first.wearer.rf_only:
+                yield Tag(self.seed, device, worn[device], self, self._planner, self.mix)
+
+    def _make_units(self) -> Iterator[Sender]:
+        for wearer in self.wearers:
+            if wearer.unit is not None:
+                yield HomeUnit(self.seed, wearer, wearer.unit, self._heard_of(wearer), self, self._planner, self.mix)
+
+    def _heard_of(self, wearer: Wearer) -> list[Activation]:
+        """What a home unit can hear of a wearer, in order of time."""
+        own = [one for one in self.activations if one.wearer is wearer and not one.by_alcohol_tag]
+        return sorted(own, key=lambda activation: activation.begin_ms)
 
     def devices(self) -> list[str]:
-        """Every device, in order."""
-        return list(self._tags)
+        """Every device that sends, in order: tags, then home units that send for themselves."""
+        return list(self._senders)
+
+    def unit_of(self, wearer_id: str) -> HomeUnit | None:
+        """The home unit of a wearer, if it sends for itself."""
+        found = self._senders.get(self._wearer[wearer_id].hmu_id or "")
+        return found if isinstance(found, HomeUnit) else None
 
     def orders(self) -> dict[str, Any]:
         """orders.json of this world, with `wearers` and `home_units`."""
         return orders_of(self.wearers, self.activations, self.start_ms, self.timezone)
 
     def skew_ms(self, device_id: str) -> int:
-        """How far the clock of a device is ahead of true time. KeyError for a device that is not of this world."""
-        return self._tags[device_id].skew_ms
+        """How far the clock of a device is ahead of true time; of a tag without one, 0."""
+        sender = self._senders.get(device_id)
+        return 0 if sender is None else sender.skew_ms
 
     def path(self, wearer: Wearer, day: int) -> DayPath:
         """The true path of one day (04:00 to 04:00, numbered by the ordinal of its date)."""
@@ -93,19 +132,20 @@ class World:
         return lon, lat
 
     def uploads(self, from_ms: int, to_ms: int | None) -> Iterator[Upload]:
-        """What all tags send in [from, to), in order of sending; `to_ms` None: without end.
+        """What all tags and home units send in [from, to), in order of sending; `to_ms` None: without end.
 
         Windows may be split in any way. A window that does not go on from an earlier one is stepped to from the start of the world,
         a few milliseconds per tag and day.
         """
-        streams = [tag.uploads(from_ms, to_ms) for tag in self._tags.values()]
+        streams = [sender.uploads(from_ms, to_ms) for sender in self._senders.values()]
         return (upload for *_, upload in heapq.merge(*streams))
 
     def truth(self, wearer_id: str, begin_ms: int, end_ms: int) -> list[dict[str, Any]]:
         """True intervals of one wearer, cut at [begin, end) and at the start of the world, to the second.
 
         EXCLUSION: inside the zone while it is forbidden, with the greatest depth. CURFEW, INCLUSION: outside the place while
-        it is ordered, less authorised absences. Whether a tag was worn, or worked, makes no difference.
+        it is ordered, less authorised absences. ATTENDANCE: from when too little is left of an appointment to stay for long enough,
+        to its end. Whether a tag was worn, or worked, makes no difference.
         """
         wearer = self._wearer[wearer_id]
         begin_ms = max(begin_ms, self.start_ms)
@@ -123,6 +163,8 @@ class World:
     def _true_intervals(self, wearer: Wearer, rule: Requirement, begin_ms: int, end_ms: int) -> list[Interval]:
         if begin_ms >= end_ms:
             return []
+        if rule.kind == "ATTENDANCE":
+            return clipped(self._unattended(wearer, rule, begin_ms, end_ms), begin_ms, end_ms)
         obliged = [(begin_ms, end_ms)]
         if rule.timetable is not None:
             obliged = periods(rule.timetable, self.zone, begin_ms, end_ms)
@@ -131,6 +173,23 @@ class World:
             return common(inside, obliged)
         absences = joined(interval for interval, _ in wearer.absences)
         return without(without(obliged, absences), inside)
+
+    def _unattended(self, wearer: Wearer, rule: Requirement, begin_ms: int, end_ms: int) -> list[Interval]:
+        """Of each appointment that obliges: from when on too little is left of it."""
+        assert rule.timetable is not None, "an attendance has a timetable"
+        found: list[Interval] = []
+        for row in whole_rows(rule.timetable, self.zone, begin_ms, end_ms):
+            if self._is_kept(wearer, row):
+                away = without([row], clipped(self._inside(wearer, rule, *row), *row))
+                found += _end_of_what_may_be_missed(away, row[1] - row[0] - rule.stay_s * SECOND_MS, row[1])
+        return found
+
+    def _is_kept(self, wearer: Wearer, row: Interval) -> bool:
+        """Whether an appointment obliges: it lies whole within one activation, and no absence overlaps it."""
+        within_one = any(
+            one.begin_ms <= row[0] and (one.end_ms is None or row[1] <= one.end_ms) for one in self._heard_of(wearer)
+        )
+        return within_one and not any(begin < row[1] and row[0] < end for (begin, end), _ in wearer.absences)
 
     def _inside(self, wearer: Wearer, rule: Requirement, begin_ms: int, end_ms: int) -> list[Interval]:
         """When the wearer is truly at the place of `rule`, by whole seconds, over the days that hold [begin, end)."""
@@ -187,6 +246,15 @@ def build_world(
             raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
         mix = PRESETS[preset]
     return World(wearers, seed, start_ms, timezone, mix, first, spare_after)
+
+
+def _end_of_what_may_be_missed(away: list[Interval], allowed_ms: int, end_ms: int) -> list[Interval]:
+    """From the instant at which the absence has added up to `allowed_ms` and goes on, to the end; nothing if it does not."""
+    for begin, end in away:
+        if end - begin > allowed_ms:
+            return [(begin + allowed_ms, end_ms)]
+        allowed_ms -= end - begin
+    return []
 
 
 def _iso_s(at_ms: int) -> str:
