@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerts.grading import Severity
-from alerts.store import NewAlert, TakeNumbers, note_changes, open_new_alerts
+from alerts.store import NewAlert, TakeNumbers, note_changes, open_or_join
 from geofence import datetime_of
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ def is_right_again(uploads: Sequence[Upload], report_interval_ms: int) -> bool:
     """Whether the newest facts of an hour are right."""
     if not uploads or uploads[-1].received_ms - uploads[0].received_ms < WINDOW_MS - LEAST_SPAN_MS:
         return False
-    return all(-AHEAD_MS < upload.age_ms < BEHIND_MS + report_interval_ms for upload in uploads)
+    return all(is_right(upload, report_interval_ms) for upload in uploads)
+
+
+def is_right(upload: Upload, report_interval_ms: int) -> bool:
+    """Whether an upload alone shows that the clock is not wrong by so much: with one that does in the hour, nothing is."""
+    return -AHEAD_MS < upload.age_ms < BEHIND_MS + report_interval_ms
 
 
 # ---------------------------------------------------------------------------------------------- in the database
@@ -76,8 +81,6 @@ class ClockChange(NamedTuple):
     skew: Skew | None
 
 
-OPEN = "SELECT alert_no FROM alerts WHERE wearer_no = $1 AND kind = $2 AND closed_at IS NULL FOR UPDATE"
-LAST_CLOSED = "SELECT max(alert_no) FROM alerts WHERE wearer_no = $1 AND kind = $2"
 BEGIN = """
 INSERT INTO wrong_clocks (alert_no, activation_no, begin_at, least_ms, most_ms) VALUES ($1, $2, $3, $4, $5)
 """
@@ -107,21 +110,8 @@ async def note_clocks(
 async def _raise(
     connection: Connection, change: ClockChange, skew: Skew, take_numbers: TakeNumbers, now_ms: int
 ) -> int:
-    alert_no = await connection.fetchval(OPEN, change.wearer_no, CLOCK)
-    is_new = alert_no is None
-    if is_new:
-        (alert_no,) = await take_numbers(connection, 1)
-        previous = await connection.fetchval(LAST_CLOSED, change.wearer_no, CLOCK)
-        alert = NewAlert(
-            alert_no,
-            CLOCK,
-            Severity.WARNING,
-            now_ms,
-            change.wearer_no,
-            change.activation_no,
-            previous_alert_no=previous,
-        )
-        await open_new_alerts(connection, [alert], now_ms)
+    alert = NewAlert(0, CLOCK, Severity.WARNING, now_ms, change.wearer_no, change.activation_no)
+    alert_no, is_new = await open_or_join(connection, alert, take_numbers, now_ms)
     await connection.execute(BEGIN, alert_no, change.activation_no, datetime_of(now_ms), *skew)
     await note_changes(connection, [(alert_no, "raised" if is_new else "amended")], now_ms)
     return int(is_new)

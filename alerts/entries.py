@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerts.grading import Severity
-from alerts.store import NewAlert, TakeNumbers, note_changes, open_new_alerts
+from alerts.store import NewAlert, TakeNumbers, note_changes, open_or_join
 from geofence import Kind, datetime_of, instant_of
 
 if TYPE_CHECKING:
@@ -68,10 +68,6 @@ UPDATE alerts a SET severity = $2 WHERE a.alert_no = $1 AND a.closed_at IS NULL
     AND NOT EXISTS (SELECT FROM alert_occurrences o WHERE o.alert_no = a.alert_no)
     AND NOT EXISTS (SELECT FROM possible_entries p WHERE p.alert_no = a.alert_no AND p.settled_at IS NULL)
 """
-OPEN_EXCLUSION = """
-SELECT alert_no FROM alerts WHERE wearer_no = $1 AND kind = $2 AND requirement_id = $3 AND closed_at IS NULL FOR UPDATE
-"""
-LAST_CLOSED = "SELECT max(alert_no) FROM alerts WHERE wearer_no = $1 AND kind = $2 AND requirement_id = $3"
 NEW_AGAIN = """
 INSERT INTO alert_actions (alert_no, action_no, done_at, done_by, action, note)
 SELECT $1, 1 + max(action_no), $2, 'emtrack', 'unacknowledged', 'One position inside the zone again, not confirmed.'
@@ -128,29 +124,20 @@ async def _raise(
     changes: list[tuple[int, str]],
 ) -> int:
     """1 if an alert was opened; 0 if one is open, which is then new again."""
-    key = verdict.wearer_no, str(Kind.EXCLUSION), verdict.requirement_id
-    alert_no = await connection.fetchval(OPEN_EXCLUSION, *key)
-    opened = alert_no is None
-    if opened:
-        (alert_no,) = await take_numbers(connection, 1)
-        await open_new_alerts(connection, [await _alert(connection, verdict, alert_no, key)], now_ms)
-        changes.append((alert_no, "raised"))
-    else:
+    alert = NewAlert(
+        0, str(Kind.EXCLUSION), Severity.CRITICAL, verdict.at_ms, verdict.wearer_no, verdict.activation_no,
+        verdict.requirement_id,
+    )  # fmt: skip
+    alert_no, is_new = await open_or_join(connection, alert, take_numbers, now_ms)
+    if not is_new:
         await connection.execute(NEW_AGAIN, alert_no, datetime_of(now_ms))
         await connection.execute(RAISE_AGAIN, alert_no, int(Severity.CRITICAL))
-        changes.append((alert_no, "unacknowledged"))
+    changes.append((alert_no, "raised" if is_new else "unacknowledged"))
     await connection.execute(
         NOTE, alert_no, verdict.activation_no, verdict.entry_no, datetime_of(verdict.at_ms), verdict.fact_id,
         datetime_of(now_ms),
     )  # fmt: skip
-    return int(opened)
-
-
-async def _alert(connection: Connection, verdict: EntryVerdict, alert_no: int, key: tuple[int, str, str]) -> NewAlert:
-    return NewAlert(
-        alert_no, str(Kind.EXCLUSION), Severity.CRITICAL, verdict.at_ms, verdict.wearer_no, verdict.activation_no,
-        verdict.requirement_id, previous_alert_no=await connection.fetchval(LAST_CLOSED, *key),
-    )  # fmt: skip
+    return int(is_new)
 
 
 class PossibleEntry(NamedTuple):

@@ -125,6 +125,22 @@ async def add_occurrences(
     return len(fresh)
 
 
+async def open_or_join(
+    connection: Connection, alert: NewAlert, take_numbers: TakeNumbers, now_ms: int
+) -> tuple[int, bool]:
+    """The alert that is open for a wearer, kind and requirement, or `alert` (its number counts for nothing), opened and linked to the
+    last that was closed; and whether it is new. For what raises an alert and is no finding. `note_changes` tells the feed."""
+    assert alert.wearer_no is not None, "an alert of a person"
+    key = alert.wearer_no, alert.kind, alert.requirement_id
+    known = await _by_key(connection, LOCK_OPEN, [key])
+    if key in known:
+        return known[key], False
+    (number,) = await take_numbers(connection, 1)
+    previous = await _by_key(connection, LAST_CLOSED, [key])
+    await open_new_alerts(connection, [alert._replace(alert_no=number, previous_alert_no=previous.get(key))], now_ms)
+    return number, True
+
+
 def _alert_of(alert_no: int, first: NewOccurrence, previous_alert_no: int | None) -> NewAlert:
     finding, grade = first.finding, first.grade
     return NewAlert(

@@ -37,6 +37,12 @@ class TimetableRow(msgspec.Struct, frozen=True, array_like=True):
     start_min: int
     end_min: int
 
+    @property
+    def length_min(self) -> int:
+        """By the clock on the wall: an end at or before the start is that of the next day."""
+        length_min = self.end_min - self.start_min
+        return length_min if length_min > 0 else length_min + 24 * 60
+
 
 class JudgementSettings(msgspec.Struct, frozen=True):
     """JudgementSettings of the deployment; the defaults are those of RULES.md."""

@@ -128,7 +128,7 @@ async def known_to_checkpoints(world: World) -> list[Any]:
 
 def said(checkpoint: Checkpoint) -> Any:
     zones = [entry.zone for entry in checkpoint.entries.values()]
-    runs = [(z.value, z.last_ms, z.run, z.hold, z.unit, z.last_out_ms) for z in zones]
+    runs = [(z.value, z.last_ms, z.run, z.last_holds_to_ms, z.sighted_to_ms, z.unit, z.last_out_ms) for z in zones]
     return checkpoint.fed_to, checkpoint.track, runs
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from alerts import ClockChange, Skew, note_clocks
 from emtrack.people.accounts import IDLE_S, LONGEST_S, MOST_FAILURES
 from emtrack.people.roles import Caller, Role
 from emtrack.reading.history import record_view
@@ -409,3 +410,20 @@ async def test_a_platform_incident_has_a_page_with_its_people(office: Office, vi
     assert closed == (303, "/alerts")
     assert ">Ann Other<" in (await visitor.get("/alerts"))[1], "whoever still lasts comes back to the queue"
     assert "Platform incident of carrier-a" in (await visitor.get("/alerts/900"))[1]
+
+
+async def test_a_tag_whose_clock_is_wrong_has_a_page(office: Office, visitor: Visitor) -> None:
+    async def number(_connection: object, count: int) -> list[int]:
+        return list(range(900_000, 900_000 + count))
+
+    await visitor.log_in(await office.account())
+    wrong = ClockChange(1, 1, Skew(60 * 60_000, 70 * 60_000))
+    async with office.connection.transaction():
+        await note_clocks(office.connection, [wrong], number, ms("20:00"))
+    status, text = await visitor.get("/alerts/900000")
+    assert status == 200
+    assert "This tag&#39;s clock is 60 to 70 min behind; its times cannot be trusted." in text
+    assert "Ann Other" in text
+    assert "IOM record" in text
+    _, queue = await visitor.get("/alerts")
+    assert "Tag clock wrong" in queue

@@ -484,6 +484,12 @@ def test_4_in_an_exclusion_zone_a_repeated_circle_confirms():
     assert judged(circles, now=5, by=always("EXCLUSION")) == ["EXCLUSION 0-… known 5"]
 
 
+def test_4_on_an_exclusion_a_repeated_circle_outside_confirms():
+    circles = [fix(at, TOWN, mechanism="LBS", precision_m=150.0) for at in (5, 10)]
+    found = judged(fixes(0, 2, every=1), circles, now=12, by=always("EXCLUSION"))
+    assert found == ["EXCLUSION 0-5 known 1"]
+
+
 def test_5_silence_ends_with_the_activation():
     assert judged(now=60, quiet=True, active_to=20) == ["NO_COMMUNICATION 10-20"]
     assert judged(now=60, quiet=True, active_to=10) == []

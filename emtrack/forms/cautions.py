@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import shapely
-from pyproj import Geod
 
+from emtrack.forms.wall_time import wall_clock
 from geofence import (
     Activation,
     Area,
@@ -24,6 +24,7 @@ from geofence import (
     Zone,
     datetime_of,
 )
+from geofence.shapes import geodesic_m
 
 FAR_M = 200_000
 LEAST_INSIDE_M = 5.0
@@ -32,7 +33,6 @@ LONGEST_DAY_MIN, LONGEST_WEEK_MIN = 20 * 60, 112 * 60
 """A curfew in law: at most so long a day, and in seven days."""
 LONG_AGO_MS = 2 * 365 * 86_400_000
 DAY_MIN, WEEK_MIN = 24 * 60, 7 * 24 * 60
-_WGS84 = Geod(ellps="WGS84")
 LonLatDeg = tuple[float, float]
 
 
@@ -111,7 +111,7 @@ def _place_of(zone: Zone) -> LonLatDeg | None:
 
 
 def _least_m(place: LonLatDeg, others: Sequence[LonLatDeg]) -> float:
-    return min(float(_WGS84.inv(*place, *other)[2]) for other in others)
+    return min(geodesic_m(*place, *other) for other in others)
 
 
 def _nowhere_inside(requirement: Requirement, _person: Person) -> Iterator[str]:
@@ -166,16 +166,11 @@ def _gaps_of_a_minute(timetable: Sequence[TimetableRow]) -> Iterator[str]:
     again = [(begin + WEEK_MIN, end + WEEK_MIN) for begin, end in rows[:1]]
     for (_, end), (begin, _) in pairwise([*rows, *again]):
         if begin - end == 1:
-            yield f"there is a gap of a minute at {_clock(end)}; to go on until then write {_clock(begin)}"
+            yield f"there is a gap of a minute at {wall_clock(end)}; to go on until then write {wall_clock(begin)}"
             return
 
 
 def _minutes_of(row: TimetableRow) -> tuple[int, int]:
     """Begin and end, in minutes of the week; the end may lie in the next."""
     begin = row.day * DAY_MIN + row.start_min
-    length = row.end_min - row.start_min
-    return begin, begin + (length if length > 0 else length + DAY_MIN)
-
-
-def _clock(minute: int) -> str:
-    return f"{minute % DAY_MIN // 60:02}:{minute % 60:02}"
+    return begin, begin + row.length_min

@@ -14,7 +14,7 @@ from emtrack.forms.geometry import Geometry
 from emtrack.forms.iom import IomForm
 from emtrack.forms.moment import Moment, end_of
 from emtrack.forms.names import unfit_id, unfit_label, unfit_text
-from emtrack.forms.orders import AbsenceForm, ActivationForm, Orders, RequirementForm, TimetableForm
+from emtrack.forms.orders import AbsenceForm, ActivationForm, Orders, RequirementForm
 from emtrack.forms.to_core import timetable_of, timezone_of
 from geofence import ObligationKind, format_instant
 
@@ -62,19 +62,12 @@ def _attendance_complaints(form: RequirementForm) -> Iterator[tuple[str, str]]:
     if form.timetable is None:
         yield "timetable", "an ATTENDANCE has no timetable; expected the times at which the person has to attend"
         return
-    for row in form.timetable:
-        length_s = _length_s(row)
+    for row, timetable_row in zip(form.timetable, timetable_of(form.timetable) or (), strict=True):
+        length_s = timetable_row.length_min * 60
         if form.stay_s > length_s:
             what = f"stay_s is {form.stay_s:g}, longer than {row.day} {row.start} to {row.end}; expected at most {length_s}"
             yield "stay_s", what
             return
-
-
-def _length_s(row: TimetableForm) -> int:
-    """By the clock on the wall. A row that ends at or before its start ends on the next day."""
-    (timetable_row,) = timetable_of([row]) or ()
-    minutes = timetable_row.end_min - timetable_row.start_min
-    return 60 * (minutes if minutes > 0 else minutes + 24 * 60)
 
 
 def _iom_complaints(iom: IomForm | None) -> Iterator[str]:

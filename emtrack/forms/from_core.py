@@ -19,6 +19,7 @@ from emtrack.forms.orders import (
     TimetableForm,
     ZoneSetForm,
 )
+from emtrack.forms.wall_time import wall_clock
 from geofence import FIRST_MS, FOREVER_MS, Activation, HomeUnit, Interval, Plan, Requirement, SetZone, TimetableRow
 from geofence.shapes import Member
 
@@ -114,10 +115,7 @@ def _seconds(duration_ms: int | None) -> float | None:
 
 
 def _timetable_form(row: TimetableRow) -> TimetableForm:
-    def wall(minutes: int) -> str:
-        return f"{minutes // 60:02d}:{minutes % 60:02d}"
-
-    return TimetableForm(DAYS[row.day], wall(row.start_min), wall(row.end_min))  # type: ignore[arg-type]
+    return TimetableForm(DAYS[row.day], wall_clock(row.start_min), wall_clock(row.end_min))  # type: ignore[arg-type]
 
 
 def sets_of_plans(plans: Sequence[Plan]) -> list[SetZone]:

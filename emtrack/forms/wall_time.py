@@ -33,6 +33,11 @@ class Pass(NamedTuple):
     name: str
 
 
+def wall_clock(minute: int) -> str:
+    """ "19:00", of a minute of a day or of a week."""
+    return f"{minute % 1440 // 60:02}:{minute % 60:02}"
+
+
 def zone_named(name: str) -> ZoneInfo:
     """Raises UnknownZone."""
     try:

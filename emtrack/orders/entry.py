@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import asyncpg
 
 from emtrack.db.connect import Connection
@@ -52,37 +54,37 @@ async def enter_orders(
         now_ms = max(now_ms, changed_ms)
     writer = OrderWriter(connection, who, now_ms)
     try:
-        await _enter(writer, orders)
+        wearers = await _enter(writer, orders)
     except asyncpg.ExclusionViolationError as error:
         what = _CONFLICTS.get(error.constraint_name or "", "it overlaps what is entered")
         raise OrdersConflict(f"The orders were not entered, because {what}. {error.detail or ''}".strip()) from error
     await log_changes(connection, writer.entered.changes, who, now_ms)
-    writer.entered.cautions = await _cautions(writer, orders)
+    writer.entered.cautions = await _cautions(writer, orders, wearers)
     if strict and writer.entered.cautions:
         raise Cautioned("\n".join(["The orders were not entered:", *map(str, writer.entered.cautions)]))
     return writer.entered
 
 
-async def _cautions(writer: OrderWriter, orders: Orders) -> list[Caution]:
+async def _cautions(writer: OrderWriter, orders: Orders, wearers: Mapping[str, int]) -> list[Caution]:
     """About the people whose requirements or activations the orders name, in the light of all that is entered for them."""
     named = {(form.wearer_id, form.requirement_id) for form in orders.requirements}
     people = dict.fromkeys(
         [*(form.wearer_id for form in orders.requirements), *(form.wearer_id for form in orders.activations)]
     )
-    numbers = await enter_wearers(writer, list(people), {})
-    held = await load_people(writer.connection, writer.now_ms, sorted(numbers.values()))
+    held = await load_people(writer.connection, writer.now_ms, sorted(wearers[wearer_id] for wearer_id in people))
     return [
         caution
         for wearer_id in people
         for caution in cautions(
-            Person(wearer_id, *held[numbers[wearer_id]]),
+            Person(wearer_id, *held[wearers[wearer_id]]),
             lambda requirement: (requirement.wearer_id, requirement.requirement_id) in named,
             writer.now_ms,
         )
     ]
 
 
-async def _enter(writer: OrderWriter, orders: Orders) -> None:
+async def _enter(writer: OrderWriter, orders: Orders) -> Mapping[str, int]:
+    """The numbers of the wearers that the orders name."""
     wearers = await enter_wearers(writer, wearer_ids_of(orders), {form.wearer_id: form for form in orders.wearers})
     await _enter_iom_records(writer, orders, wearers)
     devices = await enter_devices(writer, _senders(orders))
@@ -97,6 +99,7 @@ async def _enter(writer: OrderWriter, orders: Orders) -> None:
         number = wearers[absence.wearer_id]
         await enter_absence(writer, number, absence.from_.ms, end_of(absence.to), absence.reason)
     await enter_outages(writer, [Interval(outage.from_.ms, outage.to.ms) for outage in orders.outages])
+    return wearers
 
 
 def _senders(orders: Orders) -> list[str]:

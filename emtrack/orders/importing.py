@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -28,6 +28,9 @@ SERVED = """
 SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
 WHERE l.locktype = 'advisory' AND l.objid = $1 AND l.classid = 0 AND l.granted AND d.datname = current_database()
 """
+
+
+Result = TypeVar("Result")
 
 
 class ImportResult(msgspec.Struct, frozen=True):
@@ -63,29 +66,30 @@ async def import_orders(
 
 async def import_with_keys(settings: Settings, orders: Orders, *, who: str) -> dict[str, str]:
     """Enter orders, and get a key for every device in them."""
-    async with opened_database(settings, "orders import") as (connection, clock):
-        async with connection.transaction():
-            keys = await enter_with_keys(connection, orders, who=who, now_ms=clock.now_ms())
-        await wait_until_noticed(connection)
-    return keys
+    return await _done(
+        settings, "orders import", lambda c, now_ms: enter_with_keys(c, orders, who=who, now_ms=now_ms)
+    )
 
 
 async def make_device_key(settings: Settings, device_id: str, *, who: str) -> str:
     """A new key of a device, which is entered if it is new."""
-    async with opened_database(settings, "devices add") as (connection, clock):
-        async with connection.transaction():
-            key = await add_device_key(connection, device_id, who, clock.now_ms())
-        await wait_until_noticed(connection)
-    return key
+    return await _done(settings, "devices add", lambda c, now_ms: add_device_key(c, device_id, who, now_ms))
 
 
 async def revoke_keys(settings: Settings, device_id: str, *, who: str) -> int:
     """No key of a device is good any longer; how many were."""
-    async with opened_database(settings, "devices revoke") as (connection, clock):
+    return await _done(settings, "devices revoke", lambda c, now_ms: revoke_device_keys(c, device_id, who, now_ms))
+
+
+async def _done(
+    settings: Settings, program: str, change: Callable[[asyncpg.Connection[Any], int], Awaitable[Result]]
+) -> Result:
+    """Change the record in one transaction, and wait a little for a running service to take it in."""
+    async with opened_database(settings, program) as (connection, clock):
         async with connection.transaction():
-            count = await revoke_device_keys(connection, device_id, who, clock.now_ms())
+            result = await change(connection, clock.now_ms())
         await wait_until_noticed(connection)
-    return count
+    return result
 
 
 async def wait_until_noticed(

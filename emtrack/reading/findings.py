@@ -31,7 +31,7 @@ async def findings_as_lines(
     }
     if until_ms is None:
         return list(finding_lines(await _recorded(connection, assignments, as_known_ms)))
-    return list(finding_lines(await _judged_again(connection, assignments, held_ms, until_ms, zone_sets)))
+    return list(finding_lines(await _all_judged_again(connection, assignments, held_ms, until_ms, zone_sets)))
 
 
 async def _recorded(
@@ -41,13 +41,21 @@ async def _recorded(
     return [(assignments[n].plan.activation, item.finding) for n, items in shown.items() for item in items]
 
 
-async def _judged_again(
+async def _all_judged_again(
     connection: Connection, assignments: dict[int, Assignment], held_ms: int, until_ms: int, zone_sets: ZoneSetCache
 ) -> list[tuple[Activation, Finding]]:
     found: list[tuple[Activation, Finding]] = []
-    for number, assignment in assignments.items():
-        facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[number]
-        known = [fact for fact in facts if fact.received_ms <= held_ms]
-        sets = await zone_sets.sets_of(connection, assignment.plan.requirements)
-        found += [(assignment.plan.activation, f) for f in judge_history(assignment.plan, known, until_ms, sets)]
+    for assignment in assignments.values():
+        judged = await judged_again(connection, assignment, held_ms, until_ms, zone_sets)
+        found += [(assignment.plan.activation, finding) for finding in judged]
     return found
+
+
+async def judged_again(
+    connection: Connection, assignment: Assignment, held_ms: int, until_ms: int, zone_sets: ZoneSetCache
+) -> list[Finding]:
+    """The findings of an activation at `until_ms`, from what was received by `held_ms`, by the rules of today."""
+    facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[assignment.activation_no]
+    known = [fact for fact in facts if fact.received_ms <= held_ms]
+    sets = await zone_sets.sets_of(connection, assignment.plan.requirements)
+    return judge_history(assignment.plan, known, until_ms, sets)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from emtrack.record.facts import load_facts
+from emtrack.reading.findings import judged_again
 from emtrack.record.findings import load_shown
 from emtrack.record.liveness import alive_ms
-from emtrack.record.plans import Assignment, load_assignments
-from geofence import ALWAYS_MS, FOREVER_MS, without_duplicates
-from geofence.judgement import Finding, amendments, judge_history
+from emtrack.record.plans import load_assignments
+from geofence import FOREVER_MS
+from geofence.judgement import Finding, amendments
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -35,7 +35,9 @@ async def rejudgement(connection: Connection, since_ms: int, now_ms: int, zone_s
     counts: Counter[str] = Counter()
     findings = 0
     for assignment in assignments.values():  # one by one: the memory of all histories at once has no bound
-        shown, found = await _both(connection, assignment, judged_ms, zone_sets)
+        stored = (await load_shown(connection, {assignment.activation_no: None}))[assignment.activation_no]
+        shown = [one.finding for one in stored]
+        found = await judged_again(connection, assignment, judged_ms, judged_ms, zone_sets)
         findings += len(shown)
         changes = amendments(list(enumerate(shown)), found)
         counts.update(f"{f.kind} new" for f in changes.new if _lasted(f, since_ms))
@@ -44,17 +46,6 @@ async def rejudgement(connection: Connection, since_ms: int, now_ms: int, zone_s
         )
         counts.update(f"{shown[i].kind} withdrawn" for i in changes.withdrawn if _lasted(shown[i], since_ms))
     return Rejudgement(counts, findings)
-
-
-async def _both(
-    connection: Connection, assignment: Assignment, judged_ms: int, zone_sets: ZoneSetCache
-) -> tuple[list[Finding], list[Finding]]:
-    """The findings of an activation as people are shown them, and by the rules of today."""
-    number, plan = assignment.activation_no, assignment.plan
-    shown = [one.finding for one in (await load_shown(connection, {number: None}))[number]]
-    facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[number]
-    sets = await zone_sets.sets_of(connection, plan.requirements)
-    return shown, judge_history(plan, without_duplicates(facts), judged_ms, sets)
 
 
 def _lasted(finding: Finding, since_ms: int) -> bool:

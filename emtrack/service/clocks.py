@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from alerts import ClockChange, Upload, is_right_again, note_clocks, skew_of, within_window, wrong_now
+from alerts import ClockChange, Upload, is_right, is_right_again, note_clocks, skew_of, within_window, wrong_now
 from emtrack.db.connect import Connection
 from emtrack.db.ids import IdBlocks
 from emtrack.service.activations import LiveActivations
@@ -48,27 +48,32 @@ class ClockWatch:
         own_ms = [fact.own_ms for fact in facts if fact.received_ms == now_ms and not _is_relayed(fact)]
         if not own_ms:
             return None
-        uploads = within_window(self._uploads[number], now_ms)
-        _add(uploads, Upload(now_ms, now_ms - max(own_ms)))
+        upload = Upload(now_ms, now_ms - max(own_ms))
+        uploads = _added(self._uploads[number], upload)
         self._uploads[number] = uploads
         assignment = activations.by_number(number).assignment
-        skew = skew_of(uploads, assignment.plan.activation.report_interval_ms)
-        if skew is not None and number not in self._wrong:
-            self._wrong.add(number)
-            return ClockChange(assignment.wearer_no, number, skew)
-        if number in self._wrong and is_right_again(uploads, assignment.plan.activation.report_interval_ms):
+        interval_ms = assignment.plan.activation.report_interval_ms
+        if number in self._wrong:
+            if not is_right_again(uploads, interval_ms):
+                return None
             self._wrong.discard(number)
             return ClockChange(assignment.wearer_no, number, None)
-        return None
+        if is_right(uploads[-1], interval_ms):  # nearly always
+            return None
+        skew = skew_of(uploads, interval_ms)
+        if skew is None:
+            return None
+        self._wrong.add(number)
+        return ClockChange(assignment.wearer_no, number, skew)
 
 
 def _is_relayed(fact: Fact) -> bool:
     return isinstance(fact, DeviceEvent) and fact.sent_by is not None
 
 
-def _add(uploads: list[Upload], upload: Upload) -> None:
+def _added(uploads: list[Upload], upload: Upload) -> list[Upload]:
+    """Those of the last hour, this one among them."""
     if uploads and upload.received_ms - uploads[-1].received_ms < EVERY_MS:
-        upload = Upload(uploads[-1].received_ms, min(uploads[-1].age_ms, upload.age_ms))
-        uploads[-1] = upload
-    else:
-        uploads.append(upload)
+        uploads[-1] = Upload(uploads[-1].received_ms, min(uploads[-1].age_ms, upload.age_ms))
+        return uploads
+    return [*within_window(uploads, upload.received_ms), upload]

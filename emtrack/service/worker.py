@@ -304,8 +304,6 @@ class Worker:
         await self._keys.load(connection)
         if everybody:
             self._activations.know_outages(await load_outages(connection))
-        if any(change.what == JUDGE_AGAIN for change in changes):
-            await self._judge_again_if_asked(connection)
         if everybody or wearers:
             self._to_examine |= await self._activations.change_orders(
                 connection, self._now_ms, None if everybody else wearers
@@ -313,6 +311,8 @@ class Worker:
             await self._units.change_orders(connection, self._now_ms, wearers)
             self._to_examine |= self._units.devices_of(wearers).keys()
             self._hear_units_again(changes)
+        if any(change.what == JUDGE_AGAIN for change in changes):  # of those whose orders changed just now, too
+            await self._judge_again_if_asked(connection)
         self._changes_seen = changes[-1].change_no
         self._metrics.activations.set(len(self._activations))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, EntryFate, LineKind, Severity
-from emtrack.forms.wall_time import instant_of_wall, passes_of_wall
+from emtrack.forms.wall_time import instant_of_wall, passes_of_wall, wall_clock
 from geofence import (
     FIRST_MS,
     LAST_MS,
@@ -379,7 +379,7 @@ def timetable_words(requirement: Requirement) -> str:
         return "always"
     by_time: dict[str, list[str]] = {}
     for row in requirement.timetable:
-        times = f"{row.start_min // 60:02}:{row.start_min % 60:02}–{row.end_min // 60:02}:{row.end_min % 60:02}"
+        times = f"{wall_clock(row.start_min)}–{wall_clock(row.end_min)}"
         by_time.setdefault(times, []).append(DAYS[row.day])
     return "; ".join(f"{_days(days)} {times}" for times, days in by_time.items())
 

@@ -86,8 +86,9 @@ def _followed(tracker: Tracker, following: Following, weight: Weighed) -> Weighe
     position, value = weight.position, int(weight.verdict)
     overruled = tracker.unit.overrules(position.fix_ms)
     circles = list(tracker.run.circles)
-    if weight.status is PositionStatus.EVIDENCE and weight.verdict is not Presence.UNKNOWN:
-        follow_position(tracker, following, position, value)
+    if weight.status is not PositionStatus.EVIDENCE or weight.verdict is Presence.UNKNOWN:
+        return weight._replace(overruled=overruled)
+    follow_position(tracker, following, position, value)
     same_run = tracker.run.circles[: len(circles)] == circles
     is_repeat = same_run and not overruled and circle_of(following.requirement, position, value) in circles
     return weight._replace(overruled=overruled, is_repeat=is_repeat)

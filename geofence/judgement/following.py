@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from geofence.facts import DeviceEvent, Position
-from geofence.judgement.presence import Circle, Confirmation, Tracker, Verdict, cut_holds, feed, is_used
+from geofence.judgement.presence import Circle, Confirmation, Tracker, Verdict, cut_holds, feed, is_used, no_zone
 from geofence.judgement.sightings import concerns, is_trouble, sighted, verdict_of_sighting
 from geofence.judgement.starts import SeenAtStart, note_starts
 from geofence.judgement.timetable import Schedule
@@ -50,16 +50,14 @@ def follow_position(
     following: Following,
     position: Position,
     value: int,
-    zone_id_of: Callable[[], str | None] | None = None,
+    zone_id_of: Callable[[], str | None] = no_zone,
 ) -> bool:
     """A position with its decisive verdict. True if findings can differ: a segment began or ended, or a start was settled."""
     at_ms = position.fix_ms
     if tracker.unit.overrules(at_ms) or not is_used(tracker, at_ms):
         return False
     circle = circle_of(following.requirement, position, value)
-    verdict = Verdict(value, at_ms, at_ms + following.max_gap_ms, position, circle=circle)
-    if zone_id_of is not None:
-        verdict = verdict._replace(zone_id_of=zone_id_of)
+    verdict = Verdict(value, at_ms, at_ms + following.max_gap_ms, position, False, circle, zone_id_of)
     settled = _settle_starts(tracker, following, verdict)
     tracker.unit = tracker.unit.after_position(value)
     return feed(tracker, verdict, following.confirmation) or settled
@@ -67,8 +65,9 @@ def follow_position(
 
 def circle_of(requirement: Requirement, position: Position, value: int) -> Circle | None:
     """The cell circle of a verdict that says nothing new against a person when it is repeated; None for any other."""
-    against = value == Presence.OUTSIDE and requirement.kind in _CIRCLES_ONCE
-    return (position.lat_deg, position.lon_deg) if against and position.mechanism is Mechanism.LBS else None
+    if position.mechanism is not Mechanism.LBS or value != Presence.OUTSIDE or requirement.kind not in _CIRCLES_ONCE:
+        return None
+    return position.lat_deg, position.lon_deg
 
 
 def follow_event(tracker: Tracker, following: Following, event: DeviceEvent) -> bool:

@@ -25,7 +25,7 @@ not changed.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -231,7 +231,7 @@ class ActivationJudge:
             is_inside, is_present = tracker.run.value == INSIDE, tracker.value == INSIDE
             found.append(
                 NewestVerdict(
-                    requirement, tracker.last_ms, tracker.last_id, tracker.last.end_ms, is_inside, is_present
+                    requirement, tracker.last_ms, tracker.last_id, tracker.last_holds_to_ms, is_inside, is_present
                 )
             )
         return found
@@ -344,10 +344,11 @@ class ActivationJudge:
         """Which member of a set it is about is asked only of presence that a finding can rest on."""
         if verdict == UNKNOWN:
             return False
-        zone_id_of: Callable[[], str | None] | None = None
-        if verdict == self._found_by[index]:
-            zone_id_of = partial(self._places.zone_id, index, position.lon_deg, position.lat_deg)
-        return follow_position(tracker, self._followings[index], position, verdict, zone_id_of)
+        following = self._followings[index]
+        if verdict != self._found_by[index]:
+            return follow_position(tracker, following, position, verdict)
+        zone_id_of = partial(self._places.zone_id, index, position.lon_deg, position.lat_deg)
+        return follow_position(tracker, following, position, verdict, zone_id_of)
 
     def _feed_device(self, checkpoint: Checkpoint, event: DeviceEvent, touched: set[str]) -> None:
         feed_event(checkpoint.spells, event)

@@ -48,7 +48,8 @@ Circle = tuple[float, float]
 """Latitude and longitude of a position by cells."""
 
 
-def _nobody() -> str | None:
+def no_zone() -> str | None:
+    """Of a requirement with a zone of its own, and of a sighting."""
     return None
 
 
@@ -59,7 +60,7 @@ class Confirmation(NamedTuple):
     span_ms: int
 
 
-class Verdict(NamedTuple):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """A decisive verdict. `holds_to_ms`: until when it holds presence. `is_sighting`: it completes the run it stands in. `circle`: of
     a verdict that counts once in a run. `zone_id_of`: tells the member of a zone set that the fact is about; asking costs much, so it
     is called only if a run begins."""
@@ -70,7 +71,7 @@ class Verdict(NamedTuple):
     fact: Fact
     is_sighting: bool = False
     circle: Circle | None = None
-    zone_id_of: Callable[[], str | None] = _nobody
+    zone_id_of: Callable[[], str | None] = no_zone
 
 
 class Segment(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -103,54 +104,32 @@ class Run(msgspec.Struct, array_like=True):
         return msgspec.structs.replace(self, circles=list(self.circles))
 
 
-class Hold(msgspec.Struct, array_like=True):
-    """Until when positions hold, and until when sightings do, which trouble of the home unit cuts."""
-
-    by_position_ms: int = ALWAYS_MS
-    by_sighting_ms: int = ALWAYS_MS
-
-    def copy(self) -> Hold:
-        return Hold(self.by_position_ms, self.by_sighting_ms)
-
-    @property
-    def end_ms(self) -> int:
-        return max(self.by_position_ms, self.by_sighting_ms)
-
-    def take_in(self, verdict: Verdict) -> None:
-        if verdict.is_sighting:
-            self.by_sighting_ms = max(self.by_sighting_ms, verdict.holds_to_ms)
-        else:
-            self.by_position_ms = max(self.by_position_ms, verdict.holds_to_ms)
-
-    def cut(self, to_ms: int) -> None:
-        self.by_sighting_ms = min(self.by_sighting_ms, to_ms)
-
-
 class Tracker(msgspec.Struct, array_like=True):
-    """State of one presence. `segments` in order of time; only the last can be open. `last`: what the last verdict holds; `hold`:
-    what holds the open segment; `run_hold`: what the verdicts of the run do."""
+    """State of one presence. `segments` in order of time; only the last can be open. `last_*`: the last verdict; `position_*`: the
+    last one of a position, whose hold is the latest of all positions. `run_sighted_to_ms`, `sighted_to_ms`: until when the sightings
+    of the run, and those since the run that opened the last segment began, hold at the latest."""
 
     segments: list[Segment] = []
     last_ms: int | None = None
-    last: Hold = msgspec.field(default_factory=Hold)
+    last_id: int = 0
+    last_holds_to_ms: int = ALWAYS_MS
+    position_ms: int = ALWAYS_MS
+    position_holds_to_ms: int = ALWAYS_MS
     run: Run = msgspec.field(default_factory=Run)
-    run_hold: Hold = msgspec.field(default_factory=Hold)
-    hold: Hold = msgspec.field(default_factory=Hold)
+    run_sighted_to_ms: int = ALWAYS_MS
+    sighted_to_ms: int = ALWAYS_MS
     unit: HomeUnitState = HomeUnitState()
     """What the home unit at the address said last."""
     last_out_ms: int | None = None
     """The last verdict OUTSIDE."""
-    last_id: int = 0
-    """The fact of the last verdict."""
     starts: dict[int, Start] = {}
     """From where a presence OUTSIDE counts in periods that began meanwhile, by their start (`starts.py`)."""
 
     def copy(self) -> Tracker:
         """A tracker that can be fed without changing this one."""
-        return Tracker(
-            list(self.segments), self.last_ms, self.last.copy(), self.run.copy(), self.run_hold.copy(), self.hold.copy(),
-            self.unit, self.last_out_ms, self.last_id, dict(self.starts),
-        )  # fmt: skip
+        twin = msgspec.structs.replace(self)
+        twin.segments, twin.run, twin.starts = list(self.segments), self.run.copy(), dict(self.starts)
+        return twin
 
     @property
     def value(self) -> int:
@@ -167,12 +146,10 @@ def feed(tracker: Tracker, verdict: Verdict, confirmation: Confirmation) -> bool
         raise ValueError("an UNKNOWN verdict is not decisive")
     if not is_used(tracker, verdict.at_ms):
         return False
-    changed = _lapse(tracker, verdict.at_ms)
-    counts = _take_in(tracker, verdict)
-    tracker.last_ms, tracker.last_id = verdict.at_ms, verdict.fact.fact_id
-    tracker.last = Hold()
-    for hold in (tracker.last, tracker.run_hold, tracker.hold):
-        hold.take_in(verdict)
+    in_contact = tracker.last_ms is not None and verdict.at_ms <= tracker.last_holds_to_ms
+    changed = not in_contact and _lapse(tracker, verdict.at_ms)
+    counts = _take_in(tracker, verdict, in_contact=in_contact)
+    _hold(tracker, verdict)
     if tracker.value != verdict.value and counts and _is_complete(tracker.run, verdict, confirmation):
         _change(tracker, verdict)
         changed = True
@@ -193,10 +170,10 @@ def _is_complete(run: Run, verdict: Verdict, confirmation: Confirmation) -> bool
     return verdict.is_sighting or long_enough
 
 
-def _take_in(tracker: Tracker, verdict: Verdict) -> bool:
+def _take_in(tracker: Tracker, verdict: Verdict, *, in_contact: bool) -> bool:
     """Into the run, or as the first of a new one. False if it repeats a circle that was counted."""
     run = tracker.run
-    if tracker.last_ms is None or verdict.at_ms > tracker.last.end_ms or verdict.value != run.value:
+    if not in_contact or verdict.value != run.value:
         _begin_run(tracker, verdict)
         return True
     if tracker.value == run.value:  # once presence follows the run, nothing more rests on its facts
@@ -215,13 +192,24 @@ def _begin_run(tracker: Tracker, verdict: Verdict) -> None:
     circles = [] if verdict.circle is None else [verdict.circle]
     fact_id, zone_id = verdict.fact.fact_id, verdict.zone_id_of()
     tracker.run = Run(verdict.value, verdict.at_ms, 1, fact_id, digest, zone_id, circles)
-    tracker.run_hold = Hold()
+    tracker.run_sighted_to_ms = ALWAYS_MS
+
+
+def _hold(tracker: Tracker, verdict: Verdict) -> None:
+    tracker.last_ms, tracker.last_id = verdict.at_ms, verdict.fact.fact_id
+    tracker.last_holds_to_ms = verdict.holds_to_ms
+    if verdict.is_sighting:
+        tracker.run_sighted_to_ms = max(tracker.run_sighted_to_ms, verdict.holds_to_ms)
+        tracker.sighted_to_ms = max(tracker.sighted_to_ms, verdict.holds_to_ms)
+    else:
+        tracker.position_ms, tracker.position_holds_to_ms = verdict.at_ms, verdict.holds_to_ms
 
 
 def _lapse(tracker: Tracker, at_ms: int) -> bool:
-    if tracker.value == UNKNOWN or at_ms <= tracker.hold.end_ms:
+    lapse_ms = lapses_ms(tracker)
+    if at_ms <= lapse_ms:
         return False
-    _close(tracker, tracker.hold.end_ms)
+    _close(tracker, lapse_ms)
     return True
 
 
@@ -235,7 +223,7 @@ def _change(tracker: Tracker, verdict: Verdict) -> None:
         )
     )  # fmt: skip
     run.circles = []
-    tracker.hold = tracker.run_hold.copy()
+    tracker.sighted_to_ms = tracker.run_sighted_to_ms
 
 
 def _close(tracker: Tracker, end_ms: int) -> None:
@@ -245,8 +233,10 @@ def _close(tracker: Tracker, end_ms: int) -> None:
 def cut_holds(tracker: Tracker, to_ms: int) -> bool:
     """The home unit is in trouble: what its sightings hold ends at an instant, if not before. True if the open segment does."""
     before_ms = lapses_ms(tracker)
-    for hold in (tracker.last, tracker.run_hold, tracker.hold):
-        hold.cut(to_ms)
+    tracker.run_sighted_to_ms = min(tracker.run_sighted_to_ms, to_ms)
+    tracker.sighted_to_ms = min(tracker.sighted_to_ms, to_ms)
+    if tracker.last_ms != tracker.position_ms:  # the last verdict is a sighting
+        tracker.last_holds_to_ms = min(tracker.last_holds_to_ms, to_ms)
     return lapses_ms(tracker) != before_ms
 
 
@@ -280,12 +270,15 @@ def stretches(tracker: Tracker, now_ms: int) -> list[Stretch]:
 
 def lapses_ms(tracker: Tracker) -> int:
     """When presence becomes UNKNOWN if nothing decisive comes; FOREVER_MS if it is UNKNOWN."""
-    return FOREVER_MS if tracker.value == UNKNOWN else tracker.hold.end_ms
+    if tracker.value == UNKNOWN:
+        return FOREVER_MS
+    by_position = tracker.position_ms >= tracker.segments[-1].begin_ms
+    return max(tracker.position_holds_to_ms, tracker.sighted_to_ms) if by_position else tracker.sighted_to_ms
 
 
 def frontier_ms(tracker: Tracker, fed_to_ms: int) -> int:
     """Before this instant no fact that comes in order (at or after `fed_to_ms`) can change presence."""
-    alive = tracker.last_ms is not None and fed_to_ms <= tracker.last.end_ms
+    alive = tracker.last_ms is not None and fed_to_ms <= tracker.last_holds_to_ms
     pending = alive and tracker.run.value != tracker.value
     return min(fed_to_ms, tracker.run.first_ms) if pending else fed_to_ms
 

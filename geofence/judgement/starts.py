@@ -41,24 +41,22 @@ def note_starts(tracker: Tracker, rule: SeenAtStart, verdict: Verdict) -> bool:
     if last_out_ms is None or not (is_out or verdict.is_sighting):
         return False
     known = len(tracker.starts)
-    upto_ms = min(at_ms, max(tracker.hold.end_ms, tracker.run_hold.end_ms))
+    held_to_ms = max(tracker.position_holds_to_ms, tracker.sighted_to_ms, tracker.run_sighted_to_ms)
+    upto_ms = min(at_ms if is_out else at_ms - 1, held_to_ms)
     for start_ms in rule.starts_between(last_out_ms, upto_ms) if upto_ms > last_out_ms else ():
         if start_ms in tracker.starts:
             continue
-        if (is_out and start_ms == at_ms) or _is_seen(tracker, rule, last_out_ms, start_ms, at_ms):
+        if start_ms == at_ms or _is_seen(tracker, rule, last_out_ms, start_ms):
             tracker.starts[start_ms] = Start(start_ms)
         elif is_out:
             tracker.starts[start_ms] = Start(at_ms, verdict.fact.fact_id)
     return len(tracker.starts) > known
 
 
-def _is_seen(tracker: Tracker, rule: SeenAtStart, last_out_ms: int, start_ms: int, at_ms: int) -> bool:
-    lately = start_ms - last_out_ms <= rule.within_ms
-    return lately or (start_ms < at_ms and _is_sighted_out(tracker, start_ms))
-
-
-def _is_sighted_out(tracker: Tracker, start_ms: int) -> bool:
-    return tracker.unit.value == Presence.OUTSIDE and tracker.unit.holds_to_ms >= start_ms
+def _is_seen(tracker: Tracker, rule: SeenAtStart, last_out_ms: int, start_ms: int) -> bool:
+    """Of a start after the last verdict OUTSIDE and after the last sighting."""
+    sighted_out = tracker.unit.value == Presence.OUTSIDE and tracker.unit.holds_to_ms >= start_ms
+    return sighted_out or start_ms - last_out_ms <= rule.within_ms
 
 
 def counted_from(tracker: Tracker, rule: SeenAtStart, start_ms: int) -> Start | None:
@@ -66,5 +64,4 @@ def counted_from(tracker: Tracker, rule: SeenAtStart, start_ms: int) -> Start | 
     noted = tracker.starts.get(start_ms)
     if noted is not None or tracker.last_out_ms is None or tracker.last_out_ms > start_ms:
         return noted
-    lately = start_ms - tracker.last_out_ms <= rule.within_ms
-    return Start(start_ms) if lately or _is_sighted_out(tracker, start_ms) else None
+    return Start(start_ms) if _is_seen(tracker, rule, tracker.last_out_ms, start_ms) else None

@@ -195,71 +195,51 @@ class AlertPages:
             purpose=history.ALERT, alert_no=alert.alert_no, now_ms=now_ms,
         )  # fmt: skip
 
-    async def _incident(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
-        """A platform incident: the people of a network whose tags fell silent together."""
-        members = await alerts_under(connection, alert.alert_no, MOST_MEMBERS)
+    async def _without_findings(
+        self, connection: Connection, caller: Caller, alert: Alert, error: str | None, template: str, **shown: Any
+    ) -> Response:
+        """An alert of a kind that has a page of its own."""
+        if alert.wearer_no is not None:
+            shown["iom"] = (await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord())
         return self._pages.render(
-            "incident.html",
+            template,
             caller,
             await self._pages.words(connection),
             status=422 if error else 200,
             alert=alert,
-            members=members,
             most=MOST_MEMBERS,
             outcomes=OUTCOMES,
             may_act=caller.role in STAFF,
             error=error,
+            **shown,
         )
+
+    async def _incident(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+        """A platform incident: the people of a network whose tags fell silent together."""
+        members = await alerts_under(connection, alert.alert_no, MOST_MEMBERS)
+        return await self._without_findings(connection, caller, alert, error, "incident.html", members=members)
 
     async def _clock(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
         """A tag whose clock is wrong."""
-        assert alert.wearer_no is not None, "an alert of a person"
-        return self._pages.render(
-            "clock.html",
-            caller,
-            await self._pages.words(connection),
-            status=422 if error else 200,
-            alert=alert,
-            iom=(await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord()),
-            outcomes=OUTCOMES,
-            may_act=caller.role in STAFF,
-            error=error,
-        )
+        return await self._without_findings(connection, caller, alert, error, "clock.html")
 
     async def _silent_unit(
         self, connection: Connection, caller: Caller, alert: Alert, home_unit: str, error: str | None
     ) -> Response:
         """A home unit that does not call in: the people who depend on it."""
-        return self._pages.render(
-            "silent_unit.html",
-            caller,
-            await self._pages.words(connection),
-            status=422 if error else 200,
-            alert=alert,
-            people=await people_listed(connection, alert.alert_no, MOST_MEMBERS),
-            heard_ms=await heard_last_ms(connection, home_unit),
-            most=MOST_MEMBERS,
-            outcomes=OUTCOMES,
-            may_act=caller.role in STAFF,
-            error=error,
+        people = await people_listed(connection, alert.alert_no, MOST_MEMBERS)
+        heard_ms = await heard_last_ms(connection, home_unit)
+        return await self._without_findings(
+            connection, caller, alert, error, "silent_unit.html", people=people, heard_ms=heard_ms
         )
 
     async def _accumulated(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
         """An order over its threshold: the lines of its ledger."""
         assert alert.wearer_no is not None, "an alert of a person"
         entries = await ledger_of(connection, alert.wearer_no, requirement_id=alert.requirement_id)
-        return self._pages.render(
-            "accumulated.html",
-            caller,
-            await self._pages.words(connection),
-            status=422 if error else 200,
-            alert=alert,
-            entries=entries,
-            iom=(await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord()),
-            rules=await rules_of(connection),
-            outcomes=OUTCOMES,
-            may_act=caller.role in STAFF,
-            error=error,
+        rules = await rules_of(connection)
+        return await self._without_findings(
+            connection, caller, alert, error, "accumulated.html", entries=entries, rules=rules
         )
 
     async def act(self, request: Request, caller: Caller) -> Response:
