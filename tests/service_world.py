@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from emtrack.service.app import Service, running_service
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.worker import Pace, Worker
 from emtrack.settings import ClockSetting, Settings
+from geofence.judgement import as_judged
 from geofence.words import format_instant, parse_instant
 from ingest.inbox import Inbox, Submission
 from ingest.wire import Acknowledgement, read_request
@@ -123,6 +124,15 @@ QUICK = Pace(max_wait_s=0.001)
 """A turn without reports does not wait for some."""
 
 
+def with_provisional_ends(lines: Iterable[bytes | str]) -> list[dict[str, Any]]:
+    """Lines of `emtrack findings`, as the rules have them."""
+    told = [json.loads(line) for line in lines]
+    for line in told:
+        if since := line.pop("unknown_since", None):
+            line["end"] = since
+    return told
+
+
 class World:
     """The worker, turn by turn."""
 
@@ -178,10 +188,10 @@ class World:
         return await self.send(device_id, *reports, boot=boot)
 
     async def lines(self) -> list[dict[str, Any]]:
-        """Findings as people are shown them."""
+        """Findings that are recorded, as the rules have them: with ends that are provisional."""
         assignments = await load_assignments(self.connection, self.worker._now_ms)
         shown = await load_shown(self.connection, dict.fromkeys(assignments, None))
-        pairs = [(assignments[n].plan.activation, s.finding) for n, found in shown.items() for s in found]
+        pairs = [(assignments[n].plan.activation, as_judged(s.finding)) for n, found in shown.items() for s in found]
         return [json.loads(line) for line in finding_lines(pairs)]
 
     async def findings(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,7 +16,7 @@ from emtrack.record.facts import load_facts
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence.judgement.judge import Checkpoint
 from geofence.words import ALWAYS_MS
-from tests.service_world import AWAY, HOME, World, curfew, deployed, orders, position
+from tests.service_world import AWAY, HOME, World, curfew, deployed, orders, position, with_provisional_ends
 
 DAYS = 12
 
@@ -60,13 +61,17 @@ class Cost:
         monkeypatch.setattr(emtrack.service.judging, "load_facts", counted)
 
 
-async def as_judged_again(world: World) -> list[bytes]:
+async def as_judged_again(world: World) -> list[dict[str, Any]]:
     now_ms = world.clock.now_ms()
-    return await findings_as_lines(world.connection, now_ms, None, now_ms, None, ZoneSetCache())
+    return [
+        json.loads(line)
+        for line in await findings_as_lines(world.connection, now_ms, None, now_ms, None, ZoneSetCache())
+    ]
 
 
-async def as_shown(world: World) -> list[bytes]:
-    return await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None, ZoneSetCache())
+async def as_shown(world: World) -> list[dict[str, Any]]:
+    lines = await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None, ZoneSetCache())
+    return with_provisional_ends(lines)
 
 
 @pytest.mark.parametrize("late_h", [1, 5, 30, 100])

@@ -23,6 +23,7 @@ from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
 from emtrack.record.plans import load_assignments
 from geofence.facts import Fact, Position
+from geofence.judgement import as_judged
 from geofence.words import ALWAYS_MS, format_instant
 from tests.db_fixtures import TEMPLATE, TestServer
 from tests.scenarios.stage import empty_deployment
@@ -92,7 +93,7 @@ async def check(dsn: str, world: World, seed: int) -> None:
         now_ms = service.clock.at_ms
         (assignment,) = (await load_assignments(service.connection, service.worker._now_ms)).values()
         stored = (await load_facts(service.connection, [(assignment, ALWAYS_MS)]))[assignment.activation_no]
-        shown = [s.finding for s in await shown_of(service)]
+        shown = [as_judged(s.finding) for s in await shown_of(service)]
         assert told(shown) == by_the_rules(assignment.plan, stored, now_ms)
         assert await service.count("judgement_faults") == 0
 

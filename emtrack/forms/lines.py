@@ -21,7 +21,7 @@ class RefusedRow(msgspec.Struct, frozen=True):
     action: str
 
 
-class FindingLine(msgspec.Struct, frozen=True):
+class FindingLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line of findings.jsonl, in the order of CONTRACT.md."""
 
     wearer_id: str
@@ -35,6 +35,8 @@ class FindingLine(msgspec.Struct, frozen=True):
     within_grace: bool
     zone_id: str | None
     """The member of a shared zone set that it is about; null for a requirement with a zone of its own."""
+    unknown_since: str | None = None
+    """Only while the end is provisional: presence has not been known since then, and a report in time can still say that it lasts."""
 
 
 LineKey = tuple[str, int, str, bool, str, str, str]
@@ -54,6 +56,7 @@ def finding_line(activation: Activation, finding: Finding) -> tuple[LineKey, Fin
         known_at=format_instant(finding.known_ms),
         within_grace=finding.within_grace,
         zone_id=finding.zone_id,
+        unknown_since=None if finding.unknown_since_ms is None else format_instant(finding.unknown_since_ms),
     )
     key = (
         line.wearer_id,

@@ -10,7 +10,7 @@ from emtrack.record.findings import load_shown
 from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import load_assignments
 from geofence import FOREVER_MS
-from geofence.judgement import Finding, amendments
+from geofence.judgement import Finding, amendments, as_judged
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -36,7 +36,7 @@ async def rejudgement(connection: Connection, since_ms: int, now_ms: int, zone_s
     findings = 0
     for assignment in assignments.values():  # one by one: the memory of all histories at once has no bound
         stored = (await load_shown(connection, {assignment.activation_no: None}))[assignment.activation_no]
-        shown = [one.finding for one in stored]
+        shown = [as_judged(one.finding) for one in stored]
         found = await judged_again(connection, assignment, judged_ms, judged_ms, zone_sets)
         findings += len(shown)
         changes = amendments(list(enumerate(shown)), found)

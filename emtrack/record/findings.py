@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from emtrack.db.connect import Connection
 from geofence import EntryId, Kind, datetime_of, instant_of
 from geofence.judgement import DEVICE_KINDS, Finding
@@ -33,6 +35,13 @@ class NewVersion(NamedTuple):
     decided_under: dict[str, str]
 
 
+class PresenceNote(NamedTuple):
+    """Since when it is not known whether a finding lasts that people are shown as lasting; None: it does, or its end is a version."""
+
+    finding_no: int
+    unknown_since_ms: int | None
+
+
 COLUMNS = """
     f.finding_no, f.activation_no, f.entry_no, f.kind, epoch_ms(f.period_start) AS period_ms,
     v.version, v.change, v.reason, v.within_grace, v.requirement_id, v.evidence, v.facts_hash, v.zone_id,
@@ -42,7 +51,8 @@ COLUMNS = """
 # The newest version of each finding of some activations, as recorded up to an instant ($2; null: now), of those that
 # last or end at an instant of their activation ($3; null: all).
 SHOWN = f"""
-SELECT {COLUMNS}
+SELECT {COLUMNS}, epoch_ms(CASE WHEN v.end_at IS NULL
+                                THEN unknown_since_at(f.finding_no, coalesce($2::timestamptz, 'infinity')) END) AS unknown_since_ms
 FROM unnest($1::bigint[], $3::timestamptz[]) AS w (activation_no, ending_at)
 JOIN findings f ON f.activation_no = w.activation_no
 CROSS JOIN LATERAL version_known_at(f.finding_no, coalesce($2::timestamptz, 'infinity')) v
@@ -59,7 +69,8 @@ async def load_shown(
     known_at = None if as_known_ms is None else datetime_of(as_known_ms)
     ending_at = [None if ending_ms is None else datetime_of(ending_ms) for ending_ms in wanted.values()]
     for row in await connection.fetch(SHOWN, list(wanted), known_at, ending_at):
-        shown[row["activation_no"]].append(ShownFinding(row["finding_no"], row["version"], _finding(row)))
+        finding = msgspec.structs.replace(_finding(row), unknown_since_ms=row["unknown_since_ms"])
+        shown[row["activation_no"]].append(ShownFinding(row["finding_no"], row["version"], finding))
     return shown
 
 
@@ -159,6 +170,19 @@ def _by_finding(rows: Sequence[asyncpg.Record]) -> list[list[FindingVersion]]:
     return list(findings.values())
 
 
+UNKNOWN_SINCE = """
+SELECT finding_no, epoch_ms(unknown_since_at(finding_no, $2)) AS since_ms FROM unnest($1::bigint[]) AS w (finding_no)
+WHERE unknown_since_at(finding_no, $2) IS NOT NULL
+"""
+
+
+async def unknown_since(connection: Connection, finding_nos: Sequence[int], known_ms: int) -> dict[int, int]:
+    """Of findings that are shown as lasting, as known at an instant: since when it is not known that they do. Those that are known to
+    last are left out."""
+    rows = await connection.fetch(UNKNOWN_SINCE, list(finding_nos), datetime_of(known_ms))
+    return {row["finding_no"]: row["since_ms"] for row in rows}
+
+
 def as_known(versions: Sequence[FindingVersion], known_ms: int) -> FindingVersion | None:
     """What people were shown at an instant; None before the first version."""
     return next((version for version in reversed(versions) if version.recorded_ms <= known_ms), None)
@@ -215,3 +239,17 @@ async def add_versions(connection: Connection, records: Sequence[NewVersion], re
         [finding.zone_id for finding in found],
         datetime_of(recorded_ms),
     )
+
+
+NOTE = """
+INSERT INTO presence_notes (finding_no, noted_at, unknown_since)
+SELECT finding_no, $2, since FROM unnest($1::bigint[], $3::timestamptz[]) AS t (finding_no, since)
+ON CONFLICT (finding_no, noted_at) DO UPDATE SET unknown_since = excluded.unknown_since
+"""
+
+
+async def note_presence(connection: Connection, notes: Sequence[PresenceNote], noted_ms: int) -> None:
+    """After the versions of the turn were added, inside the caller's transaction."""
+    if notes:
+        since = [None if note.unknown_since_ms is None else datetime_of(note.unknown_since_ms) for note in notes]
+        await connection.execute(NOTE, [note.finding_no for note in notes], datetime_of(noted_ms), since)

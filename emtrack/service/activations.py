@@ -16,7 +16,7 @@ from emtrack.db.connect import Connection
 from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, load_checkpoints, load_silences
 from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
-from emtrack.record.findings import NewVersion, ShownFinding, load_shown
+from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
 from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.finality import can_change, first_open_ms
@@ -89,6 +89,7 @@ class ActivationUpdate(NamedTuple):
     state: State
     shown: dict[int, ShownFinding]
     records: list[NewVersion]
+    notes: Sequence[PresenceNote] = ()
     cause: str | None = None
     fault: str | None = None
     kept_to_ms: int = ALWAYS_MS

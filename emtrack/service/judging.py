@@ -21,9 +21,10 @@ from emtrack.record.checkpoints import (
     keep_checkpoints,
 )
 from emtrack.record.facts import load_facts
-from emtrack.record.findings import NewVersion, ShownFinding, load_shown
+from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
 from emtrack.service.activations import LATE, ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.finality import can_change, first_open_ms, in_parts
+from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
 from emtrack.service.settled import News, by_facts, by_orders, reached, touches_settled
 from geofence import ALWAYS_MS, FOREVER_MS, RULES_VERSION, Fact, without_duplicates
 from geofence.judgement import ActivationJudge, Checkpoint, Finding, Judged, Late, State, amendments
@@ -73,7 +74,8 @@ class Judgement:
             if live.rebuild is None:
                 judged = live.judge.advance(live.state, facts, self._now_ms)
                 if isinstance(judged, Judged):
-                    why = "more facts came" if facts else "time passed"
+                    came = facts or any(fact.own_ms <= self._now_ms for fact in live.state.pending)
+                    why = "more facts came" if came else BY_THE_CLOCK
                     old = in_parts(live.shown.values(), judged.parts)
                     news = News(partial(self._known_as_before, live), by_facts(facts, _max_gap_ms(live)))
                     update = await self._update(live, judged, live.shown, old, why, news)
@@ -122,7 +124,7 @@ class Judgement:
     def _as_before(self, judge: ActivationJudge, state: State, facts: Sequence[Fact]) -> list[Finding]:
         """What the rules of today make of what was known before."""
         judged = judge.advance(state, facts, self._now_ms)
-        return [] if isinstance(judged, Late) else [finding for part in judged.parts for finding in part.findings]
+        return [] if isinstance(judged, Late) else [finding for part in judged.parts for finding in part.shown]
 
     def _known_as_before(self, live: LiveActivation) -> list[Finding]:
         was, judge = live.state, live.judge
@@ -175,7 +177,7 @@ class Judgement:
         news: News,
     ) -> ActivationUpdate:
         """`old`: of the shown findings those that the judgement speaks of."""
-        found = [finding for part in judged.parts for finding in part.findings]
+        found = [finding for part in judged.parts for finding in part.shown]
         changes = amendments([(s, s.finding) for s in old], found)
         if touches_settled(changes, live.reach_ms):
             changes = reached(changes, old, news, live.reach_ms)
@@ -187,16 +189,34 @@ class Judgement:
             records.append(self._record(live, after[number], "new", why))
         for was, finding in changes.amended:
             after[was.finding_no] = ShownFinding(was.finding_no, was.version + 1, finding)
-            records.append(self._record(live, after[was.finding_no], "amended", why))
+            records.append(self._record(live, after[was.finding_no], "amended", why, was.finding))
         for was in changes.withdrawn:
             del after[was.finding_no]
             records.append(
                 self._record(live, ShownFinding(was.finding_no, was.version + 1, was.finding), "withdrawn", why)
             )
+        for was, finding in changes.kept:
+            if was.finding.unknown_since_ms != finding.unknown_since_ms:
+                after[was.finding_no] = was._replace(finding=finding)
+        notes = _notes(shown, after)
         after = {number: s for number, s in after.items() if can_change(s.finding, judged.state)}
-        return ActivationUpdate(live, judged.state, after, records)
+        return ActivationUpdate(live, judged.state, after, records, notes)
 
-    def _record(self, live: LiveActivation, shown: ShownFinding, change: str, why: str) -> NewVersion:
+    def _record(
+        self, live: LiveActivation, shown: ShownFinding, change: str, why: str, was: Finding | None = None
+    ) -> NewVersion:
         under = live.versions(shown.finding.entry_id)
         number = live.number
+        if why == BY_THE_CLOCK:
+            why = why_by_the_clock(was, shown.finding)
         return NewVersion(number, shown.finding_no, shown.version, change, why, shown.finding, under)
+
+
+def _notes(before: Mapping[int, ShownFinding], after: Mapping[int, ShownFinding]) -> list[PresenceNote]:
+    """Where it changed whether a finding is known to last."""
+    noted = {number: shown.finding.unknown_since_ms for number, shown in before.items()}
+    return [
+        PresenceNote(number, shown.finding.unknown_since_ms)
+        for number, shown in after.items()
+        if noted.get(number) != shown.finding.unknown_since_ms
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from emtrack.db.connect import Connection
 from emtrack.record.checkpoints import forget_checkpoints, keep_checkpoints, store_checkpoints, store_silences
-from emtrack.record.findings import add_versions
+from emtrack.record.findings import add_versions, note_presence
 from emtrack.service.activations import ActivationUpdate
 from geofence import datetime_of
 from geofence.judgement import Checkpoint
@@ -19,6 +19,7 @@ FORGET_CHECKPOINT = "DELETE FROM checkpoints WHERE activation_no = $1"
 async def record_updates(connection: Connection, updates: Sequence[ActivationUpdate], now_ms: int) -> None:
     """Inside the caller's transaction."""
     await add_versions(connection, [record for update in updates for record in update.records], now_ms)
+    await note_presence(connection, [note for update in updates for note in update.notes], now_ms)
     await store_checkpoints(connection, [_checkpoint(u) for u in updates if u.has_new_checkpoint])
     await keep_checkpoints(connection, [_checkpoint(u) for u in updates if u.keeps_checkpoint])
     await store_silences(connection, [(u.live.number, u.state.silence) for u in updates if u.has_new_silence])

@@ -90,6 +90,7 @@ def reached(
         ],
         [was for was in changes.withdrawn if was.finding_no not in withdrawn or not stays(was.finding)],
         [finding for finding in changes.new if finding not in new or not stays(finding)],
+        changes.kept,
     )
 
 

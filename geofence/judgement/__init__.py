@@ -18,6 +18,7 @@ from geofence.judgement.judge import (
     judge_history,
 )
 from geofence.judgement.places import NO_SETS, Places, UnknownSet
+from geofence.judgement.provisional import as_judged
 from geofence.judgement.timetable import DAY_MS, Schedule
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Weighed",
     "Weights",
     "amendments",
+    "as_judged",
     "judge_history",
     "position_statuses",
     "weighed",

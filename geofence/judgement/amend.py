@@ -13,11 +13,13 @@ Ref = TypeVar("Ref")
 
 
 class Amendments(NamedTuple, Generic[Ref]):
-    """What a re-judgement changes, by the caller's references (`Ref`) to the old findings."""
+    """What a re-judgement changes, by the caller's references (`Ref`) to the old findings. `kept`: what stays, though it may rest on
+    other facts."""
 
     amended: list[tuple[Ref, Finding]]
     withdrawn: list[Ref]
     new: list[Finding]
+    kept: list[tuple[Ref, Finding]]
 
 
 def amendments(old: Iterable[tuple[Ref, Finding]], new: Iterable[Finding]) -> Amendments[Ref]:
@@ -31,7 +33,7 @@ def amendments(old: Iterable[tuple[Ref, Finding]], new: Iterable[Finding]) -> Am
         by_key[key_of(finding)][0].append((ref, finding))
     for finding in new:
         by_key[key_of(finding)][1].append(finding)
-    result: Amendments[Ref] = Amendments([], [], [])
+    result: Amendments[Ref] = Amendments([], [], [], [])
     for before, after in by_key.values():
         _match(before, after, result)
     return result
@@ -49,8 +51,8 @@ def _match(before: Sequence[tuple[Ref, Finding]], after: Sequence[Finding], resu
         if i in old_left and j in new_left:
             old_left.discard(i)
             new_left.discard(j)
-            if not says_the_same(before[i][1], after[j]):
-                result.amended.append((before[i][0], after[j]))
+            matched = result.kept if says_the_same(before[i][1], after[j]) else result.amended
+            matched.append((before[i][0], after[j]))
     result.withdrawn.extend(before[i][0] for i in sorted(old_left))
     result.new.extend(after[j] for j in sorted(new_left))
 

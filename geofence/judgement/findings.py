@@ -27,6 +27,8 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     `reason` is a CurfewReason, or for device findings the event that began it. `evidence`: ids of the facts that
     opened and closed it; `facts_hash` stands for their contents. `zone_id`: the member of a zone set that the first verdict
     of the presence is about; None for a requirement with a zone of its own, and where a home unit's sighting came first.
+    `unknown_since_ms`: of a finding that people are shown as lasting, because a report in time can still say that it does; the
+    rules end it there (`provisional.py`).
     """
 
     kind: Kind
@@ -41,6 +43,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     evidence: tuple[int, ...] = ()
     facts_hash: str = ""
     zone_id: str | None = None
+    unknown_since_ms: int | None = None
 
 
 FindingKey = tuple[EntryId | None, Kind, str | None, str | None, int | None]

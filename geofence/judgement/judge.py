@@ -48,7 +48,8 @@ from geofence.judgement.presence import (
     lapses_ms,
     stretches,
 )
-from geofence.judgement.silence import is_sign_of_life, silence_due_ms, silence_start_ms, silences
+from geofence.judgement.provisional import NO_LAPSES, Lapses, as_shown, lapses_of
+from geofence.judgement.silence import is_sign_of_life, limit_of, silence_due_ms, silence_start_ms, silences
 from geofence.judgement.starts import Start, counted_from
 from geofence.judgement.timetable import Schedule
 from geofence.obligations import Plan, Requirement
@@ -123,11 +124,18 @@ DEVICE = "device"
 
 
 class Part(NamedTuple):
-    """The findings of `scope` (an entry id, SILENCE or DEVICE) that end after `since_ms` or last: exactly these."""
+    """The findings of `scope` (an entry id, SILENCE or DEVICE) that end after `since_ms` or last: exactly these. `lapses`: which of
+    their ends are provisional."""
 
     scope: str
     since_ms: int
     findings: list[Finding]
+    lapses: Lapses = NO_LAPSES
+
+    @property
+    def shown(self) -> list[Finding]:
+        """The findings as people are shown them."""
+        return as_shown(self.findings, self.lapses)
 
 
 class NewestVerdict(NamedTuple):
@@ -269,7 +277,8 @@ class ActivationJudge:
         dues_ms = dict(state.dues_ms)
         silence, parts = self._silence_part(state, receipts_ms, now_ms, dues_ms)
         parts += self._device_part(base, head, changed, dues_ms, now_ms)
-        parts += self._entry_parts(state, head, changed, dues_ms, now_ms)
+        in_time_ms = limit_of(silence.heard_ms, self.plan.silence_limit_ms, self.plan.outages)
+        parts += self._entry_parts(state, head, changed, dues_ms, in_time_ms, now_ms)
         if base is not state.base:
             self._settle(base, head)
         return Judged(State(base, tail, head, silence, pending, dues_ms, now_ms), parts)
@@ -366,17 +375,22 @@ class ActivationJudge:
         head: Checkpoint,
         changed: set[str] | Literal["all"],
         dues_ms: dict[str, int],
+        in_time_ms: int,
         now_ms: int,
     ) -> list[Part]:
+        """`in_time_ms`: the first instant at which no report of the device would be in time."""
         parts = []
         for requirement in self._judged:
             entry_id = requirement.entry_id
-            due = changed == "all" or entry_id in changed or dues_ms[entry_id] <= now_ms
-            if not due and not self._put_off(state.head, head, entry_id, now_ms):
+            is_due = changed == "all" or entry_id in changed or dues_ms[entry_id] <= now_ms
+            if not is_due and not self._put_off(state.head, head, entry_id, now_ms):
                 continue
             since_ms = state.base.entries[entry_id].cursor_ms
-            findings, dues_ms[entry_id] = self._entry_findings(requirement, head.entries[entry_id], since_ms, now_ms)
-            parts.append(Part(entry_id, since_ms, findings))
+            entry = head.entries[entry_id]
+            lapses = lapses_of(lapses_ms(entry.zone), lapses_ms(entry.widened), in_time_ms, now_ms)
+            findings, due = self._entry_findings(requirement, entry, since_ms, now_ms)
+            dues_ms[entry_id] = min(due, lapses.settles_ms)
+            parts.append(Part(entry_id, since_ms, findings, lapses))
         return parts
 
     def _put_off(self, before: Checkpoint, after: Checkpoint, entry_id: EntryId, now_ms: int) -> bool:
