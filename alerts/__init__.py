@@ -27,7 +27,18 @@ from alerts.home_units import (
     people_listed,
 )
 from alerts.incidents import INCIDENT
-from alerts.ledger import ATV, LedgerEntry, LedgerRules, LineKind, NothingToExcuse, excuse, ledger_of, rules_of
+from alerts.ledger import (
+    ATV,
+    LedgerEntry,
+    LedgerRules,
+    LineKind,
+    NothingToExcuse,
+    Unsettled,
+    excuse,
+    ledger_of,
+    rules_of,
+    unsettled_of,
+)
 from alerts.queue import (
     Alert,
     AlertAction,
@@ -76,6 +87,7 @@ __all__ = [
     "Skew",
     "UnfitAction",
     "UnitSilence",
+    "Unsettled",
     "Upload",
     "WrongClock",
     "act",
@@ -104,6 +116,7 @@ __all__ = [
     "raise_alerts",
     "rules_of",
     "skew_of",
+    "unsettled_of",
     "within_window",
     "wrong_now",
 ]

@@ -70,6 +70,8 @@ def excusing(totals: FindingTotals) -> LedgerLine | None:
 # ---------------------------------------------------------------------------------------------- in the database
 
 THE_RECORD = "the record"
+RECHECK_MS = 60_000
+"""An order whose violation is not known to last is looked at again so often."""
 
 Order = tuple[int, str]
 """Wearer number and requirement id: over all its entries."""
@@ -105,6 +107,20 @@ class LedgerEntry(NamedTuple):
     balance_ms: int
 
 
+class Unsettled(NamedTuple):
+    """A violation that is not over yet, and stands in no balance: what it would add if it had ended now, or where it is not known
+    whether it lasts, when that was known last (`unknown_since_ms`)."""
+
+    finding_no: int
+    requirement_id: str
+    begin_ms: int
+    unknown_since_ms: int | None
+
+    def so_far_ms(self, now_ms: int) -> int:
+        """How long it has lasted, as far as that is known."""
+        return (now_ms if self.unknown_since_ms is None else self.unknown_since_ms) - self.begin_ms
+
+
 class NothingToExcuse(LookupError):
     """The finding is not there, is none of a curfew, or counts nothing."""
 
@@ -122,16 +138,19 @@ SELECT e.wearer_no, e.requirement_id, t.finding_no, $2, t.what, t.amount_ms, $5,
 FROM unnest($1::bigint[], $3::text[], $4::bigint[], $6::text[]) WITH ORDINALITY AS t (finding_no, what, amount_ms, why, place)
 JOIN findings USING (finding_no) JOIN requirement_entries e USING (entry_no) ORDER BY t.place
 """
-# What each order has accumulated, and since when a violation of it lasts.
+# What each order has accumulated, and since when a violation of it lasts, and of that, since when it is not known that it does.
 BALANCES = """
 SELECT o.wearer_no, o.requirement_id, coalesce((
            SELECT sum(amount_ms) FROM atv_lines l WHERE l.wearer_no = o.wearer_no AND l.requirement_id = o.requirement_id), 0)::bigint
            AS balance_ms,
-       (SELECT min(v.begin_at) FROM requirement_entries e JOIN findings f USING (entry_no)
-        CROSS JOIN LATERAL newest_version(f.finding_no) v
-        WHERE e.wearer_no = o.wearer_no AND e.requirement_id = o.requirement_id AND f.kind = 'CURFEW'
-          AND v.change <> 'withdrawn' AND v.end_at IS NULL AND ($3 OR NOT v.within_grace)) AS lasts_since
+       lasting.begin_at AS lasts_since, lasting.unknown_since
 FROM unnest($1::bigint[], $2::text[]) AS o (wearer_no, requirement_id)
+LEFT JOIN LATERAL (
+    SELECT v.begin_at, unknown_since_at(f.finding_no, 'infinity') AS unknown_since
+    FROM requirement_entries e JOIN findings f USING (entry_no) CROSS JOIN LATERAL newest_version(f.finding_no) v
+    WHERE e.wearer_no = o.wearer_no AND e.requirement_id = o.requirement_id AND f.kind = 'CURFEW'
+      AND v.change <> 'withdrawn' AND v.end_at IS NULL AND ($3 OR NOT v.within_grace)
+    ORDER BY v.begin_at LIMIT 1) lasting ON true
 """
 DUE = "SELECT wearer_no, requirement_id FROM atv_timers WHERE due_at <= $1 ORDER BY due_at LIMIT 1000"
 SET_TIMERS = """
@@ -160,6 +179,14 @@ SELECT * FROM (
            sum(amount_ms) OVER (PARTITION BY requirement_id ORDER BY line_no)::bigint AS balance_ms
     FROM atv_lines WHERE wearer_no = $1 AND ($3::text IS NULL OR requirement_id = $3)) lines
 ORDER BY line_no DESC LIMIT $2
+"""
+UNSETTLED = """
+SELECT f.finding_no, e.requirement_id, epoch_ms(v.begin_at) AS begin_ms,
+       epoch_ms(unknown_since_at(f.finding_no, 'infinity')) AS unknown_since_ms
+FROM requirement_entries e JOIN findings f USING (entry_no) CROSS JOIN LATERAL newest_version(f.finding_no) v
+WHERE e.wearer_no = $1 AND ($3::text IS NULL OR e.requirement_id = $3) AND f.kind = 'CURFEW'
+  AND v.change <> 'withdrawn' AND v.end_at IS NULL AND ($2 OR NOT v.within_grace)
+ORDER BY v.begin_at, f.finding_no LIMIT 50
 """
 OF_FINDING = """
 SELECT e.wearer_no, e.requirement_id FROM findings f JOIN requirement_entries e USING (entry_no)
@@ -246,11 +273,16 @@ async def _watch(
 
 
 def _over_ms(row: asyncpg.Record, threshold_ms: int, now_ms: int) -> int | None:
-    """When the order reached its threshold or will reach it; None if nothing lasts that could."""
+    """When the order reached its threshold or will reach it; None if nothing lasts that could. What is not settled crosses nothing:
+    while it is not known whether a violation lasts, it counts up to where that was known, and is looked at again."""
     left_ms = threshold_ms - row["balance_ms"]
     if left_ms <= 0:
         return now_ms
-    return None if row["lasts_since"] is None else int(instant_of(row["lasts_since"])) + left_ms
+    if row["lasts_since"] is None:
+        return None
+    over_ms: int = instant_of(row["lasts_since"]) + left_ms
+    is_known = row["unknown_since"] is None or over_ms <= instant_of(row["unknown_since"])
+    return over_ms if is_known else max(over_ms, now_ms + RECHECK_MS)
 
 
 async def _raise(connection: Connection, order: Order, over_ms: int, take_numbers: TakeNumbers, now_ms: int) -> int:
@@ -296,3 +328,12 @@ async def ledger_of(
         )
         for row in await connection.fetch(LEDGER, wearer_no, limit, requirement_id)
     ]  # fmt: skip
+
+
+async def unsettled_of(connection: Connection, wearer_no: int, requirement_id: str | None = None) -> list[Unsettled]:
+    """What lasts and would count once it is over, of one order or of all."""
+    rules = await rules_of(connection)
+    return [
+        Unsettled(row["finding_no"], row["requirement_id"], row["begin_ms"], row["unknown_since_ms"])
+        for row in await connection.fetch(UNSETTLED, wearer_no, rules.counts_grace, requirement_id)
+    ]

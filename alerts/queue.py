@@ -85,10 +85,13 @@ FROM unit_silences s WHERE s.alert_no = ANY($1::bigint[]) GROUP BY s.alert_no
 DETAILS = """
 SELECT o.alert_no, count(DISTINCT o.finding_no) AS occurrences, bool_and(v.change = 'withdrawn') AS withdrawn,
        bool_or(v.change <> 'withdrawn' AND v.end_at IS NULL) AS lasts, min(v.begin_at) AS begin_at,
+       CASE WHEN bool_and(n.since IS NOT NULL) FILTER (WHERE v.change <> 'withdrawn' AND v.end_at IS NULL)
+            THEN max(n.since) END AS unknown_since,
        (array_agg(v.reason ORDER BY v.begin_at DESC))[1] AS reason, max(v.begin_at) AS latest_at,
        coalesce(array_agg(DISTINCT e) FILTER (WHERE e IS NOT NULL), '{}') AS evidence
 FROM alert_occurrences o
 CROSS JOIN LATERAL newest_version(o.finding_no) v
+CROSS JOIN LATERAL (SELECT CASE WHEN v.end_at IS NULL THEN unknown_since_at(o.finding_no, 'infinity') END AS since) n
 LEFT JOIN LATERAL unnest(v.evidence) AS e ON true
 WHERE o.alert_no = ANY($1::bigint[]) GROUP BY o.alert_no
 """
@@ -167,6 +170,8 @@ class Alert(msgspec.Struct, frozen=True):
     """What raised it, as long as no finding stands behind it."""
     clock: WrongClock | None = None
     """Of an alert about a clock: how wrong it is."""
+    unknown_since_ms: int | None = None
+    """Of one that lasts: since when that is not known, while a report in time can still say so."""
 
     @property
     def late_ms(self) -> int:
@@ -276,9 +281,16 @@ def alert_as_known(alert: Alert, findings: Sequence[Finding | None], known_ms: i
         actions=[done for done in alert.actions if done.done_ms <= known_ms],
         closed_ms=None if alert.closed_ms is None or alert.closed_ms > known_ms else alert.closed_ms,
         lasts=any(finding is not None and finding.end_ms is None for finding in findings),
+        unknown_since_ms=_unknown_since_ms([f for f in findings if f is not None and f.end_ms is None]),
         withdrawn=bool(findings) and all(finding is None for finding in findings),
         occurrences=len(findings),
     )
+
+
+def _unknown_since_ms(lasting: Sequence[Finding]) -> int | None:
+    """Since when it is known of none of them that it lasts."""
+    since_ms = [finding.unknown_since_ms for finding in lasting if finding.unknown_since_ms is not None]
+    return max(since_ms, default=None) if len(since_ms) == len(lasting) else None
 
 
 def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], actions: list[AlertAction]) -> Alert:
@@ -293,6 +305,7 @@ def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], action
         occurrences=details["occurrences"], lasts=bool(details["lasts"]), withdrawn=details["withdrawn"],
         begin_ms=instant_of(details["begin_at"]), latest_ms=instant_of(details["latest_at"]), reason=details["reason"],
         evidence=list(details["evidence"]), actions=actions, place=_place(row),
+        unknown_since_ms=None if details.get("unknown_since") is None else instant_of(details["unknown_since"]),
     )  # fmt: skip
 
 

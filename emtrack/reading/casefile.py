@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerts import Alert, EntryFate, PossibleEntry
 from emtrack.reading.history import MOST_FIXES, StoredEvent, StoredFix, View, events_of, fixes_of, place_in_history
 from emtrack.record.deployment_settings import load_settings
-from emtrack.record.findings import FindingVersion, as_known, versions_of_alert
+from emtrack.record.findings import FindingVersion, shown_at, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence import EntryId, EventType, Fact, Kind, Presence, Requirement, without_duplicates
@@ -96,7 +96,7 @@ async def occurrences_of(connection: Connection, alert: Alert, known_ms: int) ->
     found = await versions_of_alert(connection, alert.alert_no, MOST_OCCURRENCES)
     if not found and alert.possible is not None:
         found = [[_possible_version(alert, alert.possible)]]
-    return [Occurrence(versions, as_known(versions, known_ms)) for versions in found]
+    return list(map(Occurrence, found, await shown_at(connection, found, known_ms)))
 
 
 def _possible_version(alert: Alert, entry: PossibleEntry) -> FindingVersion:

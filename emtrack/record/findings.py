@@ -176,11 +176,22 @@ WHERE unknown_since_at(finding_no, $2) IS NOT NULL
 """
 
 
-async def unknown_since(connection: Connection, finding_nos: Sequence[int], known_ms: int) -> dict[int, int]:
-    """Of findings that are shown as lasting, as known at an instant: since when it is not known that they do. Those that are known to
-    last are left out."""
-    rows = await connection.fetch(UNKNOWN_SINCE, list(finding_nos), datetime_of(known_ms))
-    return {row["finding_no"]: row["since_ms"] for row in rows}
+async def shown_at(
+    connection: Connection, found: Sequence[Sequence[FindingVersion]], known_ms: int
+) -> list[FindingVersion | None]:
+    """Of each finding, by all its versions, what people were shown at an instant: with since when it was not known whether it lasts.
+    None where nobody knew of it."""
+    shown = [as_known(versions, known_ms) for versions in found]
+    lasting = [version.finding_no for version in shown if version is not None and version.finding.end_ms is None]
+    rows = await connection.fetch(UNKNOWN_SINCE, lasting, datetime_of(known_ms)) if lasting else []
+    since_ms = {row["finding_no"]: row["since_ms"] for row in rows}
+    return [None if version is None else _noted(version, since_ms.get(version.finding_no)) for version in shown]
+
+
+def _noted(version: FindingVersion, since_ms: int | None) -> FindingVersion:
+    if since_ms is None:
+        return version
+    return version._replace(finding=msgspec.structs.replace(version.finding, unknown_since_ms=since_ms))
 
 
 def as_known(versions: Sequence[FindingVersion], known_ms: int) -> FindingVersion | None:

@@ -213,8 +213,14 @@ class Words:
         """Which pass of its local time an instant is in."""
         return f"{self.local(instant_ms):%Z}"
 
-    def span(self, begin_ms: int, end_ms: int | None, now_ms: int) -> IntervalWords:
+    def span(
+        self, begin_ms: int, end_ms: int | None, now_ms: int, unknown_since_ms: int | None = None
+    ) -> IntervalWords:
+        """`unknown_since_ms`: of what lasts, since when that is not known."""
         end = "still lasts" if end_ms is None else self.short(end_ms)
+        if unknown_since_ms is not None:
+            end = f"ongoing, not known since {self.short(unknown_since_ms)}"
+            now_ms = unknown_since_ms
         return IntervalWords(self.short(begin_ms), end, length((now_ms if end_ms is None else end_ms) - begin_ms))
 
     def story(self, finding: Finding, now_ms: int) -> str:
@@ -222,7 +228,16 @@ class Words:
         begin, end_ms = self.moment(finding.begin_ms), finding.end_ms
         lasted = length((now_ms if end_ms is None else end_ms) - finding.begin_ms)
         until = f"It has lasted {lasted}." if end_ms is None else f"It lasted {lasted}, until {self.moment(end_ms)}."
+        if finding.unknown_since_ms is not None:
+            until = self._not_known_since(finding, finding.unknown_since_ms)
         return f"{_what(finding).replace('{begin}', begin)} {until}{_grace(finding)}"
+
+    def _not_known_since(self, finding: Finding, since_ms: int) -> str:
+        lasted, since = length(since_ms - finding.begin_ms), self.moment(since_ms)
+        return (
+            f"It had lasted {lasted} by {since}. Since then it is not known whether it goes on: the next report may still say so. "
+            "If none comes in time, it ended then."
+        )
 
     def possible_entry(self, entry: PossibleEntry, newest: WeighedFix | None) -> str:
         """What raised an alert that nothing has confirmed, and what the newest position says."""

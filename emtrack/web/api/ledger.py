@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from alerts import LedgerEntry, NothingToExcuse, excuse, ledger_of
+from alerts import LedgerEntry, NothingToExcuse, Unsettled, excuse, ledger_of, unsettled_of
 from emtrack.clock import Clock
 from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
 from emtrack.reading.people import wearer_no_of
@@ -36,13 +36,17 @@ class LedgerRoutes:
         ]
 
     async def ledger(self, request: Request, _: Caller) -> Response:
-        """The lines of a wearer's ledger, the newest first, each with the balance of its order after it."""
+        """The lines of a wearer's ledger, the newest first, each with the balance of its order after it; and what lasts, which stands
+        in no balance yet."""
         async with self._pool.acquire() as connection:
             number = await wearer_no_of(connection, request.path_params["wearer_id"])
             entries = [] if number is None else await ledger_of(connection, number, MOST_LINES)
+            unsettled = [] if number is None else await unsettled_of(connection, number)
         if number is None:
             raise Problem(404, f"there is no wearer {request.path_params['wearer_id']!r}")
-        return answer({"lines": [ledger_line(entry) for entry in entries]})
+        now_ms = self._clock.now_ms()
+        provisional = [unsettled_line(one, now_ms) for one in unsettled]
+        return answer({"lines": [ledger_line(entry) for entry in entries], "provisional": provisional})
 
     async def excuse(self, request: Request, caller: Caller) -> Response:
         """{"why": "…"}: the violation stays found, and counts no longer."""
@@ -77,4 +81,16 @@ def ledger_line(entry: LedgerEntry) -> dict[str, Any]:
         "balance_s": entry.balance_ms / 1000,
         "entered_by": entry.entered_by,
         "why": entry.why,
+    }
+
+
+def unsettled_line(unsettled: Unsettled, now_ms: int) -> dict[str, Any]:
+    """A violation that lasts as the API gives it."""
+    since_ms = unsettled.unknown_since_ms
+    return {
+        "finding_no": unsettled.finding_no,
+        "requirement_id": unsettled.requirement_id,
+        "begin": format_instant(unsettled.begin_ms),
+        "so_far_s": unsettled.so_far_ms(now_ms) / 1000,
+        "unknown_since": None if since_ms is None else format_instant(since_ms),
     }

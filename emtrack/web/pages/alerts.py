@@ -26,6 +26,7 @@ from alerts import (
     open_counts,
     people_listed,
     rules_of,
+    unsettled_of,
 )
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
@@ -237,9 +238,17 @@ class AlertPages:
         """An order over its threshold: the lines of its ledger."""
         assert alert.wearer_no is not None, "an alert of a person"
         entries = await ledger_of(connection, alert.wearer_no, requirement_id=alert.requirement_id)
+        unsettled = await unsettled_of(connection, alert.wearer_no, alert.requirement_id)
         rules = await rules_of(connection)
         return await self._without_findings(
-            connection, caller, alert, error, "accumulated.html", entries=entries, rules=rules
+            connection,
+            caller,
+            alert,
+            error,
+            "accumulated.html",
+            entries=entries,
+            rules=rules,
+            unsettled=unsettled,
         )
 
     async def act(self, request: Request, caller: Caller) -> Response:

@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from alerts import alerts_of_wearer, ledger_of, open_alerts_of_units, rules_of
+from alerts import alerts_of_wearer, ledger_of, open_alerts_of_units, rules_of, unsettled_of
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
 from emtrack.reading.history import LONGEST_MS, PURPOSES, views_of
 from emtrack.reading.home_units import units_of_wearer
 from emtrack.reading.people import list_people, person_of
-from emtrack.record.findings import as_known, versions_of_wearer
+from emtrack.record.findings import shown_at, versions_of_wearer
 from emtrack.record.plans import load_assignments
 from emtrack.web.api.ledger import excuse_finding
 from emtrack.web.guard import Problem, read_form
@@ -63,21 +63,22 @@ class WearerPages:
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [number])).get(number, IomRecord())
             found = await versions_of_wearer(connection, number, known_ms - LONGEST_MS, known_ms, FINDINGS)
+            shown = await shown_at(connection, found, known_ms)
             assignments = await load_assignments(connection, known_ms, [number])
             alerts = await alerts_of_wearer(connection, number, ALERTS)
             units = await units_of_wearer(connection, number, known_ms)
             unit_alerts = await open_alerts_of_units(connection, [unit.hmu_id for unit in units])
             views = await views_of(connection, number)
             ledger = await ledger_of(connection, number)
+            unsettled = await unsettled_of(connection, number)
             rules = await rules_of(connection)
-        findings = [(versions, as_known(versions, known_ms)) for versions in found]
         return self._pages.render(
             "wearer.html",
             caller,
             words,
             wearer=wearer,
             iom=iom,
-            findings=[(versions, version) for versions, version in findings if version is not None],
+            findings=[pair for pair in zip(found, shown, strict=True) if pair[1] is not None],
             most_findings=FINDINGS,
             assignments=[a.plan.activation for a in assignments.values()],
             requirements=requirements_of(assignments.values()),
@@ -86,6 +87,7 @@ class WearerPages:
             unit_alerts=unit_alerts,
             views=views,
             ledger=ledger,
+            unsettled=unsettled,
             rules=rules,
             may_excuse=caller.role in ORDER_KEEPERS,
             purposes=PURPOSES,
