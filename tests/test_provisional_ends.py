@@ -44,11 +44,12 @@ async def upload(world: World, at: str, place: tuple[float, float], minutes: int
     await world.send_at(at, "D1", *fixes)
 
 
-async def versions(world: World) -> list[tuple[str, str | None, str]]:
-    """Of the curfew findings: change, end, why."""
+async def versions(world: World, kind: str = "CURFEW") -> list[tuple[str, str | None, str]]:
+    """Of the findings of a kind: change, end, why."""
     rows = await world.connection.fetch(
         "SELECT v.change, v.end_at, v.why FROM finding_versions v JOIN findings f USING (finding_no) "
-        "WHERE f.kind = 'CURFEW' ORDER BY finding_no, version"
+        "WHERE f.kind = $1 ORDER BY finding_no, version",
+        kind,
     )
     return [(r["change"], None if r["end_at"] is None else f"{r['end_at']:%H:%M}", r["why"]) for r in rows]
 
@@ -101,14 +102,43 @@ async def test_an_end_becomes_a_version_when_no_report_would_be_in_time_any_more
     assert await told(world) == [("19:25", None)]
 
 
-async def test_an_end_is_provisional_for_a_quarter_of_an_hour_though_its_device_is_heard(world: World) -> None:
+async def test_what_is_sent_at_once_does_not_put_it_off(world: World) -> None:
     await upload(world, "19:20", AWAY)
-    for minute in range(22, 40, 2):
+    for minute in (22, 27, 32, 37):
         await world.send_at(f"19:{minute}", "D1", event(next(SEQ), f"19:{minute}", "HEARTBEAT"))
+    await world.wait_until("19:38:59")
+    assert len(await versions(world)) == 1
+    await world.wait_until("19:39")
+    assert [version[:2] for version in await versions(world)] == [("new", None), ("amended", "19:25")]
+
+
+async def test_an_end_is_settled_when_its_device_has_gone_on_for_a_quarter_of_an_hour(world: World) -> None:
+    await upload(world, "19:20", AWAY)
+    for minute in (22, 24, 26, 28, 30, 32, 34, 36, 38):
+        await world.send_at(f"19:{minute}", "D1", position(next(SEQ), f"19:{minute}", HOME, precision_m=2_000))
     await world.wait_until("19:39:59")
     assert len(await versions(world)) == 1
-    await world.wait_until("19:40")
+    await world.send_at("19:40", "D1", position(next(SEQ), "19:40", HOME, precision_m=2_000))
     assert [version[:2] for version in await versions(world)] == [("new", None), ("amended", "19:25")]
+
+
+async def test_a_tag_whose_clock_is_behind_does_not_move_the_end_with_each_upload(world: World) -> None:
+    """An hour behind: what it sends at 19:19 it dates 18:10 to 18:19."""
+    zone = {"type": "Circle", "centre": list(AWAY), "radius_m": 60}
+    exclusion = {
+        "requirement_id": "X1",
+        "wearer_id": "W1",
+        "kind": "EXCLUSION",
+        "from": "2026-03-02T00:00:00Z",
+        "geometry": zone,
+    }
+    await world.enter({"requirements": [exclusion]})
+    for minute in (10, 20, 30, 40):
+        fixes = [position(next(SEQ), f"18:{minute + n}", AWAY) for n in range(10)]
+        await world.send_at(f"19:{minute + 9}", "D1", *fixes)
+        assert await versions(world, "EXCLUSION") == [("new", None, "more facts came")]
+    await world.wait_until("20:08")
+    assert [version[:2] for version in await versions(world, "EXCLUSION")] == [("new", None), ("amended", "18:54")]
 
 
 async def test_what_is_provisional_is_known_again_after_a_restart(world: World) -> None:

@@ -43,9 +43,13 @@ class Tag(Sender):
             rows = self._rows(activation.wearer, day, worn, mishaps, rng)
             life, numbered = self.numbered(life, rows, [at for at in mishaps.restarts if worn[0] <= at < worn[1]])
             ends = activation.end_ms is not None and activation.end_ms <= span[1]
-            life, sent = self.posted(life, numbered, worn, ends, joined([*mishaps.offline, *mishaps.dead]), rng)
+            life, sent = self.posted(life, numbered, worn, ends, _unreachable(mishaps), rng)
             parcels += sent
         return life, parcels
+
+    def unreachable(self, day: int) -> list[Interval]:
+        """When it has no network or no power, of what began on a day or the day before."""
+        return _unreachable(self._mishaps(day))
 
     def _mishaps(self, day: int) -> TagMishaps:
         """Of today, and what yesterday left behind."""
@@ -85,6 +89,10 @@ class Tag(Sender):
         copies = rows[rng.random(len(rows)) < self.faults.resequenced_share].copy()
         copies["order_ms"] += rng.integers(*COPY_DELAY_MS, len(copies))
         return copies[within(copies["order_ms"], [worn]) & ~within(copies["order_ms"], list(mishaps.dead))]
+
+
+def _unreachable(mishaps: TagMishaps) -> list[Interval]:
+    return joined([*mishaps.offline, *mishaps.dead])
 
 
 def worn_in(activation: Activation, span: Interval) -> Interval | None:

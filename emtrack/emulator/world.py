@@ -103,6 +103,14 @@ class World:
         found = (interval for day in self._days(begin_ms, end_ms) for interval in unit.listening(day))
         return clipped(joined(found), begin_ms, end_ms)
 
+    def unreachable(self, device_id: str, begin_ms: int, end_ms: int) -> list[Interval]:
+        """When a tag with a channel of its own can send nothing: it has no network, or no power. Of other devices nothing."""
+        tag = self._senders.get(device_id)
+        if not isinstance(tag, Tag):
+            return []
+        found = (interval for day in self._days(begin_ms, end_ms) for interval in tag.unreachable(day))
+        return clipped(joined(found), begin_ms, end_ms)
+
     def orders(self) -> dict[str, Any]:
         """orders.json of this world, with `wearers` and `home_units`."""
         return orders_of(self.wearers, self.activations, self.start_ms, self.timezone)

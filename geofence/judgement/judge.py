@@ -48,7 +48,7 @@ from geofence.judgement.presence import (
     lapses_ms,
     stretches,
 )
-from geofence.judgement.provisional import NO_LAPSES, Lapses, as_shown, lapses_of
+from geofence.judgement.provisional import NO_LAPSES, Lapses, as_shown, is_passed, lapses_of
 from geofence.judgement.silence import is_sign_of_life, limit_of, silence_due_ms, silence_start_ms, silences
 from geofence.judgement.starts import Start, counted_from
 from geofence.judgement.timetable import Schedule
@@ -277,7 +277,11 @@ class ActivationJudge:
         dues_ms = dict(state.dues_ms)
         silence, parts = self._silence_part(state, receipts_ms, now_ms, dues_ms)
         parts += self._device_part(base, head, changed, dues_ms, now_ms)
-        in_time_ms = limit_of(silence.heard_ms, self.plan.silence_limit_ms, self.plan.outages)
+        last = head.track.last
+        heard_ms = (
+            silence.heard_ms if last is None else last.received_ms
+        )  # events are sent at once, and say nothing of positions
+        in_time_ms = limit_of(heard_ms, self.plan.silence_limit_ms, self.plan.outages)
         parts += self._entry_parts(state, head, changed, dues_ms, in_time_ms, now_ms)
         if base is not state.base:
             self._settle(base, head)
@@ -387,16 +391,19 @@ class ActivationJudge:
                 continue
             since_ms = state.base.entries[entry_id].cursor_ms
             entry = head.entries[entry_id]
-            lapses = lapses_of(lapses_ms(entry.zone), lapses_ms(entry.widened), in_time_ms, now_ms)
+            newest_ms = head.fed_to[0]
+            lapses = lapses_of(lapses_ms(entry.zone), lapses_ms(entry.widened), newest_ms, in_time_ms, now_ms)
             findings, due = self._entry_findings(requirement, entry, since_ms, now_ms)
             dues_ms[entry_id] = min(due, lapses.settles_ms)
             parts.append(Part(entry_id, since_ms, findings, lapses))
         return parts
 
     def _put_off(self, before: Checkpoint, after: Checkpoint, entry_id: EntryId, now_ms: int) -> bool:
+        """Whether evidence that changed no presence moved an end, or settled one that was provisional."""
         if before is after:
             return False
-        return _lapse_put_off(before.entries[entry_id], after.entries[entry_id], now_ms)
+        was, entry = before.entries[entry_id], after.entries[entry_id]
+        return _lapse_put_off(was, entry, now_ms) or _lapse_passed(entry, before.fed_to[0], after.fed_to[0])
 
     def _entry_findings(
         self, requirement: Requirement, entry: EntryState, since_ms: int, now_ms: int
@@ -484,6 +491,12 @@ def _lapse_put_off(before: EntryState, after: EntryState, now_ms: int) -> bool:
     hold: no segment began or ended, and yet the finding ends later."""
     pairs = ((before.zone, after.zone), (before.widened, after.widened))
     return any(was.last_ms != now.last_ms and lapses_ms(was) <= now_ms for was, now in pairs)
+
+
+def _lapse_passed(entry: EntryState, before_ms: int, newest_ms: int) -> bool:
+    """Whether the newest evidence is the first that lies so long after a lapse that it is no longer provisional."""
+    lapses = (lapses_ms(entry.zone), lapses_ms(entry.widened))
+    return any(is_passed(lapse_ms, newest_ms) and not is_passed(lapse_ms, before_ms) for lapse_ms in lapses)
 
 
 def _next_lapse(tracker: Tracker, now_ms: int) -> int:

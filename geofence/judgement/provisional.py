@@ -16,9 +16,9 @@ import msgspec
 from geofence.judgement.findings import Finding
 from geofence.words import FOREVER_MS, Kind
 
-LONGEST_MS = 15 * 60_000
-"""An end is provisional for no longer, though its device goes on to be heard: the next upload in order would have turned it. Not
-longer than `TAIL_MS`, so that whatever is provisional can still be judged again without a checkpoint."""
+PASSED_MS = 15 * 60_000
+"""Whose evidence has gone on for so long after an end does not turn it any more: an upload in order would have. Not longer than
+`TAIL_MS`, so that whatever is provisional can still be judged again without a checkpoint."""
 
 
 class Lapses(NamedTuple):
@@ -37,15 +37,19 @@ class Lapses(NamedTuple):
 NO_LAPSES = Lapses()
 
 
-def lapses_of(zone_ms: int, widened_ms: int, in_time_ms: int, now_ms: int) -> Lapses:
-    """`zone_ms`, `widened_ms`: when presence lapses if nothing comes; `in_time_ms`: from when on no report is in time."""
-    zone, widened = (_provisional(lapse_ms, in_time_ms, now_ms) for lapse_ms in (zone_ms, widened_ms))
-    settle_ms = [min(lapse_ms + LONGEST_MS, in_time_ms) for lapse_ms in (zone, widened) if lapse_ms is not None]
-    return Lapses(zone, widened, min(settle_ms, default=FOREVER_MS))
+def lapses_of(zone_ms: int, widened_ms: int, newest_ms: int, in_time_ms: int, now_ms: int) -> Lapses:
+    """`zone_ms`, `widened_ms`: when presence lapses if nothing comes; `newest_ms`: of the newest evidence; `in_time_ms`: from when on
+    no report is in time."""
+    zone, widened = (
+        lapse_ms if lapse_ms <= now_ms < in_time_ms and not is_passed(lapse_ms, newest_ms) else None
+        for lapse_ms in (zone_ms, widened_ms)
+    )
+    return NO_LAPSES if zone is widened is None else Lapses(zone, widened, in_time_ms)
 
 
-def _provisional(lapse_ms: int, in_time_ms: int, now_ms: int) -> int | None:
-    return lapse_ms if lapse_ms <= now_ms < min(lapse_ms + LONGEST_MS, in_time_ms) else None
+def is_passed(lapse_ms: int, newest_ms: int) -> bool:
+    """Whether evidence has gone on for too long after a lapse."""
+    return newest_ms >= lapse_ms + PASSED_MS
 
 
 def as_shown(findings: Iterable[Finding], lapses: Lapses) -> list[Finding]:
