@@ -41,6 +41,17 @@ The worlds are those of two editions: the first is frozen by its seed; in the se
                    positions lie. Findable: consecutive positions at most `max_gap` apart, past the boundary by twice their radius as
                    above, last for as long as the appointment may be missed
 
+What an operator was shown meanwhile: of some of the people the facts are judged once more, one upload after the other and whenever
+time alone changes something, and the alerts are raised as the service does it. Counted are
+
+    versions           of each finding that people were shown, from new to amended or withdrawn
+    alerts             findings that were an alert; `then amended`: its begin, or an end that had been told, was another later;
+                       `then withdrawn`: it was taken back
+    knowable to raised from `known_at`, on the line of the tag's own times, to the alert, on ours
+    possible entries   raised for one position inside an exclusion zone; false: at its true instant nobody was inside
+    inside to alert    from the true instant of the first position whose circle lies in the zone, while the wearer truly was inside,
+                       to the first alert (a possible entry or the finding). In coverage: the tag had network and power then
+
 Facts carry the tag's own clock; whether a violation is findable is asked of the true instants. A tag whose clock is wrong
 so counts against whoever believes it.
 """

@@ -14,6 +14,7 @@ from benchmarks.detection import __doc__ as METHOD
 from benchmarks.detection.page import BEGIN, END, written
 from benchmarks.detection.runs import Outcome, jobs_of, run_all
 from benchmarks.detection.tables import EDITIONS, causes_table, kinds_table, main_table, targets
+from benchmarks.detection.views import views_of
 
 
 def report(outcome: Outcome, arguments: argparse.Namespace, presets: Sequence[str]) -> str:
@@ -36,6 +37,8 @@ def _edition(title: str, outcome: Outcome, arguments: argparse.Namespace, preset
             causes_table(outcome.missed_by, presets, "missed because"),
             "Its false findings.",
             causes_table(outcome.false_by, presets, "false because"),
+            "What an operator was shown meanwhile (the first 40 wearers of a world).",
+            views_of(outcome, presets),
         ]
     )
 

@@ -15,6 +15,7 @@ from benchmarks.detection.requirements import COMPARED
 from benchmarks.detection.scores import TARGET_MS, Found, Score, Violation, false_ones, score, touches
 from benchmarks.detection.sent import Sent, sent_by
 from benchmarks.detection.truth import Seen, seen, violations_of
+from benchmarks.detection.watching import View, view_of
 from emtrack.emulator import World, build_world
 from geofence import Requirement
 from geofence.judgement import DAY_MS
@@ -23,6 +24,14 @@ START_MS = 1_772_409_600_000  # 2026-03-02T00:00:00Z, a Monday
 
 WEARERS_AT_ONCE = 40
 """A world of its own: bounds the memory, and is the smallest in which a tag is used again."""
+
+WATCHED = (
+    "standard",
+    *(f"{name}.2" for name in ("clean", "urban_canyon", "lbs_heavy", "gaps", "jumps", "standard")),
+    "rf_only",
+)
+"""Where it is counted what an operator was shown meanwhile, of the first WEARERS_AT_ONCE people: their facts are judged one upload
+after the other, which takes as long as all that is judged at the end."""
 
 JUDGE_STAYS = ("core", ALONE)
 
@@ -38,12 +47,16 @@ class Outcome:
     false_by: Counter[Cell] = field(default_factory=Counter)
     missed_by: Counter[Cell] = field(default_factory=Counter)
     """(preset, kind, cause) of the core."""
+    views: dict[str, View] = field(default_factory=lambda: defaultdict(View))
+    """By preset."""
 
     def take(self, other: Outcome) -> None:
         for cell, one in other.scores.items():
             self.scores[cell] += one
         self.false_by += other.false_by
         self.missed_by += other.missed_by
+        for preset, view in other.views.items():
+            self.views[preset].take(view)
 
 
 class Job(NamedTuple):
@@ -74,7 +87,7 @@ def run(job: Job) -> Outcome:
     outcome = Outcome()
     for wearer_id, activations in by_wearer.items():
         _judge_wearer(outcome, job, world, wearer_id, activations, end_ms)
-    outcome.scores = dict(outcome.scores)
+    outcome.scores, outcome.views = dict(outcome.scores), dict(outcome.views)
     return outcome
 
 
@@ -83,6 +96,8 @@ def _judge_wearer(
 ) -> None:
     looks = [seen(world, sent) for sent in activations]
     truth = violations_of(world, wearer_id, end_ms, looks)
+    if job.preset in WATCHED and job.first == 1:
+        outcome.views[job.preset].take(view_of(world, activations, truth, end_ms))
     for name, find in ways_of(activations).items():
         found = [(sent, one) for sent in activations for one in find(sent, end_ms)]
         for requirement in activations[0].plan.requirements:

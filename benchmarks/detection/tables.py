@@ -118,25 +118,25 @@ def targets(outcome: Outcome, presets: Sequence[str], wearers: int, days: int) -
             "findable violations of ≥ 5 min found",
             f"≥ {TARGET_FOUND:.1%}",
             f"{found:.2%}",
-            _met(found >= TARGET_FOUND),
+            met(found >= TARGET_FOUND),
         ],
         [
             "false findings of the core",
             f"≤ {allowed:,.0f}",
             f"{core.false:,}",
-            _met(core.false <= allowed),
+            met(core.false <= allowed),
         ],
         [
             "false findings, naive to core",
             f"≥ {TARGET_TIMES_FEWER:.0f} times",
             f"{fewer:,.0f} times",
-            _met(fewer >= TARGET_TIMES_FEWER),
+            met(fewer >= TARGET_TIMES_FEWER),
         ],
     ]
     return table(("target", "wanted", "measured", ""), rows)
 
 
-def _met(holds: bool) -> str:
+def met(holds: bool) -> str:
     return "met" if holds else "**not met**"
 
 

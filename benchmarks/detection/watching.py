@@ -69,7 +69,6 @@ class View:
 
 def view_of(
     world: World,
-    wearer_id: str,
     activations: Sequence[Sent],
     truth: Mapping[str, Sequence[Violation]],
     end_ms: int,
