@@ -25,6 +25,7 @@ PLAIN = "tests/test_plain_kernels.py::test_"
 COMPILED = ("tests/test_zone_sets.py", "tests/test_geometry.py")
 CASE = "tests/test_conformance.py::test_a_case_gives_what_it_expects"
 UNITS, SILENT = "tests/test_home_units.py::test_", "tests/test_silent_home_units.py::test_"
+ENDS = "tests/test_provisional_ends.py::test_"
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
 
@@ -308,6 +309,27 @@ MUTANTS = [
            "tests/test_sweep.py::test_a_sweep_finds_what_the_judgement_finds"),
     Mutant("a sweep asks nobody who was seen at the start", "geofence/shapes/kernels_sweep.py",
            "lately or start_ms == at_ms else at_ms", "True else at_ms", PLAIN + "a_plain_sweep_finds_what_the_judgement_finds"),
+    Mutant("an end that only the clock brought is a version at once", "geofence/judgement/provisional.py",
+           "if lapse_ms <= now_ms < in_time_ms and not", "if lapse_ms <= now_ms < now_ms and not",
+           ENDS + "a_finding_of_a_device_that_uploads_in_tens_has_one_version_while_it_lasts"),
+    Mutant("what a device sends at once puts an end off", "geofence/judgement/judge.py",
+           "silence.heard_ms if last is None else last.received_ms", "silence.heard_ms",
+           ENDS + "what_is_sent_at_once_does_not_put_it_off"),
+    Mutant("an end stays provisional while its device reports circles", "geofence/judgement/provisional.py",
+           "return newest_ms >= lapse_ms + PASSED_MS", "return False",
+           ENDS + "an_end_is_settled_when_its_device_has_gone_on_for_a_quarter_of_an_hour"),
+    Mutant("nobody looks again when evidence has gone on", "geofence/judgement/judge.py",
+           " or _lapse_passed(entry, before.fed_to[0], after.fed_to[0])", "",
+           ENDS + "an_end_is_settled_when_its_device_has_gone_on_for_a_quarter_of_an_hour"),
+    Mutant("an end on which another finding rests is provisional", "geofence/judgement/provisional.py",
+           " and finding.end_ms not in begins_ms", "",
+           ENDS + "an_end_on_which_another_finding_rests_is_a_version"),
+    Mutant("a threshold is crossed by what is not known", "alerts/ledger.py",
+           'is_known = row["unknown_since"] is None or', "is_known = True or",
+           ENDS + "no_threshold_is_crossed_by_what_is_not_known"),
+    Mutant("what is provisional is forgotten at a restart", "emtrack/record/findings.py",
+           'unknown_since_ms=row["unknown_since_ms"]', "unknown_since_ms=None",
+           ENDS + "what_is_provisional_is_known_again_after_a_restart"),
     Mutant("a wide box seems to be near everywhere in it", "geofence/shapes/kernels_cells.py",
            "max(math.sqrt(gap_2), beyond_m), math.inf", "math.sqrt(gap_2), math.inf",
            "tests/test_zone_sets.py::test_a_wide_zone_of_few_corners_is_a_small_set_and_judged_as_the_others_are[0.45]"),

@@ -122,6 +122,18 @@ async def test_an_end_is_settled_when_its_device_has_gone_on_for_a_quarter_of_an
     assert [version[:2] for version in await versions(world)] == [("new", None), ("amended", "19:25")]
 
 
+async def test_an_end_on_which_another_finding_rests_is_a_version(world: World) -> None:
+    """That nobody knows where the person is, is found after ten minutes here."""
+    await world.enter({"settings": SETTINGS | {"unknown_limit_s": 600}})
+    await upload(world, "19:20", AWAY)
+    await world.wait_until("19:35")
+    assert len(await versions(world)) == 1
+    await world.wait_until("19:35:01")
+    assert [version[:2] for version in await versions(world)] == [("new", None), ("amended", "19:25")]
+    why = "where the person was had not been known for longer than is allowed"
+    assert (await versions(world, "UNVERIFIED"))[-1] == ("new", None, why)
+
+
 async def test_a_tag_whose_clock_is_behind_does_not_move_the_end_with_each_upload(world: World) -> None:
     """An hour behind: what it sends at 19:19 it dates 18:10 to 18:19."""
     zone = {"type": "Circle", "centre": list(AWAY), "radius_m": 60}
