@@ -150,6 +150,7 @@ class World:
 
     async def start(self) -> None:
         """A worker that knows nothing loads everything, as after a restart of the program."""
+        await self.worker.close()
         self.begin_anew()
         await self.worker._load(self.connection)
 
@@ -240,6 +241,7 @@ async def deployed(dsn: str, form: dict[str, Any] | None = None, *, at: str = "1
             await world.enter(form)
         await world.start()
         yield world
+        await world.worker.close()
     finally:
         await connection.close(timeout=5)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-import emtrack.service.judging
+import emtrack.service.rebuilding
 from emtrack.reading.findings import findings_as_lines
 from emtrack.record.facts import load_facts
 from emtrack.record.zone_sets import ZoneSetCache
@@ -58,7 +58,7 @@ class Cost:
             self.facts += sum(len(facts) for facts in found.values())
             return found
 
-        monkeypatch.setattr(emtrack.service.judging, "load_facts", counted)
+        monkeypatch.setattr(emtrack.service.rebuilding, "load_facts", counted)
 
 
 async def as_judged_again(world: World) -> list[dict[str, Any]]:

@@ -159,3 +159,31 @@ async def store_silences(connection: Connection, rows: Sequence[tuple[int, Silen
             [datetime_of(silence.heard_ms) for _, silence in rows],
             [_moment(silence.gap_end_ms) for _, silence in rows],
         )
+
+
+# Facts that are older than what an activation has settled, and are to be judged beside the turns. Who is not there waits for nothing.
+LATE = "SELECT activation_no, late_at FROM late_judgements"
+NOTE_LATE = """
+INSERT INTO late_judgements (activation_no, late_at) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
+ON CONFLICT (activation_no) DO UPDATE SET late_at = least(late_judgements.late_at, excluded.late_at)
+"""
+FORGET_LATE = "DELETE FROM late_judgements WHERE activation_no = ANY($1::bigint[])"
+
+
+async def late_since_ms(connection: Connection) -> dict[int, int | None]:
+    """Own time of the earliest fact that is stored and not judged, by activation; None: all are to be judged from the start."""
+    rows = await connection.fetch(LATE)
+    return {row["activation_no"]: None if row["late_at"] is None else instant_of(row["late_at"]) for row in rows}
+
+
+async def note_late(connection: Connection, rows: Sequence[tuple[int, int | None]]) -> None:
+    """In the transaction that stores the facts: they are judged after a restart, too."""
+    if rows:
+        late_at = [None if late_ms is None else datetime_of(late_ms) for _, late_ms in rows]
+        await connection.execute(NOTE_LATE, [number for number, _ in rows], late_at)
+
+
+async def forget_late(connection: Connection, activation_nos: Sequence[int]) -> None:
+    """They are judged."""
+    if activation_nos:
+        await connection.execute(FORGET_LATE, list(activation_nos))

@@ -238,7 +238,7 @@ class ZoneSetCache:
     The folder is derived: without it, or with one that other sources made, sets are built again from the database."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._held: WeakValueDictionary[str, ZoneSet] = WeakValueDictionary()
         self._last: OrderedDict[str, ZoneSet] = OrderedDict()
         self._building = asyncio.Lock()
@@ -262,7 +262,7 @@ class ZoneSetCache:
 
     async def _build(self, connection: Connection, content: str) -> ZoneSet:
         """In a thread: of a county's schools it takes seconds, and devices wait for their answers."""
-        folder = None if self._folder is None else self._folder / content
+        folder = None if self.folder is None else self.folder / content
         if folder is not None:
             with suppress(OSError, ValueError):
                 return await asyncio.to_thread(ZoneSet.load, folder, content)

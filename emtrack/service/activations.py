@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from emtrack.db.connect import Connection
-from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, load_checkpoints, load_silences
+from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, late_since_ms, load_checkpoints, load_silences
 from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
 from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.finality import can_change, first_open_ms
+from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt
 from geofence import (
     ALWAYS_MS,
     FOREVER_MS,
     RULES_VERSION,
     ActivationIndex,
     EntryId,
+    Fact,
     Interval,
     version_of,
     versions_of,
@@ -34,10 +38,35 @@ from geofence import (
 from geofence.judgement import NO_SETS, ActivationJudge, State
 from geofence.shapes import ZoneSet
 
+RESTART, ORDERS, RULES, FAULT = "restart", "orders", "rules", "fault"
+"""Why an activation is to be judged from its start; LATE: from before a late fact."""
 RETRY_MS = 60_000
 """A judgement that failed is tried again after this, from the start of its activation."""
 
-LATE = "late"
+
+class PutOff(NamedTuple):
+    """A judgement that costs too much for a turn. `late_ms`: own time of the earliest late fact; None: from the start."""
+
+    cause: str
+    late_ms: int | None
+
+
+class Waiting:
+    """What is judged beside the turns. `facts`: those that brought it about; `arrived`: those that came since, and are stored.
+    `rebuilt`: None until it is done."""
+
+    def __init__(self, rebuild: Rebuild, facts: Sequence[Fact]) -> None:
+        self.rebuild = rebuild
+        self.facts = list(facts)
+        self.arrived: list[Fact] = []
+        self.rebuilt: Rebuilt | None = None
+        self.failed: str | None = None
+        """Where, of one that could not be judged."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a turn can take it over."""
+        return self.rebuilt is not None or self.failed is not None
 
 
 class LiveActivation:
@@ -52,6 +81,10 @@ class LiveActivation:
         self.state: State = self.judge.initial()
         self.shown: dict[int, ShownFinding] = {}
         self.rebuild: str | None = None
+        self.late_ms: int | None = None
+        """The earliest fact that was late, if that is the reason."""
+        self.waiting: Waiting | None = None
+        """It is judged beside the turns."""
         self.before: LiveActivation | None = None
         """As it was before its orders changed, until it is judged under the new ones."""
         self.reach_ms = ALWAYS_MS
@@ -66,9 +99,41 @@ class LiveActivation:
         """The activation's number in the record."""
         return self.assignment.activation_no
 
+    @property
+    def watched(self) -> LiveActivation | None:
+        """What is judged on while this activation waits to be judged again; None: nothing that is good can be."""
+        watched = self.before or self
+        was_judged = watched.state.judged_ms > ALWAYS_MS and watched.rebuild not in (RESTART, FAULT)
+        return watched if was_judged and self.rebuild not in (RESTART, FAULT) else None
+
+    @property
+    def judge_before(self) -> ActivationJudge | None:
+        """For what was known before, under the orders from before; None: nothing had ended before the rules of today."""
+        if self.reach_ms <= ALWAYS_MS:
+            return None
+        judge = self.judge if self.before is None else self.before.judge
+        judge.with_outages(self.judge.plan.outages)
+        return judge
+
+    def is_late(self, fact: Fact) -> bool:
+        """Whether a fact is older than what is settled."""
+        return self.state.is_late(fact)
+
+    def rebuild_of(self, cause: str, late_ms: int | None, facts: Sequence[Fact], now_ms: int) -> Rebuild:
+        """What is to be judged again at an instant. `facts`: those that were not judged yet."""
+        before = None
+        if self.judge_before is not None:
+            before = msgspec.structs.replace(self.assignment if self.before is None else self.before.assignment)
+        assignment = msgspec.structs.replace(self.assignment, plan=self.judge.plan)
+        fresh = frozenset(fact.fact_id for fact in facts)
+        pending = frozenset(fact.fact_id for fact in self.state.pending)
+        return Rebuild(
+            assignment, self.plan_version, cause, late_ms, fresh, pending, self.state.silence, before, now_ms
+        )
+
     def waits_to_retry(self, now_ms: int) -> bool:
         """Its last judgement failed, and it is too early for another."""
-        return self.rebuild == "fault" and self.due_ms > now_ms
+        return self.rebuild == FAULT and self.due_ms > now_ms
 
     def versions(self, entry_id: EntryId | None) -> dict[str, str]:
         """What a finding of an entry (None: of none) is decided under."""
@@ -83,7 +148,8 @@ class LiveActivation:
 
 class ActivationUpdate(NamedTuple):
     """What a judgement of one activation changes. `cause`: why it was judged from its start, or (LATE) from an older checkpoint.
-    `kept_to_ms`: checkpoints that are kept are good up to it. `fault`: it failed, and nothing else holds."""
+    `kept_to_ms`: checkpoints that are kept are good up to it. `fault`: it failed, and nothing else holds. `put_off`: it is to be
+    judged beside the turns; `facts`: those that it waits for, or that came while it waited."""
 
     live: LiveActivation
     state: State
@@ -93,6 +159,18 @@ class ActivationUpdate(NamedTuple):
     cause: str | None = None
     fault: str | None = None
     kept_to_ms: int = ALWAYS_MS
+    put_off: PutOff | None = None
+    facts: Sequence[Fact] = ()
+
+    @classmethod
+    def of_put_off(cls, live: LiveActivation, put_off: PutOff, facts: Sequence[Fact]) -> ActivationUpdate:
+        """Nothing changes but that it waits."""
+        return cls(live, live.state, live.shown, [], put_off=put_off, facts=facts)
+
+    @classmethod
+    def of_arrivals(cls, live: LiveActivation, facts: Sequence[Fact]) -> ActivationUpdate:
+        """It waits, and these came meanwhile."""
+        return cls(live, live.state, live.shown, [], facts=facts)
 
     @property
     def has_new_checkpoint(self) -> bool:
@@ -120,10 +198,18 @@ class LiveActivations:
         self._by_tag: ActivationIndex[object, LiveActivation] = ActivationIndex(())
         self._by_wearer: dict[int, list[LiveActivation]] = {}
         self._heap: list[tuple[int, int]] = []
+        self._again: dict[int, None] = {}
+        self._waiting: dict[int, None] = {}
+        self._to_submit: list[LiveActivation] = []
         self._outages: tuple[Interval, ...] = ()
         self._rules_since_ms = ALWAYS_MS
         self.silence_near_m = 0.0
         """How near an exclusion zone a last position makes a silence serious."""
+
+    @property
+    def sets_folder(self) -> Path | None:
+        """Where zone sets are kept."""
+        return self._zone_sets.folder
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -145,7 +231,7 @@ class LiveActivations:
         fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
         await self._resume(connection, fresh, ALWAYS_MS if judged_ms is None else judged_ms)
         self._by_number = fresh
-        self._heap = []
+        self._heap, self._again, self._waiting, self._to_submit = [], {}, {}, []
         for live in fresh.values():
             self._push(live)
         self._index_devices()
@@ -159,14 +245,14 @@ class LiveActivations:
         """Judge everybody again by the rules of today: findings that lasted after an instant follow them."""
         for live in self._by_number.values():
             live.reach_ms = min(live.reach_ms, since_ms)
-            live.rebuild = "rules"
-            live.due_ms = ALWAYS_MS
+            self._no_longer_waits(live)
+            live.rebuild, live.late_ms = RULES, None
             self._push(live)
 
     @property
     def are_judged_again(self) -> bool:
         """Whether nobody waits to be judged by the rules of today."""
-        return all(live.rebuild != "rules" for live in self)
+        return all(live.rebuild != RULES for live in self)
 
     async def _sets_of(self, connection: Connection, assignments: Mapping[int, Assignment]) -> Mapping[str, ZoneSet]:
         requirements = (r for assignment in assignments.values() for r in assignment.plan.requirements)
@@ -177,19 +263,22 @@ class LiveActivations:
     ) -> None:
         checkpoints = await load_checkpoints(connection, list(activations))
         silences = await load_silences(connection, list(activations))
+        late_ms = await late_since_ms(connection)
         resumable = []
         for number, live in activations.items():
             stored = checkpoints.get(number)
             if stored is not None and stored.plan_version == live.plan_version and number in silences:
                 resumable.append((live, stored.checkpoint))
             else:
-                live.rebuild = "restart"
+                live.rebuild = RESTART
         kept_ms = await kept_to_ms(connection, [live.number for live, _ in resumable])
         wanted = [(live.assignment, checkpoint.fed_to[0]) for live, checkpoint in resumable]
         facts = await load_facts(connection, wanted)
         for live, checkpoint in resumable:
             number = live.number
             live.kept_to_ms = kept_ms.get(number, ALWAYS_MS)
+            if number in late_ms:  # they were stored, and not judged when the program ended
+                live.rebuild, live.late_ms = LATE, late_ms[number]
             live.state = live.judge.resumed(
                 checkpoint, without_duplicates(list(facts[number])), silences[number], judged_ms
             )
@@ -210,8 +299,9 @@ class LiveActivations:
         for number, assignment in fresh.items():
             live, was = self._live(assignment, sets), self._by_number.get(number)
             live.judge.with_outages(self._outages or assignment.plan.outages)
-            live.rebuild = "orders"
+            live.rebuild = ORDERS
             live.before = None if was is None else was.before or was
+            self._waiting.pop(number, None)
             self._by_number[number] = live
             self._push(live)
         self._index_devices()
@@ -286,23 +376,69 @@ class LiveActivations:
             heapq.heappush(self._heap, (live.due_ms, number))
         return list(found.values())
 
+    def to_judge_again(self, limit: int) -> list[LiveActivation]:
+        """At most `limit` of those that are to be judged again, and of what was judged beside the turns since."""
+        done = [live for live in self.waiting() if live.waiting is not None and live.waiting.is_done]
+        return [*done[:limit], *(self._by_number[number] for number in islice(self._again, limit))]
+
+    def waiting(self) -> list[LiveActivation]:
+        """Those that are judged beside the turns."""
+        return [self._by_number[number] for number in self._waiting]
+
+    @property
+    def are_any_to_judge_again(self) -> bool:
+        """Whether the next turn has some of them to do."""
+        return bool(self._again) or any(live.waiting.is_done for live in self.waiting() if live.waiting)
+
+    def take_put_off(self) -> list[LiveActivation]:
+        """Those that were put off since this was asked last: they wait for somebody to judge them."""
+        taken, self._to_submit = self._to_submit, []
+        return taken
+
     def _push(self, live: LiveActivation) -> None:
         heapq.heappush(self._heap, (live.due_ms, live.number))
+        if live.rebuild is not None and live.waiting is None and live.rebuild != FAULT:
+            self._again[live.number] = None
 
     # ------------------------------------------------------------------------------------- after the commit
 
     def adopt(self, updates: Iterable[ActivationUpdate], now_ms: int) -> None:
         """The updates are committed: memory follows."""
         for update in updates:
-            live = update.live
+            live = self._by_number.get(update.live.number, update.live)
             if update.fault is not None:
-                live.rebuild = "fault"
-                live.due_ms = now_ms + RETRY_MS
-            else:
-                # Before the state: whether a checkpoint is kept goes by the one that was there.
-                live.kept_to_ms = update.state.base.fed_to[0] if update.keeps_checkpoint else update.kept_to_ms
-                live.state, live.shown, live.rebuild = update.state, update.shown, None
-                live.before, live.reach_ms = None, self._rules_since_ms
-                live.due_ms = update.state.next_due_ms
+                self._no_longer_waits(live)
+                live.rebuild, live.due_ms = FAULT, now_ms + RETRY_MS
+            elif update.records or update.state is not update.live.state or update.cause is not None:
+                self._go_on(live, update)
+            if update.put_off is not None:
+                self._put_off(live, update.put_off, update.facts, now_ms)
+            elif live.waiting is not None:
+                live.waiting.arrived += update.facts
             if live.due_ms < FOREVER_MS:
                 self._push(live)
+
+    def _go_on(self, live: LiveActivation, update: ActivationUpdate) -> None:
+        """`update.live` is the activation as it was before, where that is judged on meanwhile."""
+        judged = update.live
+        # Before the state: whether a checkpoint is kept goes by the one that was there.
+        judged.kept_to_ms = update.state.base.fed_to[0] if update.keeps_checkpoint else update.kept_to_ms
+        judged.state, judged.shown = update.state, update.shown
+        live.due_ms = update.state.next_due_ms
+        if update.cause is not None:
+            self._no_longer_waits(live)
+            live.rebuild, live.late_ms, live.before, live.reach_ms = None, None, None, self._rules_since_ms
+
+    def _put_off(self, live: LiveActivation, put_off: PutOff, facts: Sequence[Fact], now_ms: int) -> None:
+        self._no_longer_waits(live)
+        live.rebuild, live.late_ms = put_off
+        live.waiting = Waiting(live.rebuild_of(put_off.cause, put_off.late_ms, facts, now_ms), facts)
+        self._waiting[live.number] = None
+        self._to_submit.append(live)
+        if live.watched is None:
+            live.due_ms = FOREVER_MS
+
+    def _no_longer_waits(self, live: LiveActivation) -> None:
+        live.waiting = None
+        self._again.pop(live.number, None)
+        self._waiting.pop(live.number, None)

@@ -1,11 +1,11 @@
-"""Judging live activations: from where they are, from a checkpoint before a late fact, or from their start. Nothing in memory
-changes here; what a judgement changes comes back as an update."""
+"""Judging live activations: from where they are, from a checkpoint before a late fact, or from their start. What would cost too much
+for a turn is put off, and taken over when it was judged beside the turns (`rebuilder.py`). Nothing in memory changes here; what a
+judgement changes comes back as an update."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import count, takewhile
 
 import asyncpg
 import structlog
@@ -13,21 +13,19 @@ import structlog
 from emtrack.db.connect import Connection
 from emtrack.db.ids import IdBlocks
 from emtrack.logs import origin_of
-from emtrack.record.checkpoints import (
-    KEEP_EVERY_MS,
-    checkpoint_before,
-    forget_checkpoints,
-    forget_checkpoints_from,
-    keep_checkpoints,
-)
-from emtrack.record.facts import load_facts
+from emtrack.record.checkpoints import forget_checkpoints, forget_checkpoints_from, keep_checkpoints
 from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
-from emtrack.service.activations import LATE, ActivationUpdate, LiveActivation, LiveActivations
-from emtrack.service.finality import can_change, first_open_ms, in_parts
+from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations, PutOff, Waiting
+from emtrack.service.costs import USUAL, Budget, costs_of, late_cost
+from emtrack.service.finality import can_change, in_parts
 from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
+from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt, rebuilt
 from emtrack.service.settled import News, by_facts, by_orders, reached, touches_settled
-from geofence import ALWAYS_MS, FOREVER_MS, RULES_VERSION, Fact, without_duplicates
-from geofence.judgement import ActivationJudge, Checkpoint, Finding, Judged, Late, State, amendments
+from geofence import RULES_VERSION, Fact
+from geofence.judgement import Finding, Judged, Late, Part, amendments
+
+MOST_AGAIN = 200
+"""So many activations that are to be judged again are looked at in a turn."""
 
 log = structlog.get_logger()
 
@@ -47,12 +45,16 @@ async def judge_activations(
     due: Iterable[LiveActivation],
     finding_nos: IdBlocks,
     now_ms: int,
+    budget: Budget = USUAL,
 ) -> list[ActivationUpdate]:
-    """Updates of the activations that got facts (by activation number, already stored) and of those that are due."""
-    numbers = dict.fromkeys([*facts, *(live.number for live in due)])
-    judgement = Judgement(connection, finding_nos, now_ms)
+    """Updates of the activations that got facts (by activation number, already stored), of those that are due, and of some that are
+    to be judged again. What that would cost too much for a turn is put off: `ActivationUpdate.put_off` says so."""
+    again = activations.to_judge_again(MOST_AGAIN)
+    numbers = dict.fromkeys([*facts, *(live.number for live in due), *(live.number for live in again)])
+    judgement = Judgement(connection, finding_nos, now_ms, budget)
     ready = [live for live in map(activations.by_number, numbers) if not live.waits_to_retry(now_ms)]
-    return [await judgement.judge(live, facts.get(live.number, ())) for live in ready]
+    await judgement.weigh(live for live in ready if live.rebuild is not None and live.waiting is None)
+    return [update for live in ready for update in await judgement.judge(live, facts.get(live.number, ()))]
 
 
 def _max_gap_ms(live: LiveActivation) -> int:
@@ -62,110 +64,155 @@ def _max_gap_ms(live: LiveActivation) -> int:
 class Judgement:
     """Judges activations at one instant, inside the caller's transaction."""
 
-    def __init__(self, connection: Connection, finding_nos: IdBlocks, now_ms: int) -> None:
+    def __init__(self, connection: Connection, finding_nos: IdBlocks, now_ms: int, budget: Budget) -> None:
         self._connection = connection
         self._finding_nos = finding_nos
         self._now_ms = now_ms
+        self._most, self._left = budget
+        self._costs: dict[int, int] = {}
 
-    async def judge(self, live: LiveActivation, facts: Sequence[Fact]) -> ActivationUpdate:
+    async def weigh(self, lives: Iterable[LiveActivation]) -> None:
+        """Work out what it would cost to judge some activations from their start."""
+        self._costs = await costs_of(self._connection, list(lives), self._most, self._now_ms)
+
+    async def judge(self, live: LiveActivation, facts: Sequence[Fact]) -> list[ActivationUpdate]:
         """A judgement that fails is a fault of its own: the facts are stored all the same, and nothing is taken to
         be found or not found."""
         try:
-            if live.rebuild is None:
-                judged = live.judge.advance(live.state, facts, self._now_ms)
-                if isinstance(judged, Judged):
-                    came = facts or any(fact.own_ms <= self._now_ms for fact in live.state.pending)
-                    why = "more facts came" if came else BY_THE_CLOCK
-                    old = in_parts(live.shown.values(), judged.parts)
-                    news = News(partial(self._known_as_before, live), by_facts(facts, _max_gap_ms(live)))
-                    update = await self._update(live, judged, live.shown, old, why, news)
-                    return update._replace(kept_to_ms=live.kept_to_ms)
-                if not judged.by_receipt:
-                    update_or_none = await self._judge_from_checkpoint(live, facts, judged.own_ms)
-                    if update_or_none is not None:
-                        return update_or_none
-            return await self._judge_from_start(live, live.rebuild or LATE, facts)
+            if live.waiting is not None:
+                return await self._judge_while_waiting(live, live.waiting, facts)
+            if live.rebuild is not None:
+                return await self._judge_again(live, live.rebuild, facts)
+            return await self._judge_on(live, facts)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             raise  # the database, not the judgement: the turn fails
         except Exception as error:
             where = f"{type(error).__name__} at {origin_of(error).line}"
             log.error("judgement failed", activation_no=live.number, where=where)
-            return ActivationUpdate(live, live.state, live.shown, [], fault=where)
+            return [ActivationUpdate(live, live.state, live.shown, [], fault=where)]
 
-    async def _judge_from_checkpoint(
-        self, live: LiveActivation, facts: Sequence[Fact], late_ms: int
-    ) -> ActivationUpdate | None:
-        """Judge the window of a late fact again, from the newest checkpoint before it; None if there is none that will do.
-        The cost follows the window: checkpoints are kept at doubling ages."""
-        number = live.number
-        stored = await checkpoint_before(self._connection, number, late_ms)
-        if stored is None or stored.plan_version != live.plan_version:
-            return None
-        checkpoint = stored.checkpoint
-        to_take = [*live.state.pending, *facts]
-        fresh = {fact.fact_id for fact in to_take}
-        known = (await load_facts(self._connection, [(live.assignment, checkpoint.fed_to[0])]))[number]
-        before = without_duplicates([fact for fact in known if fact.fact_id not in fresh])
-        state = live.judge.resumed(checkpoint, before, live.state.silence, FOREVER_MS)
-        judged = live.judge.advance(state, to_take, self._now_ms)
+    async def _judge_on(self, live: LiveActivation, facts: Sequence[Fact]) -> list[ActivationUpdate]:
+        """From where the activation is; from an older checkpoint if a fact is late."""
+        judged = live.judge.advance(live.state, facts, self._now_ms)
+        if isinstance(judged, Judged):
+            return [await self._went_on(live, judged, facts)]
+        late_ms = None if judged.by_receipt else judged.own_ms
+        if not await self._affords_late(live, late_ms):
+            late = [fact for fact in facts if late_ms is None or live.is_late(fact)]
+            watched = [] if late_ms is None else await self._watch(live, facts)
+            return [*watched, ActivationUpdate.of_put_off(live, PutOff(LATE, late_ms), late)]
+        return [await self._rebuild(live, live.rebuild_of(LATE, late_ms, facts, self._now_ms), facts)]
+
+    async def _judge_again(self, live: LiveActivation, cause: str, facts: Sequence[Fact]) -> list[ActivationUpdate]:
+        """In this turn if it costs little, or else beside the turns."""
+        if live.number not in self._costs or not self._affords(self._costs[live.number]):
+            put_off = [ActivationUpdate.of_put_off(live, PutOff(cause, live.late_ms), facts)]
+            return [*await self._watch(live, facts), *(put_off if live.number in self._costs else [])]
+        return [await self._rebuild(live, live.rebuild_of(cause, live.late_ms, facts, self._now_ms), facts)]
+
+    async def _judge_while_waiting(
+        self, live: LiveActivation, waiting: Waiting, facts: Sequence[Fact]
+    ) -> list[ActivationUpdate]:
+        """What was put off is taken over as soon as it is there, with the facts that came meanwhile."""
+        if waiting.failed is not None:
+            log.error("judgement failed", activation_no=live.number, where=waiting.failed)
+            return [ActivationUpdate(live, live.state, live.shown, [], fault=waiting.failed)]
+        if waiting.rebuilt is None:
+            return [*await self._watch(live, facts), ActivationUpdate.of_arrivals(live, facts)]
+        arrived = [fact for fact in (*waiting.arrived, *facts) if fact.fact_id not in waiting.rebuilt.taken]
+        if any(
+            fact.received_ms < waiting.rebuild.now_ms for fact in arrived
+        ):  # out of the quarantine: it may know them
+            return [
+                *await self._watch(live, facts),
+                ActivationUpdate.of_put_off(live, PutOff(waiting.rebuild.cause, waiting.rebuild.late_ms), facts),
+            ]
+        return [await self._take_over(live, waiting, waiting.rebuilt, arrived)]
+
+    async def _affords_late(self, live: LiveActivation, late_ms: int | None) -> bool:
+        """`late_ms` None: from the start."""
+        if late_ms is None:
+            await self.weigh([live])
+            return self._affords(self._costs[live.number])
+        return self._affords(await late_cost(self._connection, live, late_ms, self._most, self._now_ms))
+
+    def _affords(self, cost: int) -> bool:
+        """Whether a judgement is little enough for a turn, with what the turn has done already."""
+        if cost > min(self._left, self._most):
+            return False
+        self._left -= cost
+        return True
+
+    async def _watch(self, live: LiveActivation, facts: Sequence[Fact]) -> list[ActivationUpdate]:
+        """As long as an activation waits to be judged again, it is judged on as it was: under the orders from before, and without
+        facts that are late. Of one that was not judged before nothing is known meanwhile."""
+        watched = live.watched
+        if watched is None:
+            return []
+        span = watched.assignment.plan.activation
+        own = [fact for fact in facts if span.from_ms <= fact.own_ms < span.to_ms]
+        late = [fact for fact in own if watched.is_late(fact)]
+        in_order = [fact for fact in own if not watched.is_late(fact)]
+        judged = watched.judge.advance(watched.state, in_order, self._now_ms, late)
+        return [] if isinstance(judged, Late) else [await self._went_on(watched, judged, in_order)]
+
+    async def _went_on(self, live: LiveActivation, judged: Judged, facts: Sequence[Fact]) -> ActivationUpdate:
+        came = facts or any(fact.own_ms <= self._now_ms for fact in live.state.pending)
+        why = "more facts came" if came else BY_THE_CLOCK
+        old = in_parts(live.shown.values(), judged.parts)
+        news = News(partial(self._known_as_before, live), by_facts(facts, _max_gap_ms(live)))
+        update = await self._update(live, judged, live.shown, old, why, news)
+        return update._replace(kept_to_ms=live.kept_to_ms)
+
+    async def _rebuild(self, live: LiveActivation, rebuild: Rebuild, facts: Sequence[Fact]) -> ActivationUpdate:
+        """Now, in this turn."""
+        done = await rebuilt(self._connection, rebuild, live.judge, live.judge_before)
+        return await self._record_rebuilt(live, rebuild, done, Judged(done.state, done.parts), facts)
+
+    async def _take_over(
+        self, live: LiveActivation, waiting: Waiting, done: Rebuilt, arrived: Sequence[Fact]
+    ) -> ActivationUpdate:
+        """What was judged beside the turns, up to an instant that has passed: then what came since. What of that is late is put off
+        once more."""
+        late = [fact for fact in arrived if done.state.is_late(fact)]
+        in_order = [fact for fact in arrived if not done.state.is_late(fact)]
+        judged = live.judge.advance(done.state, in_order, self._now_ms, late)
         if isinstance(judged, Late):
-            return None
-        shown = {
-            s.finding_no: s for s in (await load_shown(self._connection, {number: first_open_ms(state)}))[number]
-        }
-        old = in_parts(shown.values(), judged.parts)
-        as_before = partial(self._as_before, live.judge, state, live.state.pending)
-        news = News(as_before, by_facts(facts, _max_gap_ms(live)))
-        update = await self._update(live, judged, shown, old, _WHY[LATE], news)
-        await forget_checkpoints_from(self._connection, number, late_ms)
-        kept_to = await self._keep_on_the_way(live, checkpoint, without_duplicates(list(known)))
-        return update._replace(cause=LATE, kept_to_ms=kept_to)
+            raise AssertionError("what came after a judgement was received after it")
+        whole = Judged(judged.state, _whole(done.parts, judged.parts))
+        update = await self._record_rebuilt(live, waiting.rebuild, done, whole, [*waiting.facts, *arrived])
+        if not late:
+            return update
+        return update._replace(put_off=PutOff(LATE, min(fact.own_ms for fact in late)), facts=late)
 
-    def _as_before(self, judge: ActivationJudge, state: State, facts: Sequence[Fact]) -> list[Finding]:
-        """What the rules of today make of what was known before."""
-        judged = judge.advance(state, facts, self._now_ms)
-        return [] if isinstance(judged, Late) else [finding for part in judged.parts for finding in part.shown]
-
-    def _known_as_before(self, live: LiveActivation) -> list[Finding]:
-        was, judge = live.state, live.judge
-        state = judge.resumed(was.base, was.tail, was.silence, was.judged_ms)
-        return self._as_before(judge, state, was.pending)
-
-    def _history_as_before(self, live: LiveActivation, facts: Sequence[Fact], fresh: Sequence[Fact]) -> list[Finding]:
-        """Of the whole history without what came just now, under the orders from before they changed."""
-        new = {fact.fact_id for fact in fresh}
-        known = without_duplicates([fact for fact in facts if fact.fact_id not in new])
-        judge = live.judge if live.before is None else live.before.judge
-        judge.with_outages(live.judge.plan.outages)
-        return self._as_before(judge, judge.initial(), known)
-
-    async def _judge_from_start(self, live: LiveActivation, cause: str, fresh: Sequence[Fact]) -> ActivationUpdate:
+    async def _record_rebuilt(
+        self, live: LiveActivation, rebuild: Rebuild, done: Rebuilt, judged: Judged, facts: Sequence[Fact]
+    ) -> ActivationUpdate:
+        """Beside what is shown. `facts`: those that brought it about."""
         number = live.number
-        facts = (await load_facts(self._connection, [(live.assignment, ALWAYS_MS)]))[number]
-        judged = live.judge.advance(live.judge.initial(), without_duplicates(list(facts)), self._now_ms)
-        if isinstance(judged, Late):
-            raise AssertionError("nothing is late for a state that has seen nothing")
-        shown = {s.finding_no: s for s in (await load_shown(self._connection, {number: None}))[number]}
-        is_reached = by_facts(fresh, _max_gap_ms(live))
+        found = await load_shown(self._connection, {number: done.since_ms})
+        shown = {s.finding_no: s for s in found[number]}
+        is_reached = by_facts(facts, _max_gap_ms(live))
         if live.before is not None:
             is_reached = by_orders(live.before.assignment.plan, live.assignment.plan)
-        news = News(partial(self._history_as_before, live, facts, fresh), is_reached)
-        update = await self._update(live, judged, shown, list(shown.values()), _WHY[cause], news)
-        await forget_checkpoints(self._connection, [number])
-        base = live.judge.initial().base
-        kept_to = await self._keep_on_the_way(live, base, without_duplicates(list(facts)))
-        return update._replace(cause="late from the start" if cause == LATE else cause, kept_to_ms=kept_to)
+        news = News(lambda: done.as_before or [], is_reached)
+        old = in_parts(shown.values(), judged.parts)
+        update = await self._update(live, judged, shown, old, _WHY[rebuild.cause], news)
+        if done.late_ms is None:
+            await forget_checkpoints(self._connection, [number])
+        else:
+            await forget_checkpoints_from(self._connection, number, done.late_ms)
+        await keep_checkpoints(
+            self._connection, [(number, live.plan_version, checkpoint) for checkpoint in done.kept]
+        )
+        return update._replace(cause=done.cause, kept_to_ms=done.kept_to_ms)
 
-    async def _keep_on_the_way(self, live: LiveActivation, base: Checkpoint, facts: Sequence[Fact]) -> int:
-        """Keep checkpoints at doubling ages, so that the next late fact has one to be judged from. Up to which instant."""
-        last_ms = max((fact.own_ms for fact in facts if fact.own_ms <= self._now_ms), default=ALWAYS_MS)
-        first_ms = min((fact.own_ms for fact in facts), default=ALWAYS_MS)
-        ages_ms = takewhile(lambda age_ms: last_ms - age_ms > first_ms, (KEEP_EVERY_MS << k for k in count()))
-        cuts_ms = sorted(last_ms - age_ms for age_ms in ages_ms)
-        found = live.judge.checkpoints(base, facts, cuts_ms, self._now_ms)
-        number = live.number
-        await keep_checkpoints(self._connection, [(number, live.plan_version, checkpoint) for checkpoint in found])
-        return found[-1].fed_to[0] if found else base.fed_to[0]
+    def _known_as_before(self, live: LiveActivation) -> list[Finding]:
+        """What the rules of today make of what was known before."""
+        was = live.state
+        state = live.judge.resumed(was.base, was.tail, was.silence, was.judged_ms)
+        judged = live.judge.advance(state, was.pending, self._now_ms)
+        return [] if isinstance(judged, Late) else [finding for part in judged.parts for finding in part.shown]
 
     async def _update(
         self,
@@ -220,3 +267,15 @@ def _notes(before: Mapping[int, ShownFinding], after: Mapping[int, ShownFinding]
         for number, shown in after.items()
         if noted.get(number) != shown.finding.unknown_since_ms
     ]
+
+
+def _whole(before: Sequence[Part], after: Sequence[Part]) -> list[Part]:
+    """All that a judgement speaks of, with what a later one changed in it."""
+    parts = {part.scope: part for part in before}
+    for part in after:
+        was = parts.get(part.scope)
+        if was is not None:
+            final = [f for f in was.findings if f.end_ms is not None and f.end_ms <= part.since_ms]
+            part = Part(part.scope, was.since_ms, [*final, *part.findings], part.lapses)
+        parts[part.scope] = part
+    return list(parts.values())

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from emtrack.db.connect import Connection
-from emtrack.record.checkpoints import forget_checkpoints, keep_checkpoints, store_checkpoints, store_silences
+from emtrack.record.checkpoints import (
+    forget_checkpoints,
+    forget_late,
+    keep_checkpoints,
+    note_late,
+    store_checkpoints,
+    store_silences,
+)
 from emtrack.record.findings import add_versions, note_presence
 from emtrack.service.activations import ActivationUpdate
+from emtrack.service.rebuilding import LATE
 from geofence import datetime_of
 from geofence.judgement import Checkpoint
 
@@ -23,6 +31,11 @@ async def record_updates(connection: Connection, updates: Sequence[ActivationUpd
     await store_checkpoints(connection, [_checkpoint(u) for u in updates if u.has_new_checkpoint])
     await keep_checkpoints(connection, [_checkpoint(u) for u in updates if u.keeps_checkpoint])
     await store_silences(connection, [(u.live.number, u.state.silence) for u in updates if u.has_new_silence])
+    await forget_late(connection, [u.live.number for u in updates if u.cause is not None and u.fault is None])
+    waiting = [
+        (u.live.number, u.put_off.late_ms) for u in updates if u.put_off is not None and u.put_off.cause == LATE
+    ]
+    await note_late(connection, waiting)
     for update in updates:
         if update.fault is not None:
             await _record_fault(connection, update.live.number, update.fault, now_ms)

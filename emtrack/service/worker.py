@@ -50,9 +50,11 @@ from emtrack.service.activations import ActivationUpdate, LiveActivations
 from emtrack.service.alerting import raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.clocks import ClockWatch
+from emtrack.service.costs import UNBOUNDED, USUAL, Budget
 from emtrack.service.home_units import HomeUnits
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
+from emtrack.service.rebuilder import Rebuilder
 from emtrack.service.recording import record_updates
 from emtrack.service.telling import Telling
 from geofence import Fact
@@ -89,6 +91,8 @@ class Pace(msgspec.Struct, frozen=True):
     liveness_s: float = 5.0
     lock_patience_s: float = 30.0
     stopwatch: Callable[[], float] = time.monotonic
+    budget: Budget = USUAL
+    """What may be judged again in a turn."""
 
 
 USUAL_PACE = Pace()
@@ -133,6 +137,8 @@ class Worker:
         self._is_judging_again = False
         self._clocks = ClockWatch(set())
         self._to_tell_again: dict[int, int] = {}
+        self._budget = self._pace.budget
+        self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
         self._now_ms = 0
         self._committed_at_s = 0.0
         self.ready = asyncio.Event()
@@ -158,6 +164,7 @@ class Worker:
                         await connection.close(timeout=5)
                 delay_s = SHORTEST_BACK_OFF_S
             except AlreadyServed:
+                await self.close()
                 raise
             except Exception as error:
                 where = origin_of(error).function
@@ -166,6 +173,11 @@ class Worker:
                     await asyncio.wait_for(stop.wait(), delay_s)
                 delay_s = min(LONGEST_BACK_OFF_S, delay_s * 2)
         self._inbox.close()
+        await self.close()
+
+    async def close(self) -> None:
+        """What is judged beside the turns is left; it is begun again at the next start."""
+        await self._rebuilder.close()
 
     def _unready(self) -> None:
         self.ready.clear()
@@ -182,6 +194,7 @@ class Worker:
 
     async def _load(self, connection: Connection) -> None:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
+        self._rebuilder.forget()
         judged_ms = await alive_ms(connection)
         self._now_ms = max(self._clock.now_ms(), judged_ms or 0)
         self._changes_seen, changed_ms = await last_change(connection)
@@ -212,7 +225,8 @@ class Worker:
     async def turn(self, connection: Connection) -> None:
         """Gather, and take what was gathered through to its answers. Raises what the database raises; then nothing of
         the turn holds, and those who wait are told to send again."""
-        batch = await self._inbox.gather(self._turn_reports, self._pace.max_wait_s)
+        wait_s = 0.0 if self._activations.are_any_to_judge_again else self._pace.max_wait_s
+        batch = await self._inbox.gather(self._turn_reports, wait_s)
         try:
             await self._take(connection, batch)
         except BaseException:
@@ -234,6 +248,7 @@ class Worker:
             await self._load(connection)
             self.ready.set()
         self._now_ms = max(self._now_ms, now_ms)
+        self._budget = UNBOUNDED
         self._committed_at_s = self._pace.stopwatch()
         await self._take(connection, batch)
 
@@ -271,7 +286,9 @@ class Worker:
             outcome = await store_reports(connection, incoming, self._tell)
             facts = self._facts([*outcome.accepted, *released])
             due = self._activations.due(now_ms, MAX_DUE)
-            updates = await judge_activations(connection, self._activations, facts, due, self._finding_nos, now_ms)
+            updates = await judge_activations(
+                connection, self._activations, facts, due, self._finding_nos, now_ms, self._budget
+            )
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
             wrong_clocks = await self._clocks.note(connection, self._activations, facts, self._alert_nos, now_ms)
@@ -285,6 +302,7 @@ class Worker:
         self._to_tell_again.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
         self._activations.adopt(updates, now_ms)
+        self._submit_put_off()
         self._units.adopt(look)
         answer_devices(batch, incoming, outcome, self._tell)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
@@ -349,6 +367,11 @@ class Worker:
         self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
         log.warning("outage recorded", seconds=round(stalled_s, 1))
+
+    def _submit_put_off(self) -> None:
+        for live in self._activations.take_put_off():
+            if live.waiting is not None:
+                self._rebuilder.submit(live.waiting)
 
     def _facts(self, accepted: Sequence[Accepted]) -> dict[int, list[Fact]]:
         facts: dict[int, list[Fact]] = defaultdict(list)

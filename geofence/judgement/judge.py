@@ -112,6 +112,10 @@ class State(NamedTuple):
     dues_ms: dict[str, int]
     judged_ms: int
 
+    def is_late(self, fact: Fact) -> bool:
+        """Whether a fact is older than what is settled."""
+        return is_evidence_candidate(fact) and fact.key <= self.base.fed_to
+
     @property
     def next_due_ms(self) -> int:
         """The first instant at which findings can change although no fact comes."""
@@ -263,11 +267,12 @@ class ActivationJudge:
 
     # ------------------------------------------------------------------------------------- one step
 
-    def advance(self, state: State, facts: Sequence[Fact], now_ms: int) -> Judged | Late:
-        """Take in new facts (each content once in an activation's life) and let time pass to `now_ms`."""
+    def advance(self, state: State, facts: Sequence[Fact], now_ms: int, heard: Sequence[Fact] = ()) -> Judged | Late:
+        """Take in new facts (each content once in an activation's life) and let time pass to `now_ms`. `heard`: facts that are
+        communication of the device and are judged elsewhere."""
         due = [fact for fact in (*state.pending, *facts) if max(fact.own_ms, fact.received_ms) <= now_ms]
         pending = tuple(f for f in (*state.pending, *facts) if max(f.own_ms, f.received_ms) > now_ms)
-        receipts_ms = self._receipts_ms(state, facts, now_ms)
+        receipts_ms = self._receipts_ms(state, [*facts, *heard], now_ms)
         if receipts_ms and receipts_ms[0] < state.silence.gap_end_ms:
             return Late(min(fact.own_ms for fact in facts), by_receipt=True)
         evidence = sorted((fact for fact in due if is_evidence_candidate(fact)), key=lambda fact: fact.key)

@@ -1,0 +1,65 @@
+"""The process that judges again what costs too much for a turn: orders come in, judgements go out, until nothing comes any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import sys
+from typing import BinaryIO
+
+import asyncpg
+import structlog
+
+from emtrack.db.connect import connect
+from emtrack.logs import origin_of
+from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.rebuilder import LENGTH, Failed, Order
+from emtrack.service.rebuilding import Rebuilt, rebuilt
+from geofence.judgement import ActivationJudge
+
+log = structlog.get_logger()
+NICER = 5
+"""What is live goes first."""
+
+
+def main(come_in: BinaryIO, go_out: BinaryIO) -> None:
+    os.nice(NICER)
+    caches: dict[object, ZoneSetCache] = {}
+    while size := come_in.read(LENGTH):
+        order: Order = pickle.loads(come_in.read(int.from_bytes(size, "big")))
+        sets = caches.setdefault(order.sets_dir, ZoneSetCache(order.sets_dir))
+        body = pickle.dumps(asyncio.run(_done(order, sets)))
+        go_out.write(len(body).to_bytes(LENGTH, "big") + body)
+        go_out.flush()
+
+
+async def _done(order: Order, sets: ZoneSetCache) -> Rebuilt | Failed:
+    connection = await connect(order.dsn)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await _judged(connection, order, sets)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        raise  # the database: the process ends, and does it again
+    except Exception as error:
+        return Failed(f"{type(error).__name__} at {origin_of(error).line}")
+    finally:
+        await connection.close(timeout=5)
+
+
+async def _judged(connection: asyncpg.Connection[asyncpg.Record], order: Order, sets: ZoneSetCache) -> Rebuilt:
+    rebuild = order.rebuild
+    plan = rebuild.assignment.plan
+    judge = ActivationJudge(plan, await sets.sets_of(connection, plan.requirements))
+    before = None
+    if rebuild.before is not None:
+        old = rebuild.before.plan
+        before = ActivationJudge(old, await sets.sets_of(connection, old.requirements))
+        before.with_outages(plan.outages)
+    return await rebuilt(connection, rebuild, judge, before)
+
+
+if __name__ == "__main__":
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints, prints no answers
+    main(sys.stdin.buffer, answers)

@@ -1,0 +1,118 @@
+"""Judgements that cost too much for a turn, in a process of their own, one after the other: beside them the turns go on.
+
+The process reads what is committed and writes nothing; the worker takes over what comes back. One that ends is started anew, and does
+again what it had not done. It ends with the program: nothing comes in any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from emtrack.service.activations import Waiting
+from emtrack.service.rebuilding import Rebuild, Rebuilt
+
+log = structlog.get_logger()
+
+LENGTH = 8
+"""Bytes that say how many follow."""
+RETRY_S = 1.0
+MOST_TRIES = 3
+"""A judgement at which the process ended so often is a fault of its activation."""
+
+
+class Failed(NamedTuple):
+    """A judgement that could not be made, and where."""
+
+    where: str
+
+
+class Order(NamedTuple):
+    """What the process is told: of which database, with which folder of zone sets."""
+
+    dsn: str
+    sets_dir: Path | None
+    rebuild: Rebuild
+
+
+class Rebuilder:
+    """Takes what waits, and gives it back done."""
+
+    def __init__(self, dsn: str, sets_dir: Path | None) -> None:
+        self._dsn = dsn
+        self._sets_dir = sets_dir
+        self._queue: deque[Waiting] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._process: Process | None = None
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def submit(self, waiting: Waiting) -> None:
+        self._queue.append(waiting)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._work())
+
+    def forget(self) -> None:
+        """Nobody waits for what was submitted: the worker begins anew."""
+        self._queue.clear()
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    async def _work(self) -> None:
+        tries = 0
+        while self._queue:
+            waiting = self._queue[0]
+            try:
+                done = await self._ask(Order(self._dsn, self._sets_dir, waiting.rebuild))
+            except (OSError, EOFError, asyncio.IncompleteReadError):
+                tries += 1
+                self._process = None
+                log.warning("the process that judges again ended", tries=tries)
+                if tries < MOST_TRIES:
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                done = Failed("the process that judges again ended")
+            tries = 0
+            if self._queue and self._queue[0] is waiting:
+                self._queue.popleft()
+            if isinstance(done, Failed):
+                waiting.failed = done.where
+            else:
+                waiting.rebuilt = done
+
+    async def _ask(self, order: Order) -> Rebuilt | Failed:
+        process = await self._started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        body = pickle.dumps(order)
+        process.stdin.write(len(body).to_bytes(LENGTH, "big") + body)
+        await process.stdin.drain()
+        size = int.from_bytes(await process.stdout.readexactly(LENGTH), "big")
+        answer: Rebuilt | Failed = pickle.loads(await process.stdout.readexactly(size))
+        return answer
+
+    async def _started(self) -> Process:
+        if self._process is None or self._process.returncode is not None:
+            command = (sys.executable, "-m", "emtrack.service.rebuild_process")
+            # A session of its own: Ctrl-C is for the program, which ends it.
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, start_new_session=True
+            )
+        return self._process

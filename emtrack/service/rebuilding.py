@@ -1,0 +1,132 @@
+"""An activation judged again: from an older checkpoint before a late fact, or from its start. What that gives does not depend on
+where it is worked out: in the turn where it is little, in a process of its own where it is much (`rebuilder.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count, takewhile
+from typing import NamedTuple
+
+from emtrack.db.connect import Connection
+from emtrack.record.checkpoints import KEEP_EVERY_MS, checkpoint_before
+from emtrack.record.facts import load_facts
+from emtrack.record.plans import Assignment
+from geofence import ALWAYS_MS, FOREVER_MS, Fact, without_duplicates
+from geofence.judgement import ActivationJudge, Checkpoint, Finding, Late, Part, Silence, State
+
+LATE, FROM_START = "late", "late from the start"
+
+
+class Rebuild(NamedTuple):
+    """What is to be judged again, and why. `late_ms`: own time of the earliest fact that was late, or None: from the start. `fresh`:
+    ids of facts that were not judged yet, of those that are stored; `pending`: of those whose time had not come. `silence`: as it is
+    known. `before`: under which orders what was known before is to be judged, None: nobody asks (`settled.py`). `now_ms`: the instant
+    of the judgement; what was received later takes no part."""
+
+    assignment: Assignment
+    plan_version: str
+    cause: str
+    late_ms: int | None
+    fresh: frozenset[int]
+    pending: frozenset[int]
+    silence: Silence
+    before: Assignment | None
+    now_ms: int
+
+
+class Rebuilt(NamedTuple):
+    """`since_ms`: findings that ended before it were not looked at; None: all were. `kept`: checkpoints for the next late fact.
+    `as_before`: what the rules of today make of what was known before; None: nobody asked. `taken`: ids of the facts received at the
+    very instant of the judgement that it knows."""
+
+    cause: str
+    state: State
+    parts: list[Part]
+    since_ms: int | None
+    late_ms: int | None
+    kept: list[Checkpoint]
+    kept_to_ms: int
+    as_before: list[Finding] | None
+    taken: frozenset[int]
+
+
+async def rebuilt(
+    connection: Connection, rebuild: Rebuild, judge: ActivationJudge, judge_before: ActivationJudge | None
+) -> Rebuilt:
+    """Reads facts and checkpoints; writes nothing."""
+    if rebuild.late_ms is not None:
+        found = await _from_checkpoint(connection, rebuild, judge, rebuild.late_ms)
+        if found is not None:
+            return found
+    return await _from_start(connection, rebuild, judge, judge_before)
+
+
+async def _from_checkpoint(
+    connection: Connection, rebuild: Rebuild, judge: ActivationJudge, late_ms: int
+) -> Rebuilt | None:
+    """Judge the window of a late fact again, from the newest checkpoint before it; None if there is none that will do.
+    The cost follows the window: checkpoints are kept at doubling ages."""
+    stored = await checkpoint_before(connection, rebuild.assignment.activation_no, late_ms)
+    if stored is None or stored.plan_version != rebuild.plan_version:
+        return None
+    checkpoint = stored.checkpoint
+    known = await _known(connection, rebuild, checkpoint.fed_to[0])
+    not_judged = rebuild.fresh | rebuild.pending
+    before = without_duplicates([fact for fact in known if fact.fact_id not in not_judged])
+    state = judge.resumed(checkpoint, before, rebuild.silence, FOREVER_MS)
+    to_take = without_duplicates([fact for fact in known if fact.fact_id in not_judged])
+    judged = judge.advance(state, to_take, rebuild.now_ms)
+    if isinstance(judged, Late):
+        return None
+    kept = _on_the_way(judge, checkpoint, without_duplicates(known), rebuild.now_ms)
+    as_before = None
+    if rebuild.before is not None:
+        pending = [fact for fact in to_take if fact.fact_id in rebuild.pending]
+        as_before = _found(judge, state, pending, rebuild.now_ms)
+    since_ms = min((part.since_ms for part in judged.parts), default=ALWAYS_MS)
+    return Rebuilt(
+        LATE, judged.state, judged.parts, since_ms, late_ms, kept,
+        kept[-1].fed_to[0] if kept else checkpoint.fed_to[0], as_before, _taken(known, rebuild.now_ms),
+    )  # fmt: skip
+
+
+async def _from_start(
+    connection: Connection, rebuild: Rebuild, judge: ActivationJudge, judge_before: ActivationJudge | None
+) -> Rebuilt:
+    known = await _known(connection, rebuild, ALWAYS_MS)
+    facts = without_duplicates(known)
+    judged = judge.advance(judge.initial(), facts, rebuild.now_ms)
+    if isinstance(judged, Late):
+        raise AssertionError("nothing is late for a state that has seen nothing")
+    base = judge.initial().base
+    kept = _on_the_way(judge, base, facts, rebuild.now_ms)
+    as_before = None
+    if judge_before is not None:
+        not_new = without_duplicates([fact for fact in facts if fact.fact_id not in rebuild.fresh])
+        as_before = _found(judge_before, judge_before.initial(), not_new, rebuild.now_ms)
+    return Rebuilt(
+        FROM_START if rebuild.cause == LATE else rebuild.cause, judged.state, judged.parts, None, None, kept,
+        kept[-1].fed_to[0] if kept else base.fed_to[0], as_before, _taken(known, rebuild.now_ms),
+    )  # fmt: skip
+
+
+async def _known(connection: Connection, rebuild: Rebuild, since_ms: int) -> list[Fact]:
+    facts = (await load_facts(connection, [(rebuild.assignment, since_ms)]))[rebuild.assignment.activation_no]
+    return [fact for fact in facts if fact.received_ms <= rebuild.now_ms]
+
+
+def _found(judge: ActivationJudge, state: State, facts: Sequence[Fact], now_ms: int) -> list[Finding]:
+    judged = judge.advance(state, facts, now_ms)
+    return [] if isinstance(judged, Late) else [finding for part in judged.parts for finding in part.shown]
+
+
+def _taken(facts: Sequence[Fact], now_ms: int) -> frozenset[int]:
+    return frozenset(fact.fact_id for fact in facts if fact.received_ms >= now_ms)
+
+
+def _on_the_way(judge: ActivationJudge, base: Checkpoint, facts: Sequence[Fact], now_ms: int) -> list[Checkpoint]:
+    """Checkpoints at doubling ages, so that the next late fact has one to be judged from."""
+    last_ms = max((fact.own_ms for fact in facts if fact.own_ms <= now_ms), default=ALWAYS_MS)
+    first_ms = min((fact.own_ms for fact in facts), default=ALWAYS_MS)
+    ages_ms = takewhile(lambda age_ms: last_ms - age_ms > first_ms, (KEEP_EVERY_MS << k for k in count()))
+    return judge.checkpoints(base, facts, sorted(last_ms - age_ms for age_ms in ages_ms), now_ms)
