@@ -28,6 +28,7 @@ from emtrack.record.entering import Entered
 from emtrack.record.findings import load_shown
 from emtrack.record.plans import load_assignments
 from emtrack.service.app import Service, running_service
+from emtrack.service.costs import USUAL
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.worker import Pace, Worker
 from emtrack.settings import ClockSetting, Settings
@@ -141,11 +142,12 @@ class World:
         self.clock = clock
         self.connection = connection
         self.stopwatch = Stopwatch()
+        self.budget = USUAL
         self.begin_anew()
 
     def begin_anew(self) -> None:
         self.inbox, self.keys, self.metrics = Inbox(50_000), DeviceKeys(), Metrics()
-        pace = msgspec.structs.replace(QUICK, stopwatch=self.stopwatch)
+        pace = msgspec.structs.replace(QUICK, stopwatch=self.stopwatch, budget=self.budget)
         self.worker = Worker(self.dsn, self.clock, self.inbox, self.keys, self.metrics, pace=pace)
 
     async def start(self) -> None:
@@ -172,6 +174,16 @@ class World:
 
     async def turn(self) -> None:
         await self.worker.turn(self.connection)
+
+    async def settle(self) -> None:
+        """Turns, until nobody waits to be judged again."""
+        activations = self.worker.activations
+        for _ in range(3_000):
+            await self.turn()
+            if not activations.waiting() and not activations.are_any_to_judge_again:
+                return
+            await asyncio.sleep(0.01)  # another process: there is nothing to wait on but its answer
+        raise AssertionError("somebody still waits to be judged again")
 
     async def send(self, device_id: str, *reports: Any, boot: int = 1) -> Acknowledgement:
         """A request, and the turn that answers it."""

@@ -22,6 +22,7 @@ from emtrack.forms.reading import write_orders
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
 from emtrack.record.plans import load_assignments
+from emtrack.service.costs import USUAL, Budget
 from geofence.facts import Fact, Position
 from geofence.judgement import as_judged
 from geofence.words import ALWAYS_MS, format_instant
@@ -34,6 +35,9 @@ SEEDS = settings(
     max_examples=30, derandomize=True, deadline=None, print_blob=True,
     suppress_health_check=list(HealthCheck), database=None,
 )  # fmt: skip
+FEW = settings(SEEDS, max_examples=6)
+NOTHING = Budget(-1, 0)
+"""Nothing is judged again in a turn."""
 MANY = settings(SEEDS, max_examples=max(1, LONG_WORLDS // 25), derandomize=False)
 
 
@@ -79,10 +83,12 @@ async def play(service: Service, world: World, rng: random.Random) -> None:
     await service.turn()
 
 
-async def check(dsn: str, world: World, seed: int) -> None:
+async def check(dsn: str, world: World, seed: int, budget: Budget = USUAL) -> None:
     begin_ms = min(world.plan.activation.from_ms, *(f.received_ms for f in world.facts), world.now_ms) - HOUR_MS
     form = json.loads(write_orders(orders_of([world.plan], MEMBERS_OF)))
     async with empty_deployment(dsn, {}, begin_ms) as service:
+        service.budget = budget
+        await service.start()
         try:
             await service.enter(form)
         except FormError as error:
@@ -90,6 +96,7 @@ async def check(dsn: str, world: World, seed: int) -> None:
                 raise
             reject()
         await play(service, world, random.Random(seed))
+        await service.settle()
         now_ms = service.clock.at_ms
         (assignment,) = (await load_assignments(service.connection, service.worker._now_ms)).values()
         stored = (await load_facts(service.connection, [(assignment, ALWAYS_MS)]))[assignment.activation_no]
@@ -108,6 +115,23 @@ async def shown_of(service: Service) -> list[Any]:
 @SEEDS
 def test_the_service_shows_what_the_rules_say(stage: asyncio.Runner, stage_url: str, world: World, seed: int) -> None:
     stage.run(check(stage_url, world, seed))
+
+
+@given(worlds(), st.integers(0, 2**32))
+@FEW
+def test_the_service_shows_the_same_if_all_that_is_judged_again_is_put_off(
+    stage: asyncio.Runner, stage_url: str, world: World, seed: int
+) -> None:
+    stage.run(check(stage_url, world, seed, NOTHING))
+
+
+@pytest.mark.long
+@given(worlds(), st.integers(0, 2**32))
+@MANY
+def test_the_service_shows_the_same_of_many_worlds_if_all_is_put_off(
+    stage: asyncio.Runner, stage_url: str, world: World, seed: int
+) -> None:
+    stage.run(check(stage_url, world, seed, NOTHING))
 
 
 @pytest.mark.long

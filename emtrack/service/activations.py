@@ -161,16 +161,17 @@ class ActivationUpdate(NamedTuple):
     kept_to_ms: int = ALWAYS_MS
     put_off: PutOff | None = None
     facts: Sequence[Fact] = ()
+    is_judged: bool = True
 
     @classmethod
     def of_put_off(cls, live: LiveActivation, put_off: PutOff, facts: Sequence[Fact]) -> ActivationUpdate:
         """Nothing changes but that it waits."""
-        return cls(live, live.state, live.shown, [], put_off=put_off, facts=facts)
+        return cls(live, live.state, live.shown, [], put_off=put_off, facts=facts, is_judged=False)
 
     @classmethod
     def of_arrivals(cls, live: LiveActivation, facts: Sequence[Fact]) -> ActivationUpdate:
         """It waits, and these came meanwhile."""
-        return cls(live, live.state, live.shown, [], facts=facts)
+        return cls(live, live.state, live.shown, [], facts=facts, is_judged=False)
 
     @property
     def has_new_checkpoint(self) -> bool:
@@ -409,7 +410,7 @@ class LiveActivations:
             if update.fault is not None:
                 self._no_longer_waits(live)
                 live.rebuild, live.due_ms = FAULT, now_ms + RETRY_MS
-            elif update.records or update.state is not update.live.state or update.cause is not None:
+            elif update.is_judged:
                 self._go_on(live, update)
             if update.put_off is not None:
                 self._put_off(live, update.put_off, update.facts, now_ms)

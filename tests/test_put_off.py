@@ -1,0 +1,156 @@
+"""What costs too much for a turn is judged beside the turns: nobody else waits for it, and nothing of it is lost or told twice.
+
+Here more than fifty facts are too much.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from emtrack.reading.findings import findings_as_lines
+from emtrack.record.rules import ask_to_judge_again
+from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.costs import Budget
+from geofence.words import format_instant
+from tests.service_world import (
+    AWAY,
+    HOME,
+    World,
+    activation,
+    curfew,
+    deployed,
+    ms,
+    orders,
+    position,
+    with_provisional_ends,
+)
+
+SEQ = iter(range(1, 100_000))
+FEW = Budget(50, 100)
+ALL_DAY = curfew(1, timetable=None)
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with deployed(database_url, orders(1, 2), at="08:00") as world:
+        world.budget = FEW
+        await world.start()
+        yield world
+
+
+async def out_in_the_night(world: World) -> None:
+    """A day of W1: at home, a fix every ten minutes, out from 21:00 to 22:00."""
+    for minute in range(0, 15 * 60, 10):
+        at_ms = ms("09:00") + minute * 60_000
+        place = AWAY if ms("21:00") <= at_ms < ms("22:00") else HOME
+        await world.send_at(format_instant(at_ms), "D1", position(next(SEQ), format_instant(at_ms), place))
+
+
+async def shown(world: World) -> list[dict[str, Any]]:
+    lines = await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None, ZoneSetCache())
+    return with_provisional_ends(lines)
+
+
+async def judged_again(world: World) -> list[dict[str, Any]]:
+    now_ms = world.clock.now_ms()
+    lines = await findings_as_lines(world.connection, now_ms, None, now_ms, None, ZoneSetCache())
+    return [json.loads(line) for line in lines]
+
+
+async def curfews(world: World, wearer_id: str = "W1") -> list[tuple[str, str | None]]:
+    found = [line for line in await shown(world) if line["kind"] == "CURFEW" and line["wearer_id"] == wearer_id]
+    return [(line["begin"][11:16], None if line["end"] is None else line["end"][11:16]) for line in found]
+
+
+async def test_others_are_judged_in_the_turn_in_which_somebodys_orders_changed(world: World) -> None:
+    await out_in_the_night(world)
+    assert await curfews(world) == [("21:00", "22:00")]
+    await world.enter({"requirements": [ALL_DAY]})
+    world.clock.at_ms = ms("03T00:10")
+    await world.send("D2", *(position(next(SEQ), f"03T00:0{n}", AWAY) for n in (5, 6)))
+    assert await curfews(world, "W2") == [("00:05", None)]
+    assert await curfews(world) == [("21:00", "22:00")], "not judged again yet"
+    await world.settle()
+    assert await shown(world) == await judged_again(world)
+
+
+async def test_while_somebody_waits_they_are_judged_as_before(world: World) -> None:
+    await out_in_the_night(world)
+    await world.enter({"requirements": [ALL_DAY]})
+    await world.send_at("03T00:10", "D1", *(position(next(SEQ), f"03T00:0{n}", AWAY) for n in (5, 6)))
+    assert await curfews(world) == [("21:00", "22:00"), ("00:05", None)]
+    await world.settle()
+    assert await shown(world) == await judged_again(world)
+    assert await world.count("judgement_faults") == 0
+
+
+async def late_by_hours(world: World) -> None:
+    """At 23:50 it turns out that W1 was at home at 21:20."""
+    home = [position(next(SEQ), at, HOME) for at in ("21:21", "21:22")]
+    await world.send_at("23:50", "D1", *home)
+
+
+async def test_facts_that_are_late_by_hours_are_stored_and_judged_beside_the_turns(world: World) -> None:
+    await out_in_the_night(world)
+    await world.wait_until("23:55")
+    before = await world.count("finding_versions")
+    await world.send_at("23:56", "D1", *(position(next(SEQ), f"09:{n:02}:30", AWAY) for n in range(1, 59)))
+    assert await world.count("late_judgements") == 1
+    assert await world.count("finding_versions") == before
+    await world.settle()
+    assert await world.count("late_judgements") == 0
+    assert await shown(world) == await judged_again(world)
+
+
+async def test_what_was_put_off_is_judged_after_a_restart(world: World) -> None:
+    await out_in_the_night(world)
+    await world.send_at("23:56", "D1", *(position(next(SEQ), f"21:{n:02}:30", HOME) for n in range(1, 59)))
+    if await world.count("late_judgements"):
+        assert await curfews(world) == [("21:00", "22:00")]
+    await world.start()
+    await world.settle()
+    assert await world.count("late_judgements") == 0
+    assert await shown(world) == await judged_again(world)
+    assert await curfews(world) != [("21:00", "22:00")]
+
+
+async def test_a_process_that_is_killed_is_started_again(world: World) -> None:
+    await out_in_the_night(world)
+    await world.enter({"requirements": [ALL_DAY]})
+    await world.turn()
+    rebuilder = world.worker._rebuilder
+    (await rebuilder._started()).kill()
+    await world.settle()
+    assert await shown(world) == await judged_again(world)
+    assert await world.count("judgement_faults") == 0
+
+
+async def test_a_device_whose_backlog_waits_is_not_silent(world: World) -> None:
+    """It is told so every ten minutes: a report is communication, whenever it is judged."""
+    quick = activation(1, report_interval_s=600)
+    await world.enter({"activations": [quick]})
+    await out_in_the_night(world)
+    for minute in (5, 15, 25, 35, 45):
+        old = [position(next(SEQ), f"12:{minute + n:02}:30", AWAY) for n in range(5)]
+        await world.send_at(f"03T00:{minute:02}", "D1", *old)
+    assert [
+        line for line in await shown(world) if line["kind"] == "NO_COMMUNICATION" and line["begin"] > "2026-03-02T10"
+    ] == []
+    await world.settle()
+    assert await shown(world) == await judged_again(world)
+
+
+async def test_everybody_is_judged_again_beside_the_turns_and_it_is_told_when_that_is_done(world: World) -> None:
+    await out_in_the_night(world)
+    await ask_to_judge_again(world.connection, ms("09:00"), "officer", world.clock.now_ms())
+    await world.turn()
+    asked = "SELECT count(*) FROM rejudgements WHERE done_at IS NULL"
+    assert await world.connection.fetchval(asked) == 1
+    await world.settle()
+    await world.turn()
+    assert await world.connection.fetchval(asked) == 0
+    assert await shown(world) == await judged_again(world)
