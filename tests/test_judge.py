@@ -8,7 +8,7 @@ from geofence.facts import DeviceEvent, Fact, Position
 from geofence.intervals import Interval
 from geofence.judgement.findings import Finding
 from geofence.judgement.judge import TAIL_MS, ActivationJudge, Checkpoint, Judged, Late, judge_history
-from geofence.obligations import Activation, Plan, Requirement
+from geofence.obligations import Activation, Plan, Requirement, TimetableRow
 from geofence.words import FOREVER_MS, EventType, Kind, Mechanism, ObligationKind
 from geofence.zones import Disc
 
@@ -192,3 +192,31 @@ def test_each_finding_names_the_facts_it_rests_on_and_a_hash_that_follows_them()
     assert found.facts_hash != other.facts_hash
     (same,) = judge_history(plan_of(), facts[::-1], 7 * MINUTE_MS)
     assert found.facts_hash == same.facts_hash
+
+
+def test_where_nothing_comes_what_is_looked_at_does_not_grow_with_time():
+    """A curfew every night for a hundred years, and nobody was ever heard."""
+    nights = tuple(TimetableRow(day, 19 * 60, 7 * 60) for day in range(7))
+    plan = plan_of(requirement(ObligationKind.CURFEW, timetable=nights))
+    judge = ActivationJudge(plan)
+    now_ms = 36_500 * 24 * 60 * MINUTE_MS
+    first = judge.advance(judge.initial(), [], now_ms)
+    assert isinstance(first, Judged)
+    later = judge.advance(first.state, [], now_ms + 24 * 60 * MINUTE_MS)
+    assert isinstance(later, Judged)
+    counts = [sum(len(p.findings) for p in judged.parts if p.scope == "R1/1") for judged in (first, later)]
+    assert counts[0] > 36_000
+    assert counts[1] <= 3
+
+
+def test_a_fact_that_comes_after_days_in_which_nothing_came_is_judged_at_its_own_time():
+    judge = ActivationJudge(plan_of())
+    day = 24 * 60
+    first = judge.advance(judge.initial(), [fix(0), fix(1)], 2 * MINUTE_MS)
+    assert isinstance(first, Judged)
+    rested = judge.advance(first.state, [], 5 * day * MINUTE_MS)
+    assert isinstance(rested, Judged)
+    assert rested.state.base.fed_to[0] == 4 * day * MINUTE_MS
+    assert isinstance(judge.advance(rested.state, [fix(3 * day, received_min=5 * day)], 5 * day * MINUTE_MS), Late)
+    in_order = judge.advance(rested.state, [fix(4.5 * day, received_min=5 * day)], 5 * day * MINUTE_MS)
+    assert isinstance(in_order, Judged)

@@ -33,6 +33,7 @@ async def raise_from_updates(
     now_ms: int,
 ) -> Raised:
     """Inside the turn's transaction, after its findings were recorded."""
+    updates = [update for update in updates if update.is_judged]
     by_number = {update.live.number: update for update in updates}
     asked = _Asked(now_ms, activations.silence_near_m)
 
@@ -85,8 +86,11 @@ def _verdict_of_entry(
     live = activations.find(activation_no)
     if live is None:
         return None
-    found = live.judge.newest_verdicts(_standing(live, by_number.get(activation_no)).state)
-    return next((_entry_verdict(live, one) for one in found if one.requirement.entry_id == str(entry_no)), None)
+    standing = _standing(live, by_number.get(activation_no))
+    found = standing.live.judge.newest_verdicts(standing.state)
+    return next(
+        (_entry_verdict(standing.live, one) for one in found if one.requirement.entry_id == str(entry_no)), None
+    )
 
 
 class _Asked(NamedTuple):
@@ -97,15 +101,18 @@ class _Asked(NamedTuple):
 
 
 class _Standing(NamedTuple):
-    """An activation as it stands after the turn."""
+    """An activation as it stands after the turn. `is_silent`: NO_COMMUNICATION lasts."""
 
     live: LiveActivation
     state: State
-    shown: Mapping[int, ShownFinding]
+    is_silent: bool
 
 
 def _standing(live: LiveActivation, update: ActivationUpdate | None) -> _Standing:
-    return _Standing(live, live.state, live.shown) if update is None else _Standing(live, update.state, update.shown)
+    """While it waits to be judged again, as it was before."""
+    judged = (live.watched or live) if update is None else update.live
+    now = judged if update is None else update
+    return _Standing(judged, now.state, _is_silent(now.shown))
 
 
 def _changed(updates: Sequence[ActivationUpdate], asked: _Asked) -> Iterator[RaisedFinding]:
@@ -133,7 +140,7 @@ def _raised(
     return RaisedFinding(
         finding_no, assignment.wearer_no, live.number, assignment.plan.activation.network, finding, change, why,
         is_graver=_is_graver(standing, finding, asked),
-        is_silent=finding.kind is Kind.UNVERIFIED and _is_silent(standing.shown),
+        is_silent=finding.kind is Kind.UNVERIFIED and standing.is_silent,
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ from geofence.judgement.presence import (
     lapses_ms,
     stretches,
 )
-from geofence.judgement.provisional import NO_LAPSES, Lapses, as_shown, is_passed, lapses_of
+from geofence.judgement.provisional import NO_LAPSES, PASSED_MS, Lapses, as_shown, is_passed, lapses_of
 from geofence.judgement.silence import is_sign_of_life, limit_of, silence_due_ms, silence_start_ms, silences
 from geofence.judgement.starts import Start, counted_from
 from geofence.judgement.timetable import Schedule
@@ -60,6 +60,9 @@ from geofence.zones import SetZone
 TAIL_MS = 15 * 60_000
 """How far the base stays behind the newest evidence; facts that are late by less are cheap. It moves up when the
 tail has become twice as long."""
+
+QUIET_MS = 24 * 3_600_000
+"""Where nothing comes, the base stays behind now by so much; facts that are late by less stay cheap."""
 
 AT_A_PLACE = frozenset({ObligationKind.CURFEW, ObligationKind.INCLUSION})
 NEAR_LASTS_MS = 24 * 3_600_000
@@ -165,6 +168,14 @@ class Late(NamedTuple):
 
     own_ms: int
     by_receipt: bool
+
+
+class _Soon(NamedTuple):
+    """Until when a report can turn what the clock brought: none does that lies beyond the newest evidence by PASSED_MS, or comes at
+    `in_time_ms` or later."""
+
+    newest_ms: int
+    in_time_ms: int
 
 
 class ActivationJudge:
@@ -278,7 +289,7 @@ class ActivationJudge:
         evidence = sorted((fact for fact in due if is_evidence_candidate(fact)), key=lambda fact: fact.key)
         if evidence and evidence[0].key <= state.base.fed_to:
             return Late(evidence[0].own_ms, by_receipt=False)
-        base, tail, head, changed = self._take_in(state, evidence)
+        base, tail, head, changed = self._take_in(state, evidence, now_ms)
         dues_ms = dict(state.dues_ms)
         silence, parts = self._silence_part(state, receipts_ms, now_ms, dues_ms)
         parts += self._device_part(base, head, changed, dues_ms, now_ms)
@@ -287,7 +298,9 @@ class ActivationJudge:
             silence.heard_ms if last is None else last.received_ms
         )  # events are sent at once, and say nothing of positions
         in_time_ms = limit_of(heard_ms, self.plan.silence_limit_ms, self.plan.outages)
-        parts += self._entry_parts(state, head, changed, dues_ms, in_time_ms, now_ms)
+        # What is settled is provisional no longer.
+        passed_ms = max(head.fed_to[0], base.fed_to[0] + PASSED_MS)
+        parts += self._entry_parts(state, head, changed, dues_ms, _Soon(passed_ms, in_time_ms), now_ms)
         if base is not state.base:
             self._settle(base, head)
         return Judged(State(base, tail, head, silence, pending, dues_ms, now_ms), parts)
@@ -298,11 +311,11 @@ class ActivationJudge:
         return sorted(f.received_ms for f in heard if f.received_ms <= now_ms and is_sign_of_life(self.plan, f))
 
     def _take_in(
-        self, state: State, evidence: list[Fact]
+        self, state: State, evidence: list[Fact], now_ms: int
     ) -> tuple[Checkpoint, tuple[Fact, ...], Checkpoint, set[str] | Literal["all"]]:
         """Feed evidence that is not older than the base: base, tail and head after it, and the scopes it touched."""
         if not evidence:
-            return state.base, state.tail, state.head, set()
+            return self._let_rest(state, now_ms)
         in_order = evidence[0].key > state.head.fed_to
         tail = [*state.tail, *evidence] if in_order else sorted([*state.tail, *evidence], key=lambda f: f.key)
         if tail[-1].own_ms - tail[0].own_ms <= 2 * TAIL_MS:
@@ -316,6 +329,20 @@ class ActivationJudge:
         head = base.copy()
         self._feed(head, tail[cut:])
         return base, tuple(tail[cut:]), head, "all"
+
+    def _let_rest(
+        self, state: State, now_ms: int
+    ) -> tuple[Checkpoint, tuple[Fact, ...], Checkpoint, set[str] | Literal["all"]]:
+        """Where nothing comes, the base moves up with time: what is older than QUIET_MS is settled, so that looking at an activation
+        costs the same however long nothing was heard of it."""
+        if now_ms - max(state.base.fed_to[0], self.plan.activation.from_ms) < 2 * QUIET_MS:
+            return state.base, state.tail, state.head, set()
+        cut_ms = now_ms - QUIET_MS
+        cut = sum(1 for fact in state.tail if fact.own_ms < cut_ms)
+        base = state.base.copy()
+        self._feed(base, state.tail[:cut])
+        base.fed_to = max(base.fed_to, (cut_ms, -1))
+        return base, state.tail[cut:], state.head.copy(), "all"
 
     # ------------------------------------------------------------------------------------- feeding
 
@@ -384,10 +411,9 @@ class ActivationJudge:
         head: Checkpoint,
         changed: set[str] | Literal["all"],
         dues_ms: dict[str, int],
-        in_time_ms: int,
+        soon: _Soon,
         now_ms: int,
     ) -> list[Part]:
-        """`in_time_ms`: the first instant at which no report of the device would be in time."""
         parts = []
         for requirement in self._judged:
             entry_id = requirement.entry_id
@@ -396,8 +422,7 @@ class ActivationJudge:
                 continue
             since_ms = state.base.entries[entry_id].cursor_ms
             entry = head.entries[entry_id]
-            newest_ms = head.fed_to[0]
-            lapses = lapses_of(lapses_ms(entry.zone), lapses_ms(entry.widened), newest_ms, in_time_ms, now_ms)
+            lapses = lapses_of(lapses_ms(entry.zone), lapses_ms(entry.widened), *soon, now_ms)
             findings, due = self._entry_findings(requirement, entry, since_ms, now_ms)
             dues_ms[entry_id] = min(due, lapses.settles_ms)
             parts.append(Part(entry_id, since_ms, findings, lapses))
