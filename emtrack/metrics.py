@@ -43,6 +43,11 @@ class Metrics:
             registry=self.registry,
         )
         self.waiting = Gauge("emtrack_inbox_reports", "Reports that wait for a turn.", registry=self.registry)
+        self.to_judge_again = Gauge(
+            "emtrack_activations_to_judge_again",
+            "Activations that wait to be judged again, in a turn or beside the turns.",
+            registry=self.registry,
+        )
         self.findings = Counter(
             "emtrack_finding_versions_total",
             "Findings recorded, by kind and change.",

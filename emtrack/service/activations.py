@@ -391,6 +391,11 @@ class LiveActivations:
         """Whether the next turn has some of them to do."""
         return bool(self._again) or any(live.waiting.is_done for live in self.waiting() if live.waiting)
 
+    @property
+    def to_judge_again_count(self) -> int:
+        """How many wait to be judged again, in a turn or beside the turns."""
+        return len(self._again) + len(self._waiting)
+
     def take_put_off(self) -> list[LiveActivation]:
         """Those that were put off since this was asked last: they wait for somebody to judge them."""
         taken, self._to_submit = self._to_submit, []

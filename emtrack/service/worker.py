@@ -400,6 +400,7 @@ class Worker:
             metrics.findings.labels(str(kind), change).inc(count)
         metrics.turns.inc()
         metrics.turn_seconds.observe(seconds)
+        metrics.to_judge_again.set(self._activations.to_judge_again_count)
         metrics.judged_to.set(self._now_ms / 1000)
 
 
