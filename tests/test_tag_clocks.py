@@ -8,7 +8,8 @@ import pytest
 
 from alerts import CLOCK, AlertFilter, Severity, Skew, Upload, is_right_again, open_alerts, skew_of
 from emtrack.web.wording import clock_words
-from tests.service_world import HOME, World, activation, ms, position
+from geofence import format_instant
+from tests.service_world import HOME, World, activation, event, ms, orders, position
 
 MINUTE_MS = 60_000
 TEN_MIN_MS = 10 * MINUTE_MS
@@ -17,6 +18,11 @@ TEN_MIN_MS = 10 * MINUTE_MS
 def uploads(*pairs: tuple[float, float]) -> list[Upload]:
     """Minute of receipt, age of the newest fact in minutes."""
     return [Upload(round(at * MINUTE_MS), round(age * MINUTE_MS)) for at, age in pairs]
+
+
+def exact(*pairs: tuple[float, float]) -> list[Upload]:
+    """Minute of receipt, and how many minutes before it the request says that it was sent."""
+    return [upload._replace(is_exact=True) for upload in uploads(*pairs)]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +42,33 @@ def test_only_steadily_old_uploads_speak_of_the_clock(pairs: list[tuple[float, f
     assert skew_of(uploads(*pairs), TEN_MIN_MS) == told
 
 
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (exact((0, 11), (10, 12), (20, 11)), Skew(11 * MINUTE_MS, 12 * MINUTE_MS)),  # no report interval between
+        (exact((0, 300), (10, 200), (20, 100)), Skew(100 * MINUTE_MS, 300 * MINUTE_MS)),  # nothing that empties
+        (exact((0, -3), (10, -3), (20, -3)), Skew(-3 * MINUTE_MS, -3 * MINUTE_MS)),
+        (exact((0, 9), (10, 9), (20, 9)), None),  # a slow way
+        (exact((0, -1), (10, 1), (20, 0)), None),
+        (exact((0, 61), (10, 0), (20, 61)), None),  # two that waited on the way
+        (uploads((0, 61), (10, 61), (20, 61)) + exact((30, 0)), None),  # old facts, and a clock that is right
+        (exact((0, 0)) + uploads((10, 61), (20, 61), (30, 61)), None),
+        (uploads((0, 0)) + exact((10, 61), (20, 61), (30, 61)), Skew(61 * MINUTE_MS, 61 * MINUTE_MS)),
+        (exact((0, 61), (10, 61)) + uploads((20, 61)), None),  # too few that know
+    ],
+)
+def test_what_a_request_says_of_its_own_time_outranks_the_age_of_its_facts(
+    seen: list[Upload], told: Skew | None
+) -> None:
+    assert skew_of(seen, TEN_MIN_MS) == told
+
+
+def test_a_clock_is_right_again_where_requests_say_so_whatever_the_age_of_their_facts() -> None:
+    assert is_right_again(exact((0, 0), (20, 1)) + uploads((50, 61)), TEN_MIN_MS)
+    assert not is_right_again(exact((0, 61), (20, 1), (50, 1)), TEN_MIN_MS)
+    assert not is_right_again(exact((0, 0), (20, 1)), TEN_MIN_MS)
+
+
 def test_a_clock_is_right_again_after_an_hour_of_right_uploads() -> None:
     assert not is_right_again(uploads((0, 1), (20, 1)), TEN_MIN_MS)
     assert not is_right_again(uploads((0, 65), (20, 1), (50, 1)), TEN_MIN_MS)
@@ -48,6 +81,9 @@ def test_a_person_is_told_by_how_much() -> None:
     )
     assert clock_words(Skew(-5 * MINUTE_MS, -5 * MINUTE_MS)) == (
         "This tag's clock is 5 min ahead; its times cannot be trusted."
+    )
+    assert clock_words(Skew(20_000 * 1440 * MINUTE_MS, (20_000 * 1440 + 90) * MINUTE_MS)) == (
+        "This tag's clock is 20000 days to 20000 days 1 h behind; its times cannot be trusted."
     )
 
 
@@ -87,4 +123,80 @@ async def test_a_tag_that_comes_back_into_coverage_is_not_told_of(world: World) 
         await send(world, "15:00", behind_min, seq)
     for seq, at in enumerate(clock_times(190, 6, 10), 100):
         await send(world, at, 1, seq)
+    assert await told(world) == []
+
+
+# ---------------------------------------------------------------------------------------------- sent_at
+
+
+def shifted(at: str, minutes: int) -> str:
+    return format_instant(ms(at) + minutes * MINUTE_MS)
+
+
+async def post(world: World, at: str, seq: int, *, fact_min: int, sent_min: int | None) -> None:
+    """A request with one fix. Minutes behind the time of receipt: of the fix, and of `sent_at` (None: there is none)."""
+    fix = position(seq, "12:00", HOME) | {"fix_time": shifted(at, -fact_min)}
+    fields = {} if sent_min is None else {"sent_at": shifted(at, -sent_min)}
+    await world.send_at(at, "D1", fix, **fields)
+
+
+@pytest.mark.parametrize(
+    ("fact_min", "sent_min"),
+    [(62, 62), (0, 62), (0, 12), (-3, -3), (0, -3)],
+    ids=["behind", "behind, its fixes right", "behind by less than a report interval", "ahead", "ahead, its fixes right"],
+)  # fmt: skip
+async def test_a_tag_that_says_a_wrong_time_is_told_of_whatever_its_facts_say(
+    world: World, fact_min: int, sent_min: int
+) -> None:
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    for seq, at in enumerate(clock_times(0, 4, 10), 1):
+        await post(world, at, seq, fact_min=fact_min, sent_min=sent_min)
+    assert await told(world) == [(Severity.WARNING, True)]
+    for seq, at in enumerate(clock_times(40, 9, 10), 100):
+        await post(world, at, seq, fact_min=fact_min, sent_min=0)
+    assert await told(world) == [(Severity.WARNING, False)]
+
+
+async def test_a_tag_that_says_the_right_time_and_old_facts_was_out_of_coverage(world: World) -> None:
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    for seq, at in enumerate(clock_times(180, 6, 10), 1):
+        await post(world, at, seq, fact_min=62, sent_min=0)
+    assert await told(world) == []
+
+
+async def test_one_right_time_among_old_facts_is_enough(world: World) -> None:
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    await post(world, "15:00", 1, fact_min=62, sent_min=0)
+    for seq, at in enumerate(clock_times(190, 5, 10), 2):
+        await post(world, at, seq, fact_min=62, sent_min=None)
+    assert await told(world) == []
+
+
+async def test_a_clock_so_wrong_that_every_report_is_refused_is_told_of(world: World) -> None:
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    for seq, at in enumerate(clock_times(0, 4, 10), 1):
+        long_ago = {"fix_time": "1970-01-01T00:00:05Z"}
+        await world.send_at(at, "D1", position(seq, "12:00", HOME) | long_ago, sent_at="1970-01-01T00:00:06Z")
+    assert await world.count("positions") == 0
+    assert await told(world) == [(Severity.WARNING, True)]
+
+
+async def test_a_time_that_waited_in_a_turn_is_overtaken_by_a_newer_one(world: World) -> None:
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    for at in clock_times(0, 4, 10):
+        world.clock.at_ms = ms(at)
+        late = await world.submit("D1", sent_at=shifted(at, -62))
+        await world.send("D1", sent_at=shifted(at, 0))
+        assert (await late).ack == []
+    assert await told(world) == []
+
+
+async def test_the_time_at_which_a_home_unit_sent_says_nothing_of_the_tag(world: World) -> None:
+    form = orders(
+        1, home_units=[{"hmu_id": "H1", "wearer_id": "W1", "requirement_id": "C1", "from": "2026-03-01T00:00:00Z"}]
+    )
+    await world.enter(form)
+    for seq, at in enumerate(clock_times(0, 4, 10), 1):
+        await world.send_at(at, "H1", event(seq, at, "RF_IN", tag="D1"), sent_at=shifted(at, -62))
+    assert await world.count("device_events") == 4
     assert await told(world) == []

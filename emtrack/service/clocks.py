@@ -12,7 +12,7 @@ from emtrack.service.activations import LiveActivations
 from geofence import DeviceEvent, Fact
 
 EVERY_MS = 60_000
-"""Of the uploads of a minute the one with the newest fact counts: memory holds at most an hour of minutes of each tag."""
+"""Of the uploads of a minute the one that says most counts: memory holds at most an hour of minutes of each tag."""
 
 
 class ClockWatch:
@@ -31,24 +31,20 @@ class ClockWatch:
         connection: Connection,
         activations: LiveActivations,
         facts: Mapping[int, Sequence[Fact]],
+        sent_ms: Mapping[int, int],
         alert_nos: IdBlocks,
         now_ms: int,
     ) -> int:
-        """Take in the facts of a turn, by activation. Inside its transaction; how many alerts were opened."""
+        """Take in what came in a turn: facts by activation, and by the number of a device when it says that it sent. Inside the
+        turn's transaction; how many alerts were opened."""
         changes = []
-        for number, some in facts.items():
-            change = self._take_in(activations, number, some, now_ms)
+        for number, upload in _uploads(activations, facts, sent_ms, now_ms).items():
+            change = self._take_in(activations, number, upload)
             if change is not None:
                 changes.append(change)
         return await note_clocks(connection, changes, alert_nos.take, now_ms) if changes else 0
 
-    def _take_in(
-        self, activations: LiveActivations, number: int, facts: Sequence[Fact], now_ms: int
-    ) -> ClockChange | None:
-        own_ms = [fact.own_ms for fact in facts if fact.received_ms == now_ms and not _is_relayed(fact)]
-        if not own_ms:
-            return None
-        upload = Upload(now_ms, now_ms - max(own_ms))
+    def _take_in(self, activations: LiveActivations, number: int, upload: Upload) -> ClockChange | None:
         uploads = _added(self._uploads[number], upload)
         self._uploads[number] = uploads
         assignment = activations.by_number(number).assignment
@@ -67,6 +63,23 @@ class ClockWatch:
         return ClockChange(assignment.wearer_no, number, skew)
 
 
+def _uploads(
+    activations: LiveActivations, facts: Mapping[int, Sequence[Fact]], sent_ms: Mapping[int, int], now_ms: int
+) -> dict[int, Upload]:
+    """What a turn says of the clocks of tags, by activation. Who says when it sent is the tag as it is worn now, whatever its facts
+    are of: a clock can be so wrong that all of them are refused."""
+    uploads = {}
+    for number, some in facts.items():
+        own_ms = [fact.own_ms for fact in some if fact.received_ms == now_ms and not _is_relayed(fact)]
+        if own_ms:
+            uploads[number] = Upload(now_ms, now_ms - max(own_ms))
+    for device_no, at_ms in sent_ms.items():
+        live = activations.at(device_no, now_ms)
+        if live is not None:
+            uploads[live.number] = Upload(now_ms, now_ms - at_ms, is_exact=True)
+    return uploads
+
+
 def _is_relayed(fact: Fact) -> bool:
     return isinstance(fact, DeviceEvent) and fact.sent_by is not None
 
@@ -74,6 +87,11 @@ def _is_relayed(fact: Fact) -> bool:
 def _added(uploads: list[Upload], upload: Upload) -> list[Upload]:
     """Those of the last hour, this one among them."""
     if uploads and upload.received_ms - uploads[-1].received_ms < EVERY_MS:
-        uploads[-1] = Upload(uploads[-1].received_ms, min(uploads[-1].age_ms, upload.age_ms))
-        return uploads
+        return [*uploads[:-1], _together(uploads[-1], upload)]
     return [*within_window(uploads, upload.received_ms), upload]
+
+
+def _together(first: Upload, second: Upload) -> Upload:
+    """Of two that came so soon after each other the one that says more: it is exact, or its newest fact is newer."""
+    more = max(first, second, key=lambda upload: (upload.is_exact, -upload.behind_ms))
+    return more._replace(received_ms=first.received_ms)

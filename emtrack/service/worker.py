@@ -274,7 +274,9 @@ class Worker:
             updates = await judge_activations(connection, self._activations, facts, due, self._finding_nos, now_ms)
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
-            wrong_clocks = await self._clocks.note(connection, self._activations, facts, self._alert_nos, now_ms)
+            wrong_clocks = await self._clocks.note(
+                connection, self._activations, facts, _sent_ms(batch), self._alert_nos, now_ms
+            )
             look = self._units.look(_heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms)
             noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
@@ -383,6 +385,17 @@ class Worker:
 def _heard(incoming: Sequence[Incoming]) -> set[int]:
     """The numbers of those who sent something that could be read."""
     return {item.device_no for item in incoming if not isinstance(item.received.report, Refusal)}
+
+
+def _sent_ms(batch: Sequence[Submission]) -> dict[int, int]:
+    """When each device last said that it sent, by its own clock. What waited on the way is overtaken by what did not."""
+    newest: dict[int, int] = {}
+    for submission in batch:
+        if submission.sent_ms is not None:
+            newest[submission.device_no] = max(
+                submission.sent_ms, newest.get(submission.device_no, submission.sent_ms)
+            )
+    return newest
 
 
 async def take_worker_lock(connection: Connection, pace: Pace) -> None:
