@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from emtrack.forms.errors import FormError
 from emtrack.forms.reading import read_orders
 from emtrack.orders.importing import import_orders, make_device_key, revoke_keys
 from emtrack.record.entering import OrdersConflict
 from emtrack.service.worker import USUAL_PACE
+from tests.command_line import emtrack
 from tests.service_world import (
     AWAY,
     World,
@@ -358,6 +362,53 @@ async def test_what_a_unit_sent_is_a_sign_of_life_of_a_tag_that_has_no_other_cha
 async def test_one_id_is_not_both_a_tag_and_a_home_unit(world: World, form: dict[str, Any]) -> None:
     with pytest.raises(OrdersConflict, match="would be a tag on somebody and a home unit"):
         await world.enter(form)
+
+
+def shared_house(people: int, **fields: Any) -> dict[str, Any]:
+    """So many people with one home unit; `fields` of the last entry."""
+    units = [unit(n) for n in range(1, people + 1)]
+    units[-1] |= fields
+    numbers = range(1, people + 1)
+    return {
+        "activations": [activation(n) for n in numbers],
+        "requirements": [curfew(n) for n in numbers],
+        "home_units": units,
+    }
+
+
+TOO_MANY = (
+    r"home_units\[20\]\.from: home unit 'H1' stands with 21 people from 2026-03-01T00:00:00Z on; expected at most 20"
+)
+
+
+async def test_a_unit_stands_with_at_most_twenty_people_at_one_time(database_url: str) -> None:
+    async with deployed(database_url) as world:
+        await world.enter(shared_house(20))
+        with pytest.raises(FormError, match=TOO_MANY):
+            await world.enter(shared_house(21))
+        moved_in = "2026-03-02T12:00:00Z"
+        moving = shared_house(21, **{"from": moved_in})
+        moving["home_units"][0]["to"] = moved_in  # one leaves as the other comes
+        await world.enter(moving)
+        answer = await world.send_at("12:05", "H1", event(1, "12:00", "HMU_POWER_LOST"))
+        assert (answer.refused, len(await events(world))) == ([], 20)
+
+
+def test_every_door_refuses_a_unit_of_too_many_people(tmp_path: Path) -> None:
+    orders, positions = tmp_path / "orders.json", tmp_path / "positions.csv"
+    orders.write_text(json.dumps(shared_house(21), indent=1))
+    positions.write_text("device_id,fix_time,lat_deg,lon_deg,precision_m,mechanism\n")
+    nowhere = {"EMTRACK_DATA_DIR": str(tmp_path / "none")}
+    for call in (
+        ["evaluate", "--orders", orders, "--positions", positions, "--until", "2026-03-03T00:00:00Z"],
+        ["orders", "import", orders],
+        ["replay", positions, "--orders", orders],
+    ):
+        ran = emtrack(*call, **nowhere)
+        assert ran.returncode == 2
+        assert re.search(TOO_MANY, ran.stderr), ran.stderr
+        assert re.search(r"orders.json: line \d{3,}", ran.stderr), "it says where in the file"
+    assert not (tmp_path / "none").exists()
 
 
 async def test_a_new_unit_gets_a_key_as_a_new_tag_does(database_url: str) -> None:
