@@ -8,8 +8,11 @@ pure; the second raises and ends the alerts in the turn's own transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from alerts.grading import Severity
 from alerts.store import NewAlert, TakeNumbers, note_changes, open_or_join
@@ -102,6 +105,12 @@ BEGIN = """
 INSERT INTO wrong_clocks (alert_no, activation_no, begin_at, least_ms, most_ms) VALUES ($1, $2, $3, $4, $5)
 """
 END = "UPDATE wrong_clocks SET ended_at = $2 WHERE activation_no = $1 AND ended_at IS NULL RETURNING alert_no"
+STORE_UPLOADS = """
+INSERT INTO clock_uploads (activation_no, newest_at, uploads) SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::bytea[])
+ON CONFLICT (activation_no) DO UPDATE SET newest_at = excluded.newest_at, uploads = excluded.uploads
+"""
+UPLOADS = "SELECT activation_no, uploads FROM clock_uploads"
+FORGET_UPLOADS = "DELETE FROM clock_uploads WHERE newest_at < $1"
 WRONG_NOW = "SELECT activation_no FROM wrong_clocks WHERE ended_at IS NULL"
 OF_ALERTS = """
 SELECT DISTINCT ON (alert_no) alert_no, least_ms, most_ms, ended_at IS NULL AS lasts FROM wrong_clocks
@@ -132,6 +141,31 @@ async def _raise(
     await connection.execute(BEGIN, alert_no, change.activation_no, datetime_of(now_ms), *skew)
     await note_changes(connection, [(alert_no, "raised" if is_new else "amended")], now_ms)
     return int(is_new)
+
+
+_read_uploads = msgspec.msgpack.Decoder(list[Upload]).decode
+
+
+async def store_uploads(connection: Connection, uploads: Mapping[int, Sequence[Upload]]) -> None:
+    """Those of the last hour, by activation, for the next start of the service. None of them is without one."""
+    if uploads:
+        await connection.execute(
+            STORE_UPLOADS,
+            list(uploads),
+            [datetime_of(some[-1].received_ms) for some in uploads.values()],
+            [msgspec.msgpack.encode(some) for some in uploads.values()],
+        )
+
+
+async def load_uploads(connection: Connection, now_ms: int) -> dict[int, list[Upload]]:
+    """Those of the last hour, by activation; what is older is forgotten. What this version of the program cannot read is left out,
+    and made again by what comes."""
+    await connection.execute(FORGET_UPLOADS, datetime_of(now_ms - WINDOW_MS))
+    found = {}
+    for row in await connection.fetch(UPLOADS):
+        with suppress(msgspec.DecodeError):
+            found[row["activation_no"]] = _read_uploads(row["uploads"])
+    return found
 
 
 async def wrong_now(connection: Connection) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from alerts import CLOCK, AlertFilter, Severity, Skew, Upload, is_right_again, open_alerts, skew_of
 from emtrack.web.wording import clock_words
 from geofence import format_instant
-from tests.service_world import HOME, World, activation, event, ms, orders, position
+from tests.service_world import HOME, World, activation, deployed, event, ms, orders, position
 
 MINUTE_MS = 60_000
 TEN_MIN_MS = 10 * MINUTE_MS
@@ -200,3 +201,107 @@ async def test_the_time_at_which_a_home_unit_sent_says_nothing_of_the_tag(world:
         await world.send_at(at, "H1", event(seq, at, "RF_IN", tag="D1"), sent_at=shifted(at, -62))
     assert await world.count("device_events") == 4
     assert await told(world) == []
+
+
+# ---------------------------------------------------------------------------------------------- a restart in the middle
+
+
+MOODS = [(0, 0), (62, 62), (62, 0), (0, -4)]
+"""Minutes behind of the newest fact and of the clock: right, wrong, out of coverage, ahead though its fixes are right."""
+
+
+async def histories(world: World, seed: int, restart_after: set[int]) -> list[list[tuple[Severity, bool]]]:
+    """What is told after each of fifty uploads of some six hours. A mood lasts for a while; with an odd seed a request says when it was
+    sent, most of the time."""
+    rng = random.Random(seed)
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    found, minute, mood = [], 0, MOODS[1]
+    for seq in range(1, UPLOADS + 1):
+        minute += rng.choice([1, 6, 9, 12])
+        mood = rng.choice(MOODS) if rng.random() < 0.06 else mood
+        says = seed % 2 == 1 and rng.random() < 0.8
+        await post(world, next(clock_times(minute, 1, 1)), seq, fact_min=mood[0], sent_min=mood[1] if says else None)
+        found.append(await told(world))
+        if seq in restart_after:
+            await world.start()
+    return found
+
+
+UPLOADS = 50
+
+
+@pytest.mark.parametrize("seed", [1, 3, 6, 11, 12, 14])
+async def test_a_restart_in_the_middle_neither_raises_an_alert_nor_ends_one(
+    database_url: str, second_database_url: str, seed: int
+) -> None:
+    async with deployed(database_url) as world:
+        in_one_go = await histories(world, seed, set())
+    states = [tuple(lasts for _, lasts in alerts) for alerts in in_one_go]
+    assert {(), (True,), (False,)} <= set(states), "it is raised, and ends"
+    async with deployed(second_database_url) as world:
+        restarts = set(random.Random(seed).sample(range(1, UPLOADS), 12))
+        assert await histories(world, seed, restarts) == in_one_go
+
+
+async def test_two_uploads_before_a_restart_and_one_after_it_raise_the_alert(world: World) -> None:
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    await post(world, "12:00", 1, fact_min=62, sent_min=None)
+    await post(world, "12:10", 2, fact_min=62, sent_min=None)
+    await world.start()
+    await post(world, "12:20", 3, fact_min=62, sent_min=None)
+    assert await told(world) == [(Severity.WARNING, True)]
+
+
+async def test_right_uploads_before_a_restart_still_speak_for_a_tag_that_then_sends_what_is_old(world: World) -> None:
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    await post(world, "12:30", 1, fact_min=0, sent_min=None)
+    await world.start()
+    for seq, at in enumerate(("12:40", "12:50", "13:00"), 2):
+        await post(world, at, seq, fact_min=62, sent_min=None)
+    assert await told(world) == []
+
+
+async def test_a_wrong_upload_before_a_restart_keeps_the_alert_for_its_hour(world: World) -> None:
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    for seq, at in enumerate(("12:00", "12:10", "12:20"), 1):
+        await post(world, at, seq, fact_min=62, sent_min=None)
+    await world.start()
+    for seq, at in enumerate(clock_times(25, 6, 10), 10):  # to 13:15
+        await post(world, at, seq, fact_min=0, sent_min=None)
+    assert await told(world) == [(Severity.WARNING, True)]
+    await post(world, "13:25", 30, fact_min=0, sent_min=None)
+    assert await told(world) == [(Severity.WARNING, False)]
+
+
+async def test_what_is_older_than_an_hour_is_forgotten_at_a_start(world: World) -> None:
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    await post(world, "12:00", 1, fact_min=0, sent_min=0)
+    assert await world.count("clock_uploads") == 1
+    world.clock.at_ms = ms("13:00")
+    await world.start()
+    assert await world.count("clock_uploads") == 1
+    world.clock.at_ms = ms("13:00:01")
+    await world.start()
+    assert await world.count("clock_uploads") == 0
+
+
+async def test_an_alert_that_was_rolled_back_with_its_turn_is_raised_by_the_next(world: World) -> None:
+    """The third upload cannot be stored as reports: its turn fails after the alert was raised in it, and it is kept whole."""
+    await world.enter({"activations": [activation(1, report_interval_s=600)]})
+    await world.connection.execute(UNSTORABLE)
+    for seq, at in enumerate(clock_times(0, 3, 10), 1):
+        await post(world, at, seq, fact_min=0, sent_min=62)
+    assert (await world.count("raw_reports"), await world.count("quarantine")) == (2, 1)
+    assert await told(world) == [(Severity.WARNING, True)]
+
+
+UNSTORABLE = """
+CREATE FUNCTION refuse_the_third() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM raw_reports WHERE seq = 3) THEN
+        RAISE check_violation;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse_the_third BEFORE INSERT OR UPDATE ON liveness FOR EACH ROW EXECUTE FUNCTION refuse_the_third();
+"""
