@@ -211,8 +211,8 @@ MOODS = [(0, 0), (62, 62), (62, 0), (0, -4)]
 
 
 async def histories(world: World, seed: int, restart_after: set[int]) -> list[list[tuple[Severity, bool]]]:
-    """What is told after each of fifty uploads of some six hours. A mood lasts for a while; with an odd seed a request says when it was
-    sent, most of the time."""
+    """What is told after each of fifty uploads of some six hours. A mood lasts for a while; with an odd seed most requests say when
+    they were sent."""
     rng = random.Random(seed)
     await world.enter({"activations": [activation(1, report_interval_s=600)]})
     found, minute, mood = [], 0, MOODS[1]
