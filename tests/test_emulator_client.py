@@ -91,6 +91,7 @@ class Service:
             for r in reports
             if r.get("event") == "HEARTBEAT" or r["seq"] % 50 == 0
         ]
+        refused += [{"seq": None, "reason": "bad_time", "action": "send a time"}] if mood == "nameless" else []
         answer = {"ack": ack, "refused": refused}
         if packed:
             return web.Response(body=msgspec.msgpack.encode(answer), content_type="application/msgpack")
@@ -234,6 +235,15 @@ async def test_a_request_of_the_second_edition_says_what_the_devices_clock_shows
             assert 0 <= ahead_ms < 10 * 60_000, (
                 "it goes when the service's clock shows a month on, not when it was written down"
             )
+
+
+async def test_a_refusal_without_a_number_keeps_no_report_waiting() -> None:
+    world = build_world(3, 3, START_MS, preset="clean")
+    service = service_in_the_future(lambda _device, _reports: "nameless")
+    async with serving(service) as url:
+        totals = await send(world, url, to_ms=START_MS + 2 * HOUR_MS)
+    assert totals.acknowledged == len(expected(world, START_MS, START_MS + 2 * HOUR_MS)) > 0
+    assert (totals.retries, "bad_time" in totals.refused) == (0, False)
 
 
 async def test_each_device_sends_in_the_order_of_the_schedule_one_request_at_a_time() -> None:

@@ -26,7 +26,9 @@ class Answer(NamedTuple):
 
 
 class Refusal(msgspec.Struct):
-    seq: int
+    """`seq` None: of something that has no number, such as the time at which the request says that it was sent."""
+
+    seq: int | None
     reason: str = "no reason given"
 
 

@@ -215,7 +215,7 @@ class DeviceSender:
         except (msgspec.DecodeError, UnicodeDecodeError):
             log.error("device %s: an answer 200 that cannot be read; the reports are kept", device_id)
             return self._failed(device_id, box, "unreadable answer")
-        reasons = {refusal.seq: refusal.reason for refusal in told.refused}
+        reasons = {refusal.seq: refusal.reason for refusal in told.refused if refusal.seq is not None}
         named = [seq for seq in dict.fromkeys(told.ack) if parcel.left.pop(seq, None) is not None]
         self.totals.foreign_acks += len(set(told.ack)) - len(named)
         self.totals.acknowledged += len(named)
