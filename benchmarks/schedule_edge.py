@@ -104,7 +104,7 @@ def submissions(devices: dict[str, int], out: int) -> Iterator[Submission]:
             for seq, at in enumerate(FIXES, 1)
         ]  # fmt: skip
         body = msgspec.json.encode({"boot": 1, "reports": reports})
-        yield Submission(devices[f"D{n}"], read_request(body, "application/json"), loop.create_future())
+        yield Submission(devices[f"D{n}"], read_request(body, "application/json").reports, loop.create_future())
 
 
 async def enter(connection: asyncpg.Connection[Any], wearers: int, requirements: int, out: int, now_ms: int) -> None:

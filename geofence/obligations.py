@@ -91,6 +91,11 @@ class Activation(msgspec.Struct, frozen=True):
     evidence: tuple[EvidenceKind, ...] = (EvidenceKind.POSITION, EvidenceKind.RF)
     """What the device can tell."""
 
+    @property
+    def tells_of_places(self) -> bool:
+        """Whether it is judged on curfews at all, so that a home unit at such an address speaks for it; an alcohol tag is not."""
+        return bool(self.evidence)
+
 
 class HomeUnit(msgspec.Struct, frozen=True):
     """A home unit at the address of a curfew requirement, for an interval. `rf_gap_ms`: how long its sightings speak; None: as the
@@ -122,9 +127,8 @@ class Plan(msgspec.Struct, frozen=True):
     def judged(self) -> tuple[Requirement, ...]:
         """The requirements on which the activation is judged: a curfew if its device can tell of places at all, others only by
         positions."""
-        told = self.activation.evidence
-        by_position = EvidenceKind.POSITION in told
-        return tuple(r for r in self.requirements if by_position or (told and r.kind is ObligationKind.CURFEW))
+        by_position, tells = EvidenceKind.POSITION in self.activation.evidence, self.activation.tells_of_places
+        return tuple(r for r in self.requirements if by_position or (tells and r.kind is ObligationKind.CURFEW))
 
     @property
     def is_heard_by_units_only(self) -> bool:

@@ -72,12 +72,12 @@ async def _receive(request: Request, inbox: Inbox, keys: KeyCheck) -> Response:
     content_type = media_type(request.headers.get("content-type"))
     body = await _bounded_body(request)
     try:
-        reports = read_request(body, content_type)
+        sent = read_request(body, content_type)
     except WireError as error:
         if error.keep:
-            await _submit(inbox, device_no, [], _unreadable(body, str(error)))
+            await _submit(inbox, Submission(device_no, [], _unanswered(), _unreadable(body, str(error))))
         raise
-    answer = await _submit(inbox, device_no, reports, None)
+    answer = await _submit(inbox, Submission(device_no, sent.reports, _unanswered(), sent_ms=sent.sent_ms))
     return Response(encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, content_type)
 
 
@@ -108,10 +108,11 @@ def _unreadable(body: bytes, what: str) -> Received:
     return Received(0, None, digest_of(body), packed_body(body), refusal)
 
 
-async def _submit(
-    inbox: Inbox, device_no: int, reports: list[Received], unreadable: Received | None
-) -> Acknowledgement:
-    done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
-    inbox.put(Submission(device_no, reports, done, unreadable))
+def _unanswered() -> asyncio.Future[Acknowledgement]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def _submit(inbox: Inbox, submission: Submission) -> Acknowledgement:
+    inbox.put(submission)
     async with asyncio.timeout(ANSWER_WITHIN_S):
-        return await done
+        return await submission.done

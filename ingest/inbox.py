@@ -27,13 +27,15 @@ class NotCommitted(Exception):
 class Submission(msgspec.Struct, frozen=True, eq=False):
     """What one request brought. `done` is answered after the commit, or gets NotCommitted if the turn failed.
 
-    `unreadable`: a body that could not be read and is kept whole, as one refusal.
+    `unreadable`: a body that could not be read and is kept whole, as one refusal. `sent_ms`: when it was sent, by the sender's own
+    clock; None: it does not say.
     """
 
     device_no: int
     reports: list[Received]
     done: asyncio.Future[Acknowledgement]
     unreadable: Received | None = None
+    sent_ms: int | None = None
 
     @property
     def size(self) -> int:

@@ -113,6 +113,16 @@ def read_report(raw: object) -> PositionReport | EventReport | Refusal:
     return reader(raw)
 
 
+def read_sent_at(request: Raw) -> int | Refusal | None:
+    """When a request was sent by the clock of its sender: the optional `sent_at`, in the grammar of all times. None: not said."""
+    if request.get("sent_at") is None:
+        return None
+    try:
+        return _instant(request, "sent_at")
+    except _Refused as refused:
+        return refused.refusal
+
+
 def read_position(raw: Raw) -> PositionReport | Refusal:
     """A position from its named fields."""
     try:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report
+from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report, read_sent_at
 from ingest.strict import UnreadableText, read_json, read_msgpack
 
 MAX_REPORTS = 1_000
@@ -43,6 +43,14 @@ class Received(msgspec.Struct, frozen=True):
     report: PositionReport | EventReport | Refusal
 
 
+class SentReports(msgspec.Struct, frozen=True):
+    """What a request brought. `sent_ms`: when it was sent, by the clock of its sender; None: it does not say so in a way that can be
+    read."""
+
+    reports: list[Received]
+    sent_ms: int | None = None
+
+
 _pack = msgspec.msgpack.Encoder(order="sorted").encode
 
 
@@ -67,14 +75,20 @@ def encoding_trouble(content_encoding: str | None) -> str | None:
     return None if named == "identity" else f"Content-Encoding is {named[:40]!r}; send the body as it is, without one"
 
 
-def read_request(body: bytes, content_type: ContentType) -> list[Received]:
-    """The reports of a request body. Raises WireError 400, 413 or 422."""
+def read_request(body: bytes, content_type: ContentType) -> SentReports:
+    """The reports of a request body, and when it was sent. A `sent_at` that is no time costs nobody a report: it is one refusal
+    beside them. Raises WireError 400, 413 or 422."""
     try:
         request = read_json(body) if content_type == "application/json" else read_msgpack(body)
     except UnreadableText as error:
         raise WireError(400, f"the body cannot be read as {content_type}: {error}", keep=True) from error
     boot, reports = _checked(request)
-    return [_received(boot, raw) for raw in reports]
+    received = [_received(boot, raw) for raw in reports]
+    sent_ms = read_sent_at(request)
+    if isinstance(sent_ms, Refusal):
+        body = packed_body({"sent_at": request["sent_at"]})
+        return SentReports([*received, Received(boot, None, digest_of(body), body, sent_ms)])
+    return SentReports(received, sent_ms)
 
 
 def _checked(request: Any) -> tuple[int, list[Any]]:

@@ -16,6 +16,7 @@ from tests.db_fixtures import (
     database_url,
     embedded_test_server,
     other_test_server,
+    second_database_url,
     server_15_url,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "embedded_test_server",
     "open_page",
     "other_test_server",
+    "second_database_url",
     "server_15_url",
 ]
 

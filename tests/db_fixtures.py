@@ -234,6 +234,13 @@ async def database_url(embedded_test_server: TestServer) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+async def second_database_url(embedded_test_server: TestServer) -> AsyncIterator[str]:
+    """Another, for a test of what goes from one deployment to the next."""
+    async with _database_of(embedded_test_server) as dsn:
+        yield dsn
+
+
+@pytest.fixture
 async def server_15_url(other_test_server: TestServer) -> AsyncIterator[str]:
     """The same on the oldest other PostgreSQL that this machine has (15 on Debian 12), or a skip."""
     async with _database_of(other_test_server) as dsn:

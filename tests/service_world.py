@@ -164,12 +164,14 @@ class World:
     async def device_no(self, device_id: str) -> int:
         return await self.connection.fetchval("SELECT device_no FROM devices WHERE device_id = $1", device_id)
 
-    async def submit(self, device_id: str, *reports: Any, boot: int = 1) -> asyncio.Future[Acknowledgement]:
-        """A request waits in the inbox."""
-        body = msgspec.json.encode({"boot": boot, "reports": list(reports)})
+    async def submit(
+        self, device_id: str, *reports: Any, boot: int = 1, **fields: Any
+    ) -> asyncio.Future[Acknowledgement]:
+        """A request waits in the inbox. `fields`: more of the request."""
+        body = msgspec.json.encode({"boot": boot, "reports": list(reports), **fields})
         read = read_request(body, "application/json")
         done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
-        self.inbox.put(Submission(await self.device_no(device_id), read, done))
+        self.inbox.put(Submission(await self.device_no(device_id), read.reports, done, sent_ms=read.sent_ms))
         return done
 
     async def turn(self) -> None:
@@ -185,9 +187,9 @@ class World:
             await asyncio.sleep(0.01)  # another process: there is nothing to wait on but its answer
         raise AssertionError("somebody still waits to be judged again")
 
-    async def send(self, device_id: str, *reports: Any, boot: int = 1) -> Acknowledgement:
+    async def send(self, device_id: str, *reports: Any, boot: int = 1, **fields: Any) -> Acknowledgement:
         """A request, and the turn that answers it."""
-        done = await self.submit(device_id, *reports, boot=boot)
+        done = await self.submit(device_id, *reports, boot=boot, **fields)
         await self.turn()
         return await done
 
@@ -196,9 +198,9 @@ class World:
         self.clock.at_ms = ms(at)
         await self.turn()
 
-    async def send_at(self, at: str, device_id: str, *reports: Any, boot: int = 1) -> Acknowledgement:
+    async def send_at(self, at: str, device_id: str, *reports: Any, boot: int = 1, **fields: Any) -> Acknowledgement:
         self.clock.at_ms = ms(at)
-        return await self.send(device_id, *reports, boot=boot)
+        return await self.send(device_id, *reports, boot=boot, **fields)
 
     async def lines(self) -> list[dict[str, Any]]:
         """Findings that are recorded, as the rules have them: with ends that are provisional."""

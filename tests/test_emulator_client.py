@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from emtrack.emulator import Backoff, SentLog, ServiceClock, Totals, World, build_world, send_world
 from emtrack.emulator.schedule import DAY_MS, HOUR_MS, iso_of
+from geofence import parse_instant
 
 START_MS = 1_772_409_600_000
 QUICK = Backoff(base_s=0.0005, cap_s=0.004)
@@ -35,6 +36,7 @@ class Service:
         self.clashes: list[Key] = []
         self.types: Counter[str] = Counter()
         self.keys: set[str] = set()
+        self.sent_at: defaultdict[str, list[str | None]] = defaultdict(list)
         self.moods: Counter[str] = Counter()
         self.under_way: Counter[str] = Counter()
         self.most_under_way = 0
@@ -68,7 +70,8 @@ class Service:
         self.keys.add(request.headers["Authorization"])
         decode = msgspec.msgpack.decode if packed else msgspec.json.decode
         body = decode(await request.read())
-        assert set(body) == {"boot", "reports"}
+        assert set(body) - {"sent_at"} == {"boot", "reports"}
+        self.sent_at[device].append(body.get("sent_at"))
         reports = body["reports"]
         mood = self.mood(device, reports)
         self.moods[mood] += 1
@@ -88,6 +91,7 @@ class Service:
             for r in reports
             if r.get("event") == "HEARTBEAT" or r["seq"] % 50 == 0
         ]
+        refused += [{"seq": None, "reason": "bad_time", "action": "send a time"}] if mood == "nameless" else []
         answer = {"ack": ack, "refused": refused}
         if packed:
             return web.Response(body=msgspec.msgpack.encode(answer), content_type="application/msgpack")
@@ -212,6 +216,34 @@ async def test_a_refused_report_counts_as_acknowledged_and_its_reason_is_kept(tm
     assert totals.refused == {"no activation": len(refused)}
     assert len(refused) > 0
     assert sums(totals) == len(lines(tmp_path / "sent.ndjson"))
+
+
+@pytest.mark.parametrize("preset", ["standard", "standard.2"])
+async def test_a_request_of_the_second_edition_says_what_the_devices_clock_shows_when_it_goes(preset: str) -> None:
+    world = build_world(60, 1, START_MS, preset=preset)
+    service = service_in_the_future(moody(1))
+    async with serving(service) as url:
+        await send(world, url, to_ms=START_MS + 2 * HOUR_MS)
+    said = {device: set(times) for device, times in service.sent_at.items()}
+    if preset == "standard":
+        assert set().union(*said.values()) == {None}
+        return
+    assert any(world.skew_ms(device) for device in said)
+    for device, times in said.items():
+        for at in times:
+            ahead_ms = parse_instant(at or "") - world.skew_ms(device) - service.now_ms()
+            assert 0 <= ahead_ms < 10 * 60_000, (
+                "it goes when the service's clock shows a month on, not when it was written down"
+            )
+
+
+async def test_a_refusal_without_a_number_keeps_no_report_waiting() -> None:
+    world = build_world(3, 3, START_MS, preset="clean")
+    service = service_in_the_future(lambda _device, _reports: "nameless")
+    async with serving(service) as url:
+        totals = await send(world, url, to_ms=START_MS + 2 * HOUR_MS)
+    assert totals.acknowledged == len(expected(world, START_MS, START_MS + 2 * HOUR_MS)) > 0
+    assert (totals.retries, "bad_time" in totals.refused) == (0, False)
 
 
 async def test_each_device_sends_in_the_order_of_the_schedule_one_request_at_a_time() -> None:

@@ -7,8 +7,9 @@ import hashlib
 import msgspec
 import pytest
 
+from emtrack.client import request_of
 from emtrack.emulator import World, build_world
-from emtrack.emulator.schedule import DAY_MS
+from emtrack.emulator.schedule import DAY_MS, HOUR_MS
 
 START_MS = 1_772_409_600_000
 FROZEN = {
@@ -37,3 +38,23 @@ def fingerprint_of(world: World, end_ms: int) -> str:
 def test_a_world_of_the_first_edition_gives_what_it_always_gave(preset: str) -> None:
     world = build_world(8, 1, START_MS, preset=preset)
     assert fingerprint_of(world, START_MS + 3 * DAY_MS) == FROZEN[preset]
+
+
+@pytest.mark.parametrize("preset", FROZEN)
+def test_a_device_of_the_first_edition_never_says_when_it_sends(preset: str) -> None:
+    world = build_world(8, 1, START_MS, preset=preset)
+    requests = [
+        request_of(u.boot, u.reports, u.sent_at_ms(u.send_ms)) for u in world.uploads(START_MS, START_MS + DAY_MS)
+    ]
+    assert requests
+    assert all(list(request) == ["boot", "reports"] for request in requests)
+
+
+@pytest.mark.parametrize("preset", [f"{name}.2" for name in FROZEN])
+def test_a_device_of_the_second_edition_says_when_it_sends_by_its_own_clock(preset: str) -> None:
+    world = build_world(300, 1, START_MS, preset=preset)
+    uploads = list(world.uploads(START_MS, START_MS + 2 * HOUR_MS))
+    assert uploads
+    assert all(u.sent_at_ms(u.send_ms) == u.send_ms + world.skew_ms(u.device_id) for u in uploads)
+    skewed = {u.device_id for u in uploads if u.ahead_ms}
+    assert bool(skewed) == (preset not in ("clean.2", "jumps.2"))

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alerts import AlertFilter, open_alerts
+from emtrack.files.evaluate import evaluate
+from emtrack.forms.errors import FormError
 from emtrack.forms.reading import read_orders
 from emtrack.orders.importing import import_orders, make_device_key, revoke_keys
 from emtrack.record.entering import OrdersConflict
 from emtrack.service.worker import USUAL_PACE
+from geofence import Kind
+from tests.command_line import emtrack
 from tests.service_world import (
     AWAY,
     World,
@@ -344,6 +351,83 @@ async def test_what_a_unit_sent_is_a_sign_of_life_of_a_tag_that_has_no_other_cha
         assert await world.lines() == await judged_from_export(world)
 
 
+# --------------------------------------------------------------------------------------------- an alcohol tag beside the other
+
+
+ALCOHOL_TAG = activation(1, activation_id="A1b", device_id="S1", evidence=[])
+ONCE = ["12:00–12:30 HMU HMU_POWER_LOST", "12:40–12:41 HMU HMU_MOVED"]
+
+
+async def troubles(world: World) -> None:
+    """The unit of the first two people loses its power, and is moved."""
+    await world.send_at("12:30", "H1", event(1, "12:00", "HMU_POWER_LOST"), event(2, "12:30", "HMU_POWER_RESTORED"))
+    await world.send_at("12:41", "H1", event(3, "12:40", "HMU_MOVED"), event(4, "12:41", "RF_IN", tag="D1"))
+
+
+async def of_units(world: World) -> list[str]:
+    return [f"{line['activation_id']} {told(line)}" for line in await world.lines() if line["kind"] == "HMU"]
+
+
+async def test_a_trouble_of_a_home_unit_is_one_finding_of_a_person_who_wears_an_alcohol_tag_too(
+    database_url: str,
+) -> None:
+    form = household(activations=[activation(1), ALCOHOL_TAG], home_units=[unit(1)])
+    async with deployed(database_url, form) as world:
+        await troubles(world)
+        assert await of_units(world) == [f"A1 {line}" for line in ONCE]
+        alerts = await open_alerts(world.connection, AlertFilter(), None, 10)
+        assert [(alert.kind, alert.occurrences) for alert in alerts] == [("HMU", 2)]
+        assert await world.lines() == await judged_from_export(world)
+
+
+@pytest.mark.parametrize("first", ["the alcohol tag", "the reports", "the other tag"])
+async def test_it_is_one_finding_whatever_was_entered_first(database_url: str, first: str) -> None:
+    steps: dict[str, Any] = {
+        "the alcohol tag": {"activations": [ALCOHOL_TAG]}, "the other tag": {"activations": [activation(1)]}, "the reports": None,
+    }  # fmt: skip
+    form = household(activations=[], home_units=[unit(1)])
+    async with deployed(database_url, form) as world:
+        for step in (first, *steps):
+            if step == "the reports":
+                await troubles(world)
+            else:
+                await world.enter(steps[step])
+                await world.turn()
+        assert await of_units(world) == [f"A1 {line}" for line in ONCE]
+        assert await world.lines() == await judged_from_export(world)
+        await assert_conserved(world.connection)
+
+
+async def test_a_unit_that_stands_with_nobody_but_an_alcohol_tag_speaks_for_nobody_yet(database_url: str) -> None:
+    form = household(activations=[ALCOHOL_TAG], home_units=[unit(1)])
+    async with deployed(database_url, form) as world:
+        answer = await world.send_at("12:01", "H1", event(1, "12:00", "HMU_MOVED"))
+        (refused,) = answer.refused
+        assert refused.reason == "no_home_unit_entry"
+        assert "nobody with this home unit wore a tag that it speaks for" in refused.action
+        await world.enter({"activations": [activation(1)]})
+        await world.turn()
+        assert await of_units(world) == ["A1 12:00–… HMU HMU_MOVED"]
+
+
+async def test_a_trouble_that_is_said_of_the_alcohol_tag_itself_is_its_own_finding(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Whoever names the device means it, under its key as in a file."""
+    form = household(activations=[activation(1), ALCOHOL_TAG], home_units=[unit(1)])
+    async with deployed(database_url, form) as world:
+        await world.send_at("12:01", "S1", event(1, "12:00", "HMU_POWER_LOST", hmu_id="H1"))
+        assert await of_units(world) == ["A1b 12:00–… HMU HMU_POWER_LOST"]
+    positions, events = tmp_path / "positions.csv", tmp_path / "events.csv"
+    positions.write_text("device_id,fix_time,lat_deg,lon_deg,precision_m,mechanism\n")
+    for sent_by in ("", "H1"):
+        events.write_text(
+            f"device_id,event_time,type,requirement_id,sent_by\nS1,{iso('12:00')},HMU_POWER_LOST,C1,{sent_by}\n"
+        )
+        found = evaluate(read_orders(json.dumps(form), "orders.json"), positions, events, ms("12:01")).findings
+        assert [(a.activation_id, f.reason) for a, f in found if f.kind is Kind.HMU] == [("A1b", "HMU_POWER_LOST")]
+
+
 # --------------------------------------------------------------------------------------------- what is entered
 
 
@@ -358,6 +442,53 @@ async def test_what_a_unit_sent_is_a_sign_of_life_of_a_tag_that_has_no_other_cha
 async def test_one_id_is_not_both_a_tag_and_a_home_unit(world: World, form: dict[str, Any]) -> None:
     with pytest.raises(OrdersConflict, match="would be a tag on somebody and a home unit"):
         await world.enter(form)
+
+
+def shared_house(people: int, **fields: Any) -> dict[str, Any]:
+    """So many people with one home unit; `fields` of the last entry."""
+    units = [unit(n) for n in range(1, people + 1)]
+    units[-1] |= fields
+    numbers = range(1, people + 1)
+    return {
+        "activations": [activation(n) for n in numbers],
+        "requirements": [curfew(n) for n in numbers],
+        "home_units": units,
+    }
+
+
+TOO_MANY = (
+    r"home_units\[20\]\.from: home unit 'H1' stands with 21 people from 2026-03-01T00:00:00Z on; expected at most 20"
+)
+
+
+async def test_a_unit_stands_with_at_most_twenty_people_at_one_time(database_url: str) -> None:
+    async with deployed(database_url) as world:
+        await world.enter(shared_house(20))
+        with pytest.raises(FormError, match=TOO_MANY):
+            await world.enter(shared_house(21))
+        moved_in = "2026-03-02T12:00:00Z"
+        moving = shared_house(21, **{"from": moved_in})
+        moving["home_units"][0]["to"] = moved_in  # one leaves as the other comes
+        await world.enter(moving)
+        answer = await world.send_at("12:05", "H1", event(1, "12:00", "HMU_POWER_LOST"))
+        assert (answer.refused, len(await events(world))) == ([], 20)
+
+
+def test_every_door_refuses_a_unit_of_too_many_people(tmp_path: Path) -> None:
+    orders, positions = tmp_path / "orders.json", tmp_path / "positions.csv"
+    orders.write_text(json.dumps(shared_house(21), indent=1))
+    positions.write_text("device_id,fix_time,lat_deg,lon_deg,precision_m,mechanism\n")
+    nowhere = {"EMTRACK_DATA_DIR": str(tmp_path / "none")}
+    for call in (
+        ["evaluate", "--orders", orders, "--positions", positions, "--until", "2026-03-03T00:00:00Z"],
+        ["orders", "import", orders],
+        ["replay", positions, "--orders", orders],
+    ):
+        ran = emtrack(*call, **nowhere)
+        assert ran.returncode == 2
+        assert re.search(TOO_MANY, ran.stderr), ran.stderr
+        assert re.search(r"orders.json: line \d{3,}", ran.stderr), "it says where in the file"
+    assert not (tmp_path / "none").exists()
 
 
 async def test_a_new_unit_gets_a_key_as_a_new_tag_does(database_url: str) -> None:

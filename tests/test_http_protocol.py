@@ -101,6 +101,43 @@ async def test_a_body_that_cannot_be_read_is_kept_as_one_refusal(database_url: s
         assert await check_conservation(database_url) == {"D1": len(UNREADABLE)}
 
 
+async def test_a_request_may_say_when_it_was_sent(database_url: str) -> None:
+    async with serving(database_url) as door:
+        for seq, sent_at in enumerate(("2026-03-02T12:00:00Z", "2026-03-02 13:00:00.250+01:00", None), 1):
+            for content_type in ("application/json", MSGPACK):
+                body = {"boot": 1, "reports": [position(seq, "11:59", precision_m=seq)], "sent_at": sent_at}
+                status, answer, _ = await door.post(body, content_type=content_type)
+                assert (status, answer) == (200, {"ack": [seq], "refused": []})
+        assert await check_conservation(database_url) == {"D1": 6}
+
+
+async def test_a_time_of_sending_that_is_no_time_costs_no_report_and_is_kept_with_its_reason(
+    database_url: str,
+) -> None:
+    wrong = [
+        "yesterday",
+        "2026-03-02T12:00:00",
+        "2026-03-02T24:00:00Z",
+        "",
+        1772452800,
+        True,
+        ["2026-03-02T12:00:00Z"],
+    ]
+    async with serving(database_url) as door:
+        for seq, sent_at in enumerate(wrong, 1):
+            body = {"boot": 1, "reports": [position(seq, "11:59", precision_m=seq)], "sent_at": sent_at}
+            status, answer, _ = await door.post(body)
+            assert (status, answer["ack"]) == (200, [seq])
+            (refused,) = answer["refused"]
+            assert (refused["seq"], refused["reason"]) == (None, "bad_time")
+            assert "sent_at" in refused["action"]
+        assert len(await rows(database_url, "SELECT FROM positions")) == len(wrong)
+        kept = await rows(database_url, "SELECT reason, seq, body FROM quarantine ORDER BY fact_id")
+        assert [(row["reason"], row["seq"]) for row in kept] == [("bad_time", None)] * len(wrong)
+        assert [msgspec.msgpack.decode(row["body"]) for row in kept] == [{"sent_at": sent_at} for sent_at in wrong]
+        assert await check_conservation(database_url) == {"D1": 2 * len(wrong)}
+
+
 async def test_a_content_type_that_is_not_known_is_415_and_says_which_are(database_url: str) -> None:
     async with serving(database_url) as door:
         status, answer, _ = await door.post(b"x", content_type="text/csv")

@@ -255,7 +255,7 @@ def test_a_report_that_is_kept_reads_the_same_when_it_is_examined_again(change: 
 def test_a_number_too_large_for_messagepack_in_an_optional_field_costs_nothing_else() -> None:
     body = b'{"boot": 1, "reports": [{"seq": 1, "type": "position", "fix_time": "2026-03-02T11:59:00Z", '
     body += b'"lat_deg": 53, "lon_deg": -2, "mechanism": "GPS", "satellites": 99999999999999999999999}]}'
-    (received,) = read_request(body, "application/json")
+    (received,) = read_request(body, "application/json").reports
     assert isinstance(received.report, PositionReport)
 
 
@@ -266,7 +266,7 @@ async def test_the_inbox_is_bounded_by_reports_and_takes_one_that_is_larger_alon
     import asyncio
 
     loop = asyncio.get_running_loop()
-    (one,) = read_request(b'{"boot": 1, "reports": [{}]}', "application/json")
+    (one,) = read_request(b'{"boot": 1, "reports": [{}]}', "application/json").reports
 
     def of(size: int) -> Submission:
         return Submission(1, [one] * size, loop.create_future())

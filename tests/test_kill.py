@@ -209,7 +209,7 @@ def acknowledged_contents(program: Program, run: Run, start_ms: int) -> list[tup
 
 
 def told_by(world: World, sender: str, report: Row) -> Iterator[tuple[Any, ...]]:
-    """Of which device, and what: a home unit speaks of the tag that it names, or of all that its wearer wears."""
+    """Of which device, and what: a home unit speaks of the tag that it names, or of all that it hears on its wearer."""
     kind, at_ms, *rest = content(report)
     if not sender.startswith("H"):
         yield sender, kind, at_ms, *rest
@@ -219,7 +219,8 @@ def told_by(world: World, sender: str, report: Row) -> Iterator[tuple[Any, ...]]
     heard = (worn for worn in world.activations if worn.wearer.hmu_id == sender)
     for worn in heard:
         is_worn = worn.begin_ms <= at_ms and (worn.end_ms is None or at_ms < worn.end_ms)
-        if is_worn and report.get("tag", worn.device_id) == worn.device_id:
+        is_meant = report["tag"] == worn.device_id if "tag" in report else not worn.by_alcohol_tag
+        if is_worn and is_meant:
             yield worn.device_id, kind, at_ms, what, named
 
 

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from emtrack.cli.emulation import replay_files
+from emtrack.cli.findings import stored_findings
 from emtrack.client import Backoff, Persistence
 from emtrack.emulator.schedule import iso_of
 from emtrack.files import replay
-from emtrack.files.replay import RecordedReport, ReplayError, ReplayTotals, send_recording
+from emtrack.files.evaluate import evaluate
+from emtrack.files.export import export_to
+from emtrack.files.replay import (
+    Batch,
+    RecordedReport,
+    Recording,
+    ReplayError,
+    ReplayTotals,
+    Strangers,
+    batches_of,
+    read_recording,
+    said_of,
+    send_recording,
+    without_strangers,
+)
+from emtrack.forms.lines import finding_lines
+from emtrack.forms.reading import read_orders
+from emtrack.service.app import running_service
+from emtrack.service.worker import Pace
+from emtrack.settings import ClockSetting
+from tests.service_world import AWAY, activation, deployed, event, iso, ms, position, settings_for
 from tests.test_emulator_client import START_MS, Service, service_in_the_future, serving
+from tests.test_home_units import evening, household
 
 KEYS = {"D1": "first", "D2": "second"}
 
@@ -85,3 +112,122 @@ async def test_patience_with_a_busy_service_is_bounded(monkeypatch: pytest.Monke
             await replayed(url)
     assert isinstance(raised.value.exceptions[0], TimeoutError)
     assert "the last attempt: 503" in str(raised.value.exceptions[0])
+
+
+# ---------------------------------------------------------------------------------------------- what home units sent
+
+
+def heard(minute: float, kind: str, device: str = "D1", sent_by: str | None = "H1") -> dict[str, Any]:
+    return {
+        "device_id": device,
+        "event_time": iso_of(START_MS + round(minute * 60_000)),
+        "type": kind,
+        "sent_by": sent_by,
+    }
+
+
+def read(tmp_path: Path, *rows: dict[str, Any]) -> list[RecordedReport]:
+    (tmp_path / "events.ndjson").write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    reports, left_out = read_recording([tmp_path / "events.ndjson"], Recording())
+    assert left_out == []
+    return reports
+
+
+def sent(batches: Iterable[Batch]) -> list[tuple[str, list[tuple[str, str | None]]]]:
+    return [(b.device_id, [(r["event"], r.get("tag")) for r in b.reports]) for b in batches]
+
+
+def test_what_a_home_unit_sent_goes_under_its_own_key_in_order_of_time_whichever_tag_it_is_of(tmp_path: Path) -> None:
+    rows = [heard(0, "RF_IN"), heard(30, "RF_OUT"), heard(10, "STRAP_TAMPER", "D2"), heard(10.5, "HEARTBEAT", "D2")]
+    rows += [heard(20, "BATTERY_LOW", "D2", None), heard(21, "BATTERY_OK", "D2", "")]
+    assert sent(batches_of(read(tmp_path, *rows))) == [
+        ("H1", [("RF_IN", "D1")]),
+        ("H1", [("STRAP_TAMPER", "D2"), ("HEARTBEAT", "D2")]),
+        ("D2", [("BATTERY_LOW", None), ("BATTERY_OK", None)]),
+        ("H1", [("RF_OUT", "D1")]),
+    ]
+
+
+def test_what_a_home_unit_said_of_itself_is_said_once_for_everybody(tmp_path: Path) -> None:
+    troubles = [
+        heard(at, kind, device) for device in ("D1", "D2") for at, kind in ((0, "HMU_MOVED"), (1, "HMU_POWER_LOST"))
+    ]
+    batches = batches_of(read(tmp_path, *troubles, heard(0, "HMU_MOVED", sent_by="H2")))
+    assert sent(batches) == [("H2", [("HMU_MOVED", None)]), ("H1", [("HMU_MOVED", None), ("HMU_POWER_LOST", None)])]
+    assert [report["seq"] for report in batches[1].reports] == [0, 1]
+
+
+def test_rows_of_a_home_unit_that_the_orders_do_not_enter_are_counted_and_stop_nothing(tmp_path: Path) -> None:
+    reports = read(tmp_path, heard(0, "RF_IN"), heard(1, "RF_IN", sent_by="H2"), heard(2, "RF_IN", "D9"))
+    kept, strangers = without_strangers(reports, ["D1"], ["H1"])
+    assert [report.sender_id for report in kept] == ["H1"]
+    assert strangers == Strangers({"D9": 1}, {"H2": 1})
+    assert list(said_of([], strangers))[1] == (
+        "1 rows were sent by home units that the orders do not enter, and are left out: 'H2' (1)"
+    )
+
+
+def test_a_row_whose_sender_or_event_is_no_name_stops_nothing(tmp_path: Path) -> None:
+    rows = [heard(0, "RF_IN") | {"sent_by": 7}, heard(0, "RF_IN") | {"type": ["RF_IN"], "event_time": [1]}]
+    (tmp_path / "events.ndjson").write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    reports, left_out = read_recording([tmp_path / "events.ndjson"], Recording())
+    assert [row.reason for row in left_out] == ["name no sender"]
+    assert len(batches_of(reports)) == 1
+
+
+async def test_an_export_that_is_replayed_into_an_empty_deployment_gives_the_findings_of_the_export(
+    database_url: str, second_database_url: str, tmp_path: Path
+) -> None:
+    """Two people with one home unit: of the first nothing else is heard, the second has a tag with positions. A third beside them."""
+    form = household(activations=[activation(1, evidence=["RF"]), activation(2), activation(3)])
+    async with deployed(database_url, form) as world:
+        for device, reports in evening():
+            world.clock.at_ms = max(ms(report.get("event_time") or report["fix_time"]) for report in reports)
+            await world.send(device, *reports)
+        await world.send_at("20:45", "D2", position(50, "20:42", AWAY), event(51, "20:43", "RF_IN", hmu_id="H1"))
+        await world.wait_until("20:50")
+        assert {line["wearer_id"] for line in await world.lines()} == {"W1", "W2", "W3"}
+    await export_to(settings_for(database_url), tmp_path)
+    until_ms = ms("23:00")
+    judged = evaluate(
+        read_orders((tmp_path / "orders.json").read_text(), "orders.json"),
+        tmp_path / "positions.csv", tmp_path / "events.csv", until_ms,
+    )  # fmt: skip
+    later = settings_for(second_database_url, clock=ClockSetting(ms("21:00"), 1.0))
+    files = [tmp_path / "positions.csv", tmp_path / "events.csv"]
+    async with running_service(later, asyncio.Event(), Pace(max_wait_s=0.05)) as service:
+        there = msgspec.structs.replace(later, url=service.address)
+        orders = read_orders((tmp_path / "orders.json").read_text(), "orders.json")
+        replayed = await replay_files(there, files, orders, Recording(), who="test")
+        assert replayed.refused == {}
+    lines = await stored_findings(later, None, until_ms, None)
+    assert lines == list(finding_lines(judged.findings))
+    assert any(b'"HMU_POWER_LOST"' in line and b'"W2"' in line for line in lines)
+
+
+async def test_a_tag_that_is_dead_while_its_home_unit_goes_on_is_silent_in_a_replay_too(
+    database_url: str, second_database_url: str, tmp_path: Path
+) -> None:
+    """Of the first person only the unit is heard, and is enough; the second has a tag that sends once and never again."""
+    people = [
+        activation(1, report_interval_s=7200, evidence=["RF"]),
+        activation(2, report_interval_s=7200),
+        activation(3),
+    ]
+    async with deployed(database_url, household(activations=people), at="17:30") as world:
+        await world.send_at("17:59", "D2", position(50, "17:59"))
+        for device, reports in evening():
+            world.clock.at_ms = max(ms(report.get("event_time") or report["fix_time"]) for report in reports)
+            await world.send(device, *reports)
+        await world.wait_until("22:00")
+        found = await world.lines()
+    silent = [(line["wearer_id"], line["begin"]) for line in found if line["kind"] == "NO_COMMUNICATION"]
+    assert silent == [("W2", iso("20:08"))]
+    await export_to(settings_for(database_url), tmp_path)
+    reports, _ = read_recording([tmp_path / "positions.csv", tmp_path / "events.csv"], Recording())
+    async with deployed(second_database_url, json.loads((tmp_path / "orders.json").read_text()), at="17:30") as world:
+        for batch in batches_of(reports):
+            world.clock.at_ms = max(world.clock.at_ms, batch.due_ms)
+            await world.send(batch.device_id, *batch.reports)
+        await world.wait_until("22:00")
+        assert await world.lines() == found

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emtrack.files.replay import Recording, read_recording, said_of, without_strangers
+from emtrack.files.replay import Recording, Strangers, read_recording, said_of, without_strangers
 from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes, UnknownZone, instant_of_wall, zone_named
 from emtrack.people.roles import Role
 from emtrack.web.wording import Words
@@ -70,7 +70,7 @@ def test_rows_of_times_that_happen_twice_or_never_are_named_and_counted_and_not_
     assert Counter(row.reason for row in left_out) == {
         "are of a time that happens twice": 2, "are of a time that does not exist": 1,
     }  # fmt: skip
-    said = list(said_of(left_out, {}))
+    said = list(said_of(left_out, Strangers({}, {})))
     assert said[0] == "2 rows are of a time that happens twice and are left out:"
     assert said[1].startswith(
         "  movebank.csv: line 3: fix_time: 2025-10-26 01:30:00.000 happens twice in Europe/London"
@@ -87,7 +87,7 @@ def test_without_a_zone_nothing_is_guessed_and_the_service_refuses() -> None:
 def test_devices_that_nobody_wears_are_counted_and_stop_nothing() -> None:
     reports, _ = read_recording([FIELD / "29" / "second_hour.csv"], Recording())
     kept, strangers = without_strangers(reports, ["another"])
-    assert (kept, strangers) == ([], {"tag-7": 3})
+    assert (kept, strangers) == ([], Strangers({"tag-7": 3}, {}))
     (said,) = said_of([], strangers)
     assert said == "3 rows are of devices that the orders do not activate, and are left out: 'tag-7' (3)"
 

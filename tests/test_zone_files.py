@@ -241,6 +241,44 @@ def test_an_id_that_stands_twice_is_wrong(tmp_path: Path) -> None:
     assert "its id stands twice" in said(result)
 
 
+def near(result: Any) -> list[str]:
+    """What is said of the neighbours of each zone, in order."""
+    return [line.partition("nearest: ")[2] for line in result.output.splitlines() if " lies from " in line]
+
+
+def test_each_zone_is_said_with_the_nearest_other_its_distance_and_direction(tmp_path: Path) -> None:
+    south_west, next_to_oak = box(-2.252, 52.898, -2.248, 52.902), box(-2.147, 53.0, -2.146, 53.001)
+    four = frame(("oak", OAK), ("elm", ELM), ("far", south_west), ("small", next_to_oak))
+    result = zones("check", written(tmp_path / "s.geojson", four))
+    assert near(result) == [
+        "'small', 67 m to the east", "'small', 1.6 km to the west", "'oak', 12.5 km to the north-east",
+        "'oak', 67 m to the west",
+    ]  # fmt: skip
+
+
+def test_zones_that_meet_or_are_drawn_alike_are_the_nearest(tmp_path: Path) -> None:
+    touching = box(-2.148, 52.998, -2.144, 53.002)
+    result = zones("check", written(tmp_path / "s.geojson", frame(("oak", OAK), ("next", touching), ("elm", ELM))))
+    assert near(result) == ["'next', which it meets", "'oak', which it meets", "'next', 1.5 km to the west"]
+    result = zones("check", written(tmp_path / "t.geojson", frame(("oak", OAK), ("again", OAK), ("elm", ELM))))
+    assert near(result)[:2] == ["'again', which it meets", "'oak', which it meets"]
+
+
+def test_a_zone_that_was_read_elsewhere_is_seen_by_how_far_its_neighbours_are(tmp_path: Path) -> None:
+    swapped = box(52.998, -2.152, 53.002, -2.148)
+    result = zones("check", written(tmp_path / "s.geojson", frame(("oak", OAK), ("elm", ELM), ("ash", swapped))))
+    assert near(result)[0].endswith("km to the east")
+    kilometres = float(near(result)[2].split()[1].replace(",", ""))
+    assert kilometres > 7_000
+
+
+def test_who_has_no_named_neighbour_is_said_without_one(tmp_path: Path) -> None:
+    alone = zones("check", written(tmp_path / "s.geojson", frame(("oak", OAK))))
+    assert near(alone) == [""]
+    nameless = zones("check", written(tmp_path / "t.geojson", frame(("oak", OAK), ("elm", ELM), field="what")))
+    assert near(nameless) == ["", ""]
+
+
 def test_members_that_share_ground_are_said_and_are_no_fault(tmp_path: Path) -> None:
     touching = box(-2.148, 52.998, -2.144, 53.002)
     over = box(-2.149, 52.998, -2.147, 53.002)

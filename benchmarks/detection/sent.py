@@ -56,7 +56,7 @@ Report = PositionReport | EventReport
 
 
 class _Telling:
-    """Of which activations a report tells: a tag of itself, a home unit of the tag that it names, or of all that it hears."""
+    """Of which activations a report tells: a tag of itself, a home unit of the tag that it names, or of all that it speaks for."""
 
     def __init__(self, plans: Iterable[Plan]) -> None:
         self._of_device: dict[str, list[Plan]] = defaultdict(list)
@@ -69,7 +69,8 @@ class _Telling:
     def of(self, sender: str, report: Report) -> Iterator[tuple[Plan, Report]]:
         plans = self._of_device.get(sender, [])
         if isinstance(report, EventReport) and sender not in self._of_device:
-            plans = self._of_unit[sender] if report.tag is None else self._of_device[report.tag]
+            heard = [plan for plan in self._of_unit[sender] if plan.activation.tells_of_places]
+            plans = heard if report.tag is None else self._of_device[report.tag]
             named = sender if report.type in NAME_A_UNIT else None
             report = msgspec.structs.replace(report, hmu_id=named, sent_by=sender, tag=None)
         for plan in plans:

@@ -60,7 +60,11 @@ async def replay_files(
     from emtrack.orders.importing import import_with_keys
 
     reports, left_out = read_recording(files, recording)
-    reports, strangers = without_strangers(reports, (activation.device_id for activation in orders.activations))
+    reports, strangers = without_strangers(
+        reports,
+        (activation.device_id for activation in orders.activations),
+        (unit.hmu_id for unit in orders.home_units),
+    )
     for line in said_of(left_out, strangers):
         say(line)
     keys = await import_with_keys(chosen, orders, who=who)

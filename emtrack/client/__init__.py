@@ -4,7 +4,7 @@
 `Persistence` says for what and how long it goes on, `Totals` what became of it.
 """
 
-from emtrack.client.device_door import DeviceDoor, Encoding
+from emtrack.client.device_door import DeviceDoor, Encoding, request_of
 from emtrack.client.device_sender import MOST_WAITING, DeviceSender, NotAnswered, Rejected
 from emtrack.client.persistence import Backoff, Persistence
 from emtrack.client.service_clock import ServiceClock
@@ -21,4 +21,5 @@ __all__ = [
     "Rejected",
     "ServiceClock",
     "Totals",
+    "request_of",
 ]

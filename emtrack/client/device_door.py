@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 import aiohttp
 import msgspec
+
+from emtrack.client.service_clock import EPOCH
 
 Encoding = Literal["json", "msgpack", "mixed"]
 JSON_TYPE, MSGPACK_TYPE = "application/json", "application/msgpack"
@@ -23,7 +26,9 @@ class Answer(NamedTuple):
 
 
 class Refusal(msgspec.Struct):
-    seq: int
+    """`seq` None: of something that has no number, such as the time at which the request says that it was sent."""
+
+    seq: int | None
     reason: str = "no reason given"
 
 
@@ -32,6 +37,17 @@ class Acknowledgement(msgspec.Struct):
 
     ack: list[int]
     refused: list[Refusal] = msgspec.field(default_factory=list)
+
+
+def request_of(boot: int, reports: Sequence[dict[str, Any]], sent_ms: int | None) -> dict[str, Any]:
+    """A request as it goes over the wire. `sent_ms`: what the sender's clock shows; None: it does not say."""
+    content: dict[str, Any] = {"boot": boot, "reports": reports}
+    return content if sent_ms is None else {**content, "sent_at": iso_of(sent_ms)}
+
+
+def iso_of(at_ms: int) -> str:
+    """A time of the wire: ISO 8601 in UTC, to the millisecond."""
+    return (EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class DeviceDoor:
@@ -45,9 +61,9 @@ class DeviceDoor:
         self._keys = keys
         self._encoding = encoding
 
-    async def post(self, device_id: str, boot: int, reports: list[dict[str, Any]]) -> Answer:
-        """Raises aiohttp.ClientError, TimeoutError or OSError."""
-        content = {"boot": boot, "reports": reports}
+    async def post(self, device_id: str, boot: int, reports: list[dict[str, Any]], sent_ms: int | None) -> Answer:
+        """`sent_ms`: what the device's clock shows; None: it does not say. Raises aiohttp.ClientError, TimeoutError or OSError."""
+        content = request_of(boot, reports, sent_ms)
         packed = self._packs(device_id)
         body = msgspec.msgpack.encode(content) if packed else msgspec.json.encode(content)
         headers = {

@@ -52,11 +52,12 @@ class NotAnswered(TimeoutError):
 @dataclass
 class _Parcel:
     """Reports given together: those whose seq no answer has named, and how many may go at once. `first_s`: when a
-    request of it went first."""
+    request of it went first. `ahead_ms`: of its device's clock, which each request shows; None: it shows none."""
 
     boot: int
     left: dict[int, dict[str, Any]]
     at_once: int
+    ahead_ms: int | None = None
     unauthorised: int = 0
     first_s: float | None = None
 
@@ -120,13 +121,16 @@ class DeviceSender:
             watch.cancel()
         self.totals.unacknowledged = sum(len(p.left) for box in self._outboxes.values() for p in box.parcels)
 
-    async def accept(self, device_id: str, boot: int, reports: Sequence[dict[str, Any]]) -> None:
-        """Queue reports, each with a seq of its own; waits while too many are not acknowledged."""
+    async def accept(
+        self, device_id: str, boot: int, reports: Sequence[dict[str, Any]], ahead_ms: int | None = None
+    ) -> None:
+        """Queue reports, each with a seq of its own; waits while too many are not acknowledged. `ahead_ms`: how far the device's
+        clock is ahead of the service's; each request then says when it was sent by that clock."""
         await self._room.acquire()
         self._waiting += 1
         box = self._outboxes.setdefault(device_id, _Outbox())
         left = {report["seq"]: report for report in reports}
-        box.parcels.append(_Parcel(boot, left, len(left)))
+        box.parcels.append(_Parcel(boot, left, len(left), ahead_ms))
         if not box.busy:
             box.busy = True
             self._ready.put_nowait(device_id)
@@ -177,8 +181,9 @@ class DeviceSender:
         parcel.first_s = began_s if parcel.first_s is None else parcel.first_s
         self.totals.requests += 1
         self.totals.reports_sent += len(reports)
+        sent_ms = None if parcel.ahead_ms is None else self._clock.now_ms() + parcel.ahead_ms
         try:
-            answer = await self._door.post(device_id, parcel.boot, reports)
+            answer = await self._door.post(device_id, parcel.boot, reports, sent_ms)
         except (aiohttp.ClientError, TimeoutError, OSError) as wrong:
             return self._failed(device_id, box, type(wrong).__name__)
         self.totals.timed(self._clock.monotonic_s() - began_s)
@@ -210,7 +215,7 @@ class DeviceSender:
         except (msgspec.DecodeError, UnicodeDecodeError):
             log.error("device %s: an answer 200 that cannot be read; the reports are kept", device_id)
             return self._failed(device_id, box, "unreadable answer")
-        reasons = {refusal.seq: refusal.reason for refusal in told.refused}
+        reasons = {refusal.seq: refusal.reason for refusal in told.refused if refusal.seq is not None}
         named = [seq for seq in dict.fromkeys(told.ack) if parcel.left.pop(seq, None) is not None]
         self.totals.foreign_acks += len(set(told.ack)) - len(named)
         self.totals.acknowledged += len(named)

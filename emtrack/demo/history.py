@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from emtrack.client import request_of
 from emtrack.clock import Clock
 from emtrack.demo.operator import DemoOperator
 from emtrack.emulator.habits import PRESETS
@@ -188,10 +189,11 @@ class _History:
 
     def _submission(self, upload: Upload) -> Submission:
         """As it comes over the wire."""
-        body = msgspec.msgpack.encode({"boot": upload.boot, "reports": upload.reports})
+        body = msgspec.msgpack.encode(request_of(upload.boot, upload.reports, upload.sent_at_ms(upload.send_ms)))
         self._reports += len(upload.reports)
         done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
-        return Submission(self._device_nos[upload.device_id], read_request(body, "application/msgpack"), done)
+        sent = read_request(body, "application/msgpack")
+        return Submission(self._device_nos[upload.device_id], sent.reports, done, sent_ms=sent.sent_ms)
 
     def _next(self, now_ms: int) -> int:
         """The end of the next step: not past the beginning of a world, nor past the end."""

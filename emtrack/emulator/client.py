@@ -120,7 +120,7 @@ class _Feeder:
                 await self._due(upload.send_ms)
                 self._reached_ms = upload.send_ms
                 await self._tell_truth(upload.send_ms // TRUTH_EVERY_MS * TRUTH_EVERY_MS)
-                await self._sender.accept(upload.device_id, upload.boot, upload.reports)
+                await self._sender.accept(upload.device_id, upload.boot, upload.reports, upload.ahead_ms)
                 await asyncio.sleep(0)  # building uploads takes time of the loop: let the workers at it
             self._reached_ms = self._to_ms if self._to_ms is not None else self._reached_ms
         finally:

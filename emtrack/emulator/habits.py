@@ -82,6 +82,7 @@ class Sensors:
     repeated_rf: Literal["buffered", "at once"] = "buffered"  # a change of range always goes at once
     in_zone: Literal["buffered", "at once"] = "buffered"  # fixes in an exclusion zone of the wearer or its buffer
     alcohol_every_s: int = 1_800
+    sent_at: Literal["not said", "its clock"] = "not said"  # whether each request says when it was sent
 
     gps_p50_m: float = 3.0
     gps_p95_m: float = 17.0
@@ -228,7 +229,7 @@ def _second(name: str, rf_only_share: float = 0.0) -> Mix:
     )
     spots = DEAD_SPOTS_ORDINARY if name == "ordinary" else DEAD_SPOTS
     faults = first.faults if name in SOUND else _with_radio_faults(first.faults, spots)
-    return Mix(habits, replace(first.sensors, in_zone="at once"), faults)
+    return Mix(habits, replace(first.sensors, in_zone="at once", sent_at="its clock"), faults)
 
 
 def _with_radio_faults(faults: Faults, dead_spot: float) -> Faults:

@@ -33,12 +33,18 @@ COPY_DELAY_MS = (5 * SECOND_MS, 120 * SECOND_MS)
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One request of one sender, at `send_ms` of true time. `reports` are the wire's dicts."""
+    """One request of one sender, at `send_ms` of true time. `reports` are the wire's dicts. `ahead_ms`: how far the clock is ahead
+    by which it says when it was sent; None: it does not say."""
 
     send_ms: int
     device_id: str
     boot: int
     reports: list[dict[str, Any]]
+    ahead_ms: int | None = None
+
+    def sent_at_ms(self, true_ms: int) -> int | None:
+        """What it says if it goes at an instant of true time."""
+        return None if self.ahead_ms is None else true_ms + self.ahead_ms
 
 
 class Parcel(NamedTuple):
@@ -95,6 +101,10 @@ class Sender:
         self.faults = faults
         self._end_ms = end_ms
         self._lives = [Life(planner.day_of(begin_ms))]
+
+    @property
+    def _ahead_ms(self) -> int | None:
+        return self.skew_ms if self.sensors.sent_at == "its clock" else None
 
     def written(self, life: Life, day: int, span: Interval) -> tuple[Life, list[Parcel]]:
         """What is written down in a day and made ready to be sent, whenever that will be; the life after it."""
@@ -244,7 +254,7 @@ class Sender:
         for parcel in parcels:
             high = low + len(parcel.rows)
             boot = int(parcel.rows["boot"][0])
-            upload = Upload(parcel.send_ms, self.device_id, boot, reports[low:high])
+            upload = Upload(parcel.send_ms, self.device_id, boot, reports[low:high], self._ahead_ms)
             yield parcel.send_ms, self.device_id, parcel.serial, upload
             low = high
 

@@ -1,4 +1,8 @@
-"""`emtrack replay`: recorded positions and events through the HTTP door, as their devices would send them."""
+"""`emtrack replay`: recorded positions and events through the HTTP door, as their devices would send them.
+
+What a home unit sent (`sent_by`) goes under the key of the unit: of the tag whose fact it is, or, where it happened to the unit
+itself, once for everybody who stands with it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,12 @@ from emtrack.client import Backoff, DeviceDoor, DeviceSender, Persistence, Rejec
 from emtrack.clock import machine_ms
 from emtrack.files.facts import FileRow, read_rows
 from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes, instant_of_wall, is_wall_time, zone_named
-from geofence import NotAnInstant, format_instant, parse_instant
+from geofence import EventType, NotAnInstant, format_instant, parse_instant
+from ingest import OF_THE_UNIT_ITSELF
 
 BATCH = 10
+UNIT_BATCH_MS = 60_000
+"""A home unit sends what it hears at once, and not in tens: a call of its own that waited would be a silence."""
 CONNECTIONS = 8
 PATIENCE_S = 60.0
 # A recording that the service does not take as it is would not be taken later: only "busy" is worth another attempt.
@@ -28,6 +35,7 @@ PERSISTENCE = Persistence(
 _OWN_TIME = {"position": "fix_time", "event": "event_time"}
 _TIMES = ("fix_time", "event_time", "recorded_time", "uploaded_time")
 MOST_NAMED = 5
+_OF_THE_UNIT = OF_THE_UNIT_ITSELF - {EventType.HEARTBEAT}
 _POSITION_FIELDS = (
     "fix_time", "lat_deg", "lon_deg", "precision_m", "mechanism", "recorded_time", "uploaded_time",
     "speed_kmh", "direction_deg", "satellites", "hdop",
@@ -52,9 +60,26 @@ class ReplayTotals(msgspec.Struct):
 
 
 class RecordedReport(msgspec.Struct, frozen=True):
+    """A report as its sender sends it, but for its number. `device_id`: whose fact it is; `sent_by`: the home unit that sent it, or
+    None: the device itself."""
+
     device_id: str
     own_ms: int
     fields: dict[str, Any]
+    sent_by: str | None = None
+
+    @property
+    def sender_id(self) -> str:
+        """Under whose key it goes."""
+        return self.device_id if self.sent_by is None else self.sent_by
+
+
+class Strangers(NamedTuple):
+    """Of whom the orders know nothing, and how many rows name each: devices that they do not activate, senders that they do not
+    enter as home units."""
+
+    devices: dict[str, int]
+    units: dict[str, int]
 
 
 class ReplayError(Exception):
@@ -106,7 +131,18 @@ def _report(row: FileRow, recording: Recording, zone: ZoneInfo | None) -> Record
         own_ms = parse_instant(fields.get(_OWN_TIME[kind]) or "")
     except (NotAnInstant, TypeError):
         own_ms = 0  # sent all the same: the service refuses it, and says why
-    return RecordedReport(device_id, own_ms, _event(fields) if kind == "event" else _position(fields))
+    if kind == "position":
+        return RecordedReport(device_id, own_ms, _position(fields))
+    sent_by = _sender(fields)
+    event = _event(fields) if sent_by is None else _event_of_unit(fields, device_id)
+    return RecordedReport(device_id, own_ms, event, sent_by)
+
+
+def _sender(fields: Mapping[str, Any]) -> str | None:
+    sent_by = fields.get("sent_by")
+    if sent_by is not None and not isinstance(sent_by, str):
+        raise _CannotBeSent("name no sender", f"sent_by is {sent_by!r}")
+    return sent_by or None
 
 
 def _with_zone(name: str, text: Any, zone: ZoneInfo | None) -> Any:
@@ -124,20 +160,23 @@ def _with_zone(name: str, text: Any, zone: ZoneInfo | None) -> Any:
 
 
 def without_strangers(
-    reports: Iterable[RecordedReport], known: Iterable[str]
-) -> tuple[list[RecordedReport], dict[str, int]]:
-    """The reports of devices that the orders activate, and how many there are of each other device."""
-    devices = set(known)
-    kept, strangers = [], defaultdict[str, int](int)
+    reports: Iterable[RecordedReport], activated: Iterable[str], entered_units: Iterable[str] = ()
+) -> tuple[list[RecordedReport], Strangers]:
+    """The reports of devices that the orders activate, sent by themselves or by home units that the orders enter; and how many there
+    are of each other device, and from each other sender."""
+    devices, units = set(activated), set(entered_units)
+    kept, others, senders = [], Counter[str](), Counter[str]()
     for report in reports:
-        if report.device_id in devices:
-            kept.append(report)
+        if report.device_id not in devices:
+            others[report.device_id] += 1
+        elif report.sent_by is not None and report.sent_by not in units:
+            senders[report.sent_by] += 1
         else:
-            strangers[report.device_id] += 1
-    return kept, dict(sorted(strangers.items()))
+            kept.append(report)
+    return kept, Strangers(dict(sorted(others.items())), dict(sorted(senders.items())))
 
 
-def said_of(left_out: Sequence[LeftOut], strangers: Mapping[str, int]) -> Iterator[str]:
+def said_of(left_out: Sequence[LeftOut], strangers: Strangers) -> Iterator[str]:
     """What a person reads of the rows that are not sent: how many for which reason, and the first of them."""
     counts = Counter(row.reason for row in left_out)
     for reason, count in counts.items():
@@ -146,16 +185,31 @@ def said_of(left_out: Sequence[LeftOut], strangers: Mapping[str, int]) -> Iterat
         yield from (f"  {row.file}: line {row.line}: {row.what}" for row in rows[:MOST_NAMED])
         if count > MOST_NAMED:
             yield f"  and {count - MOST_NAMED:,} more"
-    if strangers:
-        shown = ", ".join(f"{device!r} ({count:,})" for device, count in list(strangers.items())[:MOST_NAMED])
-        more = f" and {len(strangers) - MOST_NAMED:,} more" if len(strangers) > MOST_NAMED else ""
-        yield f"{sum(strangers.values()):,} rows are of devices that the orders do not activate, and are left out: {shown}{more}"
+    if strangers.devices:
+        count, names = sum(strangers.devices.values()), _named(strangers.devices)
+        yield f"{count:,} rows are of devices that the orders do not activate, and are left out: {names}"
+    if strangers.units:
+        count, names = sum(strangers.units.values()), _named(strangers.units)
+        yield f"{count:,} rows were sent by home units that the orders do not enter, and are left out: {names}"
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{name!r} ({count:,})" for name, count in list(counts.items())[:MOST_NAMED])
+    return f"{shown} and {len(counts) - MOST_NAMED:,} more" if len(counts) > MOST_NAMED else shown
 
 
 def _event(fields: Mapping[str, Any]) -> dict[str, Any]:
     event = {"type": "event", "event": fields.get("type"), "event_time": fields.get("event_time")}
     unit = fields.get("requirement_id") or fields.get("hmu_id")
     return event if unit is None else {**event, "hmu_id": unit}
+
+
+def _event_of_unit(fields: Mapping[str, Any], device_id: str) -> dict[str, Any]:
+    """Its sender follows from the key, and is the unit that it names. A heartbeat is of the one tag whose fact it became, so that
+    nobody else gets one."""
+    kind = fields.get("type")
+    event = {"type": "event", "event": kind, "event_time": fields.get("event_time")}
+    return event if isinstance(kind, str) and kind in _OF_THE_UNIT else {**event, "tag": device_id}
 
 
 def _position(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +227,7 @@ async def send_recording(
 
     Raises ReplayError where the service refuses a device, and TimeoutError where it does not answer for a minute.
     """
-    batches = _batches(reports)
+    batches = batches_of(reports)
     boot = machine_ms()  # a boot of its own, so that the numbers of an earlier replay are not used again
     timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
@@ -188,28 +242,57 @@ async def send_recording(
 
 
 class Batch(NamedTuple):
-    """Reports of one device that go together, numbered; not before `due_ms`."""
+    """Reports of one sender that go together, numbered; not before `due_ms`."""
 
     due_ms: int
     device_id: str
     reports: list[dict[str, Any]]
 
 
-def _batches(reports: Iterable[RecordedReport]) -> list[Batch]:
-    """In the order in which they are due. Of a device, a batch waits for the one before it."""
-    by_device: dict[str, list[RecordedReport]] = defaultdict(list)
+def batches_of(reports: Iterable[RecordedReport]) -> list[Batch]:
+    """In the order in which they are due. Of a sender, a batch waits for the one before it."""
+    of_tags: dict[str, list[RecordedReport]] = defaultdict(list)
+    of_units: dict[str, list[RecordedReport]] = defaultdict(list)
     for report in reports:
-        by_device[report.device_id].append(report)
-    batches = [batch for device_id, own in by_device.items() for batch in _batches_of(device_id, own)]
+        (of_tags if report.sent_by is None else of_units)[report.sender_id].append(report)
+    batches = [batch for tag, own in of_tags.items() for batch in _numbered(tag, _in_tens(own))]
+    for unit, heard in of_units.items():
+        batches += _numbered(unit, _at_once(_said_once(heard)))
     return sorted(batches, key=lambda batch: batch.due_ms)
 
 
-def _batches_of(device_id: str, reports: Sequence[RecordedReport]) -> Iterator[Batch]:
-    due_ms = 0
-    for start in range(0, len(reports), BATCH):
-        batch = reports[start : start + BATCH]
-        due_ms = max(due_ms, *(report.own_ms for report in batch))
-        yield Batch(due_ms, device_id, [{"seq": start + i, **report.fields} for i, report in enumerate(batch)])
+def _numbered(sender_id: str, parts: Iterable[Sequence[RecordedReport]]) -> Iterator[Batch]:
+    due_ms, seq = 0, 0
+    for part in parts:
+        due_ms = max(due_ms, *(report.own_ms for report in part))
+        yield Batch(due_ms, sender_id, [{"seq": seq + i, **report.fields} for i, report in enumerate(part)])
+        seq += len(part)
+
+
+def _in_tens(reports: Sequence[RecordedReport]) -> Iterator[Sequence[RecordedReport]]:
+    return (reports[start : start + BATCH] for start in range(0, len(reports), BATCH))
+
+
+def _said_once(reports: Iterable[RecordedReport]) -> list[RecordedReport]:
+    """What a unit sent, in order of time, of whichever tag it is. What it said of itself stands in a recording once for each tag that
+    it was there to hear."""
+    unlike: dict[Any, RecordedReport] = {}
+    for place, report in enumerate(sorted(reports, key=lambda report: report.own_ms)):
+        is_of_a_tag = "tag" in report.fields
+        unlike.setdefault(
+            place if is_of_a_tag else (report.fields["event"], repr(report.fields["event_time"])), report
+        )
+    return list(unlike.values())
+
+
+def _at_once(reports: Sequence[RecordedReport]) -> Iterator[Sequence[RecordedReport]]:
+    """Parts of at most ten, none of which spans more than a minute."""
+    low = 0
+    for k in range(1, len(reports) + 1):
+        is_full = k == len(reports) or k - low == BATCH or reports[k].own_ms - reports[low].own_ms > UNIT_BATCH_MS
+        if is_full:
+            yield reports[low:k]
+            low = k
 
 
 async def _feed(sender: DeviceSender, clock: ServiceClock, batches: Iterable[Batch], boot: int) -> None:

@@ -53,6 +53,7 @@ def complaints(orders: Orders) -> Iterator[Complaint]:
     yield from _repeated_sets(orders)
     yield from _overlapping(orders)
     yield from _tags_that_are_units(orders)
+    yield from _units_of_too_many(orders)
 
 
 def _attendance_complaints(form: RequirementForm) -> Iterator[tuple[str, str]]:
@@ -193,3 +194,27 @@ def _tags_that_are_units(orders: Orders) -> Iterator[Complaint]:
         if unit.hmu_id in tags:
             what = f"{unit.hmu_id!r} is the device of an activation, too; a home unit is a device of its own"
             yield Complaint(f"$.home_units[{index}].hmu_id", what)
+
+
+MOST_PEOPLE_OF_A_UNIT = 20
+"""Who lives together has one home unit. What it says of itself becomes a fact of each of them, so that their number needs a bound."""
+
+
+def _units_of_too_many(orders: Orders) -> Iterator[Complaint]:
+    """Orders that name a unit name all of its entries, so that nothing else has to be looked at. The first of each unit is told."""
+    entries: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for index, unit in enumerate(orders.home_units):
+        entries[unit.hmu_id].append((unit.from_.ms, index))
+    for hmu_id, rows in entries.items():
+        ends_ms: list[int] = []
+        for from_ms, index in sorted(rows):
+            ends_ms = [end_ms for end_ms in ends_ms if end_ms > from_ms] + [end_of(orders.home_units[index].to)]
+            if len(ends_ms) > MOST_PEOPLE_OF_A_UNIT:
+                yield _too_many(hmu_id, index, from_ms, len(ends_ms))
+                break
+
+
+def _too_many(hmu_id: str, index: int, from_ms: int, count: int) -> Complaint:
+    what = f"home unit {hmu_id!r} stands with {count} people from {format_instant(from_ms)} on"
+    expected = f"expected at most {MOST_PEOPLE_OF_A_UNIT} at one time; enter another unit, or end an entry before"
+    return Complaint(f"$.home_units[{index}].from", f"{what}; {expected}")

@@ -43,6 +43,7 @@ class EventForm(msgspec.Struct, tag_field="type", tag="event"):
 class RequestForm(msgspec.Struct):
     boot: Counter
     reports: Annotated[list[PositionForm | EventForm], Meta(max_length=1000)]
+    sent_at: Instant | None = None
 
 
 def _text(schema: dict[str, Any]) -> bytes:

@@ -33,7 +33,7 @@ def unstorable(submission: Submission, error: Exception) -> Submission:
     refusal = Refusal(RefusalReason.UNREADABLE, what, "send its reports one by one to find the one that is wrong")
     body = msgspec.msgpack.encode([received.body for received in submission.reports])
     whole = Received(0, None, submission.reports[0].digest if submission.reports else b"", body, refusal)
-    return Submission(submission.device_no, submission.reports, submission.done, whole)
+    return msgspec.structs.replace(submission, unreadable=whole)
 
 
 def read_body(body: bytes) -> PositionReport | EventReport | Refusal:

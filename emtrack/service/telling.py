@@ -57,15 +57,18 @@ class Telling:
         return no_home_unit_entry(f"no home unit of the wearer of {tag!r} at {_shown(report.event_ms)}")
 
     def _of_the_unit(self, hmu_id: str, report: PositionReport | EventReport) -> Sequence[Told] | Refusal:
-        """What a home unit says of itself concerns every tag that it is there to hear."""
+        """What a home unit says of itself concerns every tag that it speaks for: of a person with an alcohol tag beside the other,
+        the other, so that one trouble is one finding."""
         if isinstance(report, PositionReport):
             return position_of_a_unit()
         if report.type not in OF_THE_UNIT_ITSELF:
             return event_without_a_tag(report.type)
         wearers = self._units.wearers_at(hmu_id, report.event_ms)
-        lives = self._activations.of_wearers_at(wearers, report.event_ms)
+        worn = self._activations.of_wearers_at(wearers, report.event_ms)
+        lives = [live for live in worn if live.assignment.plan.activation.tells_of_places]
         if not lives:
-            return no_home_unit_entry(f"nobody with this home unit wore a tag at {_shown(report.event_ms)}")
+            what = "nobody with this home unit wore a tag that it speaks for"
+            return no_home_unit_entry(f"{what} at {_shown(report.event_ms)}")
         sent = _sent_by(hmu_id, report)
         return [Told(live.assignment.device_no, sent) for live in lives]
 

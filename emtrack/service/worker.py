@@ -4,7 +4,8 @@
     notice      orders that were entered since the last turn
     store       raw reports, positions, events, refusals, counts        \\
     judge       the activations that got facts, and those that are due   |  one transaction
-    look        at home units that called in, and those that are due    |
+    look        at the clocks of tags; at home units that called in,    |
+                and those that are due                                  |
     record      findings, checkpoints, alerts, how far we are           /
     adopt       memory follows the disk
     answer      the devices, after the commit
@@ -49,7 +50,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivations
 from emtrack.service.alerting import raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
-from emtrack.service.clocks import ClockWatch
+from emtrack.service.clocks import ClockWatch, record_clocks
 from emtrack.service.costs import UNBOUNDED, USUAL, Budget
 from emtrack.service.home_units import HomeUnits
 from emtrack.service.judging import judge_activations
@@ -135,7 +136,7 @@ class Worker:
         self._changes_seen = 0
         self._to_examine: set[int] = set()
         self._is_judging_again = False
-        self._clocks = ClockWatch(set())
+        self._clocks = ClockWatch({}, set())
         self._to_tell_again: dict[int, int] = {}
         self._budget = self._pace.budget
         self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
@@ -207,7 +208,7 @@ class Worker:
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         await self._activations.load(connection, self._now_ms, judged_ms, rules_since_ms)
         await self._judge_again_if_asked(connection)
-        self._clocks = await ClockWatch.loaded(connection)
+        self._clocks = await ClockWatch.loaded(connection, self._now_ms)
         self._tick()
         async with connection.transaction():
             outages, recorded = await record_ready(connection, self._now_ms)
@@ -291,7 +292,8 @@ class Worker:
             )
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
-            wrong_clocks = await self._clocks.note(connection, self._activations, facts, self._alert_nos, now_ms)
+            clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
+            wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
             look = self._units.look(_heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms)
             noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
@@ -304,10 +306,11 @@ class Worker:
         self._activations.adopt(updates, now_ms)
         self._submit_put_off()
         self._units.adopt(look)
+        self._clocks.adopt(clocks)
         answer_devices(batch, incoming, outcome, self._tell)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
         self._metrics.alerts.inc(raised.opened + noted.opened + wrong_clocks)
-        if self._changed is not None and raised.changed + noted.changed + wrong_clocks:
+        if self._changed is not None and raised.changed + noted.changed + len(clocks.changes):
             async with self._changed:
                 self._changed.notify_all()
 
@@ -407,6 +410,17 @@ class Worker:
 def _heard(incoming: Sequence[Incoming]) -> set[int]:
     """The numbers of those who sent something that could be read."""
     return {item.device_no for item in incoming if not isinstance(item.received.report, Refusal)}
+
+
+def _sent_ms(batch: Sequence[Submission]) -> dict[int, int]:
+    """When each device last said that it sent, by its own clock. What waited on the way is overtaken by what did not."""
+    newest: dict[int, int] = {}
+    for submission in batch:
+        if submission.sent_ms is not None:
+            newest[submission.device_no] = max(
+                submission.sent_ms, newest.get(submission.device_no, submission.sent_ms)
+            )
+    return newest
 
 
 async def take_worker_lock(connection: Connection, pace: Pace) -> None:

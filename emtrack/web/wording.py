@@ -348,11 +348,19 @@ _EVENTS = {
 }
 
 
+MANY_MINUTES_MS = 3 * 3_600_000
+
+
 def clock_words(skew: Skew) -> str:
     """ "This tag's clock is 60 to 70 min behind; its times cannot be trusted."."""
     side = "behind" if skew.most_ms > 0 else "ahead"
-    least, most = sorted(round(abs(edge_ms) / 60_000) for edge_ms in skew)
-    amount = f"{least} min" if least == most else f"{least} to {most} min"
+    least_ms, most_ms = sorted(abs(edge_ms) for edge_ms in skew)
+    if most_ms < MANY_MINUTES_MS:
+        least, most = (f"{round(edge_ms / 60_000)} min" for edge_ms in (least_ms, most_ms))
+        least = least if least == most else least.removesuffix(" min")
+    else:
+        least, most = length(least_ms), length(most_ms)
+    amount = most if least == most else f"{least} to {most}"
     return f"This tag's clock is {amount} {side}; its times cannot be trusted."
 
 

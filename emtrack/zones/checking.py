@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
+import shapely.ops
 from pyproj import Geod
 from shapely.geometry import MultiPolygon, Polygon
 
@@ -46,6 +49,15 @@ def bounds_words(area: Area) -> str:
 def _place_words(lon_deg: float, lat_deg: float) -> str:
     east, north = "E" if lon_deg >= 0 else "W", "N" if lat_deg >= 0 else "S"
     return f"{abs(lon_deg):.4f}° {east} {abs(lat_deg):.4f}° {north}"
+
+
+class Neighbour(NamedTuple):
+    """The named zone that lies nearest to another: between their edges, 0 where they meet; as seen from the centre of the other, in
+    degrees clockwise from north."""
+
+    zone_id: str
+    distance_m: float
+    azimuth_deg: float
 
 
 class Overlap(NamedTuple):
@@ -205,7 +217,70 @@ def _shared_m2(one: shapely.Geometry, other: shapely.Geometry) -> float:
     )
 
 
+# ---------------------------------------------------------------------------------------------- one beside another
+
+
+def nearest_named(
+    asked: Sequence[Member], members: Sequence[Member], named: Collection[str]
+) -> Iterator[Neighbour | None]:
+    """Of each of some members the nearest other one that the file gave a name; None where there is none. A zone that was read in a
+    wrong system has its neighbours far away, or in the wrong direction."""
+    places = [member for member in members if member.zone_id in named]
+    grounds = [_ground(member.area) for member in places]
+    squeeze = _squeeze(grounds)
+    tree = shapely.STRtree(_flat(grounds, squeeze))
+    for member in asked:
+        ground = _ground(member.area)
+        (flat,) = _flat([ground], squeeze)
+        index = _nearest(tree, flat, [place.zone_id != member.zone_id for place in places])
+        yield None if index is None else _neighbour(ground, flat, places[index].zone_id, grounds[index], squeeze)
+
+
+def _squeeze(grounds: Sequence[MultiPolygon]) -> float:
+    """How much shorter a degree of longitude is than one of latitude, where most of the zones lie."""
+    latitudes = [ground.centroid.y for ground in grounds]
+    return math.cos(math.radians(statistics.median(latitudes))) if latitudes else 1.0
+
+
+def _flat(grounds: Sequence[MultiPolygon], squeeze: float) -> list[shapely.Geometry]:
+    """Degrees of one length in both directions: good enough to tell what is nearest."""
+    return list(shapely.transform(list(grounds), lambda lonlat: lonlat * (squeeze, 1.0))) if grounds else []
+
+
+def _nearest(tree: shapely.STRtree, flat: shapely.Geometry, is_another: Sequence[bool]) -> int | None:
+    """One that it meets, if there is one: such a neighbour may be drawn just as it is, and the search for the nearest leaves those
+    out, as it must leave out the zone itself."""
+    meeting = [int(index) for index in tree.query(flat, predicate="intersects") if is_another[index]]
+    if meeting:
+        return min(meeting)
+    others = tree.query_nearest(flat, exclusive=True, all_matches=False)
+    return int(others[0]) if len(others) else None
+
+
+def _neighbour(
+    ground: MultiPolygon, flat: shapely.Geometry, name: str, other: MultiPolygon, squeeze: float
+) -> Neighbour:
+    (flat_other,) = _flat([other], squeeze)
+    here, there = (point.coords[0] for point in shapely.ops.nearest_points(flat, flat_other))
+    *_, distance_m = _WGS84.inv(here[0] / squeeze, here[1], there[0] / squeeze, there[1])
+    centre, other_centre = ground.centroid, other.centroid
+    azimuth_deg, *_ = _WGS84.inv(centre.x, centre.y, other_centre.x, other_centre.y)
+    return Neighbour(name, distance_m, azimuth_deg % 360)
+
+
 # ---------------------------------------------------------------------------------------------- in words
+
+
+_WINDS = ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west")
+
+
+def neighbour_words(neighbour: Neighbour) -> str:
+    """ "'elm', 1.9 km to the east", "'elm', which it meets"."""
+    if neighbour.distance_m == 0:
+        return f"{neighbour.zone_id!r}, which it meets"
+    distance_m = neighbour.distance_m
+    distance = f"{distance_m:,.0f} m" if distance_m < 999.5 else f"{distance_m / 1000:,.1f} km"
+    return f"{neighbour.zone_id!r}, {distance} to the {_WINDS[round(neighbour.azimuth_deg / 45) % 8]}"
 
 
 def lines_of(zone: Checked) -> Iterator[str]:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from emtrack.forms.cautions import can_be_inside
 from emtrack.forms.features import area_words
-from emtrack.zones.checking import Checked, Home, bounds_words, check, lines_of, on_homes, overlaps, usable_members
+from emtrack.zones.checking import (
+    Checked,
+    Home,
+    bounds_words,
+    check,
+    lines_of,
+    nearest_named,
+    neighbour_words,
+    on_homes,
+    overlaps,
+    usable_members,
+)
 from emtrack.zones.drawing import page, png
 from emtrack.zones.reading import ZoneFile, ZoneFileError, read_zone_file
 from geofence.shapes import Member
@@ -41,7 +52,7 @@ def _check_file(file: ZoneFile, homes: Sequence[Home], *, repair: bool, say: Say
         for line in lines_of(zone if repair else zone._replace(repair=None)):
             say(line)
     members = usable_members(zones)
-    _say_places(members, say)
+    _say_places(members, {zone.zone_id for zone in file.zones if zone.is_named}, say)
     wrong = [zone for zone in zones if zone.trouble is not None]
     total = area_words(sum(zone.area_m2 for zone in zones if zone.area is not None))
     vertices = sum(zone.vertices for zone in zones)
@@ -61,10 +72,12 @@ def _check_file(file: ZoneFile, homes: Sequence[Home], *, repair: bool, say: Say
     return not wrong and not at_home
 
 
-def _say_places(members: Sequence[Member], say: Say) -> None:
-    """Where each zone lies, and those in which nobody can be found inside: read in a wrong system, most are."""
-    for member in members[:MOST_LINES]:
-        say(f"zone {member.zone_id!r} lies {bounds_words(member.area)}")
+def _say_places(members: Sequence[Member], named: Collection[str], say: Say) -> None:
+    """Where each zone lies and what is near it, and those in which nobody can be found inside: read in a wrong system, most are."""
+    some = members[:MOST_LINES]
+    for member, neighbour in zip(some, nearest_named(some, members, named), strict=True):
+        near = "" if neighbour is None else f"; nearest: {neighbour_words(neighbour)}"
+        say(f"zone {member.zone_id!r} lies {bounds_words(member.area)}{near}")
     for member in members:
         if not can_be_inside(member.area):
             say(
