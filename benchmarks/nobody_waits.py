@@ -76,7 +76,7 @@ class Bench(NamedTuple):
     async def until_nobody_waits(self, most_s: float) -> None:
         deadline_s = time.perf_counter() + most_s
         await asyncio.sleep(3)  # what was entered is noticed by the next turns
-        while await self.waiting() and time.perf_counter() < deadline_s:
+        while await self.waiting() and time.perf_counter() < deadline_s:  # noqa: ASYNC110  another program
             await asyncio.sleep(0.2)
 
 
@@ -144,7 +144,7 @@ def people(prefix: str, count: int, since_ms: int) -> dict[str, Any]:
 
 async def fill(bench: Bench, device_id: str, walk: Walk, facts: int) -> None:
     for _ in range(0, facts, LARGEST):
-        while await bench.post(device_id, walk.request(LARGEST)) != 200:
+        while await bench.post(device_id, walk.request(LARGEST)) != 200:  # noqa: ASYNC110  another program
             await asyncio.sleep(1)
 
 
@@ -169,7 +169,7 @@ async def fleet(bench: Bench, count: int, since_ms: int) -> None:
 
     async def one(number: int) -> None:
         body = Walk(number, since_ms).request(720)
-        while await bench.post(f"R{number}", body) != 200:
+        while await bench.post(f"R{number}", body) != 200:  # noqa: ASYNC110  another program
             await asyncio.sleep(2 + random.random())
 
     await asyncio.gather(*map(one, range(count)))

@@ -5,6 +5,7 @@ Here more than fifty facts are too much.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +16,7 @@ from emtrack.reading.findings import findings_as_lines
 from emtrack.record.rules import ask_to_judge_again
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.costs import Budget
+from emtrack.service.slices import MOST_CHANGES
 from geofence.words import format_instant
 from tests.service_world import (
     AWAY,
@@ -153,4 +155,25 @@ async def test_everybody_is_judged_again_beside_the_turns_and_it_is_told_when_th
     await world.settle()
     await world.turn()
     assert await world.connection.fetchval(asked) == 0
+    assert await shown(world) == await judged_again(world)
+
+
+@pytest.mark.parametrize("year", [2001, pytest.param(1926, marks=pytest.mark.long)])
+async def test_orders_that_begin_long_ago_are_taken_in_some_findings_at_a_time(world: World, year: int) -> None:
+    """A typo: 1926 for 2026. Everybody else is judged in each of the turns, none of which records more than so many findings."""
+    since = {"from": f"{year}-03-02T00:00:00Z"}
+    await world.enter({"activations": [activation(3, **since)], "requirements": [curfew(3, **since)]})
+    most, before, seq = 0, await world.count("finding_versions"), iter(range(1, 10_000))
+    for minute in range(1_000):
+        now_ms = ms("20:00") + minute * 60_000
+        world.clock.at_ms = now_ms
+        await world.send("D2", position(next(seq), format_instant(now_ms), AWAY))
+        after = await world.count("finding_versions")
+        most, before = max(most, after - before), after
+        if not world.worker.activations.to_judge_again_count:
+            break
+        await asyncio.sleep(0.05)  # another process: there is nothing to wait on but its answer
+    assert before > (2026 - year) * 365
+    assert most <= MOST_CHANGES + 10
+    assert await curfews(world, "W2") == [("20:00", None)]
     assert await shown(world) == await judged_again(world)

@@ -11,6 +11,7 @@ from emtrack.reading.rejudging import rejudgement
 from emtrack.record.findings import NewVersion, add_versions
 from emtrack.record.rules import ask_to_judge_again
 from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.costs import USUAL, Budget
 from geofence import EntryId, Kind, datetime_of, version_of
 from geofence.judgement import Finding
 from tests.service_world import AWAY, HOME, World, curfew, ms, orders, position
@@ -19,9 +20,10 @@ TOLD = "19:00–19:07 CURFEW OUT_AT_START"
 """By the first rules. Nobody had been seen out after 18:52, so that by those of today it is none."""
 
 
-@pytest.fixture
-async def upgraded(world: World) -> World:
-    """A service that judged by the first rules until 20:00, and whose checkpoints are of that time."""
+@pytest.fixture(params=[USUAL, Budget(-1, 0)], ids=["in the turn", "beside the turns"])
+async def upgraded(world: World, request: pytest.FixtureRequest) -> World:
+    """A service that judged by the first rules until 20:00, and whose checkpoints are of that time. What is judged again is so in
+    the turn, or beside the turns."""
     await world.enter(orders(requirements=[curfew(1, seen_within_s=120)]))
     await world.send_at("18:53", "D1", position(1, "18:50", AWAY), position(2, "18:52", AWAY))
     await world.send_at("19:40", "D1", position(3, "19:35", HOME), position(4, "19:39", HOME))
@@ -40,12 +42,14 @@ async def upgraded(world: World) -> World:
     await world.connection.execute("UPDATE older_checkpoints SET plan_version = 'of the first rules'")
     await world.connection.execute("UPDATE rules_in_force SET rules = '1'")
     await world.wait_until("20:00")
+    world.budget = request.param
     await world.start()
-    await world.turn()
+    await world.settle()
     return world
 
 
 async def curfews(world: World) -> list[str]:
+    await world.settle()
     return [line for line in await world.findings() if "CURFEW" in line]
 
 
@@ -108,5 +112,13 @@ async def test_who_asks_for_it_gets_the_rules_of_today_from_an_instant_on(upgrad
         await upgraded.wait_until(at)
     assert await curfews(upgraded) == []
     assert await newest(upgraded) == ("withdrawn", "2")
+    await upgraded.turn()  # which says so
     done = await upgraded.connection.fetch("SELECT done_at FROM rejudgements ORDER BY rejudgement_no")
     assert all(row["done_at"] is not None for row in done)
+
+
+async def test_a_late_fact_that_was_put_off_reaches_it_after_a_restart(upgraded: World) -> None:
+    await upgraded.send_at("20:05", "D1", position(10, "18:58", HOME), position(11, "18:59", HOME))
+    await upgraded.start()
+    assert await curfews(upgraded) == []
+    assert await newest(upgraded) == ("withdrawn", "2")

@@ -7,6 +7,7 @@ here can be thrown away and loaded again from the database, which is what happen
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -35,7 +36,7 @@ from geofence import (
     versions_of,
     without_duplicates,
 )
-from geofence.judgement import NO_SETS, ActivationJudge, State
+from geofence.judgement import NO_SETS, ActivationJudge, Amendments, State
 from geofence.shapes import ZoneSet
 
 RESTART, ORDERS, RULES, FAULT = "restart", "orders", "rules", "fault"
@@ -60,6 +61,8 @@ class Waiting:
         self.facts = list(facts)
         self.arrived: list[Fact] = []
         self.rebuilt: Rebuilt | None = None
+        self.slices: deque[Amendments[ShownFinding]] | None = None
+        """Changes that are recorded ahead, some at a time; None: not looked at yet."""
         self.failed: str | None = None
         """Where, of one that could not be judged."""
 
@@ -173,9 +176,14 @@ class ActivationUpdate(NamedTuple):
         """It waits, and these came meanwhile."""
         return cls(live, live.state, live.shown, [], facts=facts, is_judged=False)
 
+    @classmethod
+    def of_slice(cls, live: LiveActivation, state: State, records: list[NewVersion]) -> ActivationUpdate:
+        """Some changes are recorded ahead. `state`: in which they are found."""
+        return cls(live, state, {}, records, is_judged=False)
+
     @property
     def has_new_checkpoint(self) -> bool:
-        return self.fault is None and (self.state.base is not self.live.state.base)
+        return self.fault is None and self.is_judged and self.state.base is not self.live.state.base
 
     @property
     def keeps_checkpoint(self) -> bool:
@@ -184,9 +192,8 @@ class ActivationUpdate(NamedTuple):
 
     @property
     def has_new_silence(self) -> bool:
-        return self.fault is None and (
-            self.cause not in (None, LATE) or self.state.silence != self.live.state.silence
-        )
+        is_new = self.cause not in (None, LATE) or self.state.silence != self.live.state.silence
+        return self.fault is None and self.is_judged and is_new
 
 
 class LiveActivations:
@@ -417,6 +424,8 @@ class LiveActivations:
                 live.rebuild, live.due_ms = FAULT, now_ms + RETRY_MS
             elif update.is_judged:
                 self._go_on(live, update)
+            if update.records and not update.is_judged and live.waiting is not None and live.waiting.slices:
+                live.waiting.slices.popleft()
             if update.put_off is not None:
                 self._put_off(live, update.put_off, update.facts, now_ms)
             elif live.waiting is not None:

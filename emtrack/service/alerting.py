@@ -33,8 +33,7 @@ async def raise_from_updates(
     now_ms: int,
 ) -> Raised:
     """Inside the turn's transaction, after its findings were recorded."""
-    updates = [update for update in updates if update.is_judged]
-    by_number = {update.live.number: update for update in updates}
+    by_number = {update.live.number: update for update in updates if update.is_judged}
     asked = _Asked(now_ms, activations.silence_near_m)
 
     async def find(finding_nos: Sequence[int]) -> list[RaisedFinding]:
@@ -56,7 +55,7 @@ async def raise_from_updates(
     )
     entries = [
         _entry_verdict(update.live, newest)
-        for update in updates
+        for update in by_number.values()
         for newest in update.live.judge.newest_verdicts(update.state)
         if newest.is_inside and not newest.is_present
     ]

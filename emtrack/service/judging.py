@@ -20,9 +20,10 @@ from emtrack.service.costs import USUAL, Budget, costs_of, late_cost
 from emtrack.service.finality import can_change, in_parts
 from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
 from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt, rebuilt
-from emtrack.service.settled import News, by_facts, by_orders, reached, touches_settled
+from emtrack.service.settled import News, by_facts, by_orders, reached, since, touches_settled
+from emtrack.service.slices import settled_before_ms, slices_of
 from geofence import RULES_VERSION, Fact
-from geofence.judgement import Finding, Judged, Late, Part, amendments
+from geofence.judgement import Amendments, Finding, Judged, Late, Part, amendments
 
 MOST_AGAIN = 200
 """So many activations that are to be judged again are looked at in a turn."""
@@ -119,6 +120,9 @@ class Judgement:
             return [ActivationUpdate(live, live.state, live.shown, [], fault=waiting.failed)]
         if waiting.rebuilt is None:
             return [*await self._watch(live, facts), ActivationUpdate.of_arrivals(live, facts)]
+        a_slice = await self._next_slice(live, waiting, waiting.rebuilt)
+        if a_slice is not None:
+            return [*await self._watch(live, facts), a_slice._replace(facts=facts)]
         arrived = [fact for fact in (*waiting.arrived, *facts) if fact.fact_id not in waiting.rebuilt.taken]
         if any(
             fact.received_ms < waiting.rebuild.now_ms for fact in arrived
@@ -190,13 +194,9 @@ class Judgement:
     ) -> ActivationUpdate:
         """Beside what is shown. `facts`: those that brought it about."""
         number = live.number
-        found = await load_shown(self._connection, {number: done.since_ms})
-        shown = {s.finding_no: s for s in found[number]}
-        is_reached = by_facts(facts, _max_gap_ms(live))
-        if live.before is not None:
-            is_reached = by_orders(live.before.assignment.plan, live.assignment.plan)
-        news = News(lambda: done.as_before or [], is_reached)
+        shown = await self._shown_since(number, done.since_ms)
         old = in_parts(shown.values(), judged.parts)
+        news = _news(live, rebuild, done, facts)
         update = await self._update(live, judged, shown, old, _WHY[rebuild.cause], news)
         if done.late_ms is None:
             await forget_checkpoints(self._connection, [number])
@@ -206,6 +206,22 @@ class Judgement:
             self._connection, [(number, live.plan_version, checkpoint) for checkpoint in done.kept]
         )
         return update._replace(cause=done.cause, kept_to_ms=done.kept_to_ms)
+
+    async def _shown_since(self, number: int, since_ms: int | None) -> dict[int, ShownFinding]:
+        return {s.finding_no: s for s in (await load_shown(self._connection, {number: since_ms}))[number]}
+
+    async def _next_slice(self, live: LiveActivation, waiting: Waiting, done: Rebuilt) -> ActivationUpdate | None:
+        """Of very many changes those that nothing else touches are recorded some at a time, in turns of their own; None: there are
+        no more of them."""
+        if waiting.slices is None:
+            shown = await self._shown_since(live.number, done.since_ms)
+            old = in_parts(shown.values(), done.parts)
+            changes = _changes(live, done.parts, old, _news(live, waiting.rebuild, done, waiting.facts))
+            waiting.slices = slices_of(changes, settled_before_ms(live.watched, done.state))
+        if not waiting.slices:
+            return None
+        records = await self._records(live, waiting.slices[0], _WHY[waiting.rebuild.cause])
+        return ActivationUpdate.of_slice(live, done.state, records)
 
     def _known_as_before(self, live: LiveActivation) -> list[Finding]:
         """What the rules of today make of what was known before."""
@@ -224,30 +240,34 @@ class Judgement:
         news: News,
     ) -> ActivationUpdate:
         """`old`: of the shown findings those that the judgement speaks of."""
-        found = [finding for part in judged.parts for finding in part.shown]
-        changes = amendments([(s, s.finding) for s in old], found)
-        if touches_settled(changes, live.reach_ms):
-            changes = reached(changes, old, news, live.reach_ms)
-        numbers = await self._finding_nos.take(self._connection, len(changes.new)) if changes.new else []
+        changes = _changes(live, judged.parts, old, news)
+        records = await self._records(live, changes, why)
         after = dict(shown)
-        records = []
-        for number, finding in zip(numbers, changes.new, strict=True):
-            after[number] = ShownFinding(number, 1, finding)
-            records.append(self._record(live, after[number], "new", why))
-        for was, finding in changes.amended:
-            after[was.finding_no] = ShownFinding(was.finding_no, was.version + 1, finding)
-            records.append(self._record(live, after[was.finding_no], "amended", why, was.finding))
+        for record in records:
+            after[record.finding_no] = ShownFinding(record.finding_no, record.version, record.finding)
         for was in changes.withdrawn:
             del after[was.finding_no]
-            records.append(
-                self._record(live, ShownFinding(was.finding_no, was.version + 1, was.finding), "withdrawn", why)
-            )
         for was, finding in changes.kept:
             if was.finding.unknown_since_ms != finding.unknown_since_ms:
                 after[was.finding_no] = was._replace(finding=finding)
         notes = _notes(shown, after)
         after = {number: s for number, s in after.items() if can_change(s.finding, judged.state)}
         return ActivationUpdate(live, judged.state, after, records, notes)
+
+    async def _records(self, live: LiveActivation, changes: Amendments[ShownFinding], why: str) -> list[NewVersion]:
+        numbers = await self._finding_nos.take(self._connection, len(changes.new)) if changes.new else []
+        new = [
+            self._record(live, ShownFinding(number, 1, finding), "new", why)
+            for number, finding in zip(numbers, changes.new, strict=True)
+        ]
+        amended = [
+            self._record(live, ShownFinding(was.finding_no, was.version + 1, finding), "amended", why, was.finding)
+            for was, finding in changes.amended
+        ]
+        withdrawn = [
+            self._record(live, was._replace(version=was.version + 1), "withdrawn", why) for was in changes.withdrawn
+        ]
+        return [*new, *amended, *withdrawn]
 
     def _record(
         self, live: LiveActivation, shown: ShownFinding, change: str, why: str, was: Finding | None = None
@@ -257,6 +277,24 @@ class Judgement:
         if why == BY_THE_CLOCK:
             why = why_by_the_clock(was, shown.finding)
         return NewVersion(number, shown.finding_no, shown.version, change, why, shown.finding, under)
+
+
+def _news(live: LiveActivation, rebuild: Rebuild, done: Rebuilt, facts: Sequence[Fact]) -> News:
+    is_reached = by_facts(facts, _max_gap_ms(live))
+    if rebuild.cause == LATE and not rebuild.fresh:  # which facts were late was forgotten with the program
+        is_reached = since(rebuild.late_ms, _max_gap_ms(live))
+    if live.before is not None:
+        is_reached = by_orders(live.before.assignment.plan, live.assignment.plan)
+    return News(lambda: done.as_before or [], is_reached)
+
+
+def _changes(
+    live: LiveActivation, parts: Sequence[Part], old: Sequence[ShownFinding], news: News
+) -> Amendments[ShownFinding]:
+    """Of what is shown, by the rules of today where those reach."""
+    found = [finding for part in parts for finding in part.shown]
+    changes = amendments([(s, s.finding) for s in old], found)
+    return reached(changes, old, news, live.reach_ms) if touches_settled(changes, live.reach_ms) else changes
 
 
 def _notes(before: Mapping[int, ShownFinding], after: Mapping[int, ShownFinding]) -> list[PresenceNote]:

@@ -36,6 +36,16 @@ def by_facts(facts: Sequence[Fact], max_gap_ms: int) -> IsReached:
     return is_reached
 
 
+def since(late_ms: int | None, max_gap_ms: int) -> IsReached:
+    """Facts of which only the time of the earliest is known (None: not even that) reach what ended near it or later."""
+
+    def is_reached(finding: Finding) -> bool:
+        end_ms = finding.begin_ms if finding.end_ms is None else finding.end_ms
+        return late_ms is None or end_ms + max_gap_ms >= late_ms
+
+    return is_reached
+
+
 def by_orders(before: Plan, after: Plan) -> IsReached:
     """Corrected orders reach the findings of an entry that they vary, and those in whose time an absence changed."""
     entries = {r.entry_id: r for r in before.requirements}, {r.entry_id: r for r in after.requirements}

@@ -297,7 +297,7 @@ class Worker:
             look = self._units.look(_heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms)
             noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
-            if self._is_judging_again and not due and self._activations.are_judged_again:
+            if self._is_judging_again and self._activations.are_judged_again:
                 await judged_again(connection, now_ms)
                 self._is_judging_again = False
         self._to_examine.clear()
