@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission
+from ingest.inbox import Admission, Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyAtOnce
 from ingest.reports import Refusal, RefusalReason
 from ingest.wire import (
     MAX_BODY_BYTES,
@@ -56,6 +56,10 @@ def device_route(inbox: Inbox, keys: KeyCheck, on_status: Callable[[int], None])
             response = _problem(error.status, str(error))
         except InboxFull as full:
             response = _problem(503, "the service is behind; send again later", retry_after_s=full.retry_after_s)
+        except TooManyAtOnce as many:
+            response = _problem(
+                429, "the device has too many requests open; wait for their answers", retry_after_s=many.retry_after_s
+            )
         except (InboxClosed, NotCommitted, TimeoutError):
             response = _problem(503, "not committed yet; send again", retry_after_s=5)
         except ClientDisconnect:
@@ -70,14 +74,17 @@ async def _receive(request: Request, inbox: Inbox, keys: KeyCheck) -> Response:
     device_no = _authenticated(request, keys)
     refuse_encoding(request.headers.get("content-encoding"))
     content_type = media_type(request.headers.get("content-type"))
-    body = await _bounded_body(request)
-    try:
-        sent = read_request(body, content_type)
-    except WireError as error:
-        if error.keep:
-            await _submit(inbox, Submission(device_no, [], _unanswered(), _unreadable(body, str(error))))
-        raise
-    answer = await _submit(inbox, Submission(device_no, sent.reports, _unanswered(), sent_ms=sent.sent_ms))
+    with inbox.admit(device_no, _declared_length(request)) as admission:
+        body = await _bounded_body(request)
+        try:
+            sent = read_request(body, content_type)
+        except WireError as error:
+            if error.keep:
+                unreadable = Submission(device_no, [], _unanswered(), _unreadable(body, str(error)))
+                await _submit(inbox, admission, unreadable)
+            raise
+        submission = Submission(device_no, sent.reports, _unanswered(), sent_ms=sent.sent_ms)
+        answer = await _submit(inbox, admission, submission)
     return Response(encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, content_type)
 
 
@@ -89,18 +96,20 @@ def _authenticated(request: Request, keys: KeyCheck) -> int:
     return known
 
 
-async def _bounded_body(request: Request) -> bytes:
-    """The body, read no further than the limit. Raises WireError 413."""
-    too_large = WireError(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes; send less at once", keep=False)
+def _declared_length(request: Request) -> int:
+    """How long the body says it is: whether there is room for it is decided before it is read. Raises WireError 411, 413."""
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise too_large
-    return bytes(body)
+    if not (declared.isascii() and declared.isdigit()):
+        raise WireError(411, "send Content-Length: how long the body is must be known before it is read", keep=False)
+    if len(declared) > 18 or int(declared) > MAX_BODY_BYTES:
+        message = f"the body is larger than {MAX_BODY_BYTES:,} bytes; send less at once"
+        raise WireError(413, message, keep=False)
+    return int(declared)
+
+
+async def _bounded_body(request: Request) -> bytes:
+    """The body; the server reads no further than its length."""
+    return b"".join([chunk async for chunk in request.stream()])
 
 
 def _unreadable(body: bytes, what: str) -> Received:
@@ -112,7 +121,8 @@ def _unanswered() -> asyncio.Future[Acknowledgement]:
     return asyncio.get_running_loop().create_future()
 
 
-async def _submit(inbox: Inbox, submission: Submission) -> Acknowledgement:
+async def _submit(inbox: Inbox, admission: Admission, submission: Submission) -> Acknowledgement:
+    admission.gives_room()
     inbox.put(submission)
     async with asyncio.timeout(ANSWER_WITHIN_S):
         return await submission.done

@@ -1,19 +1,53 @@
-"""The one bounded place where requests wait for a turn: here, and nowhere else, is the back-pressure."""
+"""The one bounded place where requests wait for a turn: here, and nowhere else, is the back-pressure.
+
+There are two lanes. What a tag sends as it goes is *live*; what it kept while it could not send is *backlog*. Each lane has room of
+its own, and a turn takes what is live first, and of the backlog only so much that it stays short: a fleet that returns fills its own
+lane, and stops nobody else. Which lane a request is for is told by its length, before its body is read.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from enum import StrEnum
 
 import msgspec
 
 from ingest.wire import Acknowledgement, Received
 
+LIVE_REPORTS = 60
+"""A larger request is backlog: an hour of a tag that reports each minute."""
+BYTES_A_REPORT = 150
+"""Of JSON, about: how many reports a request has before it is read."""
+SHARE_OF_BACKLOG = 4
+"""A turn takes at most a quarter of its reports from the backlog."""
+AT_ONCE = 8
+"""So many requests of one device may wait."""
+SHORTEST_RETRY_S, LONGEST_RETRY_S = 2, 300
+FORGOTTEN_AFTER_S = 60.0
+"""Reports that were sent away are expected again for so long."""
+
+
+class Lane(StrEnum):
+    LIVE = "live"
+    BACKLOG = "backlog"
+
 
 class InboxFull(Exception):
     """No room: the sender is told to try again in `retry_after_s`."""
 
-    retry_after_s = 2
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class TooManyAtOnce(Exception):
+    """The device has so many requests waiting that it must wait for their answers."""
+
+    retry_after_s = SHORTEST_RETRY_S
 
 
 class InboxClosed(Exception):
@@ -42,61 +76,171 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
         """How many reports it counts for."""
         return max(1, len(self.reports))
 
+    @property
+    def lane(self) -> Lane:
+        return lane_of(self.size)
+
+
+def lane_of(reports: int) -> Lane:
+    return Lane.LIVE if reports <= LIVE_REPORTS else Lane.BACKLOG
+
+
+class Admission:
+    """Room that a request was given before its body was read. It is given back when the request is put in, or left."""
+
+    def __init__(self, inbox: Inbox, device_no: int, lane: Lane, reports: int) -> None:
+        self._inbox = inbox
+        self._device_no = device_no
+        self._lane = lane
+        self._reports = reports
+
+    def __enter__(self) -> Admission:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._inbox.leave(self._device_no, self._lane, self._reports)
+        self._reports = 0
+
+    def gives_room(self) -> None:
+        """What it was given room for is put in now, and takes its own."""
+        self._inbox.give_back(self._lane, self._reports)
+        self._reports = 0
+
 
 class Inbox:
-    """Submissions in order of arrival, at most `capacity` reports."""
+    """Submissions in order of arrival, in each lane at most `capacity` reports. `stopwatch` in seconds; `jitter`: from 0 to 1."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        stopwatch: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self._capacity = capacity
-        self._waiting: deque[Submission] = deque()
-        self._filled = 0
+        self._waiting: dict[Lane, deque[Submission]] = {lane: deque() for lane in Lane}
+        self._filled: dict[Lane, int] = dict.fromkeys(Lane, 0)
+        self._at_once: Counter[int] = Counter()
         self._arrived = asyncio.Event()
         self._closed = False
+        self._demand = _Demand(stopwatch)
+        self._jitter = jitter
 
     @property
     def filled(self) -> int:
-        """Reports that wait."""
-        return self._filled
+        """Reports that wait, and those for which there is room while they are read."""
+        return sum(self._filled.values())
+
+    def admit(self, device_no: int, length: int) -> Admission:
+        """Room for a request of so many bytes. Raises InboxFull, TooManyAtOnce or InboxClosed; then nothing of it is to be read."""
+        if self._closed:
+            raise InboxClosed
+        if self._at_once[device_no] >= AT_ONCE:
+            raise TooManyAtOnce
+        reports = max(1, length // BYTES_A_REPORT)
+        lane = lane_of(reports)
+        self._make_sure_of_room(lane, reports)
+        self._filled[lane] += reports
+        self._at_once[device_no] += 1
+        return Admission(self, device_no, lane, reports)
+
+    def leave(self, device_no: int, lane: Lane, reports: int) -> None:
+        """A request was answered, or went away."""
+        self.give_back(lane, reports)
+        self._at_once[device_no] -= 1
+        if self._at_once[device_no] <= 0:
+            del self._at_once[device_no]
+
+    def give_back(self, lane: Lane, reports: int) -> None:
+        self._filled[lane] -= reports
 
     def put(self, submission: Submission) -> None:
         """Never blocks. Raises InboxFull or InboxClosed; then nothing was taken."""
         if self._closed:
             raise InboxClosed
-        if self._filled and self._filled + submission.size > self._capacity:
-            raise InboxFull
-        self._waiting.append(submission)
-        self._filled += submission.size
+        self._make_sure_of_room(submission.lane, submission.size)
+        self._waiting[submission.lane].append(submission)
+        self._filled[submission.lane] += submission.size
         self._arrived.set()
 
+    def _make_sure_of_room(self, lane: Lane, reports: int) -> None:
+        filled = self._filled[lane]
+        if filled and filled + reports > self._capacity:
+            self._demand.sent_away(reports)
+            raise InboxFull(self._retry_after_s())
+
+    def _retry_after_s(self) -> int:
+        """When what waits, and what was sent away lately, may be through: each is told another time, so that they do not come back
+        all at once."""
+        expected_s = (self.filled + self._demand.expected) / self._demand.a_second
+        spread_s = SHORTEST_RETRY_S + 2 * expected_s * self._jitter()
+        return round(min(LONGEST_RETRY_S, spread_s))
+
     async def gather(self, max_reports: int, max_wait_s: float) -> list[Submission]:
-        """What waits, up to `max_reports` (one larger submission is taken alone); nothing after `max_wait_s`.
+        """What waits: what is live, up to `max_reports`, and of the backlog up to its share (of each lane one larger submission is
+        taken alone); nothing after `max_wait_s`.
 
         Cancellation takes nothing.
         """
-        if not self._waiting:
+        if not any(self._waiting.values()):
             self._arrived.clear()
             try:
                 async with asyncio.timeout(max_wait_s):
                     await self._arrived.wait()
             except TimeoutError:
                 return []
+        taken = self._take(Lane.LIVE, max_reports)
+        taken += self._take(Lane.BACKLOG, max_reports // SHARE_OF_BACKLOG)
+        self._demand.taken(sum(submission.size for submission in taken))
+        return taken
+
+    def _take(self, lane: Lane, most: int) -> list[Submission]:
         taken: list[Submission] = []
-        size = 0
-        while self._waiting and (not taken or size + self._waiting[0].size <= max_reports):
-            submission = self._waiting.popleft()
+        waiting, size = self._waiting[lane], 0
+        while waiting and (not taken or size + waiting[0].size <= most):
+            submission = waiting.popleft()
+            self._filled[lane] -= submission.size
             if submission.done.cancelled():  # the sender went away before its turn: it will send again
-                self._filled -= submission.size
                 continue
             taken.append(submission)
             size += submission.size
-            self._filled -= submission.size
         return taken
 
     def close(self) -> None:
         """Takes nothing more; what waits is told so."""
         self._closed = True
-        while self._waiting:
-            submission = self._waiting.popleft()
-            self._filled -= submission.size
-            if not submission.done.done():
-                submission.done.set_exception(InboxClosed())
+        for lane, waiting in self._waiting.items():
+            while waiting:
+                submission = waiting.popleft()
+                self._filled[lane] -= submission.size
+                if not submission.done.done():
+                    submission.done.set_exception(InboxClosed())
+
+
+class _Demand:
+    """How many reports a second are taken, and how many were sent away and will come back."""
+
+    def __init__(self, stopwatch: Callable[[], float]) -> None:
+        self._stopwatch = stopwatch
+        self._away: deque[tuple[float, int]] = deque()
+        self._expected = 0
+        self._last_s = stopwatch()
+        self.a_second = 1_000.0
+        """A guess at first."""
+
+    @property
+    def expected(self) -> int:
+        """Reports that were sent away lately."""
+        while self._away and self._away[0][0] < self._stopwatch() - FORGOTTEN_AFTER_S:
+            self._expected -= self._away.popleft()[1]
+        return self._expected
+
+    def sent_away(self, reports: int) -> None:
+        self._away.append((self._stopwatch(), reports))
+        self._expected += reports
+
+    def taken(self, reports: int) -> None:
+        """Another turn begins. Only one that had much to do tells how fast turns are."""
+        now_s = self._stopwatch()
+        took_s, self._last_s = now_s - self._last_s, now_s
+        if reports >= LIVE_REPORTS and took_s > 0:
+            self.a_second += (reports / took_s - self.a_second) / 8

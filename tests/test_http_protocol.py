@@ -154,7 +154,7 @@ async def test_a_request_that_is_too_large_is_413_however_it_is_sent(database_ur
         many = {"boot": 1, "reports": [position(i, "11:59") for i in range(1001)]}
         assert (await door.post(many))[0] == 413
         assert (await door.post(b" " * 1_048_577))[0] == 413
-        assert (await door.post(chunks()))[0] == 413
+        assert (await door.post(chunks()))[0] == 411, "nobody says how long it is"
         just = msgspec.json.encode({"boot": 1, "reports": [position(i, "11:59") for i in range(1000)]})
         assert (await door.post(just.ljust(1_048_576)))[0] == 200
         assert await check_conservation(database_url) == {"D1": 1000}
