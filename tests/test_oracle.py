@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from geofence.facts import DeviceEvent, Fact, Position
+from geofence.facts import DeviceEvent, Fact, Position, is_evidence_candidate, without_duplicates
 from geofence.intervals import Interval, merged
 from geofence.judgement.findings import Finding
 from geofence.judgement.judge import ActivationJudge, Checkpoint, Judged, Part, State, judge_history
@@ -684,3 +684,33 @@ def test_the_worlds_make_the_base_move_up_and_show_every_kind_of_finding():
     assert kinds_on_sets == SET_KINDS
     assert zones >= SOME_ZONES
     assert moved_twice > 8
+
+
+# ---------------------------------------------------------------------------------------------- many facts at once
+
+
+def state_after(world: World, feed: str) -> tuple[Checkpoint, set[str]]:
+    """All facts that are evidence, fed one after the other, or looked at together first."""
+    judge = ActivationJudge(world.plan, SETS)
+    checkpoint = judge.initial().base.copy()
+    known = [fact for fact in world.facts if max(fact.own_ms, fact.received_ms) <= world.now_ms]
+    facts = sorted(
+        (fact for fact in without_duplicates(known) if is_evidence_candidate(fact)), key=lambda fact: fact.key
+    )
+    if not facts:
+        return checkpoint, set()
+    fed = judge._feed_many if feed == "together" else judge._feed_few
+    return checkpoint, fed(checkpoint, facts)
+
+
+@given(worlds())
+@settings(ORDINARY, max_examples=150)
+def test_facts_that_are_looked_at_together_leave_what_they_leave_one_by_one(world: World) -> None:
+    assert state_after(world, "together") == state_after(world, "one by one")
+
+
+@pytest.mark.long
+@given(worlds())
+@LONG
+def test_facts_that_are_looked_at_together_leave_what_they_leave_one_by_one_in_many_worlds(world: World) -> None:
+    assert state_after(world, "together") == state_after(world, "one by one")

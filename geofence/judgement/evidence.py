@@ -10,11 +10,14 @@ from enum import StrEnum
 from itertools import groupby
 
 import msgspec
+import numpy as np
 
 from geofence.facts import Position
-from geofence.shapes.margins import farther_than
+from geofence.shapes.margins import at_most_apart_m, farther_than
 
 MAX_SPEED_MPS = 70.0
+MANY = 16
+"""From so many positions on they are looked at together first."""
 MAX_JUMPS = 3
 """After so many jumps in a row the next position is accepted whatever its speed: no device is silenced."""
 
@@ -66,8 +69,26 @@ def _jumped(track: Track, position: Position) -> bool:
     return farther_than(last.lon_deg, last.lat_deg, position.lon_deg, position.lat_deg, reach_m)
 
 
+def _all_are(track: Track, positions: Sequence[Position]) -> bool:
+    """Whether it can be told of all at once that each is evidence: one at an instant, none implausible by itself, and each within
+    reach of the one before by the sphere alone. What cannot be told so is looked at one by one."""
+    if any(position.implausible_by_itself for position in positions):
+        return False
+    known = positions if track.last is None else [track.last, *positions]
+    elapsed_ms = np.diff(np.array([position.fix_ms for position in known], np.int64))
+    if not (elapsed_ms > 0).all():
+        return False
+    lon_deg = np.array([position.lon_deg for position in known], np.float64)
+    lat_deg = np.array([position.lat_deg for position in known], np.float64)
+    radius_m = np.array([position.radius_m for position in known], np.float64)
+    reach_m = MAX_SPEED_MPS * np.maximum(elapsed_ms / 1000, 1.0) + radius_m[1:] + radius_m[:-1]
+    return bool((at_most_apart_m(lon_deg, lat_deg) <= reach_m).all())
+
+
 def evidence_of(track: Track, positions: Sequence[Position]) -> tuple[list[Position], Track]:
     """The positions that are evidence, and the track after the last of all."""
+    if len(positions) >= MANY and _all_are(track, positions):
+        return list(positions), Track(positions[-1])
     chosen = []
     for position, status, after in position_statuses(track, positions):
         track = after

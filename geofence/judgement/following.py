@@ -8,7 +8,17 @@ from functools import partial
 from typing import NamedTuple
 
 from geofence.facts import DeviceEvent, Position
-from geofence.judgement.presence import Circle, Confirmation, Tracker, Verdict, cut_holds, feed, is_used, no_zone
+from geofence.judgement.presence import (
+    Circle,
+    Confirmation,
+    Tracker,
+    Verdict,
+    carry,
+    cut_holds,
+    feed,
+    is_used,
+    no_zone,
+)
 from geofence.judgement.sightings import concerns, is_trouble, sighted, verdict_of_sighting
 from geofence.judgement.starts import SeenAtStart, note_starts
 from geofence.judgement.timetable import Schedule
@@ -61,6 +71,18 @@ def follow_position(
     settled = _settle_starts(tracker, following, verdict)
     tracker.unit = tracker.unit.after_position(value)
     return feed(tracker, verdict, following.confirmation) or settled
+
+
+def can_carry(tracker: Tracker, position: Position, value: int) -> bool:
+    """Whether more verdicts of a value, after that of a position, only carry presence on."""
+    return tracker.value == tracker.run.value == value and tracker.last_ms == tracker.position_ms == position.fix_ms
+
+
+def carry_on(tracker: Tracker, following: Following, position: Position, value: int) -> None:
+    """The last of some positions that only carry presence on, with no start of a period among them."""
+    carry(tracker, position.fix_ms, position.fact_id, position.fix_ms + following.max_gap_ms)
+    if following.starts is not None and value == Presence.OUTSIDE:
+        tracker.last_out_ms = position.fix_ms
 
 
 def circle_of(requirement: Requirement, position: Position, value: int) -> Circle | None:

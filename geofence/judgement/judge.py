@@ -30,14 +30,15 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from geofence.facts import DeviceEvent, Fact, Key, Position, is_evidence_candidate, without_duplicates
 from geofence.intervals import Interval
 from geofence.judgement.devices import Spell, device_findings, feed_event
 from geofence.judgement.evidence import Track, evidence_of
 from geofence.judgement.findings import Finding, PresenceSteps, due_ms, place_findings
-from geofence.judgement.following import follow_event, follow_position, following_of
-from geofence.judgement.places import NO_SETS, Places
+from geofence.judgement.following import Following, can_carry, carry_on, follow_event, follow_position, following_of
+from geofence.judgement.places import NO_SETS, Places, ZoneVerdicts
 from geofence.judgement.presence import (
     INSIDE,
     OUTSIDE,
@@ -51,8 +52,11 @@ from geofence.judgement.presence import (
 from geofence.judgement.provisional import NO_LAPSES, PASSED_MS, Lapses, as_shown, is_passed, lapses_of
 from geofence.judgement.silence import is_sign_of_life, limit_of, silence_due_ms, silence_start_ms, silences
 from geofence.judgement.starts import Start, counted_from
+from geofence.judgement.stretches import stretches_of
 from geofence.judgement.timetable import Schedule
 from geofence.obligations import Plan, Requirement
+from geofence.shapes.arrays import Int64s
+from geofence.shapes.margins import Verdicts
 from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, ObligationKind
 from geofence.zones import SetZone
@@ -61,6 +65,8 @@ TAIL_MS = 15 * 60_000
 """How far the base stays behind the newest evidence; facts that are late by less are cheap. It moves up when the
 tail has become twice as long."""
 
+MANY = 48
+"""From so many facts on they are looked at together before they are fed: sooner it costs more than it saves."""
 QUIET_MS = 24 * 3_600_000
 """Where nothing comes, the base stays behind now by so much; facts that are late by less stay cheap."""
 
@@ -168,6 +174,21 @@ class Late(NamedTuple):
 
     own_ms: int
     by_receipt: bool
+
+
+class _Row(NamedTuple):
+    """Positions that are evidence, in order, with what each says of one zone: `at_ms`, `verdicts` (n,)."""
+
+    positions: Sequence[Position]
+    at_ms: Int64s
+    verdicts: Verdicts
+
+
+def _starts_in(following: Following, row: _Row) -> Sequence[int]:
+    """Starts of obligation periods among some positions, where it matters who was seen then."""
+    if following.starts is None or not len(row.at_ms):
+        return ()
+    return following.starts.starts_between(int(row.at_ms[0]) - 1, int(row.at_ms[-1]))
 
 
 class _Soon(NamedTuple):
@@ -348,6 +369,10 @@ class ActivationJudge:
 
     def _feed(self, checkpoint: Checkpoint, facts: Sequence[Fact]) -> set[str]:
         """Feed evidence in order; the scopes whose step functions changed."""
+        return self._feed_many(checkpoint, facts) if len(facts) >= MANY else self._feed_few(checkpoint, facts)
+
+    def _feed_few(self, checkpoint: Checkpoint, facts: Sequence[Fact]) -> set[str]:
+        """One after the other, on all requirements."""
         positions = [fact for fact in facts if isinstance(fact, Position)]
         evidence, checkpoint.track = evidence_of(checkpoint.track, positions)
         in_zone, in_widened = self._verdicts(evidence)
@@ -362,11 +387,67 @@ class ActivationJudge:
             checkpoint.fed_to = facts[-1].key
         return touched
 
-    def _verdicts(self, positions: Sequence[Position]) -> tuple[list[list[int]], list[list[int]]]:
-        """Verdicts (positions × requirements) on the zones and on the zones widened by their buffers."""
+    def _feed_many(self, checkpoint: Checkpoint, facts: Sequence[Fact]) -> set[str]:
+        """The same, requirement by requirement, of each only what can change anything one by one (`stretches.py`)."""
+        positions = [fact for fact in facts if isinstance(fact, Position)]
+        evidence, checkpoint.track = evidence_of(checkpoint.track, positions)
+        chosen = {id(position) for position in evidence}
+        touched: set[str] = set()
+        events: list[tuple[int, DeviceEvent]] = []
+        row = 0
+        for fact in facts:
+            if isinstance(fact, DeviceEvent):
+                feed_event(checkpoint.spells, fact)
+                touched.add(DEVICE)
+                events.append((row, fact))
+            elif id(fact) in chosen:
+                row += 1
+        at_ms = np.array([position.fix_ms for position in evidence], np.int64)
+        judged = self._zone_verdicts(evidence)
+        for index, requirement in enumerate(self._judged):
+            entry = checkpoint.entries[requirement.entry_id]
+            changed = self._follow(entry.zone, index, _Row(evidence, at_ms, judged.in_zone[:, index]), events)
+            if requirement.buffer_m > 0:
+                widened = _Row(evidence, at_ms, judged.in_widened[:, index])
+                changed = self._follow(entry.widened, index, widened, ()) or changed
+            if changed:
+                touched.add(requirement.entry_id)
+        checkpoint.fed_to = facts[-1].key
+        return touched
+
+    def _follow(self, tracker: Tracker, index: int, row: _Row, events: Sequence[tuple[int, DeviceEvent]]) -> bool:
+        """Verdicts on one requirement, each event before the position of its place. True if anything changed."""
+        following = self._followings[index]
+        changed, done = False, 0
+        for stretch in stretches_of(
+            row.verdicts, row.at_ms, following.max_gap_ms, [place for place, _ in events], _starts_in(following, row)
+        ):
+            while done < len(events) and events[done][0] <= stretch[0]:
+                changed = follow_event(tracker, following, events[done][1]) or changed
+                done += 1
+            changed = self._follow_stretch(tracker, index, row, stretch) or changed
+        for _, event in events[done:]:
+            changed = follow_event(tracker, following, event) or changed
+        return changed
+
+    def _follow_stretch(self, tracker: Tracker, index: int, row: _Row, stretch: Sequence[int]) -> bool:
+        value, changed = int(row.verdicts[stretch[0]]), False
+        for place in stretch:
+            position = row.positions[place]
+            changed = self._feed_verdict(tracker, value, position, index) or changed
+            if place != stretch[-1] and can_carry(tracker, position, value):
+                carry_on(tracker, self._followings[index], row.positions[stretch[-1]], value)
+                break
+        return changed
+
+    def _zone_verdicts(self, positions: Sequence[Position]) -> ZoneVerdicts:
         lon_deg = [position.lon_deg for position in positions]
         lat_deg = [position.lat_deg for position in positions]
-        judged = self._places.verdicts(lon_deg, lat_deg, [position.radius_m for position in positions])
+        return self._places.verdicts(lon_deg, lat_deg, [position.radius_m for position in positions])
+
+    def _verdicts(self, positions: Sequence[Position]) -> tuple[list[list[int]], list[list[int]]]:
+        """Verdicts (positions × requirements) on the zones and on the zones widened by their buffers."""
+        judged = self._zone_verdicts(positions)
         return judged.in_zone.tolist(), judged.in_widened.tolist()
 
     def _feed_position(

@@ -156,6 +156,13 @@ def feed(tracker: Tracker, verdict: Verdict, confirmation: Confirmation) -> bool
     return changed
 
 
+def carry(tracker: Tracker, at_ms: int, fact_id: int, holds_to_ms: int) -> None:
+    """The last of some verdicts of positions that all say what presence and its run say, none of them out of contact: whatever was
+    between changes nothing (the row "equal" of the table, over and over)."""
+    tracker.last_ms, tracker.last_id, tracker.last_holds_to_ms = at_ms, fact_id, holds_to_ms
+    tracker.position_ms, tracker.position_holds_to_ms = at_ms, holds_to_ms
+
+
 def is_used(tracker: Tracker, at_ms: int) -> bool:
     """Whether a decisive verdict at an instant counts; at one instant the first does. Raises ValueError for one out of order."""
     if tracker.last_ms is None:

@@ -100,6 +100,15 @@ def geodesic_m(lon_a_deg: float, lat_a_deg: float, lon_b_deg: float, lat_b_deg: 
     return float(_wgs84().inv(lon_a_deg, lat_a_deg, lon_b_deg, lat_b_deg)[2])
 
 
+def at_most_apart_m(lon_deg: Float64s, lat_deg: Float64s) -> Float64s:
+    """Upper bounds of the geodesic distances between neighbours, (n,) to (n - 1,), by a sphere."""
+    lon, lat = np.radians(lon_deg), np.radians(lat_deg)
+    half_lat, half_lon = np.diff(lat) / 2, np.diff(lon) / 2
+    haversine = np.sin(half_lat) ** 2 + np.cos(lat[:-1]) * np.cos(lat[1:]) * np.sin(half_lon) ** 2
+    sphere_m: Float64s = 2 * _EARTH_M * np.arcsin(np.minimum(1.0, np.sqrt(haversine)))
+    return sphere_m * (1 + _SPHERE_ERROR)
+
+
 def farther_than(lon_a_deg: float, lat_a_deg: float, lon_b_deg: float, lat_b_deg: float, limit_m: float) -> bool:
     """Whether the geodesic distance is more than `limit_m`.
 
