@@ -11,6 +11,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from geofence.obligations import Activation, HomeUnit, JudgementSettings, Plan, 
 from geofence.shapes.geojson import zone_from_geojson
 from geofence.shapes.set_building import build
 from geofence.shapes.zone_sets import Member
+from geofence.sweep import MECHANISMS, Received, judge_columns
 from geofence.words import (
     ALWAYS_MS,
     FOREVER_MS,
@@ -714,3 +716,39 @@ def test_facts_that_are_looked_at_together_leave_what_they_leave_one_by_one(worl
 @LONG
 def test_facts_that_are_looked_at_together_leave_what_they_leave_one_by_one_in_many_worlds(world: World) -> None:
     assert state_after(world, "together") == state_after(world, "one by one")
+
+
+def received_of(facts: Sequence[Fact]) -> Received:
+    """Positions in columns. Their rows are their places."""
+    positions = [fact for fact in facts if isinstance(fact, Position)]
+    precision_m = [np.nan if p.precision_m is None else p.precision_m for p in positions]
+    return Received(
+        np.zeros(len(positions), np.int32),
+        np.array([MECHANISMS.index(p.mechanism) for p in positions], np.int8),
+        np.array([p.fix_ms for p in positions], np.int64), np.array([p.received_ms for p in positions], np.int64),
+        np.array([p.lat_deg for p in positions], np.float64), np.array([p.lon_deg for p in positions], np.float64),
+        np.array(precision_m, np.float64),
+    )  # fmt: skip
+
+
+def in_columns_and_one_by_one(world: World) -> tuple[list[Finding], list[Finding]]:
+    """But for the ids of facts, which columns have none of."""
+    events = [fact for fact in world.facts if isinstance(fact, DeviceEvent)]
+    found = judge_columns(world.plan, received_of(world.facts), events, world.now_ms, SETS)
+    one_by_one = judge_history(world.plan, world.facts, world.now_ms, SETS)
+    return tuple([msgspec.structs.replace(f, evidence=()) for f in some] for some in (found, one_by_one))  # type: ignore[return-value]
+
+
+@given(worlds())
+@settings(ORDINARY, max_examples=150)
+def test_a_history_in_columns_gives_what_it_gives_one_by_one(world: World) -> None:
+    in_columns, one_by_one = in_columns_and_one_by_one(world)
+    assert in_columns == one_by_one
+
+
+@pytest.mark.long
+@given(worlds())
+@LONG
+def test_a_history_in_columns_gives_what_it_gives_one_by_one_in_many_worlds(world: World) -> None:
+    in_columns, one_by_one = in_columns_and_one_by_one(world)
+    assert in_columns == one_by_one

@@ -27,7 +27,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -55,7 +55,7 @@ from geofence.judgement.starts import Start, counted_from
 from geofence.judgement.stretches import stretches_of
 from geofence.judgement.timetable import Schedule
 from geofence.obligations import Plan, Requirement
-from geofence.shapes.arrays import Int64s
+from geofence.shapes.arrays import Float64s, Int64s
 from geofence.shapes.margins import Verdicts
 from geofence.shapes.zone_sets import ZoneSet
 from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, ObligationKind
@@ -176,10 +176,29 @@ class Late(NamedTuple):
     by_receipt: bool
 
 
+class ByPlace(Protocol):
+    """Positions in order, which may be made when they are looked at."""
+
+    def __getitem__(self, place: int, /) -> Position: ...
+
+
+class History(NamedTuple):
+    """All of one activation. `evidence`: positions that are evidence; `at_ms`, `lon_deg`, `lat_deg`, `radius_m`: theirs, (n,).
+    `events`: those that are judged, in order. `receipts_ms`: when the device was heard, sorted."""
+
+    evidence: ByPlace
+    at_ms: Int64s
+    lon_deg: Float64s
+    lat_deg: Float64s
+    radius_m: Float64s
+    events: Sequence[DeviceEvent]
+    receipts_ms: Int64s
+
+
 class _Row(NamedTuple):
     """Positions that are evidence, in order, with what each says of one zone: `at_ms`, `verdicts` (n,)."""
 
-    positions: Sequence[Position]
+    positions: ByPlace
     at_ms: Int64s
     verdicts: Verdicts
 
@@ -326,6 +345,20 @@ class ActivationJudge:
             self._settle(base, head)
         return Judged(State(base, tail, head, silence, pending, dues_ms, now_ms), parts)
 
+    def judge_at_once(self, history: History, now_ms: int) -> list[Finding]:
+        """All findings of a whole history at *now*. What is evidence in it is known."""
+        checkpoint = self.initial().base
+        judged = self._places.verdicts(history.lon_deg, history.lat_deg, history.radius_m)
+        self._follow_all(checkpoint, history.evidence, history.at_ms, judged, history.events)
+        heard_ms = silence_start_ms(self.plan)
+        receipts_ms = np.append(heard_ms, history.receipts_ms[history.receipts_ms > heard_ms])
+        found = silences(self.plan, receipts_ms, now_ms)
+        found += device_findings(checkpoint.spells, self.plan.activation.to_ms, now_ms)
+        for requirement in self._judged:
+            entry = checkpoint.entries[requirement.entry_id]
+            found += self._entry_findings(requirement, entry, ALWAYS_MS, now_ms)[0]
+        return found
+
     def _receipts_ms(self, state: State, facts: Sequence[Fact], now_ms: int) -> list[int]:
         """When the device was heard since time last passed, sorted: whatever the time is that a fact itself speaks of."""
         heard = [*facts, *(fact for fact in state.pending if fact.received_ms > state.judged_ms)]
@@ -391,19 +424,26 @@ class ActivationJudge:
         """The same, requirement by requirement, of each only what can change anything one by one (`stretches.py`)."""
         positions = [fact for fact in facts if isinstance(fact, Position)]
         evidence, checkpoint.track = evidence_of(checkpoint.track, positions)
-        chosen = {id(position) for position in evidence}
-        touched: set[str] = set()
-        events: list[tuple[int, DeviceEvent]] = []
-        row = 0
-        for fact in facts:
-            if isinstance(fact, DeviceEvent):
-                feed_event(checkpoint.spells, fact)
-                touched.add(DEVICE)
-                events.append((row, fact))
-            elif id(fact) in chosen:
-                row += 1
+        events = [fact for fact in facts if isinstance(fact, DeviceEvent)]
         at_ms = np.array([position.fix_ms for position in evidence], np.int64)
-        judged = self._zone_verdicts(evidence)
+        checkpoint.fed_to = facts[-1].key
+        return self._follow_all(checkpoint, evidence, at_ms, self._zone_verdicts(evidence), events)
+
+    def _follow_all(
+        self,
+        checkpoint: Checkpoint,
+        evidence: ByPlace,
+        at_ms: Int64s,
+        judged: ZoneVerdicts,
+        told: Sequence[DeviceEvent],
+    ) -> set[str]:
+        """Positions that are evidence and events, each in order. At one instant events come first."""
+        touched: set[str] = set()
+        for event in told:
+            feed_event(checkpoint.spells, event)
+            touched.add(DEVICE)
+        places = np.searchsorted(at_ms, [event.event_ms for event in told]).tolist()
+        events = list(zip(places, told, strict=True))
         for index, requirement in enumerate(self._judged):
             entry = checkpoint.entries[requirement.entry_id]
             changed = self._follow(entry.zone, index, _Row(evidence, at_ms, judged.in_zone[:, index]), events)
@@ -412,7 +452,6 @@ class ActivationJudge:
                 changed = self._follow(entry.widened, index, widened, ()) or changed
             if changed:
                 touched.add(requirement.entry_id)
-        checkpoint.fed_to = facts[-1].key
         return touched
 
     def _follow(self, tracker: Tracker, index: int, row: _Row, events: Sequence[tuple[int, DeviceEvent]]) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from geofence.facts import DeviceEvent, Fact
 from geofence.intervals import Interval
 from geofence.judgement.findings import Finding, hash_of
 from geofence.obligations import Plan
+from geofence.shapes.arrays import Int64s
 from geofence.words import FOREVER_MS, Kind
 
 
@@ -38,12 +41,15 @@ def is_sign_of_life(plan: Plan, fact: Fact) -> bool:
     return not isinstance(fact, DeviceEvent) or fact.sent_by is None or plan.is_heard_by_units_only
 
 
-def silences(plan: Plan, receipts_ms: Sequence[int], now_ms: int) -> list[Finding]:
+def silences(plan: Plan, receipts_ms: Sequence[int] | Int64s, now_ms: int) -> list[Finding]:
     """The silences after each of `receipts_ms` (sorted, at least one, the first may be the start) up to *now*."""
     found = []
     until_ms = plan.activation.to_ms
-    for index, since_ms in enumerate(receipts_ms):
-        following = receipts_ms[index + 1] if index + 1 < len(receipts_ms) else None
+    received_ms = np.asarray(receipts_ms, np.int64)
+    long_gaps = np.flatnonzero(np.diff(received_ms) > plan.silence_limit_ms).tolist()
+    for index in (*long_gaps, len(received_ms) - 1):
+        since_ms = int(received_ms[index])
+        following = int(received_ms[index + 1]) if index + 1 < len(received_ms) else None
         heard_ms = min(now_ms if following is None else following, until_ms)
         if heard_ms - since_ms <= plan.silence_limit_ms:
             continue

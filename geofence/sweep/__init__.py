@@ -3,6 +3,7 @@
 from geofence.sweep.duties import MOST_ZONES, Duties, duties_of, requirements_of
 from geofence.sweep.evidence import MECHANISMS, Received, evidence_of
 from geofence.sweep.following import Positions, Sweep
+from geofence.sweep.history import judge_columns
 from geofence.sweep.violations import KINDS, findings_of
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "duties_of",
     "evidence_of",
     "findings_of",
+    "judge_columns",
     "requirements_of",
 ]

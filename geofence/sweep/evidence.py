@@ -44,16 +44,23 @@ class Received(NamedTuple):
 
 def evidence_of(received: Received, now_ms: int) -> Positions:
     """Those that are evidence at *now*, each wearer's in order of time."""
+    return positions_of(received.taken(evidence_rows(received, now_ms)))
+
+
+def positions_of(chosen: Received) -> Positions:
+    is_cell = chosen.mechanism == MECHANISMS.index(Mechanism.LBS)
+    return Positions(chosen.wearer, chosen.lon_deg, chosen.lat_deg, radius_m(chosen), chosen.fix_ms, is_cell)
+
+
+def evidence_rows(received: Received, now_ms: int) -> Int64s:
+    """The rows of those that are evidence at *now*, each wearer's in order of time."""
     order = np.lexsort((received.mechanism, received.fix_ms, received.wearer))
-    ordered = received.taken(order[np.maximum(received.fix_ms, received.received_ms)[order] <= now_ms])
-    chosen = _unrivalled(ordered)
-    is_cell = ordered.mechanism == MECHANISMS.index(Mechanism.LBS)
-    columns = ordered.wearer, ordered.lon_deg, ordered.lat_deg, radius_m(ordered), ordered.fix_ms, is_cell
-    positions = Positions._make(column[chosen] for column in columns)
-    is_evidence = np.ones(len(positions.wearer), np.bool_)
-    for jump in _jumps(positions):
+    order = order[np.maximum(received.fix_ms, received.received_ms)[order] <= now_ms]
+    rows: Int64s = order[_unrivalled(received.taken(order))]
+    is_evidence = np.ones(len(rows), np.bool_)
+    for jump in _jumps(positions_of(received.taken(rows))):
         is_evidence[jump] = False
-    return Positions._make(column[is_evidence] for column in positions)
+    return rows[is_evidence]
 
 
 def radius_m(received: Received) -> Float64s:
@@ -62,11 +69,30 @@ def radius_m(received: Received) -> Float64s:
     return radius
 
 
-def _unrivalled(ordered: Received) -> Bools:
-    """Of each wearer, instant and mechanism the one that is left after duplicates, what is implausible by itself, and conflicts."""
+def receipts_ms(received: Received) -> Int64s:
+    """When each content was received first, in any order: repetitions are no communication."""
+    ordered = received.taken(np.lexsort((received.mechanism, received.fix_ms, received.wearer)))
+    is_rival = _rivals(ordered)
+    rivals = ordered.taken(is_rival)
+    said_m = np.where(np.isnan(rivals.precision_m), -np.inf, rivals.precision_m)
+    content = (said_m, rivals.lon_deg, rivals.lat_deg, rivals.mechanism, rivals.fix_ms, rivals.wearer)
+    order = np.lexsort((rivals.received_ms, *content))
+    is_first = np.append(True, _differs(*(column[order] for column in content)))[: len(order)]
+    found: Int64s = np.append(ordered.received_ms[~is_rival], rivals.received_ms[order][is_first])
+    return found
+
+
+def _rivals(ordered: Received) -> Bools:
+    """Positions of a wearer, instant and mechanism of which there are more."""
     same = np.zeros(len(ordered.wearer) + 1, np.bool_)
     same[1:-1] = ~_differs(ordered.wearer, ordered.fix_ms, ordered.mechanism)
-    is_rival = same[:-1] | same[1:]
+    is_rival: Bools = same[:-1] | same[1:]
+    return is_rival
+
+
+def _unrivalled(ordered: Received) -> Bools:
+    """Of each wearer, instant and mechanism the one that is left after duplicates, what is implausible by itself, and conflicts."""
+    is_rival = _rivals(ordered)
     chosen: Bools = ~is_rival & ~_implausible(ordered)
     rivals = np.flatnonzero(is_rival)
     if len(rivals):
