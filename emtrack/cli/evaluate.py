@@ -25,6 +25,7 @@ def evaluate(
     """Judge files: no server, no database. The same core as the service."""
     from emtrack.cli.orders_file import read_orders_file
     from emtrack.files.evaluate import evaluate as judge
+    from emtrack.files.progress import progress_on_terminal
     from emtrack.files.refusals import refusals_file
     from emtrack.forms.lines import finding_lines
     from emtrack.forms.reading import refuse_unknown_sets
@@ -32,7 +33,8 @@ def evaluate(
     until_ms = read_instant(until, "--until")
     assert until_ms is not None
     read = read_orders_file(orders, repair=repair, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
-    evaluation = judge(read, positions, events, until_ms)
+    with progress_on_terminal() as tell:
+        evaluation = judge(read, positions, events, until_ms, tell)
     lines = b"".join(finding_lines(evaluation.findings))
     with refusals_file(refusals) as refuse:
         for row in evaluation.refused:

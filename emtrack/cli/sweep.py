@@ -23,8 +23,9 @@ def sweep(
 ) -> None:
     """Judge months of many wearers from Parquet: EXCLUSION, INCLUSION and CURFEW, as `evaluate` finds them without events."""
     from emtrack.cli.orders_file import read_orders_file
+    from emtrack.files.progress import progress_on_terminal
     from emtrack.files.refusals import refusals_file
-    from emtrack.files.sweep import buffers_in, progress_on_terminal, said_of
+    from emtrack.files.sweep import buffers_in, said_of
     from emtrack.files.sweep import sweep as judge
     from emtrack.forms.reading import refuse_unknown_sets
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS, FileRow, read_rows
+from emtrack.files.progress import Tell, nobody
 from emtrack.files.refusals import refused_row
 from emtrack.forms.lines import RefusedRow
 from emtrack.forms.orders import Orders
@@ -16,6 +17,7 @@ from geofence import (
     Activation,
     ActivationId,
     ActivationIndex,
+    DeviceEvent,
     Fact,
     NotAnInstant,
     Plan,
@@ -23,6 +25,7 @@ from geofence import (
     parse_instant,
 )
 from geofence.judgement import Finding, judge_history
+from geofence.shapes import ZoneSet
 from ingest import (
     EventReport,
     PositionReport,
@@ -51,9 +54,11 @@ def activations_of(plans: Iterable[Plan]) -> Activations:
     )
 
 
-def evaluate(orders: Orders, positions: Path, events: Path | None, until_ms: int) -> Evaluation:
-    """Judge files at `until_ms`. Raises FormError for a file that does not fit its form."""
+def evaluate(orders: Orders, positions: Path, events: Path | None, until_ms: int, tell: Tell = nobody) -> Evaluation:
+    """Judge files at `until_ms`. Raises FormError for a file that does not fit its form. `tell` is told how far it is."""
     plans, sets = plans_of(orders), sets_of(orders)
+    if positions.suffix.lower() == ".parquet":
+        return _evaluate_columns(plans, sets, positions, events, until_ms, tell)
     devices = activations_of(plans)
     refused: list[RefusedRow] = []
     facts: dict[str, list[Fact]] = defaultdict(list)
@@ -65,6 +70,25 @@ def evaluate(orders: Orders, positions: Path, events: Path | None, until_ms: int
         activation = plan.activation
         found += [(activation, f) for f in judge_history(plan, facts[activation.activation_id], until_ms, sets)]
     return Evaluation(found, refused)
+
+
+def _evaluate_columns(
+    plans: Sequence[Plan],
+    sets: Mapping[str, ZoneSet],
+    positions: Path,
+    events: Path | None,
+    until_ms: int,
+    tell: Tell,
+) -> Evaluation:
+    from emtrack.files.histories import Histories  # and with it pyarrow, which other files do not need
+
+    refused: list[RefusedRow] = []
+    facts: dict[str, list[Fact]] = defaultdict(list)
+    with Histories(plans, positions, refused.append, tell) as histories:
+        if events is not None:
+            _gather(events, EVENT_COLUMNS, read_event_row, activations_of(plans), facts, refused)
+        told = {name: [e for e in its if isinstance(e, DeviceEvent)] for name, its in facts.items()}
+        return Evaluation(list(histories.judged(told, sets, until_ms)), refused)
 
 
 Reader = (

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from emtrack.files.columns import FIXES, Activations, Checked, Fixes, checked, rows_in
+from emtrack.files.columns import Activations, Checked, Fixes, checked, rows_in
+from emtrack.files.parts import Parts, received_of
+from emtrack.files.progress import Tell
 from emtrack.files.refusals import Refuse
 from emtrack.forms.errors import FormError
 from emtrack.forms.lines import finding_lines
@@ -27,29 +26,11 @@ from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of
 from geofence import Activation, Kind, Plan, SetZone
 from geofence.judgement import Finding
-from geofence.sweep import KINDS, MOST_ZONES, Received, Sweep, duties_of, evidence_of, findings_of, requirements_of
+from geofence.sweep import KINDS, MOST_ZONES, Sweep, duties_of, evidence_of, findings_of, requirements_of
 
 WEARERS_AT_ONCE = 50
 """A month of so many, a fix a minute, takes 0.9 GB of memory at the peak; of 10 wearers, 0.5 GB."""
 NOT_LOOKED_FOR = tuple(kind for kind in Kind if kind not in KINDS.values())
-
-Tell = Callable[[str, int, int], None]
-"""What is being done, how far, and how far in all."""
-
-
-@contextmanager
-def progress_on_terminal() -> Iterator[Tell]:
-    """A bar on standard error, if that is a terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 @dataclass
@@ -76,7 +57,7 @@ def sweep(
     total = rows_in(paths)
     found: list[tuple[Activation, Finding]] = []
     with TemporaryDirectory(prefix="emtrack-sweep-") as folder:
-        parts, activations = _Parts(Path(folder), at_once), Activations(plans)
+        parts, activations = Parts(Path(folder), at_once), Activations(plans)
         for path in paths:
             for batch in checked(path, activations):
                 _take(batch, parts, figures, refuse)
@@ -107,37 +88,7 @@ def _refuse_unknown(plans: Sequence[Plan]) -> None:
             )
 
 
-class _Parts:
-    """Positions on the disk, a file for so many wearers."""
-
-    def __init__(self, folder: Path, at_once: int) -> None:
-        self._folder = folder
-        self._at_once = at_once
-
-    def add(self, fixes: Fixes) -> None:
-        if not len(fixes):
-            return
-        part = fixes["activation"] // self._at_once
-        order = np.argsort(part, kind="stable")
-        numbers, begins = np.unique(part[order], return_index=True)
-        for number, some in zip(numbers, np.split(fixes[order], begins[1:]), strict=True):
-            with self._file(number).open("ab") as file:
-                some.tofile(file)
-
-    def taken(self, first: int) -> Fixes:
-        """Those of the wearers from `first` on; their file is deleted."""
-        path = self._file(first // self._at_once)
-        if not path.exists():
-            return np.empty(0, FIXES)
-        fixes = np.fromfile(path, FIXES)
-        path.unlink()
-        return fixes
-
-    def _file(self, number: int) -> Path:
-        return self._folder / f"{number}.fixes"
-
-
-def _take(batch: Checked, parts: _Parts, figures: Figures, refuse: Refuse) -> None:
+def _take(batch: Checked, parts: Parts, figures: Figures, refuse: Refuse) -> None:
     for row in batch.refused:
         refuse(row)
     parts.add(batch.fixes)
@@ -151,7 +102,7 @@ def _judged(
     """The findings of some wearers, in the order of their requirements."""
     asked = [(plan.activation, requirement) for plan in plans for requirement in requirements_of(plan)]
     requirements = [requirement for _, requirement in asked]
-    positions = evidence_of(_received(fixes, first), now_ms)
+    positions = evidence_of(received_of(fixes, first), now_ms)
     duties = duties_of(plans, now_ms)
     start_s = time.perf_counter()
     following = Sweep(duties)
@@ -160,13 +111,6 @@ def _judged(
     figures.evidence += len(positions.wearer)
     for zone, finding in findings_of(rows[np.lexsort((rows[:, 1], rows[:, 0]))], requirements, now_ms):
         yield asked[zone][0], finding
-
-
-def _received(fixes: Fixes, first: int) -> Received:
-    return Received(
-        (fixes["activation"] - first).astype(np.int32), fixes["mechanism"].astype(np.int8),
-        *(fixes[name].copy() for name in ("fix_ms", "received_ms", "lat_deg", "lon_deg", "precision_m")),
-    )  # fmt: skip
 
 
 def said_of(figures: Figures, buffers: int) -> Iterator[str]:
