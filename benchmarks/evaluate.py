@@ -3,8 +3,8 @@
     python -m benchmarks.evaluate [--wearers 100] [--days 30] [--repeats 3]
 
 Wearers with five zones each (three exclusion circles, an exclusion polygon and a curfew), a fix a minute: at home, and for eight
-hours of each day round it and through zones. One thread. The history of the country for a month is 1.3 billion fixes; what a hundredth of
-it takes is `--wearers 300`.
+hours of each day round it and through zones. One thread. The history of the country for a month is 1.3 billion fixes; what a
+hundredth of it takes is `--wearers 300`.
 """
 
 from __future__ import annotations
@@ -62,13 +62,12 @@ def write(folder: Path, wearers: int, days: int) -> tuple[str, int]:
     ]
     rows = days * 1_440
     fix_ms = START_MS + MINUTE_MS * np.arange(rows)
-    schema = pa.schema(
-        [
-            ("device_id", pa.string()), ("fix_time", pa.timestamp("ms", "UTC")), ("lat_deg", pa.float64()),
-            ("lon_deg", pa.float64()), ("precision_m", pa.float64()), ("mechanism", pa.string()),
-            ("received_time", pa.timestamp("ms", "UTC")),
-        ]
-    )  # fmt: skip
+    fields: list[tuple[str, Any]] = [
+        ("device_id", pa.string()), ("fix_time", pa.timestamp("ms", "UTC")), ("lat_deg", pa.float64()),
+        ("lon_deg", pa.float64()), ("precision_m", pa.float64()), ("mechanism", pa.string()),
+        ("received_time", pa.timestamp("ms", "UTC")),
+    ]  # fmt: skip
+    schema = pa.schema(fields)
     with pq.ParquetWriter(folder / "positions.parquet", schema) as parquet:
         for number, home in enumerate(homes):
             lon_deg, lat_deg = history(home, rows, number)
