@@ -21,7 +21,7 @@ from emtrack.service.finality import can_change, in_parts
 from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
 from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt, rebuilt
 from emtrack.service.settled import News, by_facts, by_orders, reached, since, touches_settled
-from emtrack.service.slices import settled_before_ms, slices_of
+from emtrack.service.slices import slices_of
 from geofence import RULES_VERSION, Fact
 from geofence.judgement import Amendments, Finding, Judged, Late, Part, amendments
 
@@ -217,7 +217,7 @@ class Judgement:
             shown = await self._shown_since(live.number, done.since_ms)
             old = in_parts(shown.values(), done.parts)
             changes = _changes(live, done.parts, old, _news(live, waiting.rebuild, done, waiting.facts))
-            waiting.slices = slices_of(changes, settled_before_ms(live.watched, done.state))
+            waiting.slices = slices_of(changes, live.watched, done.state)
         if not waiting.slices:
             return None
         records = await self._records(live, waiting.slices[0], _WHY[waiting.rebuild.cause])

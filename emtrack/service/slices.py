@@ -10,8 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from emtrack.record.findings import ShownFinding
-from emtrack.service.finality import first_open_ms
-from geofence import ALWAYS_MS
+from emtrack.service.finality import can_change
 from geofence.judgement import Amendments, Finding, State
 
 if TYPE_CHECKING:
@@ -21,17 +20,14 @@ MOST_CHANGES = 2_000
 """So many changes of one activation are recorded in a turn."""
 
 
-def settled_before_ms(watched: LiveActivation | None, state: State) -> int:
-    """Findings that end by then are final both as they are judged now and in the new state."""
+def slices_of(
+    changes: Amendments[ShownFinding], watched: LiveActivation | None, state: State
+) -> deque[Amendments[ShownFinding]]:
+    """Those of the changes that are final both as they are judged meanwhile and in the new state, in slices; none if all are few."""
     states = [state] if watched is None else [state, watched.state]
-    return min(ALWAYS_MS if (open_ms := first_open_ms(one)) is None else open_ms for one in states)
-
-
-def slices_of(changes: Amendments[ShownFinding], settled_ms: int) -> deque[Amendments[ShownFinding]]:
-    """Those of the changes that are of findings that were and are over by an instant, in slices; none if all are few."""
 
     def is_over(*findings: Finding) -> bool:
-        return all(finding.end_ms is not None and finding.end_ms <= settled_ms for finding in findings)
+        return not any(can_change(finding, one) for finding in findings for one in states)
 
     new = [finding for finding in changes.new if is_over(finding)]
     amended = [pair for pair in changes.amended if is_over(pair[0].finding, pair[1])]

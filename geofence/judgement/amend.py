@@ -28,14 +28,20 @@ def amendments(old: Iterable[tuple[Ref, Finding]], new: Iterable[Finding]) -> Am
     Matched and different is amended, old unmatched is withdrawn, new unmatched is new. Findings that rest on other
     facts but say the same are left alone.
     """
-    by_key: dict[FindingKey, tuple[list[tuple[Ref, Finding]], list[Finding]]] = defaultdict(lambda: ([], []))
+    olds: dict[FindingKey, list[tuple[Ref, Finding]]] = defaultdict(list)
+    news: dict[FindingKey, list[Finding]] = defaultdict(list)
     for ref, finding in old:
-        by_key[key_of(finding)][0].append((ref, finding))
+        olds[key_of(finding)].append((ref, finding))
     for finding in new:
-        by_key[key_of(finding)][1].append(finding)
+        news[key_of(finding)].append(finding)
     result: Amendments[Ref] = Amendments([], [], [], [])
-    for before, after in by_key.values():
-        _match(before, after, result)
+    for key in olds | news:
+        before, after = olds.get(key, ()), news.get(key, ())
+        if before and after:
+            _match(before, after, result)
+        else:
+            result.withdrawn.extend(ref for ref, _ in before)
+            result.new.extend(after)
     return result
 
 
