@@ -752,3 +752,16 @@ def test_a_history_in_columns_gives_what_it_gives_one_by_one(world: World) -> No
 def test_a_history_in_columns_gives_what_it_gives_one_by_one_in_many_worlds(world: World) -> None:
     in_columns, one_by_one = in_columns_and_one_by_one(world)
     assert in_columns == one_by_one
+
+
+@given(worlds(), st.lists(st.integers(0, 600), max_size=4))
+@settings(ORDINARY, max_examples=150)
+def test_a_history_that_is_fed_once_gives_its_findings_and_the_checkpoints_on_the_way(
+    world: World, minutes: list[int]
+) -> None:
+    judge = ActivationJudge(world.plan, SETS)
+    facts = without_duplicates([fact for fact in world.facts if fact.received_ms <= world.now_ms])
+    cuts_ms = sorted({world.now_ms - minute * 60_000 for minute in minutes})
+    judged, kept = judge.judge_from_start(facts, cuts_ms, world.now_ms)
+    assert [f for part in judged.parts for f in part.findings] == judge_history(*world, SETS)
+    assert kept == judge.checkpoints(judge.initial().base, facts, cuts_ms, world.now_ms)

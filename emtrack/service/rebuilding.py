@@ -78,7 +78,8 @@ async def _from_checkpoint(
     judged = judge.advance(state, to_take, rebuild.now_ms)
     if isinstance(judged, Late):
         return None
-    kept = _on_the_way(judge, checkpoint, without_duplicates(known), rebuild.now_ms)
+    facts = without_duplicates(known)
+    kept = judge.checkpoints(checkpoint, facts, _cuts_ms(facts, rebuild.now_ms), rebuild.now_ms)
     as_before = None
     if rebuild.before is not None:
         pending = [fact for fact in to_take if fact.fact_id in rebuild.pending]
@@ -95,18 +96,14 @@ async def _from_start(
 ) -> Rebuilt:
     known = await _known(connection, rebuild, ALWAYS_MS)
     facts = without_duplicates(known)
-    judged = judge.advance(judge.initial(), facts, rebuild.now_ms)
-    if isinstance(judged, Late):
-        raise AssertionError("nothing is late for a state that has seen nothing")
-    base = judge.initial().base
-    kept = _on_the_way(judge, base, facts, rebuild.now_ms)
+    judged, kept = judge.judge_from_start(facts, _cuts_ms(facts, rebuild.now_ms), rebuild.now_ms)
     as_before = None
     if judge_before is not None:
         not_new = without_duplicates([fact for fact in facts if fact.fact_id not in rebuild.fresh])
         as_before = _found(judge_before, judge_before.initial(), not_new, rebuild.now_ms)
     return Rebuilt(
         FROM_START if rebuild.cause == LATE else rebuild.cause, judged.state, judged.parts, None, None, kept,
-        kept[-1].fed_to[0] if kept else base.fed_to[0], as_before, _taken(known, rebuild.now_ms),
+        kept[-1].fed_to[0] if kept else ALWAYS_MS, as_before, _taken(known, rebuild.now_ms),
     )  # fmt: skip
 
 
@@ -124,9 +121,9 @@ def _taken(facts: Sequence[Fact], now_ms: int) -> frozenset[int]:
     return frozenset(fact.fact_id for fact in facts if fact.received_ms >= now_ms)
 
 
-def _on_the_way(judge: ActivationJudge, base: Checkpoint, facts: Sequence[Fact], now_ms: int) -> list[Checkpoint]:
-    """Checkpoints at doubling ages, so that the next late fact has one to be judged from."""
+def _cuts_ms(facts: Sequence[Fact], now_ms: int) -> list[int]:
+    """Where checkpoints are kept: at doubling ages, so that the next late fact has one to be judged from."""
     last_ms = max((fact.own_ms for fact in facts if fact.own_ms <= now_ms), default=ALWAYS_MS)
     first_ms = min((fact.own_ms for fact in facts), default=ALWAYS_MS)
     ages_ms = takewhile(lambda age_ms: last_ms - age_ms > first_ms, (KEEP_EVERY_MS << k for k in count()))
-    return judge.checkpoints(base, facts, sorted(last_ms - age_ms for age_ms in ages_ms), now_ms)
+    return sorted(last_ms - age_ms for age_ms in ages_ms)

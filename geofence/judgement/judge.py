@@ -266,6 +266,29 @@ class ActivationJudge:
                 done = upto
         return found
 
+    def judge_from_start(
+        self, facts: Sequence[Fact], cuts_ms: Sequence[int], now_ms: int
+    ) -> tuple[Judged, list[Checkpoint]]:
+        """A whole history, fed once: what comes of it, and checkpoints on the way (see `checkpoints`). `facts`: each content once."""
+        is_known = [max(fact.own_ms, fact.received_ms) <= now_ms for fact in facts]
+        last_cut_ms = cuts_ms[-1] if cuts_ms else ALWAYS_MS
+        early = [f for f, known in zip(facts, is_known, strict=True) if known and f.own_ms < last_cut_ms]
+        rest = [f for f, known in zip(facts, is_known, strict=True) if not (known and f.own_ms < last_cut_ms)]
+        state, found = self.initial(), []
+        base = state.base.copy()
+        evidence = sorted((fact for fact in early if is_evidence_candidate(fact)), key=lambda fact: fact.key)
+        done = 0
+        for cut_ms in cuts_ms:
+            upto = bisect_left(evidence, cut_ms, key=lambda fact: fact.own_ms)
+            if upto > done:
+                self._feed(base, evidence[done:upto])
+                found.append(base.copy())
+                self._settle(found[-1], base.copy())
+                done = upto
+        judged = self.advance(state._replace(base=base, head=base), rest, now_ms, early)
+        assert isinstance(judged, Judged), "what is fed comes before the rest"
+        return judged, found
+
     def with_outages(self, outages: tuple[Interval, ...]) -> None:
         """Our own outages are known better now. Only silences that are still to be found rest on them."""
         self.plan = msgspec.structs.replace(self.plan, outages=outages)
