@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -312,15 +312,20 @@ def settings_for(dsn: str, **fields: Any) -> Settings:
 
 @asynccontextmanager
 async def serving(
-    dsn: str, form: dict[str, Any] | None = None, *, wait_s: float = 0.05, **fields: Any
+    dsn: str,
+    form: dict[str, Any] | None = None,
+    *,
+    wait_s: float = 0.05,
+    stopwatch: Callable[[], float] = time.monotonic,
+    **fields: Any,
 ) -> AsyncIterator[Door]:
     """The service over real sockets, on an emulated clock that starts at 12:00. `wait_s`: how long a turn waits for reports;
-    less than in earnest, so that orders are taken in and the service ends at once."""
+    less than in earnest, so that orders are taken in and the service ends at once. `stopwatch`: the worker's."""
     settings = settings_for(dsn, **fields)
     entered = await import_orders(
         settings, read_orders(json.dumps(form or orders(1, 2)), "orders"), who="test", dry_run=False
     )
-    pace = Pace(max_wait_s=wait_s)
+    pace = Pace(max_wait_s=wait_s, stopwatch=stopwatch)
     async with (
         running_service(settings, asyncio.Event(), pace) as service,
         aiohttp.ClientSession(service.address) as session,

@@ -82,8 +82,8 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             is_secure = settings.base_url.startswith("https:")
             routes = [
                 device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
-                *service_routes(clock, metrics, worker.ready.is_set),
-                *web_routes(pool, clock, zone_sets, metrics, changed, stop, secure=is_secure),
+                *service_routes(clock, metrics, worker.watch.trouble),
+                *web_routes(pool, clock, zone_sets, metrics, changed, stop, worker.watch.trouble, secure=is_secure),
             ]
             application = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
             work = group.create_task(worker.run(stop))

@@ -55,6 +55,7 @@ from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.recording import record_updates
 from emtrack.service.telling import Telling
+from emtrack.service.watching import Watch
 from geofence import Fact
 from ingest import (
     Accepted,
@@ -136,6 +137,7 @@ class Worker:
         self._now_ms = 0
         self._committed_at_s = 0.0
         self.ready = asyncio.Event()
+        self.watch = Watch(clock, pace.stopwatch, metrics)
 
     @property
     def activations(self) -> LiveActivations:
@@ -169,13 +171,12 @@ class Worker:
 
     def _unready(self) -> None:
         self.ready.clear()
-        self._metrics.ready.set(0)
+        self.watch.stopped()
 
     async def _serve(self, connection: Connection, stop: asyncio.Event) -> None:
         await take_worker_lock(connection, self._pace)
         await self._load(connection)
         self.ready.set()
-        self._metrics.ready.set(1)
         log.info("ready", activations=len(self._activations))
         while not stop.is_set():
             await self.turn(connection)
@@ -202,6 +203,7 @@ class Worker:
         self._metrics.outages.inc(recorded)
         self._metrics.activations.set(len(self._activations))
         self._committed_at_s = self._pace.stopwatch()
+        self.watch.started(self._now_ms)
 
     def _tick(self) -> None:
         """The service's clock never steps back, even if the machine's does."""
@@ -378,6 +380,7 @@ class Worker:
         metrics.turns.inc()
         metrics.turn_seconds.observe(seconds)
         metrics.judged_to.set(self._now_ms / 1000)
+        self.watch.committed(self._now_ms)
 
 
 def _heard(incoming: Sequence[Incoming]) -> set[int]:
