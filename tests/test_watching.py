@@ -15,6 +15,7 @@ from emtrack.db.connect import connect
 from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.record.clock_back import INSTANTS, RECORDED, ServiceRuns
 from emtrack.record.clock_back import put_back as put_clock_back
+from emtrack.service.worker import Pace
 from geofence import format_instant
 from tests.command_line import emtrack_aside
 from tests.office import open_office
@@ -48,7 +49,7 @@ async def test_a_worker_that_is_stuck_inside_a_turn_is_not_ready_and_is_again_wh
     database_url: str,
 ) -> None:
     stopwatch = Stopwatch()
-    async with serving(database_url, stopwatch=stopwatch) as door:
+    async with serving(database_url, pace=Pace(stopwatch=stopwatch)) as door:
         assert await readiness(door) == (200, {"status": "ready"})
         locker = await connect(database_url)
         try:

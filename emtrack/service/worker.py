@@ -30,6 +30,7 @@ from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.db.ids import IdBlocks
 from emtrack.db.locks import WORKER_LOCK, try_lock
+from emtrack.db.session import LOADING, TURN, Limits, Session
 from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
 from emtrack.record.changes import (
@@ -84,12 +85,14 @@ log = structlog.get_logger()
 
 class Pace(msgspec.Struct, frozen=True):
     """How long the worker waits, and by which stopwatch, in seconds. A time longer than `liveness_s` between two commits is an
-    outage (RULES.md section 8)."""
+    outage (RULES.md section 8). `loading`, `turn`: how long it waits for the database."""
 
     max_wait_s: float = 1.0
     liveness_s: float = 5.0
     lock_patience_s: float = 30.0
     stopwatch: Callable[[], float] = time.monotonic
+    loading: Limits = LOADING
+    turn: Limits = TURN
 
 
 USUAL_PACE = Pace()
@@ -173,9 +176,11 @@ class Worker:
         self.ready.clear()
         self.watch.stopped()
 
-    async def _serve(self, connection: Connection, stop: asyncio.Event) -> None:
+    async def _serve(self, connection: Session, stop: asyncio.Event) -> None:
+        await connection.set_limits(self._pace.loading)
         await take_worker_lock(connection, self._pace)
         await self._load(connection)
+        await connection.set_limits(self._pace.turn)
         self.ready.set()
         log.info("ready", activations=len(self._activations))
         while not stop.is_set():
