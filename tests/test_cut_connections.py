@@ -14,6 +14,7 @@ import uvloop
 from emtrack.db import connect as connecting
 from emtrack.db.connect import DatabaseUnavailable, connect, database, open_pool
 from emtrack.db.session import READING, TCP_GONE_S, Limits, Session, notice_when_gone
+from emtrack.service.back_off import BackOff
 from emtrack.service.worker import Pace
 from tests.db_fixtures import SUPERUSER, with_user
 from tests.service_world import Door, position, serving
@@ -158,3 +159,23 @@ async def test_a_server_that_forgets_in_a_power_cut_is_shouted_about(any_databas
         ("error", "fsync"),
         ("error", "full_page_writes"),
     ]
+
+
+# ---------------------------------------------------------------------------------------------- again and again
+
+
+def test_the_wait_doubles_from_failure_to_failure_and_begins_anew_after_a_good_turn() -> None:
+    back_off = BackOff()
+    assert [back_off.next_s() for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    back_off.went_well()
+    assert back_off.next_s() == 0.5
+
+
+async def test_short_breaks_one_after_another_are_each_over_soon(database_url: str) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with wired(database_url) as wire, serving(wire.dsn, pace=Pace(turn=SHORT, loading=READING)) as door:
+            for seq in range(3):
+                wire.swallow()
+                await acknowledged(door, seq)
+    waits = [line["retry_s"] for line in logs if line["event"] == "worker starts anew"]
+    assert waits == [0.5, 0.5, 0.5]

@@ -50,6 +50,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivations
 from emtrack.service.alerting import raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
+from emtrack.service.back_off import BackOff
 from emtrack.service.clocks import ClockWatch
 from emtrack.service.home_units import HomeUnits
 from emtrack.service.judging import judge_activations
@@ -78,7 +79,6 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
 MAX_DUE = 1_000
-SHORTEST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 5.0
 
 log = structlog.get_logger()
 
@@ -139,6 +139,7 @@ class Worker:
         self._to_tell_again: dict[int, int] = {}
         self._now_ms = 0
         self._committed_at_s = 0.0
+        self._back_off = BackOff()
         self.ready = asyncio.Event()
         self.watch = Watch(clock, pace.stopwatch, metrics)
 
@@ -151,7 +152,6 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises AlreadyServed; outlives everything that a database can do."""
-        delay_s = SHORTEST_BACK_OFF_S
         while not stop.is_set():
             try:
                 connection = await connect(self._dsn)
@@ -161,15 +161,13 @@ class Worker:
                     self._unready()
                     with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
                         await connection.close(timeout=5)
-                delay_s = SHORTEST_BACK_OFF_S
             except AlreadyServed:
                 raise
             except Exception as error:
-                where = origin_of(error).function
+                delay_s, where = self._back_off.next_s(), origin_of(error).function
                 log.error("worker starts anew", error=type(error).__name__, where=where, retry_s=delay_s)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), delay_s)
-                delay_s = min(LONGEST_BACK_OFF_S, delay_s * 2)
         self._inbox.close()
 
     def _unready(self) -> None:
@@ -185,6 +183,7 @@ class Worker:
         log.info("ready", activations=len(self._activations))
         while not stop.is_set():
             await self.turn(connection)
+            self._back_off.went_well()
 
     async def _load(self, connection: Connection) -> None:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
