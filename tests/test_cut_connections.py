@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 from pathlib import Path
 
@@ -13,9 +15,10 @@ import uvloop
 
 from emtrack.db import connect as connecting
 from emtrack.db.connect import DatabaseUnavailable, connect, database, open_pool
+from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.db.session import READING, TCP_GONE_S, Limits, Session, notice_when_gone
 from emtrack.service.back_off import BackOff
-from emtrack.service.worker import Pace
+from emtrack.service.worker import AlreadyServed, Pace, take_worker_lock
 from tests.db_fixtures import SUPERUSER, with_user
 from tests.service_world import Door, position, serving
 from tests.wire import wired
@@ -179,3 +182,63 @@ async def test_short_breaks_one_after_another_are_each_over_soon(database_url: s
                 await acknowledged(door, seq)
     waits = [line["retry_s"] for line in logs if line["event"] == "worker starts anew"]
     assert waits == [0.5, 0.5, 0.5]
+
+
+# ---------------------------------------------------------------------------------------------- our own ghost
+
+HOLDER = """
+SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.objid = $1 AND l.granted AND a.datname = current_database()
+"""
+
+
+async def holder(dsn: str) -> tuple[int, str]:
+    """Process and name of the session that holds the worker's lock."""
+    connection = await connect(dsn)
+    try:
+        ((pid, name),) = await connection.fetch(HOLDER, WORKER_LOCK)
+    finally:
+        await connection.close()
+    return pid, name
+
+
+async def test_our_own_session_from_before_a_cut_is_ended_and_the_work_goes_on(database_url: str) -> None:
+    async with wired(database_url) as wire, serving(wire.dsn) as door:
+        await acknowledged(door, 1)
+        ghost, name = await holder(database_url)
+        wire.cut()
+        await acknowledged(door, 2)
+        pid, same_name = await holder(database_url)
+        assert pid != ghost
+        assert name == same_name
+        assert name.startswith("emtrack worker ")
+
+
+async def test_a_frozen_session_of_our_own_ends_no_program(database_url: str) -> None:
+    impatient = Pace(lock_patience_s=0.0, turn=SHORT)
+    with structlog.testing.capture_logs() as logs:
+        async with wired(database_url) as wire, serving(wire.dsn, pace=impatient) as door:
+            await acknowledged(door, 1)
+            ghost, _ = await holder(database_url)
+            os.kill(ghost, signal.SIGSTOP)
+            try:
+                wire.cut()
+                async with asyncio.timeout(20):
+                    while not any(line.get("error") == "FormerSessionHolds" for line in logs):  # noqa: ASYNC110  the worker's
+                        await asyncio.sleep(0.02)
+            finally:
+                os.kill(ghost, signal.SIGCONT)
+            await acknowledged(door, 2)
+
+
+async def test_a_session_of_another_program_is_left_alone(database_url: str) -> None:
+    mine, other = (
+        await connect(database_url, name="emtrack worker 1"),
+        await connect(database_url, name="emtrack worker 2"),
+    )
+    assert await try_lock(other, WORKER_LOCK)
+    with pytest.raises(AlreadyServed):
+        await take_worker_lock(mine, Pace(lock_patience_s=0.0), "emtrack worker 1")
+    assert await other.fetchval("SELECT 1") == 1
+    await other.close()
+    await mine.close()

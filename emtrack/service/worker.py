@@ -29,7 +29,7 @@ import structlog
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.db.ids import IdBlocks
-from emtrack.db.locks import WORKER_LOCK, try_lock
+from emtrack.db.locks import WORKER_LOCK, end_former_sessions, name_of_process, try_lock
 from emtrack.db.session import LOADING, TURN, Limits, Session
 from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
@@ -102,6 +102,10 @@ class AlreadyServed(Exception):
     """Another worker holds this database."""
 
 
+class FormerSessionHolds(Exception):
+    """Our own session from before a cut holds this database, and the server has not ended it yet."""
+
+
 class Worker:
     """Takes turns for as long as the program runs, over as many connections as that needs."""
 
@@ -140,6 +144,7 @@ class Worker:
         self._now_ms = 0
         self._committed_at_s = 0.0
         self._back_off = BackOff()
+        self._name = name_of_process("worker")
         self.ready = asyncio.Event()
         self.watch = Watch(clock, pace.stopwatch, metrics)
 
@@ -154,7 +159,7 @@ class Worker:
         """Until `stop` is set. Raises AlreadyServed; outlives everything that a database can do."""
         while not stop.is_set():
             try:
-                connection = await connect(self._dsn)
+                connection = await connect(self._dsn, name=self._name)
                 try:
                     await self._serve(connection, stop)
                 finally:
@@ -176,7 +181,7 @@ class Worker:
 
     async def _serve(self, connection: Session, stop: asyncio.Event) -> None:
         await connection.set_limits(self._pace.loading)
-        await take_worker_lock(connection, self._pace)
+        await take_worker_lock(connection, self._pace, self._name)
         await self._load(connection)
         await connection.set_limits(self._pace.turn)
         self.ready.set()
@@ -392,13 +397,19 @@ def _heard(incoming: Sequence[Incoming]) -> set[int]:
     return {item.device_no for item in incoming if not isinstance(item.received.report, Refusal)}
 
 
-async def take_worker_lock(connection: Connection, pace: Pace) -> None:
-    """Raises AlreadyServed if another keeps it for longer than our patience."""
+async def take_worker_lock(connection: Connection, pace: Pace, name: str | None = None) -> None:
+    """Sessions of `name` that are left from before a cut are ended. Raises AlreadyServed if another program keeps the lock for longer
+    than our patience, FormerSessionHolds if the server cannot end a session of ours."""
     deadline_s = pace.stopwatch() + pace.lock_patience_s
     while not await try_lock(connection, WORKER_LOCK):
+        former = 0 if name is None else await end_former_sessions(connection, WORKER_LOCK, name)
+        if former:
+            log.warning("ended a session of ours from before a cut", sessions=former)
         if pace.stopwatch() > deadline_s:
+            if former:
+                raise FormerSessionHolds
             raise AlreadyServed(
                 "Another emtrack serve works on this database (it holds the worker's lock). End it, or give this one "
                 "another database."
             )
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.05 if former else 0.5)
