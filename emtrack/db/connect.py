@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from emtrack.db.embedded import DatabaseError, embedded_server
+from emtrack.db.embedded import DatabaseError, embedded_server, kept_server
 from emtrack.db.session import SESSION, Limits, Session
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class DatabaseUnavailable(DatabaseError):
 async def database(database_url: str | None, data_dir: Path, *, program: str, exclusive: bool) -> AsyncIterator[str]:
     """The DSN to use: `database_url` after a check, or the embedded server on `data_dir` when there is none.
 
-    `program` and `exclusive` are as in `embedded_server`; they say nothing to a configured server.
-    Raises DatabaseUnavailable, or what `embedded_server` raises.
+    `program` and `exclusive` are as in `embedded_server`; the embedded server of an exclusive program is started again when it ends.
+    Raises DatabaseUnavailable, or what `embedded_server` or `kept_server` raises.
     """
     if database_url is not None:
         await check_server(database_url)
@@ -53,7 +53,12 @@ async def database(database_url: str | None, data_dir: Path, *, program: str, ex
             await shout_if_forgetful(database_url)
         yield database_url
         return
-    async with embedded_server(data_dir, program=program, exclusive=exclusive) as dsn:
+    server = (
+        kept_server(data_dir, program=program)
+        if exclusive
+        else embedded_server(data_dir, program=program, exclusive=False)
+    )
+    async with server as dsn:
         yield dsn
 
 
@@ -144,7 +149,7 @@ async def open_pool(dsn: str, *, size: int, limits: Limits) -> AsyncIterator[asy
     pool resets between two users of a connection."""
     pool = await asyncpg.create_pool(
         dsn,
-        min_size=min(1, size),
+        min_size=0,  # the pool would log in its own form when it cannot keep some open
         max_size=size,
         timeout=CONNECT_PATIENCE_S,
         command_timeout=limits.answer_s,
