@@ -22,6 +22,7 @@ from ingest.reports import (
 )
 from ingest.store import (
     Accepted,
+    CannotStore,
     Counts,
     Incoming,
     StoreOutcome,
@@ -43,6 +44,7 @@ __all__ = [
     "OF_THE_UNIT_ITSELF",
     "Accepted",
     "Acknowledgement",
+    "CannotStore",
     "Counts",
     "EventReport",
     "Inbox",

@@ -6,18 +6,17 @@ Every statement is safe to run again with the same rows: what is there already c
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import asyncpg
 import msgspec
 
 from geofence import FUTURE_LIMIT_MS, datetime_of
 from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason
 from ingest.wire import Received
-
-if TYPE_CHECKING:
-    import asyncpg
 
 DAY_MS = 86_400_000
 
@@ -72,10 +71,37 @@ WAITING_REASONS = (RefusalReason.NO_ACTIVATION, RefusalReason.NO_HOME_UNIT_ENTRY
 """What is refused for these is examined again when orders change."""
 
 
+class CannotStore(Exception):
+    """The database would not have a value of the reports. `why`: what it said."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(type(why).__name__)
+        self.why = why
+
+
+@contextmanager
+def _of_the_reports() -> Iterator[None]:
+    """What is raised here for a value comes from what devices sent, and from nothing else."""
+    try:
+        yield
+    except (
+        asyncpg.DataError,
+        asyncpg.IntegrityConstraintViolationError,
+        ArithmeticError,
+        ValueError,
+    ) as error:
+        raise CannotStore(error) from error
+
+
 async def store_reports(
     connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], tell: Tell
 ) -> StoreOutcome:
-    """Write the reports of a turn. Partitions for all their days must be there (`make_days`)."""
+    """Write the reports of a turn. Partitions for all their days must be there (`make_days`). Raises CannotStore."""
+    with _of_the_reports():
+        return await _store_all(connection, incoming, tell)
+
+
+async def _store_all(connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], tell: Tell) -> StoreOutcome:
     fresh, clashes = await _store_raw(connection, incoming)
     refused: dict[int, Refusal] = {}
     usable: list[Accepted] = []
@@ -284,9 +310,10 @@ MAKE_DAY = "SELECT make_positions_day($1::date)"
 
 
 async def make_days(connection: asyncpg.Connection[Any], days: Iterable[int]) -> None:
-    """Make the partitions of these days (since 1970) where they are missing."""
-    for day in sorted(days):
-        await connection.execute(MAKE_DAY, datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date())
+    """Make the partitions of these days (since 1970) where they are missing. Raises CannotStore."""
+    with _of_the_reports():
+        for day in sorted(days):
+            await connection.execute(MAKE_DAY, datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date())
 
 
 # ---------------------------------------------------------------------------------------------- the rest

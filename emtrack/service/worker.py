@@ -47,7 +47,7 @@ from emtrack.record.liveness import alive_ms, record_alive, record_outage_since,
 from emtrack.record.outages import load_outages
 from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.service.activations import ActivationUpdate, LiveActivations
+from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.alerting import raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.back_off import BackOff
@@ -56,11 +56,13 @@ from emtrack.service.home_units import HomeUnits
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.recording import record_updates
+from emtrack.service.setting_aside import concerned, is_of_the_database, set_aside
 from emtrack.service.telling import Telling
 from emtrack.service.watching import Watch
 from geofence import Fact
 from ingest import (
     Accepted,
+    CannotStore,
     Inbox,
     Incoming,
     NotCommitted,
@@ -144,6 +146,7 @@ class Worker:
         self._now_ms = 0
         self._committed_at_s = 0.0
         self._back_off = BackOff()
+        self._most_due = MAX_DUE
         self._name = name_of_process("worker")
         self.ready = asyncio.Event()
         self.watch = Watch(clock, pace.stopwatch, metrics)
@@ -251,21 +254,60 @@ class Worker:
     async def _take(self, connection: Connection, batch: Sequence[Submission]) -> None:
         try:
             await self._commit(connection, batch)
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
-            self._metrics.failed_turns.inc()
-            raise
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ArithmeticError, ValueError) as error:
-            # Something in the batch cannot be stored: find it, so that it stops nobody else.
-            self._metrics.failed_turns.inc()
-            where = origin_of(error).function
-            log.error("turn failed", error=type(error).__name__, where=where, submissions=len(batch))
+        except CannotStore as error:  # something in the batch: find it, so that it stops nobody else
+            self._note_failure(error.why, batch)
             if len(batch) > 1:
                 for submission in batch:
                     await self._take(connection, [submission])
             elif batch and batch[0].unreadable is None:
-                await self._commit(connection, [unstorable(batch[0], error)])
+                await self._commit(connection, [unstorable(batch[0], error.why)])
             else:
                 raise
+        except Exception as error:
+            self._note_failure(error, batch)
+            if is_of_the_database(error):
+                raise
+            await self._find_fault(connection, batch, error)
+
+    def _note_failure(self, error: Exception, batch: Sequence[Submission]) -> None:
+        self._metrics.failed_turns.inc()
+        where = origin_of(error).function
+        log.error("turn failed", error=type(error).__name__, where=where, submissions=len(batch))
+
+    async def _find_fault(self, connection: Connection, batch: Sequence[Submission], error: Exception) -> None:
+        """Something went wrong after the reports were stored. First each request by itself, without what is due by the clock; then
+        ever smaller parts of what is due. The activation at which it stays is set aside. Raises `error` if it is nobody's."""
+        self._clocks = await ClockWatch.loaded(connection)  # what the failed turn told it does not hold
+        if batch and (len(batch) > 1 or self._most_due):
+            await self._take_in_parts(connection, [[submission] for submission in batch], most_due=0)
+        elif batch:
+            await self._set_aside(connection, concerned(batch[0], self._activations, self._tell), error)
+            await self._commit(connection, batch)
+        else:
+            due = self._activations.due(self._now_ms, self._most_due)
+            if not due:
+                raise error
+            if len(due) == 1:
+                await self._set_aside(connection, due, error)
+            else:
+                await self._take_in_parts(connection, [[]], most_due=len(due) // 2)
+
+    async def _take_in_parts(
+        self, connection: Connection, parts: Sequence[Sequence[Submission]], *, most_due: int
+    ) -> None:
+        try:
+            for part in parts:
+                self._most_due = most_due
+                await self._take(connection, part)
+        finally:
+            self._most_due = MAX_DUE
+
+    async def _set_aside(self, connection: Connection, lives: Sequence[LiveActivation], error: Exception) -> None:
+        updates = set_aside(lives, f"{type(error).__name__} at {origin_of(error).line}")
+        async with connection.transaction():
+            await record_updates(connection, updates, self._now_ms)
+        self._activations.adopt(updates, self._now_ms)
+        self._metrics.faults.inc(len(updates))
 
     async def _commit(self, connection: Connection, batch: Sequence[Submission]) -> None:
         started_s = self._pace.stopwatch()
@@ -281,7 +323,7 @@ class Worker:
             await make_days(connection, days_of(incoming, self._tell))
             outcome = await store_reports(connection, incoming, self._tell)
             facts = self._facts([*outcome.accepted, *released])
-            due = self._activations.due(now_ms, MAX_DUE)
+            due = self._activations.due(now_ms, self._most_due)
             updates = await judge_activations(connection, self._activations, facts, due, self._finding_nos, now_ms)
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
