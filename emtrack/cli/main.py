@@ -15,6 +15,7 @@ from emtrack.cli import (
     evaluate,
     findings,
     orders,
+    quarantine,
     rejudging,
     schema,
     service,
@@ -41,6 +42,7 @@ for name, module in (
     ("tokens", tokens),
     ("users", users),
     ("zones", zones),
+    ("quarantine", quarantine),
     ("db", database),
 ):
     app.add_typer(module.app, name=name)

@@ -37,6 +37,7 @@ from emtrack.record.changes import (
     CONCERN_EVERYBODY,
     CONCERN_UNITS,
     JUDGE_AGAIN,
+    QUARANTINE_EXAMINED,
     LoggedChange,
     changes_seen,
     last_change,
@@ -61,15 +62,19 @@ from emtrack.service.telling import Telling
 from emtrack.service.watching import Watch
 from geofence import Fact
 from ingest import (
+    ORDERS_CHANGED,
     Accepted,
     CannotStore,
+    Examination,
     Inbox,
     Incoming,
     NotCommitted,
     Refusal,
+    RefusalReason,
     StoreOutcome,
     Submission,
     days_of,
+    devices_in_quarantine,
     devices_waiting,
     examine_again,
     make_days,
@@ -147,6 +152,7 @@ class Worker:
         self._committed_at_s = 0.0
         self._back_off = BackOff()
         self._most_due = MAX_DUE
+        self._examination = ORDERS_CHANGED
         self._name = name_of_process("worker")
         self.ready = asyncio.Event()
         self.watch = Watch(clock, pace.stopwatch, metrics)
@@ -203,7 +209,9 @@ class Worker:
         self._to_examine = set(await devices_waiting(connection))
         await self._keys.load(connection)
         await self._units.load(connection, self._now_ms)
-        self._hear_units_again(await order_changes_after(connection, await changes_seen(connection)))
+        changes = await order_changes_after(connection, await changes_seen(connection))
+        self._hear_units_again(changes)
+        await self._examine_if_asked(connection, changes)
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         await self._activations.load(connection, self._now_ms, judged_ms, rules_since_ms)
         await self._judge_again_if_asked(connection)
@@ -278,7 +286,11 @@ class Worker:
         """Something went wrong after the reports were stored. First each request by itself, without what is due by the clock; then
         ever smaller parts of what is due. The activation at which it stays is set aside. Raises `error` if it is nobody's."""
         self._clocks = await ClockWatch.loaded(connection)  # what the failed turn told it does not hold
-        if batch and (len(batch) > 1 or self._most_due):
+        if self._examination is not ORDERS_CHANGED:
+            log.error("quarantine could not be examined")
+            self._to_examine, self._examination = set(await devices_waiting(connection)), ORDERS_CHANGED
+            await self._take(connection, batch)
+        elif batch and (len(batch) > 1 or self._most_due):
             await self._take_in_parts(connection, [[submission] for submission in batch], most_due=0)
         elif batch:
             await self._set_aside(connection, concerned(batch[0], self._activations, self._tell), error)
@@ -318,7 +330,9 @@ class Worker:
         async with connection.transaction():
             await self._notice_stall(connection, started_s)
             # What was received earlier comes first: of duplicates the first receipt is kept.
-            released = await examine_again(connection, sorted(self._to_examine), read_body, self._tell, now_ms)
+            released = await examine_again(
+                connection, sorted(self._to_examine), read_body, self._tell, now_ms, self._examination
+            )
             released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
             await make_days(connection, days_of(incoming, self._tell))
             outcome = await store_reports(connection, incoming, self._tell)
@@ -364,10 +378,16 @@ class Worker:
             await self._units.change_orders(connection, self._now_ms, wearers)
             self._to_examine |= self._units.devices_of(wearers).keys()
             self._hear_units_again(changes)
+        await self._examine_if_asked(connection, changes)
         if any(change.what == JUDGE_AGAIN for change in changes):  # of those whose orders changed just now, too
             await self._judge_again_if_asked(connection)
         self._changes_seen = changes[-1].change_no
         self._metrics.activations.set(len(self._activations))
+
+    async def _examine_if_asked(self, connection: Connection, changes: Sequence[LoggedChange]) -> None:
+        if any(change.what == QUARANTINE_EXAMINED for change in changes):
+            self._to_examine |= set(await devices_in_quarantine(connection))
+            self._examination = Examination(tuple(RefusalReason), self._fact_ids.take)
 
     async def _judge_again_if_asked(self, connection: Connection) -> None:
         since_ms = await asked_since_ms(connection)
@@ -432,6 +452,7 @@ class Worker:
         metrics.turn_seconds.observe(seconds)
         metrics.judged_to.set(self._now_ms / 1000)
         self.watch.committed(self._now_ms)
+        self._examination = ORDERS_CHANGED
 
 
 def _heard(incoming: Sequence[Incoming]) -> set[int]:
