@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from emtrack.db.embedded import DatabaseError, embedded_server, kept_server
+from emtrack.db.embedded import DatabaseError, disk_of, embedded_server, kept_server
 from emtrack.db.session import SESSION, Limits, Session
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ async def database(database_url: str | None, data_dir: Path, *, program: str, ex
         await check_server(database_url)
         if exclusive:
             await shout_if_forgetful(database_url)
-        yield database_url
+        with told_which_disk(lambda: f"It is a disk of the server at {without_password(database_url)}"):
+            yield database_url
         return
     server = (
         kept_server(data_dir, program=program)
@@ -59,7 +60,20 @@ async def database(database_url: str | None, data_dir: Path, *, program: str, ex
         else embedded_server(data_dir, program=program, exclusive=False)
     )
     async with server as dsn:
-        yield dsn
+        with told_which_disk(lambda: disk_of(data_dir)):
+            yield dsn
+
+
+@contextmanager
+def told_which_disk(which: Callable[[], str]) -> Iterator[None]:
+    """What the database says of a full disk names a file within it at the best. `which`: a sentence without its stop. Raises
+    DatabaseUnavailable."""
+    try:
+        yield
+    except asyncpg.DiskFullError as error:
+        raise DatabaseUnavailable(
+            f"The database has no room: {error}. {which()}. Make room there, then start again."
+        ) from error
 
 
 async def check_server(dsn: str) -> None:

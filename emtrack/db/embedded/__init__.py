@@ -37,6 +37,7 @@ is no superuser.
 
 Which file has what: `data_directory` the paths, `locks` the locks, `account` and `system_user` whom the server runs as,
 `directories` the folders and their owners, `installation` the binaries, `cluster` initdb, `configuration` the settings,
+`disks` which disk is full,
 `sockets` the socket and the address, `process` the start, `roles` what is made in the cluster, `server` how all of it goes
 together, and `keeping` what happens when the server ends under us.
 
@@ -45,6 +46,7 @@ and nothing else can work before there is a database.
 """
 
 from emtrack.db.embedded.data_directory import DataDirectory
+from emtrack.db.embedded.disks import disk_of
 from emtrack.db.embedded.errors import DatabaseError, DataDirectoryInUse, EmbeddedServerError, StillRecovering
 from emtrack.db.embedded.keeping import kept_server
 from emtrack.db.embedded.process import server_pid
@@ -60,6 +62,7 @@ __all__ = [
     "DatabaseError",
     "EmbeddedServerError",
     "StillRecovering",
+    "disk_of",
     "embedded_server",
     "kept_server",
     "server_pid",

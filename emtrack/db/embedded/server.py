@@ -18,6 +18,7 @@ import structlog
 from emtrack.db.embedded.account import Account
 from emtrack.db.embedded.data_directory import DataDirectory
 from emtrack.db.embedded.directories import make_directories, told_clearly
+from emtrack.db.embedded.disks import room_needed
 from emtrack.db.embedded.errors import EmbeddedServerError, StillRecovering
 from emtrack.db.embedded.locks import POLL_S, lock_file, program_lock, transition
 from emtrack.db.embedded.process import server_pid, start_server
@@ -188,7 +189,7 @@ class ServerShare:
         raise EmbeddedServerError(
             f"PostgreSQL did not start on {self._directory.data}. Its last words, from "
             f"{self._directory.start_log} or {self._directory.log}:\n{said or '(nothing)'}\n"
-            f"Put right what it names, then start again."
+            f"{room_needed(said, self._directory.data)}Put right what it names, then start again."
         )
 
     async def _answers(self, deadline: float) -> bool:
