@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -50,6 +49,8 @@ for name, module in (
 
 def _say_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         typer.echo(f"emtrack {version('emtrack')}")
         raise typer.Exit
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
+
     from emtrack.settings import Settings
 
 Result = TypeVar("Result")
@@ -44,6 +45,8 @@ def _first(error: BaseException) -> BaseException:
 def run_until_signal(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run something that ends when its event is set: Ctrl-C and SIGTERM set it. A second signal cancels what still runs, and exits
     with 130; the embedded server is stopped all the same. Raises SystemExit."""
+
+    import asyncio
 
     async def body() -> bool:
         stop = asyncio.Event()
