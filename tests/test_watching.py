@@ -17,8 +17,9 @@ from emtrack.record.clock_back import INSTANTS, RECORDED, ServiceRuns
 from emtrack.record.clock_back import put_back as put_clock_back
 from emtrack.service.worker import Pace
 from geofence import format_instant
+from tests.browser import OpenPage, axe
 from tests.command_line import emtrack_aside
-from tests.office import open_office
+from tests.office import Office, open_office
 from tests.service_world import (
     Door,
     Stopwatch,
@@ -31,6 +32,7 @@ from tests.service_world import (
     position,
     serving,
 )
+from tests.test_pages_browser import logged_in
 from tests.test_pages_http import Visitor
 from tests.test_pipeline import judged_from_export
 
@@ -71,21 +73,40 @@ async def test_a_worker_that_is_stuck_inside_a_turn_is_not_ready_and_is_again_wh
         assert "emtrack_ready 1.0" in await door.metrics()
 
 
+async def starts_under_a_wrong_date(office: Office) -> None:
+    """As far as the record knows; the worker reads it anew."""
+    await office.connection.execute("UPDATE liveness SET alive_at = alive_at + interval '1 day'")
+    await office.connection.execute(END_WORKER, WORKER_LOCK)
+
+
 async def test_every_page_says_that_nobody_is_watched(database_url: str, data_dir: Path) -> None:
     async with open_office(database_url, data_dir) as office:
         visitor = Visitor(office)
         try:
             await visitor.log_in(await office.account())
-            assert "does not watch" not in (await visitor.get("/alerts"))[1]
-            # As after a start under a date that had not come.
-            await office.connection.execute("UPDATE liveness SET alive_at = alive_at + interval '1 day'")
-            await office.connection.execute(END_WORKER, WORKER_LOCK)
+            assert 'id="not-watching" hidden' in (await visitor.get("/alerts"))[1]
+            await starts_under_a_wrong_date(office)
             async with asyncio.timeout(10):
                 page = ""
-                while "emtrack does not watch at the moment. Everything is judged to 2026-03-03T20:0" not in page:
+                while "Everything is judged to 2026-03-03T20:0" not in page:
                     _, page = await visitor.get("/alerts")
+            assert 'id="not-watching" hidden' not in page
         finally:
             await visitor.http.close()
+
+
+async def test_a_page_that_stays_open_says_it_within_seconds(
+    database_url: str, data_dir: Path, open_page: OpenPage
+) -> None:
+    async with open_office(database_url, data_dir) as office:
+        page = await logged_in(office, open_page, "/alerts")
+        await page.wait_for_selector("#not-watching[hidden]", state="attached")
+        await starts_under_a_wrong_date(office)
+        await page.wait_for_selector("#not-watching:not([hidden]) >> text=ahead of the clock")
+        assert await axe(page) == []
+        await office.connection.execute("UPDATE liveness SET alive_at = alive_at - interval '1 day'")
+        await office.connection.execute(END_WORKER, WORKER_LOCK)
+        await page.wait_for_selector("#not-watching[hidden]", state="attached")
 
 
 async def test_judged_time_behind_the_clock_is_not_ready(world: World) -> None:
