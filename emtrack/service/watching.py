@@ -28,7 +28,7 @@ class Watch:
         self._clock = clock
         self._stopwatch = stopwatch
         self._committed_s: float | None = None
-        self._judged_ms = 0
+        self._committed_ms = self._judged_ms = 0
         metrics.ready.set_function(lambda: float(self.trouble() is None))
         metrics.ahead.set_function(lambda: max(0, self.ahead_ms) / 1000)
 
@@ -40,7 +40,7 @@ class Watch:
 
     def committed(self, judged_ms: int) -> None:
         """A turn is committed just now, and everything is judged to `judged_ms`."""
-        self._committed_s, self._judged_ms = self._stopwatch(), judged_ms
+        self._committed_s, self._committed_ms, self._judged_ms = self._stopwatch(), self._clock.now_ms(), judged_ms
 
     def stopped(self) -> None:
         """No turn can be taken."""
@@ -59,9 +59,9 @@ class Watch:
         """Why nobody is watched now, in a sentence; None: all is well."""
         if self._committed_s is None:
             return "The database does not answer, or the record is being read: nobody is watched until that is done."
-        since_s = self._stopwatch() - self._committed_s
-        if since_s > LONGEST_S:
-            return f"Nothing was committed for {since_s:.0f} s: no report is taken and nothing is found meanwhile."
+        if self._stopwatch() - self._committed_s > LONGEST_S:
+            since = format_instant(self._committed_ms)
+            return f"Nothing was committed since {since}: no report is taken and nothing is found meanwhile."
         if self.ahead_ms > self._bound_ms:
             return (
                 f"Everything is judged to {format_instant(self._judged_ms)}, which is {self.ahead_ms // 1000} s ahead of the "
