@@ -312,8 +312,12 @@ MAKE_DAY = "SELECT make_positions_day($1::date)"
 async def make_days(connection: asyncpg.Connection[Any], days: Iterable[int]) -> None:
     """Make the partitions of these days (since 1970) where they are missing. Raises CannotStore."""
     with _of_the_reports():
-        for day in sorted(days):
-            await connection.execute(MAKE_DAY, datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date())
+        await _make_days(connection, days)
+
+
+async def _make_days(connection: asyncpg.Connection[Any], days: Iterable[int]) -> None:
+    for day in sorted(days):
+        await connection.execute(MAKE_DAY, datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date())
 
 
 # ---------------------------------------------------------------------------------------------- the rest
@@ -507,7 +511,8 @@ async def _examine_reports(
             usable += [Accepted(row["fact_id"], *one, row["received_ms"], sender_no) for one in told]
     if not usable:
         return []
-    await make_days(connection, {i.report.fix_ms // DAY_MS for i in usable if isinstance(i.report, PositionReport)})
+    # What is wrong with it is no fault of the reports of this turn.
+    await _make_days(connection, {i.report.fix_ms // DAY_MS for i in usable if isinstance(i.report, PositionReport)})
     accepted = await store_facts(connection, usable)
     released = dict.fromkeys((item.fact_id, item.sender_no) for item in usable)
     stored = {(item.fact_id, item.sender_no) for item in accepted}

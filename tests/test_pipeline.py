@@ -304,6 +304,25 @@ async def test_an_error_after_judgement_is_a_fault_of_that_activation_and_its_fa
     assert await world.findings() == ["19:01–… CURFEW SEEN_OUT"] * 2
 
 
+async def test_a_fault_of_somebody_does_not_hide_that_another_tags_clock_is_wrong(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "raise_from_updates", _failing_for("A1", KeyError("A1")))
+    form = orders(1, 2, activations=[activation(number, report_interval_s=600) for number in (1, 2)])
+    async with deployed(database_url, form) as world:
+        for minute in range(0, 75, 5):
+            world.clock.at_ms = ms("12:00") + minute * 60_000
+            await world.submit("D1", position(minute, _minutes_after("12:00", minute)))
+            await world.submit("D2", position(minute, _minutes_after("09:00", minute)))
+            await world.turn()
+        assert await world.count("judgement_faults") >= 10
+        assert await world.count("wrong_clocks") == 1
+
+
+def _minutes_after(at: str, minutes: int) -> str:
+    return f"{int(at[:2]) + minutes // 60:02d}:{minutes % 60:02d}"
+
+
 async def test_an_error_at_what_the_clock_brings_is_a_fault_of_that_activation_and_the_others_go_on(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,10 @@ class ClockWatch:
     async def loaded(cls, connection: Connection) -> ClockWatch:
         return cls(await wrong_now(connection))
 
+    async def turn_failed(self, connection: Connection) -> None:
+        """What the turn said of clocks is not in the record, and is found again when its reports are taken again."""
+        self._wrong = await wrong_now(connection)
+
     async def note(
         self,
         connection: Connection,

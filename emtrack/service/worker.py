@@ -285,7 +285,7 @@ class Worker:
     async def _find_fault(self, connection: Connection, batch: Sequence[Submission], error: Exception) -> None:
         """Something went wrong after the reports were stored. First each request by itself, without what is due by the clock; then
         ever smaller parts of what is due. The activation at which it stays is set aside. Raises `error` if it is nobody's."""
-        self._clocks = await ClockWatch.loaded(connection)  # what the failed turn told it does not hold
+        await self._clocks.turn_failed(connection)
         if self._examination is not ORDERS_CHANGED:
             log.error("quarantine could not be examined")
             self._to_examine, self._examination = set(await devices_waiting(connection)), ORDERS_CHANGED
