@@ -13,7 +13,7 @@ import structlog
 
 from emtrack.db.connect import connect
 from emtrack.db.locks import WORKER_LOCK, try_lock
-from emtrack.record.clock_back import INSTANTS, RECORDED, ServiceRuns
+from emtrack.record.clock_back import INSTANTS, RECORDED, ServiceRuns, SeveralDates
 from emtrack.record.clock_back import put_back as put_clock_back
 from emtrack.service.worker import Pace
 from geofence import format_instant
@@ -228,6 +228,33 @@ async def test_orders_of_the_wrong_run_hold_in_the_order_in_which_they_were_ente
     assert await ahead.connection.fetchval(
         "SELECT max(lower(recorded)) <= '2026-03-02T12:10Z' FROM activation_versions"
     )
+
+
+async def test_a_record_of_several_wrong_dates_is_not_put_back_by_one_length(ahead: World) -> None:
+    ahead.clock.at_ms = ms("2030-01-01T00:00:00Z")
+    await ahead.enter(orders(2))
+    before = await ahead.connection.fetch("SELECT * FROM order_changes")
+    with pytest.raises(SeveralDates, match="more than one date that had not come, the last 2030-01-01T00:00:00Z"):
+        await put_clock_back(ahead.connection, "officer", ms("12:10"))
+    assert await ahead.connection.fetch("SELECT * FROM order_changes") == before
+
+
+async def test_the_service_alone_under_two_wrong_dates_is_not_put_back_either(world: World) -> None:
+    for at in ("2026-04-20T12:00:00Z", "2030-01-01T00:00:00Z"):
+        world.clock.at_ms = ms(at)
+        await world.start()
+        await world.turn()
+    with pytest.raises(SeveralDates):
+        await put_clock_back(world.connection, "officer", ms("12:10"))
+
+
+async def test_what_was_entered_under_the_right_date_after_the_wrong_run_is_in_nobodys_way(ahead: World) -> None:
+    ahead.clock.at_ms = ms("12:08")
+    await ahead.enter(orders(2))
+    await put_clock_back(ahead.connection, "officer", ms("12:10"))
+    ahead.clock.at_ms = ms("12:10")
+    await ahead.start()
+    assert ahead.worker.watch.trouble() is None
 
 
 async def test_while_the_service_runs_nothing_is_put_back(ahead: World) -> None:

@@ -92,11 +92,29 @@ UPDATE outages SET during = tstzrange(
     lower(during) - CASE WHEN lower(during) > $1::timestamptz THEN $2::interval ELSE interval '0' END,
     upper(during) - CASE WHEN upper(during) > $1 THEN $2 ELSE interval '0' END) WHERE outage_no = $3
 """
+# Whether the length is too long for what was written first under a wrong date: it would come to lie before what was written earlier.
+# Numbers follow the order of writing; an outage that was recorded at a wrong start begins when we were last alive.
+TOO_LONG = """
+WITH stamps AS (
+    SELECT 'change' AS what, change_no AS number, changed_at AS at FROM order_changes
+    UNION ALL SELECT 'report', fact_id, received_at FROM raw_reports
+), first_ahead AS (
+    SELECT DISTINCT ON (what) what, number, at FROM stamps WHERE at > $1 ORDER BY what, number)
+SELECT EXISTS (SELECT FROM first_ahead f JOIN stamps s USING (what) WHERE s.number < f.number AND s.at > f.at - $2::interval)
+    OR EXISTS (SELECT FROM outages WHERE recorded_at > $1 AND lower(during) <= $1 AND upper(during) > $1
+               AND upper(during) - $2 <= lower(during))
+"""
 FORGET: Final = ("DELETE FROM checkpoints", "DELETE FROM older_checkpoints", "DELETE FROM silence_progress")
 
 
 class ClockNotAhead(MendableError):
     """There is nothing to put back."""
+
+
+class SeveralDates(MendableError):
+    """What was written ahead of the clock was not written under one wrong date, and no one length puts it back."""
+
+    exit_code = 1
 
 
 class ServiceRuns(MendableError):
@@ -114,7 +132,7 @@ async def ahead_of_clock_ms(connection: Connection, now_ms: int) -> int:
 
 async def put_back(connection: Connection, who: str, now_ms: int) -> int:
     """Move everything back that our clock wrote ahead of `now_ms`; by how many milliseconds. One transaction, recorded in the log of
-    changes. Raises ClockNotAhead, or ServiceRuns while a worker holds the database."""
+    changes. Raises ClockNotAhead, SeveralDates, or ServiceRuns while a worker holds the database."""
     if not await try_lock(connection, WORKER_LOCK):
         raise ServiceRuns(
             "The service runs on this database. End it first: what it holds in memory is judged too far."
@@ -123,6 +141,12 @@ async def put_back(connection: Connection, who: str, now_ms: int) -> int:
     if ahead_ms == 0:
         raise ClockNotAhead("Nothing is judged ahead of the clock: there is nothing to put back.")
     now, length = datetime_of(now_ms), timedelta(milliseconds=ahead_ms)
+    if await connection.fetchval(TOO_LONG, now, length):
+        raise SeveralDates(
+            f"The record was written under more than one date that had not come, the last {format_instant(now_ms + ahead_ms)}: moved "
+            "back by one length, some of it would come to lie before what was written earlier. Nothing was changed. Restore the "
+            "backup from before the first of them (docs/database.md)."
+        )
     async with connection.transaction():
         await _move_ranges(connection, now, length)
         rows = await _move_instants(connection, now, length)
