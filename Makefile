@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup check fix test test-one test-long browser vendor screenshots demo bench edge detection geofence pictures schemas lock clean
+.PHONY: help setup check fix test test-one test-long browser vendor screenshots demo bench edge detection geofence start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -69,6 +69,9 @@ detection: setup ## findings beside the truth and a naive baseline, into docs/de
 
 geofence: setup  ## the core beside what a user could pick instead, into docs/performance.md
 	$(BIN)/python -m benchmarks.geofence --write docs/performance.md
+
+start-up: setup  ## how long `emtrack --help` takes, into docs/performance.md
+	$(BIN)/python -m benchmarks.start_up --write docs/performance.md
 
 pictures: setup  ## the pictures of docs/core.md
 	$(BIN)/python tools/core_pictures.py

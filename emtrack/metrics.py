@@ -67,7 +67,16 @@ class Metrics:
             registry=self.registry,
         )
         self.outages = Counter("emtrack_outages_total", "Our own outages that were recorded.", registry=self.registry)
-        self.ready = Gauge("emtrack_ready", "1 while the service can commit.", registry=self.registry)
+        self.ready = Gauge(
+            "emtrack_ready",
+            "1 while turns are committed and judged time follows the clock.",
+            registry=self.registry,
+        )
+        self.ahead = Gauge(
+            "emtrack_judged_ahead_seconds",
+            "How far judged time is ahead of the service's clock; 0 as it should be.",
+            registry=self.registry,
+        )
         self.judged_to = Gauge(
             "emtrack_judged_to_seconds",
             "Instant to which everything is judged, on the service's clock.",

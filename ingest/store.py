@@ -6,18 +6,17 @@ Every statement is safe to run again with the same rows: what is there already c
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import asyncpg
 import msgspec
 
 from geofence import FUTURE_LIMIT_MS, datetime_of
 from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason
-from ingest.wire import Received
-
-if TYPE_CHECKING:
-    import asyncpg
+from ingest.wire import Received, received_in
 
 DAY_MS = 86_400_000
 
@@ -72,10 +71,37 @@ WAITING_REASONS = (RefusalReason.NO_ACTIVATION, RefusalReason.NO_HOME_UNIT_ENTRY
 """What is refused for these is examined again when orders change."""
 
 
+class CannotStore(Exception):
+    """The database would not have a value of the reports. `why`: what it said."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(type(why).__name__)
+        self.why = why
+
+
+@contextmanager
+def _of_the_reports() -> Iterator[None]:
+    """What is raised here for a value comes from what devices sent, and from nothing else."""
+    try:
+        yield
+    except (
+        asyncpg.DataError,
+        asyncpg.IntegrityConstraintViolationError,
+        ArithmeticError,
+        ValueError,
+    ) as error:
+        raise CannotStore(error) from error
+
+
 async def store_reports(
     connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], tell: Tell
 ) -> StoreOutcome:
-    """Write the reports of a turn. Partitions for all their days must be there (`make_days`)."""
+    """Write the reports of a turn. Partitions for all their days must be there (`make_days`). Raises CannotStore."""
+    with _of_the_reports():
+        return await _store_all(connection, incoming, tell)
+
+
+async def _store_all(connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], tell: Tell) -> StoreOutcome:
     fresh, clashes = await _store_raw(connection, incoming)
     refused: dict[int, Refusal] = {}
     usable: list[Accepted] = []
@@ -284,7 +310,12 @@ MAKE_DAY = "SELECT make_positions_day($1::date)"
 
 
 async def make_days(connection: asyncpg.Connection[Any], days: Iterable[int]) -> None:
-    """Make the partitions of these days (since 1970) where they are missing."""
+    """Make the partitions of these days (since 1970) where they are missing. Raises CannotStore."""
+    with _of_the_reports():
+        await _make_days(connection, days)
+
+
+async def _make_days(connection: asyncpg.Connection[Any], days: Iterable[int]) -> None:
     for day in sorted(days):
         await connection.execute(MAKE_DAY, datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date())
 
@@ -359,7 +390,7 @@ async def _store_counts(connection: asyncpg.Connection[Any], counts: dict[int, C
 WAITING = """
 SELECT q.fact_id, q.device_no, epoch_ms(q.received_at) AS received_ms, q.body
 FROM quarantine q
-WHERE q.device_no = ANY($1::bigint[]) AND q.reason IN ('no_activation', 'no_home_unit_entry')
+WHERE q.device_no = ANY($1::bigint[]) AND q.reason = ANY($2::text[]) AND q.seq IS NOT NULL
   AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
 ORDER BY q.fact_id
 """
@@ -367,6 +398,17 @@ DEVICES_WAITING = """
 SELECT DISTINCT device_no FROM quarantine q
 WHERE q.reason IN ('no_activation', 'no_home_unit_entry')
   AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
+"""
+DEVICES_IN_QUARANTINE = """
+SELECT DISTINCT device_no FROM quarantine q WHERE NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
+"""
+# Whole requests, which have no number: the database would not have a value in them, or they could not be read.
+REQUESTS = """
+SELECT q.fact_id, q.device_no, epoch_ms(q.received_at) AS received_ms, q.boot, q.body
+FROM quarantine q
+WHERE q.device_no = ANY($1::bigint[]) AND q.reason = 'unreadable' AND q.seq IS NULL
+  AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
+ORDER BY q.fact_id
 """
 RELEASE = """
 INSERT INTO quarantine_releases (fact_id, released_at, outcome)
@@ -387,10 +429,29 @@ RECOUNT = """
 UPDATE device_counts SET refused = refused - $2 - $3, stored = stored + $2, duplicates = duplicates + $3 WHERE device_no = $1
 """
 
+# A request that was refused as one is counted by its reports.
+UNCOUNT = "UPDATE device_counts SET received = received - 1, refused = refused - 1 WHERE device_no = $1"
+
 
 async def devices_waiting(connection: asyncpg.Connection[Any]) -> list[int]:
     """Devices with reports that were refused for want of an activation, or of the entry of a home unit."""
     return [row["device_no"] for row in await connection.fetch(DEVICES_WAITING)]
+
+
+async def devices_in_quarantine(connection: asyncpg.Connection[Any]) -> list[int]:
+    """Devices of which anything is in quarantine, for whatever reason."""
+    return [row["device_no"] for row in await connection.fetch(DEVICES_IN_QUARANTINE)]
+
+
+class Examination(NamedTuple):
+    """Which refusals are examined again. `new_ids`: (connection, how many) -> ids for the reports of whole requests that could not be
+    stored or read; None: those are left alone."""
+
+    reasons: Sequence[RefusalReason]
+    new_ids: Callable[[asyncpg.Connection[Any], int], Awaitable[Sequence[int]]] | None = None
+
+
+ORDERS_CHANGED = Examination(WAITING_REASONS)
 
 
 async def examine_again(
@@ -399,17 +460,59 @@ async def examine_again(
     read: Callable[[bytes], PositionReport | EventReport | Refusal],
     tell: Tell,
     now_ms: int,
+    examination: Examination = ORDERS_CHANGED,
 ) -> list[Accepted]:
-    """Reports that were refused for want of an activation or an entry, where there is one now: stored with their first receipt."""
+    """Reports that were refused and can be used now (for want of an activation or an entry, unless more is asked for): stored with
+    their first receipt."""
+    accepted = await _examine_reports(connection, device_nos, read, tell, now_ms, examination.reasons)
+    if examination.new_ids is not None:
+        for row in await connection.fetch(REQUESTS, device_nos):
+            received = received_in(row["body"], row["boot"] or 0)
+            if received:
+                ids = await examination.new_ids(connection, len(received))
+                again = [
+                    Incoming(fact_id, row["device_no"], one, row["received_ms"])
+                    for fact_id, one in zip(ids, received, strict=True)
+                ]
+                accepted += await _take_apart(connection, row["fact_id"], again, tell, now_ms)
+    return accepted
+
+
+async def _take_apart(
+    connection: asyncpg.Connection[Any], request: int, incoming: Sequence[Incoming], tell: Tell, now_ms: int
+) -> list[Accepted]:
+    """A request that was one refusal becomes the reports that it has, each counted and refused by itself. If one of them cannot be
+    stored, it stays what it is."""
+    try:
+        async with connection.transaction():
+            await make_days(connection, days_of(incoming, tell))
+            outcome = await store_reports(connection, incoming, tell)
+    except CannotStore:
+        return []
+    stored = [request] if outcome.accepted else []
+    await connection.execute(RELEASE, [request], stored, datetime_of(now_ms))
+    await connection.execute(UNCOUNT, incoming[0].device_no)
+    return outcome.accepted
+
+
+async def _examine_reports(
+    connection: asyncpg.Connection[Any],
+    device_nos: Sequence[int],
+    read: Callable[[bytes], PositionReport | EventReport | Refusal],
+    tell: Tell,
+    now_ms: int,
+    reasons: Sequence[RefusalReason],
+) -> list[Accepted]:
     usable: list[Accepted] = []
-    for row in await connection.fetch(WAITING, device_nos):
+    for row in await connection.fetch(WAITING, device_nos, reasons):
         report, sender_no = read(row["body"]), row["device_no"]
         told = report if isinstance(report, Refusal) else tell(sender_no, report)
         if not isinstance(told, Refusal):
             usable += [Accepted(row["fact_id"], *one, row["received_ms"], sender_no) for one in told]
     if not usable:
         return []
-    await make_days(connection, {i.report.fix_ms // DAY_MS for i in usable if isinstance(i.report, PositionReport)})
+    # What is wrong with it is no fault of the reports of this turn.
+    await _make_days(connection, {i.report.fix_ms // DAY_MS for i in usable if isinstance(i.report, PositionReport)})
     accepted = await store_facts(connection, usable)
     released = dict.fromkeys((item.fact_id, item.sender_no) for item in usable)
     stored = {(item.fact_id, item.sender_no) for item in accepted}

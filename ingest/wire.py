@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -89,6 +90,24 @@ def read_request(body: bytes, content_type: ContentType) -> SentReports:
         body = packed_body({"sent_at": request["sent_at"]})
         return SentReports([*received, Received(boot, None, digest_of(body), body, sent_ms)])
     return SentReports(received, sent_ms)
+
+
+def received_in(body: bytes, boot: int) -> list[Received]:
+    """The reports of a request that is in quarantine as one refusal: of one that could not be stored (MessagePack: a list of the
+    bodies of its reports), or of one that can be read by now. Empty if no report of it can be read. Never raises."""
+    try:
+        bodies = msgspec.msgpack.decode(body, type=list[bytes])
+        found = [_received(boot, msgspec.msgpack.decode(one)) for one in bodies]
+    except msgspec.DecodeError:
+        found = _read_by_now(body)
+    return [] if all(isinstance(one.report, Refusal) for one in found) else found
+
+
+def _read_by_now(body: bytes) -> list[Received]:
+    for content_type in CONTENT_TYPES:
+        with suppress(WireError):
+            return read_request(body, content_type).reports
+    return []
 
 
 def _checked(request: Any) -> tuple[int, list[Any]]:

@@ -30,7 +30,7 @@ from emtrack.record.plans import load_assignments
 from emtrack.service.app import Service, running_service
 from emtrack.service.costs import USUAL
 from emtrack.service.keys import DeviceKeys
-from emtrack.service.worker import Pace, Worker
+from emtrack.service.worker import USUAL_PACE, Pace, Worker
 from emtrack.settings import ClockSetting, Settings
 from geofence.judgement import as_judged
 from geofence.words import format_instant, parse_instant
@@ -328,15 +328,20 @@ def settings_for(dsn: str, **fields: Any) -> Settings:
 
 @asynccontextmanager
 async def serving(
-    dsn: str, form: dict[str, Any] | None = None, *, wait_s: float = 0.05, **fields: Any
+    dsn: str,
+    form: dict[str, Any] | None = None,
+    *,
+    wait_s: float = 0.05,
+    pace: Pace = USUAL_PACE,
+    **fields: Any,
 ) -> AsyncIterator[Door]:
     """The service over real sockets, on an emulated clock that starts at 12:00. `wait_s`: how long a turn waits for reports;
-    less than in earnest, so that orders are taken in and the service ends at once."""
+    less than in earnest, so that orders are taken in and the service ends at once. `pace`: the worker's in all else."""
     settings = settings_for(dsn, **fields)
     entered = await import_orders(
         settings, read_orders(json.dumps(form or orders(1, 2)), "orders"), who="test", dry_run=False
     )
-    pace = Pace(max_wait_s=wait_s)
+    pace = msgspec.structs.replace(pace, max_wait_s=wait_s)
     async with (
         running_service(settings, asyncio.Event(), pace) as service,
         aiohttp.ClientSession(service.address) as session,

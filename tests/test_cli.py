@@ -6,6 +6,8 @@ import csv
 import gzip
 import json
 import stat
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -271,3 +273,30 @@ def test_a_sweep_refuses_what_it_cannot_judge(files: Path) -> None:
     ran = emtrack("sweep", "--orders", files / "orders.json", "--positions", files / "p.parquet", "--until", UNTIL)
     assert ran.returncode == 0
     assert "1  requirements have a buffer, of which a sweep says nothing (APPROACH)" in ran.stderr
+
+
+HEAVY = {
+    "aiohttp", "argon2", "asyncio", "asyncpg", "geopandas", "jinja2", "llvmlite", "matplotlib", "numba", "numpy", "pandas", "pyarrow",
+    "pyogrio", "pyproj", "shapely", "starlette", "structlog", "uvicorn", "uvloop",
+}  # fmt: skip
+LOADED = """
+import subprocess
+import sys
+from emtrack.cli import main
+sys.argv = ["emtrack", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), ("serve", "--help"), ("zones", "check", "--help")]
+)
+def test_who_asks_for_help_waits_for_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    ran = subprocess.run([sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=True)
+    assert "emtrack" in ran.stdout
+    loaded = set(ran.stderr.split())
+    assert "typer" in loaded
+    assert loaded & HEAVY == set()

@@ -28,7 +28,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from emtrack.db.connect import DatabaseUnavailable, _refuse_unusable, connect, create_pool, database
+from emtrack.db.connect import DatabaseUnavailable, _refuse_unusable, connect, database, open_pool
 from emtrack.db.embedded import (
     DataDirectory,
     DataDirectoryInUse,
@@ -43,6 +43,7 @@ from emtrack.db.embedded.account import Account, run_as
 from emtrack.db.embedded.installation import wheel_package
 from emtrack.db.embedded.locks import transition
 from emtrack.db.embedded.process import was_started_on
+from emtrack.db.session import READING
 from tests.db_fixtures import FAST, TestServer, server_pid, temporary_data_dir, with_database, with_user
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops its privileges")
@@ -653,7 +654,7 @@ async def test_json_goes_through_as_objects_by_statement_and_by_copy(any_databas
 
 
 async def test_connections_of_a_pool_have_codecs_utc_and_our_name(any_database_url: str) -> None:
-    async with await create_pool(any_database_url, size=2) as pool, pool.acquire() as connection:
+    async with open_pool(any_database_url, size=2, limits=READING) as pool, pool.acquire() as connection:
         assert await connection.fetchval("SELECT '{\"a\": 1}'::jsonb") == {"a": 1}
         assert await connection.fetchval("SHOW timezone") == "UTC"
         assert await connection.fetchval("SHOW application_name") == "emtrack"

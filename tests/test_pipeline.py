@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from emtrack.cli.findings import stored_findings
@@ -278,6 +279,91 @@ async def test_facts_of_a_failed_judgement_are_judged_after_a_restart_however_la
     await world.start()
     await world.turn()
     assert "13:00–… TAMPER STRAP_TAMPER" in await world.findings()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("A1"), ValueError("a name"), ZeroDivisionError(), asyncpg.DataError("NUL"), AssertionError()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_an_error_after_judgement_is_a_fault_of_that_activation_and_its_facts_stay_facts(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(pipeline, "raise_from_updates", _failing_for("A1", error))
+    world.clock.at_ms = ms("19:05")
+    one = await world.submit("D1", position(1, "19:01", AWAY), position(2, "19:03", AWAY))
+    two = await world.submit("D2", position(1, "19:01", AWAY), position(2, "19:03", AWAY))
+    await world.turn()
+    assert [(done.result().ack, done.result().refused) for done in (one, two)] == [([1, 2], []), ([1, 2], [])]
+    assert (await world.count("quarantine"), await world.count("positions")) == (0, 4)
+    assert await world.findings() == ["19:01–… CURFEW SEEN_OUT"], "of the other wearer"
+    (fault,) = await world.connection.fetch("SELECT error FROM judgement_faults")
+    assert fault["error"].startswith(type(error).__name__)
+    monkeypatch.undo()
+    await world.wait_until("19:06:01")
+    assert await world.findings() == ["19:01–… CURFEW SEEN_OUT"] * 2
+
+
+async def test_a_fault_of_somebody_does_not_hide_that_another_tags_clock_is_wrong(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "raise_from_updates", _failing_for("A1", KeyError("A1")))
+    form = orders(1, 2, activations=[activation(number, report_interval_s=600) for number in (1, 2)])
+    async with deployed(database_url, form) as world:
+        for minute in range(0, 75, 5):
+            world.clock.at_ms = ms("12:00") + minute * 60_000
+            await world.submit("D1", position(minute, _minutes_after("12:00", minute)))
+            await world.submit("D2", position(minute, _minutes_after("09:00", minute)))
+            await world.turn()
+        assert await world.count("judgement_faults") >= 10
+        assert await world.count("wrong_clocks") == 1
+
+
+def _minutes_after(at: str, minutes: int) -> str:
+    return f"{int(at[:2]) + minutes // 60:02d}:{minutes % 60:02d}"
+
+
+async def test_an_error_at_what_the_clock_brings_is_a_fault_of_that_activation_and_the_others_go_on(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deployed(database_url, orders(*range(1, 6))) as world:
+        for number in range(1, 6):
+            await world.send_at("18:55", f"D{number}", position(1, "18:50", NORTH), position(2, "18:54", NORTH))
+        monkeypatch.setattr(pipeline, "raise_from_updates", _failing_for("A3", KeyError("A3")))
+        world.clock.at_ms = ms("19:01")
+        for _ in range(5):
+            await world.turn()
+        assert of(await world.findings()) == ["19:00–… CURFEW OUT_AT_START"] * 4
+        assert await world.count("judgement_faults") == 1
+        assert (await world.send("D3", position(3, "19:00", NORTH))).refused == []
+        monkeypatch.undo()
+        await world.wait_until("19:02:30")
+        assert of(await world.findings()) == ["19:00–… CURFEW OUT_AT_START"] * 5
+
+
+async def test_an_error_of_nobody_in_particular_fails_the_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(*_: Any) -> None:
+        raise KeyError("of all")
+
+    monkeypatch.setattr(pipeline, "record_alive", failing)
+    waiting = await world.submit("D1", position(1, "11:59"))
+    with pytest.raises(KeyError):
+        await world.turn()
+    assert isinstance(waiting.exception(), NotCommitted)
+    assert await world.count("quarantine") == 0
+
+
+def _failing_for(activation_id: str, error: Exception) -> Any:
+    """What raises alerts, with an error in it that shows for one activation."""
+    whole = pipeline.raise_from_updates
+
+    async def failing(connection: Any, updates: Any, *rest: Any) -> Any:
+        named = {u.live.assignment.plan.activation.activation_id for u in updates if u.fault is None}
+        if activation_id in named:
+            raise error
+        return await whole(connection, updates, *rest)
+
+    return failing
 
 
 async def test_a_request_that_cannot_be_stored_stops_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

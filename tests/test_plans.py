@@ -13,7 +13,7 @@ import pytest
 from emtrack.db.connect import connect
 from emtrack.record.facts import EVENTS, POSITIONS
 from emtrack.record.findings import SHOWN
-from ingest.store import REPORTS_OF_UNITS, STORE_EVENTS, STORE_POSITIONS, STORE_RAW, WAITING
+from ingest.store import REPORTS_OF_UNITS, STORE_EVENTS, STORE_POSITIONS, STORE_RAW, WAITING, WAITING_REASONS
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 GROWING = ("raw_reports", "positions", "device_events", "findings", "finding_versions", "quarantine")
@@ -121,4 +121,4 @@ async def test_reports_of_home_units_are_read_again_by_device(filled: asyncpg.Co
 
 
 async def test_reports_that_wait_for_an_activation_are_read_by_device(filled: asyncpg.Connection[Any]) -> None:
-    assert_by_index(await plan_of(filled, WAITING, [1, 2]), rows=1_000)
+    assert_by_index(await plan_of(filled, WAITING, [1, 2], WAITING_REASONS), rows=1_000)

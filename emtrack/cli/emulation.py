@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,8 @@ from emtrack.cli.running import run, run_until_signal, settings
 from emtrack.cli.saying import refuse, say, say_counts, who
 
 if TYPE_CHECKING:
+    import asyncio
+
     from emtrack.files.replay import Recording, ReplayTotals
     from emtrack.forms.orders import Orders
     from emtrack.settings import Settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -15,6 +14,7 @@ from emtrack.cli import (
     evaluate,
     findings,
     orders,
+    quarantine,
     rejudging,
     schema,
     service,
@@ -41,6 +41,7 @@ for name, module in (
     ("tokens", tokens),
     ("users", users),
     ("zones", zones),
+    ("quarantine", quarantine),
     ("db", database),
 ):
     app.add_typer(module.app, name=name)
@@ -48,6 +49,8 @@ for name, module in (
 
 def _say_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         typer.echo(f"emtrack {version('emtrack')}")
         raise typer.Exit
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
+
     from emtrack.settings import Settings
 
 Result = TypeVar("Result")
+SIGNALLED_TWICE = 130
 
 
 def settings() -> Settings:
@@ -41,19 +43,27 @@ def _first(error: BaseException) -> BaseException:
 
 
 def run_until_signal(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run something that ends when its event is set: Ctrl-C and SIGTERM set it; a second one ends at once."""
+    """Run something that ends when its event is set: Ctrl-C and SIGTERM set it. A second signal cancels what still runs, and exits
+    with 130; the embedded server is stopped all the same. Raises SystemExit."""
 
-    async def body() -> None:
+    import asyncio
+
+    async def body() -> bool:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(work(stop))
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _on_signal, stop)
-        await work(stop)
+            loop.add_signal_handler(number, _on_signal, stop, task)
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
+        return task.cancelled()
 
-    run(body())
+    if run(body()):
+        sys.exit(SIGNALLED_TWICE)
 
 
-def _on_signal(stop: asyncio.Event) -> None:
+def _on_signal(stop: asyncio.Event, task: asyncio.Future[None]) -> None:
     if stop.is_set():
-        os._exit(130)
+        task.cancel()
     stop.set()

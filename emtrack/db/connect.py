@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
+import structlog
 
-from emtrack.db.embedded import DatabaseError, embedded_server
+from emtrack.db.embedded import DatabaseError, disk_of, embedded_server, kept_server
+from emtrack.db.session import SESSION, Limits, Session
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -22,8 +25,15 @@ else:
     Connection: TypeAlias = asyncpg.Connection
 
 OLDEST_SERVER: Final = 15
-CHECK_PATIENCE_S: Final = 10.0
-SESSION: Final = {"application_name": "emtrack", "timezone": "UTC"}
+CONNECT_PATIENCE_S: Final = 10.0
+END_PATIENCE_S: Final = 5.0
+
+SYNCHRONOUS = "SHOW synchronous_commit"
+WHAT_OUTLIVES_A_POWER_CUT = """
+SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name
+"""
+
+log = structlog.get_logger(__name__)
 
 
 class DatabaseUnavailable(DatabaseError):
@@ -34,27 +44,49 @@ class DatabaseUnavailable(DatabaseError):
 async def database(database_url: str | None, data_dir: Path, *, program: str, exclusive: bool) -> AsyncIterator[str]:
     """The DSN to use: `database_url` after a check, or the embedded server on `data_dir` when there is none.
 
-    `program` and `exclusive` are as in `embedded_server`; they say nothing to a configured server.
-    Raises DatabaseUnavailable, or what `embedded_server` raises.
+    `program` and `exclusive` are as in `embedded_server`; the embedded server of an exclusive program is started again when it ends.
+    Raises DatabaseUnavailable, or what `embedded_server` or `kept_server` raises.
     """
     if database_url is not None:
         await check_server(database_url)
-        yield database_url
+        if exclusive:
+            await shout_if_forgetful(database_url)
+        with told_which_disk(lambda: f"It is a disk of the server at {without_password(database_url)}"):
+            yield database_url
         return
-    async with embedded_server(data_dir, program=program, exclusive=exclusive) as dsn:
-        yield dsn
+    server = (
+        kept_server(data_dir, program=program)
+        if exclusive
+        else embedded_server(data_dir, program=program, exclusive=False)
+    )
+    async with server as dsn:
+        with told_which_disk(lambda: disk_of(data_dir)):
+            yield dsn
+
+
+@contextmanager
+def told_which_disk(which: Callable[[], str]) -> Iterator[None]:
+    """What the database says of a full disk names a file within it at the best. `which`: a sentence without its stop. Raises
+    DatabaseUnavailable."""
+    try:
+        yield
+    except asyncpg.DiskFullError as error:
+        raise DatabaseUnavailable(
+            f"The database has no room: {error}. {which()}. Make room there, then start again."
+        ) from error
 
 
 async def check_server(dsn: str) -> None:
     """Raises DatabaseUnavailable unless a server that emtrack can use answers at `dsn` within 10 s."""
     try:
-        connection = await asyncpg.connect(dsn, timeout=CHECK_PATIENCE_S, server_settings=SESSION)
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_PATIENCE_S, server_settings=SESSION)
     except TimeoutError:
-        raise DatabaseUnavailable(_unreachable(dsn, f"no answer within {CHECK_PATIENCE_S:.0f} s")) from None
+        raise DatabaseUnavailable(_unreachable(dsn, f"no answer within {CONNECT_PATIENCE_S:.0f} s")) from None
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseUnavailable(_unreachable(dsn, str(error) or type(error).__name__)) from error
     try:
         _refuse_unusable(dsn, connection.get_server_version().major, connection.get_settings().server_encoding)
+        _refuse_careless(dsn, await connection.fetchval(SYNCHRONOUS))
     finally:
         await connection.close()
 
@@ -70,6 +102,27 @@ def _refuse_unusable(dsn: str, major: int, encoding: str) -> None:
             f"The database at {without_password(dsn)} has the encoding {encoding}; emtrack needs UTF8. "
             f"Make another with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
         )
+
+
+def _refuse_careless(dsn: str, synchronous: str) -> None:
+    if synchronous not in ("on", "remote_apply"):
+        raise DatabaseUnavailable(
+            f"A session at {without_password(dsn)} asked for synchronous_commit = on and has {synchronous!r}: what a device "
+            "was told is stored could be lost. A connection pooler that drops settings, or a login trigger, is in the way. "
+            "Take it away, or set it for the role: ALTER ROLE … SET synchronous_commit = on."
+        )
+
+
+async def shout_if_forgetful(dsn: str) -> None:
+    """An error in the log where the server writes so that a power cut can lose what was acknowledged. It is the server's own choice
+    (fsync, full_page_writes), which no session can change."""
+    connection = await connect(dsn)
+    try:
+        for (name,) in await connection.fetch(WHAT_OUTLIVES_A_POWER_CUT):
+            what = "a power cut can lose what devices were told is stored: set it to on in postgresql.conf"
+            log.error("server is not durable", setting=name, what=what)
+    finally:
+        await connection.close()
 
 
 def _unreachable(dsn: str, reason: str) -> str:
@@ -92,18 +145,45 @@ def without_password(dsn: str) -> str:
     return f"{parts.scheme}://{user.split(':')[0]}{at}{host}{parts.path}"
 
 
-async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
-    """One connection with our session settings and codecs."""
-    connection = await asyncpg.connect(dsn, server_settings=SESSION)
+async def connect(dsn: str, *, name: str = SESSION["application_name"]) -> Session:
+    """One connection with our session settings and codecs, without limits. `name`: under which the server lists it."""
+    connection = await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_PATIENCE_S,
+        server_settings=SESSION | {"application_name": name},
+        connection_class=Session,
+    )
     await _set_codecs(connection)
     return connection
 
 
-async def create_pool(dsn: str, *, size: int) -> asyncpg.Pool[asyncpg.Record]:
-    """A pool of up to `size` connections with our session settings and codecs, to be used in `async with`."""
-    return await asyncpg.create_pool(
-        dsn, min_size=min(1, size), max_size=size, server_settings=SESSION, init=_set_codecs
+@asynccontextmanager
+async def open_pool(dsn: str, *, size: int, limits: Limits) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
+    """A pool of up to `size` connections with our session settings and codecs. `limits`: of each statement; they outlive what the
+    pool resets between two users of a connection."""
+    pool = await asyncpg.create_pool(
+        dsn,
+        min_size=0,  # the pool would log in its own form when it cannot keep some open
+        max_size=size,
+        timeout=CONNECT_PATIENCE_S,
+        command_timeout=limits.answer_s,
+        server_settings=SESSION | limits.settings,
+        connection_class=Session,
+        init=_set_codecs,
     )
+    try:
+        yield pool
+    finally:
+        await _end(pool)
+
+
+async def _end(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """In order, or after a while without those whose server does not answer."""
+    try:
+        async with asyncio.timeout(END_PATIENCE_S):
+            await pool.close()
+    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+        pool.terminate()
 
 
 async def _set_codecs(connection: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from emtrack.db.connect import Connection
 
 ORDERS_LOCK = 0x656D_6F72
@@ -11,11 +13,29 @@ WORKER_LOCK = 0x656D_7472
 
 TAKE = "SELECT pg_advisory_xact_lock($1)"
 TRY = "SELECT pg_try_advisory_lock($1)"
+# A lock of 64 bits is listed as its two halves. A name of one process is no other's, so that nobody else's session is ended.
+END_FORMER_SESSIONS = """
+SELECT pg_terminate_backend(a.pid, 5000) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint = $1 AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND a.application_name = $2 AND a.pid <> pg_backend_pid()
+"""
 
 
 async def take_lock(connection: Connection, lock: int) -> None:
     """Until the end of the transaction. Waits for whoever has it."""
     await connection.execute(TAKE, lock)
+
+
+def name_of_process(what: str) -> str:
+    """A name for the sessions of one part of this process, which no other process has."""
+    return f"emtrack {what} {secrets.token_hex(8)}"
+
+
+async def end_former_sessions(connection: Connection, lock: int, name: str) -> int:
+    """How many sessions of a name of this process hold a lock although we gave them up: the server does not know that yet. They are
+    ended, and waited for 5 s each."""
+    return len(await connection.fetch(END_FORMER_SESSIONS, lock, name))
 
 
 async def try_lock(connection: Connection, lock: int) -> bool:

@@ -15,6 +15,8 @@ from geofence import datetime_of, instant_of
 SETTINGS_ENTERED = "settings entered"
 OUTAGE_ENTERED = "outage entered"
 JUDGE_AGAIN = "judged again"
+CLOCK_PUT_BACK = "clock put back"
+QUARANTINE_EXAMINED = "quarantine examined"
 ACTIVATION_ENTERED = "activation entered"
 HOME_UNIT_ENTERED = "home unit entered"
 CONCERN_UNITS = frozenset({ACTIVATION_ENTERED, HOME_UNIT_ENTERED})

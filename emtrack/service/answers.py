@@ -32,12 +32,17 @@ def unstorable(submission: Submission, error: Exception) -> Submission:
     what = f"the request could not be stored ({type(error).__name__})"
     refusal = Refusal(RefusalReason.UNREADABLE, what, "send its reports one by one to find the one that is wrong")
     body = msgspec.msgpack.encode([received.body for received in submission.reports])
-    whole = Received(0, None, submission.reports[0].digest if submission.reports else b"", body, refusal)
+    boot = submission.reports[0].boot if submission.reports else 0
+    whole = Received(boot, None, submission.reports[0].digest if submission.reports else b"", body, refusal)
     return msgspec.structs.replace(submission, unreadable=whole)
 
 
 def read_body(body: bytes) -> PositionReport | EventReport | Refusal:
-    return read_report(msgspec.msgpack.decode(body))
+    """A report as it is kept. Never raises."""
+    try:
+        return read_report(msgspec.msgpack.decode(body))
+    except msgspec.DecodeError:
+        return Refusal(RefusalReason.UNREADABLE, "what is kept is no MessagePack", "look at its body in quarantine")
 
 
 def answer_devices(

@@ -14,8 +14,9 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from emtrack.clock import Clock, clock_of
-from emtrack.db.connect import connect, create_pool
+from emtrack.db.connect import connect, open_pool
 from emtrack.db.opened import prepared_database
+from emtrack.db.session import READING
 from emtrack.metrics import Metrics
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.http_server import listening
@@ -78,12 +79,12 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             dsn, clock, inbox, keys, metrics,
             turn_reports=settings.turn_reports, pace=pace, changed=changed, zone_sets=zone_sets,
         )  # fmt: skip
-        async with await create_pool(dsn, size=POOL) as pool, asyncio.TaskGroup() as group:
+        async with open_pool(dsn, size=POOL, limits=READING) as pool, asyncio.TaskGroup() as group:
             is_secure = settings.base_url.startswith("https:")
             routes = [
                 device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
-                *service_routes(clock, metrics, worker.ready.is_set),
-                *web_routes(pool, clock, zone_sets, metrics, changed, stop, secure=is_secure),
+                *service_routes(clock, metrics, worker.watch.trouble),
+                *web_routes(pool, clock, zone_sets, metrics, changed, stop, worker.watch.trouble, secure=is_secure),
             ]
             application = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
             work = group.create_task(worker.run(stop))

@@ -25,9 +25,6 @@ from emtrack.service.slices import slices_of
 from geofence import RULES_VERSION, Fact
 from geofence.judgement import Amendments, Finding, Judged, Late, Part, amendments
 
-MOST_AGAIN = 200
-"""So many activations that are to be judged again are looked at in a turn."""
-
 log = structlog.get_logger()
 
 _WHY = {
@@ -48,10 +45,9 @@ async def judge_activations(
     now_ms: int,
     budget: Budget = USUAL,
 ) -> list[ActivationUpdate]:
-    """Updates of the activations that got facts (by activation number, already stored), of those that are due, and of some that are
-    to be judged again. What that would cost too much for a turn is put off: `ActivationUpdate.put_off` says so."""
-    again = activations.to_judge_again(MOST_AGAIN)
-    numbers = dict.fromkeys([*facts, *(live.number for live in due), *(live.number for live in again)])
+    """Updates of the activations that got facts (by activation number, already stored), and of those that are due by the clock or to
+    be judged again. What that would cost too much for a turn is put off: `ActivationUpdate.put_off` says so."""
+    numbers = dict.fromkeys([*facts, *(live.number for live in due)])
     judgement = Judgement(connection, finding_nos, now_ms, budget)
     ready = [live for live in map(activations.by_number, numbers) if not live.waits_to_retry(now_ms)]
     await judgement.weigh(live for live in ready if live.rebuild is not None and live.waiting is None)

@@ -21,7 +21,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 import msgspec
@@ -30,13 +30,15 @@ import structlog
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.db.ids import IdBlocks
-from emtrack.db.locks import WORKER_LOCK, try_lock
+from emtrack.db.locks import WORKER_LOCK, end_former_sessions, name_of_process, try_lock
+from emtrack.db.session import LOADING, TURN, Limits, Session
 from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
 from emtrack.record.changes import (
     CONCERN_EVERYBODY,
     CONCERN_UNITS,
     JUDGE_AGAIN,
+    QUARANTINE_EXAMINED,
     LoggedChange,
     changes_seen,
     last_change,
@@ -47,9 +49,10 @@ from emtrack.record.liveness import alive_ms, record_alive, record_outage_since,
 from emtrack.record.outages import load_outages
 from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.service.activations import ActivationUpdate, LiveActivations
+from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.alerting import raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
+from emtrack.service.back_off import BackOff
 from emtrack.service.clocks import ClockWatch, record_clocks
 from emtrack.service.costs import UNBOUNDED, USUAL, Budget
 from emtrack.service.home_units import HomeUnits
@@ -57,17 +60,24 @@ from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.rebuilder import Rebuilder
 from emtrack.service.recording import record_updates
+from emtrack.service.setting_aside import concerned, is_of_the_database, set_aside
 from emtrack.service.telling import Telling
+from emtrack.service.watching import Watch
 from geofence import Fact
 from ingest import (
+    ORDERS_CHANGED,
     Accepted,
+    CannotStore,
+    Examination,
     Inbox,
     Incoming,
     NotCommitted,
     Refusal,
+    RefusalReason,
     StoreOutcome,
     Submission,
     days_of,
+    devices_in_quarantine,
     devices_waiting,
     examine_again,
     make_days,
@@ -79,14 +89,25 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
 MAX_DUE = 1_000
-SHORTEST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 5.0
+MOST_AGAIN = 200
+"""So many activations that are to be judged again are looked at in a turn."""
 
 log = structlog.get_logger()
 
 
+class Share(NamedTuple):
+    """Of how many activations a turn takes care without a report: of those that are due by the clock, and to be judged again."""
+
+    due: int
+    again: int
+
+
+ALL, ONLY_REPORTS = Share(MAX_DUE, MOST_AGAIN), Share(0, 0)
+
+
 class Pace(msgspec.Struct, frozen=True):
     """How long the worker waits, and by which stopwatch, in seconds. A time longer than `liveness_s` between two commits is an
-    outage (RULES.md section 8)."""
+    outage (RULES.md section 8). `loading`, `turn`: how long it waits for the database."""
 
     max_wait_s: float = 1.0
     liveness_s: float = 5.0
@@ -94,6 +115,8 @@ class Pace(msgspec.Struct, frozen=True):
     stopwatch: Callable[[], float] = time.monotonic
     budget: Budget = USUAL
     """What may be judged again in a turn."""
+    loading: Limits = LOADING
+    turn: Limits = TURN
 
 
 USUAL_PACE = Pace()
@@ -101,6 +124,10 @@ USUAL_PACE = Pace()
 
 class AlreadyServed(Exception):
     """Another worker holds this database."""
+
+
+class FormerSessionHolds(Exception):
+    """Our own session from before a cut holds this database, and the server has not ended it yet."""
 
 
 class Worker:
@@ -142,7 +169,12 @@ class Worker:
         self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
         self._now_ms = 0
         self._committed_at_s = 0.0
+        self._back_off = BackOff()
+        self._share = ALL
+        self._examination = ORDERS_CHANGED
+        self._name = name_of_process("worker")
         self.ready = asyncio.Event()
+        self.watch = Watch(clock, pace.stopwatch, metrics)
 
     @property
     def activations(self) -> LiveActivations:
@@ -153,26 +185,23 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises AlreadyServed; outlives everything that a database can do."""
-        delay_s = SHORTEST_BACK_OFF_S
         while not stop.is_set():
             try:
-                connection = await connect(self._dsn)
+                connection = await connect(self._dsn, name=self._name)
                 try:
                     await self._serve(connection, stop)
                 finally:
                     self._unready()
                     with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
                         await connection.close(timeout=5)
-                delay_s = SHORTEST_BACK_OFF_S
             except AlreadyServed:
                 await self.close()
                 raise
             except Exception as error:
-                where = origin_of(error).function
+                delay_s, where = self._back_off.next_s(), origin_of(error).function
                 log.error("worker starts anew", error=type(error).__name__, where=where, retry_s=delay_s)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), delay_s)
-                delay_s = min(LONGEST_BACK_OFF_S, delay_s * 2)
         self._inbox.close()
         await self.close()
 
@@ -182,16 +211,18 @@ class Worker:
 
     def _unready(self) -> None:
         self.ready.clear()
-        self._metrics.ready.set(0)
+        self.watch.stopped()
 
-    async def _serve(self, connection: Connection, stop: asyncio.Event) -> None:
-        await take_worker_lock(connection, self._pace)
+    async def _serve(self, connection: Session, stop: asyncio.Event) -> None:
+        await connection.set_limits(self._pace.loading)
+        await take_worker_lock(connection, self._pace, self._name)
         await self._load(connection)
+        await connection.set_limits(self._pace.turn)
         self.ready.set()
-        self._metrics.ready.set(1)
         log.info("ready", activations=len(self._activations))
         while not stop.is_set():
             await self.turn(connection)
+            self._back_off.went_well()
 
     async def _load(self, connection: Connection) -> None:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
@@ -204,7 +235,9 @@ class Worker:
         self._to_examine = set(await devices_waiting(connection))
         await self._keys.load(connection)
         await self._units.load(connection, self._now_ms)
-        self._hear_units_again(await order_changes_after(connection, await changes_seen(connection)))
+        changes = await order_changes_after(connection, await changes_seen(connection))
+        self._hear_units_again(changes)
+        await self._examine_if_asked(connection, changes)
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         await self._activations.load(connection, self._now_ms, judged_ms, rules_since_ms)
         await self._judge_again_if_asked(connection)
@@ -216,6 +249,7 @@ class Worker:
         self._metrics.outages.inc(recorded)
         self._metrics.activations.set(len(self._activations))
         self._committed_at_s = self._pace.stopwatch()
+        self.watch.started(self._now_ms)
 
     def _tick(self) -> None:
         """The service's clock never steps back, even if the machine's does."""
@@ -256,21 +290,67 @@ class Worker:
     async def _take(self, connection: Connection, batch: Sequence[Submission]) -> None:
         try:
             await self._commit(connection, batch)
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
-            self._metrics.failed_turns.inc()
-            raise
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ArithmeticError, ValueError) as error:
-            # Something in the batch cannot be stored: find it, so that it stops nobody else.
-            self._metrics.failed_turns.inc()
-            where = origin_of(error).function
-            log.error("turn failed", error=type(error).__name__, where=where, submissions=len(batch))
+        except CannotStore as error:  # something in the batch: find it, so that it stops nobody else
+            self._note_failure(error.why, batch)
             if len(batch) > 1:
                 for submission in batch:
                     await self._take(connection, [submission])
             elif batch and batch[0].unreadable is None:
-                await self._commit(connection, [unstorable(batch[0], error)])
+                await self._commit(connection, [unstorable(batch[0], error.why)])
             else:
                 raise
+        except Exception as error:
+            self._note_failure(error, batch)
+            if is_of_the_database(error):
+                raise
+            await self._find_fault(connection, batch, error)
+
+    def _note_failure(self, error: Exception, batch: Sequence[Submission]) -> None:
+        self._metrics.failed_turns.inc()
+        where = origin_of(error).function
+        log.error("turn failed", error=type(error).__name__, where=where, submissions=len(batch))
+
+    async def _find_fault(self, connection: Connection, batch: Sequence[Submission], error: Exception) -> None:
+        """Something went wrong after the reports were stored. First each request by itself, without what is due by the clock; then
+        ever smaller parts of what is due. The activation at which it stays is set aside. Raises `error` if it is nobody's."""
+        if self._examination is not ORDERS_CHANGED:
+            log.error("quarantine could not be examined")
+            self._to_examine, self._examination = set(await devices_waiting(connection)), ORDERS_CHANGED
+            await self._take(connection, batch)
+        elif batch and (len(batch) > 1 or self._share != ONLY_REPORTS):
+            await self._take_in_parts(connection, [[submission] for submission in batch], ONLY_REPORTS)
+        elif batch:
+            await self._set_aside(connection, concerned(batch[0], self._activations, self._tell), error)
+            await self._commit(connection, batch)
+        else:
+            due = self._activations.due(self._now_ms, self._share.due)
+            again = self._activations.to_judge_again(self._share.again)
+            if not due and not again:
+                raise error
+            if len(due) + len(again) == 1:
+                await self._set_aside(connection, [*due, *again], error)
+            elif due and again:
+                await self._take_in_parts(connection, [[]], Share(len(due), 0))
+                await self._take_in_parts(connection, [[]], Share(0, len(again)))
+            else:
+                await self._take_in_parts(connection, [[]], Share(len(due) // 2, len(again) // 2))
+
+    async def _take_in_parts(
+        self, connection: Connection, parts: Sequence[Sequence[Submission]], share: Share
+    ) -> None:
+        try:
+            for part in parts:
+                self._share = share
+                await self._take(connection, part)
+        finally:
+            self._share = ALL
+
+    async def _set_aside(self, connection: Connection, lives: Sequence[LiveActivation], error: Exception) -> None:
+        updates = set_aside(lives, f"{type(error).__name__} at {origin_of(error).line}")
+        async with connection.transaction():
+            await record_updates(connection, updates, self._now_ms)
+        self._activations.adopt(updates, self._now_ms)
+        self._metrics.faults.inc(len(updates))
 
     async def _commit(self, connection: Connection, batch: Sequence[Submission]) -> None:
         started_s = self._pace.stopwatch()
@@ -281,14 +361,17 @@ class Worker:
         async with connection.transaction():
             await self._notice_stall(connection, started_s)
             # What was received earlier comes first: of duplicates the first receipt is kept.
-            released = await examine_again(connection, sorted(self._to_examine), read_body, self._tell, now_ms)
+            released = await examine_again(
+                connection, sorted(self._to_examine), read_body, self._tell, now_ms, self._examination
+            )
             released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
             await make_days(connection, days_of(incoming, self._tell))
             outcome = await store_reports(connection, incoming, self._tell)
             facts = self._facts([*outcome.accepted, *released])
-            due = self._activations.due(now_ms, MAX_DUE)
+            due = self._activations.due(now_ms, self._share.due)
+            again = self._activations.to_judge_again(self._share.again)
             updates = await judge_activations(
-                connection, self._activations, facts, due, self._finding_nos, now_ms, self._budget
+                connection, self._activations, facts, [*due, *again], self._finding_nos, now_ms, self._budget
             )
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
@@ -332,10 +415,16 @@ class Worker:
             await self._units.change_orders(connection, self._now_ms, wearers)
             self._to_examine |= self._units.devices_of(wearers).keys()
             self._hear_units_again(changes)
+        await self._examine_if_asked(connection, changes)
         if any(change.what == JUDGE_AGAIN for change in changes):  # of those whose orders changed just now, too
             await self._judge_again_if_asked(connection)
         self._changes_seen = changes[-1].change_no
         self._metrics.activations.set(len(self._activations))
+
+    async def _examine_if_asked(self, connection: Connection, changes: Sequence[LoggedChange]) -> None:
+        if any(change.what == QUARANTINE_EXAMINED for change in changes):
+            self._to_examine |= set(await devices_in_quarantine(connection))
+            self._examination = Examination(tuple(RefusalReason), self._fact_ids.take)
 
     async def _judge_again_if_asked(self, connection: Connection) -> None:
         since_ms = await asked_since_ms(connection)
@@ -405,6 +494,8 @@ class Worker:
         metrics.turn_seconds.observe(seconds)
         metrics.to_judge_again.set(self._activations.to_judge_again_count)
         metrics.judged_to.set(self._now_ms / 1000)
+        self.watch.committed(self._now_ms)
+        self._examination = ORDERS_CHANGED
 
 
 def _heard(incoming: Sequence[Incoming]) -> set[int]:
@@ -423,13 +514,19 @@ def _sent_ms(batch: Sequence[Submission]) -> dict[int, int]:
     return newest
 
 
-async def take_worker_lock(connection: Connection, pace: Pace) -> None:
-    """Raises AlreadyServed if another keeps it for longer than our patience."""
+async def take_worker_lock(connection: Connection, pace: Pace, name: str | None = None) -> None:
+    """Sessions of `name` that are left from before a cut are ended. Raises AlreadyServed if another program keeps the lock for longer
+    than our patience, FormerSessionHolds if the server cannot end a session of ours."""
     deadline_s = pace.stopwatch() + pace.lock_patience_s
     while not await try_lock(connection, WORKER_LOCK):
+        former = 0 if name is None else await end_former_sessions(connection, WORKER_LOCK, name)
+        if former:
+            log.warning("ended a session of ours from before a cut", sessions=former)
         if pace.stopwatch() > deadline_s:
+            if former:
+                raise FormerSessionHolds
             raise AlreadyServed(
                 "Another emtrack serve works on this database (it holds the worker's lock). End it, or give this one "
                 "another database."
             )
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.05 if former else 0.5)

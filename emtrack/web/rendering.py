@@ -68,7 +68,11 @@ def _environment() -> Environment:
 class Pages:
     """Makes the routes of pages, and renders them."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCache) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCache, not_watching: Callable[[], str | None]
+    ) -> None:
+        """`not_watching`: why nobody is watched now, for every page; None: all is well."""
+        self._not_watching = not_watching
         self.pool = pool
         self.clock = clock
         self.zone_sets = zone_sets
@@ -109,7 +113,7 @@ class Pages:
         now_ms = self.clock.now_ms()
         words = words or Words("Europe/London")
         text = self._environment.get_template(template).render(
-            caller=caller, words=words, now_ms=now_ms, clock=self.clock, **context
+            caller=caller, words=words, now_ms=now_ms, clock=self.clock, not_watching=self._not_watching(), **context
         )
         return HTMLResponse(text, status, NO_STORE)
 

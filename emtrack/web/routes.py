@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -30,11 +31,13 @@ def web_routes(
     metrics: Metrics,
     changed: asyncio.Condition,
     stop: asyncio.Event,
+    trouble: Callable[[], str | None],
     *,
     secure: bool,
 ) -> list[BaseRoute]:
-    """`changed` is told of changes of alerts, and tells those who follow. `stop` ends streams. `secure`: people come by HTTPS."""
-    work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets)
+    """`changed` is told of changes of alerts, and tells those who follow. `stop` ends streams. `trouble`: why nobody
+    is watched now, or None. `secure`: people come by HTTPS."""
+    work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, trouble)
     return [
         *finding_routes(pool, clock, zone_sets),
         *AlertRoutes(pool, work, stop).routes(),

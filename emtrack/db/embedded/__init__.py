@@ -27,21 +27,28 @@ Three locks, all of them flocks, so that the kernel frees them however their hol
 
 A server found alive is adopted, whoever started it: its program was killed, or runs beside us.
 
+A server that ends under a long-running program (killed, stopped by somebody, or by a fault of its own) is started again by
+that program, which looks every second. If it cannot be started, or ends again and again, the program ends with the server's last
+words: its supervisor has to know.
+
 Who may connect: the socket's directory is private, and the server asks the kernel who is at the other end
 (`peer`). There is no password that could leak. The program is the role `emtrack`, which owns its database and
 is no superuser.
 
 Which file has what: `data_directory` the paths, `locks` the locks, `account` and `system_user` whom the server runs as,
 `directories` the folders and their owners, `installation` the binaries, `cluster` initdb, `configuration` the settings,
-`sockets` the socket and the address, `process` the start, `roles` what is made in the cluster, and `server` how all of
-it goes together.
+`disks` which disk is full,
+`sockets` the socket and the address, `process` the start, `roles` what is made in the cluster, `server` how all of it goes
+together, and `keeping` what happens when the server ends under us.
 
 Blocking calls are used on purpose while the server is prepared: a cancellation cannot leave them half done,
 and nothing else can work before there is a database.
 """
 
 from emtrack.db.embedded.data_directory import DataDirectory
+from emtrack.db.embedded.disks import disk_of
 from emtrack.db.embedded.errors import DatabaseError, DataDirectoryInUse, EmbeddedServerError, StillRecovering
+from emtrack.db.embedded.keeping import kept_server
 from emtrack.db.embedded.process import server_pid
 from emtrack.db.embedded.roles import DATABASE, ROLE, SUPERUSER
 from emtrack.db.embedded.server import embedded_server
@@ -55,6 +62,8 @@ __all__ = [
     "DatabaseError",
     "EmbeddedServerError",
     "StillRecovering",
+    "disk_of",
     "embedded_server",
+    "kept_server",
     "server_pid",
 ]

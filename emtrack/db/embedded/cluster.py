@@ -9,6 +9,7 @@ from pathlib import Path
 
 from emtrack.db.embedded.account import Account, as_text, run_as
 from emtrack.db.embedded.data_directory import DataDirectory
+from emtrack.db.embedded.disks import room_needed
 from emtrack.db.embedded.errors import EmbeddedServerError
 from emtrack.db.embedded.installation import Installation
 from emtrack.db.embedded.roles import SUPERUSER
@@ -25,8 +26,8 @@ def make_cluster(directory: DataDirectory, account: Account, installation: Insta
         if ran.returncode != 0:
             raise EmbeddedServerError(
                 f"initdb could not make a database in {new} (exit {ran.returncode}): "
-                f"{as_text(ran.stderr) or as_text(ran.stdout)}. Nothing was left behind. Put right what it "
-                "names, then start again."
+                f"{as_text(ran.stderr) or as_text(ran.stdout)}. Nothing was left behind. "
+                f"{room_needed(as_text(ran.stderr), new)}Put right what it names, then start again."
             )
         new.rename(directory.data)
         _sync_directory(directory.root)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from emtrack.db.embedded.account import Account, as_text, run_as
 from emtrack.db.embedded.data_directory import DataDirectory
+from emtrack.db.embedded.disks import FULL, disk_of
 from emtrack.db.embedded.errors import EmbeddedServerError
 
 
@@ -20,6 +21,8 @@ def told_clearly(directory: DataDirectory) -> Iterator[None]:
         yield
     except OSError as error:
         if error.filename is None:
+            if error.errno in FULL:  # where writing failed it is not named
+                raise EmbeddedServerError(f"{error.strerror}. {_advice(directory, error)}") from error
             raise
         path = Path(os.fsdecode(error.filename))
         if not path.is_relative_to(directory.data_dir) and path not in directory.data_dir.parents:
@@ -33,6 +36,8 @@ def _advice(directory: DataDirectory, error: OSError) -> str:
             f"The data directory {directory.data_dir} must belong to the user who runs this and be writable. Run "
             f"this as that user, or choose another directory (EMTRACK_DATA_DIR)."
         )
+    if error.errno in FULL:
+        return f"{disk_of(directory.data_dir)}. Make room there, then start again."
     return "Put that right, then start again."
 
 

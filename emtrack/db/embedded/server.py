@@ -8,16 +8,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from emtrack.db.embedded.account import Account
 from emtrack.db.embedded.data_directory import DataDirectory
 from emtrack.db.embedded.directories import make_directories, told_clearly
+from emtrack.db.embedded.disks import room_needed
 from emtrack.db.embedded.errors import EmbeddedServerError, StillRecovering
 from emtrack.db.embedded.locks import POLL_S, lock_file, program_lock, transition
 from emtrack.db.embedded.process import server_pid, start_server
@@ -54,6 +55,28 @@ async def embedded_server(
 
     Raises DataDirectoryInUse, or EmbeddedServerError with what to do.
     """
+    async with joined_server(
+        data_dir,
+        program=program,
+        exclusive=exclusive,
+        settings=settings,
+        binaries=binaries,
+        patience_s=patience_s,
+    ) as server:
+        yield server.dsn
+
+
+@asynccontextmanager
+async def joined_server(
+    data_dir: Path,
+    *,
+    program: str,
+    exclusive: bool,
+    settings: Mapping[str, str] | None = None,
+    binaries: Path | None = None,
+    patience_s: float = START_PATIENCE_S,
+) -> AsyncIterator[ServerShare]:
+    """The same as our share in the server, for who looks after it."""
     directory = DataDirectory.at(data_dir)
     with ExitStack() as held:
         with told_clearly(directory):
@@ -64,12 +87,30 @@ async def embedded_server(
             use = held.enter_context(lock_file(directory.root / "use.lock"))
             server = ServerShare(directory, account, dict(settings or {}), binaries, use)
             async with transition(directory, patience_s):
-                dsn = await server.join(patience_s)
+                await server.join(patience_s)
         try:
-            yield dsn
+            yield server
         finally:
-            async with transition(directory, patience_s):
-                await server.leave()
+            await _to_its_end(_left(server, directory, patience_s))
+
+
+async def _left(server: ServerShare, directory: DataDirectory, patience_s: float) -> None:
+    async with transition(directory, patience_s):
+        await server.leave()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Whoever cancels us meanwhile (two signals at once) waits: a server that nobody uses is not left running."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    task.result()
 
 
 class ServerShare:
@@ -85,8 +126,17 @@ class ServerShare:
         self._use = use
         self._child: subprocess.Popen[bytes] | None = None
 
-    async def join(self, patience_s: float) -> str:
-        """Registers as a user of the server, starts it if needed, and returns the DSN once it answers."""
+    @property
+    def directory(self) -> DataDirectory:
+        return self._directory
+
+    @property
+    def dsn(self) -> str:
+        """Of our database, once joined."""
+        return dsn_of(current_socket_directory(self._directory), ROLE, DATABASE)
+
+    async def join(self, patience_s: float) -> None:
+        """Registers as a user of the server, starts it if needed, and waits until it answers."""
         fcntl.flock(self._use, fcntl.LOCK_SH)
         try:
             await self._ensure_ready(time.monotonic() + patience_s)
@@ -96,7 +146,12 @@ class ServerShare:
         except BaseException:
             await self.leave()
             raise
-        return dsn_of(current_socket_directory(self._directory), ROLE, DATABASE)
+
+    async def start_again(self, patience_s: float) -> None:
+        """After the server ended under us: starts it, or adopts one that another program started meanwhile."""
+        if not self.is_alive():
+            self._child = None
+        await self._ensure_ready(time.monotonic() + patience_s)
 
     async def leave(self) -> None:
         """Stops the server if nobody else uses it."""
@@ -134,14 +189,14 @@ class ServerShare:
         raise EmbeddedServerError(
             f"PostgreSQL did not start on {self._directory.data}. Its last words, from "
             f"{self._directory.start_log} or {self._directory.log}:\n{said or '(nothing)'}\n"
-            f"Put right what it names, then start again."
+            f"{room_needed(said, self._directory.data)}Put right what it names, then start again."
         )
 
     async def _answers(self, deadline: float) -> bool:
         """Waits until the server takes connections and has our database. False: its process ended first."""
         admin = dsn_of(current_socket_directory(self._directory), SUPERUSER, "postgres")
         said_at = time.monotonic() + 5
-        while self._alive():
+        while self.is_alive():
             if await make_database(admin):
                 return True
             now = time.monotonic()
@@ -157,7 +212,8 @@ class ServerShare:
             await asyncio.sleep(POLL_S)
         return False
 
-    def _alive(self) -> bool:
+    def is_alive(self) -> bool:
+        """Whether the server's process runs, the one that we started or the one that we found."""
         if self._child is not None:
             return self._child.poll() is None
         return server_pid(self._directory) is not None
@@ -165,7 +221,7 @@ class ServerShare:
     async def _stop(self) -> None:
         """Fast shutdown; if that takes too long, an immediate one (the next start then recovers)."""
         for how, patience_s in ((signal.SIGINT, STOP_PATIENCE_S), (signal.SIGQUIT, 10.0)):
-            if not self._alive():
+            if not self.is_alive():
                 self._child = None  # another program may have started a server since ours ended
             pid = self._child.pid if self._child is not None else server_pid(self._directory)
             if pid is not None:
@@ -178,7 +234,7 @@ class ServerShare:
 
     async def _ended(self, patience_s: float) -> bool:
         deadline = time.monotonic() + patience_s
-        while self._alive():
+        while self.is_alive():
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(POLL_S)

@@ -20,16 +20,15 @@ def _json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, NO_STORE, "application/json")
 
 
-def service_routes(clock: Clock, metrics: Metrics, is_ready: Callable[[], bool]) -> list[Route]:
-    """GET /healthz, /readyz, /metrics, /v1/time."""
+def service_routes(clock: Clock, metrics: Metrics, trouble: Callable[[], str | None]) -> list[Route]:
+    """GET /healthz, /readyz, /metrics, /v1/time. `trouble`: why nobody is watched now; None: all is well."""
 
     async def healthz(_: Request) -> Response:
         return _json({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
-        if is_ready():
-            return _json({"status": "ready"})
-        return _json({"status": "not ready", "what": "the database does not answer, or is being read"}, 503)
+        what = trouble()
+        return _json({"status": "ready"}) if what is None else _json({"status": "not ready", "what": what}, 503)
 
     async def exposed(_: Request) -> Response:
         return Response(metrics.exposed(), 200, NO_STORE, "text/plain; version=0.0.4; charset=utf-8")

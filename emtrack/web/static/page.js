@@ -1,4 +1,4 @@
-// On every page: what GOV.UK Frontend does for buttons and links, and the clock of the service.
+// On every page: what GOV.UK Frontend does for buttons and links, the clock of the service, and whether it watches.
 import { initAll } from './vendor/govuk-frontend.js';
 
 document.body.classList.add('js-enabled', 'govuk-frontend-supported');
@@ -16,6 +16,24 @@ const words = new Intl.DateTimeFormat('en-GB', {
 setInterval(() => {
   shown.textContent = words.format(new Date(startMs + (performance.now() - began) * rate)).replaceAll(',', '');
 }, 1000);
+
+// A page that stays open says within seconds that nobody is watched, and why. Where nobody answers, the list of alerts says so.
+const warning = document.getElementById('not-watching');
+const why = document.getElementById('not-watching-why');
+const ASK_WHETHER_IT_WATCHES_MS = 5000;
+
+const withoutNumbers = (text) => text.replaceAll(/\d+/g, '');
+
+async function askWhetherItWatches() {
+  const answer = await fetch('/readyz').catch(() => null);
+  if (!answer) return;
+  const { what } = await answer.json().catch(() => ({}));
+  // Who has it read aloud hears it again only when it is about something else, and not for every second that passes.
+  if (what && withoutNumbers(what) !== withoutNumbers(why.textContent)) why.textContent = what;
+  warning.hidden = answer.ok;
+}
+
+if (warning) setInterval(askWhetherItWatches, ASK_WHETHER_IT_WATCHES_MS);
 
 // A table of facts opens where the finding begins, with a line of what was before it.
 for (const row of document.querySelectorAll('.em-scroll tr.em-row--within:not(.em-row--within ~ tr)')) {

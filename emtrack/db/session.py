@@ -1,0 +1,129 @@
+"""What holds for each of our sessions: durable commits, limits of time, and a connection that notices when the other end is gone.
+
+There are three ways not to get an answer. The server is busy or waits for a lock: it ends the statement itself, after
+`statement_s` or `lock_s`. The network is cut: the kernels on both ends notice, by keep-alives and by what is not acknowledged
+(TCP_GONE_S). Something in between takes our bytes and says nothing: after `answer_s` the connection is given up. Migrations,
+imports and exports may take as long as they take; whoever answers people or devices may not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Base = asyncpg.Connection[asyncpg.Record]
+else:
+    Base = asyncpg.Connection
+
+Answer = TypeVar("Answer")
+
+TCP_IDLE_S: Final = 5
+TCP_PROBES: Final = 3
+TCP_GONE_S: Final = TCP_IDLE_S * (1 + TCP_PROBES)
+"""After so long without a sign of the other end a connection over TCP is lost."""
+
+SESSION: Final = {
+    "application_name": "emtrack",
+    "timezone": "UTC",
+    "synchronous_commit": "on",
+    # What takes long may, whatever the server has for others; who may not has Limits.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    # Of the server's end, so that it lets go of locks of a session that was cut off.
+    "tcp_keepalives_idle": str(TCP_IDLE_S),
+    "tcp_keepalives_interval": str(TCP_IDLE_S),
+    "tcp_keepalives_count": str(TCP_PROBES),
+    "tcp_user_timeout": str(TCP_GONE_S * 1000),
+}
+"""Settings with which a session begins. They win over those of the server, the role and the database."""
+
+
+class Limits(NamedTuple):
+    """Seconds. `statement_s` and `lock_s`: after which the server ends a statement. `answer_s`: after which we give the connection
+    up; longer than `statement_s`, so that a server that is well says itself what was too long."""
+
+    statement_s: float
+    lock_s: float
+    answer_s: float
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """For the server, in milliseconds."""
+        return {
+            "statement_timeout": str(round(self.statement_s * 1000)),
+            "lock_timeout": str(round(self.lock_s * 1000)),
+        }
+
+
+READING: Final = Limits(statement_s=60.0, lock_s=10.0, answer_s=65.0)
+"""For those who read and enter by HTTP. A page reads within a second; the findings of everybody may take a while."""
+TURN: Final = Limits(statement_s=60.0, lock_s=10.0, answer_s=65.0)
+"""For a turn. The longest statements are those that read everybody's orders again after a change of settings."""
+LOADING: Final = Limits(statement_s=600.0, lock_s=30.0, answer_s=605.0)
+"""For the worker's start: all activations with their facts."""
+
+SET_LIMITS = "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false)"
+
+
+class Session(Base):
+    """A connection of ours. Without limits until `set_limits`."""
+
+    def __init__(self, protocol: Any, transport: asyncio.Transport, *arguments: Any) -> None:
+        super().__init__(protocol, transport, *arguments)
+        self._limits: Limits | None = None
+        notice_when_gone(transport)
+
+    async def set_limits(self, limits: Limits) -> None:
+        """From now on, for every statement."""
+        self._limits = limits
+        await self.execute(SET_LIMITS, *limits.settings.values())
+
+    async def _within(self, answer: Awaitable[Answer]) -> Answer:
+        """A connection that does not answer in time is good for nothing more, not even to roll back."""
+        if self._limits is None:
+            return await answer
+        try:
+            async with asyncio.timeout(self._limits.answer_s):
+                return await answer
+        except TimeoutError:
+            self.terminate()
+            raise
+
+    async def execute(self, *args: Any, **options: Any) -> str:
+        return await self._within(super().execute(*args, **options))
+
+    async def executemany(self, *args: Any, **options: Any) -> None:
+        return await self._within(super().executemany(*args, **options))
+
+    async def fetch(self, *args: Any, **options: Any) -> list[Any]:
+        return await self._within(super().fetch(*args, **options))
+
+    async def fetchrow(self, *args: Any, **options: Any) -> Any:
+        return await self._within(super().fetchrow(*args, **options))
+
+    async def fetchval(self, *args: Any, **options: Any) -> Any:
+        return await self._within(super().fetchval(*args, **options))
+
+
+def notice_when_gone(transport: asyncio.BaseTransport) -> None:
+    """A connection over TCP whose other end is silent for TCP_GONE_S is lost. Others need no such thing."""
+    connected = transport.get_extra_info("socket")
+    if connected is None or connected.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # The loop's socket may not be asked for options; another descriptor of it has the same ones.
+    with socket.socket(fileno=os.dup(connected.fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", TCP_IDLE_S),
+            ("TCP_KEEPINTVL", TCP_IDLE_S),
+            ("TCP_KEEPCNT", TCP_PROBES),
+            ("TCP_USER_TIMEOUT", TCP_GONE_S * 1000),
+        ):
+            if hasattr(socket, name):  # not every system has all of them
+                same.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

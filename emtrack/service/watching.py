@@ -1,0 +1,73 @@
+"""Whether the service watches: turns are committed one after another, and judged time follows the clock.
+
+A turn that commits nothing, for whatever reason, shows here and nowhere else: the worker may wait inside a statement while
+everything around it is well. Judged time ahead of the clock is the other way not to watch: a start under a wrong date judged up to an
+instant that has not come, and until it comes no silence is found (docs/operations.md, "Judged time ahead of the clock").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from emtrack.clock import Clock
+from emtrack.metrics import Metrics
+from geofence import format_instant
+
+LONGEST_S = 10.0
+"""Of real time: without a commit, and of judged time behind or ahead of the clock (times the rate of an emulated one)."""
+
+log = structlog.get_logger()
+
+
+class Watch:
+    """What is known of the last commit. `stopwatch`: real seconds, as the worker's pace has it."""
+
+    def __init__(self, clock: Clock, stopwatch: Callable[[], float], metrics: Metrics) -> None:
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._committed_s: float | None = None
+        self._committed_ms = self._judged_ms = 0
+        metrics.ready.set_function(lambda: float(self.trouble() is None))
+        metrics.ahead.set_function(lambda: max(0, self.ahead_ms) / 1000)
+
+    def started(self, judged_ms: int) -> None:
+        """Everything is loaded, and that we are ready is committed. Says so where the clock cannot be right."""
+        self.committed(judged_ms)
+        if self.ahead_ms > self._bound_ms:
+            log.error("judged time is ahead of the clock", ahead_s=self.ahead_ms // 1000, what=self.trouble())
+
+    def committed(self, judged_ms: int) -> None:
+        """A turn is committed just now, and everything is judged to `judged_ms`."""
+        self._committed_s, self._committed_ms, self._judged_ms = self._stopwatch(), self._clock.now_ms(), judged_ms
+
+    def stopped(self) -> None:
+        """No turn can be taken."""
+        self._committed_s = None
+
+    @property
+    def ahead_ms(self) -> int:
+        """How far judged time is ahead of the clock; negative: behind it. 0 while no turn can be taken."""
+        return 0 if self._committed_s is None else self._judged_ms - self._clock.now_ms()
+
+    @property
+    def _bound_ms(self) -> float:
+        return LONGEST_S * 1000 * self._clock.rate
+
+    def trouble(self) -> str | None:
+        """Why nobody is watched now, in a sentence; None: all is well."""
+        if self._committed_s is None:
+            return "The database does not answer, or the record is being read: nobody is watched until that is done."
+        if self._stopwatch() - self._committed_s > LONGEST_S:
+            since = format_instant(self._committed_ms)
+            return f"Nothing was committed since {since}: no report is taken and nothing is found meanwhile."
+        if self.ahead_ms > self._bound_ms:
+            return (
+                f"Everything is judged to {format_instant(self._judged_ms)}, which is {self.ahead_ms // 1000} s ahead of the "
+                "clock: until then no silence is found. Put the clock right; if it is right, end the service and run "
+                "`emtrack db clock-back`."
+            )
+        if -self.ahead_ms > self._bound_ms:
+            return f"What is judged is {-self.ahead_ms // 1000} s behind the clock."
+        return None
