@@ -104,7 +104,13 @@ SELECT EXISTS (SELECT FROM first_ahead f JOIN stamps s USING (what) WHERE s.numb
     OR EXISTS (SELECT FROM outages WHERE recorded_at > $1 AND lower(during) <= $1 AND upper(during) > $1
                AND upper(during) - $2 <= lower(during))
 """
-FORGET: Final = ("DELETE FROM checkpoints", "DELETE FROM older_checkpoints", "DELETE FROM silence_progress")
+FORGET: Final = (
+    "DELETE FROM checkpoints",
+    "DELETE FROM older_checkpoints",
+    "DELETE FROM silence_progress",
+    "DELETE FROM late_judgements",
+    "DELETE FROM clock_uploads",
+)
 
 
 class ClockNotAhead(MendableError):
