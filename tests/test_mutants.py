@@ -25,6 +25,8 @@ PLAIN = "tests/test_plain_kernels.py::test_"
 COMPILED = ("tests/test_zone_sets.py", "tests/test_geometry.py")
 CASE = "tests/test_conformance.py::test_a_case_gives_what_it_expects"
 UNITS, SILENT = "tests/test_home_units.py::test_", "tests/test_silent_home_units.py::test_"
+PUT_OFF = "tests/test_put_off.py::test_"
+TOGETHER = "tests/test_together.py::test_facts_looked_at_together_leave_what_they_leave_one_by_one"
 ENDS = "tests/test_provisional_ends.py::test_"
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
@@ -215,7 +217,7 @@ MUTANTS = [
            "if stalled_s <= self._pace.liveness_s:", "if True:",
            "tests/test_pipeline.py::test_a_time_without_a_commit_is_an_outage"),
     Mutant("a late fact leaves checkpoints that do not know it", "emtrack/service/judging.py",
-           "        await forget_checkpoints_from(self._connection, number, late_ms)\n", "",
+           "            await forget_checkpoints_from(self._connection, number, done.late_ms)\n", "            pass\n",
            "tests/test_late_facts.py::test_kept_checkpoints_know_every_fact_before_them"),
     Mutant("devices are answered before the commit", "emtrack/service/worker.py",
            "        incoming = await self._incoming(connection, batch)\n",
@@ -324,6 +326,38 @@ MUTANTS = [
            "tests/test_sweep.py::test_a_sweep_finds_what_the_judgement_finds"),
     Mutant("a sweep asks nobody who was seen at the start", "geofence/shapes/kernels_sweep.py",
            "lately or start_ms == at_ms else at_ms", "True else at_ms", PLAIN + "a_plain_sweep_finds_what_the_judgement_finds"),
+    Mutant("who waits is not judged on", "emtrack/service/judging.py",
+           "        return [] if isinstance(judged, Late) else [await self._went_on(watched, judged, in_order)]",
+           "        return []", PUT_OFF + "while_somebody_waits_they_are_judged_as_before"),
+    Mutant("a backlog that waits is no sign of life", "emtrack/service/judging.py",
+           "watched.judge.advance(watched.state, in_order, self._now_ms, late)",
+           "watched.judge.advance(watched.state, in_order, self._now_ms)",
+           PUT_OFF + "a_device_whose_backlog_waits_is_not_silent"),
+    Mutant("late facts that wait are forgotten at a restart", "emtrack/service/recording.py",
+           "    await note_late(connection, waiting)\n", "", PUT_OFF + "what_was_put_off_is_judged_after_a_restart"),
+    Mutant("what came while somebody waited is left out", "emtrack/service/activations.py",
+           "live.waiting.arrived += update.facts", "pass",
+           PUT_OFF + "what_comes_while_somebody_waits_is_judged_when_it_is_taken_over"),
+    Mutant("everything is judged in the turn", "emtrack/service/judging.py",
+           "if cost > min(self._left, self._most):", "if False:",
+           PUT_OFF + "others_are_judged_in_the_turn_in_which_somebodys_orders_changed"),
+    Mutant("all changes are recorded in one turn", "emtrack/service/slices.py", "MOST_CHANGES:\n        return deque()",
+           "10**9:\n        return deque()",
+           PUT_OFF + "orders_that_begin_long_ago_are_taken_in_some_findings_at_a_time[2001]"),
+    Mutant("a base stays where nothing comes", "geofence/judgement/judge.py", "< 2 * QUIET_MS:", "< 10**18 * QUIET_MS:",
+           "tests/test_judge.py::test_where_nothing_comes_what_is_looked_at_does_not_grow_with_time"),
+    Mutant("a stretch goes on over a gap", "geofence/judgement/stretches.py", "(steps > max_gap_ms)", "(steps > 10**18)",
+           TOGETHER),
+    Mutant("a stretch goes on over an event", "geofence/judgement/stretches.py",
+           "    breaks |= _between(np.asarray(event_rows, np.int64), rows)\n", "", TOGETHER),
+    Mutant("a stretch goes on over the start of a period", "geofence/judgement/stretches.py",
+           "    breaks |= _between(np.asarray(starts_ms, np.int64), times)\n", "", TOGETHER),
+    Mutant("repetitions in columns are communication", "geofence/sweep/evidence.py",
+           "rivals.received_ms[order][is_first])", "rivals.received_ms[order])",
+           "tests/test_together.py::test_a_repetition_is_no_communication_in_columns_either"),
+    Mutant("backlog goes before what is live", "ingest/inbox.py",
+           "taken = self._take(Lane.LIVE, max_reports)", "taken = self._take(Lane.BACKLOG, max_reports)",
+           "tests/test_lanes.py::test_a_turn_takes_what_is_live_first_and_a_share_of_the_backlog"),
     Mutant("an end that only the clock brought is a version at once", "geofence/judgement/provisional.py",
            "if lapse_ms <= now_ms < in_time_ms and not", "if lapse_ms <= now_ms < now_ms and not",
            ENDS + "a_finding_of_a_device_that_uploads_in_tens_has_one_version_while_it_lasts"),

@@ -71,12 +71,32 @@ async def curfews(world: World, wearer_id: str = "W1") -> list[tuple[str, str | 
 async def test_others_are_judged_in_the_turn_in_which_somebodys_orders_changed(world: World) -> None:
     await out_in_the_night(world)
     assert await curfews(world) == [("21:00", "22:00")]
-    await world.enter({"requirements": [ALL_DAY]})
+    elsewhere = {"type": "Circle", "centre": list(AWAY), "radius_m": 60}
+    await world.enter({"requirements": [curfew(1, geometry=elsewhere)]})
     world.clock.at_ms = ms("03T00:10")
     await world.send("D2", *(position(next(SEQ), f"03T00:0{n}", AWAY) for n in (5, 6)))
     assert await curfews(world, "W2") == [("00:05", None)]
     assert await curfews(world) == [("21:00", "22:00")], "not judged again yet"
     await world.settle()
+    assert await curfews(world) != [("21:00", "22:00")]
+    assert await shown(world) == await judged_again(world)
+
+
+async def test_what_comes_while_somebody_waits_is_judged_when_it_is_taken_over(world: World) -> None:
+    await out_in_the_night(world)
+    await world.enter({"requirements": [ALL_DAY]})
+    await world.turn()
+    (live,) = world.worker.activations.waiting()
+    waiting = live.waiting
+    assert waiting is not None
+    while waiting.rebuilt is None:  # noqa: ASYNC110  another process: there is nothing to wait on but its answer
+        await asyncio.sleep(0.01)
+    rebuilt, waiting.rebuilt = waiting.rebuilt, None  # as if it took longer
+    await world.send_at("03T00:10", "D1", *(position(next(SEQ), f"03T00:0{n}", AWAY) for n in (5, 6)))
+    assert len(waiting.arrived) == 2
+    waiting.rebuilt = rebuilt
+    await world.settle()
+    assert ("00:05", None) in await curfews(world)
     assert await shown(world) == await judged_again(world)
 
 
