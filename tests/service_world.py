@@ -182,7 +182,7 @@ class World:
         activations = self.worker.activations
         for _ in range(3_000):
             await self.turn()
-            if not activations.waiting() and not activations.are_any_to_judge_again:
+            if not activations.to_judge_again_count and not self.worker._to_reload:
                 return
             await asyncio.sleep(0.01)  # another process: there is nothing to wait on but its answer
         raise AssertionError("somebody still waits to be judged again")

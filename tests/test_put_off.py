@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import emtrack.service.worker
 from emtrack.reading.findings import findings_as_lines
 from emtrack.record.rules import ask_to_judge_again
 from emtrack.record.zone_sets import ZoneSetCache
@@ -196,4 +197,22 @@ async def test_orders_that_begin_long_ago_are_taken_in_some_findings_at_a_time(w
     assert before > (2026 - year) * 365
     assert most <= MOST_CHANGES + 10
     assert await curfews(world, "W2") == [("20:00", None)]
+    assert await shown(world) == await judged_again(world)
+
+
+async def test_settings_for_everybody_are_taken_in_some_people_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in a turn here; the other is judged as before until then."""
+    monkeypatch.setattr(emtrack.service.worker, "MOST_RELOADED", 1)
+    for device in ("D1", "D2"):
+        await world.send_at("19:10", device, *(position(next(SEQ), f"19:{n:02}", AWAY) for n in (5, 6)))
+    await world.enter({"settings": {"max_gap_s": 300}})
+    await world.turn()
+    assert world.worker.activations.by_number(1).assignment.plan.settings.max_gap_ms == 300_000
+    assert world.worker.activations.by_number(2).assignment.plan.settings.max_gap_ms == 900_000
+    await world.turn()
+    assert world.worker.activations.by_number(2).assignment.plan.settings.max_gap_ms == 300_000
+    await world.wait_until("19:40")
+    await world.settle()
     assert await shown(world) == await judged_again(world)

@@ -295,20 +295,29 @@ class LiveActivations:
             live = activations[number]
             live.shown = {shown.finding_no: shown for shown in found if can_change(shown.finding, live.state)}
 
-    async def change_orders(self, connection: Connection, held_ms: int, wearer_nos: Sequence[int] | None) -> set[int]:
-        """Orders of some wearers (None: all) changed: their activations are judged again from their start.
+    def wearers(self) -> list[int]:
+        """Everybody who is judged."""
+        return sorted(self._by_wearer)
+
+    async def load_settings(self, connection: Connection) -> None:
+        """Those that are no part of a plan."""
+        self.silence_near_m = await silence_near_m(connection)
+
+    async def change_orders(self, connection: Connection, held_ms: int, wearer_nos: Sequence[int]) -> set[int]:
+        """Orders of some wearers changed: their activations are judged again from their start.
 
         Returns the numbers of their devices.
         """
-        if wearer_nos is None:
-            self.silence_near_m = await silence_near_m(connection)
+        if not wearer_nos:
+            return set()
         fresh = await load_assignments(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, fresh)
         for number, assignment in fresh.items():
             live, was = self._live(assignment, sets), self._by_number.get(number)
             live.judge.with_outages(self._outages or assignment.plan.outages)
             live.rebuild = ORDERS
-            live.before = None if was is None else was.before or was
+            if was is not None:
+                live.before, live.reach_ms = was.before or was, min(live.reach_ms, was.reach_ms)
             self._waiting.pop(number, None)
             self._by_number[number] = live
             self._push(live)

@@ -21,6 +21,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
@@ -102,6 +103,8 @@ class Share(NamedTuple):
     again: int
 
 
+MOST_RELOADED = 100
+"""Of so many people orders are taken in in a turn, where settings change for everybody."""
 ALL, ONLY_REPORTS = Share(MAX_DUE, MOST_AGAIN), Share(0, 0)
 
 
@@ -165,6 +168,7 @@ class Worker:
         self._is_judging_again = False
         self._clocks = ClockWatch({}, set())
         self._to_tell_again: dict[int, int] = {}
+        self._to_reload: dict[int, None] = {}
         self._budget = self._pace.budget
         self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
         self._now_ms = 0
@@ -227,6 +231,7 @@ class Worker:
     async def _load(self, connection: Connection) -> None:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
         self._rebuilder.forget()
+        self._to_reload = {}
         judged_ms = await alive_ms(connection)
         self._now_ms = max(self._clock.now_ms(), judged_ms or 0)
         self._changes_seen, changed_ms = await last_change(connection)
@@ -260,7 +265,8 @@ class Worker:
     async def turn(self, connection: Connection) -> None:
         """Gather, and take what was gathered through to its answers. Raises what the database raises; then nothing of
         the turn holds, and those who wait are told to send again."""
-        wait_s = 0.0 if self._activations.are_any_to_judge_again else self._pace.max_wait_s
+        has_more = bool(self._to_reload) or self._activations.are_any_to_judge_again
+        wait_s = 0.0 if has_more else self._pace.max_wait_s
         batch = await self._inbox.gather(self._turn_reports, wait_s)
         try:
             await self._take(connection, batch)
@@ -401,6 +407,7 @@ class Worker:
         """Take in orders and keys that were entered since the last turn."""
         changes = await order_changes_after(connection, self._changes_seen)
         if not changes:
+            await self._reload_some(connection)
             return
         self._now_ms = max(self._now_ms, *(change.changed_ms for change in changes))
         everybody = any(change.what in CONCERN_EVERYBODY for change in changes)
@@ -408,10 +415,13 @@ class Worker:
         await self._keys.load(connection)
         if everybody:
             self._activations.know_outages(await load_outages(connection))
+            await self._activations.load_settings(connection)
+            self._to_reload = dict.fromkeys(self._activations.wearers())
         if everybody or wearers:
-            self._to_examine |= await self._activations.change_orders(
-                connection, self._now_ms, None if everybody else wearers
-            )
+            self._to_examine |= await self._activations.change_orders(connection, self._now_ms, wearers)
+            for wearer_no in wearers:
+                self._to_reload.pop(wearer_no, None)
+            await self._reload_some(connection)
             await self._units.change_orders(connection, self._now_ms, wearers)
             self._to_examine |= self._units.devices_of(wearers).keys()
             self._hear_units_again(changes)
@@ -420,6 +430,16 @@ class Worker:
             await self._judge_again_if_asked(connection)
         self._changes_seen = changes[-1].change_no
         self._metrics.activations.set(len(self._activations))
+
+    async def _reload_some(self, connection: Connection) -> None:
+        """Of what concerns everybody, as many people as a turn can take in. The others are judged as before meanwhile; a program that
+        ends on the way loads everybody anew."""
+        some = list(islice(self._to_reload, MOST_RELOADED))
+        if not some:
+            return
+        self._to_examine |= await self._activations.change_orders(connection, self._now_ms, some)
+        for wearer_no in some:
+            del self._to_reload[wearer_no]
 
     async def _examine_if_asked(self, connection: Connection, changes: Sequence[LoggedChange]) -> None:
         if any(change.what == QUARANTINE_EXAMINED for change in changes):
@@ -492,7 +512,7 @@ class Worker:
             metrics.findings.labels(str(kind), change).inc(count)
         metrics.turns.inc()
         metrics.turn_seconds.observe(seconds)
-        metrics.to_judge_again.set(self._activations.to_judge_again_count)
+        metrics.to_judge_again.set(self._activations.to_judge_again_count + len(self._to_reload))
         metrics.judged_to.set(self._now_ms / 1000)
         self.watch.committed(self._now_ms)
         self._examination = ORDERS_CHANGED
