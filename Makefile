@@ -70,6 +70,12 @@ detection: setup ## findings beside the truth and a naive baseline, into docs/de
 geofence: setup  ## the core beside what a user could pick instead, into docs/performance.md
 	$(BIN)/python -m benchmarks.geofence --write docs/performance.md
 
+evaluate: setup  ## judging files: from Parquet and from CSV to findings
+	$(BIN)/python -m benchmarks.evaluate
+
+waits: setup     ## live reports beside what costs much
+	$(BIN)/python -m benchmarks.nobody_waits
+
 start-up: setup  ## how long `emtrack --help` takes, into docs/performance.md
 	$(BIN)/python -m benchmarks.start_up --write docs/performance.md
 
