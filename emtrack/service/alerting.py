@@ -56,8 +56,7 @@ async def raise_from_updates(
     entries = [
         _entry_verdict(update.live, newest)
         for update in by_number.values()
-        for newest in update.live.judge.newest_verdicts(update.state)
-        if newest.is_inside and not newest.is_present
+        for newest in update.live.judge.unconfirmed_entries(update.state)
     ]
     verdict_of = partial(_verdict_of_entry, activations, by_number)
     opened, changed = await note_entries(connection, entries, verdict_of, alert_nos.take, now_ms)

@@ -227,6 +227,7 @@ class ActivationJudge:
         self._places = Places(self._judged, sets)
         self._schedules = {r.entry_id: Schedule(plan, r) for r in self._judged}
         self._followings = [following_of(plan, r, self._schedules[r.entry_id]) for r in self._judged]
+        self._exclusions = [r for r in self._judged if r.kind is ObligationKind.EXCLUSION]
         self._starts = {f.requirement.entry_id: f.starts for f in self._followings}
         self._found_by = [_found_by(r) if isinstance(r.zone, SetZone) else None for r in self._judged]
 
@@ -308,19 +309,17 @@ class ActivationJudge:
 
     def newest_verdicts(self, state: State) -> list[NewestVerdict]:
         """On each exclusion on which anything decisive was said."""
-        found = []
-        for following in self._followings:
-            requirement = following.requirement
-            tracker = state.head.entries[requirement.entry_id].zone
-            if requirement.kind is not ObligationKind.EXCLUSION or tracker.last_ms is None:
-                continue
-            is_inside, is_present = tracker.run.value == INSIDE, tracker.value == INSIDE
-            found.append(
-                NewestVerdict(
-                    requirement, tracker.last_ms, tracker.last_id, tracker.last_holds_to_ms, is_inside, is_present
-                )
-            )
-        return found
+        trackers = ((requirement, state.head.entries[requirement.entry_id].zone) for requirement in self._exclusions)
+        return [_newest(requirement, t, t.last_ms) for requirement, t in trackers if t.last_ms is not None]
+
+    def unconfirmed_entries(self, state: State) -> list[NewestVerdict]:
+        """Of those the ones that say inside, where presence is not. Asked after every turn, and nearly always none."""
+        trackers = ((requirement, state.head.entries[requirement.entry_id].zone) for requirement in self._exclusions)
+        return [
+            _newest(requirement, t, t.last_ms)
+            for requirement, t in trackers
+            if t.run.value == INSIDE and t.last_ms is not None and t.value != INSIDE
+        ]
 
     def is_near_exclusion(self, state: State, at_ms: int, near_m: float) -> bool:
         """Whether the last position that is evidence, if it is young, may lie as near as that to an exclusion zone that obliges at
@@ -652,6 +651,11 @@ class ActivationJudge:
         steps = stretches(tracker, settled_ms)
         step_ms = max((step.begin_ms for step in steps if step.begin_ms <= settled_ms), default=ALWAYS_MS)
         return max(step_ms, within[0] if within else settled_ms)
+
+
+def _newest(requirement: Requirement, tracker: Tracker, last_ms: int) -> NewestVerdict:
+    is_inside, is_present = tracker.run.value == INSIDE, tracker.value == INSIDE
+    return NewestVerdict(requirement, last_ms, tracker.last_id, tracker.last_holds_to_ms, is_inside, is_present)
 
 
 def _found_by(requirement: Requirement) -> int:
