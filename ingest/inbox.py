@@ -162,6 +162,17 @@ class Inbox:
         self._filled[submission.lane] += submission.size
         self._arrived.set()
 
+    def put_back(self, submission: Submission) -> None:
+        """One that was taken out and waited for something: it has had its place, and is the next of its lane."""
+        if submission.done.done():
+            return
+        if self._closed:
+            submission.done.set_exception(InboxClosed())
+            return
+        self._waiting[submission.lane].appendleft(submission)
+        self._filled[submission.lane] += submission.size
+        self._arrived.set()
+
     def _make_sure_of_room(self, lane: Lane, reports: int) -> None:
         filled = self._filled[lane]
         if filled and filled + reports > self._capacity:

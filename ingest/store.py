@@ -306,6 +306,17 @@ def days_of(incoming: Iterable[Incoming], tell: Tell) -> set[int]:
     return days
 
 
+KNOWN_DAYS = """
+SELECT (to_date(right(c.relname, 10), 'YYYY_MM_DD') - date '1970-01-01')::bigint AS day
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'positions'::regclass
+"""
+
+
+async def known_days(connection: asyncpg.Connection[Any]) -> set[int]:
+    """Days (since 1970) that have a partition."""
+    return {row["day"] for row in await connection.fetch(KNOWN_DAYS)}
+
+
 MAKE_DAY = "SELECT make_positions_day($1::date)"
 
 

@@ -59,6 +59,7 @@ from emtrack.service.costs import UNBOUNDED, USUAL, Budget
 from emtrack.service.home_units import HomeUnits
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
+from emtrack.service.new_days import NewDays
 from emtrack.service.rebuilder import Rebuilder
 from emtrack.service.recording import record_updates
 from emtrack.service.setting_aside import concerned, is_of_the_database, set_aside
@@ -171,6 +172,7 @@ class Worker:
         self._to_reload: dict[int, None] = {}
         self._budget = self._pace.budget
         self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
+        self._new_days = NewDays(dsn, inbox.put_back)
         self._now_ms = 0
         self._committed_at_s = 0.0
         self._back_off = BackOff()
@@ -210,7 +212,8 @@ class Worker:
         await self.close()
 
     async def close(self) -> None:
-        """What is judged beside the turns is left; it is begun again at the next start."""
+        """What is done beside the turns is left; it is begun again at the next start."""
+        await self._new_days.close()
         await self._rebuilder.close()
 
     def _unready(self) -> None:
@@ -231,6 +234,8 @@ class Worker:
     async def _load(self, connection: Connection) -> None:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
         self._rebuilder.forget()
+        self._new_days.forget()
+        await self._new_days.load(connection)
         self._to_reload = {}
         judged_ms = await alive_ms(connection)
         self._now_ms = max(self._clock.now_ms(), judged_ms or 0)
@@ -268,6 +273,7 @@ class Worker:
         has_more = bool(self._to_reload) or self._activations.are_any_to_judge_again
         wait_s = 0.0 if has_more else self._pace.max_wait_s
         batch = await self._inbox.gather(self._turn_reports, wait_s)
+        batch = self._new_days.ready(batch, self._tell)
         try:
             await self._take(connection, batch)
         except BaseException:
@@ -371,7 +377,8 @@ class Worker:
                 connection, sorted(self._to_examine), read_body, self._tell, now_ms, self._examination
             )
             released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
-            await make_days(connection, days_of(incoming, self._tell))
+            days = days_of(incoming, self._tell)
+            await make_days(connection, days)
             outcome = await store_reports(connection, incoming, self._tell)
             facts = self._facts([*outcome.accepted, *released])
             due = self._activations.due(now_ms, self._share.due)
@@ -392,6 +399,7 @@ class Worker:
         self._to_examine.clear()
         self._to_tell_again.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
+        self._new_days.made(days)
         self._activations.adopt(updates, now_ms)
         self._submit_put_off()
         self._units.adopt(look)
