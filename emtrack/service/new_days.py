@@ -50,8 +50,7 @@ class NewDays:
     def forget(self) -> None:
         """The worker begins anew: who waits is told to send again."""
         for submission, _ in self._waiting:
-            if not submission.done.done():
-                submission.done.set_exception(NotCommitted())
+            _send_again(submission)
         self._waiting = []
 
     async def close(self) -> None:
@@ -79,7 +78,7 @@ class NewDays:
 
     def _wait(self, submission: Submission, days: set[int]) -> None:
         if len(self._waiting) >= MOST_WAITING:
-            submission.done.set_exception(NotCommitted())
+            _send_again(submission)
             return
         self._waiting.append((submission, days))
         if self._task is None or self._task.done():
@@ -106,3 +105,8 @@ class NewDays:
             if self._waiting and self._waiting[0][0] is submission:
                 self._waiting.pop(0)
                 self._give_back(submission)
+
+
+def _send_again(submission: Submission) -> None:
+    if not submission.done.done():
+        submission.done.set_exception(NotCommitted())
