@@ -64,6 +64,9 @@ def follow_position(
 ) -> bool:
     """A position with its decisive verdict. True if findings can differ: a segment began or ended, or a start was settled."""
     at_ms = position.fix_ms
+    if _only_carries(tracker, following, at_ms, value):
+        carry(tracker, at_ms, position.fact_id, at_ms + following.max_gap_ms)
+        return False
     if tracker.unit.overrules(at_ms) or not is_used(tracker, at_ms):
         return False
     circle = circle_of(following.requirement, position, value)
@@ -71,6 +74,19 @@ def follow_position(
     settled = _settle_starts(tracker, following, verdict)
     tracker.unit = tracker.unit.after_position(value)
     return feed(tracker, verdict, following.confirmation) or settled
+
+
+def _only_carries(tracker: Tracker, following: Following, at_ms: int, value: int) -> bool:
+    """Whether a verdict says what presence and its run say, follows one of a position within its hold, and no start of a period can
+    rest on it: nearly every verdict is such a one."""
+    return (
+        tracker.run.value == value
+        and tracker.last_ms == tracker.position_ms
+        and tracker.position_ms < at_ms <= tracker.last_holds_to_ms
+        and at_ms >= tracker.unit.overrules_to_ms
+        and tracker.value == value
+        and (following.starts is None or value != Presence.OUTSIDE)
+    )
 
 
 def can_carry(tracker: Tracker, position: Position, value: int) -> bool:

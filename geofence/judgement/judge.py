@@ -402,9 +402,12 @@ class ActivationJudge:
         cut = sum(1 for fact in tail if fact.own_ms < cut_ms)
         base = state.base.copy()
         self._feed(base, tail[:cut])
-        head = base.copy()
-        self._feed(head, tail[cut:])
-        return base, tuple(tail[cut:]), head, "all"
+        if not in_order:
+            head = base.copy()
+            self._feed(head, tail[cut:])
+            return base, tuple(tail[cut:]), head, "all"
+        head = state.head.copy()
+        return base, tuple(tail[cut:]), head, self._feed(head, evidence)
 
     def _let_rest(
         self, state: State, now_ms: int
