@@ -88,6 +88,8 @@ class LiveActivation:
         """The earliest fact that was late, if that is the reason."""
         self.waiting: Waiting | None = None
         """It is judged beside the turns."""
+        self.cost: int | None = None
+        """Of judging it from its start, as it was weighed last (`costs.py`)."""
         self.before: LiveActivation | None = None
         """As it was before its orders changed, until it is judged under the new ones."""
         self.reach_ms = ALWAYS_MS
@@ -463,6 +465,6 @@ class LiveActivations:
             live.due_ms = FOREVER_MS
 
     def _no_longer_waits(self, live: LiveActivation) -> None:
-        live.waiting = None
+        live.waiting = live.cost = None
         self._again.pop(live.number, None)
         self._waiting.pop(live.number, None)

@@ -20,8 +20,8 @@ class Budget(NamedTuple):
     turn: int
 
 
-USUAL = Budget(2_000, 6_000)
-"""Some 60 ms for one, and 200 ms for all. What costs more is judged beside the turns."""
+USUAL = Budget(2_000, 4_000)
+"""Some 20 ms for one, and 40 ms for all. What costs more is judged beside the turns."""
 UNBOUNDED = Budget(10**12, 10**15)
 """For who has all the time there is: nothing is put off."""
 LITTLE_MS = 2 * 3_600_000

@@ -50,7 +50,7 @@ async def judge_activations(
     numbers = dict.fromkeys([*facts, *(live.number for live in due)])
     judgement = Judgement(connection, finding_nos, now_ms, budget)
     ready = [live for live in map(activations.by_number, numbers) if not live.waits_to_retry(now_ms)]
-    await judgement.weigh(live for live in ready if live.rebuild is not None and live.waiting is None)
+    await judgement.weigh([live for live in ready if live.rebuild is not None and live.waiting is None])
     return [update for live in ready for update in await judgement.judge(live, facts.get(live.number, ()))]
 
 
@@ -66,11 +66,14 @@ class Judgement:
         self._finding_nos = finding_nos
         self._now_ms = now_ms
         self._most, self._left = budget
-        self._costs: dict[int, int] = {}
 
-    async def weigh(self, lives: Iterable[LiveActivation]) -> None:
-        """Work out what it would cost to judge some activations from their start."""
-        self._costs = await costs_of(self._connection, list(lives), self._most, self._now_ms)
+    async def weigh(self, lives: Sequence[LiveActivation]) -> None:
+        """Work out what it would cost to judge some activations from their start, once of each: more facts of one that waits make
+        little difference."""
+        new = [live for live in lives if live.cost is None]
+        costs = await costs_of(self._connection, new, self._most, self._now_ms)
+        for live in new:
+            live.cost = costs[live.number]
 
     async def judge(self, live: LiveActivation, facts: Sequence[Fact]) -> list[ActivationUpdate]:
         """A judgement that fails is a fault of its own: the facts are stored all the same, and nothing is taken to
@@ -102,10 +105,14 @@ class Judgement:
 
     async def _judge_again(self, live: LiveActivation, cause: str, facts: Sequence[Fact]) -> list[ActivationUpdate]:
         """In this turn if it costs little, or else beside the turns."""
-        if live.number not in self._costs or not self._affords(self._costs[live.number]):
-            put_off = [ActivationUpdate.of_put_off(live, PutOff(cause, live.late_ms), facts)]
-            return [*await self._watch(live, facts), *(put_off if live.number in self._costs else [])]
-        return [await self._rebuild(live, live.rebuild_of(cause, live.late_ms, facts, self._now_ms), facts)]
+        cost = self._most + 1 if live.cost is None else live.cost
+        late_ms = None if live.late_ms is None else min([live.late_ms, *(fact.own_ms for fact in facts)])
+        if self._affords(cost):
+            return [await self._rebuild(live, live.rebuild_of(cause, late_ms, facts, self._now_ms), facts)]
+        watched = await self._watch(live, facts) if facts or live.due_ms <= self._now_ms else []
+        if cost <= self._most and cause != LATE:  # of what is late, how late the latest is must not be forgotten
+            return watched
+        return [*watched, ActivationUpdate.of_put_off(live, PutOff(cause, late_ms), facts)]
 
     async def _judge_while_waiting(
         self, live: LiveActivation, waiting: Waiting, facts: Sequence[Fact]
@@ -133,7 +140,8 @@ class Judgement:
         """`late_ms` None: from the start."""
         if late_ms is None:
             await self.weigh([live])
-            return self._affords(self._costs[live.number])
+            assert live.cost is not None, "it was weighed"
+            return self._affords(live.cost)
         return self._affords(await late_cost(self._connection, live, late_ms, self._most, self._now_ms))
 
     def _affords(self, cost: int) -> bool:

@@ -104,7 +104,7 @@ class Share(NamedTuple):
     again: int
 
 
-MOST_RELOADED = 100
+MOST_RELOADED = 25
 """Of so many people orders are taken in in a turn, where settings change for everybody."""
 ALL, ONLY_REPORTS = Share(MAX_DUE, MOST_AGAIN), Share(0, 0)
 
