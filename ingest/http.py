@@ -26,6 +26,7 @@ from ingest.wire import (
     refuse_encoding,
 )
 
+BODY_WITHIN_S = 20.0
 ANSWER_WITHIN_S = 30.0
 """A request that has waited so long for its commit is told to try again; its reports may still be committed."""
 
@@ -108,8 +109,12 @@ def _declared_length(request: Request) -> int:
 
 
 async def _bounded_body(request: Request) -> bytes:
-    """The body; the server reads no further than its length."""
-    return b"".join([chunk async for chunk in request.stream()])
+    """The body; the server reads no further than its length. Raises WireError 408 for one that does not come: room is kept for it."""
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return b"".join([chunk async for chunk in request.stream()])
+    except TimeoutError:
+        raise WireError(408, f"the body did not come within {BODY_WITHIN_S:.0f} s; send again", keep=False) from None
 
 
 def _unreadable(body: bytes, what: str) -> Received:

@@ -167,7 +167,7 @@ async def test_a_silence_of_an_incident_that_is_withdrawn_is_forgotten(world: Wo
     await all_but(world, range(22, PEOPLE + 5))
     before = await world.count("network_silences")
     await world.enter({"outages": [{"from": iso("12:01"), "to": iso("12:09")}]})
-    await world.turn()
+    await world.settle()
     assert (before, await world.count("network_silences")) == (21, 0)
     (incident,) = await open_alerts(world.connection, AlertFilter(), None, 10)
     assert not incident.lasts

@@ -165,7 +165,9 @@ async def store_silences(connection: Connection, rows: Sequence[tuple[int, Silen
 LATE = "SELECT activation_no, late_at FROM late_judgements"
 NOTE_LATE = """
 INSERT INTO late_judgements (activation_no, late_at) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
-ON CONFLICT (activation_no) DO UPDATE SET late_at = least(late_judgements.late_at, excluded.late_at)
+ON CONFLICT (activation_no) DO UPDATE SET late_at = CASE
+    WHEN late_judgements.late_at IS NOT NULL AND excluded.late_at IS NOT NULL
+    THEN least(late_judgements.late_at, excluded.late_at) END
 """
 FORGET_LATE = "DELETE FROM late_judgements WHERE activation_no = ANY($1::bigint[])"
 

@@ -61,6 +61,8 @@ class Waiting:
         self.facts = list(facts)
         self.arrived: list[Fact] = []
         self.rebuilt: Rebuilt | None = None
+        self.is_wanted = True
+        """Nobody waits for one that something else has overtaken."""
         self.slices: deque[Amendments[ShownFinding]] | None = None
         """Changes that are recorded ahead, some at a time; None: not looked at yet."""
         self.failed: str | None = None
@@ -88,6 +90,10 @@ class LiveActivation:
         """The earliest fact that was late, if that is the reason."""
         self.waiting: Waiting | None = None
         """It is judged beside the turns."""
+        self.is_asked_for = False
+        """Somebody asked that it is judged again by the rules of today."""
+        self.late_facts: Sequence[Fact] = ()
+        """That waited to be judged when its orders changed."""
         self.cost: int | None = None
         """Of judging it from its start, as it was weighed last (`costs.py`)."""
         self.before: LiveActivation | None = None
@@ -130,7 +136,7 @@ class LiveActivation:
         if self.judge_before is not None:
             before = msgspec.structs.replace(self.assignment if self.before is None else self.before.assignment)
         assignment = msgspec.structs.replace(self.assignment, plan=self.judge.plan)
-        fresh = frozenset(fact.fact_id for fact in facts)
+        fresh = frozenset(fact.fact_id for fact in (*facts, *self.late_facts))
         pending = frozenset(fact.fact_id for fact in self.state.pending)
         return Rebuild(
             assignment, self.plan_version, cause, late_ms, fresh, pending, self.state.silence, before, now_ms
@@ -138,7 +144,7 @@ class LiveActivation:
 
     def waits_to_retry(self, now_ms: int) -> bool:
         """Its last judgement failed, and it is too early for another."""
-        return self.rebuild == FAULT and self.due_ms > now_ms
+        return self.rebuild == FAULT and self.waiting is None and self.due_ms > now_ms
 
     def versions(self, entry_id: EntryId | None) -> dict[str, str]:
         """What a finding of an entry (None: of none) is decided under."""
@@ -256,13 +262,13 @@ class LiveActivations:
         for live in self._by_number.values():
             live.reach_ms = min(live.reach_ms, since_ms)
             self._no_longer_waits(live)
-            live.rebuild, live.late_ms = RULES, None
+            live.rebuild, live.late_ms, live.is_asked_for = RULES, None, True
             self._push(live)
 
     @property
     def are_judged_again(self) -> bool:
         """Whether nobody waits to be judged by the rules of today."""
-        return all(live.rebuild != RULES for live in self)
+        return not any(live.is_asked_for for live in self)
 
     async def _sets_of(self, connection: Connection, assignments: Mapping[int, Assignment]) -> Mapping[str, ZoneSet]:
         requirements = (r for assignment in assignments.values() for r in assignment.plan.requirements)
@@ -320,7 +326,11 @@ class LiveActivations:
             live.rebuild = ORDERS
             if was is not None:
                 live.before, live.reach_ms = was.before or was, min(live.reach_ms, was.reach_ms)
-            self._waiting.pop(number, None)
+                live.is_asked_for = was.is_asked_for
+                live.late_facts = was.late_facts
+                if was.waiting is not None:
+                    live.late_facts = [*was.late_facts, *was.waiting.facts, *was.waiting.arrived]
+                self._no_longer_waits(was)
             self._by_number[number] = live
             self._push(live)
         self._index_devices()
@@ -433,6 +443,12 @@ class LiveActivations:
             if update.fault is not None:
                 self._no_longer_waits(live)
                 live.rebuild, live.due_ms = FAULT, now_ms + RETRY_MS
+                for stale in (
+                    live,
+                    live.before,
+                ):  # they do not know the facts of the turn: nobody is to be judged on by them
+                    if stale is not None:
+                        stale.state = stale.judge.initial()
             elif update.is_judged:
                 self._go_on(live, update)
             if update.records and not update.is_judged and live.waiting is not None and live.waiting.slices:
@@ -454,6 +470,7 @@ class LiveActivations:
         if update.cause is not None:
             self._no_longer_waits(live)
             live.rebuild, live.late_ms, live.before, live.reach_ms = None, None, None, self._rules_since_ms
+            live.is_asked_for, live.late_facts = False, ()
 
     def _put_off(self, live: LiveActivation, put_off: PutOff, facts: Sequence[Fact], now_ms: int) -> None:
         self._no_longer_waits(live)
@@ -465,6 +482,8 @@ class LiveActivations:
             live.due_ms = FOREVER_MS
 
     def _no_longer_waits(self, live: LiveActivation) -> None:
+        if live.waiting is not None:
+            live.waiting.is_wanted = False
         live.waiting = live.cost = None
         self._again.pop(live.number, None)
         self._waiting.pop(live.number, None)

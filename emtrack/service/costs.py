@@ -24,9 +24,8 @@ USUAL = Budget(2_000, 4_000)
 """Some 20 ms for one, and 40 ms for all. What costs more is judged beside the turns."""
 UNBOUNDED = Budget(10**12, 10**15)
 """For who has all the time there is: nothing is put off."""
-LITTLE_MS = 2 * 3_600_000
-"""Of a window that is no longer than this nobody counts the facts."""
-FACTS_AN_HOUR = 60
+LITTLE_MS = 10 * 60_000
+"""Of a fact that is late by no more nobody counts the facts of its window: there is one a second at most."""
 
 # Counted up to a bound only: what is more is too much.
 COUNTS = """
@@ -48,7 +47,7 @@ async def late_cost(connection: Connection, live: LiveActivation, late_ms: int, 
     """Of judging one again from a checkpoint before a late fact, which may be as old again as the fact is."""
     age_ms = max(0, now_ms - late_ms)
     if age_ms <= LITTLE_MS:
-        return 2 * FACTS_AN_HOUR * age_ms // 3_600_000
+        return 2 * age_ms // 1_000
     return (await _counted(connection, [(live, late_ms - age_ms)], most, now_ms))[live.number]
 
 

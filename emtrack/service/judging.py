@@ -20,7 +20,7 @@ from emtrack.service.costs import USUAL, Budget, costs_of, late_cost
 from emtrack.service.finality import can_change, in_parts
 from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
 from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt, rebuilt
-from emtrack.service.settled import News, by_facts, by_orders, reached, since, touches_settled
+from emtrack.service.settled import News, by_facts, by_orders, either, reached, since, touches_settled
 from emtrack.service.slices import slices_of
 from geofence import RULES_VERSION, Fact
 from geofence.judgement import Amendments, Finding, Judged, Late, Part, amendments
@@ -98,9 +98,8 @@ class Judgement:
             return [await self._went_on(live, judged, facts)]
         late_ms = None if judged.by_receipt else judged.own_ms
         if not await self._affords_late(live, late_ms):
-            late = [fact for fact in facts if late_ms is None or live.is_late(fact)]
-            watched = [] if late_ms is None else await self._watch(live, facts)
-            return [*watched, ActivationUpdate.of_put_off(live, PutOff(LATE, late_ms), late)]
+            late = [fact for fact in facts if live.state.is_late(fact) or live.state.undoes_a_silence(fact)]
+            return [*await self._watch(live, facts), ActivationUpdate.of_put_off(live, PutOff(LATE, late_ms), late)]
         return [await self._rebuild(live, live.rebuild_of(LATE, late_ms, facts, self._now_ms), facts)]
 
     async def _judge_again(self, live: LiveActivation, cause: str, facts: Sequence[Fact]) -> list[ActivationUpdate]:
@@ -130,10 +129,9 @@ class Judgement:
         if any(
             fact.received_ms < waiting.rebuild.now_ms for fact in arrived
         ):  # out of the quarantine: it may know them
-            return [
-                *await self._watch(live, facts),
-                ActivationUpdate.of_put_off(live, PutOff(waiting.rebuild.cause, waiting.rebuild.late_ms), facts),
-            ]
+            all_of_them = [*waiting.facts, *waiting.arrived, *facts]
+            from_start = PutOff(waiting.rebuild.cause, None)
+            return [*await self._watch(live, facts), ActivationUpdate.of_put_off(live, from_start, all_of_them)]
         return [await self._take_over(live, waiting, waiting.rebuilt, arrived)]
 
     async def _affords_late(self, live: LiveActivation, late_ms: int | None) -> bool:
@@ -159,9 +157,11 @@ class Judgement:
             return []
         span = watched.assignment.plan.activation
         own = [fact for fact in facts if span.from_ms <= fact.own_ms < span.to_ms]
-        late = [fact for fact in own if watched.is_late(fact)]
-        in_order = [fact for fact in own if not watched.is_late(fact)]
-        judged = watched.judge.advance(watched.state, in_order, self._now_ms, late)
+        state = watched.state
+        heard = [fact for fact in own if not state.undoes_a_silence(fact)]
+        late = [fact for fact in heard if state.is_late(fact)]
+        in_order = [fact for fact in heard if not state.is_late(fact)]
+        judged = watched.judge.advance(state, in_order, self._now_ms, late)
         return [] if isinstance(judged, Late) else [await self._went_on(watched, judged, in_order)]
 
     async def _went_on(self, live: LiveActivation, judged: Judged, facts: Sequence[Fact]) -> ActivationUpdate:
@@ -288,7 +288,8 @@ def _news(live: LiveActivation, rebuild: Rebuild, done: Rebuilt, facts: Sequence
     if rebuild.cause == LATE and not rebuild.fresh:  # which facts were late was forgotten with the program
         is_reached = since(rebuild.late_ms, _max_gap_ms(live))
     if live.before is not None:
-        is_reached = by_orders(live.before.assignment.plan, live.assignment.plan)
+        is_reached = either(by_orders(live.before.assignment.plan, live.assignment.plan), is_reached)
+        is_reached = either(is_reached, by_facts(live.late_facts, _max_gap_ms(live)))
     return News(lambda: done.as_before or [], is_reached)
 
 

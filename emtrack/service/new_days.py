@@ -37,13 +37,14 @@ class NewDays:
 
     def ready(self, batch: Sequence[Submission], tell: Tell) -> list[Submission]:
         """Those of a turn that need few new days. The others wait."""
-        found, left = [], MOST_IN_A_TURN
+        found: list[Submission] = []
+        new: set[int] = set()
         for submission in batch:
             missing = self._missing(submission, tell)
-            if len(missing) > left:
+            if len(new | missing) > MOST_IN_A_TURN:
                 self._wait(submission, missing)
                 continue
-            left -= len(missing)
+            new |= missing
             found.append(submission)
         return found
 

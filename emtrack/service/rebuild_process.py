@@ -14,7 +14,7 @@ import structlog
 from emtrack.db.connect import connect
 from emtrack.logs import origin_of
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.service.rebuilder import LENGTH, Failed, Order
+from emtrack.service.rebuilder import LENGTH, Failed, Order, Unreachable
 from emtrack.service.rebuilding import Rebuilt, rebuilt
 from geofence.judgement import ActivationJudge
 
@@ -34,17 +34,18 @@ def main(come_in: BinaryIO, go_out: BinaryIO) -> None:
         go_out.flush()
 
 
-async def _done(order: Order, sets: ZoneSetCache) -> Rebuilt | Failed:
-    connection = await connect(order.dsn)
+async def _done(order: Order, sets: ZoneSetCache) -> Rebuilt | Failed | Unreachable:
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await _judged(connection, order, sets)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        raise  # the database: the process ends, and does it again
+        connection = await connect(order.dsn)
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await _judged(connection, order, sets)
+        finally:
+            await connection.close(timeout=5)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        return Unreachable(type(error).__name__)
     except Exception as error:
         return Failed(f"{type(error).__name__} at {origin_of(error).line}")
-    finally:
-        await connection.close(timeout=5)
 
 
 async def _judged(connection: asyncpg.Connection[asyncpg.Record], order: Order, sets: ZoneSetCache) -> Rebuilt:

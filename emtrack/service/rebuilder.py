@@ -10,7 +10,7 @@ import asyncio
 import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +35,12 @@ class Failed(NamedTuple):
     where: str
 
 
+class Unreachable(NamedTuple):
+    """The database did not answer."""
+
+    error: str
+
+
 class Order(NamedTuple):
     """What the process is told: of which database, with which folder of zone sets."""
 
@@ -57,7 +63,10 @@ class Rebuilder:
         return len(self._queue)
 
     def submit(self, waiting: Waiting) -> None:
-        self._queue.append(waiting)
+        first, *others = self._queue or [waiting]
+        self._queue = deque([first, *(one for one in others if one.is_wanted)])
+        if waiting is not first:
+            self._queue.append(waiting)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work())
 
@@ -70,34 +79,44 @@ class Rebuilder:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+        await self._end_process()
 
     async def _work(self) -> None:
-        tries = 0
+        ended = Counter[Waiting]()
         while self._queue:
             waiting = self._queue[0]
-            try:
-                done = await self._ask(Order(self._dsn, self._sets_dir, waiting.rebuild))
-            except (OSError, EOFError, asyncio.IncompleteReadError):
-                tries += 1
-                self._process = None
-                log.warning("the process that judges again ended", tries=tries)
-                if tries < MOST_TRIES:
+            done: Rebuilt | Failed | None = None
+            if waiting.is_wanted:
+                done = await self._tried(waiting, ended)
+                if done is None:
                     await asyncio.sleep(RETRY_S)
                     continue
-                done = Failed("the process that judges again ended")
-            tries = 0
             if self._queue and self._queue[0] is waiting:
                 self._queue.popleft()
             if isinstance(done, Failed):
                 waiting.failed = done.where
-            else:
+            elif done is not None:
                 waiting.rebuilt = done
 
-    async def _ask(self, order: Order) -> Rebuilt | Failed:
+    async def _tried(self, waiting: Waiting, ended: Counter[Waiting]) -> Rebuilt | Failed | None:
+        """None: to be tried again. `ended`: how often the process ended at each; a database that does not answer is not its fault."""
+        try:
+            answer = await self._ask(Order(self._dsn, self._sets_dir, waiting.rebuild))
+        except Exception as error:  # whatever it is, those who come after it must not wait for it
+            await self._end_process()
+            ended[waiting] += 1
+            log.warning("the process that judges again ended", times=ended[waiting], error=type(error).__name__)
+            return Failed("the process that judges again ended") if ended[waiting] >= MOST_TRIES else None
+        return None if isinstance(answer, Unreachable) else answer
+
+    async def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _ask(self, order: Order) -> Rebuilt | Failed | Unreachable:
         process = await self._started()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -105,7 +124,7 @@ class Rebuilder:
         process.stdin.write(len(body).to_bytes(LENGTH, "big") + body)
         await process.stdin.drain()
         size = int.from_bytes(await process.stdout.readexactly(LENGTH), "big")
-        answer: Rebuilt | Failed = pickle.loads(await process.stdout.readexactly(size))
+        answer: Rebuilt | Failed | Unreachable = pickle.loads(await process.stdout.readexactly(size))
         return answer
 
     async def _started(self) -> Process:

@@ -71,11 +71,13 @@ async def _from_checkpoint(
         return None
     checkpoint = stored.checkpoint
     known = await _known(connection, rebuild, checkpoint.fed_to[0])
-    not_judged = rebuild.fresh | rebuild.pending
+    ahead = frozenset(fact.fact_id for fact in known if fact.own_ms > rebuild.now_ms)
+    not_judged = rebuild.fresh | rebuild.pending | ahead
     before = without_duplicates([fact for fact in known if fact.fact_id not in not_judged])
     state = judge.resumed(checkpoint, before, rebuild.silence, FOREVER_MS)
     to_take = without_duplicates([fact for fact in known if fact.fact_id in not_judged])
-    judged = judge.advance(state, to_take, rebuild.now_ms)
+    heard = [fact for fact in before if fact.received_ms == rebuild.now_ms]
+    judged = judge.advance(state, to_take, rebuild.now_ms, heard)
     if isinstance(judged, Late):
         return None
     facts = without_duplicates(known)
@@ -86,7 +88,7 @@ async def _from_checkpoint(
         as_before = _found(judge, state, pending, rebuild.now_ms)
     since_ms = min((part.since_ms for part in judged.parts), default=ALWAYS_MS)
     return Rebuilt(
-        LATE, judged.state, judged.parts, since_ms, late_ms, kept,
+        LATE, _behind(judge, judged.state, kept, facts), judged.parts, since_ms, late_ms, kept,
         kept[-1].fed_to[0] if kept else checkpoint.fed_to[0], as_before, _taken(known, rebuild.now_ms),
     )  # fmt: skip
 
@@ -101,8 +103,9 @@ async def _from_start(
     if judge_before is not None:
         not_new = without_duplicates([fact for fact in facts if fact.fact_id not in rebuild.fresh])
         as_before = _found(judge_before, judge_before.initial(), not_new, rebuild.now_ms)
+    cause = FROM_START if rebuild.cause == LATE else rebuild.cause
     return Rebuilt(
-        FROM_START if rebuild.cause == LATE else rebuild.cause, judged.state, judged.parts, None, None, kept,
+        cause, _behind(judge, judged.state, kept, facts), judged.parts, None, None, kept,
         kept[-1].fed_to[0] if kept else ALWAYS_MS, as_before, _taken(known, rebuild.now_ms),
     )  # fmt: skip
 
@@ -110,6 +113,13 @@ async def _from_start(
 async def _known(connection: Connection, rebuild: Rebuild, since_ms: int) -> list[Fact]:
     facts = (await load_facts(connection, [(rebuild.assignment, since_ms)]))[rebuild.assignment.activation_no]
     return [fact for fact in facts if fact.received_ms <= rebuild.now_ms]
+
+
+def _behind(judge: ActivationJudge, state: State, kept: Sequence[Checkpoint], facts: Sequence[Fact]) -> State:
+    """The same with a base that lies an hour back: who takes it over has facts that are late by less."""
+    if not kept or kept[-1].fed_to > state.base.fed_to:
+        return state
+    return judge.resumed(kept[-1], facts, state.silence, state.judged_ms)
 
 
 def _found(judge: ActivationJudge, state: State, facts: Sequence[Fact], now_ms: int) -> list[Finding]:

@@ -15,7 +15,6 @@ from emtrack.record.checkpoints import (
 )
 from emtrack.record.findings import add_versions, note_presence
 from emtrack.service.activations import ActivationUpdate
-from emtrack.service.rebuilding import LATE
 from geofence import datetime_of
 from geofence.judgement import Checkpoint
 
@@ -32,13 +31,20 @@ async def record_updates(connection: Connection, updates: Sequence[ActivationUpd
     await keep_checkpoints(connection, [_checkpoint(u) for u in updates if u.keeps_checkpoint])
     await store_silences(connection, [(u.live.number, u.state.silence) for u in updates if u.has_new_silence])
     await forget_late(connection, [u.live.number for u in updates if u.cause is not None and u.fault is None])
-    waiting = [
-        (u.live.number, u.put_off.late_ms) for u in updates if u.put_off is not None and u.put_off.cause == LATE
-    ]
-    await note_late(connection, waiting)
+    await note_late(connection, [_waits(update) for update in updates if update.put_off is not None or update.facts])
     for update in updates:
         if update.fault is not None:
             await _record_fault(connection, update.live.number, update.fault, now_ms)
+
+
+def _waits(update: ActivationUpdate) -> tuple[int, int | None]:
+    """From where an activation is to be judged after a restart: before the earliest of the facts that wait; None: from its start."""
+    own_ms = [fact.own_ms for fact in update.facts]
+    if update.put_off is None:
+        return update.live.number, min(own_ms)
+    if update.put_off.late_ms is None:
+        return update.live.number, None
+    return update.live.number, min([update.put_off.late_ms, *own_ms])
 
 
 def _checkpoint(update: ActivationUpdate) -> tuple[int, str, Checkpoint]:

@@ -46,6 +46,10 @@ def since(late_ms: int | None, max_gap_ms: int) -> IsReached:
     return is_reached
 
 
+def either(one: IsReached, other: IsReached) -> IsReached:
+    return lambda finding: one(finding) or other(finding)
+
+
 def by_orders(before: Plan, after: Plan) -> IsReached:
     """Corrected orders reach the findings of an entry that they vary, and those in whose time an absence changed."""
     entries = {r.entry_id: r for r in before.requirements}, {r.entry_id: r for r in after.requirements}

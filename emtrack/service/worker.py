@@ -331,31 +331,39 @@ class Worker:
             await self._take(connection, batch)
         elif batch and (len(batch) > 1 or self._share != ONLY_REPORTS):
             await self._take_in_parts(connection, [[submission] for submission in batch], ONLY_REPORTS)
+        elif self._share != ONLY_REPORTS:
+            if self._share == ALL:
+                await self._take_in_parts(connection, [[]], ONLY_REPORTS)  # raises what is nobody's
+            await self._narrow_down(connection, error)
         elif batch:
+            await self._take_in_parts(connection, [[]], ONLY_REPORTS)  # likewise
             await self._set_aside(connection, concerned(batch[0], self._activations, self._tell), error)
             await self._commit(connection, batch)
         else:
-            due = self._activations.due(self._now_ms, self._share.due)
-            again = self._activations.to_judge_again(self._share.again)
-            if not due and not again:
-                raise error
-            if len(due) + len(again) == 1:
-                await self._set_aside(connection, [*due, *again], error)
-            elif due and again:
-                await self._take_in_parts(connection, [[]], Share(len(due), 0))
-                await self._take_in_parts(connection, [[]], Share(0, len(again)))
-            else:
-                await self._take_in_parts(connection, [[]], Share(len(due) // 2, len(again) // 2))
+            raise error
+
+    async def _narrow_down(self, connection: Connection, error: Exception) -> None:
+        """A turn failed without a report, and does not without anybody who is due or to be judged again."""
+        due = self._activations.due(self._now_ms, self._share.due)
+        again = self._activations.to_judge_again(self._share.again)
+        if len(due) + len(again) == 1:
+            await self._set_aside(connection, [*due, *again], error)
+        elif due and again:
+            await self._take_in_parts(connection, [[]], Share(len(due), 0))
+            await self._take_in_parts(connection, [[]], Share(0, len(again)))
+        elif due or again:
+            await self._take_in_parts(connection, [[]], Share(len(due) // 2, len(again) // 2))
 
     async def _take_in_parts(
         self, connection: Connection, parts: Sequence[Sequence[Submission]], share: Share
     ) -> None:
+        before = self._share
         try:
             for part in parts:
                 self._share = share
                 await self._take(connection, part)
         finally:
-            self._share = ALL
+            self._share = before
 
     async def _set_aside(self, connection: Connection, lives: Sequence[LiveActivation], error: Exception) -> None:
         updates = set_aside(lives, f"{type(error).__name__} at {origin_of(error).line}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Generic, NamedTuple, TypeVar
 
 from geofence.judgement.findings import Finding, FindingKey, key_of
 from geofence.words import FOREVER_MS
 
 Ref = TypeVar("Ref")
+FEW = 20
 
 
 class Amendments(NamedTuple, Generic[Ref]):
@@ -46,11 +49,13 @@ def amendments(old: Iterable[tuple[Ref, Finding]], new: Iterable[Finding]) -> Am
 
 
 def _match(before: Sequence[tuple[Ref, Finding]], after: Sequence[Finding], result: Amendments[Ref]) -> None:
+    # Of one key findings come in order and apart: of very many only a few are looked at for each.
+    are_apart = len(after) > FEW and all(_end_ms(a) <= b.begin_ms for a, b in pairwise(after))
     pairs = sorted(
-        (-_overlap_ms(was, now), was.begin_ms, now.begin_ms, i, j)
+        (-_overlap_ms(was, after[j]), was.begin_ms, after[j].begin_ms, i, j)
         for i, (_, was) in enumerate(before)
-        for j, now in enumerate(after)
-        if _overlap_ms(was, now) > 0 or was.begin_ms == now.begin_ms
+        for j in (_near(was, after) if are_apart else range(len(after)))
+        if _overlap_ms(was, after[j]) > 0 or was.begin_ms == after[j].begin_ms
     )
     old_left, new_left = set(range(len(before))), set(range(len(after)))
     for _, _, _, i, j in pairs:
@@ -63,9 +68,21 @@ def _match(before: Sequence[tuple[Ref, Finding]], after: Sequence[Finding], resu
     result.new.extend(after[j] for j in sorted(new_left))
 
 
+def _near(was: Finding, after: Sequence[Finding]) -> Iterator[int]:
+    """Places of findings, in order and apart, that may overlap one."""
+    first = bisect_left(after, was.begin_ms, key=_end_ms)
+    for place in range(first, len(after)):
+        if after[place].begin_ms > _end_ms(was):
+            return
+        yield place
+
+
+def _end_ms(finding: Finding) -> int:
+    return FOREVER_MS if finding.end_ms is None else finding.end_ms
+
+
 def _overlap_ms(a: Finding, b: Finding) -> int:
-    end_ms = min(FOREVER_MS if a.end_ms is None else a.end_ms, FOREVER_MS if b.end_ms is None else b.end_ms)
-    return max(0, end_ms - max(a.begin_ms, b.begin_ms))
+    return max(0, min(_end_ms(a), _end_ms(b)) - max(a.begin_ms, b.begin_ms))
 
 
 def says_the_same(a: Finding, b: Finding) -> bool:

@@ -125,6 +125,10 @@ class State(NamedTuple):
         """Whether a fact is older than what is settled."""
         return is_evidence_candidate(fact) and fact.key <= self.base.fed_to
 
+    def undoes_a_silence(self, fact: Fact) -> bool:
+        """Whether a fact was received before a silence that was found had ended."""
+        return fact.received_ms < self.silence.gap_end_ms
+
     @property
     def next_due_ms(self) -> int:
         """The first instant at which findings can change although no fact comes."""
@@ -347,7 +351,7 @@ class ActivationJudge:
         pending = tuple(f for f in (*state.pending, *facts) if max(f.own_ms, f.received_ms) > now_ms)
         receipts_ms = self._receipts_ms(state, [*facts, *heard], now_ms)
         if receipts_ms and receipts_ms[0] < state.silence.gap_end_ms:
-            return Late(min(fact.own_ms for fact in facts), by_receipt=True)
+            return Late(min(fact.own_ms for fact in (*facts, *heard)), by_receipt=True)
         evidence = sorted((fact for fact in due if is_evidence_candidate(fact)), key=lambda fact: fact.key)
         if evidence and evidence[0].key <= state.base.fed_to:
             return Late(evidence[0].own_ms, by_receipt=False)
