@@ -21,24 +21,19 @@ import json
 import os
 import platform
 import random
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import asyncpg
 import msgspec
 
+from benchmarks.serving import served
 from emtrack.db.connect import connect, database
 from emtrack.forms.reading import read_orders
-from emtrack.logs import configure_logs
 from emtrack.orders.importing import import_with_keys
 from emtrack.settings import Settings
 from geofence import datetime_of, format_instant
@@ -222,39 +217,17 @@ def _ms(latencies: Sequence[float]) -> str:
     return f"{quantile(latencies, 0.5) * 1000:.1f} / {quantile(latencies, 0.99) * 1000:.1f} ms"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--wearers", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    configure_logs("warning")
-    folder = Path(tempfile.mkdtemp(prefix="emtrack-benchmark-"))
-    settings = Settings(data_dir=folder, listen=f"127.0.0.1:{_free_port()}")
-    environment = {
-        **os.environ,
-        "EMTRACK_DATA_DIR": str(folder),
-        "EMTRACK_LISTEN": settings.listen,
-        "EMTRACK_LOG_LEVEL": "warning",
-    }
-    environment.pop("EMTRACK_CLOCK", None)
-    service = subprocess.Popen([sys.executable, "-m", "emtrack", "serve"], env=environment, stderr=subprocess.PIPE)
-    try:
-        assert service.stderr is not None
-        print(service.stderr.readline().decode().strip(), file=sys.stderr)
+    with served() as settings:
         machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
         print(f"{machine}, {arguments.wearers} wearers × 5 zones\n")
         print("| what | measured |\n|---|---|")
         asyncio.run(measure(settings, arguments.wearers, arguments.seconds, arguments.repeats))
-    finally:
-        service.terminate()
-        service.wait(timeout=60)
 
 
 if __name__ == "__main__":

@@ -25,22 +25,19 @@ import os
 import platform
 import random
 import re
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
 
-from benchmarks.end_to_end import Walk, _free_port, orders, quantile
+from benchmarks.end_to_end import Walk, orders, quantile
+from benchmarks.serving import served
 from emtrack.db.connect import connect, database
 from emtrack.forms.reading import read_orders
-from emtrack.logs import configure_logs
 from emtrack.orders.importing import import_with_keys
 from emtrack.settings import Settings
 from geofence import format_instant
@@ -240,27 +237,11 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=1)
     parser.add_argument("--facts", type=int, default=40_000)
     arguments = parser.parse_args()
-    configure_logs("warning")
-    folder = Path(tempfile.mkdtemp(prefix="emtrack-benchmark-"))
-    settings = Settings(data_dir=folder, listen=f"127.0.0.1:{_free_port()}")
-    environment = {
-        **os.environ,
-        "EMTRACK_DATA_DIR": str(folder),
-        "EMTRACK_LISTEN": settings.listen,
-        "EMTRACK_LOG_LEVEL": "warning",
-    }
-    environment.pop("EMTRACK_CLOCK", None)
-    service = subprocess.Popen([sys.executable, "-m", "emtrack", "serve"], env=environment, stderr=subprocess.PIPE)
-    try:
-        assert service.stderr is not None
-        print(service.stderr.readline().decode().strip(), file=sys.stderr)
+    with served() as settings:
         print(
             f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}: {arguments.live} live devices\n"
         )
         asyncio.run(measure(settings, arguments))
-    finally:
-        service.terminate()
-        service.wait(timeout=60)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,11 @@ from emtrack.forms.reading import read_orders
 from emtrack.metrics import Metrics
 from emtrack.orders.entry import enter_orders
 from emtrack.orders.importing import import_orders
+from emtrack.reading.findings import findings_as_lines
 from emtrack.record.entering import Entered
 from emtrack.record.findings import load_shown
 from emtrack.record.plans import load_assignments
+from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.app import Service, running_service
 from emtrack.service.costs import USUAL
 from emtrack.service.keys import DeviceKeys
@@ -258,6 +260,21 @@ async def deployed(dsn: str, form: dict[str, Any] | None = None, *, at: str = "1
         await world.worker.close()
     finally:
         await connection.close(timeout=5)
+
+
+async def as_judged_again(world: World) -> list[dict[str, Any]]:
+    """The findings of what is stored, judged at once."""
+    now_ms = world.clock.now_ms()
+    return [
+        json.loads(line)
+        for line in await findings_as_lines(world.connection, now_ms, None, now_ms, None, ZoneSetCache())
+    ]
+
+
+async def as_shown(world: World) -> list[dict[str, Any]]:
+    """The findings that are recorded, as the rules have them."""
+    lines = await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None, ZoneSetCache())
+    return with_provisional_ends(lines)
 
 
 # ---------------------------------------------------------------------------------------------- conservation

@@ -20,8 +20,22 @@ from geofence import datetime_of
 from geofence.judgement import ActivationJudge
 from geofence.words import format_instant
 from ingest.inbox import LIVE_REPORTS
-from tests.service_world import AWAY, HOME, World, activation, curfew, deployed, event, ms, orders, position, serving
-from tests.test_put_off import ALL_DAY, FEW, curfews, judged_again, out_in_the_night, shown
+from tests.service_world import (
+    AWAY,
+    HOME,
+    World,
+    activation,
+    as_judged_again,
+    as_shown,
+    curfew,
+    deployed,
+    event,
+    ms,
+    orders,
+    position,
+    serving,
+)
+from tests.test_put_off import ALL_DAY, FEW, curfews, out_in_the_night
 
 SEQ = count(200_000)
 
@@ -35,7 +49,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
 
 async def as_the_rules_have_it(world: World) -> None:
-    is_shown, is_right = await shown(world), await judged_again(world)
+    is_shown, is_right = await as_shown(world), await as_judged_again(world)
     assert [line for line in is_shown if line not in is_right] == [], "shown, and wrong"
     assert [line for line in is_right if line not in is_shown] == [], "right, and not shown"
 
@@ -192,7 +206,7 @@ async def test_what_is_found_while_somebody_waits_is_not_withdrawn_and_found_aga
     world.clock.at_ms = at_ms + 60_000
     ago = [format_instant(at_ms - minutes * 60_000) for minutes in (20, 17)]
     await world.send("D1", event(next(SEQ), ago[0], "STRAP_TAMPER"), event(next(SEQ), ago[1], "STRAP_CLEAR"))
-    assert [line["kind"] for line in await shown(world) if line["kind"] == "TAMPER"] == ["TAMPER"]
+    assert [line["kind"] for line in await as_shown(world) if line["kind"] == "TAMPER"] == ["TAMPER"]
     waiting.rebuilt = rebuilt
     await world.settle()
     await as_the_rules_have_it(world)
@@ -238,7 +252,7 @@ async def test_what_is_live_is_judged_in_its_turn_though_something_comes_out_of_
     assert world.worker.activations.waiting()
     await held_back(world)
     await world.send_at("03T02:13", "D1", position(next(SEQ), "03T02:13"))
-    assert [line["kind"] for line in await shown(world) if line["kind"] == "TAMPER"] == ["TAMPER"]
+    assert [line["kind"] for line in await as_shown(world) if line["kind"] == "TAMPER"] == ["TAMPER"]
 
 
 async def test_late_facts_that_waited_reach_what_had_ended_before_new_rules_though_orders_changed_meanwhile(

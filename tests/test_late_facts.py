@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,12 +10,10 @@ import msgspec
 import pytest
 
 import emtrack.service.rebuilding
-from emtrack.reading.findings import findings_as_lines
 from emtrack.record.facts import load_facts
-from emtrack.record.zone_sets import ZoneSetCache
 from geofence.judgement.judge import Checkpoint
 from geofence.words import ALWAYS_MS
-from tests.service_world import AWAY, HOME, World, curfew, deployed, orders, position, with_provisional_ends
+from tests.service_world import AWAY, HOME, World, as_judged_again, as_shown, curfew, deployed, orders, position
 
 DAYS = 12
 
@@ -59,19 +56,6 @@ class Cost:
             return found
 
         monkeypatch.setattr(emtrack.service.rebuilding, "load_facts", counted)
-
-
-async def as_judged_again(world: World) -> list[dict[str, Any]]:
-    now_ms = world.clock.now_ms()
-    return [
-        json.loads(line)
-        for line in await findings_as_lines(world.connection, now_ms, None, now_ms, None, ZoneSetCache())
-    ]
-
-
-async def as_shown(world: World) -> list[dict[str, Any]]:
-    lines = await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None, ZoneSetCache())
-    return with_provisional_ends(lines)
 
 
 @pytest.mark.parametrize("late_h", [1, 5, 30, 100])

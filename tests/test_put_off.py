@@ -6,16 +6,12 @@ Here more than fifty facts are too much.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 import emtrack.service.worker
-from emtrack.reading.findings import findings_as_lines
 from emtrack.record.rules import ask_to_judge_again
-from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.costs import Budget
 from emtrack.service.slices import MOST_CHANGES
 from geofence.words import format_instant
@@ -24,12 +20,13 @@ from tests.service_world import (
     HOME,
     World,
     activation,
+    as_judged_again,
+    as_shown,
     curfew,
     deployed,
     ms,
     orders,
     position,
-    with_provisional_ends,
 )
 
 SEQ = iter(range(1, 100_000))
@@ -53,19 +50,8 @@ async def out_in_the_night(world: World) -> None:
         await world.send_at(format_instant(at_ms), "D1", position(next(SEQ), format_instant(at_ms), place))
 
 
-async def shown(world: World) -> list[dict[str, Any]]:
-    lines = await findings_as_lines(world.connection, world.clock.now_ms(), None, None, None, ZoneSetCache())
-    return with_provisional_ends(lines)
-
-
-async def judged_again(world: World) -> list[dict[str, Any]]:
-    now_ms = world.clock.now_ms()
-    lines = await findings_as_lines(world.connection, now_ms, None, now_ms, None, ZoneSetCache())
-    return [json.loads(line) for line in lines]
-
-
 async def curfews(world: World, wearer_id: str = "W1") -> list[tuple[str, str | None]]:
-    found = [line for line in await shown(world) if line["kind"] == "CURFEW" and line["wearer_id"] == wearer_id]
+    found = [line for line in await as_shown(world) if line["kind"] == "CURFEW" and line["wearer_id"] == wearer_id]
     return [(line["begin"][11:16], None if line["end"] is None else line["end"][11:16]) for line in found]
 
 
@@ -80,7 +66,7 @@ async def test_others_are_judged_in_the_turn_in_which_somebodys_orders_changed(w
     assert await curfews(world) == [("21:00", "22:00")], "not judged again yet"
     await world.settle()
     assert await curfews(world) != [("21:00", "22:00")]
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)
 
 
 async def test_what_comes_while_somebody_waits_is_judged_when_it_is_taken_over(world: World) -> None:
@@ -98,7 +84,7 @@ async def test_what_comes_while_somebody_waits_is_judged_when_it_is_taken_over(w
     waiting.rebuilt = rebuilt
     await world.settle()
     assert ("00:05", None) in await curfews(world)
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)
 
 
 async def test_while_somebody_waits_they_are_judged_as_before(world: World) -> None:
@@ -107,7 +93,7 @@ async def test_while_somebody_waits_they_are_judged_as_before(world: World) -> N
     await world.send_at("03T00:10", "D1", *(position(next(SEQ), f"03T00:0{n}", AWAY) for n in (5, 6)))
     assert await curfews(world) == [("21:00", "22:00"), ("00:05", None)]
     await world.settle()
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)
     assert await world.count("judgement_faults") == 0
 
 
@@ -126,7 +112,7 @@ async def test_facts_that_are_late_by_hours_are_stored_and_judged_beside_the_tur
     assert await world.count("finding_versions") == before
     await world.settle()
     assert await world.count("late_judgements") == 0
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)
 
 
 async def test_what_was_put_off_is_judged_after_a_restart(world: World) -> None:
@@ -137,7 +123,7 @@ async def test_what_was_put_off_is_judged_after_a_restart(world: World) -> None:
     await world.start()
     await world.settle()
     assert await world.count("late_judgements") == 0
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)
     assert await curfews(world) != [("21:00", "22:00")]
 
 
@@ -148,7 +134,7 @@ async def test_a_process_that_is_killed_is_started_again(world: World) -> None:
     rebuilder = world.worker._rebuilder
     (await rebuilder._started()).kill()
     await world.settle()
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)
     assert await world.count("judgement_faults") == 0
 
 
@@ -161,10 +147,12 @@ async def test_a_device_whose_backlog_waits_is_not_silent(world: World) -> None:
         old = [position(next(SEQ), f"12:{minute + n:02}:30", AWAY) for n in range(5)]
         await world.send_at(f"03T00:{minute:02}", "D1", *old)
     assert [
-        line for line in await shown(world) if line["kind"] == "NO_COMMUNICATION" and line["begin"] > "2026-03-02T10"
+        line
+        for line in await as_shown(world)
+        if line["kind"] == "NO_COMMUNICATION" and line["begin"] > "2026-03-02T10"
     ] == []
     await world.settle()
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)
 
 
 async def test_everybody_is_judged_again_beside_the_turns_and_it_is_told_when_that_is_done(world: World) -> None:
@@ -176,7 +164,7 @@ async def test_everybody_is_judged_again_beside_the_turns_and_it_is_told_when_th
     await world.settle()
     await world.turn()
     assert await world.connection.fetchval(asked) == 0
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)
 
 
 @pytest.mark.parametrize("year", [2001, pytest.param(1926, marks=pytest.mark.long)])
@@ -197,7 +185,7 @@ async def test_orders_that_begin_long_ago_are_taken_in_some_findings_at_a_time(w
     assert before > (2026 - year) * 365
     assert most <= MOST_CHANGES + 10
     assert await curfews(world, "W2") == [("20:00", None)]
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)
 
 
 async def test_settings_for_everybody_are_taken_in_some_people_at_a_time(
@@ -215,4 +203,4 @@ async def test_settings_for_everybody_are_taken_in_some_people_at_a_time(
     assert world.worker.activations.by_number(2).assignment.plan.settings.max_gap_ms == 300_000
     await world.wait_until("19:40")
     await world.settle()
-    assert await shown(world) == await judged_again(world)
+    assert await as_shown(world) == await as_judged_again(world)

@@ -126,18 +126,10 @@ def test_the_service_shows_the_same_if_all_that_is_judged_again_is_put_off(
 
 
 @pytest.mark.long
-@given(worlds(), st.integers(0, 2**32))
-@MANY
-def test_the_service_shows_the_same_of_many_worlds_if_all_is_put_off(
-    stage: asyncio.Runner, stage_url: str, world: World, seed: int
-) -> None:
-    stage.run(check(stage_url, world, seed, NOTHING))
-
-
-@pytest.mark.long
+@pytest.mark.parametrize("budget", [USUAL, NOTHING], ids=["in the turn", "all is put off"])
 @given(worlds(), st.integers(0, 2**32))
 @MANY
 def test_the_service_shows_what_the_rules_say_of_many_worlds(
-    stage: asyncio.Runner, stage_url: str, world: World, seed: int
+    stage: asyncio.Runner, stage_url: str, budget: Budget, world: World, seed: int
 ) -> None:
-    stage.run(check(stage_url, world, seed))
+    stage.run(check(stage_url, world, seed, budget))

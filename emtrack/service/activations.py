@@ -126,15 +126,11 @@ class LiveActivation:
         judge.with_outages(self.judge.plan.outages)
         return judge
 
-    def is_late(self, fact: Fact) -> bool:
-        """Whether a fact is older than what is settled."""
-        return self.state.is_late(fact)
-
     def rebuild_of(self, cause: str, late_ms: int | None, facts: Sequence[Fact], now_ms: int) -> Rebuild:
         """What is to be judged again at an instant. `facts`: those that were not judged yet."""
         before = None
         if self.judge_before is not None:
-            before = msgspec.structs.replace(self.assignment if self.before is None else self.before.assignment)
+            before = self.assignment if self.before is None else self.before.assignment
         assignment = msgspec.structs.replace(self.assignment, plan=self.judge.plan)
         fresh = frozenset(fact.fact_id for fact in (*facts, *self.late_facts))
         pending = frozenset(fact.fact_id for fact in self.state.pending)

@@ -19,7 +19,7 @@ from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveAc
 from emtrack.service.costs import USUAL, Budget, costs_of, late_cost
 from emtrack.service.finality import can_change, in_parts
 from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
-from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt, rebuilt
+from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt, found_by, rebuilt
 from emtrack.service.settled import News, by_facts, by_orders, either, reached, since, touches_settled
 from emtrack.service.slices import slices_of
 from geofence import RULES_VERSION, Fact
@@ -126,9 +126,8 @@ class Judgement:
         if a_slice is not None:
             return [*await self._watch(live, facts), a_slice._replace(facts=facts)]
         arrived = [fact for fact in (*waiting.arrived, *facts) if fact.fact_id not in waiting.rebuilt.taken]
-        if any(
-            fact.received_ms < waiting.rebuild.now_ms for fact in arrived
-        ):  # out of the quarantine: it may know them
+        is_any_old = any(fact.received_ms < waiting.rebuild.now_ms for fact in arrived)
+        if is_any_old:  # out of the quarantine: what was judged may know it
             all_of_them = [*waiting.facts, *waiting.arrived, *facts]
             from_start = PutOff(waiting.rebuild.cause, None)
             return [*await self._watch(live, facts), ActivationUpdate.of_put_off(live, from_start, all_of_them)]
@@ -231,8 +230,7 @@ class Judgement:
         """What the rules of today make of what was known before."""
         was = live.state
         state = live.judge.resumed(was.base, was.tail, was.silence, was.judged_ms)
-        judged = live.judge.advance(state, was.pending, self._now_ms)
-        return [] if isinstance(judged, Late) else [finding for part in judged.parts for finding in part.shown]
+        return found_by(live.judge, state, was.pending, self._now_ms)
 
     async def _update(
         self,

@@ -85,7 +85,7 @@ async def _from_checkpoint(
     as_before = None
     if rebuild.before is not None:
         pending = [fact for fact in to_take if fact.fact_id in rebuild.pending]
-        as_before = _found(judge, state, pending, rebuild.now_ms)
+        as_before = found_by(judge, state, pending, rebuild.now_ms)
     since_ms = min((part.since_ms for part in judged.parts), default=ALWAYS_MS)
     return Rebuilt(
         LATE, _behind(judge, judged.state, kept, facts), judged.parts, since_ms, late_ms, kept,
@@ -102,7 +102,7 @@ async def _from_start(
     as_before = None
     if judge_before is not None:
         not_new = without_duplicates([fact for fact in facts if fact.fact_id not in rebuild.fresh])
-        as_before = _found(judge_before, judge_before.initial(), not_new, rebuild.now_ms)
+        as_before = found_by(judge_before, judge_before.initial(), not_new, rebuild.now_ms)
     cause = FROM_START if rebuild.cause == LATE else rebuild.cause
     return Rebuilt(
         cause, _behind(judge, judged.state, kept, facts), judged.parts, None, None, kept,
@@ -122,7 +122,8 @@ def _behind(judge: ActivationJudge, state: State, kept: Sequence[Checkpoint], fa
     return judge.resumed(kept[-1], facts, state.silence, state.judged_ms)
 
 
-def _found(judge: ActivationJudge, state: State, facts: Sequence[Fact], now_ms: int) -> list[Finding]:
+def found_by(judge: ActivationJudge, state: State, facts: Sequence[Fact], now_ms: int) -> list[Finding]:
+    """As people would be shown them; nothing where a fact is late."""
     judged = judge.advance(state, facts, now_ms)
     return [] if isinstance(judged, Late) else [finding for part in judged.parts for finding in part.shown]
 

@@ -30,18 +30,21 @@ def by_facts(facts: Sequence[Fact], max_gap_ms: int) -> IsReached:
     times_ms = [fact.own_ms for fact in facts]
 
     def is_reached(finding: Finding) -> bool:
-        end_ms = finding.begin_ms if finding.end_ms is None else finding.end_ms
-        return any(finding.begin_ms - max_gap_ms <= at_ms <= end_ms + max_gap_ms for at_ms in times_ms)
+        return any(finding.begin_ms - max_gap_ms <= at_ms <= _ended_ms(finding) + max_gap_ms for at_ms in times_ms)
 
     return is_reached
+
+
+def _ended_ms(finding: Finding) -> int:
+    """Of what had ended before new rules; one that lasts is never asked for, and counts by its begin."""
+    return finding.begin_ms if finding.end_ms is None else finding.end_ms
 
 
 def since(late_ms: int | None, max_gap_ms: int) -> IsReached:
     """Facts of which only the time of the earliest is known (None: not even that) reach what ended near it or later."""
 
     def is_reached(finding: Finding) -> bool:
-        end_ms = finding.begin_ms if finding.end_ms is None else finding.end_ms
-        return late_ms is None or end_ms + max_gap_ms >= late_ms
+        return late_ms is None or _ended_ms(finding) + max_gap_ms >= late_ms
 
     return is_reached
 

@@ -260,14 +260,17 @@ class ActivationJudge:
         it. Of cuts without a fact between them there is one."""
         known = (fact for fact in facts if fact.key > base.fed_to and max(fact.own_ms, fact.received_ms) <= now_ms)
         evidence = sorted((fact for fact in known if is_evidence_candidate(fact)), key=lambda fact: fact.key)
-        found, done, current = [], 0, base
+        return self._cut_on_the_way(base.copy(), evidence, cuts_ms)
+
+    def _cut_on_the_way(self, base: Checkpoint, evidence: Sequence[Fact], cuts_ms: Sequence[int]) -> list[Checkpoint]:
+        """Feed the base what lies before the last cut (evidence in order); a copy of it at each cut, with what is final settled."""
+        found, done = [], 0
         for cut_ms in cuts_ms:
             upto = bisect_left(evidence, cut_ms, key=lambda fact: fact.own_ms)
             if upto > done:
-                current = current.copy()
-                self._feed(current, evidence[done:upto])
-                self._settle(current, current.copy())
-                found.append(current)
+                self._feed(base, evidence[done:upto])
+                found.append(base.copy())
+                self._settle(found[-1], base.copy())
                 done = upto
         return found
 
@@ -279,17 +282,10 @@ class ActivationJudge:
         last_cut_ms = cuts_ms[-1] if cuts_ms else ALWAYS_MS
         early = [f for f, known in zip(facts, is_known, strict=True) if known and f.own_ms < last_cut_ms]
         rest = [f for f, known in zip(facts, is_known, strict=True) if not (known and f.own_ms < last_cut_ms)]
-        state, found = self.initial(), []
+        state = self.initial()
         base = state.base.copy()
         evidence = sorted((fact for fact in early if is_evidence_candidate(fact)), key=lambda fact: fact.key)
-        done = 0
-        for cut_ms in cuts_ms:
-            upto = bisect_left(evidence, cut_ms, key=lambda fact: fact.own_ms)
-            if upto > done:
-                self._feed(base, evidence[done:upto])
-                found.append(base.copy())
-                self._settle(found[-1], base.copy())
-                done = upto
+        found = self._cut_on_the_way(base, evidence, cuts_ms)
         judged = self.advance(state._replace(base=base, head=base), rest, now_ms, early)
         assert isinstance(judged, Judged), "what is fed comes before the rest"
         return judged, found

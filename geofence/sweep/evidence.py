@@ -74,12 +74,18 @@ def receipts_ms(received: Received) -> Int64s:
     ordered = received.taken(np.lexsort((received.mechanism, received.fix_ms, received.wearer)))
     is_rival = _rivals(ordered)
     rivals = ordered.taken(is_rival)
-    said_m = np.where(np.isnan(rivals.precision_m), -np.inf, rivals.precision_m)
+    said_m = _said_m(rivals)
     content = (said_m, rivals.lon_deg, rivals.lat_deg, rivals.mechanism, rivals.fix_ms, rivals.wearer)
     order = np.lexsort((rivals.received_ms, *content))
     is_first = np.append(True, _differs(*(column[order] for column in content)))[: len(order)]
     found: Int64s = np.append(ordered.received_ms[~is_rival], rivals.received_ms[order][is_first])
     return found
+
+
+def _said_m(received: Received) -> Float64s:
+    """Precisions as they can be compared: nothing equals NaN, but no precision is no precision."""
+    said_m: Float64s = np.where(np.isnan(received.precision_m), -np.inf, received.precision_m)
+    return said_m
 
 
 def _rivals(ordered: Received) -> Bools:
@@ -117,9 +123,7 @@ def _implausible(received: Received) -> Bools:
 def _best(rivals: Received) -> Int64s:
     """Of positions of one wearer, instant and mechanism the one that is evidence, if any is: of repetitions the first receipt counts,
     then what is implausible drops out, then the smallest known precision comes first, latitude, longitude."""
-    said_m = np.where(
-        np.isnan(rivals.precision_m), -np.inf, rivals.precision_m
-    )  # nothing equals NaN, but no precision is no precision
+    said_m = _said_m(rivals)
     precedence_m = np.where(said_m > 0, said_m, np.inf)
     order: Int64s = np.lexsort(
         (

@@ -1,0 +1,44 @@
+"""The service as a program of its own, on an embedded database in a temporary folder, for as long as a benchmark takes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emtrack.logs import configure_logs
+from emtrack.settings import Settings
+
+
+@contextmanager
+def served() -> Iterator[Settings]:
+    """How it is reached, once it says that it listens."""
+    configure_logs("warning")
+    folder = Path(tempfile.mkdtemp(prefix="emtrack-benchmark-"))
+    settings = Settings(data_dir=folder, listen=f"127.0.0.1:{_free_port()}")
+    environment = {
+        **os.environ,
+        "EMTRACK_DATA_DIR": str(folder),
+        "EMTRACK_LISTEN": settings.listen,
+        "EMTRACK_LOG_LEVEL": "warning",
+    }
+    environment.pop("EMTRACK_CLOCK", None)
+    service = subprocess.Popen([sys.executable, "-m", "emtrack", "serve"], env=environment, stderr=subprocess.PIPE)
+    try:
+        assert service.stderr is not None
+        print(service.stderr.readline().decode().strip(), file=sys.stderr)
+        yield settings
+    finally:
+        service.terminate()
+        service.wait(timeout=60)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
