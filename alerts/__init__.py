@@ -54,6 +54,7 @@ from alerts.queue import (
     one_alert,
     open_alerts,
     open_counts,
+    wearer_of_alert,
 )
 from alerts.raising import FindingChange, Raised, RaisedFinding, raise_alerts
 
@@ -121,6 +122,7 @@ __all__ = [
     "skew_of",
     "store_uploads",
     "unsettled_of",
+    "wearer_of_alert",
     "within_window",
     "wrong_now",
 ]

@@ -61,6 +61,7 @@ SELECT {COLUMNS} FROM {PEOPLE}
 WHERE a.wearer_no = $1 OR a.alert_no IN (SELECT alert_no FROM alert_people WHERE wearer_no = $1)
 ORDER BY a.raised_at DESC, a.alert_no DESC LIMIT $2
 """  # noqa: S608
+WEARER_OF = "SELECT wearer_no FROM alerts WHERE alert_no = $1"
 COUNTS = (
     f"SELECT severity, count(*) AS open FROM alerts a WHERE closed_at IS NULL AND {NOT_GROUPED} GROUP BY severity"  # noqa: S608
 )
@@ -209,6 +210,12 @@ async def one_alert(connection: Connection, alert_no: int) -> Alert | None:
 async def alerts_of_wearer(connection: Connection, wearer_no: int, limit: int) -> list[Alert]:
     """The newest first."""
     return await _with_details(connection, await connection.fetch(OF_WEARER, wearer_no, limit))
+
+
+async def wearer_of_alert(connection: Connection, alert_no: int) -> int | None:
+    """Whom an alert is about, without what was found; None for one of nobody in particular, or that does not exist."""
+    number: int | None = await connection.fetchval(WEARER_OF, alert_no)
+    return number
 
 
 async def alerts_under(connection: Connection, incident_no: int, limit: int) -> list[Alert]:

@@ -7,13 +7,15 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+OWNER_ONLY: Final = 0o600
 
 
-def replace_file(path: Path, content: bytes, *, mode: int | None = None, uid: int = -1, gid: int = -1) -> None:
+def replace_file(path: Path, content: bytes, *, mode: int = OWNER_ONLY, uid: int = -1, gid: int = -1) -> None:
     """Whoever reads `path` meanwhile finds the old content or the new, each whole.
 
-    `mode`: the permissions, from the moment anything is in the file (None: as the umask has it). `uid`, `gid`: its owner
+    `mode`: the permissions, from the moment anything is in the file; what we write says where people were. `uid`, `gid`: its owner
     and group (-1: ours). What was at `path` before has no say in them. Raises OSError that names `path`, and leaves
     nothing behind. The content may not survive a power cut: nothing is synced.
     """
@@ -22,7 +24,7 @@ def replace_file(path: Path, content: bytes, *, mode: int | None = None, uid: in
 
 
 @contextmanager
-def replacing_file(path: Path, *, mode: int | None = None, uid: int = -1, gid: int = -1) -> Iterator[IO[bytes]]:
+def replacing_file(path: Path, *, mode: int = OWNER_ONLY, uid: int = -1, gid: int = -1) -> Iterator[IO[bytes]]:
     """As `replace_file`, with what is written into the file; if an exception ends it, `path` stays as it was."""
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     try:
@@ -37,11 +39,10 @@ def replacing_file(path: Path, *, mode: int | None = None, uid: int = -1, gid: i
 
 
 @contextmanager
-def _opened(path: Path, mode: int | None, uid: int, gid: int) -> Iterator[IO[bytes]]:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
+def _opened(path: Path, mode: int, uid: int, gid: int) -> Iterator[IO[bytes]]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY)
     with os.fdopen(descriptor, "wb") as file:
         if (uid, gid) != (-1, -1):
             os.fchown(descriptor, uid, gid)
-        if mode is not None:
-            os.fchmod(descriptor, mode)
+        os.fchmod(descriptor, mode)
         yield file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emtrack.people.roles import Caller, Role
+from emtrack.people.looks import Door, Looker
 from emtrack.reading import casefile
 from emtrack.reading.casefile import history_of, history_page
 from emtrack.reading.history import View, record_view
@@ -29,10 +29,8 @@ async def looked_at(world: World) -> View:
     for begin in range(0, len(reports), 500):
         await world.send("D1", *reports[begin : begin + 500])
     end_ms = begin_ms + (COUNT - 20) * MINUTE_MS
-    who = Caller("Ann", Role.OFFICER)
-    return await record_view(
-        world.connection, who, 1, begin_ms + 30 * MINUTE_MS, end_ms, purpose="COMPLIANCE", now_ms=world.clock.at_ms
-    )
+    who = Looker("Ann", "officer", Door.PAGE, "COMPLIANCE")
+    return await record_view(world.connection, who, 1, begin_ms + 30 * MINUTE_MS, end_ms, now_ms=world.clock.at_ms)
 
 
 async def test_pages_of_a_history_are_parts_of_the_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

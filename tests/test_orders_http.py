@@ -75,7 +75,10 @@ async def test_an_activation_brings_the_key_of_a_new_device_and_is_refused_where
 
 async def test_a_requirement_is_replaced_by_a_new_version(office: Office) -> None:
     await office.two_are_out()
-    later = curfew(1) | {"timetable": [{"day": "MON", "start": "23:00", "end": "07:00"}]}
+    later = curfew(1) | {
+        "timetable": [{"day": "MON", "start": "23:00", "end": "07:00"}],
+        "reason": "varied by the court",
+    }
     status, body = await send(office, "PUT", "/v1/requirements/C1", later)
     assert (status, body["changes"]) == (200, ["requirement entry ended", "requirement entered"])
     await until_curfews(office, 0)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Route
@@ -33,7 +34,8 @@ async def logged_in(
     office: Office, open_page: OpenPage, path: str, role: Role = Role.OPERATOR, **page: Any
 ) -> WatchedPage:
     """A page behind a login, in which nothing was noted before it."""
-    return await log_in(office, await open_page(f"{office.address}/login?next={path}", **page), path, role)
+    following = quote(f"/shift?next={quote(path, safe='')}", safe="")
+    return await log_in(office, await open_page(f"{office.address}/login?next={following}", **page), path, role)
 
 
 async def log_in(office: Office, opened: WatchedPage, path: str, role: Role = Role.OPERATOR) -> WatchedPage:
@@ -42,6 +44,10 @@ async def log_in(office: Office, opened: WatchedPage, path: str, role: Role = Ro
     password = await office.account(role, name)
     await opened.fill("#name", name)
     await opened.fill("#password", password)
+    await opened.click("main button")
+    await opened.wait_for_load_state()
+    if role is Role.OFFICER:
+        await opened.check("#purpose")
     await opened.click("main button")
     await opened.wait_for_url(f"**{path}")
     return opened
@@ -166,7 +172,7 @@ async def test_a_history_is_drawn_after_its_purpose_is_on_record(office: Office,
     assert await axe(page) == []
     await page.get_by_role("button", name="Record and show").click()
     await page.wait_for_selector("text=Say for which purpose you look")
-    assert await office.connection.fetchval("SELECT count(*) FROM history_views") == 0
+    assert await office.connection.fetchval("SELECT count(*) FROM looks WHERE what = 'positions'") == 0
     await page.get_by_label("To review how the person keeps to the order").check()
     await page.get_by_role("button", name="Record and show").click()
     await page.wait_for_url("**/views/*")
@@ -256,7 +262,7 @@ async def test_the_clock_of_the_service_is_on_every_page_and_moves(office: Offic
 async def test_a_possible_entry_has_a_page_with_its_position_and_a_map(
     office: Office, open_page: OpenPage, width: int
 ) -> None:
-    always = EXCLUSION | {"timetable": None, "buffer_m": 0}
+    always = EXCLUSION | {"timetable": None, "buffer_m": 0, "reason": "varied by the court"}
     async with office.http.put("/v1/requirements/X1", json=always, headers=office.bearer("officer")) as response:
         assert response.status == 200, await response.text()
     await office.report("D1", at_home("19:57", 1), at_home("19:58", 2), away("19:59", 3))

@@ -12,7 +12,8 @@ import pytest
 
 from alerts import ClockChange, Skew, note_clocks
 from emtrack.people.accounts import IDLE_S, LONGEST_S, MOST_FAILURES
-from emtrack.people.roles import Caller, Role
+from emtrack.people.looks import Door, Looker
+from emtrack.people.roles import Role
 from emtrack.reading.history import record_view
 from emtrack.web.pages.site import _local
 from tests.office import Office, at_home, away, open_office, strap
@@ -36,7 +37,11 @@ class Visitor:
             return response.status, response.headers.get("Location", "") or await response.text()
 
     async def log_in(self, password: str, name: str = "Ann", **fields: str) -> tuple[int, str]:
-        return await self.post("/login", name=name, password=password, **fields)
+        """And say for which purpose, as the first page asks."""
+        answer = await self.post("/login", name=name, password=password, **fields)
+        if answer[0] == 303:
+            await self.post("/shift", form_key=await self.form_key(), purpose="COMPLIANCE")
+        return answer
 
     async def form_key(self) -> str:
         _, page = await self.get("/account")
@@ -194,7 +199,9 @@ async def test_an_officer_reads_alerts_and_does_not_work_them(office: Office, vi
 
 
 async def views(office: Office) -> list[tuple[str, str, int | None]]:
-    rows = await office.connection.fetch("SELECT viewed_by, purpose, alert_no FROM history_views ORDER BY view_no")
+    rows = await office.connection.fetch(
+        "SELECT looked_by, purpose, alert_no FROM looks WHERE what = 'positions' ORDER BY look_no"
+    )
     return [tuple(row) for row in rows]
 
 
@@ -212,32 +219,26 @@ async def test_a_location_history_is_shown_for_a_recorded_purpose_only(office: O
     status, place = await visitor.post(
         "/wearers/1/history", form_key=key, **window, purpose="COMPLIANCE", note="monthly"
     )
-    assert (status, place) == (303, "/views/1")
+    look_no = int(place.removeprefix("/views/"))
+    assert status == 303
     assert await views(office) == [("Ann", "COMPLIANCE", None)]
-    status, text = await visitor.get("/views/1")
+    status, text = await visitor.get(place)
     assert (status, "2 positions" in text, "monthly" not in text) == (200, True, True)
-    async with visitor.http.get("/views/1/map") as response:
+    async with visitor.http.get(f"/views/{look_no}/map") as response:
         drawn = await response.json()
     assert [point["n"] for point in drawn["points"]] == [1, 2]
     assert {zone["label"] for zone in drawn["zones"]} == {"C1", "X1"}
-    assert "monthly" in (await visitor.get("/wearers/1"))[1]
+    assert "monthly" in (await visitor.get("/wearers/1/looks"))[1]
+
+
+def for_a_court(name: str) -> Looker:
+    return Looker(name, "officer", Door.PAGE, "COURT")
 
 
 async def test_a_look_belongs_to_who_recorded_it_and_lasts_an_hour(office: Office, visitor: Visitor) -> None:
     await visitor.log_in(await office.account(Role.OFFICER))
-    other = Caller("Bob", Role.OFFICER)
-    view = await record_view(
-        office.connection, other, 1, ms("19:00"), ms("20:00"), purpose="COURT", now_ms=ms("20:00")
-    )
-    mine = await record_view(
-        office.connection,
-        Caller("Ann", Role.OFFICER),
-        1,
-        ms("18:00"),
-        ms("19:00"),
-        purpose="COURT",
-        now_ms=ms("18:59"),
-    )
+    view = await record_view(office.connection, for_a_court("Bob"), 1, ms("19:00"), ms("20:00"), now_ms=ms("20:00"))
+    mine = await record_view(office.connection, for_a_court("Ann"), 1, ms("18:00"), ms("19:00"), now_ms=ms("18:59"))
     for number in (view.view_no, mine.view_no, 99):
         assert (await visitor.get(f"/views/{number}"))[0] == 404
         async with visitor.http.get(f"/views/{number}/map") as response:
@@ -245,10 +246,9 @@ async def test_a_look_belongs_to_who_recorded_it_and_lasts_an_hour(office: Offic
 
 
 async def test_a_look_is_committed_before_any_position_is_read(office: Office) -> None:
-    caller = Caller("Ann", Role.OFFICER)
     async with office.connection.transaction():
         with pytest.raises(RuntimeError, match="committed before"):
-            await record_view(office.connection, caller, 1, 0, 1, purpose="COURT", now_ms=0)
+            await record_view(office.connection, for_a_court("Ann"), 1, 0, 1, now_ms=0)
 
 
 async def test_an_alerts_page_is_a_purpose_and_its_map_shows_the_zone_and_the_facts(

@@ -16,6 +16,7 @@ from emtrack.files.evaluate import evaluate
 from emtrack.files.export import export_to
 from emtrack.forms.lines import finding_lines
 from emtrack.forms.reading import read_orders
+from emtrack.people.looks import commander
 from emtrack.service import worker as pipeline
 from emtrack.settings import Settings
 from geofence.judgement.judge import ActivationJudge
@@ -36,6 +37,8 @@ from tests.service_world import (
 
 NORTH = (-2.1753, 53.0057)
 """300 m from home."""
+
+ANN = commander("Ann (command line)")
 
 
 def of(lines: list[str], *, without: str = "UNVERIFIED") -> list[str]:
@@ -203,7 +206,7 @@ async def test_what_people_were_shown_can_be_asked_for_at_any_instant(world: Wor
 
     async def known(at: str) -> list[str]:
         settings = Settings(data_dir=data_dir, database_url=world.dsn)
-        lines = await stored_findings(settings, ms(at), None, "W1")
+        lines = await stored_findings(settings, ANN, ms(at), None, "W1")
         return [f"{json.loads(line)['kind']} {json.loads(line)['reason']}" for line in lines]
 
     assert await known("18:59") == []
@@ -500,7 +503,7 @@ async def judged_from_export(world: World) -> list[dict[str, Any]]:
 
     with TemporaryDirectory() as name:
         folder = Path(name)
-        await export_to(Settings(data_dir=folder, database_url=world.dsn), folder)
+        await export_to(Settings(data_dir=folder, database_url=world.dsn), folder, ANN)
         form = read_orders((folder / "orders.json").read_text(), "orders.json", folder=folder)
         until_ms = parse_instant((folder / "until.txt").read_text().strip())
         evaluation = evaluate(form, folder / "positions.csv", folder / "events.csv", until_ms)

@@ -34,6 +34,7 @@ from emtrack.files.replay import (
 )
 from emtrack.forms.lines import finding_lines
 from emtrack.forms.reading import read_orders
+from emtrack.people.looks import commander
 from emtrack.service.app import running_service
 from emtrack.service.worker import Pace
 from emtrack.settings import ClockSetting
@@ -42,6 +43,8 @@ from tests.test_emulator_client import START_MS, Service, service_in_the_future,
 from tests.test_home_units import evening, household
 
 KEYS = {"D1": "first", "D2": "second"}
+
+ANN = commander("Ann (command line)")
 
 
 def recording(devices: int = 2, each: int = 25) -> Iterator[RecordedReport]:
@@ -187,7 +190,7 @@ async def test_an_export_that_is_replayed_into_an_empty_deployment_gives_the_fin
         await world.send_at("20:45", "D2", position(50, "20:42", AWAY), event(51, "20:43", "RF_IN", hmu_id="H1"))
         await world.wait_until("20:50")
         assert {line["wearer_id"] for line in await world.lines()} == {"W1", "W2", "W3"}
-    await export_to(settings_for(database_url), tmp_path)
+    await export_to(settings_for(database_url), tmp_path, ANN)
     until_ms = ms("23:00")
     judged = evaluate(
         read_orders((tmp_path / "orders.json").read_text(), "orders.json"),
@@ -200,7 +203,7 @@ async def test_an_export_that_is_replayed_into_an_empty_deployment_gives_the_fin
         orders = read_orders((tmp_path / "orders.json").read_text(), "orders.json")
         replayed = await replay_files(there, files, orders, Recording(), who="test")
         assert replayed.refused == {}
-    lines = await stored_findings(later, None, until_ms, None)
+    lines = await stored_findings(later, ANN, None, until_ms, None)
     assert lines == list(finding_lines(judged.findings))
     assert any(b'"HMU_POWER_LOST"' in line and b'"W2"' in line for line in lines)
 
@@ -223,7 +226,7 @@ async def test_a_tag_that_is_dead_while_its_home_unit_goes_on_is_silent_in_a_rep
         found = await world.lines()
     silent = [(line["wearer_id"], line["begin"]) for line in found if line["kind"] == "NO_COMMUNICATION"]
     assert silent == [("W2", iso("20:08"))]
-    await export_to(settings_for(database_url), tmp_path)
+    await export_to(settings_for(database_url), tmp_path, ANN)
     reports, _ = read_recording([tmp_path / "positions.csv", tmp_path / "events.csv"], Recording())
     async with deployed(second_database_url, json.loads((tmp_path / "orders.json").read_text()), at="17:30") as world:
         for batch in batches_of(reports):

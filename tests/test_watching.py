@@ -288,7 +288,7 @@ THEIRS = {
     "absences.during", "activation_versions.during", "checkpoints.fed_to", "deployment.clock_anchor",
     "deployment.clock_start", "device_events.event_time", "finding_versions.begin_at", "finding_versions.end_at",
     "finding_versions.known_at", "findings.period_start", "future_positions.fix_time", "future_positions.recorded_time",
-    "future_positions.uploaded_time", "history_views.during", "home_units.during", "network_silences.begin_at",
+    "future_positions.uploaded_time", "looks.during", "home_units.during", "network_silences.begin_at",
     "older_checkpoints.fed_to", "positions.fix_time", "positions.recorded_time", "positions.uploaded_time",
     "possible_entries.seen_at", "presence_notes.unknown_since", "rejudgements.since", "requirement_entries.valid_from",
     "requirement_versions.valid", "schema_migrations.applied_at", "silence_progress.gap_end_at",

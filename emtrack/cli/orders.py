@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emtrack.cli.running import run, settings
 from emtrack.cli.saying import refuse, say, say_counts, who
+
+if TYPE_CHECKING:
+    from emtrack.forms.orders import Orders
 
 app = typer.Typer(no_args_is_help=True, help="Orders: who is obliged to be where, and when.")
 
@@ -20,6 +23,10 @@ def import_orders(
     keys_out: Annotated[Path | None, typer.Option(help="where to write the keys of new devices, once")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change, and change nothing")] = False,
     repair: Annotated[bool, typer.Option("--repair", help="mend invalid polygons, and write them back")] = False,
+    reason: Annotated[
+        str | None,
+        typer.Option(help="why requirements that begin in the past are entered now, where they do not say"),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="enter nothing if anything is probably not meant")] = False,
 ) -> None:
     """Enter orders; each change is a new version with who and when."""
@@ -27,6 +34,8 @@ def import_orders(
     from emtrack.orders.importing import import_orders as enter
 
     orders = read_orders_file(file, repair=repair, write_back=not dry_run)
+    if reason is not None:
+        orders = explained(orders, reason)
     if keys_out is not None:
         _refuse_unfit_file(keys_out)
     entered = run(enter(settings(), orders, who=who(), dry_run=dry_run, strict=strict))
@@ -36,6 +45,14 @@ def import_orders(
     say("nothing was changed (--dry-run)" if dry_run else f"{len(entered.keys)} devices are new")
     if entered.keys and not dry_run:
         _hand_out(entered.keys, keys_out)
+
+
+def explained(orders: Orders, reason: str) -> Orders:
+    """With the reason at each requirement that gives none."""
+    from msgspec.structs import replace
+
+    forms = [form if form.reason is not None else replace(form, reason=reason) for form in orders.requirements]
+    return replace(orders, requirements=forms)
 
 
 def _refuse_unfit_file(keys_out: Path) -> None:

@@ -34,16 +34,17 @@ def rejudge(
 
 
 async def would_change(chosen: Settings, since_ms: int) -> Rejudgement:
-    """Nothing is written."""
+    """Nothing is written but that somebody looked."""
     from emtrack.db.opened import opened_database
+    from emtrack.people.looks import commander
+    from emtrack.reading.findings import look_at_findings
     from emtrack.reading.rejudging import rejudgement
     from emtrack.record.zone_sets import ZoneSetCache
 
-    async with (
-        opened_database(chosen, "rejudge") as (connection, clock),
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        return await rejudgement(connection, since_ms, clock.now_ms(), ZoneSetCache(chosen.sets_dir))
+    async with opened_database(chosen, "rejudge") as (connection, clock):
+        await look_at_findings(connection, commander(who()), None, clock.now_ms())
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await rejudgement(connection, since_ms, clock.now_ms(), ZoneSetCache(chosen.sets_dir))
 
 
 async def ask(chosen: Settings, since_ms: int) -> None:

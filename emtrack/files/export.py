@@ -4,13 +4,17 @@ by anybody, without the service and without the database."""
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UnsetType
 
 from alerts import LedgerRules, rules_of
+from emtrack.atomic_files import replace_file, replacing_file
 from emtrack.db.opened import opened_database
 from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS
 from emtrack.forms.features import Features, collection_of
@@ -19,6 +23,7 @@ from emtrack.forms.orders import (
     Orders,
 )
 from emtrack.forms.reading import write_orders
+from emtrack.people.looks import Looker, What, record_look
 from emtrack.record.facts import load_facts
 from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import Assignment, load_assignments
@@ -30,17 +35,17 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-async def export_to(settings: Settings, folder: Path) -> dict[str, int]:
-    """Write what is stored as files; how many rows of each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    async with (
-        opened_database(settings, "export") as (connection, clock),
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        judged_ms = await alive_ms(connection)
-        counts = await export(connection, folder, max(clock.now_ms(), judged_ms or ALWAYS_MS))
-        if judged_ms is not None:
-            (folder / "until.txt").write_text(format_instant(judged_ms) + "\n")
+async def export_to(settings: Settings, folder: Path, looker: Looker) -> dict[str, int]:
+    """Write what is stored as files that only their owner can read; how many rows of each. That somebody looks at everybody is on
+    record first."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with opened_database(settings, "export") as (connection, clock):
+        await record_look(connection, looker, What.EXPORT, None, now_ms=clock.now_ms())
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            judged_ms = await alive_ms(connection)
+            counts = await export(connection, folder, max(clock.now_ms(), judged_ms or ALWAYS_MS))
+            if judged_ms is not None:
+                replace_file(folder / "until.txt", f"{format_instant(judged_ms)}\n".encode())
     return counts
 
 
@@ -52,11 +57,11 @@ async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int)
     members = {zone.content: await load_members(connection, zone.content) for zone in sets_of_plans(plans)}
     orders = with_ledger_settings(orders_of(plans, members), await rules_of(connection))
     orders = _with_set_files(orders, folder)
-    (folder / "orders.json").write_bytes(write_orders(orders))
+    replace_file(folder / "orders.json", write_orders(orders))
     counts = {"activations": len(assignments), "zone sets": len(orders.zone_sets), "positions": 0, "events": 0}
     with (
-        (folder / "positions.csv").open("w", newline="") as positions,
-        (folder / "events.csv").open("w", newline="") as events,
+        _table(folder / "positions.csv") as positions,
+        _table(folder / "events.csv") as events,
     ):
         to_positions, to_events = csv.writer(positions), csv.writer(events)
         to_positions.writerow([*POSITION_COLUMNS, "received_time"])
@@ -71,6 +76,12 @@ async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int)
                     counts["events"] += 1
                     to_events.writerow(_event_row(assignment, fact))
     return counts
+
+
+@contextmanager
+def _table(path: Path) -> Iterator[IO[str]]:
+    with replacing_file(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+        yield text
 
 
 def _position_row(assignment: Assignment, fact: Position) -> list[Any]:
@@ -98,7 +109,7 @@ def _with_set_files(orders: Orders, folder: Path) -> Orders:
     forms = []
     for number, form in enumerate(orders.zone_sets, 1):
         name = f"zone_set_{number}.geojson"
-        (folder / name).write_bytes(msgspec.json.encode(collection_of(form.features.members)))
+        replace_file(folder / name, msgspec.json.encode(collection_of(form.features.members)))
         features = Features(None, name, form.features.members)
         forms.append(msgspec.structs.replace(form, features=features))
     return msgspec.structs.replace(orders, zone_sets=forms)

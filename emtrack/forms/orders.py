@@ -58,6 +58,8 @@ class RequirementForm(Form, frozen=True):
     """Of a curfew: how long a sighting of its home unit speaks; null: `max_gap_s`."""
     stay_s: Annotated[float, Meta(gt=0, le=86_400)] = 60
     """Of an attendance: how much of each period the wearer has to stay."""
+    reason: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    """Why it is entered now, if it begins in the past (an addition to the contract); nobody is judged by it."""
 
 
 class ZoneSetForm(Form, frozen=True):

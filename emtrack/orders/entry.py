@@ -12,6 +12,7 @@ from emtrack.forms.cautions import Caution, Person, cautions
 from emtrack.forms.moment import end_of
 from emtrack.forms.orders import Orders
 from emtrack.iom.record import FutureGrade, enter_iom
+from emtrack.people.looks import ORDER, commander
 from emtrack.record.absences import enter_absence
 from emtrack.record.activations import enter_activations
 from emtrack.record.changes import last_change, lock_orders, log_changes
@@ -20,6 +21,7 @@ from emtrack.record.devices import add_device_key, enter_devices
 from emtrack.record.entering import Entered, OrdersConflict, OrderWriter
 from emtrack.record.home_units import enter_home_units, refuse_tags_that_are_units
 from emtrack.record.outages import enter_outages
+from emtrack.record.past_orders import look_by_past_orders
 from emtrack.record.plans import load_people
 from emtrack.record.requirements import enter_requirements, follow_sets
 from emtrack.record.wearers import enter_wearers, wearer_ids_of
@@ -121,7 +123,9 @@ async def _enter_iom_records(writer: OrderWriter, orders: Orders, wearers: dict[
 
 async def enter_with_keys(connection: Connection, orders: Orders, *, who: str, now_ms: int) -> dict[str, str]:
     """Enter orders as `enter_orders` does; a key for every tag and every home unit in them, by device id."""
-    keys = (await enter_orders(connection, orders, who=who, now_ms=now_ms)).keys
+    entered = await enter_orders(connection, orders, who=who, now_ms=now_ms)
+    await look_by_past_orders(connection, entered.past, commander(who, ORDER), now_ms)
+    keys = entered.keys
     for device_id in sorted(set(_senders(orders)) - set(keys)):
         keys[device_id] = await add_device_key(connection, device_id, who, now_ms)
     return keys

@@ -14,9 +14,11 @@ from emtrack.db.locks import WORKER_LOCK
 from emtrack.db.opened import opened_database
 from emtrack.forms.orders import Orders
 from emtrack.orders.entry import enter_orders, enter_with_keys
+from emtrack.people.looks import ORDER, commander
 from emtrack.record.changes import are_noticed
 from emtrack.record.devices import add_device_key, revoke_device_keys
 from emtrack.record.entering import Entered
+from emtrack.record.past_orders import look_by_past_orders
 from emtrack.settings import Settings
 
 NOTICE_S = 5.0
@@ -48,12 +50,15 @@ class _DryRun(Exception):
 async def import_orders(
     settings: Settings, orders: Orders, *, who: str, dry_run: bool, strict: bool = False
 ) -> ImportResult:
-    """Enter orders, and wait a little for a running service to take them in. Raises OrdersConflict or Cautioned."""
+    """Enter orders, and wait a little for a running service to take them in. Raises OrdersConflict, Cautioned or
+    NoReason."""
     entered = Entered()
     async with opened_database(settings, "orders import") as (connection, clock):
         try:
             async with connection.transaction():
-                entered = await enter_orders(connection, orders, who=who, now_ms=clock.now_ms(), strict=strict)
+                now_ms = clock.now_ms()
+                entered = await enter_orders(connection, orders, who=who, now_ms=now_ms, strict=strict)
+                await look_by_past_orders(connection, entered.past, commander(who, ORDER), now_ms)
                 if dry_run:
                     raise _DryRun
         except _DryRun:

@@ -18,6 +18,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from emtrack.clock import machine_ms
 from emtrack.errors import MendableError
+from emtrack.people.looks import Looker, What, enter_look
 from emtrack.people.roles import Caller, Role
 from emtrack.people.secrets import new_secret, secret_hash
 from geofence import datetime_of
@@ -60,10 +61,12 @@ INSERT INTO sessions (session_hash, user_no, form_key, began_at, seen_at) VALUES
 """
 # Looked at with every request; written at most once a minute.
 SESSION = """
-SELECT s.session_hash, s.form_key, s.seen_at, u.user_no, u.name, u.role FROM sessions s JOIN users u USING (user_no)
+SELECT s.session_hash, s.form_key, s.seen_at, s.purpose, s.reference, u.user_no, u.name, u.role
+FROM sessions s JOIN users u USING (user_no)
 WHERE s.session_hash = $1 AND s.seen_at > $2 AND s.began_at > $3 AND u.disabled_at IS NULL
 """
 SEEN = "UPDATE sessions SET seen_at = $2 WHERE session_hash = $1 AND seen_at < $2"
+WORKS_FOR = "UPDATE sessions SET purpose = $2, reference = $3 WHERE session_hash = $1"
 END_SESSION = "DELETE FROM sessions WHERE session_hash = $1"
 END_OLD_SESSIONS = "DELETE FROM sessions WHERE seen_at <= $1 OR began_at <= $2"
 
@@ -191,7 +194,14 @@ async def session_of(connection: Connection, cookie: str) -> Caller | None:
         return None
     if row["seen_at"] < now - timedelta(minutes=1):
         await connection.execute(SEEN, row["session_hash"], now)
-    return Caller(row["name"], Role(row["role"]), row["form_key"])
+    return Caller(row["name"], Role(row["role"]), row["form_key"], row["purpose"], row["reference"])
+
+
+async def begin_work(connection: Connection, cookie: str, looker: Looker, now_ms: int) -> None:
+    """The session works for a purpose from now on; that is on record with the service's time."""
+    async with connection.transaction():
+        await connection.execute(WORKS_FOR, secret_hash(cookie), looker.purpose, looker.reference)
+        await enter_look(connection, looker, What.SHIFT, None, now_ms=now_ms)
 
 
 async def log_out(connection: Connection, cookie: str, name: str) -> None:

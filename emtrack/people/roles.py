@@ -22,8 +22,11 @@ ORDER_KEEPERS = frozenset({Role.OFFICER, Role.ADMINISTRATOR})
 
 
 class Caller(NamedTuple):
-    """Who calls: the name of the token or of the account. `form_key`: of a session, stands in each of its forms."""
+    """Who calls: the name of the token or of the account. `form_key`: of a session, stands in each of its forms. `purpose`: for which
+    it looks at people, if it was said; `reference`: what that refers to."""
 
     name: str
     role: Role
     form_key: str | None = None
+    purpose: str | None = None
+    reference: str | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from emtrack.db.connect import Connection
 from emtrack.forms.lines import finding_lines
+from emtrack.people.looks import Looker, What, look_at_everybody, look_at_people
+from emtrack.reading.people import wearer_no_of
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
 from emtrack.record.liveness import alive_ms
@@ -11,6 +13,14 @@ from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence import ALWAYS_MS, Activation
 from geofence.judgement import Finding, judge_history
+
+
+async def look_at_findings(connection: Connection, looker: Looker, wearer_id: str | None, now_ms: int) -> None:
+    """Put on record that somebody reads findings, of one wearer or of everybody, before they are read."""
+    if wearer_id is None:
+        await look_at_everybody(connection, looker, What.FINDINGS, now_ms)
+    elif (number := await wearer_no_of(connection, wearer_id)) is not None:
+        await look_at_people(connection, looker, [number], What.FINDINGS, now_ms)
 
 
 async def findings_as_lines(

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import asyncpg
-
-from emtrack.people.roles import Caller
+from emtrack.people.looks import (
+    AGAIN_MS,
+    ALERT,
+    PURPOSES,
+    Looker,
+    What,
+    look_at_alert_again,
+    record_look,
+    refuse_transaction,
+)
 from geofence import DeviceEvent, EventType, Mechanism, Position, datetime_of, instant_of
 from ingest import NAME_A_UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import asyncpg
 
     from emtrack.db.connect import Connection
     from emtrack.record.plans import Assignment
@@ -22,18 +31,6 @@ VIEW_LASTS_MS = 3_600_000
 """After this a purpose is asked for again."""
 MOST_FIXES = 50_000
 """Of more the newest are read, and the page says so."""
-
-ALERT = "ALERT"
-PURPOSES = {
-    "ALERT": "An alert of this person",
-    "COMPLIANCE": "To review how the person keeps to the order",
-    "SUPERVISION": "To prepare an appointment or a change of the order",
-    "SAFEGUARDING": "To keep somebody safe",
-    "INVESTIGATION": "To investigate an offence",
-    "COURT": "To prepare evidence for a court",
-    "EQUIPMENT": "To find out about a device",
-}
-"""Why somebody may look at a location history. The first is never chosen: an alert's page gives it."""
 
 
 class UnfitView(ValueError):
@@ -69,15 +66,7 @@ class StoredEvent(NamedTuple):
     hmu_id: str | None
 
 
-RECORD = """
-INSERT INTO history_views (viewed_at, viewed_by, role, wearer_no, during, purpose, note, alert_no)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING view_no
-"""
-VIEW = "SELECT * FROM history_views WHERE view_no = $1 AND viewed_by = $2 AND viewed_at > $3"
-VIEWS = """
-SELECT viewed_at, viewed_by, role, during, purpose, note, alert_no FROM history_views
-WHERE wearer_no = $1 ORDER BY viewed_at DESC, view_no DESC LIMIT $2
-"""
+VIEW = "SELECT * FROM looks WHERE look_no = $1 AND looked_by = $2 AND looked_at > $3 AND what = 'positions'"
 # Positions are the wearer's while an activation says so; as known at an instant, so are activations and receipts.
 OF_WEARER = """
 FROM activation_versions v
@@ -111,26 +100,36 @@ ORDER BY e.event_time, e.fact_id LIMIT $5
 
 async def record_view(
     connection: Connection,
-    caller: Caller,
+    looker: Looker,
     wearer_no: int,
     begin_ms: int,
     end_ms: int,
     *,
-    purpose: str,
-    note: str | None = None,
     alert_no: int | None = None,
     now_ms: int,
 ) -> View:
     """Put on record that somebody looks, and commit it: only then may positions be read. Not inside a transaction.
     Raises UnfitView."""
-    if connection.is_in_transaction():
-        raise RuntimeError("a view is committed before any position is read: record it outside of transactions")
-    _refuse_unfit(begin_ms, end_ms, purpose, alert_no)
-    during = asyncpg.Range(datetime_of(begin_ms), datetime_of(end_ms))
-    number = await connection.fetchval(
-        RECORD, datetime_of(now_ms), caller.name, str(caller.role), wearer_no, during, purpose, note, alert_no
+    refuse_transaction(connection)
+    _refuse_unfit(begin_ms, end_ms, looker.purpose, alert_no)
+    number = await record_look(
+        connection, looker, What.POSITIONS, wearer_no, (begin_ms, end_ms), alert_no=alert_no, now_ms=now_ms
     )
-    return View(number, wearer_no, begin_ms, end_ms, purpose, alert_no, now_ms)
+    return View(number, wearer_no, begin_ms, end_ms, looker.purpose, alert_no, now_ms)
+
+
+async def view_of_alert(
+    connection: Connection, looker: Looker, wearer_no: int, begin_ms: int, end_ms: int, alert_no: int, now_ms: int
+) -> View:
+    """The look at what an alert is about. Who loads its page again, while it lasts too, has looked once in 15 minutes."""
+    look = await look_at_alert_again(connection, looker, wearer_no, alert_no, (begin_ms, end_ms), now_ms)
+    if look is None:
+        covered_ms = now_ms + AGAIN_MS if end_ms >= now_ms else end_ms
+        view = await record_view(
+            connection, looker, wearer_no, begin_ms, covered_ms, alert_no=alert_no, now_ms=now_ms
+        )
+        return view._replace(end_ms=end_ms)
+    return View(look.look_no, wearer_no, begin_ms, end_ms, look.purpose, alert_no, look.looked_ms)
 
 
 def _refuse_unfit(begin_ms: int, end_ms: int, purpose: str, alert_no: int | None) -> None:
@@ -142,15 +141,15 @@ def _refuse_unfit(begin_ms: int, end_ms: int, purpose: str, alert_no: int | None
         raise UnfitView("Say for which purpose you look.")
 
 
-async def view_of(connection: Connection, view_no: int, caller: Caller, now_ms: int) -> View | None:
-    """A view that this caller recorded, not too long ago."""
-    row = await connection.fetchrow(VIEW, view_no, caller.name, datetime_of(now_ms - VIEW_LASTS_MS))
+async def view_of(connection: Connection, view_no: int, name: str, now_ms: int) -> View | None:
+    """A view that this account recorded, not too long ago."""
+    row = await connection.fetchrow(VIEW, view_no, name, datetime_of(now_ms - VIEW_LASTS_MS))
     if row is None:
         return None
     during = row["during"]
     return View(
-        row["view_no"], row["wearer_no"], instant_of(during.lower), instant_of(during.upper), row["purpose"],
-        row["alert_no"], instant_of(row["viewed_at"]),
+        row["look_no"], row["wearer_no"], instant_of(during.lower), instant_of(during.upper), row["purpose"],
+        row["alert_no"], instant_of(row["looked_at"]),
     )  # fmt: skip
 
 
@@ -213,8 +212,3 @@ def _said(row: asyncpg.Record, assignment: Assignment | None) -> StoredEvent:
         own_ms, EventType(row["type"]), requirement_id, row["received_ms"], row["fact_id"], row["sent_by"]
     )
     return StoredEvent(row["activation_no"], event, unit)
-
-
-async def views_of(connection: Connection, wearer_no: int, limit: int = 50) -> list[asyncpg.Record]:
-    """Who looked at a wearer's history, the newest first."""
-    return list(await connection.fetch(VIEWS, wearer_no, limit))

@@ -36,7 +36,7 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
     "devices": ["added_at"],
     "finding_versions": ["recorded_at"],
     "future_positions": ["received_at"],
-    "history_views": ["viewed_at"],
+    "looks": ["looked_at"],
     "integrity_events": ["noticed_at"],
     "judgement_faults": ["noticed_at"],
     "liveness": ["first_ready_at", "alive_at"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 import msgspec
@@ -25,6 +25,17 @@ class OrdersConflict(MendableError):
         self.overlaps = overlaps
 
 
+class PastEntry(NamedTuple):
+    """An entry of a requirement that begins before it is entered; in milliseconds, up to when it was entered at the latest. Who
+    enters it learns whether the wearer was there. `reason`: why it was entered only now, if that was said."""
+
+    wearer_no: int
+    requirement_id: str
+    from_ms: int
+    to_ms: int
+    reason: str | None
+
+
 class Entered(msgspec.Struct):
     """What an import did. `keys`: keys of devices that are new, to be shown once."""
 
@@ -32,6 +43,8 @@ class Entered(msgspec.Struct):
     keys: dict[str, str] = {}
     cautions: list[Caution] = []
     """What is allowed and probably not meant."""
+    past: list[PastEntry] = []
+    """What was entered for a time in which its wearer was monitored already."""
 
 
 class OrderWriter:

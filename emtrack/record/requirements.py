@@ -12,7 +12,7 @@ import msgspec
 from emtrack.forms.errors import FormError
 from emtrack.forms.orders import RequirementForm, TimetableForm
 from emtrack.forms.to_core import SetNames, UnknownSetName, requirement_of, set_name_of, timetable_of
-from emtrack.record.entering import OrderWriter, span
+from emtrack.record.entering import OrderWriter, PastEntry, span
 from emtrack.record.zone_sets import known_sets, stored_zone
 from geofence import FOREVER_MS, Requirement, SetZone, TimetableRow, datetime_of, instant_of, version_of
 from geofence.shapes import geojson_from_zone
@@ -35,10 +35,10 @@ INSERT INTO zones (version, geometry) VALUES ($1, $2)
 ON CONFLICT (version) DO UPDATE SET version = excluded.version RETURNING zone_no
 """
 NEW_REQUIREMENT = """
-INSERT INTO requirement_versions (entry_no, valid, zone_no, set_version_no, recorded, entered_by, wearer_no, requirement_id, kind,
-                                  set_pinned, timetable, buffer_m, widen_m, confirm_points, confirm_ms, grace_ms,
-                                  seen_within_ms, rf_gap_ms, stay_ms)
-SELECT $1, $2, $3, $4, $5, $6, r.wearer_no, r.requirement_id, r.kind, r.set_pinned, r.timetable, r.buffer_m,
+INSERT INTO requirement_versions (entry_no, valid, zone_no, set_version_no, recorded, entered_by, reason, wearer_no,
+                                  requirement_id, kind, set_pinned, timetable, buffer_m, widen_m, confirm_points, confirm_ms,
+                                  grace_ms, seen_within_ms, rf_gap_ms, stay_ms)
+SELECT $1, $2, $3, $4, $5, $6, $8, r.wearer_no, r.requirement_id, r.kind, r.set_pinned, r.timetable, r.buffer_m,
        r.widen_m, r.confirm_points, r.confirm_ms, r.grace_ms, r.seen_within_ms, r.rf_gap_ms, r.stay_ms
 FROM jsonb_to_record($7) AS r (wearer_no bigint, requirement_id text, kind text, set_pinned boolean, timetable jsonb,
                                buffer_m float8, widen_m float8, confirm_points bigint, confirm_ms bigint, grace_ms bigint,
@@ -49,14 +49,14 @@ CLOSE_FOLLOWERS = """
 UPDATE requirement_versions v SET recorded = tstzrange(lower(v.recorded), $3)
 FROM zone_set_versions o JOIN zone_sets s USING (set_no)
 WHERE v.set_version_no = o.set_version_no AND s.set_id = $1 AND o.version <> $2 AND NOT v.set_pinned AND upper_inf(v.recorded)
-RETURNING v.version_no, v.wearer_no, v.requirement_id, v.kind
+RETURNING v.version_no, v.wearer_no, v.requirement_id, v.kind, v.valid
 """
 FOLLOW = """
 INSERT INTO requirement_versions (entry_no, wearer_no, requirement_id, kind, valid, set_version_no, set_pinned, timetable,
                                   buffer_m, widen_m, confirm_points, confirm_ms, grace_ms, seen_within_ms, rf_gap_ms, stay_ms,
-                                  recorded, entered_by)
+                                  recorded, entered_by, reason)
 SELECT v.entry_no, v.wearer_no, v.requirement_id, v.kind, v.valid, n.set_version_no, false, v.timetable,
-       v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, v.seen_within_ms, v.rf_gap_ms, v.stay_ms, $4, $5
+       v.buffer_m, v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, v.seen_within_ms, v.rf_gap_ms, v.stay_ms, $4, $5, $6
 FROM requirement_versions v, zone_set_versions n JOIN zone_sets s USING (set_no)
 WHERE v.version_no = ANY($1::bigint[]) AND s.set_id = $2 AND n.version = $3
 """
@@ -136,9 +136,19 @@ async def _enter(
     valid = span(requirement.from_ms, requirement.to_ms)
     await connection.execute(
         NEW_REQUIREMENT, entry_no, valid, zone_no, set_version_no, writer.since, writer.who,
-        _columns_of(wearer_no, form, requirement),
+        _columns_of(wearer_no, form, requirement), form.reason,
     )  # fmt: skip
+    _note_past(writer, wearer_no, form.requirement_id, requirement.from_ms, requirement.to_ms, form.reason)
     writer.changed("requirement entered", wearer_no, requirement_id=form.requirement_id, kind=str(form.kind))
+
+
+def _note_past(
+    writer: OrderWriter, wearer_no: int, requirement_id: str, from_ms: int, to_ms: int, reason: str | None
+) -> None:
+    """Of what is entered: the time before it is entered, if there is any."""
+    until_ms = min(to_ms, writer.now_ms)
+    if from_ms < until_ms:
+        writer.entered.past.append(PastEntry(wearer_no, requirement_id, from_ms, until_ms, reason))
 
 
 def _columns_of(wearer_no: int, form: RequirementForm, requirement: Requirement) -> dict[str, Any]:
@@ -165,8 +175,12 @@ async def follow_sets(writer: OrderWriter, fresh: Mapping[str, SetZone]) -> None
     for zone in fresh.values():
         rows = await writer.connection.fetch(CLOSE_FOLLOWERS, zone.set_id, zone.version, writer.now)
         numbers = [row["version_no"] for row in rows]
-        await writer.connection.execute(FOLLOW, numbers, zone.set_id, zone.version, writer.since, writer.who)
+        why = f"version {zone.version} of zone set {zone.set_id}"
+        await writer.connection.execute(FOLLOW, numbers, zone.set_id, zone.version, writer.since, writer.who, why)
         for row in rows:
+            valid = row["valid"]
+            until_ms = FOREVER_MS if valid.upper is None else instant_of(valid.upper)
+            _note_past(writer, row["wearer_no"], row["requirement_id"], instant_of(valid.lower), until_ms, why)
             named = {"requirement_id": row["requirement_id"], "set_id": zone.set_id, "version": zone.version}
             writer.changed("requirement follows its zone set", row["wearer_no"], **named)
 

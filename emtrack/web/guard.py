@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +24,7 @@ from emtrack.forms.errors import FormError
 from emtrack.forms.json_text import NotJson, encoding_trouble, read_json_text
 from emtrack.logs import origin_of
 from emtrack.people.accounts import session_of
+from emtrack.people.looks import ALERT, LONGEST_REFERENCE, MONITORING, PURPOSES, SERVICE, Door, Looker
 from emtrack.people.roles import Caller, Role
 from emtrack.people.tokens import caller_by_token
 from geofence import NotAnInstant, parse_instant
@@ -47,6 +48,17 @@ class Problem(Exception):
         self.status = status
 
 
+class NoPurpose(Problem):
+    """Somebody looks at people who has not said why."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "say first for which purpose you look at people, on the page /shift")
+
+
+USUAL_PURPOSES = {Role.OPERATOR: MONITORING, Role.OFFICER: "SUPERVISION", Role.ADMINISTRATOR: SERVICE}
+"""Of programs that do not say another with the header Purpose."""
+
+
 def answer(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, {"Cache-Control": "no-store"}, "application/json")
 
@@ -59,7 +71,10 @@ def guarded(
     @functools.wraps(endpoint)
     async def checked(request: Request) -> Response:
         try:
-            return await endpoint(request, await caller_of(request, pool, roles))
+            caller = await caller_of(request, pool, roles)
+            if caller.form_key is not None and comes_from_elsewhere(request):
+                raise Problem(403, "another site asks for this; open it from a page of the service")
+            return await endpoint(request, caller)
         except Problem as problem:
             response = answer({"error": str(problem)}, problem.status)
             if problem.status == 401:
@@ -76,7 +91,17 @@ def guarded(
             return answer({"error": "a fault of the service; it is in its log"}, 500)
 
     checked.roles = roles  # type: ignore[attr-defined]
-    return Route(path, checked, methods=[method])
+    return route_without_head(path, checked, [method])
+
+
+def route_without_head(
+    path: str, endpoint: Callable[[Request], Awaitable[Response]], methods: Sequence[str]
+) -> Route:
+    """Who asks with HEAD learns nothing, so that nothing has to be put on record: 405."""
+    route = Route(path, endpoint, methods=list(methods))
+    assert route.methods is not None, "they are given"
+    route.methods.discard("HEAD")
+    return route
 
 
 def log_fault(error: Exception, path: str) -> None:
@@ -94,9 +119,38 @@ async def caller_of(request: Request, pool: asyncpg.Pool[Any], roles: frozenset[
         )
     if caller.role not in roles:
         raise Problem(403, f"this is for {' or '.join(sorted(roles))}; {caller.name!r} is of {caller.role}")
-    if caller.form_key is not None and request.method not in ("GET", "HEAD"):
+    if caller.form_key is None:
+        return _with_purpose(request, caller)
+    if request.method != "GET":
         await _refuse_foreign_form(request, caller.form_key)
     return caller
+
+
+def _with_purpose(request: Request, caller: Caller) -> Caller:
+    """A program may say for which purpose it reads, and what that refers to. Raises Problem."""
+    purpose = request.headers.get("purpose") or USUAL_PURPOSES[caller.role]
+    if purpose not in PURPOSES or purpose == ALERT:
+        expected = ", ".join(name for name in PURPOSES if name != ALERT)
+        raise Problem(400, f"the header Purpose is {purpose[:60]!r}; expected {expected}")
+    reference = (request.headers.get("purpose-reference") or "").strip()[:LONGEST_REFERENCE] or None
+    return caller._replace(purpose=purpose, reference=reference)
+
+
+def looker_of(caller: Caller) -> Looker:
+    """Who looks at people, and why. Raises NoPurpose."""
+    if caller.purpose is None:
+        raise NoPurpose
+    return Looker(caller.name, str(caller.role), door_of(caller), caller.purpose, caller.reference)
+
+
+def door_of(caller: Caller) -> Door:
+    return Door.PROGRAM if caller.form_key is None else Door.PAGE
+
+
+def comes_from_elsewhere(request: Request) -> bool:
+    """Whether another site made the browser ask, or the browser asks before the person did: no look may come of that."""
+    fetched_by, because = request.headers.get("sec-fetch-site", ""), request.headers.get("sec-purpose", "")
+    return fetched_by == "cross-site" or "prefetch" in because
 
 
 async def _by_token(request: Request, pool: asyncpg.Pool[Any]) -> Caller | None:

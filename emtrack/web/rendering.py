@@ -16,11 +16,22 @@ from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.db.connect import Connection
+from emtrack.people.looks import PURPOSES
 from emtrack.people.roles import Caller, Role
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import wording
-from emtrack.web.guard import DATABASE_ERRORS, Endpoint, Problem, caller_of, log_fault, read_instant
+from emtrack.web.guard import (
+    DATABASE_ERRORS,
+    Endpoint,
+    NoPurpose,
+    Problem,
+    caller_of,
+    comes_from_elsewhere,
+    log_fault,
+    read_instant,
+    route_without_head,
+)
 from emtrack.web.wording import Words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -61,6 +72,9 @@ def _environment() -> Environment:
         COHORTS=wording.COHORTS,
         PATHWAYS=wording.PATHWAYS,
         CHANGES=wording.CHANGES,
+        PURPOSES=PURPOSES,
+        DOORS=wording.DOORS,
+        LOOKED_AT=wording.LOOKED_AT,
     )
     return environment
 
@@ -88,7 +102,11 @@ class Pages:
             caller = None
             try:
                 caller = await caller_of(request, self.pool, roles)
+                if caller.form_key is not None and request.method == "GET" and comes_from_elsewhere(request):
+                    return self.render("foreign_link.html", caller, here=_here(request))
                 return await endpoint(request, caller)
+            except NoPurpose:
+                return RedirectResponse(f"/shift?next={quote(_here(request), safe='')}", 303, NO_STORE)
             except Problem as problem:
                 if problem.status == 401 and request.method == "GET":
                     return RedirectResponse(f"/login?next={quote(_here(request), safe='')}", 303, NO_STORE)
@@ -104,7 +122,7 @@ class Pages:
                 )
 
         checked.roles = roles  # type: ignore[attr-defined]
-        return Route(path, checked, methods=list(methods))
+        return route_without_head(path, checked, methods)
 
     def render(
         self, template: str, caller: Caller | None, words: Words | None = None, status: int = 200, **context: Any

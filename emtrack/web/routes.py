@@ -40,7 +40,7 @@ def web_routes(
     work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, trouble)
     return [
         *finding_routes(pool, clock, zone_sets),
-        *AlertRoutes(pool, work, stop).routes(),
+        *AlertRoutes(pool, work, clock, stop).routes(),
         *OrderRoutes(pool, clock).routes(),
         *LedgerRoutes(pool, clock).routes(),
         *Site(pages, metrics, secure=secure).routes(),

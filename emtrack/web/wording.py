@@ -76,6 +76,15 @@ COHORTS = {"FIXED": "Fixed", "FLEX": "Flex", "FREE": "Free"}
 SEVERITIES = {severity: severity.name.capitalize() for severity in Severity}
 MECHANISMS = {Mechanism.GPS: "GPS", Mechanism.WIFI: "Wi-Fi", Mechanism.LBS: "Cellular (LBS)", Mechanism.RF: "RF"}
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+LOOKED_AT = {
+    "shift": "Work began",
+    "queue": "Alerts in the list",
+    "findings": "Findings",
+    "positions": "Positions",
+    "past order": "An order for a time that was past",
+    "export": "All that is stored, as files",
+}
+DOORS = {"page": "on a page", "program": "by a program", "command": "by a command"}
 CHANGES = {"new": "Found", "amended": "Amended", "withdrawn": "Withdrawn"}
 LEDGER = {LineKind.COUNTED: "counted", LineKind.REVERSED: "reversed", LineKind.EXCUSED: "excused"}
 POSITION_STATUSES = {

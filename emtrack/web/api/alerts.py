@@ -31,9 +31,11 @@ from alerts import (
     open_alerts,
 )
 from alerts import BadQueuePlace as BadQueuePlace
+from emtrack.clock import Clock
 from emtrack.people.roles import EVERYBODY, STAFF, Caller
 from emtrack.web.alert_work import AlertWork
-from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, read_json_body
+from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, looker_of, read_json_body
+from emtrack.web.looking import look_at_alerts, look_at_queue
 from geofence import Kind
 
 PAGE = 100
@@ -61,8 +63,9 @@ class ActionForm(msgspec.Struct, forbid_unknown_fields=True):
 class AlertRoutes:
     """GET /v1/alerts, GET /v1/alerts/stream, POST /v1/alerts/{alert_no}/actions."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], work: AlertWork, stop: asyncio.Event) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], work: AlertWork, clock: Clock, stop: asyncio.Event) -> None:
         self._pool = pool
+        self._clock = clock
         self._work = work
         self._stop = stop
 
@@ -73,15 +76,18 @@ class AlertRoutes:
             guarded(self._pool, "/v1/alerts/{alert_no:int}/actions", self.act, STAFF, "POST"),
         ]
 
-    async def queue(self, request: Request, _: Caller) -> Response:
+    async def queue(self, request: Request, caller: Caller) -> Response:
         """A page of the queue: ?state=open|closed, wearer, severity, kind, limit, after (from `next` of the page before)."""
         query = request.query_params
         limit = _limit(query.get("limit"))
         wanted = AlertFilter(query.get("wearer"), read_severity(query.get("severity")), read_kind(query.get("kind")))
         read = open_alerts if _is_open(query.get("state", "open")) else closed_alerts
+        looker, now_ms = looker_of(caller), self._clock.now_ms()
         try:
             async with self._pool.acquire() as connection:
+                await look_at_queue(connection, looker, now_ms)
                 page = await read(connection, wanted, query.get("after"), limit)
+                await look_at_alerts(connection, looker, page, now_ms)
         except BadQueuePlace as error:
             raise Problem(400, str(error)) from error
         following = page[-1].place if len(page) == limit else None

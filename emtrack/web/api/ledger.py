@@ -12,9 +12,10 @@ from starlette.routing import Route
 
 from alerts import LedgerEntry, NothingToExcuse, Unsettled, excuse, ledger_of, unsettled_of
 from emtrack.clock import Clock
+from emtrack.people.looks import What, look_at_people
 from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
 from emtrack.reading.people import wearer_no_of
-from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, read_json_body
+from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, looker_of, read_json_body
 from geofence import format_instant
 
 MOST_LINES = 1_000
@@ -35,11 +36,14 @@ class LedgerRoutes:
             guarded(pool, "/v1/findings/{finding_no:int}/excuse", self.excuse, ORDER_KEEPERS, "POST"),
         ]
 
-    async def ledger(self, request: Request, _: Caller) -> Response:
+    async def ledger(self, request: Request, caller: Caller) -> Response:
         """The lines of a wearer's ledger, the newest first, each with the balance of its order after it; and what lasts, which stands
         in no balance yet."""
+        looker = looker_of(caller)
         async with self._pool.acquire() as connection:
             number = await wearer_no_of(connection, request.path_params["wearer_id"])
+            if number is not None:
+                await look_at_people(connection, looker, [number], What.FINDINGS, self._clock.now_ms())
             entries = [] if number is None else await ledger_of(connection, number, MOST_LINES)
             unsettled = [] if number is None else await unsettled_of(connection, number)
         if number is None:

@@ -13,10 +13,12 @@ from emtrack.clock import Clock
 from emtrack.forms.errors import FormError
 from emtrack.forms.reading import read_orders_of
 from emtrack.orders.entry import enter_orders
+from emtrack.people.looks import ORDER, Looker
 from emtrack.people.roles import ORDER_KEEPERS, Caller
 from emtrack.reading.people import wearer_no_of
 from emtrack.record.entering import OrdersConflict
-from emtrack.web.guard import Problem, answer, guarded, read_json_body
+from emtrack.record.past_orders import NoReason, look_by_past_orders
+from emtrack.web.guard import Problem, answer, door_of, guarded, read_json_body
 
 LARGEST = 4 * 1024 * 1024
 """A boundary of 50,000 vertices takes 2 MiB."""
@@ -68,9 +70,13 @@ class OrderRoutes:
             async with self._pool.acquire() as connection, connection.transaction():
                 now_ms = self._clock.now_ms()
                 entered = await enter_orders(connection, orders, who=caller.name, now_ms=now_ms)
+                looker = Looker(caller.name, str(caller.role), door_of(caller), ORDER)
+                await look_by_past_orders(connection, entered.past, looker, now_ms)
         except FormError as error:
             if error.overlaps is not None:
                 return answer({"error": str(error), "overlaps": error.overlaps}, 409)
+            raise Problem(422, str(error)) from error
+        except NoReason as error:
             raise Problem(422, str(error)) from error
         except OrdersConflict as error:
             return answer({"error": str(error), "overlaps": error.overlaps}, 409)

@@ -30,8 +30,8 @@ from alerts import (
 )
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
+from emtrack.people.looks import What, look_at_people
 from emtrack.people.roles import EVERYBODY, STAFF, Caller
-from emtrack.reading import history
 from emtrack.reading.band import bands_of
 from emtrack.reading.casefile import (
     Occurrence,
@@ -41,13 +41,14 @@ from emtrack.reading.casefile import (
     occurrences_of,
     window_of,
 )
-from emtrack.reading.history import View, record_view
+from emtrack.reading.history import View, view_of_alert
 from emtrack.reading.home_units import heard_last_ms
 from emtrack.record.findings import FindingVersion
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
 from emtrack.web.bands import drawn_bands
-from emtrack.web.guard import Problem, read_form
+from emtrack.web.guard import Problem, looker_of, read_form
+from emtrack.web.looking import look_at_alert, look_at_alerts, look_at_queue, looker_at_alert
 from emtrack.web.maps import fact_rows
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from geofence import Requirement, SetZone, format_instant
@@ -90,9 +91,12 @@ class AlertPages:
         wearer = (query.get("wearer") or "").strip() or None
         wanted = AlertFilter(wearer, read_severity(query.get("severity")), read_kind(query.get("kind")))
         read = open_alerts if state == "open" else closed_alerts
+        looker = looker_of(caller)
         try:
             async with self._pages.pool.acquire() as connection:
+                await look_at_queue(connection, looker, self._pages.clock.now_ms())
                 found = await read(connection, wanted, query.get("after") or None, PAGE)
+                await look_at_alerts(connection, looker, found, self._pages.clock.now_ms())
                 counts = await open_counts(connection)
                 words = await self._pages.words(connection)
         except BadQueuePlace as error:
@@ -124,6 +128,7 @@ class AlertPages:
         now_ms = self._pages.clock.now_ms()
         asked_ms, known_ms = known_at(request, now_ms)
         async with self._pages.pool.acquire() as connection:
+            await look_at_alert(connection, looker_at_alert(caller), request.path_params["alert_no"], now_ms)
             alert = await one_alert(connection, request.path_params["alert_no"])
             if alert is None:
                 raise Problem(404, f"There is no alert {request.path_params['alert_no']}.")
@@ -191,10 +196,8 @@ class AlertPages:
     ) -> View:
         assert alert.wearer_no is not None, "an alert of a person"
         begin_ms, end_ms = window_of(version.finding, known_ms)
-        return await record_view(
-            connection, caller, alert.wearer_no, begin_ms, end_ms,
-            purpose=history.ALERT, alert_no=alert.alert_no, now_ms=now_ms,
-        )  # fmt: skip
+        looker = looker_at_alert(caller)
+        return await view_of_alert(connection, looker, alert.wearer_no, begin_ms, end_ms, alert.alert_no, now_ms)
 
     async def _without_findings(
         self, connection: Connection, caller: Caller, alert: Alert, error: str | None, template: str, **shown: Any
@@ -218,6 +221,7 @@ class AlertPages:
     async def _incident(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
         """A platform incident: the people of a network whose tags fell silent together."""
         members = await alerts_under(connection, alert.alert_no, MOST_MEMBERS)
+        await look_at_alerts(connection, looker_at_alert(caller), members, self._pages.clock.now_ms())
         return await self._without_findings(connection, caller, alert, error, "incident.html", members=members)
 
     async def _clock(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
@@ -229,6 +233,8 @@ class AlertPages:
     ) -> Response:
         """A home unit that does not call in: the people who depend on it."""
         people = await people_listed(connection, alert.alert_no, MOST_MEMBERS)
+        listed, now_ms = [person.wearer_no for person in people], self._pages.clock.now_ms()
+        await look_at_people(connection, looker_at_alert(caller), listed, What.QUEUE, now_ms)
         heard_ms = await heard_last_ms(connection, home_unit)
         return await self._without_findings(
             connection, caller, alert, error, "silent_unit.html", people=people, heard_ms=heard_ms

@@ -12,14 +12,15 @@ from starlette.routing import Route
 from alerts import one_alert
 from emtrack.db.connect import Connection
 from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes
+from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, PURPOSES, Looker
 from emtrack.people.roles import EVERYBODY, Caller
 from emtrack.reading.band import bands_of
 from emtrack.reading.casefile import facts_around, history_of, history_page, occurrences_of
-from emtrack.reading.history import MOST_FIXES, PURPOSES, UnfitView, View, events_of, record_view, view_of
+from emtrack.reading.history import MOST_FIXES, UnfitView, View, events_of, record_view, view_of
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.plans import load_assignments
 from emtrack.web.bands import drawn_bands
-from emtrack.web.guard import Problem, answer, guarded, read_form
+from emtrack.web.guard import Problem, answer, door_of, guarded, read_form
 from emtrack.web.maps import drawn_zones, event_rows, history_rows, map_of
 from emtrack.web.pages.wearers import person_or_problem, requirements_of
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
@@ -68,10 +69,9 @@ class HistoryPages:
         if not form:  # who has chosen a time, chooses its pass as well
             chosen |= {f"{name}_pass": words.pass_name(ms) for name, ms in usual.items()}
         passes = {name: words.passes(chosen[name]) for name in ("begin", "end")}
-        purposes = {key: text for key, text in PURPOSES.items() if key != "ALERT"}
         return self._pages.render(
             "purpose.html", caller, words, status=422 if error else 200,
-            wearer=wearer, form=chosen, passes=passes, purposes=purposes, error=error,
+            wearer=wearer, form=chosen, passes=passes, purposes=CHOSEN, error=error,
         )  # fmt: skip
 
     async def _record(
@@ -86,10 +86,11 @@ class HistoryPages:
             raise UnfitView(f"{error}. {advice}") from error
         except NotAnInstant as error:
             raise UnfitView("Give the beginning and the end as a date and a time.") from error
-        purpose, note = form.get("purpose", ""), form.get("note", "").strip()[:1000] or None
-        return await record_view(
-            connection, caller, wearer_no, begin_ms, end_ms, purpose=purpose, note=note, now_ms=now_ms
-        )
+        purpose, reference = form.get("purpose", ""), form.get("note", "").strip()[:LONGEST_REFERENCE] or None
+        if purpose not in CHOSEN:
+            raise UnfitView("Say for which purpose you look.")
+        looker = Looker(caller.name, str(caller.role), door_of(caller), purpose, reference)
+        return await record_view(connection, looker, wearer_no, begin_ms, end_ms, now_ms=now_ms)
 
     async def view(self, request: Request, caller: Caller) -> Response:
         """The history that a recorded look is for: map, and table in pages."""
@@ -186,7 +187,7 @@ class HistoryPages:
         raise Problem(404, f"the alert has no finding {number} that was known then")
 
     async def _view(self, connection: Connection, request: Request, caller: Caller) -> View:
-        view = await view_of(connection, request.path_params["view_no"], caller, self._pages.clock.now_ms())
+        view = await view_of(connection, request.path_params["view_no"], caller.name, self._pages.clock.now_ms())
         if view is None:
             raise Problem(
                 404,

@@ -20,12 +20,14 @@ from emtrack.people.accounts import (
     SHORTEST_PASSWORD,
     LoginRefused,
     UnfitPassword,
+    begin_work,
     change_password,
     log_in,
     log_out,
     session_of,
 )
-from emtrack.people.roles import EVERYBODY, Caller
+from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, MONITORING, Door, Looker
+from emtrack.people.roles import EVERYBODY, STAFF, Caller
 from emtrack.web.guard import COOKIE, DATABASE_ERRORS, Problem, read_form, refuse_foreign_origin
 from emtrack.web.rendering import NO_STORE, Pages
 
@@ -87,6 +89,7 @@ class Site:
             Route("/csp-reports", self.reported, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC), name="static"),
             self._pages.route("/logout", self.logout, EVERYBODY, ["POST"]),
+            self._pages.route("/shift", self.shift, EVERYBODY, ["GET", "POST"]),
             self._pages.route("/account", self.account, EVERYBODY, ["GET", "POST"]),
         ]
 
@@ -131,6 +134,38 @@ class Site:
             COOKIE, login.cookie, max_age=LONGEST_S, httponly=True, secure=self._secure, samesite="lax", path="/"
         )
         return response
+
+    async def shift(self, request: Request, caller: Caller) -> Response:
+        """For which purpose a person works in this session: watching alerts, or what they choose."""
+        is_watch = caller.role in STAFF
+        if request.method == "GET":
+            following = _local(request.query_params.get("next"))
+            return self._ask_purpose(caller, following, caller.purpose, caller.reference or "")
+        form = await read_form(request)
+        following = _local(form.get("next"))
+        purpose = MONITORING if is_watch else form.get("purpose", "")
+        reference = form.get("reference", "").strip()[:LONGEST_REFERENCE]
+        if not is_watch and purpose not in CHOSEN:
+            return self._ask_purpose(caller, following, None, reference, "Say for which purpose you look.")
+        looker = Looker(caller.name, str(caller.role), Door.PAGE, purpose, reference or None)
+        async with self._pages.pool.acquire() as connection:
+            await begin_work(connection, request.cookies.get(COOKIE, ""), looker, self._pages.clock.now_ms())
+        return RedirectResponse(following, 303, NO_STORE)
+
+    def _ask_purpose(
+        self, caller: Caller, following: str, chosen: str | None, reference: str, error: str | None = None
+    ) -> Response:
+        return self._pages.render(
+            "shift.html",
+            caller,
+            status=422 if error else 200,
+            is_watch=caller.role in STAFF,
+            following=following,
+            purposes=CHOSEN,
+            chosen=chosen,
+            reference=reference,
+            error=error,
+        )
 
     async def logout(self, request: Request, caller: Caller) -> Response:
         async with self._pages.pool.acquire() as connection:

@@ -12,14 +12,16 @@ from starlette.routing import Route
 from alerts import alerts_of_wearer, ledger_of, open_alerts_of_units, rules_of, unsettled_of
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
+from emtrack.people.looks import PURPOSES, What, look_at_people, lookers_at, looks_at
 from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
-from emtrack.reading.history import LONGEST_MS, PURPOSES, views_of
+from emtrack.reading.history import LONGEST_MS
 from emtrack.reading.home_units import units_of_wearer
 from emtrack.reading.people import list_people, person_of
 from emtrack.record.findings import shown_at, versions_of_wearer
+from emtrack.record.past_orders import entered_for_the_past
 from emtrack.record.plans import load_assignments
 from emtrack.web.api.ledger import excuse_finding
-from emtrack.web.guard import Problem, read_form
+from emtrack.web.guard import Problem, looker_of, read_form
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from emtrack.web.wording import timetable_words
 from geofence import FOREVER_MS, Requirement, format_instant
@@ -27,6 +29,8 @@ from geofence import FOREVER_MS, Requirement, format_instant
 PAGE = 50
 FINDINGS = 200
 ALERTS = 50
+LOOKERS = 100
+LOOKS = 100
 
 
 class WearerPages:
@@ -40,6 +44,7 @@ class WearerPages:
         return [
             route("/wearers", self.people, EVERYBODY, ["GET", "POST"]),
             route("/wearers/{wearer_no:int}", self.wearer, EVERYBODY),
+            route("/wearers/{wearer_no:int}/looks", self.looks, EVERYBODY),
             route("/wearers/{wearer_no:int}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
         ]
 
@@ -55,11 +60,13 @@ class WearerPages:
 
     async def wearer(self, request: Request, caller: Caller) -> Response:
         """The IOM record, what the person is obliged to, what was found and alerted; no position."""
+        looker = looker_of(caller)
         now_ms = self._pages.clock.now_ms()
         asked_ms, known_ms = known_at(request, now_ms)
         async with self._pages.pool.acquire() as connection:
             wearer = await person_or_problem(connection, request.path_params["wearer_no"])
             number = wearer["wearer_no"]
+            await look_at_people(connection, looker, [number], What.FINDINGS, now_ms)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [number])).get(number, IomRecord())
             found = await versions_of_wearer(connection, number, known_ms - LONGEST_MS, known_ms, FINDINGS)
@@ -68,7 +75,8 @@ class WearerPages:
             alerts = await alerts_of_wearer(connection, number, ALERTS)
             units = await units_of_wearer(connection, number, known_ms)
             unit_alerts = await open_alerts_of_units(connection, [unit.hmu_id for unit in units])
-            views = await views_of(connection, number)
+            looks, lookers = await lookers_at(connection, number, LOOKERS)
+            past = await entered_for_the_past(connection, number)
             ledger = await ledger_of(connection, number)
             unsettled = await unsettled_of(connection, number)
             rules = await rules_of(connection)
@@ -85,7 +93,9 @@ class WearerPages:
             alerts=alerts,
             units=units,
             unit_alerts=unit_alerts,
-            views=views,
+            looks=looks,
+            lookers=lookers,
+            past=past,
             ledger=ledger,
             unsettled=unsettled,
             rules=rules,
@@ -96,6 +106,29 @@ class WearerPages:
             instant=format_instant,
             timetable=timetable_words,
             forever=lambda end_ms: end_ms >= FOREVER_MS,
+        )
+
+    # ------------------------------------------------------------------------------------- looks
+
+    async def looks(self, request: Request, caller: Caller) -> Response:
+        """Every look at the person, the newest first, in pages."""
+        before = choice(request.query_params.get("before"), int)
+        async with self._pages.pool.acquire() as connection:
+            wearer = await person_or_problem(connection, request.path_params["wearer_no"])
+            count, lookers = await lookers_at(connection, wearer["wearer_no"], LOOKERS)
+            found = await looks_at(connection, wearer["wearer_no"], before, LOOKS)
+            words = await self._pages.words(connection)
+        return self._pages.render(
+            "looks.html",
+            caller,
+            words,
+            wearer=wearer,
+            count=count,
+            lookers=lookers,
+            looks=found,
+            following=found[-1].look_no if len(found) == LOOKS else None,
+            is_first=before is None,
+            purposes=PURPOSES,
         )
 
     # ------------------------------------------------------------------------------------- accumulated violations
