@@ -75,7 +75,7 @@ SELECT alert_no, wearer_no, $3 FROM unnest($1::bigint[], $2::bigint[]) AS t (ale
 """
 LISTED = """
 SELECT p.wearer_no, w.wearer_id, w.name, g.grade AS rag, i.mappa_level, p.added_at
-FROM alert_people p JOIN wearers w USING (wearer_no)
+FROM alert_people p JOIN people w USING (wearer_no)
 LEFT JOIN iom_versions i ON i.wearer_no = p.wearer_no AND upper_inf(i.recorded)
 LEFT JOIN LATERAL (SELECT grade FROM rag_grades WHERE wearer_no = p.wearer_no ORDER BY since DESC LIMIT 1) g ON true
 WHERE p.alert_no = $1

@@ -31,7 +31,7 @@ COLUMNS = """
     (4 - coalesce(i.mappa_level, 0))::bigint AS mappa_rank
 """
 PEOPLE = """
-    alerts a LEFT JOIN wearers w USING (wearer_no)
+    alerts a LEFT JOIN people w USING (wearer_no)
     LEFT JOIN iom_versions i ON i.wearer_no = a.wearer_no AND upper_inf(i.recorded)
     LEFT JOIN LATERAL (SELECT grade FROM rag_grades WHERE wearer_no = a.wearer_no ORDER BY since DESC LIMIT 1) g ON true
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import os
+import pwd
 import re
 import secrets
 import shutil
@@ -143,11 +144,23 @@ def _test_server(binaries: Path | None) -> Iterator[TestServer]:
     ):
         manager = embedded_server(folder, program="pytest", exclusive=True, settings=FAST, binaries=binaries)
         server = TestServer(runner.run(_enter(manager)))
+        let_tests_be_superuser(folder)
         try:
             runner.run(server.make_template())
             yield server
         finally:
             runner.run(_leave(manager))
+
+
+def let_tests_be_superuser(folder: Path) -> None:
+    """Nobody can be, once a server is ready; tests make databases and end sessions of others."""
+    logins = DataDirectory(folder).root / "pg_ident.conf"
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    with logins.open("a") as file:
+        file.write(f'emtrack "{me}" {SUPERUSER}\n')
+    pid = server_pid(folder)
+    assert pid is not None, "it was started just now"
+    os.kill(pid, signal.SIGHUP)
 
 
 async def _enter(manager: AbstractAsyncContextManager[str]) -> str:

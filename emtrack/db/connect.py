@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -158,9 +158,11 @@ async def connect(dsn: str, *, name: str = SESSION["application_name"]) -> Sessi
 
 
 @asynccontextmanager
-async def open_pool(dsn: str, *, size: int, limits: Limits) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
+async def open_pool(
+    dsn: str, *, size: int, limits: Limits, prepare: Callable[[Any], Coroutine[Any, Any, None]] | None = None
+) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
     """A pool of up to `size` connections with our session settings and codecs. `limits`: of each statement; they outlive what the
-    pool resets between two users of a connection."""
+    pool resets between two users of a connection. `prepare`: what each user of a connection does first."""
     pool = await asyncpg.create_pool(
         dsn,
         min_size=0,  # the pool would log in its own form when it cannot keep some open
@@ -170,6 +172,7 @@ async def open_pool(dsn: str, *, size: int, limits: Limits) -> AsyncIterator[asy
         server_settings=SESSION | limits.settings,
         connection_class=Session,
         init=_set_codecs,
+        setup=prepare,
     )
     try:
         yield pool

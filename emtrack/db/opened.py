@@ -11,6 +11,7 @@ import asyncpg
 from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import connect, database
 from emtrack.db.migrate import migrate
+from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
 from emtrack.settings import Settings
 
 
@@ -28,6 +29,7 @@ async def prepared_database(settings: Settings, *, program: str, exclusive: bool
         connection = await connect(dsn)
         try:
             await migrate(connection)
+            await grant_rights(connection)
         finally:
             await connection.close()
         yield dsn
@@ -35,9 +37,9 @@ async def prepared_database(settings: Settings, *, program: str, exclusive: bool
 
 @asynccontextmanager
 async def opened_database(settings: Settings, program: str) -> AsyncIterator[OpenedDatabase]:
-    """For a short command, beside the service or without it."""
+    """For a short command, beside the service or without it, with the rights of the worker: only repairs need more."""
     async with prepared_database(settings, program=program, exclusive=False) as dsn:
-        connection = await connect(dsn)
+        connection = await connect(await run_time_dsn(dsn, RunTime.WORKER))
         try:
             yield OpenedDatabase(connection, await clock_of(connection, settings.clock, adopt=True))
         finally:

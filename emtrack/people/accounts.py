@@ -37,19 +37,21 @@ SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 200
 MOST_FAILURES = 5
 FAILURES_S = 900
+EVERY_AGENCY = "(every agency)"
+"""How the reach of an account of the programme itself is listed."""
 """After `MOST_FAILURES` in so many seconds a name waits, whether it exists or not."""
 
 # A name stands for one person or one program in the record of who did what.
 NEW_USER = """
-INSERT INTO users (name, role, password_hash, added_at, added_by)
-SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM tokens WHERE name = $1)
+INSERT INTO users (name, role, password_hash, added_at, added_by, agency)
+SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT FROM tokens WHERE name = $1)
 ON CONFLICT (name) DO NOTHING RETURNING user_no
 """
 USER = "SELECT user_no, name, role, password_hash FROM users WHERE name = $1 AND disabled_at IS NULL"
 SET_PASSWORD = "UPDATE users SET password_hash = $2 WHERE user_no = $1"
 DISABLE = "UPDATE users SET disabled_at = $2 WHERE name = $1 AND disabled_at IS NULL RETURNING user_no"
 END_SESSIONS = "DELETE FROM sessions WHERE user_no = $1"
-USERS = "SELECT name, role, added_at, disabled_at FROM users ORDER BY name"
+USERS = "SELECT name, role, agency, added_at, disabled_at FROM users ORDER BY name"
 EVENT = "INSERT INTO account_events (happened_at, name, what, done_by) VALUES ($1, $2, $3, $4)"
 FAILURES = """
 SELECT count(*) FROM account_events
@@ -61,7 +63,7 @@ INSERT INTO sessions (session_hash, user_no, form_key, began_at, seen_at) VALUES
 """
 # Looked at with every request; written at most once a minute.
 SESSION = """
-SELECT s.session_hash, s.form_key, s.seen_at, s.purpose, s.reference, u.user_no, u.name, u.role
+SELECT s.session_hash, s.form_key, s.seen_at, s.purpose, s.reference, u.user_no, u.name, u.role, u.agency
 FROM sessions s JOIN users u USING (user_no)
 WHERE s.session_hash = $1 AND s.seen_at > $2 AND s.began_at > $3 AND u.disabled_at IS NULL
 """
@@ -101,11 +103,13 @@ def _now() -> datetime:
     return datetime_of(machine_ms())
 
 
-async def add_user(connection: Connection, name: str, role: Role, *, who: str, now_ms: int) -> str:
+async def add_user(
+    connection: Connection, name: str, role: Role, agency: str | None = None, *, who: str, now_ms: int
+) -> str:
     """A new account; its random password, to be shown once. Raises UserExists."""
     password = secrets.token_urlsafe(12)
     digest = await asyncio.to_thread(_hasher.hash, password)
-    if await connection.fetchval(NEW_USER, name, str(role), digest, datetime_of(now_ms), who) is None:
+    if await connection.fetchval(NEW_USER, name, str(role), digest, datetime_of(now_ms), who, agency) is None:
         raise UserExists(
             f"there is an account or a token {name!r}; choose another name, or give the account a new password with "
             f"`emtrack users password`"
@@ -194,7 +198,7 @@ async def session_of(connection: Connection, cookie: str) -> Caller | None:
         return None
     if row["seen_at"] < now - timedelta(minutes=1):
         await connection.execute(SEEN, row["session_hash"], now)
-    return Caller(row["name"], Role(row["role"]), row["form_key"], row["purpose"], row["reference"])
+    return Caller(row["name"], Role(row["role"]), row["form_key"], row["purpose"], row["reference"], row["agency"])
 
 
 async def begin_work(connection: Connection, cookie: str, looker: Looker, now_ms: int) -> None:
@@ -214,6 +218,7 @@ class ListedUser(NamedTuple):
 
     name: str
     role: str
+    agency: str
     added: str
     disabled: str | None
 
@@ -224,6 +229,7 @@ async def list_users(connection: Connection) -> list[ListedUser]:
         ListedUser(
             row["name"],
             row["role"],
+            row["agency"] or EVERY_AGENCY,
             f"{row['added_at']:%Y-%m-%d}",
             None if row["disabled_at"] is None else f"{row['disabled_at']:%Y-%m-%d}",
         )

@@ -7,26 +7,35 @@ from typing import NamedTuple
 
 
 class Role(StrEnum):
-    """Staff of the monitoring centre; officers of the programme's agencies; who sets it up."""
+    """Staff of the monitoring centre; officers of the programme's agencies, and their single point of contact; who audits it, and who
+    sets it up."""
 
     OPERATOR = "operator"
+    SUPERVISOR = "supervisor"
     OFFICER = "officer"
+    CONTACT = "contact"
+    AUDITOR = "auditor"
     ADMINISTRATOR = "administrator"
 
 
 EVERYBODY = frozenset(Role)
-STAFF = frozenset({Role.OPERATOR, Role.ADMINISTRATOR})
-"""Who works alerts."""
-ORDER_KEEPERS = frozenset({Role.OFFICER, Role.ADMINISTRATOR})
+READERS = EVERYBODY - {Role.AUDITOR}
+"""Who sees alerts and people. Auditors see who looked, and no more."""
+STAFF = frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMINISTRATOR})
+"""Who works alerts, of everybody."""
+ORDER_KEEPERS = frozenset({Role.OFFICER, Role.CONTACT, Role.ADMINISTRATOR})
 """Who enters and varies orders."""
+OVERSEERS = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINISTRATOR})
+"""Who sees how others looked."""
 
 
 class Caller(NamedTuple):
     """Who calls: the name of the token or of the account. `form_key`: of a session, stands in each of its forms. `purpose`: for which
-    it looks at people, if it was said; `reference`: what that refers to."""
+    it looks at people, if it was said; `reference`: what that refers to. `agency`: None is the programme itself."""
 
     name: str
     role: Role
     form_key: str | None = None
     purpose: str | None = None
     reference: str | None = None
+    agency: str | None = None

@@ -14,8 +14,8 @@ from geofence import datetime_of
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
 
-TOKEN = "SELECT name, role FROM tokens WHERE token_hash = $1 AND revoked_at IS NULL"
-NEW_TOKEN = "INSERT INTO tokens (token_hash, name, role, added_at, added_by) VALUES ($1, $2, $3, $4, $5)"
+TOKEN = "SELECT name, role, agency FROM tokens WHERE token_hash = $1 AND revoked_at IS NULL"
+NEW_TOKEN = "INSERT INTO tokens (token_hash, name, role, added_at, added_by, agency) VALUES ($1, $2, $3, $4, $5, $6)"
 
 
 class TokenExists(MendableError):
@@ -23,12 +23,19 @@ class TokenExists(MendableError):
 
 
 async def add_token(
-    connection: Connection, name: str, role: Role, *, who: str, now_ms: int, token: str | None = None
+    connection: Connection,
+    name: str,
+    role: Role,
+    agency: str | None = None,
+    *,
+    who: str,
+    now_ms: int,
+    token: str | None = None,
 ) -> str:
     """A new token (or the one that is given), to be shown once: only its hash is kept. Raises TokenExists."""
     token = token or new_secret()
     try:
-        await connection.execute(NEW_TOKEN, secret_hash(token), name, str(role), datetime_of(now_ms), who)
+        await connection.execute(NEW_TOKEN, secret_hash(token), name, str(role), datetime_of(now_ms), who, agency)
     except asyncpg.UniqueViolationError as error:
         raise TokenExists(f"a token {name!r} exists; choose another name") from error
     return token
@@ -37,4 +44,4 @@ async def add_token(
 async def caller_by_token(connection: Connection, token: str) -> Caller | None:
     """Whose token it is, if it holds."""
     row = await connection.fetchrow(TOKEN, secret_hash(token))
-    return None if row is None else Caller(row["name"], Role(row["role"]))
+    return None if row is None else Caller(row["name"], Role(row["role"]), agency=row["agency"])

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 LISTED = """
 SELECT w.wearer_no, w.wearer_id, w.name, i.cohort, i.mappa_level, i.lead_officer, i.lead_agency, g.grade AS rag,
        (SELECT count(*) FROM alerts a WHERE a.wearer_no = w.wearer_no AND a.closed_at IS NULL) AS open_alerts
-FROM wearers w LEFT JOIN iom_versions i ON i.wearer_no = w.wearer_no AND upper_inf(i.recorded)
+FROM people w LEFT JOIN iom_versions i ON i.wearer_no = w.wearer_no AND upper_inf(i.recorded)
 LEFT JOIN LATERAL (SELECT grade FROM rag_grades WHERE wearer_no = w.wearer_no ORDER BY since DESC LIMIT 1) g ON true
 WHERE ($1::text IS NULL OR w.wearer_id > $1) AND ($2::text IS NULL OR w.wearer_id ILIKE $2 OR w.name ILIKE $2
        OR i.pnc ILIKE $2 OR i.crn ILIKE $2 OR i.nomis ILIKE $2 OR i.ecins ILIKE $2)
 ORDER BY w.wearer_id LIMIT $3
 """
 NUMBER = "SELECT wearer_no FROM wearers WHERE wearer_id = $1"
-PERSON = "SELECT wearer_no, wearer_id, name FROM wearers WHERE wearer_no = $1"
+PERSON = "SELECT wearer_no, wearer_id, name, is_closed FROM people WHERE wearer_no = $1"
 
 
 async def list_people(connection: Connection, after: str | None, sought: str, most: int) -> list[asyncpg.Record]:

@@ -49,7 +49,7 @@ SELECT $1, $2, what, wearer_no, detail FROM unnest($3::text[], $4::bigint[], $5:
 CHANGES_AFTER = """
 SELECT change_no, wearer_no, what, changed_at FROM order_changes WHERE change_no > $1 ORDER BY change_no
 """
-LAST_CHANGE = "SELECT coalesce(max(change_no), 0) AS change_no, max(changed_at) AS changed_at FROM order_changes"
+LAST_CHANGE = "SELECT change_no, changed_at FROM last_order_change()"
 # Whether the service has taken in all changes that there are.
 CHANGES_SEEN = "SELECT changes_seen FROM liveness"
 NOTICED = """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from emtrack.forms.orders import Orders, WearerForm
-from emtrack.record.entering import OrderWriter
+import asyncpg
 
-WEARERS = "SELECT wearer_id, wearer_no, name FROM wearers WHERE wearer_id = ANY($1::text[])"
+from emtrack.forms.orders import Orders, WearerForm
+from emtrack.record.entering import OrdersConflict, OrderWriter
+
+WEARERS = "SELECT wearer_id, wearer_no, name FROM people WHERE wearer_id = ANY($1::text[])"
 NEW_WEARER = "INSERT INTO wearers (wearer_id, name) VALUES ($1, $2) RETURNING wearer_no"
 RENAME_WEARER = "UPDATE wearers SET name = $2 WHERE wearer_no = $1"
 
@@ -31,7 +33,7 @@ async def enter_wearers(
         form, row = forms.get(wearer_id), known.get(wearer_id)
         name = None if form is None else form.name
         if row is None:
-            numbers[wearer_id] = await writer.connection.fetchval(NEW_WEARER, wearer_id, name)
+            numbers[wearer_id] = await _new(writer, wearer_id, name)
             writer.changed("wearer entered", numbers[wearer_id], wearer_id=wearer_id)
             continue
         numbers[wearer_id] = row["wearer_no"]
@@ -39,3 +41,13 @@ async def enter_wearers(
             await writer.connection.execute(RENAME_WEARER, row["wearer_no"], name)
             writer.changed("wearer changed", row["wearer_no"], before=row["name"], after=name)
     return numbers
+
+
+async def _new(writer: OrderWriter, wearer_id: str, name: str | None) -> int:
+    try:
+        number: int = await writer.connection.fetchval(NEW_WEARER, wearer_id, name)
+    except asyncpg.UniqueViolationError as error:
+        raise OrdersConflict(
+            f"The orders were not entered: wearer {wearer_id!r} is on record and not shared with your agency. Ask their lead agency."
+        ) from error
+    return number

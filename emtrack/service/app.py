@@ -15,7 +15,9 @@ from starlette.routing import BaseRoute
 
 from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import connect, open_pool
+from emtrack.db.identity import identify
 from emtrack.db.opened import prepared_database
+from emtrack.db.rights import RunTime, run_time_dsn
 from emtrack.db.session import READING
 from emtrack.metrics import Metrics
 from emtrack.record.zone_sets import ZoneSetCache
@@ -76,10 +78,14 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         changed = asyncio.Condition()
         zone_sets = ZoneSetCache(settings.sets_dir)
         worker = Worker(
-            dsn, clock, inbox, keys, metrics,
+            await run_time_dsn(dsn, RunTime.WORKER), clock, inbox, keys, metrics,
             turn_reports=settings.turn_reports, pace=pace, changed=changed, zone_sets=zone_sets,
         )  # fmt: skip
-        async with open_pool(dsn, size=POOL, limits=READING) as pool, asyncio.TaskGroup() as group:
+        pages_dsn = await run_time_dsn(dsn, RunTime.PAGES)
+        async with (
+            open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
+            asyncio.TaskGroup() as group,
+        ):
             is_secure = settings.base_url.startswith("https:")
             routes = [
                 device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),

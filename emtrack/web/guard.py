@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from emtrack.db.identity import Identity, ask_as
 from emtrack.forms.errors import FormError
 from emtrack.forms.json_text import NotJson, encoding_trouble, read_json_text
 from emtrack.logs import origin_of
@@ -55,7 +56,17 @@ class NoPurpose(Problem):
         super().__init__(403, "say first for which purpose you look at people, on the page /shift")
 
 
-USUAL_PURPOSES = {Role.OPERATOR: MONITORING, Role.OFFICER: "SUPERVISION", Role.ADMINISTRATOR: SERVICE}
+NOT_YOURS = (
+    "this concerns somebody who is not shared with your agency, or what your role may not do; nothing was changed"
+)
+USUAL_PURPOSES = {
+    Role.OPERATOR: MONITORING,
+    Role.SUPERVISOR: MONITORING,
+    Role.OFFICER: "SUPERVISION",
+    Role.CONTACT: "SUPERVISION",
+    Role.AUDITOR: SERVICE,
+    Role.ADMINISTRATOR: SERVICE,
+}
 """Of programs that do not say another with the header Purpose."""
 
 
@@ -80,6 +91,8 @@ def guarded(
             if problem.status == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
+        except asyncpg.InsufficientPrivilegeError:
+            return answer({"error": NOT_YOURS}, 403)
         except asyncpg.DataError:
             return answer({"error": "a number or a text is not one that can be kept; correct it"}, 422)
         except DATABASE_ERRORS:
@@ -119,6 +132,7 @@ async def caller_of(request: Request, pool: asyncpg.Pool[Any], roles: frozenset[
         )
     if caller.role not in roles:
         raise Problem(403, f"this is for {' or '.join(sorted(roles))}; {caller.name!r} is of {caller.role}")
+    ask_as(Identity(caller.name, str(caller.role), caller.agency))
     if caller.form_key is None:
         return _with_purpose(request, caller)
     if request.method != "GET":

@@ -23,6 +23,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import wording
 from emtrack.web.guard import (
     DATABASE_ERRORS,
+    NOT_YOURS,
     Endpoint,
     NoPurpose,
     Problem,
@@ -111,6 +112,8 @@ class Pages:
                 if problem.status == 401 and request.method == "GET":
                     return RedirectResponse(f"/login?next={quote(_here(request), safe='')}", 303, NO_STORE)
                 return self.trouble(caller, problem.status, str(problem))
+            except asyncpg.InsufficientPrivilegeError:
+                return self.trouble(caller, 403, f"{NOT_YOURS[:1].upper()}{NOT_YOURS[1:]}.")
             except asyncpg.DataError:
                 return self.trouble(caller, 422, "A number or a text in it cannot be kept. Go back and correct it.")
             except DATABASE_ERRORS:

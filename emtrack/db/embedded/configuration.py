@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from emtrack.db.embedded.account import Account
 from emtrack.db.embedded.data_directory import DataDirectory
-from emtrack.db.embedded.roles import ROLE, SUPERUSER
+from emtrack.db.embedded.roles import ROLES, SUPERUSER
 from emtrack.db.embedded.sockets import PORT, choose_socket_directory, clear_stale_socket
 from emtrack.db.embedded.text_files import write_lines
 
@@ -46,8 +46,8 @@ FIXED: Final[Mapping[str, str]] = {
 }
 
 _HBA_LINES: Final = (
-    f"local all {ROLE},{SUPERUSER} peer map=emtrack",
-    f"local replication {SUPERUSER} peer map=emtrack",
+    f"local all {','.join(ROLES)},{SUPERUSER} peer map=emtrack",
+    "local replication emtrack_backup peer map=emtrack",
 )
 
 
@@ -64,10 +64,20 @@ def write_configuration(directory: DataDirectory, account: Account, settings: Ma
     lines += [f"include {_quoted(str(directory.data / 'postgresql.conf'))}", *_assignments(TUNABLE)]
     lines += [f"include_if_exists {_quoted(str(directory.root / 'local.conf'))}"]
     lines += [*_assignments(FIXED), *_assignments(paths), *_assignments(settings)]
-    me = pwd.getpwuid(os.geteuid()).pw_name
     write_lines(directory.root / "postgresql.conf", lines, account)
     write_lines(directory.root / "pg_hba.conf", _HBA_LINES, account)
-    write_lines(directory.root / "pg_ident.conf", [f'emtrack "{me}" {role}' for role in (ROLE, SUPERUSER)], account)
+    write_logins(directory, account, [*ROLES, SUPERUSER])
+
+
+def superuser_may_log_in(directory: DataDirectory) -> bool:
+    """Whether the map of logins has the superuser: then the server is not made ready yet."""
+    return f'" {SUPERUSER}\n' in (directory.root / "pg_ident.conf").read_text()
+
+
+def write_logins(directory: DataDirectory, account: Account, roles: Iterable[str]) -> None:
+    """As which roles this account of the machine may log in."""
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    write_lines(directory.root / "pg_ident.conf", [f'emtrack "{me}" {role}' for role in roles], account)
 
 
 def _assignments(settings: Mapping[str, str]) -> list[str]:

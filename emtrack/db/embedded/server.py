@@ -16,13 +16,14 @@ from typing import Any, Final
 import structlog
 
 from emtrack.db.embedded.account import Account
+from emtrack.db.embedded.configuration import superuser_may_log_in, write_logins
 from emtrack.db.embedded.data_directory import DataDirectory
 from emtrack.db.embedded.directories import make_directories, told_clearly
 from emtrack.db.embedded.disks import room_needed
 from emtrack.db.embedded.errors import EmbeddedServerError, StillRecovering
 from emtrack.db.embedded.locks import POLL_S, lock_file, program_lock, transition
 from emtrack.db.embedded.process import server_pid, start_server
-from emtrack.db.embedded.roles import DATABASE, ROLE, SUPERUSER, make_database
+from emtrack.db.embedded.roles import DATABASE, ROLE, ROLES, SUPERUSER, is_made, make_database, reread_logins
 from emtrack.db.embedded.sockets import current_socket_directory, dsn_of, forget_short_socket_directory
 from emtrack.db.embedded.system_user import server_account
 from emtrack.db.embedded.text_files import tail, written_at
@@ -160,7 +161,10 @@ class ServerShare:
         except BlockingIOError:
             fcntl.flock(self._use, fcntl.LOCK_UN)
             return
-        await self._stop()
+        try:
+            await self._stop()
+        finally:  # another share of this process may wait for it, and it would wait for ever: the wait stops the loop
+            fcntl.flock(self._use, fcntl.LOCK_UN)
 
     async def _ensure_ready(self, deadline: float) -> None:
         """Adopts the living server or starts one, and again when it went away meanwhile."""
@@ -194,10 +198,9 @@ class ServerShare:
 
     async def _answers(self, deadline: float) -> bool:
         """Waits until the server takes connections and has our database. False: its process ended first."""
-        admin = dsn_of(current_socket_directory(self._directory), SUPERUSER, "postgres")
         said_at = time.monotonic() + 5
         while self.is_alive():
-            if await make_database(admin):
+            if await self._is_ready():
                 return True
             now = time.monotonic()
             if now > deadline:
@@ -211,6 +214,18 @@ class ServerShare:
                 said_at = now + 30
             await asyncio.sleep(POLL_S)
         return False
+
+    async def _is_ready(self) -> bool:
+        """A server that was made ready is taken as it is. Another is made ready as its superuser, and then nobody can be that any
+        more."""
+        if not superuser_may_log_in(self._directory) and await is_made(self.dsn):
+            return True
+        admin = dsn_of(current_socket_directory(self._directory), SUPERUSER, "postgres")
+        if not await make_database(admin):
+            return False
+        write_logins(self._directory, self._account, ROLES)
+        await reread_logins(admin)
+        return True
 
     def is_alive(self) -> bool:
         """Whether the server's process runs, the one that we started or the one that we found."""

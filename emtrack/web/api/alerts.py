@@ -32,7 +32,7 @@ from alerts import (
 )
 from alerts import BadQueuePlace as BadQueuePlace
 from emtrack.clock import Clock
-from emtrack.people.roles import EVERYBODY, STAFF, Caller
+from emtrack.people.roles import READERS, STAFF, Caller
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, looker_of, read_json_body
 from emtrack.web.looking import look_at_alerts, look_at_queue
@@ -71,8 +71,8 @@ class AlertRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            guarded(self._pool, "/v1/alerts", self.queue, EVERYBODY),
-            guarded(self._pool, "/v1/alerts/stream", self.stream, EVERYBODY),
+            guarded(self._pool, "/v1/alerts", self.queue, READERS),
+            guarded(self._pool, "/v1/alerts/stream", self.stream, READERS),
             guarded(self._pool, "/v1/alerts/{alert_no:int}/actions", self.act, STAFF, "POST"),
         ]
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.clock import Clock
-from emtrack.people.roles import EVERYBODY, Caller
+from emtrack.people.roles import READERS, Caller
 from emtrack.reading.findings import findings_as_lines, look_at_findings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web.guard import Problem, guarded, looker_of, read_instant
@@ -33,4 +33,4 @@ def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCach
                 )
         return Response(b"".join(lines), 200, {"Cache-Control": "no-store"}, "application/x-ndjson")
 
-    return [guarded(pool, "/v1/findings", findings, EVERYBODY)]
+    return [guarded(pool, "/v1/findings", findings, READERS)]

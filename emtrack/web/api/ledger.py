@@ -13,7 +13,7 @@ from starlette.routing import Route
 from alerts import LedgerEntry, NothingToExcuse, Unsettled, excuse, ledger_of, unsettled_of
 from emtrack.clock import Clock
 from emtrack.people.looks import What, look_at_people
-from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
+from emtrack.people.roles import ORDER_KEEPERS, READERS, Caller
 from emtrack.reading.people import wearer_no_of
 from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, looker_of, read_json_body
 from geofence import format_instant
@@ -32,7 +32,7 @@ class LedgerRoutes:
     def routes(self) -> list[Route]:
         pool = self._pool
         return [
-            guarded(pool, "/v1/wearers/{wearer_id}/atv", self.ledger, EVERYBODY),
+            guarded(pool, "/v1/wearers/{wearer_id}/atv", self.ledger, READERS),
             guarded(pool, "/v1/findings/{finding_no:int}/excuse", self.excuse, ORDER_KEEPERS, "POST"),
         ]
 

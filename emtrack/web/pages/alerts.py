@@ -31,7 +31,7 @@ from alerts import (
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.looks import What, look_at_people
-from emtrack.people.roles import EVERYBODY, STAFF, Caller
+from emtrack.people.roles import READERS, STAFF, Caller
 from emtrack.reading.band import bands_of
 from emtrack.reading.casefile import (
     Occurrence,
@@ -67,9 +67,9 @@ class AlertPages:
     def routes(self) -> list[Route]:
         route = self._pages.route
         return [
-            route("/alerts", self.queue, EVERYBODY),
-            route("/alerts/rows", self.rows, EVERYBODY),
-            route("/alerts/{alert_no:int}", self.alert, EVERYBODY),
+            route("/alerts", self.queue, READERS),
+            route("/alerts/rows", self.rows, READERS),
+            route("/alerts/{alert_no:int}", self.alert, READERS),
             route("/alerts/{alert_no:int}/actions", self.act, STAFF, ["POST"]),
         ]
 

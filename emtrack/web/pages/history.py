@@ -13,7 +13,7 @@ from alerts import one_alert
 from emtrack.db.connect import Connection
 from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes
 from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, PURPOSES, Looker
-from emtrack.people.roles import EVERYBODY, Caller
+from emtrack.people.roles import READERS, Caller
 from emtrack.reading.band import bands_of
 from emtrack.reading.casefile import facts_around, history_of, history_page, occurrences_of
 from emtrack.reading.history import MOST_FIXES, UnfitView, View, events_of, record_view, view_of
@@ -40,9 +40,9 @@ class HistoryPages:
     def routes(self) -> list[Route]:
         route = self._pages.route
         return [
-            route("/wearers/{wearer_no:int}/history", self.purpose, EVERYBODY, ["GET", "POST"]),
-            route("/views/{view_no:int}", self.view, EVERYBODY),
-            guarded(self._pages.pool, "/views/{view_no:int}/map", self.map, EVERYBODY),
+            route("/wearers/{wearer_no:int}/history", self.purpose, READERS, ["GET", "POST"]),
+            route("/views/{view_no:int}", self.view, READERS),
+            guarded(self._pages.pool, "/views/{view_no:int}/map", self.map, READERS),
         ]
 
     async def purpose(self, request: Request, caller: Caller) -> Response:

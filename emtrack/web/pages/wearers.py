@@ -13,7 +13,7 @@ from alerts import alerts_of_wearer, ledger_of, open_alerts_of_units, rules_of, 
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.looks import PURPOSES, What, look_at_people, lookers_at, looks_at
-from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, Caller
+from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, READERS, Caller
 from emtrack.reading.history import LONGEST_MS
 from emtrack.reading.home_units import units_of_wearer
 from emtrack.reading.people import list_people, person_of
@@ -43,7 +43,7 @@ class WearerPages:
         route = self._pages.route
         return [
             route("/wearers", self.people, EVERYBODY, ["GET", "POST"]),
-            route("/wearers/{wearer_no:int}", self.wearer, EVERYBODY),
+            route("/wearers/{wearer_no:int}", self.wearer, READERS),
             route("/wearers/{wearer_no:int}/looks", self.looks, EVERYBODY),
             route("/wearers/{wearer_no:int}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
         ]

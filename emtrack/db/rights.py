@@ -1,0 +1,220 @@
+"""What the two run-time roles may do to which table. The owner has everything, and is used to migrate and to repair only.
+
+Facts, findings, actions and looks: INSERT and SELECT and nothing else, for either. Versions of orders are closed by their column
+`recorded`. What is a cache, a timer or a session may go. Partitions of positions are reached through their parent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import asyncpg
+import structlog
+
+from emtrack.db.connect import Connection, connect, without_password
+from emtrack.db.embedded import ROLE
+
+
+class RunTime(StrEnum):
+    """Roles of the database in which the service runs."""
+
+    WORKER = "emtrack_worker"
+    PAGES = "emtrack_pages"
+
+
+class Rights(NamedTuple):
+    """As GRANT has them."""
+
+    worker: str = ""
+    pages: str = ""
+
+
+READ = "SELECT"
+ADD = "SELECT, INSERT"
+CLOSE = "SELECT, INSERT, UPDATE (recorded)"
+KEEP = "SELECT, INSERT, UPDATE, DELETE"
+
+FACTS = Rights(ADD, READ)
+"""Received and found: appended by the worker."""
+HIDDEN_FACTS = Rights(ADD)
+CACHE = Rights(KEEP)
+ORDERS = Rights(CLOSE, CLOSE)
+BOTH_ADD = Rights(ADD, ADD)
+BOTH_KEEP = Rights(KEEP, KEEP)
+
+RIGHTS: Final[dict[str, Rights]] = {
+    # The deployment
+    "deployment": Rights(ADD, READ),
+    "schema_migrations": Rights(READ, READ),
+    "rights_in_force": Rights(READ, READ),
+    "liveness": Rights("SELECT, INSERT, UPDATE", READ),
+    "outages": BOTH_ADD,
+    "settings_versions": ORDERS,
+    "rules_in_force": FACTS,
+    "rejudgements": Rights("SELECT, INSERT, UPDATE (done_at)"),
+    "order_changes": BOTH_ADD,
+    # People and devices
+    "wearers": Rights("SELECT, INSERT, UPDATE (name)", "SELECT (wearer_no, wearer_id), INSERT, UPDATE (name)"),
+    "people": Rights(READ, READ),
+    "devices": BOTH_ADD,
+    "device_keys": Rights("SELECT, INSERT, UPDATE (revoked_at)", "SELECT, INSERT, UPDATE (revoked_at)"),
+    "iom_versions": ORDERS,
+    "rag_grades": BOTH_ADD,
+    "access_limits": ORDERS,
+    # Orders
+    "activations": BOTH_ADD,
+    "activation_versions": ORDERS,
+    "zones": Rights("SELECT, INSERT, UPDATE (version)", "SELECT, INSERT, UPDATE (version)"),
+    "zone_sets": Rights("SELECT, INSERT, UPDATE (set_id)", "SELECT, INSERT, UPDATE (set_id)"),
+    "zone_set_versions": BOTH_ADD,
+    "zone_set_members": BOTH_ADD,
+    "requirement_entries": Rights("SELECT, INSERT, UPDATE (valid_from)", "SELECT, INSERT, UPDATE (valid_from)"),
+    "requirement_versions": ORDERS,
+    "home_units": ORDERS,
+    "absences": ORDERS,
+    # Received
+    "raw_reports": HIDDEN_FACTS,
+    "positions": FACTS,
+    "future_positions": FACTS,
+    "device_events": FACTS,
+    "quarantine": HIDDEN_FACTS,
+    "quarantine_releases": HIDDEN_FACTS,
+    "integrity_events": HIDDEN_FACTS,
+    "device_counts": Rights("SELECT, INSERT, UPDATE"),
+    # Found
+    "findings": FACTS,
+    "finding_versions": FACTS,
+    "presence_notes": Rights("SELECT, INSERT, UPDATE (unknown_since)", READ),
+    "atv_lines": BOTH_ADD,
+    # Judgement
+    "checkpoints": CACHE,
+    "older_checkpoints": CACHE,
+    "silence_progress": CACHE,
+    "late_judgements": CACHE,
+    "clock_uploads": CACHE,
+    "atv_timers": BOTH_KEEP,
+    "alert_timers": CACHE,
+    "unit_calls": Rights(KEEP, READ),
+    "judgement_faults": HIDDEN_FACTS,
+    # Alerts
+    "alerts": Rights("SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE (severity, code, closed_at, incident_no)"),
+    "alert_occurrences": FACTS,
+    "alert_people": FACTS,
+    "alert_actions": BOTH_ADD,
+    "alert_changes": BOTH_ADD,
+    "network_silences": Rights(KEEP, "SELECT, UPDATE (incident_no)"),
+    "possible_entries": Rights("SELECT, INSERT, UPDATE (settled_at, fate)", "SELECT, UPDATE (settled_at, fate)"),
+    "wrong_clocks": Rights("SELECT, INSERT, UPDATE (ended_at)", "SELECT, UPDATE (ended_at)"),
+    "unit_silences": Rights("SELECT, INSERT, UPDATE (end_at)", "SELECT, UPDATE (end_at)"),
+    # Accounts and looks
+    "users": Rights("SELECT, INSERT, UPDATE", "SELECT, UPDATE (password_hash)"),
+    "tokens": Rights("SELECT, INSERT, UPDATE (revoked_at)", READ),
+    "sessions": BOTH_KEEP,
+    "account_events": BOTH_ADD,
+    "looks": BOTH_ADD,
+    "record_openings": BOTH_ADD,
+    "restricted_looks_seen": BOTH_ADD,
+}
+SEQUENCES: Final = {RunTime.WORKER: ("fact_id_blocks", "finding_no_blocks", "alert_no_blocks"), RunTime.PAGES: ()}
+FUNCTIONS: Final = {RunTime.WORKER: ("make_positions_day(date)",), RunTime.PAGES: ()}
+
+TABLES = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition ORDER BY c.relname
+"""
+ROLES_THERE = "SELECT rolname FROM pg_roles WHERE rolname = ANY($1::text[])"
+MAY_MAKE_ROLES = "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
+MAKE_ROLE = "CREATE ROLE {} NOLOGIN"
+BE_ROLE = "GRANT {} TO CURRENT_USER"
+# A dump that was restored elsewhere may say so of roles that have no rights there.
+IN_FORCE = "SELECT fingerprint FROM rights_in_force WHERE has_table_privilege('emtrack_pages', 'looks', 'INSERT')"
+NOW_IN_FORCE = """
+INSERT INTO rights_in_force (fingerprint) VALUES ($1) ON CONFLICT (only_row) DO UPDATE SET fingerprint = excluded.fingerprint
+"""
+LOCK = "SELECT pg_advisory_xact_lock($1)"
+RIGHTS_LOCK: Final = int.from_bytes(b"rights", "big")
+
+log = structlog.get_logger(__name__)
+
+
+def statements() -> list[str]:
+    """What gives the roles their rights, and takes every other one away."""
+    made = [
+        f"REVOKE ALL ON ALL {what} IN SCHEMA public FROM {role}"
+        for role in RunTime
+        for what in ("TABLES", "SEQUENCES")
+    ]
+    made += [f"GRANT USAGE ON SCHEMA public TO {role}" for role in RunTime]
+    for table, rights in RIGHTS.items():
+        for role, given in zip(RunTime, rights, strict=True):
+            made += [f"GRANT {given} ON {table} TO {role}"] if given else []
+    for role in RunTime:
+        made += [f"GRANT USAGE ON SEQUENCE {name} TO {role}" for name in SEQUENCES[role]]
+        made += [f"GRANT EXECUTE ON FUNCTION {name} TO {role}" for name in FUNCTIONS[role]]
+    return made
+
+
+def fingerprint() -> str:
+    return hashlib.sha256("\n".join(statements()).encode()).hexdigest()
+
+
+async def grant_rights(connection: Connection) -> bool:
+    """Make the roles where we may, and give them their rights where that was not done yet, as the owner. False: there are no such
+    roles, and we may not make them."""
+    if not await _have_roles(connection):
+        return False
+    if await connection.fetchval(IN_FORCE) != fingerprint():
+        async with connection.transaction():
+            await connection.execute(LOCK, RIGHTS_LOCK)
+            for statement in statements():
+                await connection.execute(statement)
+            await connection.execute(NOW_IN_FORCE, fingerprint())
+    return True
+
+
+async def _have_roles(connection: Connection) -> bool:
+    names = [str(role) for role in RunTime]
+    there = {row["rolname"] for row in await connection.fetch(ROLES_THERE, names)}
+    missing = [name for name in names if name not in there]
+    if missing and not await connection.fetchval(MAY_MAKE_ROLES):
+        return False
+    try:
+        for name in missing:
+            await connection.execute(MAKE_ROLE.format(name))
+            await connection.execute(BE_ROLE.format(name))
+    except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):  # another program made it meanwhile
+        return True
+    except asyncpg.InsufficientPrivilegeError:
+        return False
+    return True
+
+
+async def run_time_dsn(dsn: str, role: RunTime) -> str:
+    """How to reach the database as a role: by a login of its own on the embedded server, by SET ROLE on another. Where neither can
+    be had, as the owner, and the log says so."""
+    for way in _ways(dsn, role):
+        try:
+            connection = await connect(way)
+        except (asyncpg.PostgresError, OSError):
+            continue
+        await connection.close()
+        return way
+    what = (
+        f"the service works as the owner at {without_password(dsn)}: row-level security and append-only tables are not enforced by "
+        f"the database. Make the role {role} there and grant it to the user of EMTRACK_DATABASE_URL"
+    )
+    log.error("no role of its own", role=str(role), what=what)
+    return dsn
+
+
+def _ways(dsn: str, role: RunTime) -> list[str]:
+    parts = urlsplit(dsn)
+    as_role = f"{parts.query}&role={role}" if parts.query else f"role={role}"
+    by_set_role = urlunsplit(parts._replace(query=as_role))
+    user, at, host = parts.netloc.rpartition("@")
+    if user != ROLE or host:  # no socket of the embedded server
+        return [by_set_role]
+    return [urlunsplit(parts._replace(netloc=f"{quote(role)}{at}{host}")), by_set_role]
