@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from emtrack.db.connect import connect
 from emtrack.db.locks import WORKER_LOCK
+from tests.db_fixtures import SUPERUSER, with_user
 from tests.service_world import AWAY, assert_conserved, event, iso, position, serving
 
 MSGPACK = "application/msgpack"
@@ -361,7 +362,7 @@ async def test_when_the_connection_of_the_worker_is_cut_it_comes_back_and_nothin
     async with serving(database_url, wait_s=1.0) as door:  # so that it is a report that finds the connection cut
         for seq in range(40):
             if seq in (10, 25):
-                ((ended,),) = await rows(database_url, cut, WORKER_LOCK)
+                ((ended,),) = await rows(with_user(database_url, SUPERUSER), cut, WORKER_LOCK)
                 assert ended == 1
             while True:
                 status, answer, response = await door.post({"boot": 1, "reports": [position(seq, f"11:{seq:02d}")]})

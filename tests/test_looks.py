@@ -289,6 +289,12 @@ async def test_head_is_no_look_and_learns_nothing(office: Office, visitor: Visit
 YESTERDAY = EXCLUSION | {"requirement_id": "X9", "from": "2026-03-02T18:00:00Z", "timetable": None}
 
 
+async def on_tags_since_an_hour(office: Office) -> None:
+    await office.connection.execute(
+        "UPDATE activation_versions SET recorded = tstzrange(lower(recorded) - interval '1 hour', upper(recorded))"
+    )
+
+
 async def put(office: Office, body: Any) -> tuple[int, Any]:
     path, headers = f"/v1/requirements/{body['requirement_id']}", office.bearer("officer")
     async with office.http.put(path, json=body, headers=headers) as response:
@@ -296,6 +302,7 @@ async def put(office: Office, body: Any) -> tuple[int, Any]:
 
 
 async def test_a_zone_for_the_past_needs_a_reason_is_marked_and_is_a_look(office: Office, visitor: Visitor) -> None:
+    await on_tags_since_an_hour(office)
     await office.two_are_out()
     status, said = await put(office, YESTERDAY)
     assert (status, "Say why" in said["error"]) == (422, True)
@@ -313,6 +320,7 @@ async def test_a_zone_for_the_past_needs_a_reason_is_marked_and_is_a_look(office
 
 
 async def test_an_order_from_now_on_and_one_of_somebody_new_ask_for_no_reason(office: Office) -> None:
+    await on_tags_since_an_hour(office)
     assert (await put(office, YESTERDAY | {"from": "2026-03-02T23:00:00Z"}))[0] == 200
     fresh = {
         "activations": [
@@ -325,6 +333,7 @@ async def test_an_order_from_now_on_and_one_of_somebody_new_ask_for_no_reason(of
 
 
 async def test_a_command_that_enters_the_past_says_why(office: Office) -> None:
+    await on_tags_since_an_hour(office)
     form = read_orders(json.dumps({"requirements": [YESTERDAY]}), "orders")
     with pytest.raises(NoReason, match="X9"):
         await import_orders(office.settings, form, who="Ann", dry_run=False)
@@ -333,6 +342,7 @@ async def test_a_command_that_enters_the_past_says_why(office: Office) -> None:
 
 
 async def test_a_version_of_a_set_that_others_follow_is_a_look_at_each_of_them(office: Office) -> None:
+    await on_tags_since_an_hour(office)
     square = [[-2.2, 53.0], [-2.1, 53.0], [-2.1, 53.1], [-2.2, 53.1], [-2.2, 53.0]]
     features = {
         "type": "FeatureCollection",

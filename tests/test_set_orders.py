@@ -349,7 +349,7 @@ async def put(office: Office, body: dict[str, Any]) -> tuple[int, Any]:
 
 
 async def test_a_requirement_over_http_can_name_a_set_that_exists(office: Office) -> None:
-    other = exclusion(requirement_id="E2", wearer_id="W2", widen_m=20)
+    other = exclusion(requirement_id="E2", wearer_id="W2", widen_m=20, reason="heard of late")
     assert await put(office, other) == (200, {"changes": ["requirement entered"], "keys": {}, "warnings": []})
     unknown = copy.deepcopy(other) | {"geometry": {"type": "ZoneSet", "set_id": "parks"}}
     status, answer = await put(office, unknown)
@@ -368,7 +368,7 @@ async def an_alert(office: Office) -> int:
 
 
 async def test_an_alert_names_the_zone_in_words_and_in_its_facts_and_the_map_draws_those_near(office: Office) -> None:
-    widened = exclusion(widen_m=15, buffer_m=40)
+    widened = exclusion(widen_m=15, buffer_m=40, reason="varied")
     assert (await put(office, widened))[0] == 200
     number = await an_alert(office)
     visitor = Visitor(office)

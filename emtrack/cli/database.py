@@ -49,19 +49,19 @@ def put_clock_back(
 
 async def ahead_ms(chosen: Settings) -> int:
     """How far judged time is ahead of the clock."""
-    from emtrack.db.opened import opened_database
+    from emtrack.db.opened import owned_database
     from emtrack.record.clock_back import ahead_of_clock_ms
 
-    async with opened_database(chosen, "db clock-back") as (connection, clock):
+    async with owned_database(chosen, "db clock-back") as (connection, clock):
         return await ahead_of_clock_ms(connection, clock.now_ms())
 
 
 async def clock_put_back(chosen: Settings) -> int:
     """By how many milliseconds."""
-    from emtrack.db.opened import opened_database
+    from emtrack.db.opened import owned_database
     from emtrack.record.clock_back import put_back
 
-    async with opened_database(chosen, "db clock-back") as (connection, clock):
+    async with owned_database(chosen, "db clock-back") as (connection, clock):
         return await put_back(connection, who(), clock.now_ms())
 
 

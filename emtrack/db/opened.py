@@ -47,6 +47,17 @@ async def opened_database(settings: Settings, program: str) -> AsyncIterator[Ope
 
 
 @asynccontextmanager
+async def owned_database(settings: Settings, program: str) -> AsyncIterator[OpenedDatabase]:
+    """For a repair: with the rights of the owner, who may change what is stored."""
+    async with prepared_database(settings, program=program, exclusive=False) as dsn:
+        connection = await connect(dsn)
+        try:
+            yield OpenedDatabase(connection, await clock_of(connection, settings.clock, adopt=True))
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
 async def unmigrated_database(settings: Settings, program: str) -> AsyncIterator[asyncpg.Connection[Any]]:
     """As it is."""
     async with database(settings.database_url, settings.data_dir, program=program, exclusive=False) as dsn:

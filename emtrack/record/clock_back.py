@@ -50,6 +50,7 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
     "rag_grades": ["since", "recorded_at"],
     "raw_reports": ["received_at"],
     "rejudgements": ["asked_at", "done_at"],
+    "restricted_looks_seen": ["seen_at"],
     "rules_in_force": ["since"],
     "sessions": ["began_at", "seen_at"],
     "tokens": ["added_at", "revoked_at"],
@@ -61,6 +62,7 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
 }
 """Columns that our clock writes, by table. A test compares these and RECORDED with the schema."""
 RECORDED: Final[Sequence[str]] = (
+    "access_limits",
     "absences",
     "activation_versions",
     "home_units",

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from emtrack.db.connect import Connection
     from emtrack.record.entering import PastEntry
 
-# Of entries for the past: those whose wearer was known to be on a tag then, before the entry was made. The first orders of a person
-# ask nothing: what the tag says has only been sent since.
+ENTRY_MS = 15 * 60_000
+"""Activation and requirements of somebody new may come one after the other: so long nothing is asked."""
+
+# Of entries for the past: those whose wearer was known to be on a tag then, a while before the entry was made. The first
+# orders of a person ask nothing: nobody knew anything of them.
 WATCHED_ALREADY = """
 SELECT p.ordinality FROM unnest($1::bigint[], $2::tstzrange[]) WITH ORDINALITY AS p (wearer_no, during, ordinality)
 WHERE EXISTS (SELECT FROM activation_versions v WHERE v.wearer_no = p.wearer_no AND v.during && p.during AND lower(v.recorded) < $3)
@@ -52,7 +55,7 @@ async def watched_already(connection: Connection, past: Sequence[PastEntry], now
     """Those entries that tell who enters them where somebody was."""
     spans = [asyncpg.Range(datetime_of(entry.from_ms), datetime_of(entry.to_ms)) for entry in past]
     numbers = [entry.wearer_no for entry in past]
-    rows = await connection.fetch(WATCHED_ALREADY, numbers, spans, datetime_of(now_ms))
+    rows = await connection.fetch(WATCHED_ALREADY, numbers, spans, datetime_of(now_ms - ENTRY_MS))
     return [past[row["ordinality"] - 1] for row in rows]
 
 
