@@ -79,9 +79,16 @@ class Office(NamedTuple):
         async with self.http.post(f"/v1/devices/{device}/reports", json=body, headers=headers) as response:
             assert response.status == 200, await response.text()
 
-    async def account(self, role: Role = Role.OPERATOR, name: str = "Ann") -> str:
+    async def account(self, role: Role = Role.OPERATOR, name: str = "Ann", agency: str | None = None) -> str:
         """A new account; its password."""
-        return await add_user(self.connection, name, role, who="test", now_ms=parse_instant(BEGINS))
+        return await add_user(self.connection, name, role, agency, who="test", now_ms=parse_instant(BEGINS))
+
+    async def token_of(self, role: Role, agency: str) -> str:
+        """A key to `bearer`: a token of an agency."""
+        key = f"{role} of {agency}"
+        now_ms = parse_instant(BEGINS)
+        self.tokens[key] = await add_token(self.connection, key, role, agency, who="test", now_ms=now_ms)
+        return key
 
     async def two_are_out(self) -> None:
         await self.report("D1", away("19:50", 1), away("19:52", 2))

@@ -44,7 +44,7 @@ from emtrack.db.embedded.installation import wheel_package
 from emtrack.db.embedded.locks import transition
 from emtrack.db.embedded.process import was_started_on
 from emtrack.db.session import READING
-from tests.db_fixtures import FAST, TestServer, server_pid, temporary_data_dir, with_database, with_user
+from tests.db_fixtures import FAST, SUPERUSER, TestServer, server_pid, temporary_data_dir, with_database, with_user
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops its privileges")
 
@@ -186,6 +186,17 @@ async def test_the_program_is_no_superuser_and_can_have_btree_gist(data_dir: Pat
     async with serve(data_dir) as dsn:
         assert await value(dsn, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is False
         await value(dsn, "CREATE EXTENSION btree_gist")
+
+
+async def test_nobody_can_be_the_superuser_of_a_server_that_is_ready(data_dir: Path) -> None:
+    async with serve(data_dir) as dsn:
+        with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
+            await value(with_user(dsn, SUPERUSER), "SELECT 1")
+        for role in ("emtrack_worker", "emtrack_pages"):
+            assert await value(with_user(dsn, role), "SELECT current_user") == role
+    async with serve(data_dir) as dsn:
+        with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
+            await value(with_user(dsn, SUPERUSER), "SELECT 1")
 
 
 async def test_an_operator_may_tune_but_not_switch_off_durability(data_dir: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from emtrack.cli import (
+    access,
     database,
     devices,
     emulation,
@@ -40,6 +41,7 @@ for name, module in (
     ("devices", devices),
     ("tokens", tokens),
     ("users", users),
+    ("access", access),
     ("zones", zones),
     ("quarantine", quarantine),
     ("db", database),

@@ -27,10 +27,11 @@ NameArgument = Annotated[str, typer.Argument(help="whose account")]
 def add_user(
     name: Annotated[str, typer.Argument(help="whose it is; stands in the record of who did what")],
     role: Annotated[Role, typer.Option(help="what the person may do")],
+    agency: Annotated[str | None, typer.Option(help="whose people an officer sees (default: every agency's)")] = None,
 ) -> None:
     """Make an account. Its random password is shown once; its owner changes it on the page "Your account"."""
     refuse_unfit(name, "the name", unfit_account)
-    typer.echo(run(make_account(settings(), name, role, who=who())))
+    typer.echo(run(make_account(settings(), name, role, agency, who=who())))
 
 
 @app.command("password")
@@ -49,7 +50,8 @@ def disable_user(name: NameArgument) -> None:
 def list_users() -> None:
     """Accounts and their roles."""
     found = run(listed_accounts(settings()))
-    print_table(("name", "role", "added", "disabled"), [(u.name, u.role, u.added, u.disabled or "") for u in found])
+    rows = [(u.name, u.role, u.agency, u.added, u.disabled or "") for u in found]
+    print_table(("name", "role", "agency", "added", "disabled"), rows)
 
 
 @asynccontextmanager
@@ -61,12 +63,12 @@ async def _opened(chosen: Settings, program: str) -> AsyncIterator[OpenedDatabas
         yield opened
 
 
-async def make_account(chosen: Settings, name: str, role: Role, *, who: str) -> str:
+async def make_account(chosen: Settings, name: str, role: Role, agency: str | None = None, *, who: str) -> str:
     """The random password of a new account. Raises UserExists."""
     from emtrack.people.accounts import add_user as add
 
     async with _opened(chosen, "users add") as (connection, clock):
-        return await add(connection, name, role, who=who, now_ms=clock.now_ms())
+        return await add(connection, name, role, agency, who=who, now_ms=clock.now_ms())
 
 
 async def reset_account(chosen: Settings, name: str, *, who: str) -> str:

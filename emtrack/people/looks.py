@@ -54,6 +54,7 @@ class What(StrEnum):
     POSITIONS = "positions"
     PAST_ORDER = "past order"
     EXPORT = "export"
+    RESTRICTED_RECORD = "restricted record"
 
 
 class Door(StrEnum):
@@ -130,6 +131,11 @@ SELECT look_no, looked_at, looked_by, role, door, what, purpose, reference, aler
 FROM looks
 WHERE (wearer_no = $1 OR wearer_no IS NULL AND what <> 'shift') AND ($2::bigint IS NULL OR look_no < $2)
 ORDER BY look_no DESC LIMIT $3
+"""
+EVERY_LOOK = """
+SELECT look_no, looked_at, looked_by, l.role, door, what, purpose, reference, alert_no, wearer_no, w.wearer_id,
+       lower(during) AS begin_at, upper(during) AS end_at
+FROM looks l LEFT JOIN wearers w USING (wearer_no) WHERE $1::bigint IS NULL OR look_no < $1 ORDER BY look_no DESC LIMIT $2
 """
 LOOKERS = """
 SELECT looked_by, role, count(*) AS looks, max(looked_at) AS last_at, array_agg(DISTINCT purpose ORDER BY purpose) AS purposes
@@ -231,6 +237,12 @@ def _look(row: asyncpg.Record) -> Look:
         row["look_no"], instant_of(row["looked_at"]), row["looked_by"], row["role"], row["door"], row["what"],
         row["purpose"], row["reference"], row["alert_no"], row["wearer_no"], during,
     )  # fmt: skip
+
+
+async def all_looks(connection: Connection, before: int | None, most: int) -> list[tuple[Look, str | None]]:
+    """Every look of everybody, the newest first, with the wearer's id."""
+    rows = await connection.fetch(EVERY_LOOK, before, most)
+    return [(_look(row), row["wearer_id"]) for row in rows]
 
 
 async def lookers_at(connection: Connection, wearer_no: int, most: int) -> tuple[int, list[Lookers]]:

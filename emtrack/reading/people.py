@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emtrack.errors import MendableError
+
 if TYPE_CHECKING:
     import asyncpg
 
@@ -36,6 +38,18 @@ def _literal(text: str) -> str:
 async def wearer_no_of(connection: Connection, wearer_id: str) -> int | None:
     """The number of a wearer; None if nobody is called so."""
     number: int | None = await connection.fetchval(NUMBER, wearer_id)
+    return number
+
+
+class NoWearer(MendableError):
+    """Nobody is called so."""
+
+
+async def wearer_no_or_refusal(connection: Connection, wearer_id: str) -> int:
+    """The number of a wearer. Raises NoWearer."""
+    number = await wearer_no_of(connection, wearer_id)
+    if number is None:
+        raise NoWearer(f"there is no wearer {wearer_id!r}")
     return number
 
 

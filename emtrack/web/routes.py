@@ -19,6 +19,7 @@ from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.history import HistoryPages
+from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.site import Site
 from emtrack.web.pages.wearers import WearerPages
 from emtrack.web.rendering import Pages
@@ -47,4 +48,5 @@ def web_routes(
         *AlertPages(pages, work).routes(),
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
+        *LookPages(pages).routes(),
     ]

@@ -83,6 +83,7 @@ LOOKED_AT = {
     "positions": "Positions",
     "past order": "An order for a time that was past",
     "export": "All that is stored, as files",
+    "restricted record": "A restricted record was opened",
 }
 DOORS = {"page": "on a page", "program": "by a program", "command": "by a command"}
 CHANGES = {"new": "Found", "amended": "Amended", "withdrawn": "Withdrawn"}

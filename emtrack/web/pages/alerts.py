@@ -30,8 +30,9 @@ from alerts import (
 )
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
+from emtrack.people.limits import unseen_openings
 from emtrack.people.looks import What, look_at_people
-from emtrack.people.roles import READERS, STAFF, Caller
+from emtrack.people.roles import OVERSEERS, READERS, STAFF, Caller
 from emtrack.reading.band import bands_of
 from emtrack.reading.casefile import (
     Occurrence,
@@ -98,6 +99,7 @@ class AlertPages:
                 found = await read(connection, wanted, query.get("after") or None, PAGE)
                 await look_at_alerts(connection, looker, found, self._pages.clock.now_ms())
                 counts = await open_counts(connection)
+                opened = await unseen_openings(connection) if caller.role in OVERSEERS else 0
                 words = await self._pages.words(connection)
         except BadQueuePlace as error:
             raise Problem(400, str(error)) from error
@@ -107,6 +109,7 @@ class AlertPages:
             words,
             alerts=found,
             counts=counts,
+            opened=opened,
             state=state,
             chosen=wanted,
             following=found[-1].place if len(found) == PAGE else None,

@@ -27,7 +27,7 @@ from emtrack.people.accounts import (
     session_of,
 )
 from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, MONITORING, Door, Looker
-from emtrack.people.roles import EVERYBODY, STAFF, Caller
+from emtrack.people.roles import EVERYBODY, STAFF, Caller, Role
 from emtrack.web.guard import COOKIE, DATABASE_ERRORS, Problem, read_form, refuse_foreign_origin
 from emtrack.web.rendering import NO_STORE, Pages
 
@@ -93,8 +93,9 @@ class Site:
             self._pages.route("/account", self.account, EVERYBODY, ["GET", "POST"]),
         ]
 
-    async def home(self, _: Request) -> Response:
-        return RedirectResponse("/alerts", 303)
+    async def home(self, request: Request) -> Response:
+        """Where one's work is."""
+        return RedirectResponse(_home_of(await self._session(request)), 303, NO_STORE)
 
     async def login(self, request: Request) -> Response:
         """The form, and what is sent with it. A person who is logged in already is not asked."""
@@ -102,20 +103,22 @@ class Site:
             if request.method == "POST":
                 return await self._log_in(request)
             following = _local(request.query_params.get("next"))
-            if await self._is_logged_in(request):
-                return RedirectResponse(following, 303, NO_STORE)
+            if (caller := await self._session(request)) is not None:
+                return RedirectResponse(
+                    following if request.query_params.get("next") else _home_of(caller), 303, NO_STORE
+                )
             return self._pages.render("login.html", None, following=following)
         except Problem as problem:
             return self._pages.trouble(None, problem.status, str(problem))
         except DATABASE_ERRORS:
             return self._pages.trouble(None, 503, "Nobody can log in until it does. Try again in a moment.")
 
-    async def _is_logged_in(self, request: Request) -> bool:
+    async def _session(self, request: Request) -> Caller | None:
         cookie = request.cookies.get(COOKIE)
         if cookie is None:
-            return False
+            return None
         async with self._pages.pool.acquire() as connection:
-            return await session_of(connection, cookie) is not None
+            return await session_of(connection, cookie)
 
     async def _log_in(self, request: Request) -> Response:
         refuse_foreign_origin(request)
@@ -203,12 +206,16 @@ class Site:
         return Response(status_code=413)
 
 
+def _home_of(caller: Caller | None) -> str:
+    return "/looks" if caller is not None and caller.role is Role.AUDITOR else "/alerts"
+
+
 def _local(target: Any) -> str:
-    """Where to go after the login: a path of ours, whatever was asked for."""
+    """Where to go after the login: a path of ours, whatever was asked for; one's own home if nothing was."""
     if not isinstance(target, str) or not target.startswith("/") or target.startswith(("//", "/\\")):
-        return "/alerts"
+        return "/"
     parts = urlsplit(target)
-    return "/alerts" if parts.netloc or parts.scheme or "\\" in target or not target.isprintable() else target
+    return "/" if parts.netloc or parts.scheme or "\\" in target or not target.isprintable() else target
 
 
 def _sentence(text: str) -> str:

@@ -12,8 +12,18 @@ from starlette.routing import Route
 from alerts import alerts_of_wearer, ledger_of, open_alerts_of_units, rules_of, unsettled_of
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
-from emtrack.people.looks import PURPOSES, What, look_at_people, lookers_at, looks_at
-from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, READERS, Caller
+from emtrack.people.limits import open_record
+from emtrack.people.looks import (
+    LONGEST_REFERENCE,
+    MONITORING,
+    PURPOSES,
+    Looker,
+    What,
+    look_at_people,
+    lookers_at,
+    looks_at,
+)
+from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, READERS, STAFF, Caller
 from emtrack.reading.history import LONGEST_MS
 from emtrack.reading.home_units import units_of_wearer
 from emtrack.reading.people import list_people, person_of
@@ -21,7 +31,7 @@ from emtrack.record.findings import shown_at, versions_of_wearer
 from emtrack.record.past_orders import entered_for_the_past
 from emtrack.record.plans import load_assignments
 from emtrack.web.api.ledger import excuse_finding
-from emtrack.web.guard import Problem, looker_of, read_form
+from emtrack.web.guard import Problem, door_of, looker_of, read_form
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from emtrack.web.wording import timetable_words
 from geofence import FOREVER_MS, Requirement, format_instant
@@ -45,6 +55,7 @@ class WearerPages:
             route("/wearers", self.people, EVERYBODY, ["GET", "POST"]),
             route("/wearers/{wearer_no:int}", self.wearer, READERS),
             route("/wearers/{wearer_no:int}/looks", self.looks, EVERYBODY),
+            route("/wearers/{wearer_no:int}/opening", self.open_record, STAFF, ["POST"]),
             route("/wearers/{wearer_no:int}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
         ]
 
@@ -66,6 +77,8 @@ class WearerPages:
         async with self._pages.pool.acquire() as connection:
             wearer = await person_or_problem(connection, request.path_params["wearer_no"])
             number = wearer["wearer_no"]
+            if wearer["is_closed"] and caller.role not in STAFF:
+                return self._pages.render("restricted.html", caller, wearer=wearer)
             await look_at_people(connection, looker, [number], What.FINDINGS, now_ms)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [number])).get(number, IomRecord())
@@ -99,6 +112,7 @@ class WearerPages:
             ledger=ledger,
             unsettled=unsettled,
             rules=rules,
+            may_open=caller.role in STAFF,
             may_excuse=caller.role in ORDER_KEEPERS,
             purposes=PURPOSES,
             asked_ms=asked_ms,
@@ -130,6 +144,19 @@ class WearerPages:
             is_first=before is None,
             purposes=PURPOSES,
         )
+
+    async def open_record(self, request: Request, caller: Caller) -> Response:
+        """A closed record is opened to one account for an hour, with a reason; overseers are told."""
+        form = await read_form(request)
+        reason = form.get("reason", "").strip()
+        if not 0 < len(reason) <= LONGEST_REFERENCE:
+            raise Problem(422, "Say in at most 1,000 characters why you open a restricted record.")
+        number = request.path_params["wearer_no"]
+        looker = Looker(caller.name, str(caller.role), door_of(caller), caller.purpose or MONITORING, reason)
+        async with self._pages.pool.acquire() as connection:
+            await person_or_problem(connection, number)
+            await open_record(connection, number, looker, self._pages.clock.now_ms())
+        return RedirectResponse(f"/wearers/{number}", 303, NO_STORE)
 
     # ------------------------------------------------------------------------------------- accumulated violations
 
