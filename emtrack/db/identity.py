@@ -1,4 +1,4 @@
-"""For whom a session of the pages asks: row-level security goes by it (migration 0018).
+"""For whom a session of the pages asks: row-level security goes by it (migration 0020).
 
 Whoever takes a connection out of the pool sets it first; the pool clears it when the connection comes back. Nobody: no row.
 """

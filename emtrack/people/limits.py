@@ -1,6 +1,6 @@
 """Records that are closed to some: who may not open them, or who alone may.
 
-The database hides what is closed (migration 0018). Staff of the centre work alerts of everybody under the reference, and open a
+The database hides what is closed (migration 0020). Staff of the centre work alerts of everybody under the reference, and open a
 closed record with a reason when they must: that is a look of its own kind, and overseers are told.
 """
 
