@@ -1,6 +1,6 @@
 """Reports in: wire format, refusals, the inbox, what is written of them, and the HTTP door for devices."""
 
-from ingest.http import KeyCheck, device_route
+from ingest.http import KeyCheck, KeysUnknown, device_route
 from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission
 from ingest.reports import (
     NAME_A_UNIT,
@@ -58,6 +58,7 @@ __all__ = [
     "InboxFull",
     "Incoming",
     "KeyCheck",
+    "KeysUnknown",
     "NotCommitted",
     "PositionReport",
     "Received",

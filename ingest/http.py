@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
@@ -31,6 +31,10 @@ ANSWER_WITHIN_S = 30.0
 """A request that has waited so long for its commit is told to try again; its reports may still be committed."""
 
 
+class KeysUnknown(Exception):
+    """Nobody knows at the moment which keys are good."""
+
+
 class KeyCheck(Protocol):
     """Who may report as which device."""
 
@@ -47,11 +51,16 @@ def _problem(status: int, message: str, *, retry_after_s: int | None = None) -> 
     return Response(msgspec.json.encode({"error": message}), status, headers, "application/json")
 
 
-def device_route(inbox: Inbox, keys: KeyCheck, on_status: Callable[[int], None]) -> Route:
+Fresh = Callable[[], Awaitable[None]]
+"""Returns when what `KeyCheck` knows is of now. Raises KeysUnknown."""
+
+
+def device_route(inbox: Inbox, keys: KeyCheck, fresh: Fresh, on_status: Callable[[int], None]) -> Route:
     """POST /v1/devices/{device_id}/reports. `on_status` is told the status of every answer."""
 
     async def endpoint(request: Request) -> Response:
         try:
+            await fresh()
             response = await _receive(request, inbox, keys)
         except WireError as error:
             response = _problem(error.status, str(error))
@@ -61,6 +70,8 @@ def device_route(inbox: Inbox, keys: KeyCheck, on_status: Callable[[int], None])
             response = _problem(
                 429, "the device has too many requests open; wait for their answers", retry_after_s=many.retry_after_s
             )
+        except KeysUnknown:
+            response = _problem(503, "whether the key is good cannot be told now; send again", retry_after_s=5)
         except (InboxClosed, NotCommitted, TimeoutError):
             response = _problem(503, "not committed yet; send again", retry_after_s=5)
         except ClientDisconnect:

@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 
 from alerts import ClockChange, Skew, note_clocks
-from emtrack.people.accounts import IDLE_S, LONGEST_S, MOST_FAILURES
+from emtrack.people.accounts import MOST_FAILURES
 from emtrack.people.roles import Caller, Role
+from emtrack.people.sessions import IDLE_S, LONGEST_S
 from emtrack.reading.history import record_view
 from emtrack.web.pages.site import _local
 from tests.office import Office, at_home, away, open_office, strap

@@ -21,9 +21,21 @@ ORDER_KEEPERS = frozenset({Role.OFFICER, Role.ADMINISTRATOR})
 """Who enters and varies orders."""
 
 
+class Needs(StrEnum):
+    """What a person does before anything else."""
+
+    CODE = "code"
+    PASSWORD = "password"
+    SECOND_FACTOR = "second factor"
+
+
 class Caller(NamedTuple):
-    """Who calls: the name of the token or of the account. `form_key`: of a session, stands in each of its forms."""
+    """Who calls: the name of the token or of the account. `form_key`: of a session, stands in each of its forms. `credential`: the
+    hash
+    of the token or of the session, by which it is asked whether it still holds."""
 
     name: str
     role: Role
     form_key: str | None = None
+    credential: bytes = b""
+    needs: Needs | None = None
