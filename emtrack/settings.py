@@ -43,6 +43,12 @@ class Settings(msgspec.Struct, frozen=True):
     proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     token_days: int = 90
     second_factor: tuple[str, ...] = ()
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret_file: Path | None = None
+    oidc_claim: str = "preferred_username"
+    oidc_new_role: str | None = None
+    oidc_name: str = "your organisation"
 
     @property
     def sets_dir(self) -> Path:
@@ -97,6 +103,14 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         proxies=_list(given.get("proxies")) or ("127.0.0.1", "::1"),
         token_days=_count("token_days", given.get("token_days"), 90),
         second_factor=_list(given.get("second_factor")),
+        oidc_issuer=given.get("oidc_issuer") or None,
+        oidc_client_id=given.get("oidc_client_id") or None,
+        oidc_client_secret_file=Path(given["oidc_client_secret_file"])
+        if given.get("oidc_client_secret_file")
+        else None,
+        oidc_claim=given.get("oidc_claim") or "preferred_username",
+        oidc_new_role=given.get("oidc_new_role") or None,
+        oidc_name=given.get("oidc_name") or "your organisation",
     )
 
 

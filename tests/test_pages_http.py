@@ -15,7 +15,7 @@ from emtrack.people.accounts import MOST_FAILURES
 from emtrack.people.roles import Caller, Role
 from emtrack.people.sessions import IDLE_S, LONGEST_S
 from emtrack.reading.history import record_view
-from emtrack.web.pages.site import _local
+from emtrack.web.pages.site import local_target
 from tests.office import Office, at_home, away, open_office, strap
 from tests.service_world import event, ms
 
@@ -144,7 +144,7 @@ async def test_a_login_form_from_another_site_is_refused(office: Office, visitor
     "target", ["//evil.example", "http://evil.example/", "/\\evil.example", "/a\nb", "alerts", ""]
 )
 def test_a_login_leads_to_a_page_of_ours_only(target: str) -> None:
-    assert _local(target) == "/alerts"
+    assert local_target(target) == "/alerts"
 
 
 async def test_an_own_password_is_changed_with_the_old_one_and_ends_all_sessions(

@@ -22,6 +22,7 @@ from emtrack.web.guard import CredentialState
 from emtrack.web.pages.account import AccountPages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.history import HistoryPages
+from emtrack.web.pages.provider_login import ProviderPages
 from emtrack.web.pages.sessions import SessionPages
 from emtrack.web.pages.site import Site
 from emtrack.web.pages.wearers import WearerPages
@@ -42,12 +43,14 @@ def web_routes(
     """`changed` is told of changes of alerts and of credentials, and tells those who follow. `stop` ends streams. `trouble`: why
     nobody is watched now, or None."""
     work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, trouble)
+    site = Site(pages, metrics, settings)
     return [
         *finding_routes(pool, clock, zone_sets),
         *AlertRoutes(pool, work, stop, credentials).routes(),
         *OrderRoutes(pool, clock).routes(),
         *LedgerRoutes(pool, clock).routes(),
-        *Site(pages, metrics, settings).routes(),
+        *site.routes(),
+        *ProviderPages(pages, site, settings).routes(),
         *AccountPages(pages).routes(),
         *SessionPages(pages).routes(),
         *AlertPages(pages, work).routes(),

@@ -23,6 +23,7 @@ from emtrack.web.guard import DATABASE_ERRORS, Problem, read_form, refuse_foreig
 from emtrack.web.rendering import NO_STORE, WHERE_NEEDS_ARE_MET, Pages
 
 STATIC = Path(__file__).parents[1] / "static"
+HOME = "/alerts"
 LARGEST_REPORT = 16 * 1024
 
 log = structlog.get_logger()
@@ -55,14 +56,21 @@ class Site:
         try:
             if request.method == "POST":
                 return await self._log_in(request)
-            following = _local(request.query_params.get("next"))
+            following = local_target(request.query_params.get("next"))
             if await self._is_logged_in(request):
                 return RedirectResponse(following, 303, NO_STORE)
-            return self._pages.render("login.html", None, following=following)
+            return self.login_page(200, following=following)
         except Problem as problem:
             return self._pages.trouble(None, problem.status, str(problem))
         except DATABASE_ERRORS:
             return self._pages.trouble(None, 503, "Nobody can log in until it does. Try again in a moment.")
+
+    def login_page(self, status: int, *, following: str = HOME, error: str | None = None, name: str = "") -> Response:
+        """With the way to the identity provider, where there is one."""
+        provider = self._settings.oidc_name if self._settings.oidc_issuer else None
+        return self._pages.render(
+            "login.html", None, status=status, following=following, error=error, name=name, provider=provider
+        )
 
     async def _is_logged_in(self, request: Request) -> bool:
         cookie = session_cookie(request)
@@ -74,7 +82,7 @@ class Site:
     async def _log_in(self, request: Request) -> Response:
         refuse_foreign_origin(request)
         form = await read_form(request)
-        following = _local(form.get("next"))
+        following = local_target(form.get("next"))
         try:
             async with self._pages.pool.acquire() as connection:
                 login = await log_in(
@@ -83,9 +91,7 @@ class Site:
                 )  # fmt: skip
         except LoginRefused as refused:
             name = form.get("name", "")[:200]
-            return self._pages.render(
-                "login.html", None, status=401, following=following, error=str(refused), name=name
-            )
+            return self.login_page(401, following=following, error=str(refused), name=name)
         return self.logged_in(login, following)
 
     def logged_in(self, login: Login, following: str) -> Response:
@@ -102,13 +108,13 @@ class Site:
 
     async def code(self, request: Request, caller: Caller) -> Response:
         """After the password, for who has a second factor."""
-        following = _local(request.query_params.get("next"))
+        following = local_target(request.query_params.get("next"))
         if caller.needs is not Needs.CODE:
             return RedirectResponse(following, 303, NO_STORE)
         if request.method == "GET":
             return self._pages.render("code.html", None, following=following, form_key=caller.form_key)
         form = await read_form(request)
-        following, cookie = _local(form.get("next")), session_cookie(request) or ""
+        following, cookie = local_target(form.get("next")), session_cookie(request) or ""
         try:
             async with self._pages.pool.acquire() as connection:
                 login = await log_in_with_code(
@@ -138,7 +144,7 @@ class Site:
         return Response(status_code=413)
 
 
-def _local(target: Any) -> str:
+def local_target(target: Any) -> str:
     """Where to go after the login: a path of ours, whatever was asked for."""
     if not isinstance(target, str) or not target.startswith("/") or target.startswith(("//", "/\\")):
         return "/alerts"
