@@ -20,6 +20,8 @@ from ingest.reports import (
     read_report,
     unknown_device,
 )
+from ingest.signatures import store_signatures
+from ingest.signing import Checked, Signing, signed_message
 from ingest.store import (
     ORDERS_CHANGED,
     Accepted,
@@ -50,6 +52,7 @@ __all__ = [
     "Accepted",
     "Acknowledgement",
     "CannotStore",
+    "Checked",
     "Counts",
     "EventReport",
     "Examination",
@@ -65,6 +68,7 @@ __all__ = [
     "Refusal",
     "RefusalReason",
     "RefusedReport",
+    "Signing",
     "StoreOutcome",
     "Submission",
     "Tell",
@@ -90,7 +94,9 @@ __all__ = [
     "read_position",
     "read_report",
     "read_request",
+    "signed_message",
     "store_reports",
+    "store_signatures",
     "tell_again",
     "told_by",
     "unknown_device",

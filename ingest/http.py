@@ -13,10 +13,12 @@ from starlette.routing import Route
 
 from ingest.inbox import Admission, Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyAtOnce
 from ingest.reports import Refusal, RefusalReason
+from ingest.signing import Checked, Signing, signed_message
 from ingest.wire import (
     MAX_BODY_BYTES,
     Acknowledgement,
     Received,
+    SentReports,
     WireError,
     digest_of,
     encode_answer,
@@ -40,6 +42,9 @@ class KeyCheck(Protocol):
 
     def device_no(self, device_id: str, key: str) -> int | None:
         """The device's number if the key is one of its keys, else None. Does not block."""
+
+    def checked(self, device_id: str, message: bytes, signature: bytes) -> Checked | None:
+        """Which key of the device made the signature; None: the device never had a key to sign with."""
 
 
 def _problem(status: int, message: str, *, retry_after_s: int | None = None) -> Response:
@@ -95,9 +100,18 @@ async def _receive(request: Request, inbox: Inbox, keys: KeyCheck) -> Response:
                 unreadable = Submission(device_no, [], _unanswered(), _unreadable(body, str(error)))
                 await _submit(inbox, admission, unreadable)
             raise
-        submission = Submission(device_no, sent.reports, _unanswered(), sent_ms=sent.sent_ms)
+        signing = _signing(request.path_params["device_id"], sent, keys)
+        submission = Submission(device_no, sent.reports, _unanswered(), sent_ms=sent.sent_ms, signing=signing)
         answer = await _submit(inbox, admission, submission)
     return Response(encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, content_type)
+
+
+def _signing(device_id: str, sent: SentReports, keys: KeyCheck) -> Signing | None:
+    if sent.signature is None:
+        return None
+    signature, reports = sent.signature.signature, sent.signature.reports
+    found = keys.checked(device_id, signed_message(device_id, sent.boot, reports), signature)
+    return None if found is None else Signing(found.key_no, sent.boot, signature, reports)
 
 
 def _authenticated(request: Request, keys: KeyCheck) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +24,7 @@ from emtrack.people.events import Subject
 from emtrack.people.expiry import told_expiry
 
 if TYPE_CHECKING:
+    from emtrack.db.connect import Connection
     from emtrack.record.devices import ListedDevice
     from emtrack.settings import Settings
 
@@ -89,23 +92,70 @@ def _say_changed(device: str, count: int, what: str) -> None:
     say(f"{count} {'key is' if count == 1 else 'keys are'} {what}")
 
 
-keys = typer.Typer(no_args_is_help=True, help="All keys of a device.")
+keys = typer.Typer(no_args_is_help=True, help="All keys of a device, and those with which it signs.")
 app.add_typer(keys, name="keys")
+
+PublicArgument = Annotated[str, typer.Argument(help="the Ed25519 public key: 32 bytes in base64")]
 
 
 @keys.command("list")
 def list_device_keys(device: DeviceArgument) -> None:
-    """All that a device ever had; never what they are."""
-    print_table(("key", "label", "added", "expires", "state"), run(listed_keys(settings(), device)))
+    """All that a device ever had; never what is secret of them."""
+    columns = ("kind", "key", "label", "added", "expires", "state")
+    print_table(columns, run(listed_keys(settings(), device)))
+
+
+@keys.command("add")
+def add_key(
+    device: DeviceArgument,
+    public_key: PublicArgument,
+    expires: Annotated[str, typer.Option(help="90d, 12h, an instant, or never")] = "never",
+) -> None:
+    """Register a key with which a device signs. What it signs from now on is evidence of the higher grade."""
+    from emtrack.orders.importing import register_signing_key as register
+
+    run(register(settings(), device, public_key, who=who(), expires_at=good_until(expires)))
+
+
+@keys.command("rotate")
+def rotate_signing(device: DeviceArgument, public_key: PublicArgument, keep_for: KeepOption = "7d") -> None:
+    """Register the next key with which a device signs. The one of now stays good for a while."""
+    from emtrack.orders.importing import rotate_signing as rotate
+
+    run(rotate(settings(), device, public_key, who=who(), keep_until=keep_until(keep_for)))
+
+
+@keys.command("revoke")
+def revoke_signing(device: DeviceArgument, key: Annotated[int, typer.Argument(help="its number")]) -> None:
+    """A signing key is good no longer, within a second. What it signed before stays signed."""
+    run(signing_revoked(settings(), device, key, who=who()))
 
 
 async def listed_keys(chosen: Settings, device_id: str) -> list[tuple[str, ...]]:
     """Raises NoDevice."""
-    from emtrack.db.opened import opened_database
     from emtrack.record.devices import list_keys
+    from emtrack.record.signing_keys import list_signing_keys
 
-    async with opened_database(chosen, "devices keys list") as (connection, _):
-        return [(str(key.key_no), *key[1:]) for key in await list_keys(connection, device_id)]
+    async with _opened(chosen, "devices keys list") as connection:
+        report, signing = await list_keys(connection, device_id), await list_signing_keys(connection, device_id)
+    return [(kind, str(k.key_no), *k[1:]) for kind, found in (("report", report), ("sign", signing)) for k in found]
+
+
+async def signing_revoked(chosen: Settings, device_id: str, key_no: int, *, who: str) -> None:
+    """Raises NoDevice."""
+    from emtrack.record.signing_keys import revoke_signing_key
+
+    async with _opened(chosen, "devices keys revoke") as connection:
+        await revoke_signing_key(connection, device_id, key_no, who=who)
+
+
+@asynccontextmanager
+async def _opened(chosen: Settings, program: str) -> AsyncIterator[Connection]:
+    """In a transaction."""
+    from emtrack.db.opened import opened_database
+
+    async with opened_database(chosen, program) as (connection, _), connection.transaction():
+        yield connection
 
 
 @app.command("list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from emtrack.record.devices import (
     rotate_device_key,
 )
 from emtrack.record.entering import Entered
+from emtrack.record.signing_keys import add_signing_key, read_public_key, replace_signing_key, rotate_signing_key
 from emtrack.settings import Settings
 
 NOTICE_S = 5.0
@@ -96,6 +97,38 @@ async def rotate_key(settings: Settings, device_id: str, *, who: str, keep_until
     return await _done(
         settings, "devices rotate", lambda c, now_ms: rotate_device_key(c, device_id, who, now_ms, keep_until)
     )
+
+
+async def register_signing_key(
+    settings: Settings, device_id: str, public_key: str, *, who: str, expires_at: datetime | None = None
+) -> int:
+    """The number of a key with which a device signs. Raises NoDevice, UnfitKey or TooManyKeys."""
+    key = read_public_key(public_key)
+    return await _done(
+        settings, "devices keys add", lambda c, now_ms: add_signing_key(c, device_id, key, who, now_ms, expires_at)
+    )
+
+
+async def rotate_signing(
+    settings: Settings, device_id: str, public_key: str, *, who: str, keep_until: datetime
+) -> int:
+    """The number of the next key; the one there is ends at `keep_until`. Raises NoDevice, UnfitKey or TooManyKeys."""
+    key = read_public_key(public_key)
+    return await _done(
+        settings,
+        "devices keys rotate",
+        lambda c, now_ms: rotate_signing_key(c, device_id, key, who, now_ms, keep_until),
+    )
+
+
+async def replace_signing_keys(settings: Settings, public_keys: Mapping[str, str], *, who: str) -> None:
+    """Of each device the one key with which it signs from now on. Raises NoDevice or UnfitKey."""
+
+    async def replace(connection: asyncpg.Connection[Any], now_ms: int) -> None:
+        for device_id, text in public_keys.items():
+            await replace_signing_key(connection, device_id, read_public_key(text), who, now_ms)
+
+    await _done(settings, "devices keys add", replace)
 
 
 async def expire_keys(

@@ -127,3 +127,4 @@ CREATE TABLE signed_reports (
     fact_id bigint PRIMARY KEY,
     request_no bigint NOT NULL REFERENCES signed_requests
 );
+CREATE INDEX integrity_events_of_fact ON integrity_events (fact_id);
