@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -10,7 +11,7 @@ import asyncpg
 from geofence import datetime_of
 from ingest.inbox import Submission
 from ingest.signing import Signing
-from ingest.store import Incoming
+from ingest.store import Incoming, StoreOutcome
 
 WRONG_SIGNATURE = "the signature is not of a key of this device"
 
@@ -21,11 +22,12 @@ SELECT s.request_no, r.fact_id FROM unnest($1::bigint[], $2::bigint[], $3::bigin
 CROSS JOIN LATERAL (
     SELECT fact_id FROM raw_reports r
     WHERE (r.device_no, r.boot, r.seq, r.digest) = (s.device_no, s.boot, s.seq, s.digest) OFFSET 0) AS r
-WHERE NOT EXISTS (SELECT FROM signed_reports g WHERE g.fact_id = r.fact_id)
+WHERE NOT is_signed(r.fact_id)
 """
 STORE_REQUESTS = """
-INSERT INTO signed_requests (request_no, device_no, key_no, boot, received_at, signature, reports)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bytea[], $7::bytea[])
+INSERT INTO signed_requests (request_no, last_fact, device_no, key_no, boot, received_at, signature, reports)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bytea[],
+                     $8::bytea[])
 """
 STORE_SIGNED = """
 INSERT INTO signed_reports (fact_id, request_no) SELECT * FROM unnest($1::bigint[], $2::bigint[]) ON CONFLICT DO NOTHING
@@ -44,12 +46,31 @@ WHERE NOT EXISTS (SELECT FROM integrity_events e WHERE e.fact_id = r.fact_id AND
 
 
 class _Request(NamedTuple):
+    """Its reports that have a number, in order. They are given fact ids that follow each other, but where a block of ids ends."""
+
     signing: Signing
     items: Sequence[Incoming]
 
+    @property
+    def number(self) -> int:
+        return self.items[0].fact_id
+
+    @property
+    def last(self) -> int:
+        """The last fact id that follows the first without a gap."""
+        last = self.number
+        for item in self.items[1:]:
+            if item.fact_id != last + 1:
+                break
+            last += 1
+        return last
+
 
 async def store_signatures(
-    connection: asyncpg.Connection[Any], batch: Sequence[Submission], incoming: Sequence[Incoming]
+    connection: asyncpg.Connection[Any],
+    batch: Sequence[Submission],
+    incoming: Sequence[Incoming],
+    outcome: StoreOutcome,
 ) -> int:
     """The grade of the reports of a turn that came signed, after they were stored, in the same transaction. How many came with a
     wrong signature."""
@@ -57,7 +78,8 @@ async def store_signatures(
     right = [request for request in requests if request.signing.key_no is not None]
     wrong = [item for request in requests if request.signing.key_no is None for item in request.items]
     if right:
-        await _store_right(connection, right)
+        new = {item.fact_id for item in outcome.accepted} | outcome.refused.keys()
+        await _store_right(connection, right, new)
     if wrong:
         moments = [datetime_of(item.received_ms) for item in wrong]
         await connection.execute(STORE_WRONG, *_columns(wrong), moments, [WRONG_SIGNATURE] * len(wrong))
@@ -77,27 +99,38 @@ def _signed(batch: Sequence[Submission], incoming: Sequence[Incoming]) -> list[_
     return found
 
 
-async def _store_right(connection: asyncpg.Connection[Any], requests: Sequence[_Request]) -> None:
-    """A request is kept when a report of it is not of the higher grade yet: what is sent again adds nothing."""
-    by_no = {request.items[0].fact_id: request for request in requests}
-    items = [item for request in requests for item in request.items]
-    numbers = [request.items[0].fact_id for request in requests for _ in request.items]
-    rows = await connection.fetch(TO_SIGN, numbers, *_columns(items))
-    grades = {row["fact_id"]: row["request_no"] for row in rows}
-    kept = [(number, by_no[number]) for number in sorted(set(grades.values()))]
-    if not kept:
-        return
+async def _store_right(
+    connection: asyncpg.Connection[Any], requests: Sequence[_Request], new: AbstractSet[int]
+) -> None:
+    """A request is kept when a report of it is not of the higher grade yet: what is sent again adds nothing. `new`: fact ids of
+    reports that are stored just now; of the others it is asked under which fact id they are."""
+    known = [(r.number, item) for r in requests for item in r.items if item.fact_id not in new]
+    grades: dict[int, int] = {}
+    if known:
+        rows = await connection.fetch(TO_SIGN, [n for n, _ in known], *_columns([item for _, item in known]))
+        grades = {row["fact_id"]: row["request_no"] for row in rows}
+    for request in requests:
+        grades |= {i.fact_id: request.number for i in request.items if i.fact_id in new and i.fact_id > request.last}
+    wanted = set(grades.values())
+    kept = [r for r in requests if r.number in wanted or any(item.fact_id in new for item in r.items)]
+    if kept:
+        await _store_requests(connection, kept)
+    if grades:
+        await connection.execute(STORE_SIGNED, list(grades), list(grades.values()))
+
+
+async def _store_requests(connection: asyncpg.Connection[Any], requests: Sequence[_Request]) -> None:
     await connection.execute(
         STORE_REQUESTS,
-        [number for number, _ in kept],
-        [request.items[0].device_no for _, request in kept],
-        [request.signing.key_no for _, request in kept],
-        [request.signing.boot for _, request in kept],
-        [datetime_of(request.items[0].received_ms) for _, request in kept],
-        [request.signing.signature for _, request in kept],
-        [request.signing.reports for _, request in kept],
+        [request.number for request in requests],
+        [request.last for request in requests],
+        [request.items[0].device_no for request in requests],
+        [request.signing.key_no for request in requests],
+        [request.signing.boot for request in requests],
+        [datetime_of(request.items[0].received_ms) for request in requests],
+        [request.signing.signature for request in requests],
+        [request.signing.reports for request in requests],
     )
-    await connection.execute(STORE_SIGNED, list(grades), list(grades.values()))
 
 
 def _columns(items: Sequence[Incoming]) -> list[list[Any]]:

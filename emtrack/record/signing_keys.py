@@ -39,7 +39,7 @@ UPDATE signing_keys SET revoked_at = $3 WHERE device_no = $1 AND key_no = $2 AND
 """
 KEYS = "SELECT key_no, public_key, added_at, expires_at, revoked_at FROM signing_keys WHERE device_no = $1 ORDER BY key_no"
 # Which of some facts came signed by their device.
-SIGNED = "SELECT fact_id FROM signed_reports WHERE fact_id = ANY ($1)"
+SIGNED = "SELECT fact_id FROM unnest($1::bigint[]) AS f (fact_id) WHERE is_signed(fact_id)"
 
 
 class UnfitKey(MendableError, ValueError):

@@ -389,7 +389,7 @@ class Worker:
             days = days_of(incoming, self._tell)
             await make_days(connection, days)
             outcome = await store_reports(connection, incoming, self._tell)
-            wrongly_signed = await store_signatures(connection, batch, incoming)
+            wrongly_signed = await store_signatures(connection, batch, incoming, outcome)
             facts = self._facts([*outcome.accepted, *released])
             due = self._activations.due(now_ms, self._share.due)
             again = self._activations.to_judge_again(self._share.again)

@@ -112,9 +112,11 @@ CREATE TRIGGER signing_key_noted AFTER INSERT OR UPDATE OR DELETE ON signing_key
 
 -- ------------------------------------------------------------------ signed reports
 
--- A request whose signature was right: the bytes that were signed, so that anybody can check it again.
+-- A request whose signature was right: the bytes that were signed, so that anybody can check it again. Its reports are those of the
+-- fact ids from `request_no` to `last_fact`: one row a request, because a row a report would cost as much as the report itself.
 CREATE TABLE signed_requests (
     request_no bigint PRIMARY KEY,        -- the fact id of its first report
+    last_fact bigint NOT NULL,
     device_no bigint NOT NULL REFERENCES devices,
     key_no bigint NOT NULL REFERENCES signing_keys,
     boot bigint NOT NULL,
@@ -122,9 +124,14 @@ CREATE TABLE signed_requests (
     signature bytea NOT NULL,
     reports bytea NOT NULL                -- exactly as they stood in the request
 );
--- Reports of the higher grade: each that a signed request brought, also where it was stored before.
+-- Reports that a signed request brought and that have a fact id elsewhere: they were stored before, without a signature.
 CREATE TABLE signed_reports (
     fact_id bigint PRIMARY KEY,
     request_no bigint NOT NULL REFERENCES signed_requests
 );
+-- Whether a report is of the higher grade.
+CREATE FUNCTION is_signed(fact_id bigint) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT EXISTS (SELECT FROM signed_reports r WHERE r.fact_id = $1)
+        OR coalesce((SELECT q.last_fact >= $1 FROM signed_requests q WHERE q.request_no <= $1 ORDER BY q.request_no DESC LIMIT 1), false)
+$$;
 CREATE INDEX integrity_events_of_fact ON integrity_events (fact_id);
