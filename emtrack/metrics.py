@@ -20,6 +20,11 @@ class Metrics:
             "Reports whose boot and seq were used for another content.",
             registry=self.registry,
         )
+        self.wrong_signatures = Counter(
+            "emtrack_wrong_signatures_total",
+            "Reports that came with a signature that is not of a key of their device.",
+            registry=self.registry,
+        )
         self.answers = Counter(
             "emtrack_device_answers_total", "Answers to devices, by HTTP status.", ["status"], registry=self.registry
         )

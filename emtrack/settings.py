@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -37,11 +38,33 @@ class Settings(msgspec.Struct, frozen=True):
     log_level: str = "info"
     inbox_reports: int = 20_000
     turn_reports: int = 4_000
+    tls: str = "off"
+    hosts: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    token_days: int = 90
+    second_factor: tuple[str, ...] = ()
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret_file: Path | None = None
+    oidc_claim: str = "preferred_username"
+    oidc_new_role: str | None = None
+    oidc_name: str = "your organisation"
 
     @property
     def sets_dir(self) -> Path:
         """Where zone sets are kept as they were built: beside the database, not in it, because they are derived."""
         return self.data_dir / "zone-sets"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether people come by TLS, as the deployment says: a proxy before us speaks it."""
+        return self.tls == "proxy"
+
+    @property
+    def known_hosts(self) -> frozenset[str]:
+        """Names under which the service is asked for, in lower case, without ports."""
+        own = {"localhost", "127.0.0.1", "::1", self.host, urlsplit(self.base_url).hostname or ""}
+        return frozenset(host.lower() for host in {*self.hosts, *own} if host)
 
     @property
     def host(self) -> str:
@@ -75,7 +98,25 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_level=_choice("log_level", given.get("log_level") or "info", ("debug", "info", "warning", "error")),
         inbox_reports=_count("inbox_reports", given.get("inbox_reports"), 20_000),
         turn_reports=_count("turn_reports", given.get("turn_reports"), 4_000),
+        tls=_choice("tls", given.get("tls") or "off", ("off", "proxy")),
+        hosts=_list(given.get("hosts")),
+        proxies=_list(given.get("proxies")) or ("127.0.0.1", "::1"),
+        token_days=_count("token_days", given.get("token_days"), 90),
+        second_factor=_list(given.get("second_factor")),
+        oidc_issuer=given.get("oidc_issuer") or None,
+        oidc_client_id=given.get("oidc_client_id") or None,
+        oidc_client_secret_file=Path(given["oidc_client_secret_file"])
+        if given.get("oidc_client_secret_file")
+        else None,
+        oidc_claim=given.get("oidc_claim") or "preferred_username",
+        oidc_new_role=given.get("oidc_new_role") or None,
+        oidc_name=given.get("oidc_name") or "your organisation",
     )
+
+
+def sudo_uid(environment: Mapping[str, str] | None = None) -> str:
+    """The number of the account for which `sudo` runs the program, as it stands there; empty: none. Only root may be believed."""
+    return (os.environ if environment is None else environment).get("SUDO_UID", "")
 
 
 def _default_data_dir(environment: Mapping[str, str]) -> str:
@@ -97,10 +138,14 @@ def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
     return text.lower()
 
 
+def _list(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
 def _count(name: str, text: str | None, default: int) -> int:
     if not text:
         return default
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise SettingsError(f"{PREFIX}{name.upper()} is {text!r}; expected a whole number of 1 or more")
     return int(text)
 

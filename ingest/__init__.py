@@ -1,6 +1,6 @@
 """Reports in: wire format, refusals, the inbox, what is written of them, and the HTTP door for devices."""
 
-from ingest.http import KeyCheck, device_route
+from ingest.http import KeyCheck, KeysUnknown, device_route
 from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission
 from ingest.reports import (
     NAME_A_UNIT,
@@ -20,6 +20,8 @@ from ingest.reports import (
     read_report,
     unknown_device,
 )
+from ingest.signatures import store_signatures
+from ingest.signing import Checked, Signing, signed_message
 from ingest.store import (
     ORDERS_CHANGED,
     Accepted,
@@ -50,6 +52,7 @@ __all__ = [
     "Accepted",
     "Acknowledgement",
     "CannotStore",
+    "Checked",
     "Counts",
     "EventReport",
     "Examination",
@@ -58,12 +61,14 @@ __all__ = [
     "InboxFull",
     "Incoming",
     "KeyCheck",
+    "KeysUnknown",
     "NotCommitted",
     "PositionReport",
     "Received",
     "Refusal",
     "RefusalReason",
     "RefusedReport",
+    "Signing",
     "StoreOutcome",
     "Submission",
     "Tell",
@@ -89,7 +94,9 @@ __all__ = [
     "read_position",
     "read_report",
     "read_request",
+    "signed_message",
     "store_reports",
+    "store_signatures",
     "tell_again",
     "told_by",
     "unknown_device",

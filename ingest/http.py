@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
@@ -13,10 +13,12 @@ from starlette.routing import Route
 
 from ingest.inbox import Admission, Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyAtOnce
 from ingest.reports import Refusal, RefusalReason
+from ingest.signing import Checked, Signing, signed_message
 from ingest.wire import (
     MAX_BODY_BYTES,
     Acknowledgement,
     Received,
+    SentReports,
     WireError,
     digest_of,
     encode_answer,
@@ -31,11 +33,18 @@ ANSWER_WITHIN_S = 30.0
 """A request that has waited so long for its commit is told to try again; its reports may still be committed."""
 
 
+class KeysUnknown(Exception):
+    """Nobody knows at the moment which keys are good."""
+
+
 class KeyCheck(Protocol):
     """Who may report as which device."""
 
     def device_no(self, device_id: str, key: str) -> int | None:
         """The device's number if the key is one of its keys, else None. Does not block."""
+
+    def checked(self, device_id: str, message: bytes, signature: bytes) -> Checked | None:
+        """Which key of the device made the signature; None: the device never had a key to sign with."""
 
 
 def _problem(status: int, message: str, *, retry_after_s: int | None = None) -> Response:
@@ -47,11 +56,16 @@ def _problem(status: int, message: str, *, retry_after_s: int | None = None) -> 
     return Response(msgspec.json.encode({"error": message}), status, headers, "application/json")
 
 
-def device_route(inbox: Inbox, keys: KeyCheck, on_status: Callable[[int], None]) -> Route:
+Fresh = Callable[[], Awaitable[None]]
+"""Returns when what `KeyCheck` knows is of now. Raises KeysUnknown."""
+
+
+def device_route(inbox: Inbox, keys: KeyCheck, fresh: Fresh, on_status: Callable[[int], None]) -> Route:
     """POST /v1/devices/{device_id}/reports. `on_status` is told the status of every answer."""
 
     async def endpoint(request: Request) -> Response:
         try:
+            await fresh()
             response = await _receive(request, inbox, keys)
         except WireError as error:
             response = _problem(error.status, str(error))
@@ -61,6 +75,8 @@ def device_route(inbox: Inbox, keys: KeyCheck, on_status: Callable[[int], None])
             response = _problem(
                 429, "the device has too many requests open; wait for their answers", retry_after_s=many.retry_after_s
             )
+        except KeysUnknown:
+            response = _problem(503, "whether the key is good cannot be told now; send again", retry_after_s=5)
         except (InboxClosed, NotCommitted, TimeoutError):
             response = _problem(503, "not committed yet; send again", retry_after_s=5)
         except ClientDisconnect:
@@ -84,9 +100,18 @@ async def _receive(request: Request, inbox: Inbox, keys: KeyCheck) -> Response:
                 unreadable = Submission(device_no, [], _unanswered(), _unreadable(body, str(error)))
                 await _submit(inbox, admission, unreadable)
             raise
-        submission = Submission(device_no, sent.reports, _unanswered(), sent_ms=sent.sent_ms)
+        signing = _signing(request.path_params["device_id"], sent, keys)
+        submission = Submission(device_no, sent.reports, _unanswered(), sent_ms=sent.sent_ms, signing=signing)
         answer = await _submit(inbox, admission, submission)
     return Response(encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, content_type)
+
+
+def _signing(device_id: str, sent: SentReports, keys: KeyCheck) -> Signing | None:
+    if sent.signature is None:
+        return None
+    signature, reports = sent.signature.signature, sent.signature.reports
+    found = keys.checked(device_id, signed_message(device_id, sent.boot, reports), signature)
+    return None if found is None else Signing(found.key_no, sent.boot, signature, reports)
 
 
 def _authenticated(request: Request, keys: KeyCheck) -> int:

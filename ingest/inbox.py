@@ -16,6 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
+from ingest.signing import Signing
 from ingest.wire import Acknowledgement, Received
 
 LIVE_REPORTS = 60
@@ -62,7 +63,7 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
     """What one request brought. `done` is answered after the commit, or gets NotCommitted if the turn failed.
 
     `unreadable`: a body that could not be read and is kept whole, as one refusal. `sent_ms`: when it was sent, by the sender's own
-    clock; None: it does not say.
+    clock; None: it does not say. `signing`: None: it is not signed, or there is no key to check it by.
     """
 
     device_no: int
@@ -70,6 +71,7 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
     done: asyncio.Future[Acknowledgement]
     unreadable: Received | None = None
     sent_ms: int | None = None
+    signing: Signing | None = None
 
     @property
     def size(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from contextlib import suppress
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report, read_sent_at
+from ingest.signing import SentSignature, sent_signature
 from ingest.strict import UnreadableText, read_json, read_msgpack
 
 MAX_REPORTS = 1_000
@@ -46,10 +48,12 @@ class Received(msgspec.Struct, frozen=True):
 
 class SentReports(msgspec.Struct, frozen=True):
     """What a request brought. `sent_ms`: when it was sent, by the clock of its sender; None: it does not say so in a way that can be
-    read."""
+    read. `signature`: None: it is not signed."""
 
     reports: list[Received]
     sent_ms: int | None = None
+    boot: int = 0
+    signature: SentSignature | None = None
 
 
 _pack = msgspec.msgpack.Encoder(order="sorted").encode
@@ -85,11 +89,15 @@ def read_request(body: bytes, content_type: ContentType) -> SentReports:
         raise WireError(400, f"the body cannot be read as {content_type}: {error}", keep=True) from error
     boot, reports = _checked(request)
     received = [_received(boot, raw) for raw in reports]
+    signature = sent_signature(
+        request, body.removeprefix(codecs.BOM_UTF8), is_json=content_type == "application/json"
+    )
     sent_ms = read_sent_at(request)
     if isinstance(sent_ms, Refusal):
-        body = packed_body({"sent_at": request["sent_at"]})
-        return SentReports([*received, Received(boot, None, digest_of(body), body, sent_ms)])
-    return SentReports(received, sent_ms)
+        kept = packed_body({"sent_at": request["sent_at"]})
+        received = [*received, Received(boot, None, digest_of(kept), kept, sent_ms)]
+        sent_ms = None
+    return SentReports(received, sent_ms, boot, signature)
 
 
 def received_in(body: bytes, boot: int) -> list[Received]:

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 from emtrack.db.connect import connect
 from emtrack.forms.reading import read_orders
 from emtrack.orders.importing import import_with_keys
-from emtrack.people.accounts import add_user
+from emtrack.people.accounts import add_user, let_password_stay
 from emtrack.people.roles import Role
 from emtrack.people.tokens import add_token
 from emtrack.service.app import running_service
@@ -80,7 +80,13 @@ class Office(NamedTuple):
             assert response.status == 200, await response.text()
 
     async def account(self, role: Role = Role.OPERATOR, name: str = "Ann", agency: str | None = None) -> str:
-        """A new account; its password."""
+        """A new account; its password, which may stay."""
+        password = await self.fresh_account(role, name, agency)
+        await let_password_stay(self.connection, name)
+        return password
+
+    async def fresh_account(self, role: Role = Role.OPERATOR, name: str = "Ann", agency: str | None = None) -> str:
+        """A new account; its password, which must be changed at the first login."""
         return await add_user(self.connection, name, role, agency, who="test", now_ms=parse_instant(BEGINS))
 
     async def token_of(self, role: Role, agency: str) -> str:
@@ -124,10 +130,12 @@ def strap(at: str, seq: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_office(database_url: str, data_dir: Path, form: dict[str, Any] | None = None) -> AsyncIterator[Office]:
-    """From 20:00 on the emulated clock, which runs as time does."""
+async def open_office(
+    database_url: str, data_dir: Path, form: dict[str, Any] | None = None, **more: Any
+) -> AsyncIterator[Office]:
+    """From 20:00 on the emulated clock, which runs as time does. `more`: other settings."""
     clock = ClockSetting(parse_instant(BEGINS), 1.0)
-    settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock)
+    settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock, **more)
     # A turn without reports waits less, so that orders are taken in and the service ends at once.
     pace = Pace(max_wait_s=0.05)
     with mock.patch("emtrack.people.accounts._hasher", QUICK_HASHER):

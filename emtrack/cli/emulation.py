@@ -15,6 +15,7 @@ from emtrack.cli.saying import refuse, say, say_counts, who
 if TYPE_CHECKING:
     import asyncio
 
+    from emtrack.client import SigningKeys
     from emtrack.files.replay import Recording, ReplayTotals
     from emtrack.forms.orders import Orders
     from emtrack.settings import Settings
@@ -84,9 +85,12 @@ def emulate(
     ] = None,
     back: Annotated[float, typer.Option(min=0, help="hours before the service's now at which the world begins")] = 0,
     log: Annotated[Path | None, typer.Option(help="folder for sent.ndjson and truth.ndjson")] = None,
+    sign: Annotated[
+        int, typer.Option(min=0, help="so many devices sign what they send, with keys that are made and registered")
+    ] = 0,
 ) -> None:
     """Send what the tags and home units of invented people would send, to the running service."""
-    chosen, wish = settings(), Emulation(wearers, seed, speed, hours, back, log)
+    chosen, wish = settings(), Emulation(wearers, seed, speed, hours, back, log, sign)
     run_until_signal(lambda stop: emulate_world(chosen, wish, stop=stop, say=say))
 
 
@@ -99,6 +103,7 @@ class Emulation(msgspec.Struct, frozen=True):
     hours: float | None = None
     back_hours: float = 0
     log: Path | None = None
+    sign: int = 0
 
 
 async def emulate_world(
@@ -119,6 +124,7 @@ async def emulate_world(
     orders = read_orders_of(world.orders(), "the emulator's orders")
     keys = await import_with_keys(chosen, orders, who="emulator")
     say(f"{wish.wearers} invented wearers, {len(keys)} devices, from {format_instant(start_ms)}")
+    signing = await _signing_keys(chosen, sorted(keys)[: wish.sign])
     sent = None if wish.log is None else SentLog(wish.log)
     try:
         totals = await send_world(
@@ -131,8 +137,21 @@ async def emulate_world(
             speed=wish.speed,
             sent=sent,
             stop=stop,
+            signing=signing,
         )
     finally:
         if sent is not None:
             sent.close()
     say(f"{totals.acknowledged} of {totals.reports_sent} reports acknowledged, in {totals.requests} requests")
+
+
+async def _signing_keys(chosen: Settings, devices: Sequence[str]) -> SigningKeys:
+    """New ones, registered in the place of those from before, and kept nowhere else."""
+    from emtrack.client import new_signing_key, public_half
+    from emtrack.orders.importing import replace_signing_keys
+
+    made = {device: new_signing_key() for device in devices}
+    if made:
+        public = {device: public_half(key) for device, key in made.items()}
+        await replace_signing_keys(chosen, public, who="emulator")
+    return made

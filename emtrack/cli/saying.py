@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from emtrack.atomic_files import replace_file
+from emtrack.cli.running import run
+from emtrack.clock import machine_ms
+from emtrack.people.expiry import read_expiry, told_expiry
+from emtrack.settings import sudo_uid
 from geofence import NotAnInstant, parse_instant
+
+if TYPE_CHECKING:
+    from emtrack.people.events import CredentialEvent, Subject
+    from emtrack.settings import Settings
 
 LONGEST_SHOWN = 60
 WIDE = 10_000
@@ -70,6 +79,37 @@ def read_instant(text: str | None, option: str) -> int | None:
         refuse(f"{option}: {error}")
 
 
+KeepOption = Annotated[str, typer.Option("--keep-for", help="how long the one before stays good: 7d, 12h, 30m, 0s")]
+
+
+def good_until(text: str) -> datetime | None:
+    """Until when a credential is good; None: it does not expire. Raises UnfitExpiry."""
+    return read_expiry(text, machine_ms())
+
+
+def keep_until(text: str) -> datetime:
+    """Until when one that is replaced stays good."""
+    until = good_until(text)
+    if until is None:
+        refuse("--keep-for: what is replaced ends; write a length such as 7d")
+    return until
+
+
+def print_history(chosen: Settings, subject: Subject, name: str | None) -> None:
+    """What was done to credentials, and by whom: the newest first."""
+    columns = ("when", "whose", "what", "detail", "by")
+    lines = run(_history(chosen, subject, name))
+    print_table(columns, [(told_expiry(e.happened_at), e.name, e.what, e.detail, e.done_by) for e in lines])
+
+
+async def _history(chosen: Settings, subject: Subject, name: str | None) -> list[CredentialEvent]:
+    from emtrack.db.opened import opened_database
+    from emtrack.people.events import history_of
+
+    async with opened_database(chosen, "history") as (connection, _):
+        return await history_of(connection, subject, name)
+
+
 def refuse_unfit(name: str, what: str, check: Callable[[str], str | None]) -> None:
     """Ends the command where `check` (`emtrack.forms.names`) finds something wrong with a name."""
     if (trouble := check(name)) is not None:
@@ -77,7 +117,20 @@ def refuse_unfit(name: str, what: str, check: Callable[[str], str | None]) -> No
 
 
 def who() -> str:
-    """Who calls, for the record."""
-    with suppress(OSError, KeyError):
-        return f"{getpass.getuser()} (command line)"
-    return f"user {os.getuid()} (command line)"
+    """Who calls, for the record: the account of the operating system. What the environment says is anybody's to choose; only root
+    is believed for whom it works (`sudo`)."""
+    return f"{_who(os.getuid(), sudo_uid())} (command line)"
+
+
+def _who(user_id: int, for_id: str) -> str:
+    name = _account(user_id)
+    if user_id != 0 or re.fullmatch("[1-9][0-9]{0,9}", for_id) is None:
+        return name
+    return f"{name} for {_account(int(for_id))}"
+
+
+def _account(user_id: int) -> str:
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except (KeyError, OverflowError):
+        return f"user {user_id}"

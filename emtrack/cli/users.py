@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import print_table, refuse_unfit, who
+from emtrack.cli.saying import good_until, print_history, print_table, refuse_unfit, say, who
 from emtrack.forms.names import unfit_account
+from emtrack.people.events import Subject
+from emtrack.people.expiry import told_expiry
 from emtrack.people.roles import Role
 
 if TYPE_CHECKING:
+    from emtrack.db.connect import Connection
     from emtrack.db.opened import OpenedDatabase
     from emtrack.people.accounts import ListedUser
+    from emtrack.people.sessions import ListedSession
     from emtrack.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Accounts of people who work on the pages.")
@@ -29,7 +33,7 @@ def add_user(
     role: Annotated[Role, typer.Option(help="what the person may do")],
     agency: Annotated[str | None, typer.Option(help="whose people an officer sees (default: every agency's)")] = None,
 ) -> None:
-    """Make an account. Its random password is shown once; its owner changes it on the page "Your account"."""
+    """Make an account. Its random password is shown once; its owner chooses another at the first login."""
     refuse_unfit(name, "the name", unfit_account)
     typer.echo(run(make_account(settings(), name, role, agency, who=who())))
 
@@ -46,12 +50,76 @@ def disable_user(name: NameArgument) -> None:
     run(disable_account(settings(), name, who=who()))
 
 
+@app.command("enable")
+def enable_user(name: NameArgument) -> None:
+    """Let an account that was disabled log in again."""
+    from emtrack.people.accounts import enable_user as enable
+
+    run(_changed(settings(), "users enable", lambda c: enable(c, name, who=who())))
+
+
+@app.command("expire")
+def expire_user(
+    name: NameArgument, expires: Annotated[str, typer.Option(help="90d, 12h, an instant, or never")]
+) -> None:
+    """Say until when an account can log in. Its sessions end then."""
+    from emtrack.people.accounts import expire_user as expire
+
+    until = good_until(expires)
+    run(_changed(settings(), "users expire", lambda c: expire(c, name, until, who=who())))
+
+
+@app.command("role")
+def change_role(name: NameArgument, role: Annotated[Role, typer.Option(help="what the person may do")]) -> None:
+    """Give an account another role. Its sessions end."""
+    from emtrack.people.accounts import set_role as change
+
+    run(_changed(settings(), "users role", lambda c: change(c, name, role, who=who())))
+
+
+@app.command("remove-second-factor")
+def remove_second_factor(name: NameArgument) -> None:
+    """For somebody who lost the authenticator app and the recovery codes. Be sure who asks. The account's sessions end."""
+    from emtrack.people.accounts import take_second_factor as take
+
+    run(_changed(settings(), "users remove-second-factor", lambda c: take(c, name, who=who())))
+
+
+@app.command("sessions")
+def show_sessions(name: Annotated[str | None, typer.Argument(help="one account (default: all)")] = None) -> None:
+    """Who is logged in, from where, since when."""
+    found = run(listed_sessions(settings(), name))
+    columns = ("session", "name", "from", "since", "last used", "browser")
+    print_table(
+        columns,
+        [
+            (str(s.session_no), s.name, s.begun_from, told_expiry(s.began_at), told_expiry(s.seen_at), s.browser)
+            for s in found
+        ],
+    )
+
+
+@app.command("end-sessions")
+def end_sessions(
+    name: NameArgument, session: Annotated[int | None, typer.Option(help="only this one (`users sessions`)")] = None
+) -> None:
+    """Log an account out, within a second."""
+    count = run(ended(settings(), name, session, who=who()))
+    say(f"{count} {'session is' if count == 1 else 'sessions are'} ended")
+
+
+@app.command("history")
+def history(name: Annotated[str | None, typer.Argument(help="one account (default: all)")] = None) -> None:
+    """What was done to accounts, who logged in and who could not: the newest first."""
+    print_history(settings(), Subject.ACCOUNT, name)
+
+
 @app.command("list")
 def list_users() -> None:
     """Accounts and their roles."""
     found = run(listed_accounts(settings()))
-    rows = [(u.name, u.role, u.agency, u.added, u.disabled or "") for u in found]
-    print_table(("name", "role", "agency", "added", "disabled"), rows)
+    columns = ("name", "role", "agency", "added", "disabled", "expires", "second factor")
+    print_table(columns, [u._replace(disabled=u.disabled or "") for u in found])
 
 
 @asynccontextmanager
@@ -85,6 +153,30 @@ async def disable_account(chosen: Settings, name: str, *, who: str) -> None:
 
     async with _opened(chosen, "users disable") as (connection, _):
         await disable(connection, name, who=who)
+
+
+async def _changed(chosen: Settings, program: str, change: Callable[[Connection], Awaitable[None]]) -> None:
+    async with _opened(chosen, program) as (connection, _):
+        await change(connection)
+
+
+async def listed_sessions(chosen: Settings, name: str | None) -> list[ListedSession]:
+    """That have not ended."""
+    from emtrack.people.sessions import list_sessions
+
+    async with _opened(chosen, "users sessions") as (connection, _):
+        return await list_sessions(connection, name)
+
+
+async def ended(chosen: Settings, name: str, session: int | None, *, who: str) -> int:
+    """How many. Raises NoSession."""
+    from emtrack.people.sessions import end_numbered_session, end_sessions_of
+
+    async with _opened(chosen, "users end-sessions") as (connection, _):
+        if session is None:
+            return await end_sessions_of(connection, name, who=who)
+        await end_numbered_session(connection, session, of=name, who=who)
+        return 1
 
 
 async def listed_accounts(chosen: Settings) -> list[ListedUser]:

@@ -8,6 +8,7 @@ from emtrack.client.device_door import DeviceDoor, Encoding, request_of
 from emtrack.client.device_sender import MOST_WAITING, DeviceSender, NotAnswered, Rejected
 from emtrack.client.persistence import Backoff, Persistence
 from emtrack.client.service_clock import ServiceClock
+from emtrack.client.signing import SigningKeys, new_signing_key, public_half, signature_of
 from emtrack.client.totals import Totals
 
 __all__ = [
@@ -20,6 +21,10 @@ __all__ = [
     "Persistence",
     "Rejected",
     "ServiceClock",
+    "SigningKeys",
     "Totals",
+    "new_signing_key",
+    "public_half",
     "request_of",
+    "signature_of",
 ]

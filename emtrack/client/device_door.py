@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from emtrack.client.service_clock import EPOCH
+from emtrack.client.signing import SigningKeys, signature_of
 
 Encoding = Literal["json", "msgpack", "mixed"]
 JSON_TYPE, MSGPACK_TYPE = "application/json", "application/msgpack"
@@ -51,11 +52,17 @@ def iso_of(at_ms: int) -> str:
 
 
 class DeviceDoor:
-    """`keys`: device -> key. With the encoding "mixed", half of the devices send MessagePack."""
+    """`keys`: device -> key. With the encoding "mixed", half of the devices send MessagePack. `signing`: who is in it signs."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, keys: Mapping[str, str], encoding: Encoding = "json"
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        keys: Mapping[str, str],
+        encoding: Encoding = "json",
+        signing: SigningKeys | None = None,
     ) -> None:
+        self._signing = signing or {}
         self._session = session
         self._base = base_url.rstrip("/")
         self._keys = keys
@@ -65,7 +72,12 @@ class DeviceDoor:
         """`sent_ms`: what the device's clock shows; None: it does not say. Raises aiohttp.ClientError, TimeoutError or OSError."""
         content = request_of(boot, reports, sent_ms)
         packed = self._packs(device_id)
-        body = msgspec.msgpack.encode(content) if packed else msgspec.json.encode(content)
+        encode = msgspec.msgpack.encode if packed else msgspec.json.encode
+        if (key := self._signing.get(device_id)) is not None:
+            written = encode(reports)
+            signature = signature_of(key, device_id, boot, written)
+            content = {**content, "reports": msgspec.Raw(written), "signature": signature}
+        body = encode(content)
         headers = {
             "Authorization": f"Bearer {self._keys[device_id]}",
             "Content-Type": MSGPACK_TYPE if packed else JSON_TYPE,

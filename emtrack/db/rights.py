@@ -60,7 +60,10 @@ RIGHTS: Final[dict[str, Rights]] = {
     "wearers": Rights("SELECT, INSERT, UPDATE (name)", "SELECT (wearer_no, wearer_id), INSERT, UPDATE (name)"),
     "people": Rights(READ, READ),
     "devices": BOTH_ADD,
-    "device_keys": Rights("SELECT, INSERT, UPDATE (revoked_at)", "SELECT, INSERT, UPDATE (revoked_at)"),
+    "device_keys": Rights(
+        "SELECT, INSERT, UPDATE (revoked_at, expires_at)", "SELECT, INSERT, UPDATE (revoked_at, expires_at)"
+    ),
+    "signing_keys": Rights("SELECT, INSERT, UPDATE (revoked_at, expires_at)", READ),
     "iom_versions": ORDERS,
     "rag_grades": BOTH_ADD,
     "access_limits": ORDERS,
@@ -83,6 +86,8 @@ RIGHTS: Final[dict[str, Rights]] = {
     "quarantine": HIDDEN_FACTS,
     "quarantine_releases": HIDDEN_FACTS,
     "integrity_events": HIDDEN_FACTS,
+    "signed_requests": HIDDEN_FACTS,
+    "signed_reports": HIDDEN_FACTS,
     "device_counts": Rights("SELECT, INSERT, UPDATE"),
     # Found
     "findings": FACTS,
@@ -110,8 +115,13 @@ RIGHTS: Final[dict[str, Rights]] = {
     "wrong_clocks": Rights("SELECT, INSERT, UPDATE (ended_at)", "SELECT, UPDATE (ended_at)"),
     "unit_silences": Rights("SELECT, INSERT, UPDATE (end_at)", "SELECT, UPDATE (end_at)"),
     # Accounts and looks
-    "users": Rights("SELECT, INSERT, UPDATE", "SELECT, UPDATE (password_hash)"),
-    "tokens": Rights("SELECT, INSERT, UPDATE (revoked_at)", READ),
+    "users": Rights("SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE (password_hash, must_change)"),
+    "tokens": Rights("SELECT, INSERT, UPDATE (revoked_at, expires_at, token_hash, former_hash, former_until)", READ),
+    "second_factors": BOTH_KEEP,
+    "recovery_codes": BOTH_KEEP,
+    "provider_identities": BOTH_ADD,
+    "credential_events": BOTH_ADD,
+    "credential_changes": BOTH_ADD,
     "sessions": BOTH_KEEP,
     "account_events": BOTH_ADD,
     "looks": BOTH_ADD,

@@ -51,7 +51,7 @@ from emtrack.emulator.sending import Upload
 from emtrack.emulator.world import World
 from emtrack.forms.orders import Orders
 from emtrack.orders.importing import import_with_keys
-from emtrack.people.accounts import UserExists, add_user, new_password
+from emtrack.people.accounts import UserExists, add_user, let_password_stay, new_password
 from emtrack.people.roles import Role
 from emtrack.record.changes import OrderChange, log_change
 from emtrack.record.liveness import alive_ms
@@ -316,6 +316,7 @@ async def _passwords(connection: Connection, now_ms: int) -> dict[str, str]:
             passwords[name] = await add_user(connection, name, role, who=WHO, now_ms=now_ms)
         except UserExists:
             passwords[name] = await new_password(connection, name, who=WHO)
+        await let_password_stay(connection, name)
     return passwords
 
 

@@ -19,6 +19,7 @@ from emtrack.client import (
     Encoding,
     Persistence,
     ServiceClock,
+    SigningKeys,
     Totals,
 )
 from emtrack.emulator.schedule import HOUR_MS, SECOND_MS, iso_of
@@ -46,10 +47,13 @@ async def send_world(
     backoff: Backoff | None = None,
     most_waiting: int = MOST_WAITING,
     uploads: Iterator[Upload] | None = None,
+    signing: SigningKeys | None = None,
 ) -> Totals:
     """Send the uploads of [from, to) and return when all are acknowledged, or soon after `stop` is set.
 
     `uploads`: those of [from, to), begun before (the first of a window takes seconds to make); None: the world's, from now.
+
+    `signing`: devices that are in it sign what they send.
 
     With an emulated service clock each goes when that clock shows its time. With the real one, what is past goes `speed` times
     faster than it happened (None: as fast as it is acknowledged), and what is to come when it comes. Raises ValueError for a
@@ -62,7 +66,7 @@ async def send_world(
     connector = aiohttp.TCPConnector(limit=connections)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         sender = DeviceSender(
-            DeviceDoor(session, base_url, keys, encoding),
+            DeviceDoor(session, base_url, keys, encoding, signing),
             clock,
             seed=world.seed,
             persistence=Persistence(backoff or Backoff()),

@@ -44,6 +44,8 @@ class RequestForm(msgspec.Struct):
     boot: Counter
     reports: Annotated[list[PositionForm | EventForm], Meta(max_length=1000)]
     sent_at: Instant | None = None
+    signature: str | None = None
+    """Ed25519 over device id, boot and the bytes of `reports`, in base64; in MessagePack also as 64 bytes."""
 
 
 def _text(schema: dict[str, Any]) -> bytes:

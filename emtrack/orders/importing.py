@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import asyncpg
@@ -16,9 +17,15 @@ from emtrack.forms.orders import Orders
 from emtrack.orders.entry import enter_orders, enter_with_keys
 from emtrack.people.looks import ORDER, commander
 from emtrack.record.changes import are_noticed
-from emtrack.record.devices import add_device_key, revoke_device_keys
+from emtrack.record.devices import (
+    add_device_key,
+    expire_device_keys,
+    revoke_device_keys,
+    rotate_device_key,
+)
 from emtrack.record.entering import Entered
 from emtrack.record.past_orders import look_by_past_orders
+from emtrack.record.signing_keys import add_signing_key, read_public_key, replace_signing_key, rotate_signing_key
 from emtrack.settings import Settings
 
 NOTICE_S = 5.0
@@ -76,14 +83,66 @@ async def import_with_keys(settings: Settings, orders: Orders, *, who: str) -> d
     )
 
 
-async def make_device_key(settings: Settings, device_id: str, *, who: str) -> str:
-    """A new key of a device, which is entered if it is new."""
-    return await _done(settings, "devices add", lambda c, now_ms: add_device_key(c, device_id, who, now_ms))
+async def make_device_key(settings: Settings, device_id: str, *, who: str, expires_at: datetime | None = None) -> str:
+    """A new key of a device, which is entered if it is new. `expires_at` None: it does not expire."""
+    return await _done(
+        settings, "devices add", lambda c, now_ms: add_device_key(c, device_id, who, now_ms, expires_at)
+    )
 
 
-async def revoke_keys(settings: Settings, device_id: str, *, who: str) -> int:
-    """No key of a device is good any longer; how many were."""
-    return await _done(settings, "devices revoke", lambda c, now_ms: revoke_device_keys(c, device_id, who, now_ms))
+async def revoke_keys(settings: Settings, device_id: str, *, who: str, key_no: int | None = None) -> int:
+    """No key of the device is good any longer, or not the one that is named; how many were."""
+    return await _done(
+        settings, "devices revoke", lambda c, now_ms: revoke_device_keys(c, device_id, who, now_ms, key_no)
+    )
+
+
+async def rotate_key(settings: Settings, device_id: str, *, who: str, keep_until: datetime) -> str:
+    """A new key beside the one there is, which ends at `keep_until`. Raises NoDevice or TooManyKeys."""
+    return await _done(
+        settings, "devices rotate", lambda c, now_ms: rotate_device_key(c, device_id, who, now_ms, keep_until)
+    )
+
+
+async def register_signing_key(
+    settings: Settings, device_id: str, public_key: str, *, who: str, expires_at: datetime | None = None
+) -> int:
+    """The number of a key with which a device signs. Raises NoDevice, UnfitKey or TooManyKeys."""
+    key = read_public_key(public_key)
+    return await _done(
+        settings, "devices keys add", lambda c, now_ms: add_signing_key(c, device_id, key, who, now_ms, expires_at)
+    )
+
+
+async def rotate_signing(
+    settings: Settings, device_id: str, public_key: str, *, who: str, keep_until: datetime
+) -> int:
+    """The number of the next key; the one there is ends at `keep_until`. Raises NoDevice, UnfitKey or TooManyKeys."""
+    key = read_public_key(public_key)
+    return await _done(
+        settings,
+        "devices keys rotate",
+        lambda c, now_ms: rotate_signing_key(c, device_id, key, who, now_ms, keep_until),
+    )
+
+
+async def replace_signing_keys(settings: Settings, public_keys: Mapping[str, str], *, who: str) -> None:
+    """Of each device the one key with which it signs from now on. Raises NoDevice or UnfitKey."""
+
+    async def replace(connection: asyncpg.Connection[Any], now_ms: int) -> None:
+        for device_id, text in public_keys.items():
+            await replace_signing_key(connection, device_id, read_public_key(text), who, now_ms)
+
+    await _done(settings, "devices keys add", replace)
+
+
+async def expire_keys(
+    settings: Settings, device_id: str, *, who: str, expires_at: datetime | None, key_no: int | None = None
+) -> int:
+    """Until when the keys of a device are good, or the one that is named; how many there are."""
+    return await _done(
+        settings, "devices expire", lambda c, _: expire_device_keys(c, device_id, who, expires_at, key_no)
+    )
 
 
 async def _done(

@@ -1,8 +1,6 @@
-"""Accounts of people: names, roles, passwords, sessions. Tokens of programs are in `tokens.py`.
+"""Accounts of people: names, roles, passwords, logins. Sessions are in `sessions.py`, tokens of programs in `tokens.py`.
 
-A session is a random cookie, kept as a hash. It ends when its owner logs out, after `IDLE_S` without a request, and
-`LONGEST_S` after its login. Sessions and failures are timed by the machine's clock, not by the service's: an emulated hour
-guards nothing.
+Failures are timed by the machine's clock, not by the service's: an emulated hour guards nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +16,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from emtrack.clock import machine_ms
 from emtrack.errors import MendableError
-from emtrack.people.looks import Looker, What, enter_look
-from emtrack.people.roles import Caller, Role
-from emtrack.people.secrets import new_secret, secret_hash
+from emtrack.people.events import Subject, record_event
+from emtrack.people.expiry import told_expiry
+from emtrack.people.passwords import LONGEST_PASSWORD, UnfitPassword, require_fit
+from emtrack.people.roles import Caller, Needs, Role
+from emtrack.people.second_factor import check_code, has_second_factor, remove_second_factor
+from emtrack.people.sessions import END_SESSIONS, NOT_RECORDED, Origin, begin_session, end_session
 from geofence import datetime_of
 
 if TYPE_CHECKING:
@@ -30,16 +31,11 @@ if TYPE_CHECKING:
 
     from emtrack.db.connect import Connection
 
-IDLE_S = 3_600
-LONGEST_S = 12 * 3_600
-"""A shift."""
-SHORTEST_PASSWORD = 12
-LONGEST_PASSWORD = 200
 MOST_FAILURES = 5
 FAILURES_S = 900
+"""After `MOST_FAILURES` in so many seconds a name waits, whether it exists or not."""
 EVERY_AGENCY = "(every agency)"
 """How the reach of an account of the programme itself is listed."""
-"""After `MOST_FAILURES` in so many seconds a name waits, whether it exists or not."""
 
 # A name stands for one person or one program in the record of who did what.
 NEW_USER = """
@@ -47,31 +43,27 @@ INSERT INTO users (name, role, password_hash, added_at, added_by, agency)
 SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT FROM tokens WHERE name = $1)
 ON CONFLICT (name) DO NOTHING RETURNING user_no
 """
-USER = "SELECT user_no, name, role, password_hash FROM users WHERE name = $1 AND disabled_at IS NULL"
-SET_PASSWORD = "UPDATE users SET password_hash = $2 WHERE user_no = $1"
+USER = """
+SELECT user_no, name, role, password_hash, must_change FROM users
+WHERE name = $1 AND disabled_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+"""
+ACCOUNT = "SELECT user_no FROM users WHERE name = $1"
+SET_PASSWORD = "UPDATE users SET password_hash = $2, must_change = $3 WHERE user_no = $1"
+MUST_CHANGE = "UPDATE users SET must_change = $2 WHERE name = $1"
 DISABLE = "UPDATE users SET disabled_at = $2 WHERE name = $1 AND disabled_at IS NULL RETURNING user_no"
-END_SESSIONS = "DELETE FROM sessions WHERE user_no = $1"
-USERS = "SELECT name, role, agency, added_at, disabled_at FROM users ORDER BY name"
+ENABLE = "UPDATE users SET disabled_at = NULL WHERE name = $1 AND disabled_at IS NOT NULL RETURNING user_no"
+EXPIRE = "UPDATE users SET expires_at = $2 WHERE name = $1 RETURNING user_no"
+SET_ROLE = "UPDATE users SET role = $2 WHERE name = $1 AND role <> $2 RETURNING user_no"
+USERS = """
+SELECT u.name, u.role, u.agency, u.added_at, u.disabled_at, u.expires_at, f.set_at IS NOT NULL AS has_factor
+FROM users u LEFT JOIN second_factors f USING (user_no) ORDER BY u.name
+"""
 EVENT = "INSERT INTO account_events (happened_at, name, what, done_by) VALUES ($1, $2, $3, $4)"
 FAILURES = """
 SELECT count(*) FROM account_events
 WHERE name = $1 AND what = 'failed' AND happened_at > $2
   AND happened_at > coalesce((SELECT max(happened_at) FROM account_events WHERE name = $1 AND what <> 'failed'), '-infinity')
 """
-NEW_SESSION = """
-INSERT INTO sessions (session_hash, user_no, form_key, began_at, seen_at) VALUES ($1, $2, $3, $4, $4)
-"""
-# Looked at with every request; written at most once a minute.
-SESSION = """
-SELECT s.session_hash, s.form_key, s.seen_at, s.purpose, s.reference, u.user_no, u.name, u.role, u.agency
-FROM sessions s JOIN users u USING (user_no)
-WHERE s.session_hash = $1 AND s.seen_at > $2 AND s.began_at > $3 AND u.disabled_at IS NULL
-"""
-SEEN = "UPDATE sessions SET seen_at = $2 WHERE session_hash = $1 AND seen_at < $2"
-WORKS_FOR = "UPDATE sessions SET purpose = $2, reference = $3 WHERE session_hash = $1"
-END_SESSION = "DELETE FROM sessions WHERE session_hash = $1"
-END_OLD_SESSIONS = "DELETE FROM sessions WHERE seen_at <= $1 OR began_at <= $2"
-
 _hasher = PasswordHasher()
 _NOBODY = _hasher.hash(secrets.token_urlsafe())  # a name that does not exist costs as much time as one that does
 
@@ -84,19 +76,16 @@ class NoUser(MendableError, LookupError):
     """There is no such account."""
 
 
-class UnfitPassword(ValueError):
-    """A password that cannot be taken. The message says why."""
-
-
 class LoginRefused(Exception):
     """The message says what to do, and not whether the name exists."""
 
 
 class Login(msgspec.Struct, frozen=True):
-    """A new session: the cookie to hand out, once."""
+    """A new session: the cookie to hand out, once. `needs`: what its owner does before anything else."""
 
     cookie: str
     name: str
+    needs: Needs | None = None
 
 
 def _now() -> datetime:
@@ -106,7 +95,8 @@ def _now() -> datetime:
 async def add_user(
     connection: Connection, name: str, role: Role, agency: str | None = None, *, who: str, now_ms: int
 ) -> str:
-    """A new account; its random password, to be shown once. Raises UserExists."""
+    """A new account; its random password, to be shown once: its owner chooses another at the first login. Inside a
+    transaction. Raises UserExists."""
     password = secrets.token_urlsafe(12)
     digest = await asyncio.to_thread(_hasher.hash, password)
     if await connection.fetchval(NEW_USER, name, str(role), digest, datetime_of(now_ms), who, agency) is None:
@@ -114,23 +104,30 @@ async def add_user(
             f"there is an account or a token {name!r}; choose another name, or give the account a new password with "
             f"`emtrack users password`"
         )
+    await connection.execute(MUST_CHANGE, name, True)
     await connection.execute(EVENT, _now(), name, "added", who)
     return password
 
 
+async def let_password_stay(connection: Connection, name: str) -> None:
+    """For accounts of a demonstration: whoever logs in need not choose another password first."""
+    await connection.execute(MUST_CHANGE, name, False)
+
+
 async def new_password(connection: Connection, name: str, *, who: str) -> str:
-    """A new random password, to be shown once; every session of the account ends. Raises NoUser."""
+    """A new random password, to be shown once; every session of the account ends, and its owner chooses another password at the next
+    login. Raises NoUser."""
     password = secrets.token_urlsafe(12)
     await _set_password(connection, name, password, who)
+    await connection.execute(MUST_CHANGE, name, True)
     return password
 
 
 async def change_password(connection: Connection, name: str, old: str, new: str) -> None:
     """A person chooses a password; every session of theirs ends. Raises LoginRefused or UnfitPassword."""
-    if not SHORTEST_PASSWORD <= len(new) <= LONGEST_PASSWORD:
-        raise UnfitPassword(f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
-    if new in (old, name):
-        raise UnfitPassword("choose a password that is neither the old one nor your name")
+    await asyncio.to_thread(require_fit, new, name)
+    if new == old:
+        raise UnfitPassword("New password must be different from the current one")
     await _refuse_wrong(connection, name, old)
     await _set_password(connection, name, new, name)
 
@@ -139,7 +136,7 @@ async def _set_password(connection: Connection, name: str, password: str, who: s
     row = await connection.fetchrow(USER, name)
     if row is None:
         raise NoUser(f"there is no account {name!r}; `emtrack users list` shows those there are")
-    await connection.execute(SET_PASSWORD, row["user_no"], await asyncio.to_thread(_hasher.hash, password))
+    await connection.execute(SET_PASSWORD, row["user_no"], await asyncio.to_thread(_hasher.hash, password), False)
     await connection.execute(END_SESSIONS, row["user_no"])
     await connection.execute(EVENT, _now(), name, "new password", who)
 
@@ -153,15 +150,89 @@ async def disable_user(connection: Connection, name: str, *, who: str) -> None:
     await connection.execute(EVENT, _now(), name, "disabled", who)
 
 
-async def log_in(connection: Connection, name: str, password: str) -> Login:
-    """A new session. Raises LoginRefused. Not inside a transaction: a failure is recorded although it fails."""
+async def enable_user(connection: Connection, name: str, *, who: str) -> None:
+    """Undoes `disable_user`. Inside a transaction. Raises NoUser."""
+    if await connection.fetchval(ENABLE, name) is None:
+        raise NoUser(f"there is no account {name!r} that is disabled")
+    await record_event(connection, Subject.ACCOUNT, name, "enabled", who)
+
+
+async def expire_user(connection: Connection, name: str, expires_at: datetime | None, *, who: str) -> None:
+    """From then on the account cannot log in, and its sessions have ended. None: it does not expire. Inside a transaction. Raises
+    NoUser."""
+    if await connection.fetchval(EXPIRE, name, expires_at) is None:
+        raise _no_user(name)
+    await record_event(connection, Subject.ACCOUNT, name, "expiry set", who, told_expiry(expires_at))
+
+
+async def set_role(connection: Connection, name: str, role: Role, *, who: str) -> None:
+    """What the account may do from now on; its sessions end, so that no page stays open under the former role. Inside a transaction.
+    Raises NoUser."""
+    number = await connection.fetchval(SET_ROLE, name, str(role))
+    if number is None:
+        raise NoUser(f"there is no account {name!r} of another role")
+    await connection.execute(END_SESSIONS, number)
+    await record_event(connection, Subject.ACCOUNT, name, "role changed", who, f"to {role}")
+
+
+async def user_no_of(connection: Connection, name: str) -> int:
+    """Raises NoUser."""
+    number: int | None = await connection.fetchval(ACCOUNT, name)
+    if number is None:
+        raise _no_user(name)
+    return number
+
+
+async def take_second_factor(connection: Connection, name: str, *, who: str) -> None:
+    """For somebody who lost it: the account logs in with its password alone, and its sessions end. Inside a transaction. Raises
+    NoUser."""
+    number = await user_no_of(connection, name)
+    if not await remove_second_factor(connection, number, name, who=who):
+        raise NoUser(f"the account {name!r} has no second factor")
+    await connection.execute(END_SESSIONS, number)
+
+
+def _no_user(name: str) -> NoUser:
+    return NoUser(f"there is no account {name!r}; `emtrack users list` shows those there are")
+
+
+async def log_in(
+    connection: Connection,
+    name: str,
+    password: str,
+    origin: Origin = NOT_RECORDED,
+    factor_for: frozenset[Role] = frozenset(),
+) -> Login:
+    """A new session. `factor_for`: roles that must have a second factor. Raises LoginRefused. Not inside a transaction: a failure is
+    recorded although it fails."""
     row = await _refuse_wrong(connection, name, password)
-    cookie = new_secret()
-    now = _now()
-    await connection.execute(END_OLD_SESSIONS, *_limits(now))
-    await connection.execute(NEW_SESSION, secret_hash(cookie), row["user_no"], new_secret(), now)
-    await connection.execute(EVENT, now, row["name"], "logged in", row["name"])
-    return Login(cookie, row["name"])
+    needs = await _needs(connection, row, factor_for)
+    cookie = await begin_session(connection, row["user_no"], origin, needs)
+    if needs is not Needs.CODE:
+        await connection.execute(EVENT, _now(), row["name"], "logged in", row["name"])
+    return Login(cookie, row["name"], needs)
+
+
+async def _needs(connection: Connection, row: asyncpg.Record, factor_for: frozenset[Role]) -> Needs | None:
+    if await has_second_factor(connection, row["user_no"]):
+        return Needs.CODE
+    if row["must_change"]:
+        return Needs.PASSWORD
+    return Needs.SECOND_FACTOR if Role(row["role"]) in factor_for else None
+
+
+async def log_in_with_code(connection: Connection, cookie: str, caller: Caller, code: str, origin: Origin) -> Login:
+    """After the password the code: a session with another cookie in the place of the one that waited. Raises WrongCode or
+    LoginRefused. Not inside a transaction."""
+    row = await connection.fetchrow(USER, caller.name)
+    if row is None:
+        raise LoginRefused("This account can no longer log in. Contact your administrator.")
+    await check_code(connection, row["user_no"], caller.name, code)
+    await end_session(connection, cookie)
+    needs = Needs.PASSWORD if row["must_change"] else None
+    fresh = await begin_session(connection, row["user_no"], origin, needs)
+    await connection.execute(EVENT, _now(), caller.name, "logged in", caller.name)
+    return Login(fresh, caller.name, needs)
 
 
 async def _refuse_wrong(connection: Connection, name: str, password: str) -> asyncpg.Record:
@@ -186,30 +257,8 @@ def _verified(digest: str, password: str) -> bool:
         return False
 
 
-def _limits(now: datetime) -> tuple[datetime, datetime]:
-    return now - timedelta(seconds=IDLE_S), now - timedelta(seconds=LONGEST_S)
-
-
-async def session_of(connection: Connection, cookie: str) -> Caller | None:
-    """Whose session it is, if it has not ended; it stays alive for another while."""
-    now = _now()
-    row = await connection.fetchrow(SESSION, secret_hash(cookie), *_limits(now))
-    if row is None:
-        return None
-    if row["seen_at"] < now - timedelta(minutes=1):
-        await connection.execute(SEEN, row["session_hash"], now)
-    return Caller(row["name"], Role(row["role"]), row["form_key"], row["purpose"], row["reference"], row["agency"])
-
-
-async def begin_work(connection: Connection, cookie: str, looker: Looker, now_ms: int) -> None:
-    """The session works for a purpose from now on; that is on record with the service's time."""
-    async with connection.transaction():
-        await connection.execute(WORKS_FOR, secret_hash(cookie), looker.purpose, looker.reference)
-        await enter_look(connection, looker, What.SHIFT, None, now_ms=now_ms)
-
-
 async def log_out(connection: Connection, cookie: str, name: str) -> None:
-    await connection.execute(END_SESSION, secret_hash(cookie))
+    await end_session(connection, cookie)
     await connection.execute(EVENT, _now(), name, "logged out", name)
 
 
@@ -221,6 +270,8 @@ class ListedUser(NamedTuple):
     agency: str
     added: str
     disabled: str | None
+    expires: str
+    second_factor: str
 
 
 async def list_users(connection: Connection) -> list[ListedUser]:
@@ -232,6 +283,8 @@ async def list_users(connection: Connection) -> list[ListedUser]:
             row["agency"] or EVERY_AGENCY,
             f"{row['added_at']:%Y-%m-%d}",
             None if row["disabled_at"] is None else f"{row['disabled_at']:%Y-%m-%d}",
+            told_expiry(row["expires_at"]),
+            "yes" if row["has_factor"] else "no",
         )
         for row in await connection.fetch(USERS)
     ]

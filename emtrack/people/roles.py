@@ -29,13 +29,24 @@ OVERSEERS = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINISTRATOR})
 """Who sees how others looked."""
 
 
+class Needs(StrEnum):
+    """What a person does before anything else."""
+
+    CODE = "code"
+    PASSWORD = "password"
+    SECOND_FACTOR = "second factor"
+
+
 class Caller(NamedTuple):
-    """Who calls: the name of the token or of the account. `form_key`: of a session, stands in each of its forms. `purpose`: for which
-    it looks at people, if it was said; `reference`: what that refers to. `agency`: None is the programme itself."""
+    """Who calls: the name of the token or of the account. `form_key`: of a session, stands in each of its forms. `credential`: the
+    hash of the token or of the session, by which it is asked whether it still holds. `purpose`: for which it looks at people, if it
+    was said; `reference`: what that refers to. `agency`: None is the programme itself."""
 
     name: str
     role: Role
     form_key: str | None = None
+    credential: bytes = b""
+    needs: Needs | None = None
     purpose: str | None = None
     reference: str | None = None
     agency: str | None = None

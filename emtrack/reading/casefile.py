@@ -11,6 +11,7 @@ from emtrack.reading.history import MOST_FIXES, StoredEvent, StoredFix, View, ev
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.findings import FindingVersion, shown_at, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement
+from emtrack.record.signing_keys import signed_among
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence import EntryId, EventType, Fact, Kind, Presence, Requirement, without_duplicates
 from geofence.judgement import (
@@ -80,6 +81,8 @@ class FactsAround(NamedTuple):
     sightings: list[Sighting]
     """What home units said on the requirement, heartbeats that repeat it among them."""
     max_gap_ms: int
+    signed: frozenset[int] = frozenset()
+    """Ids of those that came signed by their device: the higher grade of evidence."""
 
 
 class LateFacts(NamedTuple):
@@ -152,7 +155,10 @@ async def facts_around(
     seen = _seen(weights, fixes, view.begin_ms, finding)
     shown = [s for s in said if s.event.event_ms >= view.begin_ms and s.event.type is not EventType.HEARTBEAT]
     sightings = [sighting for sighting in weights.sightings if sighting.event.event_ms >= view.begin_ms]
-    return FactsAround(requirement, seen, shown, sightings, settings.max_gap_ms)
+    signed = await signed_among(
+        connection, [*(one.fix.position.fact_id for one in seen), *(s.event.fact_id for s in shown)]
+    )
+    return FactsAround(requirement, seen, shown, sightings, settings.max_gap_ms, signed)
 
 
 def _seen(weights: Weights, fixes: Sequence[StoredFix], begin_ms: int, finding: Finding) -> list[WeighedFix]:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import structlog
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from emtrack.clock import Clock, clock_of
@@ -21,13 +20,14 @@ from emtrack.db.rights import RunTime, run_time_dsn
 from emtrack.db.session import READING
 from emtrack.metrics import Metrics
 from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.http_server import listening
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.warm_up import calm_collector, warm_up
 from emtrack.service.worker import USUAL_PACE, Pace, Worker
 from emtrack.settings import Settings, SettingsError
 from emtrack.web.api.service import service_routes
-from emtrack.web.pages.site import SecurityHeaders
+from emtrack.web.browsers import cookie_name, middleware_of
 from emtrack.web.routes import web_routes
 from ingest import Inbox, device_route
 
@@ -48,22 +48,39 @@ class Service(NamedTuple):
 
 def refuse_foreign_listeners(settings: Settings, clock: Clock) -> None:
     """An emulated clock is for demonstrations and tests: nobody else may take its time for the time."""
-    if not clock.emulated:
-        return
-    try:
-        loopback = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if clock.emulated and not _is_loopback(settings.host):
         raise SettingsError(
             f"EMTRACK_LISTEN is {settings.listen!r}, and the clock is emulated: then the service listens on this "
             "machine only. Set EMTRACK_LISTEN to 127.0.0.1:PORT, or unset EMTRACK_CLOCK."
         )
 
 
+def refuse_without_tls(settings: Settings) -> None:
+    """Passwords, cookies and places go over nobody's network as they are."""
+    if settings.is_secure:
+        return
+    if not _is_loopback(settings.host):
+        raise SettingsError(
+            f"EMTRACK_LISTEN is {settings.listen!r}, which others can reach, and EMTRACK_TLS is off. Put a proxy that speaks TLS "
+            "before the service and set EMTRACK_TLS=proxy, or set EMTRACK_LISTEN to 127.0.0.1:PORT."
+        )
+    if settings.base_url.startswith("https:"):
+        raise SettingsError(
+            f"EMTRACK_URL is {settings.url!r}, and EMTRACK_TLS is off: cookies would not be kept to TLS. Set EMTRACK_TLS=proxy."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @asynccontextmanager
 async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = USUAL_PACE) -> AsyncIterator[Service]:
     """Migrates, loads, listens; ends everything on the way out. `stop` is set when the service must end."""
+    refuse_without_tls(settings)
     warm_up()
     async with prepared_database(settings, program="serve", exclusive=True) as dsn:
         connection = await connect(dsn)
@@ -77,29 +94,36 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         keys = DeviceKeys()
         changed = asyncio.Condition()
         zone_sets = ZoneSetCache(settings.sets_dir)
+        worker_dsn, pages_dsn = [await run_time_dsn(dsn, role) for role in (RunTime.WORKER, RunTime.PAGES)]
+        credentials = CredentialWatch(worker_dsn, keys, changed)
         worker = Worker(
-            await run_time_dsn(dsn, RunTime.WORKER), clock, inbox, keys, metrics,
+            worker_dsn, clock, inbox, keys, metrics,
             turn_reports=settings.turn_reports, pace=pace, changed=changed, zone_sets=zone_sets,
         )  # fmt: skip
-        pages_dsn = await run_time_dsn(dsn, RunTime.PAGES)
         async with (
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
             asyncio.TaskGroup() as group,
         ):
-            is_secure = settings.base_url.startswith("https:")
             routes = [
-                device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
+                device_route(
+                    inbox, keys, credentials.fresh, lambda status: metrics.answers.labels(str(status)).inc()
+                ),
                 *service_routes(clock, metrics, worker.watch.trouble),
-                *web_routes(pool, clock, zone_sets, metrics, changed, stop, worker.watch.trouble, secure=is_secure),
+                *web_routes(
+                    pool, clock, zone_sets, metrics, changed, stop, worker.watch.trouble, credentials, settings
+                ),
             ]
-            application = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
+            application = Starlette(routes=routes, middleware=middleware_of(settings))
+            application.state.cookie = cookie_name(settings)
             work = group.create_task(worker.run(stop))
+            watching = group.create_task(credentials.run(stop))
             await _first_of(worker.ready.wait(), work)
             calm_collector()
             async with listening(application, settings, stop) as address:
                 yield Service(address, dsn, clock, routes)
                 stop.set()
             await work
+            watching.cancel()
 
 
 async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:

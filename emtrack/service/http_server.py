@@ -20,6 +20,7 @@ async def listening(application: Starlette, settings: Settings, stop: asyncio.Ev
     config = uvicorn.Config(
         application, http="httptools", log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10,
         timeout_keep_alive=75, server_header=False, backlog=1024, ws="none",
+        proxy_headers=settings.is_secure, forwarded_allow_ips=list(settings.proxies),
     )  # fmt: skip
     server = _HttpServer(config)
     task = asyncio.create_task(server.serve([listener]))

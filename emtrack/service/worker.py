@@ -84,6 +84,7 @@ from ingest import (
     examine_again,
     make_days,
     store_reports,
+    store_signatures,
     tell_again,
 )
 
@@ -388,6 +389,7 @@ class Worker:
             days = days_of(incoming, self._tell)
             await make_days(connection, days)
             outcome = await store_reports(connection, incoming, self._tell)
+            wrongly_signed = await store_signatures(connection, batch, incoming, outcome)
             facts = self._facts([*outcome.accepted, *released])
             due = self._activations.due(now_ms, self._share.due)
             again = self._activations.to_judge_again(self._share.again)
@@ -414,6 +416,7 @@ class Worker:
         self._clocks.adopt(clocks)
         answer_devices(batch, incoming, outcome, self._tell)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
+        self._metrics.wrong_signatures.inc(wrongly_signed)
         self._metrics.alerts.inc(raised.opened + noted.opened + wrong_clocks)
         if self._changed is not None and raised.changed + noted.changed + len(clocks.changes):
             async with self._changed:

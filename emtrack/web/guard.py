@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -20,17 +20,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from emtrack.clock import machine_ms
 from emtrack.db.identity import Identity, ask_as
 from emtrack.forms.errors import FormError
 from emtrack.forms.json_text import NotJson, encoding_trouble, read_json_text
 from emtrack.logs import origin_of
-from emtrack.people.accounts import session_of
 from emtrack.people.looks import ALERT, LONGEST_REFERENCE, MONITORING, PURPOSES, SERVICE, Door, Looker
-from emtrack.people.roles import Caller, Role
-from emtrack.people.tokens import caller_by_token
+from emtrack.people.roles import Caller, Needs, Role
+from emtrack.people.sessions import session_holds_until, session_of
+from emtrack.people.tokens import caller_by_token, token_holds_until
+from emtrack.web.browsers import session_cookie
 from geofence import NotAnInstant, parse_instant
 
-COOKIE = "emtrack_session"
 FORM_KEY = "form_key"
 LARGEST_FORM = 64 * 1024
 
@@ -68,6 +69,51 @@ USUAL_PURPOSES = {
     Role.ADMINISTRATOR: SERVICE,
 }
 """Of programs that do not say another with the header Purpose."""
+
+
+class Unfinished(Problem):
+    """The person must do something else first."""
+
+    def __init__(self, needs: Needs) -> None:
+        super().__init__(403, f"this login is not finished: a {needs} is needed first")
+        self.needs = needs
+
+
+class CredentialState(Protocol):
+    """What is known of changes of credentials. `version` grows with each; `is_fresh`: whether that is of now."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def is_fresh(self) -> bool: ...
+
+
+class Hold:
+    """Whether the credential of somebody who keeps a connection open still holds: the database is asked when a credential changed,
+    when this one would end, and when nobody knows whether one changed."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], caller: Caller, state: CredentialState) -> None:
+        self._pool = pool
+        self._caller = caller
+        self._state = state
+        self._version = -1
+        self._until_ms = 0.0
+
+    async def lasts(self) -> bool:
+        """Raises what the database raises."""
+        if self._version == self._state.version and self._state.is_fresh and self.left_s() > 0:
+            return True
+        version = self._state.version
+        ask = token_holds_until if self._caller.form_key is None else session_holds_until
+        async with self._pool.acquire() as connection:
+            until = await ask(connection, self._caller.credential)
+        self._version, self._until_ms = version, 0.0 if until is None else until.timestamp() * 1000
+        return until is not None
+
+    def left_s(self) -> float:
+        """Seconds until it would end by itself."""
+        return (self._until_ms - machine_ms()) / 1000
 
 
 def answer(content: object, status: int = 200) -> Response:
@@ -122,8 +168,10 @@ def log_fault(error: Exception, path: str) -> None:
     log.error("request failed", path=path, error=type(error).__name__, where=origin_of(error).line)
 
 
-async def caller_of(request: Request, pool: asyncpg.Pool[Any], roles: frozenset[Role]) -> Caller:
-    """Who calls, if they may. Raises Problem."""
+async def caller_of(
+    request: Request, pool: asyncpg.Pool[Any], roles: frozenset[Role], serves: frozenset[Needs] = frozenset()
+) -> Caller:
+    """Who calls, if they may. `serves`: what may still be needed of a person. Raises Problem."""
     caller = await _by_token(request, pool) or await _by_session(request, pool)
     if caller is None:
         raise Problem(
@@ -132,6 +180,8 @@ async def caller_of(request: Request, pool: asyncpg.Pool[Any], roles: frozenset[
         )
     if caller.role not in roles:
         raise Problem(403, f"this is for {' or '.join(sorted(roles))}; {caller.name!r} is of {caller.role}")
+    if caller.needs is not None and caller.needs not in serves:
+        raise Unfinished(caller.needs)
     ask_as(Identity(caller.name, str(caller.role), caller.agency))
     if caller.form_key is None:
         return _with_purpose(request, caller)
@@ -176,7 +226,7 @@ async def _by_token(request: Request, pool: asyncpg.Pool[Any]) -> Caller | None:
 
 
 async def _by_session(request: Request, pool: asyncpg.Pool[Any]) -> Caller | None:
-    cookie = request.cookies.get(COOKIE)
+    cookie = session_cookie(request)
     if cookie is None:
         return None
     async with pool.acquire() as connection:

@@ -43,12 +43,17 @@ class TableRow(NamedTuple):
     within: bool
     place: str = ""
     speed: str = ""
+    is_signed: bool = False
+    """By the device that sent it."""
 
 
 def fact_rows(facts: FactsAround, words: Words) -> list[TableRow]:
-    """Positions and events in order of time."""
-    rows = [_position_row(seen, words) for seen in facts.fixes] + [
-        _event_row(stored, words) for stored in facts.events
+    """Positions and events in order of time, each with its grade."""
+    rows = [
+        _position_row(seen, words)._replace(is_signed=seen.fix.position.fact_id in facts.signed)
+        for seen in facts.fixes
+    ] + [
+        _event_row(stored, words)._replace(is_signed=stored.event.fact_id in facts.signed) for stored in facts.events
     ]
     return sorted(rows, key=lambda row: (row.own_ms, row.n is None, row.n or 0))
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from emtrack.clock import Clock
 from emtrack.db.connect import Connection
 from emtrack.people.looks import PURPOSES
-from emtrack.people.roles import Caller, Role
+from emtrack.people.roles import Caller, Needs, Role
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import wording
@@ -27,6 +27,7 @@ from emtrack.web.guard import (
     Endpoint,
     NoPurpose,
     Problem,
+    Unfinished,
     caller_of,
     comes_from_elsewhere,
     log_fault,
@@ -37,6 +38,11 @@ from emtrack.web.wording import Words
 
 TEMPLATES = Path(__file__).parent / "templates"
 NO_STORE = {"Cache-Control": "no-store"}
+WHERE_NEEDS_ARE_MET = {
+    Needs.CODE: "/login/code",
+    Needs.PASSWORD: "/account",
+    Needs.SECOND_FACTOR: "/account/second-factor",
+}
 _HEADINGS = {
     400: "This cannot be shown as it was asked for",
     401: "You are logged out",
@@ -94,20 +100,28 @@ class Pages:
         self._environment = _environment()
 
     def route(
-        self, path: str, endpoint: Endpoint, roles: frozenset[Role], methods: Sequence[str] = ("GET",)
+        self,
+        path: str,
+        endpoint: Endpoint,
+        roles: frozenset[Role],
+        methods: Sequence[str] = ("GET",),
+        serves: frozenset[Needs] = frozenset(),
     ) -> Route:
-        """A page for callers of one of the roles. Without a session a person is asked to log in."""
+        """A page for callers of one of the roles. Without a session a person is asked to log in; somebody whose login is not finished
+        is sent to what is needed, unless this page `serves` that."""
 
         @functools.wraps(endpoint)
         async def checked(request: Request) -> Response:
             caller = None
             try:
-                caller = await caller_of(request, self.pool, roles)
+                caller = await caller_of(request, self.pool, roles, serves)
                 if caller.form_key is not None and request.method == "GET" and comes_from_elsewhere(request):
                     return self.render("foreign_link.html", caller, here=_here(request))
                 return await endpoint(request, caller)
             except NoPurpose:
                 return RedirectResponse(f"/shift?next={quote(_here(request), safe='')}", 303, NO_STORE)
+            except Unfinished as unfinished:
+                return RedirectResponse(WHERE_NEEDS_ARE_MET[unfinished.needs], 303, NO_STORE)
             except Problem as problem:
                 if problem.status == 401 and request.method == "GET":
                     return RedirectResponse(f"/login?next={quote(_here(request), safe='')}", 303, NO_STORE)

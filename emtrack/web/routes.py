@@ -12,14 +12,20 @@ from starlette.routing import BaseRoute
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
 from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.settings import Settings
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
+from emtrack.web.guard import CredentialState
+from emtrack.web.pages.account import AccountPages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.looks import LookPages
+from emtrack.web.pages.provider_login import ProviderPages
+from emtrack.web.pages.sessions import SessionPages
+from emtrack.web.pages.shift import ShiftPages
 from emtrack.web.pages.site import Site
 from emtrack.web.pages.wearers import WearerPages
 from emtrack.web.rendering import Pages
@@ -33,20 +39,25 @@ def web_routes(
     changed: asyncio.Condition,
     stop: asyncio.Event,
     trouble: Callable[[], str | None],
-    *,
-    secure: bool,
+    credentials: CredentialState,
+    settings: Settings,
 ) -> list[BaseRoute]:
-    """`changed` is told of changes of alerts, and tells those who follow. `stop` ends streams. `trouble`: why nobody
-    is watched now, or None. `secure`: people come by HTTPS."""
+    """`changed` is told of changes of alerts and of credentials, and tells those who follow. `stop` ends streams. `trouble`: why
+    nobody is watched now, or None."""
     work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, trouble)
+    site = Site(pages, metrics, settings)
     return [
         *finding_routes(pool, clock, zone_sets),
-        *AlertRoutes(pool, work, clock, stop).routes(),
+        *AlertRoutes(pool, work, clock, stop, credentials).routes(),
         *OrderRoutes(pool, clock).routes(),
         *LedgerRoutes(pool, clock).routes(),
-        *Site(pages, metrics, secure=secure).routes(),
+        *site.routes(),
+        *ProviderPages(pages, site, settings).routes(),
+        *AccountPages(pages).routes(),
+        *SessionPages(pages).routes(),
         *AlertPages(pages, work).routes(),
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
         *LookPages(pages).routes(),
+        *ShiftPages(pages).routes(),
     ]

@@ -188,6 +188,9 @@ CREATE POLICY of_people_seen ON order_changes FOR SELECT
 CREATE POLICY in_their_own_name ON order_changes FOR INSERT
     WITH CHECK (current_user <> 'emtrack_pages' OR changed_by = asking_account());
 
+-- Whether a report is of the higher grade says nothing of where anybody was; what was signed does, and pages do not read it.
+ALTER FUNCTION is_signed(bigint) SECURITY DEFINER SET search_path = public, pg_temp;
+
 -- ------------------------------------------------------------------ partitions
 
 -- The day's partition is made with the rights of the owner, by whoever may call this. A partition is reached through its parent only.

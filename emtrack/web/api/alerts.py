@@ -34,7 +34,16 @@ from alerts import BadQueuePlace as BadQueuePlace
 from emtrack.clock import Clock
 from emtrack.people.roles import READERS, STAFF, Caller
 from emtrack.web.alert_work import AlertWork
-from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, looker_of, read_json_body
+from emtrack.web.guard import (
+    LARGEST_FORM,
+    CredentialState,
+    Hold,
+    Problem,
+    answer,
+    guarded,
+    looker_of,
+    read_json_body,
+)
 from emtrack.web.looking import look_at_alerts, look_at_queue
 from geofence import Kind
 
@@ -63,11 +72,19 @@ class ActionForm(msgspec.Struct, forbid_unknown_fields=True):
 class AlertRoutes:
     """GET /v1/alerts, GET /v1/alerts/stream, POST /v1/alerts/{alert_no}/actions."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], work: AlertWork, clock: Clock, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool[Any],
+        work: AlertWork,
+        clock: Clock,
+        stop: asyncio.Event,
+        credentials: CredentialState,
+    ) -> None:
         self._pool = pool
         self._clock = clock
         self._work = work
         self._stop = stop
+        self._credentials = credentials
 
     def routes(self) -> list[Route]:
         return [
@@ -103,20 +120,24 @@ class AlertRoutes:
             raise problem_of(error) from error
         return answer({"alert_no": number, "action": form.action})
 
-    async def stream(self, request: Request, _: Caller) -> Response:
-        """Server-sent events: which alert changed, never what it says. Goes on after Last-Event-ID."""
+    async def stream(self, request: Request, caller: Caller) -> Response:
+        """Server-sent events: which alert changed, never what it says. Goes on after Last-Event-ID, and ends when the credential of
+        its reader does."""
         last = request.headers.get("last-event-id")
         try:
             position = FeedPosition.read(last) if last else await here_of(self._pool)
         except BadFeedPosition as error:
             raise Problem(400, str(error)) from error
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._events(position), media_type="text/event-stream", headers=headers)
+        hold = Hold(self._pool, caller, self._credentials)
+        return StreamingResponse(self._events(position, hold), media_type="text/event-stream", headers=headers)
 
-    async def _events(self, position: FeedPosition) -> AsyncIterator[str]:
+    async def _events(self, position: FeedPosition, hold: Hold) -> AsyncIterator[str]:
         yield f"retry: 2000\nid: {position}\n\n"
         while not self._stop.is_set():
             try:
+                if not await hold.lasts():
+                    return
                 async with self._pool.acquire() as connection:
                     found = await changes_after(connection, position)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -127,7 +148,7 @@ class AlertRoutes:
                 yield f"id: {position}\nevent: changed\ndata: {data}\n\n"
             if not found:
                 yield ": still here\n\n"
-                await self._work.wait_for_change(LOOK_S)
+                await self._work.wait_for_change(min(LOOK_S, max(hold.left_s(), 0)))
 
 
 async def here_of(pool: asyncpg.Pool[Any]) -> FeedPosition:

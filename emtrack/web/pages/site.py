@@ -1,86 +1,42 @@
-"""The site round the pages: security headers, files, login, one's own account."""
+"""The site round the pages: files, login, logout."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emtrack.metrics import Metrics
-from emtrack.people.accounts import (
-    LONGEST_S,
-    SHORTEST_PASSWORD,
-    LoginRefused,
-    UnfitPassword,
-    begin_work,
-    change_password,
-    log_in,
-    log_out,
-    session_of,
-)
-from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, MONITORING, Door, Looker
-from emtrack.people.roles import EVERYBODY, STAFF, Caller, Role
-from emtrack.web.guard import COOKIE, DATABASE_ERRORS, Problem, read_form, refuse_foreign_origin
-from emtrack.web.rendering import NO_STORE, Pages
+from emtrack.people.accounts import Login, LoginRefused, log_in, log_in_with_code, log_out
+from emtrack.people.roles import EVERYBODY, Caller, Needs, Role
+from emtrack.people.second_factor import WrongCode
+from emtrack.people.sessions import LONGEST_S, session_of
+from emtrack.settings import Settings, SettingsError
+from emtrack.web.browsers import cookie_name, origin_of_login, session_cookie
+from emtrack.web.guard import DATABASE_ERRORS, Problem, read_form, refuse_foreign_origin
+from emtrack.web.rendering import NO_STORE, WHERE_NEEDS_ARE_MET, Pages
 
 STATIC = Path(__file__).parents[1] / "static"
+HOME = "/alerts"
 LARGEST_REPORT = 16 * 1024
-# Scripts, styles, pictures and requests of our own origin only. Nothing inline, nothing from elsewhere, no frames.
-POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-        "report-uri /csp-reports",
-    ]
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
-}
 
 log = structlog.get_logger()
 
 
-class SecurityHeaders:
-    """Puts the headers on every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sent(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, sent)
-
-
 class Site:
-    """Login, logout, account, files, reports of the content security policy."""
+    """Login, logout, files, reports of the content security policy."""
 
-    def __init__(self, pages: Pages, metrics: Metrics, *, secure: bool) -> None:
+    def __init__(self, pages: Pages, metrics: Metrics, settings: Settings) -> None:
         self._pages = pages
         self._metrics = metrics
-        self._secure = secure
+        self._settings = settings
+        self._factor_for = roles_of(settings.second_factor)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -88,9 +44,8 @@ class Site:
             Route("/login", self.login, methods=["GET", "POST"]),
             Route("/csp-reports", self.reported, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC), name="static"),
-            self._pages.route("/logout", self.logout, EVERYBODY, ["POST"]),
-            self._pages.route("/shift", self.shift, EVERYBODY, ["GET", "POST"]),
-            self._pages.route("/account", self.account, EVERYBODY, ["GET", "POST"]),
+            self._pages.route("/logout", self.logout, EVERYBODY, ["POST"], frozenset(Needs)),
+            self._pages.route("/login/code", self.code, EVERYBODY, ["GET", "POST"], frozenset({Needs.CODE})),
         ]
 
     async def home(self, request: Request) -> Response:
@@ -102,19 +57,25 @@ class Site:
         try:
             if request.method == "POST":
                 return await self._log_in(request)
-            following = _local(request.query_params.get("next"))
+            following = local_target(request.query_params.get("next"))
             if (caller := await self._session(request)) is not None:
-                return RedirectResponse(
-                    following if request.query_params.get("next") else _home_of(caller), 303, NO_STORE
-                )
-            return self._pages.render("login.html", None, following=following)
+                target = following if request.query_params.get("next") else _home_of(caller)
+                return RedirectResponse(target, 303, NO_STORE)
+            return self.login_page(200, following=following)
         except Problem as problem:
             return self._pages.trouble(None, problem.status, str(problem))
         except DATABASE_ERRORS:
             return self._pages.trouble(None, 503, "Nobody can log in until it does. Try again in a moment.")
 
+    def login_page(self, status: int, *, following: str = HOME, error: str | None = None, name: str = "") -> Response:
+        """With the way to the identity provider, where there is one."""
+        provider = self._settings.oidc_name if self._settings.oidc_issuer else None
+        return self._pages.render(
+            "login.html", None, status=status, following=following, error=error, name=name, provider=provider
+        )
+
     async def _session(self, request: Request) -> Caller | None:
-        cookie = request.cookies.get(COOKIE)
+        cookie = session_cookie(request)
         if cookie is None:
             return None
         async with self._pages.pool.acquire() as connection:
@@ -123,76 +84,55 @@ class Site:
     async def _log_in(self, request: Request) -> Response:
         refuse_foreign_origin(request)
         form = await read_form(request)
-        following = _local(form.get("next"))
+        following = local_target(form.get("next"))
         try:
             async with self._pages.pool.acquire() as connection:
-                login = await log_in(connection, form.get("name", "").strip(), form.get("password", ""))
+                login = await log_in(
+                    connection, form.get("name", "").strip(), form.get("password", ""),
+                    origin_of_login(request), self._factor_for,
+                )  # fmt: skip
         except LoginRefused as refused:
             name = form.get("name", "")[:200]
-            return self._pages.render(
-                "login.html", None, status=401, following=following, error=str(refused), name=name
-            )
-        response = RedirectResponse(following, 303, NO_STORE)
+            return self.login_page(401, following=following, error=str(refused), name=name)
+        return self.logged_in(login, following)
+
+    def logged_in(self, login: Login, following: str) -> Response:
+        """On to what was wanted, or first to what is needed, with the cookie of the session."""
+        target = following if login.needs is None else WHERE_NEEDS_ARE_MET[login.needs]
+        if login.needs is Needs.CODE:
+            target = f"{target}?next={quote(following, safe='')}"
+        response = RedirectResponse(target, 303, NO_STORE)
         response.set_cookie(
-            COOKIE, login.cookie, max_age=LONGEST_S, httponly=True, secure=self._secure, samesite="lax", path="/"
-        )
+            cookie_name(self._settings), login.cookie, max_age=LONGEST_S, httponly=True, secure=self._settings.is_secure,
+            samesite="lax", path="/",
+        )  # fmt: skip
         return response
 
-    async def shift(self, request: Request, caller: Caller) -> Response:
-        """For which purpose a person works in this session: watching alerts, or what they choose."""
-        is_watch = caller.role in STAFF
+    async def code(self, request: Request, caller: Caller) -> Response:
+        """After the password, for who has a second factor."""
+        following = local_target(request.query_params.get("next"))
+        if caller.needs is not Needs.CODE:
+            return RedirectResponse(following, 303, NO_STORE)
         if request.method == "GET":
-            following = _local(request.query_params.get("next"))
-            return self._ask_purpose(caller, following, caller.purpose, caller.reference or "")
+            return self._pages.render("code.html", None, following=following, form_key=caller.form_key)
         form = await read_form(request)
-        following = _local(form.get("next"))
-        purpose = MONITORING if is_watch else form.get("purpose", "")
-        reference = form.get("reference", "").strip()[:LONGEST_REFERENCE]
-        if not is_watch and purpose not in CHOSEN:
-            return self._ask_purpose(caller, following, None, reference, "Say for which purpose you look.")
-        looker = Looker(caller.name, str(caller.role), Door.PAGE, purpose, reference or None)
-        async with self._pages.pool.acquire() as connection:
-            await begin_work(connection, request.cookies.get(COOKIE, ""), looker, self._pages.clock.now_ms())
-        return RedirectResponse(following, 303, NO_STORE)
-
-    def _ask_purpose(
-        self, caller: Caller, following: str, chosen: str | None, reference: str, error: str | None = None
-    ) -> Response:
-        return self._pages.render(
-            "shift.html",
-            caller,
-            status=422 if error else 200,
-            is_watch=caller.role in STAFF,
-            following=following,
-            purposes=CHOSEN,
-            chosen=chosen,
-            reference=reference,
-            error=error,
-        )
+        following, cookie = local_target(form.get("next")), session_cookie(request) or ""
+        try:
+            async with self._pages.pool.acquire() as connection:
+                login = await log_in_with_code(
+                    connection, cookie, caller, form.get("code", ""), origin_of_login(request)
+                )
+        except (WrongCode, LoginRefused) as error:
+            return self._pages.render(
+                "code.html", None, status=401, following=following, form_key=caller.form_key, error=str(error)
+            )
+        return self.logged_in(login, following)
 
     async def logout(self, request: Request, caller: Caller) -> Response:
         async with self._pages.pool.acquire() as connection:
-            await log_out(connection, request.cookies.get(COOKIE, ""), caller.name)
+            await log_out(connection, session_cookie(request) or "", caller.name)
         response = RedirectResponse("/login", 303, NO_STORE)
-        response.delete_cookie(COOKIE, path="/")
-        return response
-
-    async def account(self, request: Request, caller: Caller) -> Response:
-        """Who one is, and a new password. Every session ends with the old one."""
-        if request.method == "GET":
-            return self._pages.render("account.html", caller, shortest=SHORTEST_PASSWORD)
-        form = await read_form(request)
-        try:
-            if form.get("new", "") != form.get("again", ""):
-                raise UnfitPassword("the new password was not written twice in the same way")
-            async with self._pages.pool.acquire() as connection:
-                await change_password(connection, caller.name, form.get("old", ""), form.get("new", ""))
-        except (UnfitPassword, LoginRefused) as error:
-            return self._pages.render(
-                "account.html", caller, status=422, shortest=SHORTEST_PASSWORD, error=_sentence(str(error))
-            )
-        response = RedirectResponse("/login", 303, NO_STORE)
-        response.delete_cookie(COOKIE, path="/")
+        response.delete_cookie(cookie_name(self._settings), path="/", secure=self._settings.is_secure)
         return response
 
     async def reported(self, request: Request) -> Response:
@@ -210,7 +150,7 @@ def _home_of(caller: Caller | None) -> str:
     return "/looks" if caller is not None and caller.role is Role.AUDITOR else "/alerts"
 
 
-def _local(target: Any) -> str:
+def local_target(target: Any) -> str:
     """Where to go after the login: a path of ours, whatever was asked for; one's own home if nothing was."""
     if not isinstance(target, str) or not target.startswith("/") or target.startswith(("//", "/\\")):
         return "/"
@@ -218,5 +158,9 @@ def _local(target: Any) -> str:
     return "/" if parts.netloc or parts.scheme or "\\" in target or not target.isprintable() else target
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+def roles_of(names: tuple[str, ...]) -> frozenset[Role]:
+    """Raises SettingsError."""
+    try:
+        return frozenset(Role(name) for name in names)
+    except ValueError as error:
+        raise SettingsError(f"EMTRACK_SECOND_FACTOR: {error}; expected some of {', '.join(Role)}") from error

@@ -1,0 +1,104 @@
+"""What protects browsers: headers on every answer, cookies that keep to TLS, and hosts that we are asked for by name."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emtrack.people.sessions import Origin
+from emtrack.settings import Settings
+
+COOKIE = "emtrack_session"
+COOKIE_OVER_TLS = f"__Host-{COOKIE}"
+"""A browser takes a cookie of such a name only over TLS, from this very host, for all of its paths."""
+
+# Scripts, styles, pictures and requests of our own origin only. Nothing inline, nothing from elsewhere, no frames.
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "report-uri /csp-reports",
+    ]
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+}
+OVER_TLS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
+
+
+def cookie_name(settings: Settings) -> str:
+    return COOKIE_OVER_TLS if settings.is_secure else COOKIE
+
+
+def middleware_of(settings: Settings) -> list[Middleware]:
+    """Headers outermost, so that a refusal has them too."""
+    headers = HEADERS | (OVER_TLS if settings.is_secure else {})
+    return [Middleware(SecurityHeaders, headers=headers), Middleware(KnownHosts, hosts=settings.known_hosts)]
+
+
+def session_cookie(request: Request) -> str | None:
+    """The cookie of the session, under the one name that is ours here."""
+    return request.cookies.get(request.app.state.cookie)
+
+
+def origin_of_login(request: Request) -> Origin:
+    """The address from which a login comes (of the browser, where a proxy that is trusted says so), and what the browser calls
+    itself."""
+    address = "not known" if request.client is None else request.client.host
+    return Origin(address, request.headers.get("user-agent", "not said"))
+
+
+class SecurityHeaders:
+    """Puts the headers on every answer."""
+
+    def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
+        self._app = app
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+class KnownHosts:
+    """A request for another host than ours is refused, and sent nowhere: what we answer may lead to the host that it names."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        named = [value for name, value in scope["headers"] if name == b"host"]
+        if len(named) == 1 and _without_port(named[0].decode("latin-1")) in self._hosts:
+            await self._app(scope, receive, send)
+            return
+        error = "the service is not known by this host name; EMTRACK_HOSTS lists those it is known by"
+        body = msgspec.json.encode({"error": error})
+        refusal = Response(body, 400, {"Cache-Control": "no-store"}, "application/json")
+        await refusal(scope, receive, send)
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    if not colon or "]" in port or not port.isdigit():
+        name = host
+    return name.strip("[]").lower()
