@@ -37,7 +37,7 @@ async def test_a_person_changes_the_first_password_sets_up_an_app_and_logs_in_wi
         await page.fill(f"#{field}", text)
     await page.click("text=Change password")
     await page.wait_for_url("**/login")
-    await log_in(page, NEW, "/alerts")
+    await log_in(page, NEW, "/shift?next=%2Falerts")
 
     await page.goto(f"{office.address}/account")
     assert await axe(page) == []
@@ -56,10 +56,10 @@ async def test_a_person_changes_the_first_password_sets_up_an_app_and_logs_in_wi
     await office.connection.execute("UPDATE second_factors SET last_step = 0")
     await page.click("text=Log out")
     await page.wait_for_url("**/login")
-    await log_in(page, NEW, "/login/code?next=%2Falerts")
+    await log_in(page, NEW, "/login/code?next=%2F")
     assert await axe(page) == []
     await page.fill("#code", pyotp.TOTP(secret).now())
     await page.click("text=Continue")
-    await page.wait_for_url("**/alerts")
+    await page.wait_for_url("**/shift?next=%2Falerts")
     assert (page.console, page.errors, page.policy_violations) == ([], [], [])
     assert page.requests_beyond(office.address) == []
