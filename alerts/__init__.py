@@ -1,6 +1,6 @@
 """Everything an alert is and goes through: grades, how findings raise it, ledger, incidents, the queue, what people do, the feed."""
 
-from alerts.casework import ACTIONS, OUTCOMES, AlreadyClosed, NoAlert, UnfitAction, act
+from alerts.casework import ACTIONS, NoAlert, Overtaken, StillLasts, UnfitAction, act, reopen_what_lasts
 from alerts.clocks import (
     CLOCK,
     ClockChange,
@@ -41,6 +41,7 @@ from alerts.ledger import (
     rules_of,
     unsettled_of,
 )
+from alerts.life import ACKNOWLEDGE_WITHIN_MS, MOVES, OUTCOMES, AlertState, Move, moves_from
 from alerts.queue import (
     Alert,
     AlertAction,
@@ -49,6 +50,7 @@ from alerts.queue import (
     alert_as_json,
     alert_as_known,
     alerts_of_wearer,
+    alerts_to_work,
     alerts_under,
     closed_alerts,
     one_alert,
@@ -59,18 +61,20 @@ from alerts.queue import (
 from alerts.raising import FindingChange, Raised, RaisedFinding, raise_alerts
 
 __all__ = [
+    "ACKNOWLEDGE_WITHIN_MS",
     "ACTIONS",
     "ATV",
     "CLOCK",
     "HOME_UNIT_SILENT",
     "INCIDENT",
+    "MOVES",
     "OUTCOMES",
     "Alert",
     "AlertAction",
     "AlertFilter",
     "AlertGrade",
     "AlertPerson",
-    "AlreadyClosed",
+    "AlertState",
     "BadFeedPosition",
     "BadQueuePlace",
     "ClockChange",
@@ -81,13 +85,16 @@ __all__ = [
     "LedgerEntry",
     "LedgerRules",
     "LineKind",
+    "Move",
     "NoAlert",
     "NothingToExcuse",
+    "Overtaken",
     "PossibleEntry",
     "Raised",
     "RaisedFinding",
     "Severity",
     "Skew",
+    "StillLasts",
     "UnfitAction",
     "UnitSilence",
     "Unsettled",
@@ -97,6 +104,7 @@ __all__ = [
     "alert_as_json",
     "alert_as_known",
     "alerts_of_wearer",
+    "alerts_to_work",
     "alerts_under",
     "changes_after",
     "closed_alerts",
@@ -107,6 +115,7 @@ __all__ = [
     "lasting_unit_silences",
     "ledger_of",
     "load_uploads",
+    "moves_from",
     "newest_position",
     "note_clocks",
     "note_entries",
@@ -118,6 +127,7 @@ __all__ = [
     "people_listed",
     "possible_entries_of",
     "raise_alerts",
+    "reopen_what_lasts",
     "rules_of",
     "skew_of",
     "store_uploads",

@@ -1,32 +1,59 @@
-"""What people do to an alert: acknowledge it, note something, close it with an outcome. Appended, with who and when."""
+"""What people do to an alert, by the table of `life`: appended, with who, when and why."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alerts.grading import Severity
+from alerts.life import (
+    LONGEST_NOTE,
+    LONGEST_SUSPENSION_MS,
+    MOVES,
+    OUTCOMES,
+    REOPEN_AFTER_MS,
+    AlertState,
+    Move,
+    MoveRule,
+)
 from alerts.locks import AlertLock, take_lock
 from alerts.store import note_changes
-from geofence import datetime_of
+from geofence import datetime_of, instant_of
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from alerts.store import Connection
 
-OUTCOMES = {
-    "VIOLATION": "Violation confirmed",
-    "AUTHORISED": "Authorised, or a reasonable excuse",
-    "EQUIPMENT": "Equipment, not the person",
-    "LOCATION_ERROR": "Location error: the person was not there",
-    "NO_ACTION": "No further action",
-}
-"""What can come of an alert. Causes are few and fixed, so that false alerts can be counted by cause."""
-ACTIONS = ("acknowledged", "noted", "closed")
-LONGEST = 4_000
+ACTIONS = tuple(str(move) for move in MOVES)
+EMTRACK = "emtrack"
+"""Who does what the clock brings."""
 
-LOCKED = "SELECT closed_at, network FROM alerts WHERE alert_no = $1 FOR UPDATE"
-CLOSE = "UPDATE alerts SET closed_at = $2 WHERE alert_no = $1"
+LOCKED = """
+SELECT alert_no, wearer_no, kind, requirement_id, closed_at, network, home_unit, state, owner, suspended_until,
+       severity, alert_lasts(alert_no) AS lasts,
+       EXISTS (SELECT FROM alert_occurrences o WHERE o.alert_no = alerts.alert_no) AS has_findings
+FROM alerts WHERE alert_no = $1 FOR UPDATE
+"""
+LAST_MOVE = """
+SELECT done_at, done_by, action, outcome FROM alert_actions
+WHERE alert_no = $1 AND action = ANY($2::text[]) ORDER BY action_no DESC LIMIT 1
+"""
 ACT = """
-INSERT INTO alert_actions (alert_no, action_no, done_at, done_by, action, outcome, note)
-SELECT $1, coalesce(max(action_no), 0) + 1, $2, $3, $4, $5, $6 FROM alert_actions WHERE alert_no = $1
+INSERT INTO alert_actions (alert_no, action_no, done_at, done_by, action, outcome, note, until_at)
+SELECT $1, coalesce(max(action_no), 0) + 1, $2, $3, $4, $5, $6, $7 FROM alert_actions WHERE alert_no = $1
+"""
+SET_STATE = "UPDATE alerts SET state = $2, owner = $3 WHERE alert_no = $1"
+CLOSE = "UPDATE alerts SET closed_at = $2, reopen_at = $3, suspended_until = NULL WHERE alert_no = $1"
+OPEN_AGAIN = """
+UPDATE alerts SET closed_at = NULL, reopen_at = NULL, state = 'new', owner = NULL, escalated_at = NULL WHERE alert_no = $1
+"""
+ESCALATE = "UPDATE alerts SET escalated_at = $2 WHERE alert_no = $1"
+SUSPEND = "UPDATE alerts SET suspended_until = $2 WHERE alert_no = $1"
+# Another alert of the same wearer, kind and requirement, of the same network or home unit, that is open.
+OPEN_TWIN = """
+SELECT alert_no FROM alerts WHERE closed_at IS NULL AND alert_no <> $1 AND (
+    $2::bigint IS NOT NULL AND wearer_no = $2 AND kind = $3 AND requirement_id IS NOT DISTINCT FROM $4
+    OR $5::text IS NOT NULL AND network = $5 OR $6::text IS NOT NULL AND home_unit = $6) LIMIT 1
 """
 # With an incident the alerts that are grouped under it and are over are closed too; those that last come back to the queue.
 CLOSE_WHAT_IS_OVER = """
@@ -43,18 +70,42 @@ acted AS (
     FROM over)
 UPDATE alerts SET closed_at = $2 WHERE alert_no IN (SELECT alert_no FROM over)
 """
+DUE_AGAIN = """
+SELECT alert_no FROM alerts WHERE reopen_at <= $1 ORDER BY reopen_at, alert_no LIMIT 1000 FOR UPDATE
+"""
+FORGET_AGAIN = "UPDATE alerts SET reopen_at = NULL WHERE alert_no = $1"
 
 
 class UnfitAction(ValueError):
     """An action that cannot be done as it was asked for. The message says what to change."""
 
 
+class StillLasts(UnfitAction):
+    """Closing what goes on takes a confirmation."""
+
+
 class NoAlert(LookupError):
     """There is no such alert."""
 
 
-class AlreadyClosed(Exception):
-    """Somebody closed the alert before."""
+class Overtaken(Exception):
+    """Somebody did it, or closed the alert, before. `done_by`, `done_ms`, `action`: who, when, what. `state`: where it stands now."""
+
+    def __init__(self, done_by: str, done_ms: int, action: str, state: AlertState) -> None:
+        super().__init__(f"{done_by} {_DONE.get(action, action)} this alert before you")
+        self.done_by = done_by
+        self.done_ms = done_ms
+        self.action = action
+        self.state = state
+
+
+_DONE: dict[str, str] = {
+    Move.ACKNOWLEDGE: "acknowledged",
+    Move.TAKE_OVER: "took over",
+    Move.START: "started work on",
+    Move.CLOSE: "closed",
+    Move.REOPEN: "re-opened",
+}
 
 
 async def act(
@@ -65,39 +116,135 @@ async def act(
     action: str,
     outcome: str | None = None,
     note: str | None = None,
+    until_ms: int | None = None,
+    confirmed: bool = False,
     now_ms: int,
 ) -> None:
-    """Do it, inside the caller's transaction. Raises UnfitAction, NoAlert or AlreadyClosed; then nothing was done."""
+    """Do it, inside the caller's transaction. `until_ms`: of a suspension. `confirmed`: who closes it knows that it goes on. Raises
+    UnfitAction, NoAlert or Overtaken; then nothing was done."""
     note = (note or "").strip() or None
-    _refuse_unfit(action, outcome, note)
+    move = _move(action)
+    _refuse_unfit(move, outcome, note, until_ms, now_ms)
     await take_lock(connection, AlertLock.ALERTS)
     row = await connection.fetchrow(LOCKED, alert_no)
     if row is None:
         raise NoAlert(f"there is no alert {alert_no}")
-    if row["closed_at"] is not None and action != "noted":
-        raise AlreadyClosed(
-            f"alert {alert_no} was closed {row['closed_at']:%Y-%m-%d %H:%M:%S} UTC; a note can still be added"
+    await _refuse_misplaced(connection, row, move, who)
+    if move is Move.CLOSE and row["lasts"] and not confirmed:
+        raise StillLasts("it is still going on: confirm that you close it all the same")
+    until = None if until_ms is None else datetime_of(until_ms)
+    await connection.execute(ACT, alert_no, datetime_of(now_ms), who, str(move), outcome, note, until)
+    await _carry_out(connection, row, move, who, outcome, until_ms, now_ms)
+    await note_changes(connection, [(alert_no, str(move))], now_ms)
+
+
+def _move(action: str) -> Move:
+    if action not in ACTIONS:
+        raise UnfitAction(f"action is {action!r}; expected {', '.join(ACTIONS)}")
+    return Move(action)
+
+
+def _refuse_unfit(move: Move, outcome: str | None, note: str | None, until_ms: int | None, now_ms: int) -> None:
+    if move is Move.CLOSE and outcome not in OUTCOMES:
+        raise UnfitAction(f"select an outcome: {', '.join(OUTCOMES)}")
+    if move is not Move.CLOSE and outcome is not None:
+        raise UnfitAction(f"an outcome belongs to closing, not to {str(move)!r}; leave it out")
+    if MOVES[move].needs_note and note is None:
+        raise UnfitAction("enter a note")
+    if note is not None and len(note) > LONGEST_NOTE:
+        raise UnfitAction(f"a note has at most {LONGEST_NOTE:,} characters; this one has {len(note):,}")
+    if (move is Move.SUSPEND) != (until_ms is not None):
+        raise UnfitAction(
+            "say until when the alert is suspended" if until_ms is None else "only a suspension has an end"
         )
-    now = datetime_of(now_ms)
-    await connection.execute(ACT, alert_no, now, who, action, outcome, note)
-    if action == "closed":
-        await connection.execute(CLOSE, alert_no, now)
+    if until_ms is not None and not now_ms < until_ms <= now_ms + LONGEST_SUSPENSION_MS:
+        raise UnfitAction("an alert is suspended for at most 4 hours")
+
+
+def state_of(row: asyncpg.Record) -> AlertState:
+    """Of a stored alert."""
+    return AlertState.CLOSED if row["closed_at"] is not None else AlertState(row["state"])
+
+
+async def _refuse_misplaced(connection: Connection, row: asyncpg.Record, move: Move, who: str) -> None:
+    """Raises Overtaken, or UnfitAction where nobody else was faster."""
+    state, rule = state_of(row), MOVES[move]
+    if state not in rule.sources:
+        await _refuse_state(connection, row, move, state)
+    if move is Move.TAKE_OVER and row["owner"] == who:
+        raise UnfitAction("this alert is yours already")
+    if move is Move.RESUME and row["suspended_until"] is None:
+        raise UnfitAction("this alert is not suspended")
+    if move is Move.REOPEN and await _open_twin(connection, row) is not None:
+        raise UnfitAction(f"alert {await _open_twin(connection, row)} is open for the same; add a note there")
+
+
+async def _refuse_state(connection: Connection, row: asyncpg.Record, move: Move, state: AlertState) -> None:
+    brought_here = [str(one) for one, rule in MOVES.items() if rule.target is state or rule.makes_owner]
+    if state is AlertState.CLOSED:
+        brought_here = [str(Move.CLOSE)]
+    last = await connection.fetchrow(LAST_MOVE, row["alert_no"], brought_here)
+    if last is None:
+        raise UnfitAction(f"an alert that is {state} cannot be {move}")
+    raise Overtaken(last["done_by"], instant_of(last["done_at"]), last["action"], state)
+
+
+async def _open_twin(connection: Connection, row: asyncpg.Record) -> int | None:
+    number: int | None = await connection.fetchval(
+        OPEN_TWIN, row["alert_no"], row["wearer_no"], row["kind"], row["requirement_id"], row["network"], row["home_unit"]
+    )  # fmt: skip
+    return number
+
+
+async def _carry_out(
+    connection: Connection,
+    row: asyncpg.Record,
+    move: Move,
+    who: str,
+    outcome: str | None,
+    until_ms: int | None,
+    now_ms: int,
+) -> None:
+    alert_no, now = row["alert_no"], datetime_of(now_ms)
+    if move is Move.CLOSE:
+        is_watched = row["lasts"] and row["has_findings"]  # of equipment nothing new would be told
+        again = datetime_of(now_ms + REOPEN_AFTER_MS[Severity(row["severity"])]) if is_watched else None
+        await connection.execute(CLOSE, alert_no, now, again)
         if row["network"] is not None:
             with_it = f"closed with the platform incident {alert_no} of {row['network']}"
             await connection.execute(CLOSE_WHAT_IS_OVER, alert_no, now, who, outcome, with_it)
-    await note_changes(connection, [(alert_no, action)], now_ms)
+    elif move is Move.REOPEN:
+        await connection.execute(OPEN_AGAIN, alert_no)
+    elif move is Move.ESCALATE:
+        await connection.execute(ESCALATE, alert_no, now)
+    elif move in (Move.SUSPEND, Move.RESUME):
+        await connection.execute(SUSPEND, alert_no, None if until_ms is None else datetime_of(until_ms))
+    else:
+        await _set_state(connection, row, MOVES[move], who)
 
 
-def _refuse_unfit(action: str, outcome: str | None, note: str | None) -> None:
-    if action not in ACTIONS:
-        raise UnfitAction(f"action is {action!r}; expected {', '.join(ACTIONS)}")
-    if action == "closed" and outcome not in OUTCOMES:
-        raise UnfitAction(
-            f"an alert is closed with an outcome, and it is {outcome!r}; expected {', '.join(OUTCOMES)}"
+async def _set_state(connection: Connection, row: asyncpg.Record, rule: MoveRule, who: str) -> None:
+    target = row["state"] if rule.target is None else str(rule.target)
+    owner = who if rule.makes_owner else row["owner"]
+    if (target, owner) != (row["state"], row["owner"]):
+        await connection.execute(SET_STATE, row["alert_no"], target, owner)
+
+
+async def reopen_what_lasts(connection: Connection, now_ms: int) -> int:
+    """Alerts that were closed while what they are about went on, whose time has come: open again if it still does and no other alert
+    stands for it. How many. Inside the turn's transaction, under the lock of alerts."""
+    changed = []
+    for due in await connection.fetch(DUE_AGAIN, datetime_of(now_ms)):
+        row = await connection.fetchrow(LOCKED, due["alert_no"])
+        assert row is not None, "it was locked just now"
+        if row["closed_at"] is None or not row["lasts"] or await _open_twin(connection, row) is not None:
+            await connection.execute(FORGET_AGAIN, row["alert_no"])
+            continue
+        note = "It was closed while it went on, and it still does."
+        await connection.execute(
+            ACT, row["alert_no"], datetime_of(now_ms), EMTRACK, str(Move.REOPEN), None, note, None
         )
-    if action != "closed" and outcome is not None:
-        raise UnfitAction(f"an outcome belongs to closing, not to {action!r}; leave it out")
-    if action == "noted" and note is None:
-        raise UnfitAction("a note is empty; say what you want to be remembered")
-    if note is not None and len(note) > LONGEST:
-        raise UnfitAction(f"a note has at most {LONGEST:,} characters; this one has {len(note):,}")
+        await connection.execute(OPEN_AGAIN, row["alert_no"])
+        changed.append((row["alert_no"], str(Move.REOPEN)))
+    await note_changes(connection, changed, now_ms)
+    return len(changed)

@@ -70,11 +70,11 @@ UPDATE alerts a SET severity = $2 WHERE a.alert_no = $1 AND a.closed_at IS NULL
 """
 NEW_AGAIN = """
 INSERT INTO alert_actions (alert_no, action_no, done_at, done_by, action, note)
-SELECT $1, 1 + max(action_no), $2, 'emtrack', 'unacknowledged', 'One position inside the zone again, not confirmed.'
-FROM alert_actions WHERE alert_no = $1
-HAVING (array_agg(action ORDER BY action_no DESC) FILTER (WHERE action IN ('acknowledged', 'unacknowledged')))[1] = 'acknowledged'
+SELECT $1, 1 + (SELECT coalesce(max(action_no), 0) FROM alert_actions x WHERE x.alert_no = $1), $2, 'emtrack', 'unacknowledged',
+       'One position inside the zone again, not confirmed.'
+FROM alerts WHERE alert_no = $1 AND state <> 'new'
 """
-RAISE_AGAIN = "UPDATE alerts SET severity = least(severity, $2) WHERE alert_no = $1"
+RAISE_AGAIN = "UPDATE alerts SET severity = least(severity, $2), state = 'new', owner = NULL WHERE alert_no = $1"
 NOTE = """
 INSERT INTO possible_entries (alert_no, activation_no, entry_no, seen_at, fact_id, raised_at)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING

@@ -15,10 +15,13 @@ import msgspec
 from alerts.clocks import WrongClock, wrong_clocks_of
 from alerts.entries import PossibleEntry, possible_entries_of
 from alerts.grading import Severity
+from alerts.life import ACKNOWLEDGE_WITHIN_MS, AlertState, Move, state_after
 from geofence import datetime_of, format_instant, instant_of
 from geofence.judgement import Finding
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import asyncpg
 
     from alerts.store import Connection
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 COLUMNS = """
     a.alert_no, a.wearer_no, w.wearer_id, w.name, a.activation_no, a.kind, a.requirement_id, a.code, a.severity,
     a.raised_at, a.known_at, a.closed_at, a.previous_alert_no, a.network, a.home_unit, a.incident_no, g.grade AS rag,
-    i.mappa_level,
+    i.mappa_level, i.lead_officer, i.lead_agency, i.cohort, a.state, a.owner, a.escalated_at, a.suspended_until,
     CASE g.grade WHEN 'RED' THEN 1 WHEN 'AMBER' THEN 2 WHEN 'GREEN' THEN 3 ELSE 4 END::bigint AS rag_rank,
     (4 - coalesce(i.mappa_level, 0))::bigint AS mappa_rank
 """
@@ -40,20 +43,27 @@ FILTERED = """
     ($1::text IS NULL OR w.wearer_id = $1 OR a.alert_no IN (
         SELECT p.alert_no FROM alert_people p JOIN wearers listed USING (wearer_no) WHERE listed.wearer_id = $1))
     AND ($2::bigint IS NULL OR a.severity = $2) AND ($3::text IS NULL OR a.kind = $3)
+    AND ($4::text IS NULL OR w.wearer_id ILIKE $4 OR w.name ILIKE $4) AND ($5::text IS NULL OR a.state = $5)
+    AND ($6::text IS NULL OR a.owner = $6) AND ($7::text IS NULL OR $7 = i.lead_agency OR $7 = ANY (i.agencies))
+    AND ($8::timestamptz[] IS NULL OR a.state = 'new' AND a.raised_at < ($8::timestamptz[])[a.severity])
 """
 # What is grouped under an incident that is open is looked at there.
 NOT_GROUPED = """
     NOT EXISTS (SELECT FROM alerts p WHERE p.alert_no = a.incident_no AND p.closed_at IS NULL)
 """
+# People work what nobody has acknowledged first; programs get the order of RULES.md.
 OPEN = f"""
-SELECT * FROM (SELECT {COLUMNS} FROM {PEOPLE} WHERE a.closed_at IS NULL AND {FILTERED} AND {NOT_GROUPED}) q
-WHERE $4::bigint IS NULL OR (severity, rag_rank, mappa_rank, raised_at, alert_no) > ($4, $5, $6, $7::timestamptz, $8)
-ORDER BY severity, rag_rank, mappa_rank, raised_at, alert_no LIMIT $9
+SELECT * FROM (
+    SELECT {COLUMNS}, CASE WHEN $9 AND a.state <> 'new' THEN 1 ELSE 0 END::bigint AS work_rank
+    FROM {PEOPLE} WHERE a.closed_at IS NULL AND {FILTERED} AND {NOT_GROUPED}) q
+WHERE $10::bigint IS NULL
+      OR (work_rank, severity, rag_rank, mappa_rank, raised_at, alert_no) > ($10, $11, $12, $13, $14::timestamptz, $15)
+ORDER BY work_rank, severity, rag_rank, mappa_rank, raised_at, alert_no LIMIT $16
 """  # noqa: S608  a constant made of constants
 CLOSED = f"""
 SELECT * FROM (SELECT {COLUMNS} FROM {PEOPLE} WHERE a.closed_at IS NOT NULL AND {FILTERED}) q
-WHERE $4::timestamptz IS NULL OR (closed_at, alert_no) < ($4, $5::bigint)
-ORDER BY closed_at DESC, alert_no DESC LIMIT $6
+WHERE $9::timestamptz IS NULL OR (closed_at, alert_no) < ($9, $10::bigint)
+ORDER BY closed_at DESC, alert_no DESC LIMIT $11
 """  # noqa: S608
 ONE = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = $1"  # noqa: S608
 OF_WEARER = f"""
@@ -97,12 +107,12 @@ LEFT JOIN LATERAL unnest(v.evidence) AS e ON true
 WHERE o.alert_no = ANY($1::bigint[]) GROUP BY o.alert_no
 """
 ACTIONS = """
-SELECT alert_no, done_at, done_by, action, outcome, note FROM alert_actions
+SELECT alert_no, done_at, done_by, action, outcome, note, until_at FROM alert_actions
 WHERE alert_no = ANY($1::bigint[]) ORDER BY alert_no, action_no
 """
 
 
-SEEN = ("acknowledged", "unacknowledged")
+TAKEN = (Move.ACKNOWLEDGE, Move.TAKE_OVER, Move.START)
 
 
 class BadQueuePlace(ValueError):
@@ -110,15 +120,40 @@ class BadQueuePlace(ValueError):
 
 
 class AlertFilter(msgspec.Struct, frozen=True):
-    """Which alerts; None: all."""
+    """Which alerts; None: all. `person`: a part of a wearer's id or name, in whatever case. `agency`: that leads or takes part.
+    `overdue_at_ms`: not acknowledged at that instant within the time for its severity."""
 
     wearer_id: str | None = None
     severity: int | None = None
     kind: str | None = None
+    person: str | None = None
+    state: str | None = None
+    owner: str | None = None
+    agency: str | None = None
+    overdue_at_ms: int | None = None
 
     @property
     def columns(self) -> tuple[Any, ...]:
-        return (self.wearer_id, self.severity, self.kind)
+        return (
+            self.wearer_id, self.severity, self.kind, None if self.person is None else f"%{_literal(self.person)}%",
+            self.state, self.owner, self.agency, None if self.overdue_at_ms is None else _raised_before(self.overdue_at_ms),
+        )  # fmt: skip
+
+    @property
+    def is_all(self) -> bool:
+        return self == AlertFilter()
+
+
+def _literal(text: str) -> str:
+    """For ILIKE, with nothing in it that stands for something else; several words may have anything between them."""
+    for sign in "\\%_":
+        text = text.replace(sign, f"\\{sign}")
+    return "%".join(text.split())
+
+
+def _raised_before(now_ms: int) -> list[Any]:
+    """By severity: what was raised before it should have been acknowledged."""
+    return [datetime_of(now_ms - ACKNOWLEDGE_WITHIN_MS[severity]) for severity in Severity]
 
 
 class AlertAction(msgspec.Struct, frozen=True):
@@ -129,6 +164,7 @@ class AlertAction(msgspec.Struct, frozen=True):
     action: str
     outcome: str | None
     note: str | None
+    until_ms: int | None = None
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -173,6 +209,18 @@ class Alert(msgspec.Struct, frozen=True):
     """Of an alert about a clock: how wrong it is."""
     unknown_since_ms: int | None = None
     """Of one that lasts: since when that is not known, while a report in time can still say so."""
+    state: AlertState = AlertState.NEW
+    owner: str | None = None
+    escalated_ms: int | None = None
+    suspended_until_ms: int | None = None
+    lead_officer: str | None = None
+    lead_agency: str | None = None
+    cohort: str | None = None
+
+    @property
+    def due_ms(self) -> int:
+        """When it should be acknowledged."""
+        return self.raised_ms + ACKNOWLEDGE_WITHIN_MS[self.severity]
 
     @property
     def late_ms(self) -> int:
@@ -181,18 +229,28 @@ class Alert(msgspec.Struct, frozen=True):
 
     @property
     def acknowledged(self) -> AlertAction | None:
-        """By whom, unless it is new again since."""
-        last = next((done for done in reversed(self.actions) if done.action in SEEN), None)
-        return None if last is None or last.action == "unacknowledged" else last
+        """By whom it was taken last, unless it is new again since."""
+        if state_after((done.action, done.done_by) for done in self.actions)[0] is AlertState.NEW:
+            return None
+        return next((done for done in reversed(self.actions) if done.action in TAKEN), None)
 
     @property
     def closed(self) -> AlertAction | None:
-        return next((done for done in self.actions if done.action == "closed"), None)
+        """How it was closed, if it is."""
+        if self.closed_ms is None:
+            return None
+        return next((done for done in reversed(self.actions) if done.action == Move.CLOSE), None)
 
 
 async def open_alerts(connection: Connection, wanted: AlertFilter, after: str | None, limit: int) -> list[Alert]:
-    """A page of the queue, after a place in it. Raises BadQueuePlace."""
-    rows = await connection.fetch(OPEN, *wanted.columns, *_open_place(after), limit)
+    """A page of the queue in the order of RULES.md, after a place in it. Raises BadQueuePlace."""
+    rows = await connection.fetch(OPEN, *wanted.columns, False, *_open_place(after), limit)
+    return await _with_details(connection, rows)
+
+
+async def alerts_to_work(connection: Connection, wanted: AlertFilter, after: str | None, limit: int) -> list[Alert]:
+    """The same for who works them: what nobody has acknowledged comes first. Raises BadQueuePlace."""
+    rows = await connection.fetch(OPEN, *wanted.columns, True, *_open_place(after), limit)
     return await _with_details(connection, rows)
 
 
@@ -242,7 +300,7 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
     for row in await connection.fetch(ACTIONS, numbers):
         done_ms = instant_of(row["done_at"])
         actions[row["alert_no"]].append(
-            AlertAction(done_ms, row["done_by"], row["action"], row["outcome"], row["note"])
+            AlertAction(done_ms, row["done_by"], row["action"], row["outcome"], row["note"], _ms(row["until_at"]))
         )
     return [
         msgspec.structs.replace(
@@ -283,10 +341,15 @@ def _of_incident(row: asyncpg.Record, people: Mapping[int, asyncpg.Record]) -> d
 def alert_as_known(alert: Alert, findings: Sequence[Finding | None], known_ms: int) -> Alert:
     """The alert as it stood at an instant: its findings as they were known then (None: withdrawn), and what people had done by
     then."""
+    actions = [done for done in alert.actions if done.done_ms <= known_ms]
+    state, owner = state_after((done.action, done.done_by) for done in actions)
+    closed = [done.done_ms for done in actions if done.action == Move.CLOSE]
     return msgspec.structs.replace(
         alert,
-        actions=[done for done in alert.actions if done.done_ms <= known_ms],
-        closed_ms=None if alert.closed_ms is None or alert.closed_ms > known_ms else alert.closed_ms,
+        actions=actions,
+        state=state,
+        owner=owner,
+        closed_ms=closed[-1] if state is AlertState.CLOSED and closed else None,
         lasts=any(finding is not None and finding.end_ms is None for finding in findings),
         unknown_since_ms=_unknown_since_ms([f for f in findings if f is not None and f.end_ms is None]),
         withdrawn=bool(findings) and all(finding is None for finding in findings),
@@ -312,8 +375,15 @@ def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], action
         occurrences=details["occurrences"], lasts=bool(details["lasts"]), withdrawn=details["withdrawn"],
         begin_ms=instant_of(details["begin_at"]), latest_ms=instant_of(details["latest_at"]), reason=details["reason"],
         evidence=list(details["evidence"]), actions=actions, place=_place(row),
-        unknown_since_ms=None if details.get("unknown_since") is None else instant_of(details["unknown_since"]),
+        unknown_since_ms=_ms(details.get("unknown_since")),
+        state=AlertState.CLOSED if row["closed_at"] is not None else AlertState(row["state"]), owner=row["owner"],
+        escalated_ms=_ms(row["escalated_at"]), suspended_until_ms=_ms(row["suspended_until"]),
+        lead_officer=row["lead_officer"], lead_agency=row["lead_agency"], cohort=row["cohort"],
     )  # fmt: skip
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else instant_of(moment)
 
 
 # ---------------------------------------------------------------------------------------------- places as texts
@@ -322,14 +392,16 @@ def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], action
 def _place(row: asyncpg.Record) -> str:
     if row["closed_at"] is not None:
         return f"{instant_of(row['closed_at'])}-{row['alert_no']}"
-    return f"{row['severity']}-{row['rag_rank']}-{row['mappa_rank']}-{instant_of(row['raised_at'])}-{row['alert_no']}"
+    work_rank = row.get("work_rank") or 0
+    ranks = f"{work_rank}-{row['severity']}-{row['rag_rank']}-{row['mappa_rank']}"
+    return f"{ranks}-{instant_of(row['raised_at'])}-{row['alert_no']}"
 
 
 def _open_place(text: str | None) -> tuple[Any, ...]:
     if text is None:
-        return (None,) * 5
-    severity, rag, mappa, raised_ms, number = _numbers(text, 5)
-    return (severity, rag, mappa, datetime_of(raised_ms), number)
+        return (None,) * 6
+    work, severity, rag, mappa, raised_ms, number = _numbers(text, 6)
+    return (work, severity, rag, mappa, datetime_of(raised_ms), number)
 
 
 def _closed_place(text: str | None) -> tuple[Any, ...]:
@@ -373,6 +445,10 @@ def alert_as_json(alert: Alert) -> dict[str, Any]:
         "occurrences": alert.occurrences,
         "lasts": alert.lasts,
         "withdrawn": alert.withdrawn,
+        "state": str(alert.state),
+        "owner": alert.owner,
+        "escalated_at": None if alert.escalated_ms is None else format_instant(alert.escalated_ms),
+        "suspended_until": None if alert.suspended_until_ms is None else format_instant(alert.suspended_until_ms),
         "clock_behind_s": None if alert.clock is None else [ms / 1000 for ms in alert.clock.skew],
         "possible_entry": None if alert.possible is None else str(alert.possible.fate),
         "previous_alert_no": alert.previous_alert_no,

@@ -34,6 +34,7 @@ FILLED = {
     "{alert_no:int}": "1",
     "{wearer_no:int}": "1",
     "{view_no:int}": "1",
+    "{look_no:int}": "1",
     "{wearer_id}": "W1",
     "{requirement_id}": "C1",
     "{finding_no:int}": "1",

@@ -182,7 +182,13 @@ async def test_a_closed_alert_comes_again_when_more_is_counted_and_links_to_it(w
     (first,) = await open_alerts(world.connection, AlertFilter(kind="ATV"), None, 10)
     async with world.connection.transaction():
         await act(
-            world.connection, first.alert_no, who="Ann", action="closed", outcome="VIOLATION", now_ms=ms("21:40")
+            world.connection,
+            first.alert_no,
+            who="Ann",
+            action="closed",
+            outcome="VIOLATION",
+            note="told the officer",
+            now_ms=ms("21:40"),
         )
     await world.wait_until("21:45")
     assert await alerts(world) == []

@@ -143,7 +143,14 @@ async def test_when_it_is_closed_those_who_are_still_silent_come_back_and_the_ot
     await hear(world, "12:12", range(2, 22))
     async with world.connection.transaction():
         await act(
-            world.connection, incident.alert_no, who="Ann", action="closed", outcome="EQUIPMENT", now_ms=ms("12:13")
+            world.connection,
+            incident.alert_no,
+            who="Ann",
+            action="closed",
+            outcome="EQUIPMENT",
+            note="called the carrier",
+            confirmed=True,
+            now_ms=ms("12:13"),
         )
     assert await queue(world) == [("NO_COMMUNICATION", "W1", 0)]
     members = await alerts_under(world.connection, incident.alert_no, 100)
@@ -178,7 +185,14 @@ async def test_an_incident_that_was_closed_is_not_raised_again_when_its_tags_spe
     (incident,) = await open_alerts(world.connection, AlertFilter(), None, 10)
     async with world.connection.transaction():
         await act(
-            world.connection, incident.alert_no, who="Ann", action="closed", outcome="EQUIPMENT", now_ms=ms("12:12")
+            world.connection,
+            incident.alert_no,
+            who="Ann",
+            action="closed",
+            outcome="EQUIPMENT",
+            note="called the carrier",
+            confirmed=True,
+            now_ms=ms("12:12"),
         )
     await hear(world, "12:13", range(5, 10))
     await hear(world, "12:14", range(22, PEOPLE + 5))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,17 +9,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Route
 
 from emtrack.people.roles import Role
 from tests.browser import OpenPage, WatchedPage, axe
-from tests.office import EXCLUSION, ORDERS, Office, at_home, away, open_office, strap
+from tests.office import EXCLUSION, ORDERS, Office, at_home, away, open_office
 from tests.service_world import event
-
-COMMIT_TO_PAGE_S = 2.0
-LOGGED_OUT = "#stale:not([hidden]) >> text=You are logged out, and this list is old"
-BEFORE_THE_INTERVAL_MS = 15_000
-"""The page asks every 20 s in any case: what it does for another reason, it does before."""
 
 
 @pytest.fixture
@@ -60,80 +52,6 @@ async def drawn(page: WatchedPage) -> tuple[int, int]:
     return int(await place.get_attribute("data-points")), int(await place.get_attribute("data-zones"))
 
 
-async def test_an_alert_arrives_on_the_open_page_within_two_seconds_of_its_commit(
-    office: Office, open_page: OpenPage
-) -> None:
-    page = await logged_in(office, open_page, "/alerts")
-    await page.wait_for_selector("text=No alert is open")
-    mark = await page.evaluate("window.mark = Math.random()")
-    await office.two_are_out()
-    committed_s = time.monotonic()
-    await page.wait_for_selector("[data-alert] >> text=Ann Other", timeout=10_000)
-    assert time.monotonic() - committed_s < COMMIT_TO_PAGE_S
-    await page.locator("[data-alert]").nth(1).wait_for()
-    assert await page.evaluate("window.mark") == mark, "the page was not loaded anew"
-    assert await page.title() == "(2 new) Alerts – emtrack"
-    assert "new alert" in await page.locator("#news").inner_text()
-    await office.report("D1", strap("19:56", 9))
-    await page.locator("[data-alert]").nth(2).wait_for()
-    rows = await page.locator("[data-alert]").all_inner_texts()
-    assert "Tamper: strap" in rows[0], "the gravest first"
-    page.assert_clean(office.address)
-
-
-async def test_a_reader_keeps_the_place_when_the_list_moves(office: Office, open_page: OpenPage) -> None:
-    await office.two_are_out()
-    page = await logged_in(office, open_page, "/alerts")
-    link = page.locator("[data-alert] a").first
-    await link.focus()
-    focused = await link.get_attribute("id")
-    await office.report("D1", strap("19:56", 9))
-    await page.locator("[data-alert]").nth(2).wait_for()
-    assert await page.evaluate("document.activeElement.id") == focused
-
-
-async def test_a_list_that_is_old_says_so(office: Office, open_page: OpenPage) -> None:
-    page = await logged_in(office, open_page, "/alerts")
-    await office.connection.execute("DELETE FROM sessions")
-    await office.two_are_out()
-    await page.wait_for_selector(LOGGED_OUT)
-
-
-async def test_a_list_whose_stream_is_refused_says_at_once_that_it_is_old(
-    office: Office, open_page: OpenPage
-) -> None:
-    page = await open_page(f"{office.address}/login?next=/alerts")
-    session_has_ended = asyncio.Event()
-
-    async def when_the_session_has_ended(route: Route) -> None:
-        await session_has_ended.wait()
-        await route.continue_()
-
-    await page.route("**/v1/alerts/stream", when_the_session_has_ended)
-    async with page.expect_request("**/v1/alerts/stream"):
-        await log_in(office, page, "/alerts")
-    await office.connection.execute("DELETE FROM sessions")
-    session_has_ended.set()
-    await page.wait_for_selector(LOGGED_OUT, timeout=BEFORE_THE_INTERVAL_MS)
-    assert len([url for url in page.request_urls if "/alerts/rows" in url]) == 1, "one question an error"
-
-
-async def test_a_list_of_a_service_that_went_away_says_so_at_once_and_recovers(
-    office: Office, open_page: OpenPage
-) -> None:
-    page = await open_page(f"{office.address}/login?next=/alerts")
-    is_away = True
-
-    async def fail_while_away(route: Route) -> None:
-        await (route.abort("connectionrefused") if is_away else route.continue_())
-
-    await page.route(re.compile("/v1/alerts/stream|/alerts/rows"), fail_while_away)
-    await log_in(office, page, "/alerts")
-    await page.wait_for_selector("#stale:not([hidden]) >> text=The service does not answer")
-    is_away = False
-    await page.wait_for_selector("#stale[hidden]", state="attached", timeout=BEFORE_THE_INTERVAL_MS)
-
-
 async def test_an_alerts_page_draws_its_map_and_the_table_leads_to_the_points(
     office: Office, open_page: OpenPage
 ) -> None:
@@ -153,10 +71,13 @@ async def test_an_alerts_page_draws_its_map_and_the_table_leads_to_the_points(
 async def test_an_alert_is_worked_to_its_end_on_its_page(office: Office, open_page: OpenPage) -> None:
     await office.two_are_out()
     page = await logged_in(office, open_page, "/alerts/1")
-    await page.get_by_role("button", name="I have seen it").click()
-    await page.wait_for_selector("text=seen by Ann operator")
+    await page.get_by_role("button", name="Acknowledge").click()
+    await page.wait_for_selector("text=Acknowledged: you")
     await page.get_by_label("Authorised, or a reasonable excuse").check()
     await page.get_by_label("Note").fill("At hospital since 19:40; the ward confirms it.")
+    await page.get_by_role("button", name="Close the alert").click()
+    await page.get_by_label("It is still going on").check()
+    assert await axe(page) == []
     await page.get_by_role("button", name="Close the alert").click()
     await page.wait_for_url("**/alerts")
     assert await page.locator("[data-alert]").count() == 1
@@ -223,8 +144,8 @@ async def test_an_incident_and_an_order_over_its_threshold_have_usable_pages(
         ledger = page.get_by_role("region", name="Ledger of this order")
         assert "counted" in (await ledger.inner_text()).lower()
         await assert_usable(page)
-        await page.get_by_role("button", name="I have seen it").click()
-        await page.wait_for_selector("text=seen by Ann operator")
+        await page.get_by_role("button", name="Acknowledge").click()
+        await page.wait_for_selector("text=Acknowledged: you")
         await office.falls_silent_with("carrier-a")
         await page.goto(f"{office.address}/alerts/900")
         assert await page.get_by_role("heading", name="Platform incident of carrier-a").is_visible()

@@ -175,16 +175,19 @@ async def test_what_a_person_does_on_an_alerts_page_is_appended(office: Office, 
     await visitor.log_in(await office.account())
     await office.two_are_out()
     key = await visitor.form_key()
-    assert await visitor.post("/alerts/1/actions", form_key=key, action="acknowledged") == (303, "/alerts/1")
+    assert await visitor.post("/alerts/1/actions", form_key=key, action="acknowledged") == (
+        303,
+        "/alerts/1?done=acknowledged",
+    )
     status, text = await visitor.post("/alerts/1/actions", form_key=key, action="closed", note="a long story")
     assert (status, "There is a problem" in text) == (422, True)
     assert "a long story</textarea>" in text, "what was written is not lost"
     done = await visitor.post(
-        "/alerts/1/actions", form_key=key, action="closed", outcome="VIOLATION", note=" called "
+        "/alerts/1/actions", form_key=key, action="closed", outcome="VIOLATION", note=" called ", confirmed="yes"
     )
     assert done == (303, "/alerts")
     status, text = await visitor.post("/alerts/1/actions", form_key=key, action="acknowledged")
-    assert (status, "was closed" in text) == (409, True)
+    assert (status, "Ann closed it at" in text) == (409, True)
     rows = await office.connection.fetch(
         "SELECT done_by, action, outcome, note FROM alert_actions ORDER BY action_no"
     )
@@ -401,7 +404,7 @@ async def test_a_platform_incident_has_a_page_with_its_people(office: Office, vi
     await office.two_are_out()
     await office.falls_silent_with("carrier-a")
     _, queue = await visitor.get("/alerts")
-    assert "2 people on carrier-a" in queue
+    assert "2 tags of carrier-a fell silent together" in queue
     assert "Curfew" not in queue.split('id="queue"')[1], "they are looked at under the incident"
     _, page = await visitor.get("/alerts/900")
     assert "Platform incident of carrier-a" in page
@@ -409,10 +412,10 @@ async def test_a_platform_incident_has_a_page_with_its_people(office: Office, vi
     assert "grouped under the" in (await visitor.get("/alerts/1"))[1]
     key = await visitor.form_key()
     closed = await visitor.post(
-        "/alerts/900/actions", form_key=key, action="closed", outcome="EQUIPMENT", note="mast"
+        "/alerts/900/actions", form_key=key, action="closed", outcome="EQUIPMENT", note="mast", confirmed="yes"
     )
     assert closed == (303, "/alerts")
-    assert ">Ann Other<" in (await visitor.get("/alerts"))[1], "whoever still lasts comes back to the queue"
+    assert "Ann Other" in (await visitor.get("/alerts"))[1], "whoever still lasts comes back to the queue"
     assert "Platform incident of carrier-a" in (await visitor.get("/alerts/900"))[1]
 
 

@@ -49,7 +49,16 @@ async def told(world: World) -> list[str]:
 
 async def close(world: World, alert: Alert, at: str) -> None:
     async with world.connection.transaction():
-        await act(world.connection, alert.alert_no, who="Ann", action="closed", outcome="EQUIPMENT", now_ms=ms(at))
+        await act(
+            world.connection,
+            alert.alert_no,
+            who="Ann",
+            action="closed",
+            outcome="EQUIPMENT",
+            note="called",
+            confirmed=True,
+            now_ms=ms(at),
+        )
 
 
 async def test_it_is_found_by_the_clock_alone_when_its_time_and_the_buffer_are_over(world: World) -> None:

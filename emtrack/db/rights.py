@@ -105,7 +105,10 @@ RIGHTS: Final[dict[str, Rights]] = {
     "unit_calls": Rights(KEEP, READ),
     "judgement_faults": HIDDEN_FACTS,
     # Alerts
-    "alerts": Rights("SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE (severity, code, closed_at, incident_no)"),
+    "alerts": Rights(
+        "SELECT, INSERT, UPDATE",
+        "SELECT, INSERT, UPDATE (severity, code, closed_at, incident_no, state, owner, escalated_at, suspended_until, reopen_at)",
+    ),
     "alert_occurrences": FACTS,
     "alert_people": FACTS,
     "alert_actions": BOTH_ADD,

@@ -132,6 +132,7 @@ FROM looks
 WHERE (wearer_no = $1 OR wearer_no IS NULL AND what <> 'shift') AND ($2::bigint IS NULL OR look_no < $2)
 ORDER BY look_no DESC LIMIT $3
 """
+SHIFT = "SELECT max(looked_at) FROM looks WHERE looked_by = $1 AND wearer_no IS NULL AND what = 'shift'"
 EVERY_LOOK = """
 SELECT look_no, looked_at, looked_by, l.role, door, what, purpose, reference, alert_no, wearer_no, w.wearer_id,
        lower(during) AS begin_at, upper(during) AS end_at
@@ -237,6 +238,12 @@ def _look(row: asyncpg.Record) -> Look:
         row["look_no"], instant_of(row["looked_at"]), row["looked_by"], row["role"], row["door"], row["what"],
         row["purpose"], row["reference"], row["alert_no"], row["wearer_no"], during,
     )  # fmt: skip
+
+
+async def shift_since(connection: Connection, name: str) -> int | None:
+    """When an account last began to work; None: never."""
+    began = await connection.fetchval(SHIFT, name)
+    return None if began is None else instant_of(began)
 
 
 async def all_looks(connection: Connection, before: int | None, most: int) -> list[tuple[Look, str | None]]:

@@ -14,6 +14,7 @@ from alerts import (
     note_entries,
     note_unit_silences,
     raise_alerts,
+    reopen_what_lasts,
 )
 from emtrack.db.connect import Connection
 from emtrack.db.ids import IdBlocks
@@ -60,7 +61,8 @@ async def raise_from_updates(
     ]
     verdict_of = partial(_verdict_of_entry, activations, by_number)
     opened, changed = await note_entries(connection, entries, verdict_of, alert_nos.take, now_ms)
-    return Raised(raised.opened + opened, raised.changed + changed)
+    reopened = await reopen_what_lasts(connection, now_ms)
+    return Raised(raised.opened + opened, raised.changed + changed + reopened)
 
 
 async def raise_from_units(connection: Connection, look: UnitLook, alert_nos: IdBlocks, now_ms: int) -> Raised:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
 from alerts import act
 from emtrack.clock import Clock
 from emtrack.people.roles import Caller
+
+
+class Wish(NamedTuple):
+    """What somebody wants to do to an alert. `for_minutes`: how long it is suspended. `confirmed`: who closes it knows that it goes
+    on."""
+
+    action: str
+    outcome: str | None = None
+    note: str | None = None
+    for_minutes: int | None = None
+    confirmed: bool = False
 
 
 class AlertWork:
@@ -20,11 +31,15 @@ class AlertWork:
         self._clock = clock
         self._changed = changed
 
-    async def act(self, alert_no: int, caller: Caller, action: str, outcome: str | None, note: str | None) -> None:
-        """Acknowledge, note or close. Raises UnfitAction, NoAlert or AlreadyClosed; then nothing was done."""
+    async def act(self, alert_no: int, caller: Caller, wish: Wish) -> None:
+        """Raises UnfitAction, NoAlert or Overtaken; then nothing was done."""
         now_ms = self._clock.now_ms()
+        until_ms = None if wish.for_minutes is None else now_ms + wish.for_minutes * 60_000
         async with self._pool.acquire() as connection, connection.transaction():
-            await act(connection, alert_no, who=caller.name, action=action, outcome=outcome, note=note, now_ms=now_ms)
+            await act(
+                connection, alert_no, who=caller.name, action=wish.action, outcome=wish.outcome, note=wish.note,
+                until_ms=until_ms, confirmed=wish.confirmed, now_ms=now_ms,
+            )  # fmt: skip
         async with self._changed:
             self._changed.notify_all()
 

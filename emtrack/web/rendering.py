@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from alerts import OUTCOMES
 from emtrack.clock import Clock
 from emtrack.db.connect import Connection
 from emtrack.people.looks import PURPOSES
@@ -81,6 +82,9 @@ def _environment() -> Environment:
         CHANGES=wording.CHANGES,
         PURPOSES=PURPOSES,
         DOORS=wording.DOORS,
+        STATES=wording.STATES,
+        MOVED=wording.MOVED,
+        OUTCOMES=OUTCOMES,
         LOOKED_AT=wording.LOOKED_AT,
     )
     return environment

@@ -85,6 +85,20 @@ LOOKED_AT = {
     "export": "All that is stored, as files",
     "restricted record": "A restricted record was opened",
 }
+STATES = {"new": "New", "acknowledged": "Acknowledged", "in progress": "In progress", "closed": "Closed"}
+MOVED = {
+    "acknowledged": "acknowledged it",
+    "unacknowledged": "made it new again",
+    "taken over": "took it over",
+    "started": "started work on it",
+    "noted": "added a note",
+    "escalated": "escalated it",
+    "suspended": "suspended it",
+    "resumed": "ended the suspension",
+    "closed": "closed it",
+    "reopened": "re-opened it",
+}
+"""What somebody did to an alert, after their name."""
 DOORS = {"page": "on a page", "program": "by a program", "command": "by a command"}
 CHANGES = {"new": "Found", "amended": "Amended", "withdrawn": "Withdrawn"}
 LEDGER = {LineKind.COUNTED: "counted", LineKind.REVERSED: "reversed", LineKind.EXCUSED: "excused"}
@@ -200,6 +214,13 @@ class Words:
             return False
         before, after = (self.local(instant_ms + by_ms).utcoffset() for by_ms in (-_DAY_MS, _DAY_MS))
         return before != after
+
+    def clock(self, instant_ms: int, now_ms: int) -> str:
+        """ "19:00"; of another day "1 Mar 19:00"."""
+        moment = self.local(instant_ms)
+        zone = f" {moment:%Z}" if self._clocks_change_near(instant_ms) else ""
+        is_today = moment.date() == self.local(now_ms).date()
+        return f"{'' if is_today else f'{moment.day} {moment:%b} '}{moment:%H:%M}{zone}"
 
     def day(self, instant_ms: int) -> str:
         """ "2 March 2026"."""

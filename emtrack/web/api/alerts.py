@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -18,11 +18,12 @@ from alerts import (
     HOME_UNIT_SILENT,
     INCIDENT,
     AlertFilter,
-    AlreadyClosed,
     BadFeedPosition,
     FeedPosition,
     NoAlert,
+    Overtaken,
     Severity,
+    StillLasts,
     UnfitAction,
     alert_as_json,
     changes_after,
@@ -33,7 +34,7 @@ from alerts import (
 from alerts import BadQueuePlace as BadQueuePlace
 from emtrack.clock import Clock
 from emtrack.people.roles import READERS, STAFF, Caller
-from emtrack.web.alert_work import AlertWork
+from emtrack.web.alert_work import AlertWork, Wish
 from emtrack.web.guard import (
     LARGEST_FORM,
     CredentialState,
@@ -45,28 +46,32 @@ from emtrack.web.guard import (
     read_json_body,
 )
 from emtrack.web.looking import look_at_alerts, look_at_queue
-from geofence import Kind
+from geofence import Kind, format_instant
 
 PAGE = 100
 ALERT_KINDS = (*map(str, Kind), ATV, CLOCK, INCIDENT, HOME_UNIT_SILENT)
 LOOK_S = 1.0
 """The stream looks this often, and at once after a turn of this program."""
 
-ACTION_ERRORS = (UnfitAction, NoAlert, AlreadyClosed)
-_STATUS = {UnfitAction: 422, NoAlert: 404, AlreadyClosed: 409}
+ACTION_ERRORS = (UnfitAction, NoAlert, Overtaken)
 
 
 def problem_of(error: Exception) -> Problem:
     """One of `ACTION_ERRORS` as an answer."""
-    return Problem(_STATUS[type(error)], str(error))
+    if isinstance(error, NoAlert):
+        return Problem(404, str(error))
+    return Problem(409 if isinstance(error, Overtaken | StillLasts) else 422, str(error))
 
 
 class ActionForm(msgspec.Struct, forbid_unknown_fields=True):
-    """What a person does to an alert. Closing takes an outcome."""
+    """What a program does to an alert. Closing takes an outcome and a note; what still goes on is closed too, unless `confirmed` is
+    false. A suspension takes `for_minutes`."""
 
     action: str
     outcome: str | None = None
     note: str | None = None
+    for_minutes: int | None = None
+    confirmed: bool = True
 
 
 class AlertRoutes:
@@ -115,14 +120,15 @@ class AlertRoutes:
         form = _action_form(await read_json_body(request, LARGEST_FORM))
         number = request.path_params["alert_no"]
         try:
-            await self._work.act(number, caller, form.action, form.outcome, form.note)
+            wish = Wish(form.action, form.outcome, form.note, form.for_minutes, form.confirmed)
+            await self._work.act(number, caller, wish)
         except ACTION_ERRORS as error:
             raise problem_of(error) from error
         return answer({"alert_no": number, "action": form.action})
 
     async def stream(self, request: Request, caller: Caller) -> Response:
         """Server-sent events: which alert changed, never what it says. Goes on after Last-Event-ID, and ends when the credential of
-        its reader does."""
+        its reader does. With ?here=yes it says with events, not comments, that it is still there, and what time it is."""
         last = request.headers.get("last-event-id")
         try:
             position = FeedPosition.read(last) if last else await here_of(self._pool)
@@ -130,9 +136,14 @@ class AlertRoutes:
             raise Problem(400, str(error)) from error
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         hold = Hold(self._pool, caller, self._credentials)
-        return StreamingResponse(self._events(position, hold), media_type="text/event-stream", headers=headers)
+        here = self._here_event if request.query_params.get("here") else _here_comment
+        return StreamingResponse(self._events(position, hold, here), media_type="text/event-stream", headers=headers)
 
-    async def _events(self, position: FeedPosition, hold: Hold) -> AsyncIterator[str]:
+    def _here_event(self) -> str:
+        now = msgspec.json.encode({"now": format_instant(self._clock.now_ms())}).decode()
+        return f"event: here\ndata: {now}\n\n"
+
+    async def _events(self, position: FeedPosition, hold: Hold, still_here: Callable[[], str]) -> AsyncIterator[str]:
         yield f"retry: 2000\nid: {position}\n\n"
         while not self._stop.is_set():
             try:
@@ -147,8 +158,12 @@ class AlertRoutes:
                 data = msgspec.json.encode({"alert_no": change.alert_no, "what": change.what}).decode()
                 yield f"id: {position}\nevent: changed\ndata: {data}\n\n"
             if not found:
-                yield ": still here\n\n"
+                yield still_here()
                 await self._work.wait_for_change(min(LOOK_S, max(hold.left_s(), 0)))
+
+
+def _here_comment() -> str:
+    return ": still here\n\n"
 
 
 async def here_of(pool: asyncpg.Pool[Any]) -> FeedPosition:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -14,15 +18,20 @@ from alerts import (
     OUTCOMES,
     Alert,
     AlertFilter,
+    AlertState,
     BadQueuePlace,
+    Move,
+    NoAlert,
+    Overtaken,
     Severity,
+    StillLasts,
     UnfitAction,
     alert_as_known,
+    alerts_to_work,
     alerts_under,
     closed_alerts,
     ledger_of,
     one_alert,
-    open_alerts,
     open_counts,
     people_listed,
     rules_of,
@@ -31,7 +40,7 @@ from alerts import (
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.limits import unseen_openings
-from emtrack.people.looks import What, look_at_people
+from emtrack.people.looks import What, look_at_people, shift_since
 from emtrack.people.roles import OVERSEERS, READERS, STAFF, Caller
 from emtrack.reading.band import bands_of
 from emtrack.reading.casefile import (
@@ -44,18 +53,33 @@ from emtrack.reading.casefile import (
 )
 from emtrack.reading.history import View, view_of_alert
 from emtrack.reading.home_units import heard_last_ms
+from emtrack.reading.last_seen import Asked, LastSeen, last_seen
+from emtrack.reading.people import list_people
 from emtrack.record.findings import FindingVersion
-from emtrack.web.alert_work import AlertWork
+from emtrack.web.alert_work import AlertWork, Wish
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
 from emtrack.web.bands import drawn_bands
-from emtrack.web.guard import Problem, looker_of, read_form
+from emtrack.web.guard import Problem, answer, guarded, looker_of, read_form
 from emtrack.web.looking import look_at_alert, look_at_alerts, look_at_queue, looker_at_alert
 from emtrack.web.maps import fact_rows
+from emtrack.web.queue_rows import handover_rows, queue_lines
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
+from emtrack.web.wording import MOVED
 from geofence import Requirement, SetZone, format_instant
 
 PAGE = 100
 MOST_MEMBERS = 1_000
+MOST_HANDED_OVER = 500
+OPEN_STATES = [str(state) for state in AlertState if state is not AlertState.CLOSED]
+
+
+class Told(NamedTuple):
+    """What a page says of something that was not done: why, what was typed, who was faster, and whether it wants a confirmation."""
+
+    error: str | None
+    form: dict[str, str]
+    overtaken: Overtaken | None
+    confirms: bool
 
 
 class AlertPages:
@@ -70,6 +94,9 @@ class AlertPages:
         return [
             route("/alerts", self.queue, READERS),
             route("/alerts/rows", self.rows, READERS),
+            route("/alerts/handover", self.handover, STAFF),
+            route("/alerts/acknowledge", self.acknowledge_all, STAFF, ["POST"]),
+            guarded(self._pages.pool, "/alerts/{alert_no:int}/state", self.state, READERS),
             route("/alerts/{alert_no:int}", self.alert, READERS),
             route("/alerts/{alert_no:int}/actions", self.act, STAFF, ["POST"]),
         ]
@@ -77,7 +104,7 @@ class AlertPages:
     # ------------------------------------------------------------------------------------- the queue
 
     async def queue(self, request: Request, caller: Caller) -> Response:
-        """All alerts that are open, the gravest first; or those that were closed, the last first."""
+        """All alerts that are not closed, those that nobody has acknowledged first; or one's own; or those that were closed."""
         return await self._queue(request, caller, "alerts.html")
 
     async def rows(self, request: Request, caller: Caller) -> Response:
@@ -85,38 +112,83 @@ class AlertPages:
         return await self._queue(request, caller, "alerts_rows.html")
 
     async def _queue(self, request: Request, caller: Caller, template: str) -> Response:
-        query = request.query_params
+        query, now_ms = request.query_params, self._pages.clock.now_ms()
         state = query.get("state") or "open"
-        if state not in ("open", "closed"):
-            raise Problem(400, f"state is {state!r}; expected open or closed")
-        wearer = (query.get("wearer") or "").strip() or None
-        wanted = AlertFilter(wearer, read_severity(query.get("severity")), read_kind(query.get("kind")))
-        read = open_alerts if state == "open" else closed_alerts
+        if state not in LISTS:
+            raise Problem(400, f"state is {state!r}; expected {', '.join(LISTS)}")
+        wanted = wanted_alerts(query, caller.name if state == "mine" else None, now_ms)
+        read = closed_alerts if state == "closed" else alerts_to_work
         looker = looker_of(caller)
         try:
             async with self._pages.pool.acquire() as connection:
-                await look_at_queue(connection, looker, self._pages.clock.now_ms())
+                await look_at_queue(connection, looker, now_ms)
                 found = await read(connection, wanted, query.get("after") or None, PAGE)
-                await look_at_alerts(connection, looker, found, self._pages.clock.now_ms())
+                await look_at_alerts(connection, looker, found, now_ms)
+                seen = await last_seen_of(connection, found, now_ms)
                 counts = await open_counts(connection)
                 opened = await unseen_openings(connection) if caller.role in OVERSEERS else 0
+                nobody = await self._nobody(connection, wanted, found)
                 words = await self._pages.words(connection)
         except BadQueuePlace as error:
             raise Problem(400, str(error)) from error
+        is_filtered = any(query.get(name) for name in FILTERS)
         return self._pages.render(
             template,
             caller,
             words,
-            alerts=found,
+            lines=queue_lines(found, seen, words, now_ms),
             counts=counts,
             opened=opened,
+            nobody=nobody,
             state=state,
             chosen=wanted,
+            query=query,
+            is_filtered=is_filtered,
+            address=urlencode([(k, v) for k, v in query.multi_items() if k != "after"] or [("state", state)]),
             following=found[-1].place if len(found) == PAGE else None,
             is_first=not query.get("after"),
             severities=Severity,
             kinds=ALERT_KINDS,
-            outcomes=OUTCOMES,
+            may_act=caller.role in STAFF,
+        )
+
+    async def _nobody(self, connection: Connection, wanted: AlertFilter, found: Sequence[Alert]) -> str | None:
+        """The person who is sought and does not exist: an empty list must not look like an all-clear."""
+        if found or wanted.person is None:
+            return None
+        return None if await list_people(connection, None, wanted.person, 1) else wanted.person
+
+    async def acknowledge_all(self, request: Request, caller: Caller) -> Response:
+        """The alerts of a burst. What a colleague was faster with stays the colleague's."""
+        form = await read_form(request)
+        for number in form.get("numbers", "").split(",")[:PAGE]:
+            if number.isascii() and number.isdigit() and len(number) < 19:
+                with suppress(*ACTION_ERRORS):
+                    await self._work.act(int(number), caller, Wish("acknowledged"))
+        return RedirectResponse("/alerts", 303, NO_STORE)
+
+    async def handover(self, _: Request, caller: Caller) -> Response:
+        """What the next shift takes over: every alert that is not closed, whose it is, why it is open and what is due."""
+        now_ms = self._pages.clock.now_ms()
+        async with self._pages.pool.acquire() as connection:
+            await look_at_queue(connection, looker_of(caller), now_ms)
+            found = await alerts_to_work(connection, AlertFilter(), None, MOST_HANDED_OVER)
+            since_ms = await shift_since(connection, caller.name)
+            closed = await closed_alerts(connection, AlertFilter(), None, MOST_HANDED_OVER)
+            closed = [a for a in closed if a.closed_ms is not None and a.closed_ms >= (since_ms or now_ms)]
+            await look_at_alerts(connection, looker_of(caller), [*found, *closed], now_ms)
+            words = await self._pages.words(connection)
+        mine = [a for a in found if a.owner == caller.name]
+        others = [a for a in found if a.owner not in (None, caller.name)]
+        new = [a for a in found if a.owner is None]
+        escalated = [a for a in found if a.escalated_ms is not None]
+        sections = [
+            ("Yours, to hand over", mine), ("Nobody has acknowledged", new), ("Escalated", escalated),
+            ("Of colleagues", others), ("Closed in your shift", closed),
+        ]  # fmt: skip
+        shown = [(heading, handover_rows(rows, words, now_ms)) for heading, rows in sections]
+        return self._pages.render(
+            "handover.html", caller, words, sections=shown, open_count=len(found), since_ms=since_ms
         )
 
     # ------------------------------------------------------------------------------------- one alert
@@ -126,7 +198,14 @@ class AlertPages:
         return await self._alert(request, caller)
 
     async def _alert(
-        self, request: Request, caller: Caller, error: str | None = None, form: dict[str, str] | None = None
+        self,
+        request: Request,
+        caller: Caller,
+        error: str | None = None,
+        form: dict[str, str] | None = None,
+        *,
+        overtaken: Overtaken | None = None,
+        confirms: bool = False,
     ) -> Response:
         now_ms = self._pages.clock.now_ms()
         asked_ms, known_ms = known_at(request, now_ms)
@@ -136,14 +215,15 @@ class AlertPages:
             if alert is None:
                 raise Problem(404, f"There is no alert {request.path_params['alert_no']}.")
             wearer_no = alert.wearer_no
+            told = Told(error, form or {}, overtaken, confirms=confirms)
             if alert.home_unit is not None:
-                return await self._silent_unit(connection, caller, alert, alert.home_unit, error)
+                return await self._silent_unit(connection, caller, alert, alert.home_unit, told)
             if wearer_no is None:
-                return await self._incident(connection, caller, alert, error)
+                return await self._incident(connection, caller, alert, told)
             if alert.kind == CLOCK:
-                return await self._clock(connection, caller, alert, error)
+                return await self._clock(connection, caller, alert, told)
             if alert.kind == ATV:
-                return await self._accumulated(connection, caller, alert, error)
+                return await self._accumulated(connection, caller, alert, told)
             occurrences = await occurrences_of(connection, alert, known_ms)
             moments = moments_of_change(occurrences)
             if asked_ms is not None:
@@ -165,7 +245,10 @@ class AlertPages:
             "alert.html",
             caller,
             words,
-            status=422 if error else 200,
+            status=409 if overtaken is not None else 422 if error else 200,
+            overtaken=overtaken,
+            confirms=confirms,
+            done=MOVED.get(request.query_params.get("done", "")),
             alert=alert,
             iom=iom,
             occurrences=occurrences,
@@ -183,7 +266,7 @@ class AlertPages:
             if view is None or chosen.version is None
             else map_address(view, chosen.version, asked_ms),
             outcomes=OUTCOMES,
-            may_act=caller.role in STAFF,
+            may_act=caller.role in STAFF and asked_ms is None,
             error=error,
             instant=format_instant,
         )
@@ -203,7 +286,7 @@ class AlertPages:
         return await view_of_alert(connection, looker, alert.wearer_no, begin_ms, end_ms, alert.alert_no, now_ms)
 
     async def _without_findings(
-        self, connection: Connection, caller: Caller, alert: Alert, error: str | None, template: str, **shown: Any
+        self, connection: Connection, caller: Caller, alert: Alert, told: Told, template: str, **shown: Any
     ) -> Response:
         """An alert of a kind that has a page of its own."""
         if alert.wearer_no is not None:
@@ -212,27 +295,30 @@ class AlertPages:
             template,
             caller,
             await self._pages.words(connection),
-            status=422 if error else 200,
+            status=409 if told.overtaken is not None else 422 if told.error else 200,
             alert=alert,
             most=MOST_MEMBERS,
             outcomes=OUTCOMES,
             may_act=caller.role in STAFF,
-            error=error,
+            error=told.error,
+            form=told.form,
+            overtaken=told.overtaken,
+            confirms=told.confirms,
             **shown,
         )
 
-    async def _incident(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+    async def _incident(self, connection: Connection, caller: Caller, alert: Alert, told: Told) -> Response:
         """A platform incident: the people of a network whose tags fell silent together."""
         members = await alerts_under(connection, alert.alert_no, MOST_MEMBERS)
         await look_at_alerts(connection, looker_at_alert(caller), members, self._pages.clock.now_ms())
-        return await self._without_findings(connection, caller, alert, error, "incident.html", members=members)
+        return await self._without_findings(connection, caller, alert, told, "incident.html", members=members)
 
-    async def _clock(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+    async def _clock(self, connection: Connection, caller: Caller, alert: Alert, told: Told) -> Response:
         """A tag whose clock is wrong."""
-        return await self._without_findings(connection, caller, alert, error, "clock.html")
+        return await self._without_findings(connection, caller, alert, told, "clock.html")
 
     async def _silent_unit(
-        self, connection: Connection, caller: Caller, alert: Alert, home_unit: str, error: str | None
+        self, connection: Connection, caller: Caller, alert: Alert, home_unit: str, told: Told
     ) -> Response:
         """A home unit that does not call in: the people who depend on it."""
         people = await people_listed(connection, alert.alert_no, MOST_MEMBERS)
@@ -240,10 +326,10 @@ class AlertPages:
         await look_at_people(connection, looker_at_alert(caller), listed, What.QUEUE, now_ms)
         heard_ms = await heard_last_ms(connection, home_unit)
         return await self._without_findings(
-            connection, caller, alert, error, "silent_unit.html", people=people, heard_ms=heard_ms
+            connection, caller, alert, told, "silent_unit.html", people=people, heard_ms=heard_ms
         )
 
-    async def _accumulated(self, connection: Connection, caller: Caller, alert: Alert, error: str | None) -> Response:
+    async def _accumulated(self, connection: Connection, caller: Caller, alert: Alert, told: Told) -> Response:
         """An order over its threshold: the lines of its ledger."""
         assert alert.wearer_no is not None, "an alert of a person"
         entries = await ledger_of(connection, alert.wearer_no, requirement_id=alert.requirement_id)
@@ -253,7 +339,7 @@ class AlertPages:
             connection,
             caller,
             alert,
-            error,
+            told,
             "accumulated.html",
             entries=entries,
             rules=rules,
@@ -261,17 +347,79 @@ class AlertPages:
         )
 
     async def act(self, request: Request, caller: Caller) -> Response:
-        """What the form asks for, and back to the alert, or to the queue once it is closed."""
+        """What the form asks for, and back to the alert, or to the queue."""
         form = await read_form(request)
-        number, action = request.path_params["alert_no"], form.get("action", "")
-        outcome = form.get("outcome") or None
+        number = request.path_params["alert_no"]
+        wish = _wish(form)
         try:
-            await self._work.act(number, caller, action, outcome if action == "closed" else None, form.get("note"))
+            await self._work.act(number, caller, wish)
+        except StillLasts as error:
+            return await self._alert(request, caller, _sentence(str(error)), form, confirms=True)
         except UnfitAction as error:
-            return await self._alert(request, caller, str(error), form)
-        except ACTION_ERRORS as error:
+            return await self._alert(request, caller, _sentence(str(error)), form)
+        except Overtaken as error:
+            return await self._alert(request, caller, None, form, overtaken=error)
+        except NoAlert as error:
             raise problem_of(error) from error
-        return RedirectResponse("/alerts" if action == "closed" else f"/alerts/{number}", 303, NO_STORE)
+        if form.get("back") == "queue":
+            return RedirectResponse(f"/alerts#row-{number}", 303, NO_STORE)
+        target = "/alerts" if wish.action == Move.CLOSE else f"/alerts/{number}?done={quote(wish.action)}"
+        return RedirectResponse(target, 303, NO_STORE)
+
+    async def state(self, request: Request, caller: Caller) -> Response:
+        """Where an alert stands, for a page of it that is open: that a colleague acted is told at once."""
+        number, now_ms = request.path_params["alert_no"], self._pages.clock.now_ms()
+        async with self._pages.pool.acquire() as connection:
+            await look_at_alert(connection, looker_at_alert(caller), number, now_ms)
+            alert = await one_alert(connection, number)
+            words = await self._pages.words(connection)
+        if alert is None:
+            raise Problem(404, f"there is no alert {number}")
+        last = alert.actions[-1] if alert.actions else None
+        told = None if last is None else f"{last.done_by} {MOVED[last.action]} at {words.clock(last.done_ms, now_ms)}"
+        return answer({"actions": len(alert.actions), "told": told, "by": None if last is None else last.done_by})
+
+
+LISTS = ("open", "mine", "closed")
+FILTERS = ("severity", "kind", "wearer", "person", "work", "owner", "agency", "overdue")
+
+
+def wanted_alerts(query: QueryParams, owner: str | None, now_ms: int) -> AlertFilter:
+    """The filter of an address. Raises Problem."""
+    work = query.get("work") or None
+    if work is not None and work not in OPEN_STATES:
+        raise Problem(400, f"work is {work[:60]!r}; expected {', '.join(OPEN_STATES)}")
+    text = {name: (query.get(name) or "").strip()[:200] or None for name in ("person", "wearer", "owner", "agency")}
+    return AlertFilter(
+        None, read_severity(query.get("severity")), read_kind(query.get("kind")), text["person"] or text["wearer"], work,
+        owner or text["owner"], text["agency"], now_ms if query.get("overdue") else None,
+    )  # fmt: skip
+
+
+async def last_seen_of(connection: Connection, alerts: Sequence[Alert], now_ms: int) -> list[LastSeen | None]:
+    """Of each, in order; of an alert of nobody in particular nothing. After the look is on record."""
+    asked = {
+        alert.alert_no: Asked(alert.activation_no, alert.wearer_no, alert.requirement_id)
+        for alert in alerts
+        if alert.wearer_no is not None and alert.activation_no is not None
+    }
+    found = dict(zip(asked, await last_seen(connection, list(asked.values()), now_ms), strict=True))
+    return [found.get(alert.alert_no) for alert in alerts]
+
+
+def _wish(form: dict[str, str]) -> Wish:
+    action = form.get("action", "")
+    return Wish(
+        action,
+        (form.get("outcome") or None) if action == Move.CLOSE else None,
+        form.get("note"),
+        choice(form.get("for_minutes"), int) if action == Move.SUSPEND else None,
+        form.get("confirmed") == "yes",
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _set_of(requirement: Requirement) -> SetZone | None:

@@ -1,0 +1,156 @@
+"""A line of the queue in words: what happened, how near the person is now and how old that is, and what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, AlertState, EntryFate
+from emtrack.web.wording import REASONS, Words, length, title_of_alert
+from geofence import CurfewReason, EventType, Kind
+
+if TYPE_CHECKING:
+    from emtrack.reading.last_seen import LastSeen
+
+BURST = 4
+"""So many alerts of one kind that began in the same second are one line that opens."""
+
+
+class QueueRow(NamedTuple):
+    """`left`: time left to acknowledge it, or how long it is overdue."""
+
+    alert: Alert
+    sentence: str
+    position: str
+    age: str
+    left: str
+    is_overdue: bool
+
+    @property
+    def severity_name(self) -> str:
+        return self.alert.severity.name.lower()
+
+
+class QueueLine(NamedTuple):
+    """One row, or a burst of several. `title`: of a burst."""
+
+    rows: list[QueueRow]
+    title: str | None = None
+
+
+def queue_lines(
+    alerts: Sequence[Alert], seen: Sequence[LastSeen | None], words: Words, now_ms: int
+) -> list[QueueLine]:
+    """In the order of the queue. Bursts are of alerts that nobody has acknowledged."""
+    rows = [_row(alert, last, words, now_ms) for alert, last in zip(alerts, seen, strict=True)]
+    lines: list[QueueLine] = []
+    for key, group in groupby(rows, _burst_key):
+        members = list(group)
+        if key is not None and len(members) >= BURST:
+            lines.append(QueueLine(members, _burst_title(members, words)))
+        else:
+            lines += [QueueLine([row]) for row in members]
+    return lines
+
+
+def handover_rows(alerts: Sequence[Alert], words: Words, now_ms: int) -> list[QueueRow]:
+    return [_row(alert, None, words, now_ms) for alert in alerts]
+
+
+def _burst_key(row: QueueRow) -> tuple[str, str | None, int, int] | None:
+    alert = row.alert
+    if alert.state is not AlertState.NEW or alert.wearer_no is None or alert.possible is not None:
+        return None
+    return (alert.kind, alert.reason, int(alert.severity), alert.known_ms // 1000)
+
+
+def _burst_title(rows: Sequence[QueueRow], words: Words) -> str:
+    first = rows[0].alert
+    return f"{len(rows)} people: {title_of_alert(first)}, {words.clock(first.known_ms, first.raised_ms)}"
+
+
+def _row(alert: Alert, last: LastSeen | None, words: Words, now_ms: int) -> QueueRow:
+    left_ms = alert.due_ms - now_ms
+    is_new = alert.state is AlertState.NEW
+    left = "" if not is_new else f"{length(left_ms)} left" if left_ms > 0 else f"overdue by {length(-left_ms)}"
+    return QueueRow(
+        alert, sentence_of(alert, words, now_ms), position_words(last, words, now_ms), length(now_ms - alert.raised_ms),
+        left, is_new and left_ms <= 0,
+    )  # fmt: skip
+
+
+def position_words(last: LastSeen | None, words: Words, now_ms: int) -> str:
+    """ "Last position 18:55, 2.7 km outside, ±6 m, 3 min old". Never where."""
+    if last is None:
+        return "No position in the last 3 days"
+    parts = [f"Last position {words.clock(last.fix_ms, now_ms)}"]
+    if last.margin_m is not None:
+        parts.append(_distance(last.margin_m))
+    parts.append("radius not known" if last.radius_m is None else f"±{last.radius_m:.0f} m")
+    parts.append(f"{length(now_ms - last.fix_ms)} old")
+    return ", ".join(parts)
+
+
+def _distance(margin_m: float) -> str:
+    side, far_m = ("inside" if margin_m >= 0 else "outside"), abs(margin_m)
+    return f"{far_m:.0f} m {side}" if far_m < 1000 else f"{far_m / 1000:.1f} km {side}"
+
+
+def sentence_of(alert: Alert, words: Words, now_ms: int) -> str:
+    """What happened, in the words of somebody who tells a colleague."""
+    who = alert.name or alert.wearer_id or ""
+    at = words.clock(alert.latest_ms, now_ms)
+    if alert.kind == INCIDENT:
+        return f"{alert.people} tags of {alert.network} fell silent together at {at}"
+    if alert.kind == HOME_UNIT_SILENT:
+        return f"Home unit {alert.home_unit} has not called in since {at}; {alert.people} depend on it"
+    if alert.kind == CLOCK:
+        return f"The clock of {who}'s tag is wrong"
+    if alert.kind == ATV:
+        return f"{who} is over the limit of accumulated time violations ({alert.requirement_id})"
+    if alert.possible is not None:
+        fate = "not confirmed yet" if alert.possible.fate is EntryFate.POSSIBLE else "not confirmed"
+        return f"{who} may be in exclusion zone {alert.requirement_id}: one position at {at}, {fate}"
+    return _of_finding(alert, who, at)
+
+
+def _of_finding(alert: Alert, who: str, at: str) -> str:
+    kind = Kind(alert.kind)
+    if kind is Kind.CURFEW:
+        return _CURFEW[CurfewReason(alert.reason or "")].format(who=who, at=at)
+    if alert.reason is not None:
+        return _EVENTS[EventType(alert.reason)].format(who=who, at=at)
+    text = _PLACES[kind].format(who=who, at=at, zone=alert.requirement_id or "")
+    return text if alert.lasts else text.replace(" is ", " was ").replace(" since ", " from ")
+
+
+_CURFEW = {
+    CurfewReason.OUT_AT_START: "{who} was not at home when the curfew began at {at}",
+    CurfewReason.RETURNED_LATE: "{who} came home late: the curfew began at {at}",
+    CurfewReason.LEFT_DURING: "{who} left home during curfew at {at}",
+    CurfewReason.OUT_AT_END: "{who} was out from {at} until the curfew ended",
+    CurfewReason.OUT_ENTIRE_PERIOD: "{who} was out for the whole curfew from {at}",
+    CurfewReason.SEEN_OUT: "{who} was seen away from home during curfew at {at}",
+}
+_EVENTS = {
+    EventType.STRAP_TAMPER: "The strap of {who}'s tag was opened or cut at {at}",
+    EventType.CASE_TAMPER: "The case of {who}'s tag was opened at {at}",
+    EventType.BATTERY_LOW: "The battery of {who}'s tag is low since {at}",
+    EventType.BATTERY_CRITICAL: "The battery of {who}'s tag is nearly empty since {at}",
+    EventType.HMU_MOVED: "The home unit of {who} was moved at {at}",
+    EventType.HMU_POWER_LOST: "The home unit of {who} lost its power at {at}",
+    EventType.JAMMING: "The signals of {who}'s tag are jammed since {at}",
+    EventType.ALCOHOL_DETECTED: "{who}'s tag detected alcohol at {at}",
+}
+_PLACES = {
+    Kind.EXCLUSION: "{who} is in exclusion zone {zone} since {at}",
+    Kind.APPROACH: "{who} is near exclusion zone {zone} since {at}",
+    Kind.INCLUSION: "{who} is outside inclusion zone {zone} since {at}",
+    Kind.ATTENDANCE: "{who} missed the appointment {zone}, known at {at}",
+    Kind.UNVERIFIED: "Where {who} is has not been known since {at}",
+    Kind.NO_COMMUNICATION: "Nothing has come from {who}'s tag since {at}",
+    Kind.JAMMING: "The signals of {who}'s tag are jammed since {at}",
+    Kind.ALCOHOL: "{who}'s tag detected alcohol at {at}",
+}
+assert set(REASONS) == set(_CURFEW) | set(_EVENTS), "every reason has a sentence"

@@ -1,0 +1,20 @@
+// A page of an alert that is open says at once that a colleague acted; what is typed in it stays.
+const told = document.getElementById('colleague');
+
+async function look() {
+  const answer = await fetch(`/alerts/${told.dataset.alert}/state`, { credentials: 'same-origin', redirect: 'manual' });
+  if (!answer.ok) return;
+  const now = await answer.json();
+  if (now.actions <= Number(told.dataset.actions)) return;
+  told.querySelector('[data-told]').textContent = `${now.told}.`;
+  told.hidden = false;
+}
+
+if (told) {
+  const stream = new EventSource('/v1/alerts/stream');
+  stream.addEventListener('changed', (event) => {
+    if (String(JSON.parse(event.data).alert_no) === told.dataset.alert) look().catch(() => {});
+  });
+  stream.addEventListener('open', () => look().catch(() => {}));
+  addEventListener('pagehide', () => stream.close());
+}
