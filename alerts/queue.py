@@ -99,6 +99,7 @@ SELECT o.alert_no, count(DISTINCT o.finding_no) AS occurrences, bool_and(v.chang
        CASE WHEN bool_and(n.since IS NOT NULL) FILTER (WHERE v.change <> 'withdrawn' AND v.end_at IS NULL)
             THEN max(n.since) END AS unknown_since,
        (array_agg(v.reason ORDER BY v.begin_at DESC))[1] AS reason, max(v.begin_at) AS latest_at,
+       array_agg(v.reason ORDER BY v.begin_at DESC) FILTER (WHERE v.change <> 'withdrawn') AS reasons,
        coalesce(array_agg(DISTINCT e) FILTER (WHERE e IS NOT NULL), '{}') AS evidence
 FROM alert_occurrences o
 CROSS JOIN LATERAL newest_version(o.finding_no) v
@@ -216,6 +217,9 @@ class Alert(msgspec.Struct, frozen=True):
     lead_officer: str | None = None
     lead_agency: str | None = None
     cohort: str | None = None
+
+    repeats: int = 1
+    """How many occurrences are of the kind of the newest: a low battery and then a critical one is not the same twice."""
 
     @property
     def due_ms(self) -> int:
@@ -379,7 +383,12 @@ def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], action
         state=AlertState.CLOSED if row["closed_at"] is not None else AlertState(row["state"]), owner=row["owner"],
         escalated_ms=_ms(row["escalated_at"]), suspended_until_ms=_ms(row["suspended_until"]),
         lead_officer=row["lead_officer"], lead_agency=row["lead_agency"], cohort=row["cohort"],
+        repeats=_repeats(details.get("reasons")),
     )  # fmt: skip
+
+
+def _repeats(reasons: Sequence[str | None] | None) -> int:
+    return sum(reason == reasons[0] for reason in reasons) if reasons else 1
 
 
 def _ms(moment: datetime | None) -> int | None:

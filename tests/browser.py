@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Request, async_playwright
 
 NO_CHROMIUM = "no Chromium: `make browser` installs Debian's, CHROMIUM=/path/to/chromium names another"
 OPTIONS = [
@@ -53,8 +53,13 @@ class WatchedPage:
         self.policy_violations: list[str] = []
         page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("requestfailed", lambda request: self.failed_requests.append(f"{request.url}: {request.failure}"))
+        page.on("requestfailed", self._note_failed)
         page.on("request", lambda request: self.request_urls.append(request.url))
+
+    def _note_failed(self, request: Request) -> None:
+        """A stream ends with its page."""
+        if not ("/v1/alerts/stream" in request.url and "ERR_ABORTED" in (request.failure or "")):
+            self.failed_requests.append(f"{request.url}: {request.failure}")
 
     async def watch_policy(self) -> None:
         await self.page.expose_function(
