@@ -57,8 +57,9 @@ class WatchedPage:
         page.on("request", lambda request: self.request_urls.append(request.url))
 
     def _note_failed(self, request: Request) -> None:
-        """A stream ends with its page."""
-        if not ("/v1/alerts/stream" in request.url and "ERR_ABORTED" in (request.failure or "")):
+        """What follows an alert ends with its page."""
+        follows = re.search(r"/v1/alerts/stream|/alerts/\d+/state$", request.url) is not None
+        if not (follows and "ERR_ABORTED" in (request.failure or "")):
             self.failed_requests.append(f"{request.url}: {request.failure}")
 
     async def watch_policy(self) -> None:

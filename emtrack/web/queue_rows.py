@@ -75,26 +75,29 @@ def _row(alert: Alert, last: LastSeen | None, words: Words, now_ms: int) -> Queu
     is_new = alert.state is AlertState.NEW
     left = "" if not is_new else f"{length(left_ms)} left" if left_ms > 0 else f"overdue by {length(-left_ms)}"
     return QueueRow(
-        alert, sentence_of(alert, words, now_ms), position_words(last, words, now_ms), length(now_ms - alert.raised_ms),
+        alert, sentence_of(alert, words, now_ms), position_words(last, alert.kind, words, now_ms), length(now_ms - alert.raised_ms),
         left, is_new and left_ms <= 0,
     )  # fmt: skip
 
 
-def position_words(last: LastSeen | None, words: Words, now_ms: int) -> str:
-    """ "Last position 18:55, 2.7 km outside, ±6 m, 3 min old". Never where."""
+def position_words(last: LastSeen | None, kind: str, words: Words, now_ms: int) -> str:
+    """ "Last position 18:55, 2.7 km from home, ±6 m, 3 min old". Never where."""
     if last is None:
         return "No position in the last 3 days"
     parts = [f"Last position {words.clock(last.fix_ms, now_ms)}"]
     if last.margin_m is not None:
-        parts.append(_distance(last.margin_m))
+        parts.append(_distance(last.margin_m, kind))
     parts.append("radius not known" if last.radius_m is None else f"±{last.radius_m:.0f} m")
     parts.append(f"{length(now_ms - last.fix_ms)} old")
     return ", ".join(parts)
 
 
-def _distance(margin_m: float) -> str:
-    side, far_m = ("inside" if margin_m >= 0 else "outside"), abs(margin_m)
-    return f"{far_m:.0f} m {side}" if far_m < 1000 else f"{far_m / 1000:.1f} km {side}"
+def _distance(margin_m: float, kind: str) -> str:
+    """To the edge of the zone."""
+    far = f"{abs(margin_m):.0f} m" if abs(margin_m) < 1000 else f"{abs(margin_m) / 1000:.1f} km"
+    if kind == Kind.CURFEW:
+        return "at home" if margin_m >= 0 else f"{far} from home"
+    return f"{far} {'inside' if margin_m >= 0 else 'outside'} the zone"
 
 
 def sentence_of(alert: Alert, words: Words, now_ms: int) -> str:
