@@ -157,7 +157,7 @@ async def test_a_silent_unit_has_a_page_that_lists_the_people_with_links_and_can
     number = await falls_silent(office)
     queue = (await visitor.get("/alerts?kind=HOME_UNIT_SILENT"))[1]
     assert "Home unit does not call in" in queue
-    assert "2 people with the home unit H1" in queue
+    assert "Home unit H1 has not called in since" in queue
     page = (await visitor.get(f"/alerts/{number}"))[1]
     assert "The home unit H1 should have called in by Mon 2 Mar 2026 19:09:00 GMT, and has not for" in page
     assert "2 people depend on it." in page
@@ -166,9 +166,10 @@ async def test_a_silent_unit_has_a_page_that_lists_the_people_with_links_and_can
         assert f'href="/wearers/{await wearer_no(office, wearer_id)}"' in page
     theirs = (await visitor.get(f"/wearers/{await wearer_no(office, 'W2')}"))[1]
     assert f'href="/alerts/{number}"' in theirs
-    fields = {"form_key": await visitor.form_key(), "action": "closed", "outcome": "EQUIPMENT"}
+    fields = {"form_key": await visitor.form_key(), "action": "closed", "outcome": "EQUIPMENT", "note": "engineer sent"}
+    fields |= {"confirmed": "yes"}
     assert await visitor.post(f"/alerts/{number}/actions", **fields) == (303, "/alerts")
-    assert "Home unit does not call in" in (await visitor.get("/alerts?state=closed"))[1]
+    assert "Home unit H1 has not called in" in (await visitor.get("/alerts?state=closed"))[1]
 
 
 async def test_programs_read_of_which_unit_an_alert_is(office: Office) -> None:
