@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup check fix test test-one test-long browser vendor screenshots demo bench edge detection geofence start-up pictures schemas lock clean
+.PHONY: help setup check fix test test-one test-long browser audit vendor screenshots demo bench edge detection geofence start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -48,6 +48,11 @@ browser:         ## Debian's Chromium for the tests of the pages; without it the
 	elif ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; then \
 	  echo "Chromium could not be installed (apt-get failed): the tests of the pages will be skipped. CHROMIUM=/path/to/chromium names another."; \
 	fi
+
+audit: setup     ## known faults of what we depend on, and a list of it (needs the network; outside `make test`)
+	@$(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit cyclonedx-bom
+	.audit/bin/cyclonedx-py requirements --output-format JSON --output-file sbom.json requirements.lock
+	.audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 vendor:          ## make emtrack/web/static/vendor anew (needs Node.js and npm)
 	cd tools/vendor && npm ci --silent && node build.mjs

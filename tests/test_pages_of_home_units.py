@@ -166,7 +166,12 @@ async def test_a_silent_unit_has_a_page_that_lists_the_people_with_links_and_can
         assert f'href="/wearers/{await wearer_no(office, wearer_id)}"' in page
     theirs = (await visitor.get(f"/wearers/{await wearer_no(office, 'W2')}"))[1]
     assert f'href="/alerts/{number}"' in theirs
-    fields = {"form_key": await visitor.form_key(), "action": "closed", "outcome": "EQUIPMENT", "note": "engineer sent"}
+    fields = {
+        "form_key": await visitor.form_key(),
+        "action": "closed",
+        "outcome": "EQUIPMENT",
+        "note": "engineer sent",
+    }
     fields |= {"confirmed": "yes"}
     assert await visitor.post(f"/alerts/{number}/actions", **fields) == (303, "/alerts")
     assert "Home unit H1 has not called in" in (await visitor.get("/alerts?state=closed"))[1]

@@ -11,6 +11,7 @@ from emtrack.cli import (
     access,
     database,
     devices,
+    doctor,
     emulation,
     evaluate,
     findings,
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Judges electronic-monitoring data against orders, and serves it.",
 )
-for module in (evaluate, sweep, service, findings, rejudging, emulation, schema):
+for module in (evaluate, sweep, service, doctor, findings, rejudging, emulation, schema):
     app.registered_commands += module.app.registered_commands
 for name, module in (
     ("orders", orders),

@@ -1,0 +1,193 @@
+"""`emtrack doctor`: is this machine fit to watch over people? Each look is a line with what was found and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import resource
+import shutil
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import asyncpg
+
+from emtrack.db.connect import SYNCHRONOUS, WHAT_OUTLIVES_A_POWER_CUT
+from emtrack.db.embedded import DatabaseError
+from emtrack.db.migrate import MigrationState, status
+from emtrack.db.opened import unmigrated_database
+from emtrack.db.rights import RunTime, run_time_dsn
+
+if TYPE_CHECKING:
+    from emtrack.db.connect import Connection
+    from emtrack.settings import Settings
+
+LEAST_FREE_BYTES = 5 * 1024**3
+LEAST_FREE_SHARE = 0.1
+LEAST_DESCRIPTORS = 4_096
+NTP_PATIENCE_S = 5.0
+
+DAY_PARTITION = "SELECT to_regclass('positions_' || to_char($1::timestamptz, 'YYYY_MM_DD')) IS NOT NULL"
+ALIVE = "SELECT alive_at FROM liveness"
+IS_SUPERUSER = "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"
+
+
+class Health(StrEnum):
+    GOOD = "good"
+    NOTE = "note"
+    BAD = "bad"
+
+
+class Look(NamedTuple):
+    """What was looked at, how it is, and in words what was found and what to do."""
+
+    what: str
+    health: Health
+    words: str
+
+
+async def examine(settings: Settings) -> list[Look]:
+    """All looks, those at the machine first. A database that cannot be reached is one of them. Changes nothing."""
+    looks = [_versions(), await _clock(), _descriptors(), _disk(settings.data_dir), _listening(settings)]
+    try:
+        async with unmigrated_database(settings, "doctor") as connection:
+            looks += await _database(connection)
+            looks.append(await _roles(settings, connection))
+    except (DatabaseError, OSError, asyncpg.PostgresError) as error:
+        looks.append(Look("database", Health.BAD, str(error)))
+    return looks
+
+
+def _versions() -> Look:
+    from importlib.metadata import version
+
+    return Look("versions", Health.GOOD, f"emtrack {version('emtrack')}, Python {platform.python_version()}")
+
+
+async def _clock() -> Look:
+    """Whether the machine's clock follows others: times of findings are evidence."""
+    for command in (["chronyc", "-c", "tracking"], ["timedatectl", "show", "--property=NTPSynchronized", "--value"]):
+        if shutil.which(command[0]) is None:
+            continue
+        said = await _said_by(command)
+        if command[0] == "chronyc" and said.count(",") >= 4:
+            offset_s = float(said.split(",")[4])
+            health = Health.GOOD if abs(offset_s) < 1 else Health.BAD
+            return Look(
+                "clock", health, f"chrony says that it is {offset_s:+.6f} s off; evidence wants less than 1 s"
+            )
+        if said in ("yes", "no"):
+            health = Health.GOOD if said == "yes" else Health.BAD
+            return Look("clock", health, f"synchronised with NTP: {said}. Start a time service if it is not")
+    return Look(
+        "clock", Health.NOTE, "whether it follows NTP cannot be told here: neither chronyc nor timedatectl answers"
+    )
+
+
+async def _said_by(command: list[str]) -> str:
+    try:
+        async with asyncio.timeout(NTP_PATIENCE_S):
+            process = await asyncio.create_subprocess_exec(
+                *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+            )
+            said, _ = await process.communicate()
+    except (OSError, TimeoutError):
+        return ""
+    return said.decode(errors="replace").strip()
+
+
+def _descriptors() -> Look:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    words = f"{soft:,} at once, at most {hard:,}"
+    if hard < LEAST_DESCRIPTORS:
+        return Look(
+            "open files", Health.BAD, f"{words}; a fleet needs {LEAST_DESCRIPTORS:,} (LimitNOFILE= in systemd)"
+        )
+    return Look("open files", Health.GOOD, words)
+
+
+def _disk(data_dir: Path) -> Look:
+    there = next(folder for folder in (data_dir, *data_dir.parents) if folder.exists())
+    usage = shutil.disk_usage(there)
+    words = f"{usage.free / 1024**3:.1f} GiB of {usage.total / 1024**3:.1f} GiB are free at {there}"
+    if usage.free < LEAST_FREE_BYTES or usage.free < usage.total * LEAST_FREE_SHARE:
+        return Look(
+            "disk", Health.BAD, f"{words}. Make room before it is full: what cannot be stored is not acknowledged"
+        )
+    return Look("disk", Health.GOOD, words)
+
+
+def _listening(settings: Settings) -> Look:
+    return Look(
+        "listens on", Health.GOOD, f"{settings.listen}, for hosts {', '.join(settings.hosts) or settings.host}"
+    )
+
+
+async def _database(connection: Connection) -> list[Look]:
+    version = connection.get_server_version()
+    looks = [Look("database", Health.GOOD, f"PostgreSQL {version.major}.{version.minor} answers")]
+    states = await status(connection)
+    pending = [state for state in states if state.state is not MigrationState.APPLIED]
+    if pending:
+        first = f"{pending[0].number:04}_{pending[0].name} is {pending[0].state}"
+        return [
+            *looks,
+            Look(
+                "migrations",
+                Health.NOTE,
+                f"{first}; `emtrack db migrate`, or the next start, applies what is pending",
+            ),
+        ]
+    looks.append(Look("migrations", Health.GOOD, f"all {len(states)} are applied"))
+    looks.append(await _durability(connection))
+    looks.append(await _partition(connection))
+    return looks
+
+
+async def _durability(connection: Connection) -> Look:
+    off = [row["name"] for row in await connection.fetch(WHAT_OUTLIVES_A_POWER_CUT)]
+    synchronous = await connection.fetchval(SYNCHRONOUS)
+    if off or synchronous not in ("on", "remote_apply"):
+        what = ", ".join([*(f"{name} = off" for name in off), f"synchronous_commit = {synchronous}"])
+        return Look("durability", Health.BAD, f"{what}: a power cut can lose what devices were told is stored")
+    return Look("durability", Health.GOOD, "fsync, full_page_writes and synchronous_commit are on")
+
+
+async def _partition(connection: Connection) -> Look:
+    """The partition of the day on which the service was last alive, and whether that of the next is there already."""
+    alive = await connection.fetchval(ALIVE)
+    if alive is None:
+        return Look("days ahead", Health.NOTE, "the service has not run on this database yet")
+    today, tomorrow = [await connection.fetchval(DAY_PARTITION, alive + timedelta(days=days)) for days in (0, 1)]
+    of_today, of_tomorrow = ("there" if today else "none"), ("there" if tomorrow else "made when it is needed")
+    words = f"partition of {alive:%Y-%m-%d}: {of_today}; of the next day: {of_tomorrow}"
+    return Look("days ahead", Health.GOOD, words)
+
+
+async def _roles(settings: Settings, connection: Connection) -> Look:
+    if await connection.fetchval(IS_SUPERUSER):
+        return Look(
+            "roles",
+            Health.BAD,
+            "the owner is a superuser: nothing holds it back. Use a role that owns the database only",
+        )
+    dsn = settings.database_url
+    if dsn is None:
+        return Look(
+            "roles", Health.GOOD, "the embedded server has an owner, a worker and pages, each with its rights"
+        )
+    own = [role for role in RunTime if await run_time_dsn(dsn, role) == dsn]
+    if own:
+        names = " and ".join(own)
+        return Look(
+            "roles",
+            Health.BAD,
+            f"there is no {names}: the service works as the owner (docs/database.md says what to do)",
+        )
+    return Look("roles", Health.GOOD, "owner, worker and pages are apart")
+
+
+def worst(looks: list[Look]) -> int:
+    """The exit code: 1 if anything is bad."""
+    return int(any(look.health is Health.BAD for look in looks))

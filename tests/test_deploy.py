@@ -1,0 +1,72 @@
+"""What deploy/ says fits the program: names of metrics, settings, roles; and the doctor looks without changing anything."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from emtrack.db.rights import RunTime
+from emtrack.metrics import Metrics
+from emtrack.service.examination import Health, examine, worst
+from emtrack.settings import Settings
+from tests.command_line import emtrack_aside
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+pytestmark = pytest.mark.skipif(not DEPLOY.is_dir(), reason="deploy/ stands in the repository only")
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+    board = json.loads((DEPLOY / "grafana/emtrack.json").read_text())
+    asked = set(re.findall(r"\bemtrack_\w+", json.dumps([panel["targets"] for panel in board["panels"]])))
+    there = {
+        f"{family.name}{suffix}"
+        for family in Metrics().registry.collect()
+        for suffix in ("", "_total", "_bucket", "_sum", "_count")
+    }
+    assert asked
+    assert asked <= there
+
+
+def test_every_setting_in_deploy_is_one() -> None:
+    text = "".join(path.read_text() for path in DEPLOY.iterdir() if path.is_file())
+    named = set(re.findall(r"\bEMTRACK_([A-Z_]+)\b", text)) - {"PASSWORD"}
+    assert {name.lower() for name in named} <= set(Settings.__struct_fields__)
+
+
+def test_the_roles_of_the_compose_file_are_those_of_the_program() -> None:
+    script = (DEPLOY / "postgres-roles.sh").read_text()
+    assert all(f"CREATE ROLE {role}" in script for role in RunTime)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_systemd_can_read_the_unit(tmp_path: Path) -> None:
+    unit = (DEPLOY / "emtrack.service").read_text().replace("/opt/emtrack/.venv/bin/emtrack", "/bin/true")
+    (tmp_path / "emtrack.service").write_text(unit)
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / "emtrack.service")], capture_output=True, text=True, check=False
+    )
+    assert "Unknown" not in ran.stderr
+    assert "Failed to parse" not in ran.stderr
+
+
+async def test_the_doctor_finds_what_is_wrong_and_changes_nothing(database_url: str, tmp_path: Path) -> None:
+    looks = {
+        look.what: look for look in await examine(Settings(data_dir=tmp_path / "data", database_url=database_url))
+    }
+    assert looks["database"].health is Health.GOOD
+    assert looks["migrations"].health is Health.GOOD
+    assert looks["roles"].health is Health.GOOD
+    assert (looks["durability"].health, "fsync = off" in looks["durability"].words) == (Health.BAD, True)
+    assert worst(list(looks.values())) == 1
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_database_that_is_away_is_one_of_its_findings(tmp_path: Path) -> None:
+    ran = await emtrack_aside("doctor", database_url="postgresql://nobody@127.0.0.1:9/none", data_dir=str(tmp_path))
+    assert ran.returncode == 1
+    assert "No connection to PostgreSQL" in ran.stdout
