@@ -67,6 +67,13 @@ async def test_the_doctor_finds_what_is_wrong_and_changes_nothing(database_url: 
 
 
 async def test_a_database_that_is_away_is_one_of_its_findings(tmp_path: Path) -> None:
-    ran = await emtrack_aside("doctor", database_url="postgresql://nobody@127.0.0.1:9/none", data_dir=str(tmp_path))
+    settings = {"EMTRACK_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "EMTRACK_DATA_DIR": str(tmp_path)}
+    ran = await emtrack_aside("doctor", **settings)
     assert ran.returncode == 1
     assert "No connection to PostgreSQL" in ran.stdout
+
+
+async def test_the_doctor_makes_no_database(tmp_path: Path) -> None:
+    ran = await emtrack_aside("doctor", EMTRACK_DATA_DIR=str(tmp_path / "new"))
+    assert "the first start makes it" in ran.stdout
+    assert not (tmp_path / "new").exists()

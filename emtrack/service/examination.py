@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import asyncpg
 
 from emtrack.db.connect import SYNCHRONOUS, WHAT_OUTLIVES_A_POWER_CUT
-from emtrack.db.embedded import DatabaseError
+from emtrack.db.embedded import DatabaseError, DataDirectory
 from emtrack.db.migrate import MigrationState, status
 from emtrack.db.opened import unmigrated_database
 from emtrack.db.rights import RunTime, run_time_dsn
@@ -50,6 +50,9 @@ class Look(NamedTuple):
 async def examine(settings: Settings) -> list[Look]:
     """All looks, those at the machine first. A database that cannot be reached is one of them. Changes nothing."""
     looks = [_versions(), await _clock(), _descriptors(), _disk(settings.data_dir), _listening(settings)]
+    if settings.database_url is None and not DataDirectory.at(settings.data_dir).data.exists():
+        words = f"there is none in {settings.data_dir} yet; the first start makes it"
+        return [*looks, Look("database", Health.NOTE, words)]
     try:
         async with unmigrated_database(settings, "doctor") as connection:
             looks += await _database(connection)
