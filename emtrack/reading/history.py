@@ -95,6 +95,7 @@ SELECT v.activation_no, p.fact_id, epoch_ms(p.fix_time) AS fix_ms, p.lat_deg, p.
 {OF_WEARER} ORDER BY p.fix_time DESC, p.fact_id DESC LIMIT $5
 """
 COUNT = f"SELECT count(*) {OF_WEARER}"
+SOME_FIXES = f"SELECT count(*) FROM (SELECT 1 {OF_WEARER} LIMIT $5) found"  # noqa: S608
 TIMES = f"SELECT epoch_ms(p.fix_time) AS fix_ms {OF_WEARER} ORDER BY p.fix_time OFFSET $5 LIMIT $6"
 
 
@@ -106,6 +107,16 @@ JOIN device_events e ON e.device_no = v.device_no AND e.event_time >= greatest(l
      AND e.event_time < least(coalesce(upper(v.during), 'infinity'), $3)
 WHERE v.wearer_no = $1 AND v.recorded @> $4::timestamptz AND v.during && tstzrange($2, $3) AND e.received_at <= $4
 ORDER BY e.event_time, e.fact_id LIMIT $5
+"""
+
+
+SOME_EVENTS = """
+SELECT count(*) FROM (
+    SELECT 1 FROM activation_versions v
+    JOIN device_events e ON e.device_no = v.device_no AND e.event_time >= greatest(lower(v.during), $2)
+         AND e.event_time < least(coalesce(upper(v.during), 'infinity'), $3)
+    WHERE v.wearer_no = $1 AND v.recorded @> $4::timestamptz AND v.during && tstzrange($2, $3) AND e.received_at <= $4
+    LIMIT $5) found
 """
 
 
@@ -193,6 +204,15 @@ async def place_in_history(connection: Connection, view: View, known_ms: int, sk
         return PlaceInHistory(count, view.end_ms, view.end_ms, count)
     until_first = (columns[0], columns[1], datetime_of(times[0]), columns[3])
     return PlaceInHistory(count, times[0], times[-1], await connection.fetchval(COUNT, *until_first))
+
+
+async def is_little(connection: Connection, view: View, *, known_ms: int, lead_ms: int, most: int) -> bool:
+    """Whether there are at most so many facts in the time of a view and a lead before it. Not more of them are counted."""
+    span = datetime_of(view.begin_ms - lead_ms), datetime_of(view.end_ms), datetime_of(known_ms)
+    counted = 0
+    for some in (SOME_FIXES, SOME_EVENTS):
+        counted += await connection.fetchval(some, view.wearer_no, *span, most + 1)
+    return counted <= most
 
 
 async def events_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
 import structlog
@@ -18,6 +18,7 @@ from emtrack.db.connect import connect, open_pool
 from emtrack.db.opened import prepared_database
 from emtrack.db.session import READING
 from emtrack.metrics import Metrics
+from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.http_server import listening
 from emtrack.service.keys import DeviceKeys
@@ -79,12 +80,18 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             dsn, clock, inbox, keys, metrics,
             turn_reports=settings.turn_reports, pace=pace, changed=changed, zone_sets=zone_sets,
         )  # fmt: skip
-        async with open_pool(dsn, size=POOL, limits=READING) as pool, asyncio.TaskGroup() as group:
+        async with (
+            open_pool(dsn, size=POOL, limits=READING) as pool,
+            aclosing(Judges(dsn, settings.sets_dir)) as judges,
+            asyncio.TaskGroup() as group,
+        ):
             is_secure = settings.base_url.startswith("https:")
             routes = [
                 device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
                 *service_routes(clock, metrics, worker.watch.trouble),
-                *web_routes(pool, clock, zone_sets, metrics, changed, stop, worker.watch.trouble, secure=is_secure),
+                *web_routes(
+                    pool, clock, zone_sets, judges, metrics, changed, stop, worker.watch.trouble, secure=is_secure
+                ),
             ]
             application = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
             work = group.create_task(worker.run(stop))

@@ -26,6 +26,7 @@ from emtrack.logs import origin_of
 from emtrack.people.accounts import session_of
 from emtrack.people.roles import Caller, Role
 from emtrack.people.tokens import caller_by_token
+from emtrack.reading.apart import Answer, Arguments, Judges, Patience, TookTooLong, TooManyQuestions, Work
 from geofence import NotAnInstant, parse_instant
 
 COOKIE = "emtrack_session"
@@ -40,11 +41,12 @@ log = structlog.get_logger()
 
 
 class Problem(Exception):
-    """An answer that is not 200. The message says what happened and what to do."""
+    """An answer that is not 200. The message says what happened and what to do. `retry_after_s`: when to ask again, in seconds."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
 
 
 def answer(content: object, status: int = 200) -> Response:
@@ -62,6 +64,7 @@ def guarded(
             return await endpoint(request, await caller_of(request, pool, roles))
         except Problem as problem:
             response = answer({"error": str(problem)}, problem.status)
+            response.headers.update(problem.headers)
             if problem.status == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
@@ -77,6 +80,23 @@ def guarded(
 
     checked.roles = roles  # type: ignore[attr-defined]
     return Route(path, checked, methods=[method])
+
+
+async def asked(
+    judges: Judges,
+    caller: Caller,
+    patience: Patience,
+    work: Work[Arguments, Answer],
+    *arguments: Arguments.args,
+    **named: Arguments.kwargs,
+) -> Answer:
+    """What is judged for a reader. Raises Problem 429 or 422."""
+    try:
+        return await judges.ask(caller.name, patience, work, *arguments, **named)
+    except TooManyQuestions as error:
+        raise Problem(429, str(error), retry_after_s=2) from error
+    except TookTooLong as error:
+        raise Problem(422, str(error)) from error
 
 
 def log_fault(error: Exception, path: str) -> None:

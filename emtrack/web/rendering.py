@@ -17,13 +17,17 @@ from starlette.routing import Route
 from emtrack.clock import Clock
 from emtrack.db.connect import Connection
 from emtrack.people.roles import Caller, Role
+from emtrack.reading.apart import Answer, Arguments, Judges, Patience, Work
+from emtrack.reading.history import View, is_little
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import wording
-from emtrack.web.guard import DATABASE_ERRORS, Endpoint, Problem, caller_of, log_fault, read_instant
+from emtrack.web.guard import DATABASE_ERRORS, Endpoint, Problem, asked, caller_of, log_fault, read_instant
 from emtrack.web.wording import Words
 
 TEMPLATES = Path(__file__).parent / "templates"
+LITTLE = 1_500
+"""So many facts are weighed in some 10 ms, in which nobody else is heard."""
 NO_STORE = {"Cache-Control": "no-store"}
 _HEADINGS = {
     400: "This cannot be shown as it was asked for",
@@ -31,6 +35,7 @@ _HEADINGS = {
     403: "You may not see this",
     404: "There is no such page",
     409: "Somebody was there before you",
+    429: "Too much at once",
     422: "This cannot be done as it was asked for",
     500: "The service has a fault",
     503: "The database does not answer",
@@ -69,13 +74,19 @@ class Pages:
     """Makes the routes of pages, and renders them."""
 
     def __init__(
-        self, pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCache, not_watching: Callable[[], str | None]
+        self,
+        pool: asyncpg.Pool[Any],
+        clock: Clock,
+        zone_sets: ZoneSetCache,
+        judges: Judges,
+        not_watching: Callable[[], str | None],
     ) -> None:
         """`not_watching`: why nobody is watched now, for every page; None: all is well."""
         self._not_watching = not_watching
         self.pool = pool
         self.clock = clock
-        self.zone_sets = zone_sets
+        self._zone_sets = zone_sets
+        self._judges = judges
         self._environment = _environment()
 
     def route(
@@ -92,7 +103,9 @@ class Pages:
             except Problem as problem:
                 if problem.status == 401 and request.method == "GET":
                     return RedirectResponse(f"/login?next={quote(_here(request), safe='')}", 303, NO_STORE)
-                return self.trouble(caller, problem.status, str(problem))
+                told = self.trouble(caller, problem.status, str(problem))
+                told.headers.update(problem.headers)
+                return told
             except asyncpg.DataError:
                 return self.trouble(caller, 422, "A number or a text in it cannot be kept. Go back and correct it.")
             except DATABASE_ERRORS:
@@ -122,10 +135,33 @@ class Pages:
         heading = _HEADINGS.get(status, "This did not work")
         return self.render("trouble.html", caller, status=status, heading=heading, message=message)
 
+    async def judged(
+        self,
+        caller: Caller,
+        span: FactSpan,
+        work: Work[Arguments, Answer],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> Answer:
+        """What a page needs judged, after the look is on record: a little here, more in a process of its own. No connection is to be
+        held meanwhile. Raises Problem."""
+        async with self.pool.acquire() as connection:
+            if await is_little(connection, span.view, known_ms=span.known_ms, lead_ms=span.lead_ms, most=LITTLE):
+                return await work(connection, self._zone_sets, *arguments, **named)
+        return await asked(self._judges, caller, Patience.PAGE, work, *arguments, **named)
+
     async def words(self, connection: Connection) -> Words:
         """Words in the time zone of the orders."""
         timezone, _ = await load_settings(connection, self.clock.now_ms())
         return Words(timezone)
+
+
+class FactSpan(NamedTuple):
+    """The facts that a page weighs: those of a view, with a lead before it, as received by an instant."""
+
+    view: View
+    known_ms: int
+    lead_ms: int
 
 
 class KnownAt(NamedTuple):

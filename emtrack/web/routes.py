@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
+from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
@@ -28,6 +29,7 @@ def web_routes(
     pool: asyncpg.Pool[Any],
     clock: Clock,
     zone_sets: ZoneSetCache,
+    judges: Judges,
     metrics: Metrics,
     changed: asyncio.Condition,
     stop: asyncio.Event,
@@ -35,11 +37,11 @@ def web_routes(
     *,
     secure: bool,
 ) -> list[BaseRoute]:
-    """`changed` is told of changes of alerts, and tells those who follow. `stop` ends streams. `trouble`: why nobody
-    is watched now, or None. `secure`: people come by HTTPS."""
-    work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, trouble)
+    """`judges`: what is judged for readers. `changed` is told of changes of alerts, and tells those who follow. `stop` ends
+    streams. `trouble`: why nobody is watched now, or None. `secure`: people come by HTTPS."""
+    work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, judges, trouble)
     return [
-        *finding_routes(pool, clock, zone_sets),
+        *finding_routes(pool, clock, judges),
         *AlertRoutes(pool, work, stop).routes(),
         *OrderRoutes(pool, clock).routes(),
         *LedgerRoutes(pool, clock).routes(),

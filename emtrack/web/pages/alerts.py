@@ -31,11 +31,11 @@ from alerts import (
 from emtrack.db.connect import Connection
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.roles import EVERYBODY, STAFF, Caller
-from emtrack.reading import history
-from emtrack.reading.band import bands_of
+from emtrack.reading import band, history
 from emtrack.reading.casefile import (
+    LEAD_MS,
+    FactsAround,
     Occurrence,
-    facts_around,
     late_facts,
     moments_of_change,
     occurrences_of,
@@ -48,8 +48,9 @@ from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
 from emtrack.web.bands import drawn_bands
 from emtrack.web.guard import Problem, read_form
+from emtrack.web.judged import bands_of_view, facts_of_alert
 from emtrack.web.maps import fact_rows
-from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
+from emtrack.web.rendering import NO_STORE, FactSpan, Pages, choice, known_at
 from geofence import Requirement, SetZone, format_instant
 
 PAGE = 100
@@ -146,13 +147,13 @@ class AlertPages:
             view, facts, late, bands = None, None, None, []
             if chosen.version is not None:
                 view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
-                facts = await facts_around(connection, view, chosen.version, known_ms, self._pages.zone_sets)
-                late = late_facts(chosen.versions, chosen.version, facts)
-                if not facts.fixes:
-                    requirement_id = None if facts.requirement is None else facts.requirement.requirement_id
-                    bands = await bands_of(connection, view, known_ms, self._pages.zone_sets, requirement_id)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
+        if view is not None and chosen.version is not None:
+            facts = await self._facts(caller, view, chosen.version, known_ms)
+            late = late_facts(chosen.versions, chosen.version, facts)
+            if not facts.fixes:
+                bands = await self._bands(caller, view, facts.requirement, known_ms)
         return self._pages.render(
             "alert.html",
             caller,
@@ -179,6 +180,17 @@ class AlertPages:
             error=error,
             instant=format_instant,
         )
+
+    async def _facts(self, caller: Caller, view: View, version: FindingVersion, known_ms: int) -> FactsAround:
+        span = FactSpan(view, known_ms, LEAD_MS)
+        return await self._pages.judged(caller, span, facts_of_alert, view, version, known_ms)
+
+    async def _bands(
+        self, caller: Caller, view: View, requirement: Requirement | None, known_ms: int
+    ) -> list[band.Band]:
+        requirement_id = None if requirement is None else requirement.requirement_id
+        span = FactSpan(view, known_ms, band.LEAD_MS)
+        return await self._pages.judged(caller, span, bands_of_view, view, known_ms, requirement_id)
 
     async def _look(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import asyncpg
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -20,9 +18,10 @@ from emtrack.record.findings import shown_at, versions_of_wearer
 from emtrack.record.plans import load_assignments
 from emtrack.web.api.ledger import excuse_finding
 from emtrack.web.guard import Problem, read_form
+from emtrack.web.maps import requirements_of
 from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
 from emtrack.web.wording import timetable_words
-from geofence import FOREVER_MS, Requirement, format_instant
+from geofence import FOREVER_MS, format_instant
 
 PAGE = 50
 FINDINGS = 200
@@ -113,9 +112,3 @@ async def person_or_problem(connection: Connection, wearer_no: int) -> asyncpg.R
     if row is None:
         raise Problem(404, f"There is no person with the number {wearer_no}.")
     return row
-
-
-def requirements_of(assignments: Any) -> list[Requirement]:
-    """Each once, though the person has several activations."""
-    found = {requirement.entry_id: requirement for a in assignments for requirement in a.plan.requirements}
-    return sorted(found.values(), key=lambda requirement: (requirement.requirement_id, requirement.from_ms))
