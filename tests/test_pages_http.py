@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from alerts import ClockChange, Skew, note_clocks
-from emtrack.people.accounts import IDLE_S, LONGEST_S, MOST_FAILURES
+from emtrack.people.accounts import IDLE_S, LONGEST_S
 from emtrack.people.roles import Caller, Role
 from emtrack.reading.history import record_view
 from emtrack.web.pages.site import _local
@@ -83,18 +83,6 @@ async def test_a_wrong_password_and_a_name_that_does_not_exist_are_told_the_same
     assert [status for status, _ in answers] == [401, 401]
     assert texts[0] == texts[1]
     assert "do not belong together" in texts[0]
-
-
-async def test_after_a_few_failures_a_name_waits_even_with_the_right_password(
-    office: Office, visitor: Visitor
-) -> None:
-    password = await office.account()
-    for _ in range(MOST_FAILURES):
-        await visitor.log_in("wrong")
-    status, text = await visitor.log_in(password)
-    assert (status, "Wait 15 minutes" in text) == (401, True)
-    await office.connection.execute("UPDATE account_events SET happened_at = happened_at - interval '16 minutes'")
-    assert (await visitor.log_in(password))[0] == 303
 
 
 @pytest.mark.parametrize(

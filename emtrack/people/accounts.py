@@ -7,17 +7,16 @@ guards nothing.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from emtrack.clock import machine_ms
 from emtrack.errors import MendableError
+from emtrack.people.guesses import Guesses
+from emtrack.people.hashing import hashed, is_password
 from emtrack.people.roles import Caller, Role
 from emtrack.people.secrets import new_secret, secret_hash
 from geofence import datetime_of
@@ -34,9 +33,11 @@ LONGEST_S = 12 * 3_600
 """A shift."""
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 200
-MOST_FAILURES = 5
-FAILURES_S = 900
-"""After `MOST_FAILURES` in so many seconds a name waits, whether it exists or not."""
+LONGEST_NAME = 200
+KNOWN_FOR_DAYS = 30
+"""Who logged in from a source so lately is known there."""
+NO_ACCOUNT = "(no account)"
+"""What is typed as a name and is none is not kept: it may be a password."""
 
 # A name stands for one person or one program in the record of who did what.
 NEW_USER = """
@@ -49,11 +50,9 @@ SET_PASSWORD = "UPDATE users SET password_hash = $2 WHERE user_no = $1"
 DISABLE = "UPDATE users SET disabled_at = $2 WHERE name = $1 AND disabled_at IS NULL RETURNING user_no"
 END_SESSIONS = "DELETE FROM sessions WHERE user_no = $1"
 USERS = "SELECT name, role, added_at, disabled_at FROM users ORDER BY name"
-EVENT = "INSERT INTO account_events (happened_at, name, what, done_by) VALUES ($1, $2, $3, $4)"
-FAILURES = """
-SELECT count(*) FROM account_events
-WHERE name = $1 AND what = 'failed' AND happened_at > $2
-  AND happened_at > coalesce((SELECT max(happened_at) FROM account_events WHERE name = $1 AND what <> 'failed'), '-infinity')
+EVENT = "INSERT INTO account_events (happened_at, name, what, done_by, source) VALUES ($1, $2, $3, $4, $5)"
+IS_KNOWN = """
+SELECT EXISTS (SELECT FROM account_events WHERE name = $1 AND happened_at > $3 AND what = 'logged in' AND source = $2)
 """
 NEW_SESSION = """
 INSERT INTO sessions (session_hash, user_no, form_key, began_at, seen_at) VALUES ($1, $2, $3, $4, $4)
@@ -66,9 +65,6 @@ WHERE s.session_hash = $1 AND s.seen_at > $2 AND s.began_at > $3 AND u.disabled_
 SEEN = "UPDATE sessions SET seen_at = $2 WHERE session_hash = $1 AND seen_at < $2"
 END_SESSION = "DELETE FROM sessions WHERE session_hash = $1"
 END_OLD_SESSIONS = "DELETE FROM sessions WHERE seen_at <= $1 OR began_at <= $2"
-
-_hasher = PasswordHasher()
-_NOBODY = _hasher.hash(secrets.token_urlsafe())  # a name that does not exist costs as much time as one that does
 
 
 class UserExists(MendableError):
@@ -87,6 +83,14 @@ class LoginRefused(Exception):
     """The message says what to do, and not whether the name exists."""
 
 
+class Guess(NamedTuple):
+    """What somebody says who wants to log in, and from where (`guesses.source_of_address`)."""
+
+    name: str
+    password: str
+    source: str
+
+
 class Login(msgspec.Struct, frozen=True):
     """A new session: the cookie to hand out, once."""
 
@@ -101,40 +105,44 @@ def _now() -> datetime:
 async def add_user(connection: Connection, name: str, role: Role, *, who: str, now_ms: int) -> str:
     """A new account; its random password, to be shown once. Raises UserExists."""
     password = secrets.token_urlsafe(12)
-    digest = await asyncio.to_thread(_hasher.hash, password)
+    digest = await hashed(password)
     if await connection.fetchval(NEW_USER, name, str(role), digest, datetime_of(now_ms), who) is None:
         raise UserExists(
             f"there is an account or a token {name!r}; choose another name, or give the account a new password with "
             f"`emtrack users password`"
         )
-    await connection.execute(EVENT, _now(), name, "added", who)
+    await connection.execute(EVENT, _now(), name, "added", who, None)
     return password
 
 
 async def new_password(connection: Connection, name: str, *, who: str) -> str:
     """A new random password, to be shown once; every session of the account ends. Raises NoUser."""
     password = secrets.token_urlsafe(12)
-    await _set_password(connection, name, password, who)
+    await _set_password(connection, name, await hashed(password), who, None)
     return password
 
 
-async def change_password(connection: Connection, name: str, old: str, new: str) -> None:
-    """A person chooses a password; every session of theirs ends. Raises LoginRefused or UnfitPassword."""
+async def change_password(pool: asyncpg.Pool[Any], guesses: Guesses, guess: Guess, new: str) -> None:
+    """A person chooses a password, and gives the old one as a guess; every session of theirs ends. Raises UnfitPassword, or what
+    `log_in` raises."""
+    name = guess.name
     if not SHORTEST_PASSWORD <= len(new) <= LONGEST_PASSWORD:
         raise UnfitPassword(f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
-    if new in (old, name):
+    if new in (guess.password, name):
         raise UnfitPassword("choose a password that is neither the old one nor your name")
-    await _refuse_wrong(connection, name, old)
-    await _set_password(connection, name, new, name)
+    await _refuse_wrong(pool, guesses, guess)
+    digest = await hashed(new)
+    async with pool.acquire() as connection, connection.transaction():
+        await _set_password(connection, name, digest, name, guess.source)
 
 
-async def _set_password(connection: Connection, name: str, password: str, who: str) -> None:
+async def _set_password(connection: Connection, name: str, digest: str, who: str, source: str | None) -> None:
     row = await connection.fetchrow(USER, name)
     if row is None:
         raise NoUser(f"there is no account {name!r}; `emtrack users list` shows those there are")
-    await connection.execute(SET_PASSWORD, row["user_no"], await asyncio.to_thread(_hasher.hash, password))
+    await connection.execute(SET_PASSWORD, row["user_no"], digest)
     await connection.execute(END_SESSIONS, row["user_no"])
-    await connection.execute(EVENT, _now(), name, "new password", who)
+    await connection.execute(EVENT, _now(), name, "new password", who, source)
 
 
 async def disable_user(connection: Connection, name: str, *, who: str) -> None:
@@ -143,40 +151,49 @@ async def disable_user(connection: Connection, name: str, *, who: str) -> None:
     if number is None:
         raise NoUser(f"there is no account {name!r} that could be disabled")
     await connection.execute(END_SESSIONS, number)
-    await connection.execute(EVENT, _now(), name, "disabled", who)
+    await connection.execute(EVENT, _now(), name, "disabled", who, None)
 
 
-async def log_in(connection: Connection, name: str, password: str) -> Login:
-    """A new session. Raises LoginRefused. Not inside a transaction: a failure is recorded although it fails."""
-    row = await _refuse_wrong(connection, name, password)
+async def log_in(pool: asyncpg.Pool[Any], guesses: Guesses, guess: Guess) -> Login:
+    """A new session. Raises LoginRefused, TooManyGuesses or TooManyHashes."""
+    row = await _refuse_wrong(pool, guesses, guess)
     cookie = new_secret()
     now = _now()
-    await connection.execute(END_OLD_SESSIONS, *_limits(now))
-    await connection.execute(NEW_SESSION, secret_hash(cookie), row["user_no"], new_secret(), now)
-    await connection.execute(EVENT, now, row["name"], "logged in", row["name"])
+    async with pool.acquire() as connection:
+        await connection.execute(END_OLD_SESSIONS, *_limits(now))
+        await connection.execute(NEW_SESSION, secret_hash(cookie), row["user_no"], new_secret(), now)
+        await connection.execute(EVENT, now, row["name"], "logged in", row["name"], guess.source)
     return Login(cookie, row["name"])
 
 
-async def _refuse_wrong(connection: Connection, name: str, password: str) -> asyncpg.Record:
-    name = name[:200]
-    since = _now() - timedelta(seconds=FAILURES_S)
-    if await connection.fetchval(FAILURES, name, since) >= MOST_FAILURES:
-        raise LoginRefused(
-            f"Too many failed logins with this name. Wait {FAILURES_S // 60} minutes, or ask for a new password."
+async def _refuse_wrong(pool: asyncpg.Pool[Any], guesses: Guesses, guess: Guess) -> asyncpg.Record:
+    """The account. No connection is held while the password is checked."""
+    row, is_known = await _account_of(pool, guess)
+    charged = guesses.charge(guess.source, guess.name, is_known=is_known)
+    try:
+        is_right = await is_password(
+            None if row is None else row["password_hash"], guess.password[: LONGEST_PASSWORD + 1]
         )
-    row = await connection.fetchrow(USER, name)
-    digest = _NOBODY if row is None else row["password_hash"]
-    if not await asyncio.to_thread(_verified, digest, password[: LONGEST_PASSWORD + 1]) or row is None:
-        await connection.execute(EVENT, _now(), name, "failed", "unknown")
+    except BaseException:
+        charged.give_back()  # it was not checked
+        raise
+    if row is None or not is_right:
+        async with pool.acquire() as connection:
+            name = NO_ACCOUNT if row is None else row["name"]
+            await connection.execute(EVENT, _now(), name, "failed", "unknown", guess.source)
         raise LoginRefused("Name and password do not belong together. Check both and try again.")
+    charged.give_back()
     return row
 
 
-def _verified(digest: str, password: str) -> bool:
-    try:
-        return _hasher.verify(digest, password)
-    except (VerificationError, InvalidHashError):
-        return False
+async def _account_of(pool: asyncpg.Pool[Any], guess: Guess) -> tuple[asyncpg.Record | None, bool]:
+    """None: there is none of that name; and whether it is known at the source."""
+    if not (guess.name.isprintable() and len(guess.name) <= LONGEST_NAME):  # no database keeps some of these
+        return None, False
+    since = _now() - timedelta(days=KNOWN_FOR_DAYS)
+    async with pool.acquire() as connection:
+        row = await connection.fetchrow(USER, guess.name)
+        return row, row is not None and await connection.fetchval(IS_KNOWN, row["name"], guess.source, since)
 
 
 def _limits(now: datetime) -> tuple[datetime, datetime]:
@@ -196,7 +213,7 @@ async def session_of(connection: Connection, cookie: str) -> Caller | None:
 
 async def log_out(connection: Connection, cookie: str, name: str) -> None:
     await connection.execute(END_SESSION, secret_hash(cookie))
-    await connection.execute(EVENT, _now(), name, "logged out", name)
+    await connection.execute(EVENT, _now(), name, "logged out", name, None)
 
 
 class ListedUser(NamedTuple):

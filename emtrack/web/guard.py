@@ -24,6 +24,7 @@ from emtrack.forms.errors import FormError
 from emtrack.forms.json_text import NotJson, encoding_trouble, read_json_text
 from emtrack.logs import origin_of
 from emtrack.people.accounts import session_of
+from emtrack.people.guesses import source_of_address
 from emtrack.people.roles import Caller, Role
 from emtrack.people.tokens import caller_by_token
 from emtrack.reading.apart import Answer, Arguments, Judges, Patience, TookTooLong, TooManyQuestions, Work
@@ -142,6 +143,11 @@ async def _refuse_foreign_form(request: Request, form_key: str) -> None:
         sent = (await read_form(request)).get(FORM_KEY, "")
     if not secrets.compare_digest(sent.encode(), form_key.encode()):
         raise Problem(403, "this form belongs to a session that has ended; open the page again and repeat it")
+
+
+def source_of(request: Request) -> str:
+    """From where a request comes, as budgets count it. Behind a proxy that is trusted: what the proxy says."""
+    return source_of_address("" if request.client is None else request.client.host)
 
 
 def refuse_foreign_origin(request: Request) -> None:

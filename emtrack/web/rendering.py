@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -29,6 +29,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 LITTLE = 1_500
 """So many facts are weighed in some 10 ms, in which nobody else is heard."""
 NO_STORE = {"Cache-Control": "no-store"}
+NO_HEADERS: dict[str, str] = {}
 _HEADINGS = {
     400: "This cannot be shown as it was asked for",
     401: "You are logged out",
@@ -120,15 +121,21 @@ class Pages:
         return Route(path, checked, methods=list(methods))
 
     def render(
-        self, template: str, caller: Caller | None, words: Words | None = None, status: int = 200, **context: Any
+        self,
+        template: str,
+        caller: Caller | None,
+        words: Words | None = None,
+        status: int = 200,
+        headers: Mapping[str, str] = NO_HEADERS,
+        **context: Any,
     ) -> Response:
-        """A whole page, or a part of one."""
+        """A whole page, or a part of one. `headers`: more than it has anyway."""
         now_ms = self.clock.now_ms()
         words = words or Words("Europe/London")
         text = self._environment.get_template(template).render(
             caller=caller, words=words, now_ms=now_ms, clock=self.clock, not_watching=self._not_watching(), **context
         )
-        return HTMLResponse(text, status, NO_STORE)
+        return HTMLResponse(text, status, {**NO_STORE, **headers})
 
     def trouble(self, caller: Caller | None, status: int, message: str) -> Response:
         """What happened and what to do."""

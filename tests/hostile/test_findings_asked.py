@@ -50,16 +50,16 @@ async def test_while_a_century_is_judged_for_somebody_devices_are_heard(office: 
 # ---------------------------------------------------------------------------------------------- the judges
 
 
-async def forever(connection: Any, zone_sets: Any) -> None:
+async def forever(_connection: Any, _sets: Any) -> None:
     while True:
         pass
 
 
-async def falls_over(connection: Any, zone_sets: Any) -> None:
+async def falls_over(_connection: Any, _sets: Any) -> None:
     raise KeyError
 
 
-async def told_back(connection: Any, zone_sets: Any, told: str) -> str:
+async def told_back(connection: Any, _sets: Any, told: str) -> str:
     assert await connection.fetchval("SHOW transaction_read_only") == "on"
     return told
 
@@ -108,7 +108,7 @@ async def test_a_fault_is_told_and_the_process_answers_the_next(judges: Judges) 
     assert await judges.ask("Ann", Patience.PAGE, told_back, "well") == "well"
 
 
-async def test_without_a_database_there_is_no_answer(database_url: str) -> None:
+async def test_without_a_database_there_is_no_answer() -> None:
     judges = Judges("postgresql://127.0.0.1:1/none", None)
     with pytest.raises(JudgesUnreachable):
         await judges.ask("Ann", Patience.PAGE, told_back, "")

@@ -18,6 +18,7 @@ from emtrack.metrics import Metrics
 from emtrack.people.accounts import (
     LONGEST_S,
     SHORTEST_PASSWORD,
+    Guess,
     LoginRefused,
     UnfitPassword,
     change_password,
@@ -25,8 +26,10 @@ from emtrack.people.accounts import (
     log_out,
     session_of,
 )
+from emtrack.people.guesses import Guesses, TooManyGuesses
+from emtrack.people.hashing import TooManyHashes
 from emtrack.people.roles import EVERYBODY, Caller
-from emtrack.web.guard import COOKIE, DATABASE_ERRORS, Problem, read_form, refuse_foreign_origin
+from emtrack.web.guard import COOKIE, DATABASE_ERRORS, Problem, read_form, refuse_foreign_origin, source_of
 from emtrack.web.rendering import NO_STORE, Pages
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -54,6 +57,8 @@ HEADERS = {
     "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
 }
 
+LOGIN_ERRORS = (LoginRefused, TooManyGuesses, TooManyHashes)
+
 log = structlog.get_logger()
 
 
@@ -79,6 +84,7 @@ class Site:
         self._pages = pages
         self._metrics = metrics
         self._secure = secure
+        self._guesses = Guesses()
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -119,13 +125,15 @@ class Site:
         form = await read_form(request)
         following = _local(form.get("next"))
         try:
-            async with self._pages.pool.acquire() as connection:
-                login = await log_in(connection, form.get("name", "").strip(), form.get("password", ""))
-        except LoginRefused as refused:
+            guess = Guess(form.get("name", "").strip(), form.get("password", ""), source_of(request))
+            login = await log_in(self._pages.pool, self._guesses, guess)
+        except LOGIN_ERRORS as refused:
+            problem = _problem_of(refused)
             name = form.get("name", "")[:200]
             return self._pages.render(
-                "login.html", None, status=401, following=following, error=str(refused), name=name
-            )
+                "login.html", None, status=problem.status, headers=problem.headers, following=following,
+                error=str(problem), name=name,
+            )  # fmt: skip
         response = RedirectResponse(following, 303, NO_STORE)
         response.set_cookie(
             COOKIE, login.cookie, max_age=LONGEST_S, httponly=True, secure=self._secure, samesite="lax", path="/"
@@ -147,12 +155,14 @@ class Site:
         try:
             if form.get("new", "") != form.get("again", ""):
                 raise UnfitPassword("the new password was not written twice in the same way")
-            async with self._pages.pool.acquire() as connection:
-                await change_password(connection, caller.name, form.get("old", ""), form.get("new", ""))
-        except (UnfitPassword, LoginRefused) as error:
+            guess = Guess(caller.name, form.get("old", ""), source_of(request))
+            await change_password(self._pages.pool, self._guesses, guess, form.get("new", ""))
+        except (UnfitPassword, *LOGIN_ERRORS) as error:
+            problem = _problem_of(error)
             return self._pages.render(
-                "account.html", caller, status=422, shortest=SHORTEST_PASSWORD, error=_sentence(str(error))
-            )
+                "account.html", caller, status=max(problem.status, 422), headers=problem.headers,
+                shortest=SHORTEST_PASSWORD, error=_sentence(str(problem)),
+            )  # fmt: skip
         response = RedirectResponse("/login", 303, NO_STORE)
         response.delete_cookie(COOKIE, path="/")
         return response
@@ -166,6 +176,17 @@ class Site:
             log.warning("content security policy report", bytes=int(size))
             return Response(status_code=204)
         return Response(status_code=413)
+
+
+def _problem_of(error: Exception) -> Problem:
+    """One of `LOGIN_ERRORS`, or of a new password, as an answer."""
+    if isinstance(error, TooManyHashes):
+        return Problem(
+            429, "Too many people log in just now. Try again in a moment.", retry_after_s=error.retry_after_s
+        )
+    if isinstance(error, TooManyGuesses):
+        return Problem(429, str(error), retry_after_s=error.retry_after_s)
+    return Problem(401, str(error))
 
 
 def _local(target: Any) -> str:
