@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -37,6 +38,9 @@ class Settings(msgspec.Struct, frozen=True):
     log_level: str = "info"
     inbox_reports: int = 20_000
     turn_reports: int = 4_000
+    connections: int | None = None
+    connections_of_one: int = 2_000
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
 
     @property
     def sets_dir(self) -> Path:
@@ -75,6 +79,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_level=_choice("log_level", given.get("log_level") or "info", ("debug", "info", "warning", "error")),
         inbox_reports=_count("inbox_reports", given.get("inbox_reports"), 20_000),
         turn_reports=_count("turn_reports", given.get("turn_reports"), 4_000),
+        connections=_count("connections", given["connections"], 1) if given.get("connections") else None,
+        connections_of_one=_count("connections_of_one", given.get("connections_of_one"), 2_000),
+        proxies=_addresses("proxies", given.get("proxies") or "127.0.0.1,::1"),
     )
 
 
@@ -86,7 +93,7 @@ def _default_data_dir(environment: Mapping[str, str]) -> str:
 
 def _listen(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) < 65_536:
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or not 0 <= int(port) < 65_536:
         raise SettingsError(f"{PREFIX}LISTEN is {text!r}; expected ADDRESS:PORT, such as 127.0.0.1:8040")
     return text
 
@@ -97,10 +104,21 @@ def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
     return text.lower()
 
 
+def _addresses(name: str, text: str) -> tuple[str, ...]:
+    """Addresses with commas between them; `none` for none."""
+    parts = [] if text.strip().lower() == "none" else [part.strip() for part in text.split(",")]
+    try:
+        return tuple(str(ipaddress.ip_address(part)) for part in parts)
+    except ValueError as error:
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} is {text!r}; expected addresses with commas between them, or none"
+        ) from error
+
+
 def _count(name: str, text: str | None, default: int) -> int:
     if not text:
         return default
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9) or int(text) < 1:
         raise SettingsError(f"{PREFIX}{name.upper()} is {text!r}; expected a whole number of 1 or more")
     return int(text)
 

@@ -117,10 +117,12 @@ def strap(at: str, seq: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_office(database_url: str, data_dir: Path, form: dict[str, Any] | None = None) -> AsyncIterator[Office]:
-    """From 20:00 on the emulated clock, which runs as time does."""
+async def open_office(
+    database_url: str, data_dir: Path, form: dict[str, Any] | None = None, **chosen: Any
+) -> AsyncIterator[Office]:
+    """From 20:00 on the emulated clock, which runs as time does. `chosen`: other settings."""
     clock = ClockSetting(parse_instant(BEGINS), 1.0)
-    settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock)
+    settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock, **chosen)
     # A turn without reports waits less, so that orders are taken in and the service ends at once.
     pace = Pace(max_wait_s=0.05)
     with mock.patch("emtrack.people.hashing._hasher", QUICK_HASHER):

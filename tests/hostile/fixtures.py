@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
-from tests.office import ORDERS, Office, at_home, open_office
+from tests.office import ORDERS, Office, at_home
 from tests.service_world import activation, curfew
 
 Came = TypeVar("Came")
@@ -27,14 +26,6 @@ def orders_of_a_century() -> dict[str, Any]:
         "activations": [one for one in ORDERS["activations"] if one["device_id"] != "D2"] + old,
         "requirements": [one for one in ORDERS["requirements"] if one["requirement_id"] != "C2"] + nights,
     }
-
-
-@asynccontextmanager
-async def hostile_office(
-    database_url: str, tmp_path: Path, form: dict[str, Any] | None = None
-) -> AsyncIterator[Office]:
-    async with open_office(database_url, tmp_path, form) as office:
-        yield office
 
 
 class Meanwhile:

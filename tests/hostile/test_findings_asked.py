@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from emtrack.reading.apart import MOST_WAITING, Judges, JudgesUnreachable, Patience, TookTooLong, TooManyQuestions
-from tests.hostile.fixtures import beside, hostile_office, orders_of_a_century
-from tests.office import Office
+from tests.hostile.fixtures import beside, orders_of_a_century
+from tests.office import Office, open_office
 
 NOW = "2026-03-02T20:00:00Z"
 
 
 @pytest.fixture
 async def office(database_url: str, tmp_path: Path) -> AsyncIterator[Office]:
-    async with hostile_office(database_url, tmp_path, orders_of_a_century()) as office:
+    async with open_office(database_url, tmp_path, orders_of_a_century()) as office:
         yield office
 
 

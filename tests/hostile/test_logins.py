@@ -24,15 +24,15 @@ from emtrack.people.guesses import (
     source_of_address,
 )
 from emtrack.people.hashing import AT_ONCE, MOST_WAITING, TooManyHashes, is_password
-from tests.hostile.fixtures import beside, hostile_office
-from tests.office import QUICK_HASHER, Office
+from tests.hostile.fixtures import beside
+from tests.office import QUICK_HASHER, Office, open_office
 
 PASSWORD_AS_NAME = "my secret password 1"
 
 
 @pytest.fixture
 async def office(database_url: str, tmp_path: Path) -> AsyncIterator[Office]:
-    async with hostile_office(database_url, tmp_path) as office:
+    async with open_office(database_url, tmp_path) as office:
         yield office
 
 

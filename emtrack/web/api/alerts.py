@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -41,6 +42,9 @@ ALERT_KINDS = (*map(str, Kind), ATV, CLOCK, INCIDENT, HOME_UNIT_SILENT)
 LOOK_S = 1.0
 """The stream looks this often, and at once after a turn of this program."""
 
+STREAMS_OF_ONE, STREAMS = 12, 300
+"""That one caller, and all together, may have open."""
+
 ACTION_ERRORS = (UnfitAction, NoAlert, AlreadyClosed)
 _STATUS = {UnfitAction: 422, NoAlert: 404, AlreadyClosed: 409}
 
@@ -65,6 +69,7 @@ class AlertRoutes:
         self._pool = pool
         self._work = work
         self._stop = stop
+        self._streams = Counter[str]()
 
     def routes(self) -> list[Route]:
         return [
@@ -97,15 +102,30 @@ class AlertRoutes:
             raise problem_of(error) from error
         return answer({"alert_no": number, "action": form.action})
 
-    async def stream(self, request: Request, _: Caller) -> Response:
-        """Server-sent events: which alert changed, never what it says. Goes on after Last-Event-ID."""
+    async def stream(self, request: Request, caller: Caller) -> Response:
+        """Server-sent events: which alert changed, never what it says. Goes on after Last-Event-ID. 429 to who has many open: each
+        asks the database every second."""
+        if self._streams[caller.name] >= STREAMS_OF_ONE or self._streams.total() >= STREAMS:
+            raise Problem(429, "too many streams are open; close one, then open another", retry_after_s=30)
         last = request.headers.get("last-event-id")
         try:
             position = FeedPosition.read(last) if last else await here_of(self._pool)
         except BadFeedPosition as error:
             raise Problem(400, str(error)) from error
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._events(position), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(
+            self._counted(caller.name, position), media_type="text/event-stream", headers=headers
+        )
+
+    async def _counted(self, name: str, position: FeedPosition) -> AsyncIterator[str]:
+        self._streams[name] += 1
+        try:
+            async for event in self._events(position):
+                yield event
+        finally:
+            self._streams[name] -= 1
+            if not self._streams[name]:
+                del self._streams[name]
 
     async def _events(self, position: FeedPosition) -> AsyncIterator[str]:
         yield f"retry: 2000\nid: {position}\n\n"
