@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import read_instant, say_counts
+from emtrack.cli.saying import read_instant, say_counts, write_result
 
 if TYPE_CHECKING:
     from emtrack.settings import Settings
@@ -26,7 +25,7 @@ def findings(
     """Findings from the database, in the form of `evaluate`."""
     known_ms, until_ms = read_instant(as_known_at, "--as-known-at"), read_instant(until, "--until")
     lines = run(stored_findings(settings(), known_ms, until_ms, wearer))
-    sys.stdout.buffer.write(b"".join(lines))
+    write_result(b"".join(lines))
 
 
 async def stored_findings(

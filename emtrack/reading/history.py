@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import asyncpg
 
 from emtrack.people.roles import Caller
-from geofence import DeviceEvent, EventType, Mechanism, Position, datetime_of, instant_of
+from geofence import DeviceEvent, EventType, Mechanism, Position, datetime_of, instant_of, parse_instant
 from ingest import NAME_A_UNIT
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LONGEST_MS = 14 * 86_400_000
 """A view shows at most so much."""
+EARLIEST_MS = parse_instant("1990-01-01T00:00:00Z")
+LATEST_AHEAD_MS = 86_400_000
 VIEW_LASTS_MS = 3_600_000
 """After this a purpose is asked for again."""
 MOST_FIXES = 50_000
@@ -136,7 +138,7 @@ async def record_view(
     Raises UnfitView."""
     if connection.is_in_transaction():
         raise RuntimeError("a view is committed before any position is read: record it outside of transactions")
-    _refuse_unfit(begin_ms, end_ms, purpose, alert_no)
+    _refuse_unfit(begin_ms, end_ms, purpose, alert_no, now_ms)
     during = asyncpg.Range(datetime_of(begin_ms), datetime_of(end_ms))
     number = await connection.fetchval(
         RECORD, datetime_of(now_ms), caller.name, str(caller.role), wearer_no, during, purpose, note, alert_no
@@ -144,9 +146,13 @@ async def record_view(
     return View(number, wearer_no, begin_ms, end_ms, purpose, alert_no, now_ms)
 
 
-def _refuse_unfit(begin_ms: int, end_ms: int, purpose: str, alert_no: int | None) -> None:
+def _refuse_unfit(begin_ms: int, end_ms: int, purpose: str, alert_no: int | None, now_ms: int) -> None:
     if begin_ms >= end_ms:
         raise UnfitView("The end is not after the beginning. Choose a later end.")
+    if begin_ms < EARLIEST_MS:
+        raise UnfitView("Nobody was monitored before 1990. Choose a later beginning.")
+    if alert_no is None and end_ms > now_ms + LATEST_AHEAD_MS:
+        raise UnfitView("The end lies in the future, of which nothing is known. Choose an earlier end.")
     if end_ms - begin_ms > LONGEST_MS:
         raise UnfitView("At most 14 days can be seen at a time. Choose a shorter time.")
     if purpose not in PURPOSES or (purpose == ALERT) != (alert_no is not None):

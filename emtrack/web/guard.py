@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import msgspec
 import structlog
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -33,12 +34,29 @@ from geofence import NotAnInstant, parse_instant
 COOKIE = "emtrack_session"
 FORM_KEY = "form_key"
 LARGEST_FORM = 64 * 1024
+EARLIEST_MS, LATEST_MS = parse_instant("1900-01-01T00:00:00Z"), parse_instant("2200-01-01T00:00:00Z")
+"""Instants that a page or a program may ask for. Every clock shows them, whatever its zone."""
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 log = structlog.get_logger()
+
+
+class NumberConvertor(Convertor[int]):
+    """A number in an address, that any column holds: `{alert_no:number}`."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", NumberConvertor())
 
 
 class Problem(Exception):
@@ -162,7 +180,7 @@ def refuse_unbounded(request: Request, largest: int) -> None:
     if (trouble := encoding_trouble(request.headers.get("content-encoding"))) is not None:
         raise Problem(415, trouble)
     declared = request.headers.get("content-length", "")
-    if not declared.isdigit():
+    if not is_count(declared):
         raise Problem(411, "send Content-Length")
     if int(declared) > largest:
         raise Problem(413, f"a body has at most {largest:,} bytes here")
@@ -190,11 +208,28 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
+def is_count(text: str) -> bool:
+    """Whether a text is a number in digits of ASCII that any column holds. `isdigit` alone takes ² and ١."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def read_number(text: str | None) -> int | None:
+    """The number of something in a query or form; None where there is none. Raises Problem."""
+    if not text:
+        return None
+    if not is_count(text):
+        raise Problem(400, f"{text[:60]!r} is no number; expected digits")
+    return int(text)
+
+
 def read_instant(text: str | None) -> int | None:
     """Milliseconds of an instant in a query or form; None where there is none. Raises Problem."""
     if not text:
         return None
     try:
-        return parse_instant(text)
+        instant_ms = parse_instant(text)
     except NotAnInstant as error:
         raise Problem(400, f"{text[:60]!r} cannot be read: {error}") from error
+    if not EARLIEST_MS <= instant_ms < LATEST_MS:
+        raise Problem(400, f"{text[:60]!r} lies outside the years 1900 to 2199; write another")
+    return instant_ms

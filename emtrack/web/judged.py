@@ -11,6 +11,9 @@ import msgspec
 
 from alerts import one_alert
 from emtrack.db.connect import Connection
+from emtrack.forms.errors import FormError
+from emtrack.forms.orders import Orders
+from emtrack.forms.reading import read_orders
 from emtrack.reading.band import Band, bands_of
 from emtrack.reading.casefile import (
     FactsAround,
@@ -40,6 +43,15 @@ async def lines_of_findings(
 ) -> bytes:
     """The body of GET /v1/findings."""
     return b"".join(await findings_as_lines(connection, now_ms, known_ms, until_ms, wearer_id, zone_sets))
+
+
+async def orders_in(connection: Connection, zone_sets: ZoneSetCache, body: str, name: str) -> Orders | str:
+    """The orders in a body, or what is wrong with it. Zones are checked without a look at the record."""
+    del connection, zone_sets
+    try:
+        return read_orders(body, name)
+    except FormError as error:
+        return str(error)
 
 
 async def facts_of_alert(

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import asyncpg
 from jinja2 import ChainableUndefined, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -67,8 +68,22 @@ def _environment() -> Environment:
         COHORTS=wording.COHORTS,
         PATHWAYS=wording.PATHWAYS,
         CHANGES=wording.CHANGES,
+        shown=shown,
+        unshown=lambda columns: (
+            f'<tr class="govuk-table__row"><td colspan="{columns}">One row that cannot be shown.</td></tr>'
+        ),
     )
     return environment
+
+
+def shown(row: Callable[..., str], otherwise: str, *arguments: Any) -> str:
+    """A row by a macro; where it cannot be shown, `otherwise` (HTML of the template's own), and a line in the log. One row that
+    nobody foresaw does not take the page with it."""
+    try:
+        return row(*arguments)
+    except Exception as error:
+        log_fault(error, "a row of a page")
+        return Markup(otherwise)
 
 
 class Pages:
@@ -186,13 +201,3 @@ def known_at(request: Request, now_ms: int) -> KnownAt:
 
 def _here(request: Request) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
-
-
-def choice(text: str | None, read: Callable[[str], Any]) -> Any:
-    """A field of a query or form, or None if it is empty. Raises Problem."""
-    if not text:
-        return None
-    try:
-        return read(text)
-    except ValueError as error:
-        raise Problem(400, f"{text[:60]!r} cannot be read: {error}") from error

@@ -43,7 +43,7 @@ def web_routes(
     return [
         *finding_routes(pool, clock, judges),
         *AlertRoutes(pool, work, stop).routes(),
-        *OrderRoutes(pool, clock).routes(),
+        *OrderRoutes(pool, clock, judges).routes(),
         *LedgerRoutes(pool, clock).routes(),
         *Site(pages, metrics, secure=secure).routes(),
         *AlertPages(pages, work).routes(),

@@ -34,7 +34,7 @@ from alerts import (
 from alerts import BadQueuePlace as BadQueuePlace
 from emtrack.people.roles import EVERYBODY, STAFF, Caller
 from emtrack.web.alert_work import AlertWork
-from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, read_json_body
+from emtrack.web.guard import LARGEST_FORM, Problem, answer, guarded, is_count, read_json_body
 from geofence import Kind
 
 PAGE = 100
@@ -75,7 +75,7 @@ class AlertRoutes:
         return [
             guarded(self._pool, "/v1/alerts", self.queue, EVERYBODY),
             guarded(self._pool, "/v1/alerts/stream", self.stream, EVERYBODY),
-            guarded(self._pool, "/v1/alerts/{alert_no:int}/actions", self.act, STAFF, "POST"),
+            guarded(self._pool, "/v1/alerts/{alert_no:number}/actions", self.act, STAFF, "POST"),
         ]
 
     async def queue(self, request: Request, _: Caller) -> Response:
@@ -151,7 +151,7 @@ async def here_of(pool: asyncpg.Pool[Any]) -> FeedPosition:
 
 def _is_open(state: str) -> bool:
     if state not in ("open", "closed"):
-        raise Problem(400, f"state is {state!r}; expected open or closed")
+        raise Problem(400, f"state is {state[:60]!r}; expected open or closed")
     return state == "open"
 
 
@@ -159,7 +159,7 @@ def read_severity(text: str | None) -> int | None:
     if not text:
         return None
     if text.upper() not in Severity.__members__:
-        raise Problem(400, f"severity is {text!r}; expected {', '.join(s.name.lower() for s in Severity)}")
+        raise Problem(400, f"severity is {text[:60]!r}; expected {', '.join(s.name.lower() for s in Severity)}")
     return int(Severity[text.upper()])
 
 
@@ -167,15 +167,15 @@ def read_kind(text: str | None) -> str | None:
     if not text:
         return None
     if text not in ALERT_KINDS:
-        raise Problem(400, f"kind is {text!r}; expected {', '.join(ALERT_KINDS)}")
+        raise Problem(400, f"kind is {text[:60]!r}; expected {', '.join(ALERT_KINDS)}")
     return text
 
 
 def _limit(text: str | None) -> int:
     if text is None:
         return PAGE
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise Problem(400, f"limit is {text!r}; expected 1 to 1000")
+    if not is_count(text) or not 1 <= int(text) <= 1000:
+        raise Problem(400, f"limit is {text[:60]!r}; expected 1 to 1000")
     return int(text)
 
 

@@ -47,10 +47,10 @@ from emtrack.record.findings import FindingVersion
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
 from emtrack.web.bands import drawn_bands
-from emtrack.web.guard import Problem, read_form
+from emtrack.web.guard import Problem, read_form, read_number
 from emtrack.web.judged import bands_of_view, facts_of_alert
 from emtrack.web.maps import fact_rows
-from emtrack.web.rendering import NO_STORE, FactSpan, Pages, choice, known_at
+from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
 from geofence import Requirement, SetZone, format_instant
 
 PAGE = 100
@@ -69,8 +69,8 @@ class AlertPages:
         return [
             route("/alerts", self.queue, EVERYBODY),
             route("/alerts/rows", self.rows, EVERYBODY),
-            route("/alerts/{alert_no:int}", self.alert, EVERYBODY),
-            route("/alerts/{alert_no:int}/actions", self.act, STAFF, ["POST"]),
+            route("/alerts/{alert_no:number}", self.alert, EVERYBODY),
+            route("/alerts/{alert_no:number}/actions", self.act, STAFF, ["POST"]),
         ]
 
     # ------------------------------------------------------------------------------------- the queue
@@ -87,7 +87,7 @@ class AlertPages:
         query = request.query_params
         state = query.get("state") or "open"
         if state not in ("open", "closed"):
-            raise Problem(400, f"state is {state!r}; expected open or closed")
+            raise Problem(400, f"state is {state[:60]!r}; expected open or closed")
         wearer = (query.get("wearer") or "").strip() or None
         wanted = AlertFilter(wearer, read_severity(query.get("severity")), read_kind(query.get("kind")))
         read = open_alerts if state == "open" else closed_alerts
@@ -143,7 +143,7 @@ class AlertPages:
                 occurrences = [o.until(known_ms) for o in occurrences if o.version is not None] or occurrences
                 known = [o.version for o in occurrences if o.version is not None]
                 alert = alert_as_known(alert, [None if v.is_withdrawn else v.finding for v in known], known_ms)
-            chosen = _chosen(occurrences, choice(request.query_params.get("occurrence"), int))
+            chosen = _chosen(occurrences, read_number(request.query_params.get("occurrence")))
             view, facts, late, bands = None, None, None, []
             if chosen.version is not None:
                 view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from emtrack.db.connect import Connection
+from emtrack.forms.names import unfit_text
 from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes
 from emtrack.people.roles import EVERYBODY, Caller
 from emtrack.reading import band
@@ -15,11 +16,11 @@ from emtrack.reading.casefile import LEAD_MS
 from emtrack.reading.history import MOST_FIXES, PURPOSES, UnfitView, View, events_of, record_view, view_of
 from emtrack.record.plans import load_assignments
 from emtrack.web.bands import drawn_bands
-from emtrack.web.guard import Problem, guarded, read_form
+from emtrack.web.guard import Problem, guarded, read_form, read_number
 from emtrack.web.judged import bands_of_view, map_of_alert, map_of_history, page_of_history
 from emtrack.web.maps import event_rows, history_rows
 from emtrack.web.pages.wearers import person_or_problem
-from emtrack.web.rendering import NO_STORE, FactSpan, Pages, choice, known_at
+from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
 from emtrack.web.wording import Words
 from geofence import EventType, NotAnInstant
 
@@ -36,9 +37,9 @@ class HistoryPages:
     def routes(self) -> list[Route]:
         route = self._pages.route
         return [
-            route("/wearers/{wearer_no:int}/history", self.purpose, EVERYBODY, ["GET", "POST"]),
-            route("/views/{view_no:int}", self.view, EVERYBODY),
-            guarded(self._pages.pool, "/views/{view_no:int}/map", self.map, EVERYBODY),
+            route("/wearers/{wearer_no:number}/history", self.purpose, EVERYBODY, ["GET", "POST"]),
+            route("/views/{view_no:number}", self.view, EVERYBODY),
+            guarded(self._pages.pool, "/views/{view_no:number}/map", self.map, EVERYBODY),
         ]
 
     async def purpose(self, request: Request, caller: Caller) -> Response:
@@ -83,6 +84,8 @@ class HistoryPages:
             raise UnfitView(f"{error}. {advice}") from error
         except NotAnInstant as error:
             raise UnfitView("Give the beginning and the end as a date and a time.") from error
+        if (trouble := unfit_text(form.get("note", ""))) is not None:
+            raise UnfitView(f"The note cannot be kept: {trouble}.")
         purpose, note = form.get("purpose", ""), form.get("note", "").strip()[:1000] or None
         return await record_view(
             connection, caller, wearer_no, begin_ms, end_ms, purpose=purpose, note=note, now_ms=now_ms
@@ -91,7 +94,7 @@ class HistoryPages:
     async def view(self, request: Request, caller: Caller) -> Response:
         """The history that a recorded look is for: map, and table in pages."""
         now_ms = self._pages.clock.now_ms()
-        first = max(1, choice(request.query_params.get("from"), int) or 1)
+        first = max(1, read_number(request.query_params.get("from")) or 1)
         async with self._pages.pool.acquire() as connection:
             view = await self._view(connection, request, caller)
             wearer = await person_or_problem(connection, view.wearer_no)
@@ -161,7 +164,7 @@ class HistoryPages:
         if view.alert_no is None:
             drawn = await self._pages.judged(caller, span, map_of_history, view, known_ms, timezone)
             return Response(drawn, 200, NO_STORE, "application/json")
-        number = choice(request.query_params.get("finding"), int)
+        number = read_number(request.query_params.get("finding"))
         found = await self._pages.judged(caller, span, map_of_alert, view, known_ms, timezone, number)
         if found is None:
             raise Problem(404, f"the alert has no finding {number} that was known then")

@@ -17,9 +17,9 @@ from emtrack.reading.people import list_people, person_of
 from emtrack.record.findings import shown_at, versions_of_wearer
 from emtrack.record.plans import load_assignments
 from emtrack.web.api.ledger import excuse_finding
-from emtrack.web.guard import Problem, read_form
+from emtrack.web.guard import Problem, read_form, read_number
 from emtrack.web.maps import requirements_of
-from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
+from emtrack.web.rendering import NO_STORE, Pages, known_at
 from emtrack.web.wording import timetable_words
 from geofence import FOREVER_MS, format_instant
 
@@ -38,8 +38,8 @@ class WearerPages:
         route = self._pages.route
         return [
             route("/wearers", self.people, EVERYBODY, ["GET", "POST"]),
-            route("/wearers/{wearer_no:int}", self.wearer, EVERYBODY),
-            route("/wearers/{wearer_no:int}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
+            route("/wearers/{wearer_no:number}", self.wearer, EVERYBODY),
+            route("/wearers/{wearer_no:number}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
         ]
 
     # ------------------------------------------------------------------------------------- people
@@ -102,7 +102,7 @@ class WearerPages:
     async def excuse(self, request: Request, caller: Caller) -> Response:
         """A violation of the ledger that a person excuses, and back to the person's page."""
         form = await read_form(request)
-        number = choice(form.get("finding"), int) or 0
+        number = read_number(form.get("finding")) or 0
         await excuse_finding(self._pages.pool, self._pages.clock, number, caller, form.get("why", ""))
         return RedirectResponse(f"/wearers/{request.path_params['wearer_no']}#ledger", 303, NO_STORE)
 
