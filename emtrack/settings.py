@@ -14,6 +14,7 @@ from emtrack.errors import MendableError
 from geofence import NotAnInstant, parse_instant
 
 PREFIX = "EMTRACK_"
+SHORTEST_SECRET = 20
 
 
 class SettingsError(MendableError, ValueError):
@@ -38,8 +39,10 @@ class Settings(msgspec.Struct, frozen=True):
     log_level: str = "info"
     inbox_reports: int = 20_000
     turn_reports: int = 4_000
+    new_days_an_hour: int = 400
     connections: int | None = None
     connections_of_one: int = 2_000
+    metrics_token: str | None = None
     proxies: tuple[str, ...] = ("127.0.0.1", "::1")
 
     @property
@@ -79,8 +82,10 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_level=_choice("log_level", given.get("log_level") or "info", ("debug", "info", "warning", "error")),
         inbox_reports=_count("inbox_reports", given.get("inbox_reports"), 20_000),
         turn_reports=_count("turn_reports", given.get("turn_reports"), 4_000),
+        new_days_an_hour=_count("new_days_an_hour", given.get("new_days_an_hour"), 400),
         connections=_count("connections", given["connections"], 1) if given.get("connections") else None,
         connections_of_one=_count("connections_of_one", given.get("connections_of_one"), 2_000),
+        metrics_token=_secret("metrics_token", given.get("metrics_token")),
         proxies=_addresses("proxies", given.get("proxies") or "127.0.0.1,::1"),
     )
 
@@ -102,6 +107,15 @@ def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
     if text.lower() not in choices:
         raise SettingsError(f"{PREFIX}{name.upper()} is {text!r}; expected one of {', '.join(choices)}")
     return text.lower()
+
+
+def _secret(name: str, text: str | None) -> str | None:
+    """The message does not repeat it."""
+    if text and not (text.isascii() and text.isprintable() and " " not in text and len(text) >= SHORTEST_SECRET):
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} is too short, or holds what a header does not; expected {SHORTEST_SECRET} characters or more"
+        )
+    return text or None
 
 
 def _addresses(name: str, text: str) -> tuple[str, ...]:

@@ -345,13 +345,16 @@ async def test_what_cannot_be_shown_is_said_on_a_page(office: Office, visitor: V
         assert "Go to the alerts" in text, path
 
 
-async def test_answers_carry_the_policy_and_a_report_of_a_browser_is_counted(visitor: Visitor) -> None:
+async def test_answers_carry_the_policy_and_a_report_of_a_browser_is_counted(
+    office: Office, visitor: Visitor
+) -> None:
     async with visitor.http.get("/login") as response:
         policy = response.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Cache-Control"] == "no-store"
+    await visitor.log_in(await office.account())
     async with visitor.http.post("/csp-reports", data=b'{"csp-report": {}}') as response:
         assert response.status == 204
     async with visitor.http.post("/csp-reports", data=b"x" * 20_000) as response:

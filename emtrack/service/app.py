@@ -78,7 +78,8 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         zone_sets = ZoneSetCache(settings.sets_dir)
         worker = Worker(
             dsn, clock, inbox, keys, metrics,
-            turn_reports=settings.turn_reports, pace=pace, changed=changed, zone_sets=zone_sets,
+            turn_reports=settings.turn_reports, new_days_an_hour=settings.new_days_an_hour, pace=pace, changed=changed,
+            zone_sets=zone_sets,
         )  # fmt: skip
         async with (
             open_pool(dsn, size=POOL, limits=READING) as pool,
@@ -88,7 +89,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             is_secure = settings.base_url.startswith("https:")
             routes = [
                 device_route(inbox, keys, lambda status: metrics.answers.labels(str(status)).inc()),
-                *service_routes(clock, metrics, worker.watch.trouble),
+                *service_routes(clock, metrics, settings.metrics_token, worker.watch.trouble),
                 *web_routes(
                     pool, clock, zone_sets, judges, metrics, changed, stop, worker.watch.trouble, secure=is_secure
                 ),

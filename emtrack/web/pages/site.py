@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,11 +31,12 @@ from emtrack.people.accounts import (
 from emtrack.people.guesses import Guesses, TooManyGuesses
 from emtrack.people.hashing import TooManyHashes
 from emtrack.people.roles import EVERYBODY, Caller
-from emtrack.web.guard import COOKIE, DATABASE_ERRORS, Problem, read_form, refuse_foreign_origin, source_of
+from emtrack.web.guard import COOKIE, DATABASE_ERRORS, Problem, is_count, read_form, refuse_foreign_origin, source_of
 from emtrack.web.rendering import NO_STORE, Pages
 
 STATIC = Path(__file__).parents[1] / "static"
 LARGEST_REPORT = 16 * 1024
+REPORTS_A_MINUTE = 60
 # Scripts, styles, pictures and requests of our own origin only. Nothing inline, nothing from elsewhere, no frames.
 POLICY = "; ".join(
     [
@@ -77,6 +80,24 @@ class SecurityHeaders:
         await self._app(scope, receive, sent)
 
 
+class Rate:
+    """So many a minute."""
+
+    def __init__(self, most: int, stopwatch: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._stopwatch = stopwatch
+        self._since_s = -60.0
+        self._taken = 0
+
+    def take(self) -> bool:
+        """Whether one more is taken now."""
+        now_s = self._stopwatch()
+        if now_s - self._since_s >= 60:
+            self._since_s, self._taken = now_s, 0
+        self._taken += 1
+        return self._taken <= self._most
+
+
 class Site:
     """Login, logout, account, files, reports of the content security policy."""
 
@@ -85,6 +106,7 @@ class Site:
         self._metrics = metrics
         self._secure = secure
         self._guesses = Guesses()
+        self._reports = Rate(REPORTS_A_MINUTE)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -168,14 +190,22 @@ class Site:
         return response
 
     async def reported(self, request: Request) -> Response:
-        """A browser says that a page wanted something that the policy forbids: a fault of ours, or an attack."""
+        """A browser says that a page wanted something that the policy forbids: a fault of ours, or an attack. Only of somebody who is
+        logged in, and so many a minute: what anybody can send is no sign of anything, and fills logs."""
         size = request.headers.get("content-length", "")
-        if size.isdigit() and int(size) <= LARGEST_REPORT:
-            await request.body()
-            self._metrics.policy_reports.inc()
-            log.warning("content security policy report", bytes=int(size))
-            return Response(status_code=204)
-        return Response(status_code=413)
+        if not is_count(size) or int(size) > LARGEST_REPORT:
+            return Response(status_code=413)
+        if not self._reports.take():
+            return Response(status_code=429, headers={"Retry-After": "60"})
+        try:
+            if not await self._is_logged_in(request):
+                return Response(status_code=403)
+        except DATABASE_ERRORS:
+            return Response(status_code=503, headers={"Retry-After": "60"})
+        await request.body()
+        self._metrics.policy_reports.inc()
+        log.warning("content security policy report", bytes=int(size))
+        return Response(status_code=204)
 
 
 def _problem_of(error: Exception) -> Problem:
