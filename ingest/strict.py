@@ -104,8 +104,8 @@ def _texts_in(value: Any, deeper: int) -> int:
 
 def _refuse_repetition(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) < len(pairs):
-        names = [key for key, _ in pairs]
-        raise _repeated(next(key for key in names if names.count(key) > 1))
+        seen: set[str] = set()  # each key is looked at once: a body may have a hundred thousand
+        raise _repeated(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
 
 
 class _Maps:

@@ -211,3 +211,23 @@ def test_a_name_is_written_in_one_line_of_what_is_seen(name: str) -> None:
     form = ORDERS | {"wearers": [{"wearer_id": "W1", "name": name}]}
     with pytest.raises(FormError, match="cannot be taken"):
         read_orders(json.dumps(form), "orders")
+
+
+def with_a_key_twice(keys: int) -> bytes:
+    return b"{" + b",".join(b'"%x":1' % n for n in (*range(keys), keys - 1)) + b"}"
+
+
+async def test_a_body_of_very_many_keys_of_which_the_last_stands_twice_costs_no_more_than_its_length(
+    office: Office,
+) -> None:
+    async def bring() -> list[int]:
+        body = with_a_key_twice(80_000)
+        headers = {"Authorization": f"Bearer {office.keys['D1']}", "Content-Type": "application/json"}
+        async with office.http.post("/v1/devices/D1/reports", data=body, headers=headers) as answer:
+            device = answer.status
+        fields = "&".join(f"{n:x}=" for n in (*range(9_000), 8_999))
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with office.http.post("/login", data=fields, headers=form) as answer:
+            return [device, answer.status]
+
+    assert await beside(office, bring()) == [400, 400]
