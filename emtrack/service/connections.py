@@ -54,6 +54,13 @@ def raised_descriptors() -> int:
     return found
 
 
+def most_connections(chosen: int | None) -> int:
+    """Of all together: what was chosen, or what the descriptors of this process allow, whichever is less."""
+    limit = raised_descriptors()
+    allowed = max(limit - RESERVED_DESCRIPTORS, limit // 4)
+    return allowed if chosen is None else min(chosen, allowed)
+
+
 class Places:
     """All connections there are. `most`: of all; `most_of_one`: of a source that is no proxy. `stopwatch` in seconds."""
 

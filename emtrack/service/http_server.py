@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from emtrack.service.connections import RESERVED_DESCRIPTORS, Connection, Places, end_late_ones, raised_descriptors
+from emtrack.service.connections import Connection, Places, end_late_ones, most_connections
 from emtrack.settings import Settings, SettingsError
 
 
@@ -22,7 +22,7 @@ async def listening(application: Starlette, settings: Settings, stop: asyncio.Ev
     """Serve HTTP in this loop; yields the address. Ends when `stop` is set, once open requests are answered."""
     listener = _bound_socket(settings)
     places = Places(
-        settings.connections or raised_descriptors() - RESERVED_DESCRIPTORS,
+        most_connections(settings.connections),
         settings.connections_of_one,
         settings.proxies,
         time.monotonic,

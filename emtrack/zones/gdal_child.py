@@ -98,10 +98,10 @@ class _Unpacking:
     def _refuse_bomb(self, archive: Path, entries: list[zipfile.ZipInfo]) -> None:
         """By what it says of itself, before anything of it is unpacked. No entry is read beyond the size that it says."""
         size = sum(entry.file_size for entry in entries)
-        if size > max(LARGE_BYTES, MOST_TIMES * archive.stat().st_size):
-            raise NotReadable(f"unpacked it is more than {MOST_TIMES} times as large")
         if size > self._left:
             raise NotReadable(f"unpacked it is larger than {MOST_BYTES:,} bytes; send less at once")
+        if size > max(LARGE_BYTES, MOST_TIMES * archive.stat().st_size):
+            raise NotReadable(f"unpacked it is more than {MOST_TIMES} times as large")
 
     def _unpack(self, opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Path:
         """Into a folder by number: what an archive calls its folders may lead anywhere. Files that belong together stay together."""

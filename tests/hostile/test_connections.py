@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
+import socket
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -123,6 +128,55 @@ async def test_a_caller_has_so_many_streams_of_alerts(office: Office) -> None:
         assert status == 429
         async with office.http.get("/v1/alerts/stream", headers=office.bearer("officer")) as response:
             assert response.status == 200
+
+
+# ---------------------------------------------------------------------------------------------- descriptors
+
+DESCRIPTORS = 256
+
+
+def few_descriptors() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+
+
+@asynccontextmanager
+async def program(database_url: str, folder: Path) -> AsyncIterator[tuple[str, int]]:
+    """`emtrack serve` as a program of its own that may open few files: its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ours = {"DATABASE_URL": database_url, "DATA_DIR": str(folder), "LISTEN": f"127.0.0.1:{port}", "PROXIES": "none"}
+    environment = os.environ | {f"EMTRACK_{name}": value for name, value in ours.items()}
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "emtrack", "serve", env=environment, stderr=PIPE, preexec_fn=few_descriptors
+    )
+    try:
+        assert service.stderr is not None
+        async with asyncio.timeout(60):
+            while b"listens on" not in await service.stderr.readline():
+                pass
+        yield "127.0.0.1", port
+    finally:
+        service.terminate()
+        await service.communicate()
+
+
+async def test_with_few_descriptors_half_requests_cut_off_neither_health_nor_devices(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with program(database_url, tmp_path) as (host, port):
+        held = []
+        for n in range(3 * DESCRIPTORS):
+            held.append(await asyncio.open_connection(host, port, local_addr=(f"127.0.0.{2 + n % 20}", 0)))
+            held[-1][1].write(HALF)
+        for path, status in (("/healthz", b"200"), ("/v1/devices/D1/reports", b"401")):
+            reader, writer = await asyncio.open_connection(host, port)
+            method = b"GET" if status == b"200" else b"POST"
+            writer.write(method + b" " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (await asyncio.wait_for(reader.read(), 20)).startswith(b"HTTP/1.1 " + status)
+            writer.close()
+        for _, writer in held:
+            writer.close()
 
 
 # ---------------------------------------------------------------------------------------------- places

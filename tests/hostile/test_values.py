@@ -190,6 +190,12 @@ async def test_a_zone_of_very_many_corners_is_refused_and_one_of_many_is_checked
     assert status == 200, told
 
 
+async def test_a_requirement_of_thousands_of_entries_is_refused(office: Office) -> None:
+    entries = [star(4) | {"from": f"{2000 + n // 12}-{1 + n % 12:02}-01T00:00:00Z"} for n in range(3_000)]
+    async with office.http.put("/v1/requirements/X1", json=entries, headers=office.bearer("officer")) as answer:
+        assert (answer.status, "3,000 entries" in await answer.text()) == (422, True)
+
+
 async def test_a_boundary_that_crosses_itself_very_often_is_given_up(office: Office) -> None:
     """Each of its lines crosses all others."""
     zigzag = [[-2.17 + (n % 2) / 100 + n / 1e7, 53.01 + n / 1e7 * (n % 3)] for n in range(MOST_CORNERS - 2)]

@@ -28,6 +28,8 @@ LITTLE = 16 * 1024
 MOST_CORNERS = 10_000
 """Of all zones of a request. No order of a court has a thousand; `emtrack orders import` takes more."""
 
+MOST_ENTRIES = 100
+"""Of one requirement. Each is compared with all others of the person."""
 NAME = "the request"
 
 
@@ -54,6 +56,8 @@ class OrderRoutes:
         named = {"requirement_id": request.path_params["requirement_id"]}
         if not entries or not all(isinstance(entry, dict) for entry in entries):
             raise Problem(422, "expected a requirement, or a list of the entries of one")
+        if len(entries) > MOST_ENTRIES:
+            raise Problem(422, f"{len(entries):,} entries; expected at most {MOST_ENTRIES} of a requirement here")
         return await self._enter(caller, {"requirements": [_named(entry, named) for entry in entries]})
 
     async def activation(self, request: Request, caller: Caller) -> Response:
