@@ -303,7 +303,6 @@ THEIRS = {
     "possible_entries.seen_at", "presence_notes.unknown_since", "rejudgements.since", "requirement_entries.valid_from",
     "requirement_versions.valid", "schema_migrations.applied_at", "silence_progress.gap_end_at",
     "silence_progress.heard_at", "outages.during", "late_judgements.late_at", "clock_uploads.newest_at",
-    "device_keys.expires_at", "signing_keys.expires_at", "tokens.expires_at", "tokens.former_until", "users.expires_at",
 }  # fmt: skip
 """What tags, orders and judgements say of time, until when a credential is good, what the server wrote, what is forgotten; and
 outages, which have a statement of their own."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import asyncpg
 
-from alerts import act
+from alerts import UnfitAction, act
 from emtrack.clock import Clock
+from emtrack.forms.names import unfit_text
 from emtrack.people.roles import Caller
 
 
@@ -22,6 +23,8 @@ class AlertWork:
 
     async def act(self, alert_no: int, caller: Caller, action: str, outcome: str | None, note: str | None) -> None:
         """Acknowledge, note or close. Raises UnfitAction, NoAlert or AlreadyClosed; then nothing was done."""
+        if note is not None and (trouble := unfit_text(note)) is not None:
+            raise UnfitAction(f"the note cannot be kept: {trouble}")
         now_ms = self._clock.now_ms()
         async with self._pool.acquire() as connection, connection.transaction():
             await act(connection, alert_no, who=caller.name, action=action, outcome=outcome, note=note, now_ms=now_ms)
