@@ -30,9 +30,14 @@ class FeedPosition(NamedTuple):
     def read(cls, text: str) -> FeedPosition:
         """Raises BadFeedPosition."""
         transaction, dash, number = text.partition("-")
-        if not (dash and transaction.isdigit() and number.isdigit() and len(text) <= 41):
+        if not (dash and _is_number(transaction) and _is_number(number)):
             raise BadFeedPosition(f"{text[:60]!r} is no id of this stream; leave Last-Event-ID out to begin now")
         return cls(int(transaction), int(number))
+
+
+def _is_number(text: str) -> bool:
+    """In digits of ASCII, and one that a column holds: `isdigit` alone takes ² and ١."""
+    return text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63
 
 
 class AlertChange(NamedTuple):

@@ -16,8 +16,8 @@ from emtrack.settings import Settings
 
 
 @contextmanager
-def served() -> Iterator[Settings]:
-    """How it is reached, once it says that it listens."""
+def served(**more: str) -> Iterator[Settings]:
+    """How it is reached, once it says that it listens. `more`: settings by their variables, such as EMTRACK_TLS."""
     configure_logs("warning")
     folder = Path(tempfile.mkdtemp(prefix="emtrack-benchmark-"))
     settings = Settings(data_dir=folder, listen=f"127.0.0.1:{_free_port()}")
@@ -26,6 +26,7 @@ def served() -> Iterator[Settings]:
         "EMTRACK_DATA_DIR": str(folder),
         "EMTRACK_LISTEN": settings.listen,
         "EMTRACK_LOG_LEVEL": "warning",
+        **more,
     }
     environment.pop("EMTRACK_CLOCK", None)
     service = subprocess.Popen([sys.executable, "-m", "emtrack", "serve"], env=environment, stderr=subprocess.PIPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from emtrack.errors import MendableError
 from geofence import NotAnInstant, parse_instant
 
 PREFIX = "EMTRACK_"
+SHORTEST_SECRET = 20
 
 
 class SettingsError(MendableError, ValueError):
@@ -38,6 +40,10 @@ class Settings(msgspec.Struct, frozen=True):
     log_level: str = "info"
     inbox_reports: int = 20_000
     turn_reports: int = 4_000
+    new_days_an_hour: int = 400
+    connections: int | None = None
+    connections_of_one: int = 2_000
+    metrics_token: str | None = None
     tls: str = "off"
     hosts: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ("127.0.0.1", "::1")
@@ -98,9 +104,13 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_level=_choice("log_level", given.get("log_level") or "info", ("debug", "info", "warning", "error")),
         inbox_reports=_count("inbox_reports", given.get("inbox_reports"), 20_000),
         turn_reports=_count("turn_reports", given.get("turn_reports"), 4_000),
+        new_days_an_hour=_count("new_days_an_hour", given.get("new_days_an_hour"), 400),
+        connections=_count("connections", given["connections"], 1) if given.get("connections") else None,
+        connections_of_one=_count("connections_of_one", given.get("connections_of_one"), 2_000),
+        metrics_token=_secret("metrics_token", given.get("metrics_token")),
         tls=_choice("tls", given.get("tls") or "off", ("off", "proxy")),
         hosts=_list(given.get("hosts")),
-        proxies=_list(given.get("proxies")) or ("127.0.0.1", "::1"),
+        proxies=_addresses("proxies", given.get("proxies") or "127.0.0.1,::1"),
         token_days=_count("token_days", given.get("token_days"), 90),
         second_factor=_list(given.get("second_factor")),
         oidc_issuer=given.get("oidc_issuer") or None,
@@ -127,7 +137,7 @@ def _default_data_dir(environment: Mapping[str, str]) -> str:
 
 def _listen(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) < 65_536:
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or not 0 <= int(port) < 65_536:
         raise SettingsError(f"{PREFIX}LISTEN is {text!r}; expected ADDRESS:PORT, such as 127.0.0.1:8040")
     return text
 
@@ -142,10 +152,30 @@ def _list(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
+def _secret(name: str, text: str | None) -> str | None:
+    """The message does not repeat it."""
+    if text and not (text.isascii() and text.isprintable() and " " not in text and len(text) >= SHORTEST_SECRET):
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} is too short, or holds what a header does not; expected {SHORTEST_SECRET} characters or more"
+        )
+    return text or None
+
+
+def _addresses(name: str, text: str) -> tuple[str, ...]:
+    """Addresses with commas between them; `none` for none."""
+    parts = [] if text.strip().lower() == "none" else [part.strip() for part in text.split(",")]
+    try:
+        return tuple(str(ipaddress.ip_address(part)) for part in parts)
+    except ValueError as error:
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} is {text!r}; expected addresses with commas between them, or none"
+        ) from error
+
+
 def _count(name: str, text: str | None, default: int) -> int:
     if not text:
         return default
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9) or int(text) < 1:
         raise SettingsError(f"{PREFIX}{name.upper()} is {text!r}; expected a whole number of 1 or more")
     return int(text)
 

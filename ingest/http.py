@@ -11,7 +11,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest.inbox import Admission, Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyAtOnce
+from ingest.inbox import (
+    Admission,
+    Inbox,
+    InboxClosed,
+    InboxFull,
+    NotCommitted,
+    Submission,
+    TooManyAtOnce,
+    TooManyDays,
+)
 from ingest.reports import Refusal, RefusalReason
 from ingest.signing import Checked, Signing, signed_message
 from ingest.wire import (
@@ -77,6 +86,12 @@ def device_route(inbox: Inbox, keys: KeyCheck, fresh: Fresh, on_status: Callable
             )
         except KeysUnknown:
             response = _problem(503, "whether the key is good cannot be told now; send again", retry_after_s=5)
+        except TooManyDays as many:
+            response = _problem(
+                429,
+                "the reports are of more days that are new here than are made for a device in an hour; send again later",
+                retry_after_s=many.retry_after_s,
+            )
         except (InboxClosed, NotCommitted, TimeoutError):
             response = _problem(503, "not committed yet; send again", retry_after_s=5)
         except ClientDisconnect:

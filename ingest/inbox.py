@@ -17,7 +17,7 @@ from enum import StrEnum
 import msgspec
 
 from ingest.signing import Signing
-from ingest.wire import Acknowledgement, Received
+from ingest.wire import MAX_REPORTS, Acknowledgement, Received
 
 LIVE_REPORTS = 60
 """A larger request is backlog: an hour of a tag that reports each minute."""
@@ -27,6 +27,8 @@ SHARE_OF_BACKLOG = 4
 """A turn takes at most a quarter of its reports from the backlog."""
 AT_ONCE = 8
 """So many requests of one device may wait."""
+BACKLOG_AT_ONCE = 2
+"""Of them so many for the backlog: room is kept for what they say they will bring, and a key that was stolen brings nothing."""
 SHORTEST_RETRY_S, LONGEST_RETRY_S = 2, 300
 FORGOTTEN_AFTER_S = 60.0
 """Reports that were sent away are expected again for so long."""
@@ -49,6 +51,15 @@ class TooManyAtOnce(Exception):
     """The device has so many requests waiting that it must wait for their answers."""
 
     retry_after_s = SHORTEST_RETRY_S
+
+
+class TooManyDays(Exception):
+    """The reports need more new days than are made for one device in an hour: those that were made stay, and the sender is told to
+    try again in `retry_after_s`."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
 
 
 class InboxClosed(Exception):
@@ -122,6 +133,7 @@ class Inbox:
         self._waiting: dict[Lane, deque[Submission]] = {lane: deque() for lane in Lane}
         self._filled: dict[Lane, int] = dict.fromkeys(Lane, 0)
         self._at_once: Counter[int] = Counter()
+        self._backlog_at_once: Counter[int] = Counter()
         self._arrived = asyncio.Event()
         self._closed = False
         self._demand = _Demand(stopwatch)
@@ -138,19 +150,23 @@ class Inbox:
             raise InboxClosed
         if self._at_once[device_no] >= AT_ONCE:
             raise TooManyAtOnce
-        reports = max(1, length // BYTES_A_REPORT)
+        reports = max(1, min(length // BYTES_A_REPORT, MAX_REPORTS))
         lane = lane_of(reports)
+        if lane is Lane.BACKLOG and self._backlog_at_once[device_no] >= BACKLOG_AT_ONCE:
+            raise TooManyAtOnce
         self._make_sure_of_room(lane, reports)
         self._filled[lane] += reports
         self._at_once[device_no] += 1
+        self._backlog_at_once[device_no] += lane is Lane.BACKLOG
         return Admission(self, device_no, lane, reports)
 
     def leave(self, device_no: int, lane: Lane, reports: int) -> None:
         """A request was answered, or went away."""
         self.give_back(lane, reports)
         self._at_once[device_no] -= 1
+        self._backlog_at_once[device_no] -= lane is Lane.BACKLOG
         if self._at_once[device_no] <= 0:
-            del self._at_once[device_no]
+            del self._at_once[device_no], self._backlog_at_once[device_no]
 
     def give_back(self, lane: Lane, reports: int) -> None:
         self._filled[lane] -= reports

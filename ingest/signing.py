@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 from typing import Any, NamedTuple
 
 import msgspec
@@ -47,16 +48,18 @@ class _Bytes(msgspec.Struct):
     reports: msgspec.Raw
 
 
-_in_json, _in_msgpack = msgspec.json.Decoder(_Bytes), msgspec.msgpack.Decoder(_Bytes)
+_DECODERS = {
+    "application/json": msgspec.json.Decoder(_Bytes).decode,
+    "application/msgpack": msgspec.msgpack.Decoder(_Bytes).decode,
+}
 
 
-def sent_signature(request: dict[str, Any], body: bytes, *, is_json: bool) -> SentSignature | None:
+def sent_signature(request: dict[str, Any], body: bytes, content_type: str) -> SentSignature | None:
     """Of a request that was read from `body`; None: it is not signed. Never raises."""
     if request.get("signature") is None:
         return None
     try:
-        decoder = _in_json if is_json else _in_msgpack
-        reports = bytes(decoder.decode(body).reports)
+        reports = bytes(_DECODERS[content_type](body.removeprefix(codecs.BOM_UTF8)).reports)
     except msgspec.DecodeError:
         reports = b""
     return SentSignature(_signature_of(request["signature"]), reports)

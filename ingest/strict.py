@@ -15,6 +15,9 @@ from typing import Any
 
 import msgspec
 
+DEEPEST = 64
+"""Lists and objects in one another. A report has one of them in another, a set of zones in orders nine."""
+_TOO_DEEP = f"it is nested too deeply; expected at most {DEEPEST} lists and objects in one another"
 _HALF = re.compile(rb"\\u[dD][89abAB]")
 
 
@@ -37,7 +40,8 @@ def read_json(body: bytes) -> Any:
         raise UnreadableText("it is in UTF-16; write it in UTF-8")
     try:
         read = msgspec.json.decode(body)
-        if b"\\" in body or body.count(b'"') != 2 * _texts_in(read):
+        texts = _texts_in(read, DEEPEST)
+        if b"\\" in body or body.count(b'"') != 2 * texts:
             json.loads(body, object_pairs_hook=_refuse_repetition)
     except UnreadableText:
         raise
@@ -50,6 +54,7 @@ def read_msgpack(body: bytes) -> Any:
     """What a MessagePack body says. Raises UnreadableText."""
     try:
         read = msgspec.msgpack.decode(body)
+        _texts_in(read, DEEPEST)
         if msgspec.msgpack.encode(read) != body:
             _Maps(body).refuse_repetition()
     except UnreadableText:
@@ -66,7 +71,7 @@ def _repeated(key: object) -> UnreadableText:
 def _why_unreadable(body: bytes, error: Exception) -> UnreadableText:
     """The standard library names the line."""
     if isinstance(error, RecursionError):
-        return UnreadableText("it is nested too deeply")
+        return UnreadableText(_TOO_DEEP)
     try:
         text = body.decode()
         json.loads(text)
@@ -83,20 +88,24 @@ def _why_unreadable(body: bytes, error: Exception) -> UnreadableText:
     return UnreadableText(f"this is not JSON: {error}", line)
 
 
-def _texts_in(value: Any) -> int:
-    """How many keys and texts there are in it."""
+def _texts_in(value: Any, deeper: int) -> int:
+    """How many keys and texts there are in it. Raises UnreadableText where lists and objects stand in one another more than so often:
+    who reads it further goes into them as deep."""
     kind = type(value)
-    if kind is dict:
-        return len(value) + sum(map(_texts_in, value.values()))
-    if kind is list:
-        return sum(map(_texts_in, value))
-    return int(kind is str)
+    if kind is str:
+        return 1
+    if kind is not dict and kind is not list:
+        return 0
+    if deeper == 0:
+        raise UnreadableText(_TOO_DEEP)
+    inner = value.values() if kind is dict else value
+    return (len(value) if kind is dict else 0) + sum(_texts_in(one, deeper - 1) for one in inner)
 
 
 def _refuse_repetition(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) < len(pairs):
-        names = [key for key, _ in pairs]
-        raise _repeated(next(key for key in names if names.count(key) > 1))
+        seen: set[str] = set()  # each key is looked at once: a body may have a hundred thousand
+        raise _repeated(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
 
 
 class _Maps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 from contextlib import suppress
 from typing import Any, Literal
@@ -89,9 +88,7 @@ def read_request(body: bytes, content_type: ContentType) -> SentReports:
         raise WireError(400, f"the body cannot be read as {content_type}: {error}", keep=True) from error
     boot, reports = _checked(request)
     received = [_received(boot, raw) for raw in reports]
-    signature = sent_signature(
-        request, body.removeprefix(codecs.BOM_UTF8), is_json=content_type == "application/json"
-    )
+    signature = sent_signature(request, body, content_type)
     sent_ms = read_sent_at(request)
     if isinstance(sent_ms, Refusal):
         kept = packed_body({"sent_at": request["sent_at"]})

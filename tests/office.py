@@ -138,7 +138,7 @@ async def open_office(
     settings = Settings(data_dir=data_dir, database_url=database_url, listen="127.0.0.1:0", clock=clock, **more)
     # A turn without reports waits less, so that orders are taken in and the service ends at once.
     pace = Pace(max_wait_s=0.05)
-    with mock.patch("emtrack.people.accounts._hasher", QUICK_HASHER):
+    with mock.patch("emtrack.people.hashing._hasher", QUICK_HASHER):
         async with running_service(settings, asyncio.Event(), pace) as service:
             keys = await import_with_keys(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
             connection = await connect(database_url)

@@ -51,6 +51,19 @@ async def test_an_agency_sees_its_own_people_and_the_programme_everybody(office:
     assert await seen_by(office, await office.token_of(Role.OPERATOR, "Housing")) == {"W1", "W2"}
 
 
+async def test_what_is_judged_in_another_process_is_of_ones_own_people(office: Office) -> None:
+    key = await office.token_of(Role.OFFICER, "Police")
+    until = "2026-03-02T20:00:00Z"
+    found = {}
+    for wearer in ("W1", "W2"):
+        path = f"/v1/findings?wearer={wearer}&until={until}"
+        async with office.http.get(path, headers=office.bearer(key)) as response:
+            assert response.status == 200
+            found[wearer] = (await response.text()).splitlines()
+    assert found["W1"]
+    assert found["W2"] == []
+
+
 async def test_somebody_of_another_agency_is_as_if_not_there(office: Office, visitor: Visitor) -> None:
     await visitor.log_in(await office.account(Role.OFFICER, agency="Housing"))
     key = await visitor.form_key()

@@ -31,13 +31,13 @@ async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
 
 
 FILLED = {
-    "{alert_no:int}": "1",
-    "{wearer_no:int}": "1",
-    "{view_no:int}": "1",
-    "{look_no:int}": "1",
+    "{alert_no:number}": "1",
+    "{wearer_no:number}": "1",
+    "{view_no:number}": "1",
+    "{look_no:number}": "1",
     "{wearer_id}": "W1",
     "{requirement_id}": "C1",
-    "{finding_no:int}": "1",
+    "{finding_no:number}": "1",
 }
 
 

@@ -24,6 +24,7 @@ from emtrack.people.accounts import expire_user, set_role
 from emtrack.people.events import Subject, history_of
 from emtrack.people.expiry import UnfitExpiry, read_expiry
 from emtrack.people.roles import Role
+from emtrack.people.sessions import LONGEST_S
 from emtrack.record.devices import TooManyKeys, list_keys
 from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.keys import DeviceKeys
@@ -246,6 +247,16 @@ async def test_an_open_stream_of_a_program_ends_within_a_second_when(what: str, 
             await stream_ends(stream)
 
 
+async def test_an_open_stream_ends_with_the_shift(office: Office, visitor: Visitor) -> None:
+    await visitor.log_in(await office.account())
+    began = datetime_of(machine_ms()) - timedelta(seconds=LONGEST_S) + SOON
+    await office.connection.execute("UPDATE sessions SET began_at = $1", began)
+    async with visitor.http.get("/v1/alerts/stream") as stream:
+        assert stream.status == 200
+        async with asyncio.timeout(SOON.total_seconds() + WITHIN_S):
+            await stream_ends(stream)
+
+
 async def test_a_stream_whose_credential_holds_goes_on_when_others_end(office: Office, visitor: Visitor) -> None:
     await visitor.log_in(await office.account())
     async with office.http.get("/v1/alerts/stream", headers=office.bearer("operator")) as stream:
@@ -307,3 +318,17 @@ async def test_a_step_that_is_rolled_back_is_not_on_record(office: Office) -> No
     with pytest.raises(_Undone):
         await _set_role_and_undo(office)
     assert [e.what for e in await history_of(office.connection, Subject.ACCOUNT, "Ann")] == ["added"]
+
+
+async def test_each_step_is_in_the_log_of_events_without_a_name(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await office.fresh_account(name="Hyacinth")
+    await disable_account(office.settings, "Hyacinth", who="Bob")
+    told = ""
+    async with asyncio.timeout(WITHIN_S):
+        while "what=disabled" not in told:
+            await office.get("/v1/time")
+            told += capsys.readouterr().out
+    assert "subject=account what=added" in told
+    assert "Hyacinth" not in told

@@ -258,7 +258,7 @@ async def test_reports_nested_to_the_edge_of_what_can_be_read_are_never_a_fault_
         async def status_at(depth: int) -> int:
             return (await door.post(b'{"boot": 1, "reports": [' + b"[" * depth + b"]" * depth + b"]}"))[0]
 
-        readable, unreadable = 100, 5_000
+        readable, unreadable = 10, 5_000
         while unreadable - readable > 1:
             depth = (readable + unreadable) // 2
             status = await status_at(depth)

@@ -111,7 +111,7 @@ async def answer_to_the_head(door: Door, length: int) -> str:
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         head = (
-            f"POST /v1/devices/D1/reports HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {door.keys['D1']}\r\n"
+            f"POST /v1/devices/D1/reports HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {door.keys['D1']}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
         )
         writer.write(head.encode())

@@ -6,7 +6,7 @@ import json
 import re
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,7 +24,9 @@ from emtrack.forms.reading import read_orders
 from emtrack.orders.importing import import_orders
 from emtrack.people.looks import AGAIN_MS, Door, Looker, What, commander, look_at_people, looks_at, record_look
 from emtrack.people.roles import Role
+from emtrack.reading import apart
 from emtrack.record.past_orders import NoReason
+from emtrack.web.rendering import LITTLE
 from tests.office import EXCLUSION, Office, open_office
 from tests.service_world import curfew, ms
 from tests.test_pages_http import Visitor
@@ -52,12 +54,14 @@ async def visitor(office: Office) -> AsyncIterator[Visitor]:
 
 
 class Watch:
-    """All rows that a session read, in order: those of looks that this session wrote, and those that tell."""
+    """All rows that a session read, in order: those of looks that this session wrote, and those that tell. `rows_apart`: in processes
+    of their own."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self.unseen: list[str] = []
         self.rows = 0
+        self.rows_apart = 0
 
     async def saw(self, statement: str, rows: int) -> None:
         """A statement gave rows. If they tell, another session must find a look that is committed."""
@@ -74,22 +78,63 @@ class Watch:
 
 @pytest.fixture
 def watch(database_url: str) -> Iterator[Watch]:
-    """Every session of ours but that of the turn, which judges and shows nobody anything, is watched from here on."""
+    """Every session of ours but that of the turn, which judges and shows nobody anything, is watched from here on; so are those of
+    the processes that judge for readers."""
     watch = Watch(database_url)
-    with ExitStack() as patched:
-        for name in ("fetch", "fetchrow", "fetchval"):
-            patched.enter_context(mock.patch.object(Session, name, watched(getattr(Session, name), watch)))
+    with (
+        watching(watch, lambda session: session._limits is None),  # the turn's session has limits of its own
+        mock.patch.object(apart, "_exchanged", watched_apart(apart._exchanged, watch, database_url)),
+    ):
         yield watch
 
 
-def watched(fetch: Callable[..., Awaitable[Any]], watch: Watch) -> Callable[..., Awaitable[Any]]:
+@contextmanager
+def watching(watch: Watch, which: Callable[[Any], bool]) -> Iterator[None]:
+    with ExitStack() as patched:
+        for name in ("fetch", "fetchrow", "fetchval"):
+            patched.enter_context(mock.patch.object(Session, name, watched(getattr(Session, name), watch, which)))
+        yield
+
+
+def watched(
+    fetch: Callable[..., Awaitable[Any]], watch: Watch, which: Callable[[Any], bool]
+) -> Callable[..., Awaitable[Any]]:
     async def seen(session: Any, statement: str, *args: Any, **options: Any) -> Any:
         found = await fetch(session, statement, *args, **options)
-        if session._limits is None:  # the turn's session has limits of its own
+        if which(session):
             await watch.saw(statement, len(found) if isinstance(found, list) else int(found is not None))
         return found
 
     return seen
+
+
+def watched_apart(exchanged: Callable[..., Awaitable[Any]], watch: Watch, dsn: str) -> Callable[..., Awaitable[Any]]:
+    """Each question is asked in such a way that the process says what it saw as well."""
+
+    async def asked(process: Any, question: apart.Question) -> Any:
+        wrapped = question._replace(
+            work=watched_there, arguments=(dsn, question.work, question.arguments, question.named)
+        )
+        told = await exchanged(process, wrapped._replace(named={}))
+        if isinstance(told, apart.Failed):
+            return told
+        answer, rows, unseen = told
+        watch.rows += rows
+        watch.rows_apart += rows
+        watch.unseen += unseen
+        return answer
+
+    return asked
+
+
+async def watched_there(
+    connection: Any, sets: Any, dsn: str, work: Any, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, int, list[str]]:
+    """In the process: the answer, and what a watch saw there."""
+    watch = Watch(dsn)
+    with watching(watch, lambda _: True):
+        answer = await work(connection, sets, *arguments, **named)
+    return answer, watch.rows, watch.unseen
 
 
 async def forget_looks(office: Office) -> None:
@@ -98,13 +143,16 @@ async def forget_looks(office: Office) -> None:
 
 def as_asked(path: str, values: dict[str, str]) -> str:
     for name, value in values.items():
-        path = re.sub(r"\{" + name + r"(:int)?\}", value, path)
+        path = re.sub(r"\{" + name + r"(:\w+)?\}", value, path)
     return path
 
 
+@pytest.mark.parametrize("little", [LITTLE, -1], ids=["judged here", "judged apart"])
 async def test_no_route_hands_out_a_telling_row_without_a_committed_look(
-    office: Office, visitor: Visitor, watch: Watch
+    office: Office, visitor: Visitor, watch: Watch, monkeypatch: pytest.MonkeyPatch, little: int
 ) -> None:
+    """Whether a page judges what it shows itself, or has it judged in another process."""
+    monkeypatch.setattr("emtrack.web.rendering.LITTLE", little)
     await office.two_are_out()
     finding = str(await office.connection.fetchval("SELECT min(finding_no) FROM findings"))
     await visitor.log_in(await office.account(Role.ADMINISTRATOR))
@@ -131,6 +179,7 @@ async def test_no_route_hands_out_a_telling_row_without_a_committed_look(
         asked += 1
     assert asked > 15
     assert watch.rows > 25, "the walk saw what tells"
+    assert watch.rows_apart > (0 if little == LITTLE else 8), "also where it is judged in another process"
     assert watch.unseen == []
 
 

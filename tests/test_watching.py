@@ -304,8 +304,8 @@ THEIRS = {
     "requirement_versions.valid", "schema_migrations.applied_at", "silence_progress.gap_end_at",
     "silence_progress.heard_at", "outages.during", "late_judgements.late_at", "clock_uploads.newest_at",
 }  # fmt: skip
-"""What tags, orders and judgements say of time, what the server wrote, what is forgotten; and outages, which have a statement of
-their own."""
+"""What tags, orders and judgements say of time, until when a credential is good, what the server wrote, what is forgotten; and
+outages, which have a statement of their own."""
 
 
 async def test_every_time_in_the_schema_is_ours_and_put_back_or_not_ours(database_url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from emtrack.cli.looking import PurposeOption, ReferenceOption, looker_here
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import read_instant, say_counts
+from emtrack.cli.saying import read_instant, say_counts, write_result
 
 if TYPE_CHECKING:
     from emtrack.people.looks import Looker
@@ -31,7 +30,7 @@ def findings(
     looker = looker_here(purpose, reference)
     known_ms, until_ms = read_instant(as_known_at, "--as-known-at"), read_instant(until, "--until")
     lines = run(stored_findings(settings(), looker, known_ms, until_ms, wearer))
-    sys.stdout.buffer.write(b"".join(lines))
+    write_result(b"".join(lines))
 
 
 async def stored_findings(

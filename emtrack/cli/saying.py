@@ -16,6 +16,7 @@ import typer
 from emtrack.atomic_files import replace_file
 from emtrack.cli.running import run
 from emtrack.clock import machine_ms
+from emtrack.forms.names import harmless
 from emtrack.people.expiry import read_expiry, told_expiry
 from emtrack.settings import sudo_uid
 from geofence import NotAnInstant, parse_instant
@@ -31,7 +32,7 @@ WIDE = 10_000
 
 def say(text: str) -> None:
     """To the person: standard error, so that standard output carries nothing but results."""
-    typer.echo(text, err=True)
+    typer.echo(harmless(text), err=True)
 
 
 def refuse(text: str, code: int = 2) -> NoReturn:
@@ -42,9 +43,19 @@ def refuse(text: str, code: int = 2) -> NoReturn:
 def give(result: bytes, out: Path | None) -> None:
     """A result: into a file, which appears whole or not at all, or on standard output."""
     if out is None:
-        sys.stdout.buffer.write(result)
+        write_result(result)
     else:
         replace_file(out, result)
+
+
+def write_result(result: bytes) -> None:
+    """JSON on standard output. A terminal is shown no character that would change what it shows: JSON may write those by number."""
+    sys.stdout.buffer.write(harmless(result.decode()).encode() if sys.stdout.isatty() else result)
+
+
+def show(text: str) -> None:
+    """A line of a result that is for people, on standard output."""
+    typer.echo(harmless(text))
 
 
 def say_counts(counts: Iterable[tuple[str, int]], width: int = 6) -> None:
@@ -64,7 +75,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         is_number = bool(lines) and all(isinstance(line[index], int) for line in lines)
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     for line in lines:
-        table.add_row(*map(str, line))
+        table.add_row(*(harmless(str(cell)) for cell in line))
     console = Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
     console.print(table)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import refuse, refuse_unfit, say, say_counts, who
+from emtrack.cli.saying import refuse, refuse_unfit, say, say_counts, show, who
 
 if TYPE_CHECKING:
     from emtrack.settings import Settings
@@ -47,7 +47,7 @@ def check_zones(
 
     ignored = frozenset({"wearers"})
     homes = [] if orders is None else homes_of(read_orders_file(orders, ignored=ignored, check=refuse_unknown_sets))
-    if not check_files(files, Reading(crs, id_field, accept_shift), homes, repair=repair, say=typer.echo):
+    if not check_files(files, Reading(crs, id_field, accept_shift), homes, repair=repair, say=show):
         raise typer.Exit(2)
 
 

@@ -33,4 +33,9 @@ async def identify(connection: Any) -> None:
     """What is done with each connection out of the pool."""
     identity = _asking.get()
     if identity is not None:
-        await connection.execute(SET, identity.account, identity.role, identity.agency or "")
+        await identify_as(connection, identity)
+
+
+async def identify_as(connection: Any, identity: Identity) -> None:
+    """A connection of one's own, for as long as it lasts."""
+    await connection.execute(SET, identity.account, identity.role, identity.agency or "")

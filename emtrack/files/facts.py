@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -59,7 +60,7 @@ def _renamed(row: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, A
 
 
 def _twice(names: Sequence[str], what: str) -> str:
-    name = next(name for name in names if names.count(name) > 1)
+    (name, _), *_ = Counter(names).most_common(1)
     return f"the {what} {name!r} stands twice; nobody can say which is meant, so keep one of them"
 
 

@@ -36,6 +36,10 @@ DAY_MIN, WEEK_MIN = 24 * 60, 7 * 24 * 60
 LonLatDeg = tuple[float, float]
 
 
+MOST_SEARCHED = 1_000
+"""Corners of a boundary in which a place inside is looked for."""
+
+
 class Caution(NamedTuple):
     """`about`: what of the orders it is about; `what`: for a person."""
 
@@ -126,7 +130,15 @@ def can_be_inside(zone: Area | Disc, widen_m: float = 0.0) -> bool:
         return True
     if isinstance(zone, Disc):
         return zone.radius_m >= needed_m
-    return any(not _in_metres(polygon).buffer(-needed_m).is_empty for polygon in zone.polygons)
+    return any(_is_deep(_in_metres(polygon), needed_m) for polygon in zone.polygons)
+
+
+def _is_deep(polygon: shapely.Polygon, needed_m: float) -> bool:
+    """Whether a place in it is so far from its edge. One that shows it is soon found in nearly all; to look for one everywhere takes
+    seconds of a boundary of ten thousand corners, and of so many nothing is said."""
+    if polygon.representative_point().distance(polygon.boundary) >= needed_m:
+        return True
+    return len(polygon.exterior.coords) > MOST_SEARCHED or not polygon.buffer(-needed_m).is_empty
 
 
 def _in_metres(rings: Sequence[Sequence[LonLatDeg]]) -> shapely.Polygon:

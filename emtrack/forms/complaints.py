@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,7 +13,7 @@ from msgspec import Struct
 from emtrack.forms.geometry import Geometry
 from emtrack.forms.iom import IomForm
 from emtrack.forms.moment import Moment, end_of
-from emtrack.forms.names import unfit_id, unfit_label, unfit_text
+from emtrack.forms.names import unfit_id, unfit_label, unfit_line, unfit_text
 from emtrack.forms.orders import AbsenceForm, ActivationForm, Orders, RequirementForm
 from emtrack.forms.to_core import timetable_of, timezone_of
 from geofence import ObligationKind, format_instant
@@ -162,8 +162,11 @@ def _both(one: Any, two: Any) -> str:
 # ---------------------------------------------------------------------------------------------- ids and texts
 
 
-_IDS = frozenset({"activation_id", "device_id", "wearer_id", "requirement_id", "hmu_id"})
-_LABELS = frozenset({"set_id", "version"})
+_CHECKS: dict[str, Callable[[str], str | None]] = {
+    **dict.fromkeys(("activation_id", "device_id", "wearer_id", "requirement_id", "hmu_id"), unfit_id),
+    **dict.fromkeys(("set_id", "version"), unfit_label),
+    "reason": unfit_text,
+}
 
 
 def _unfit_texts(value: Any, path: str) -> Iterator[Complaint]:
@@ -180,7 +183,7 @@ def _unfit_field(name: str, value: Any, path: str) -> Iterator[Complaint]:
     if not isinstance(value, str):
         yield from _unfit_texts(value, path)
         return
-    check = unfit_id if name in _IDS else unfit_label if name in _LABELS else unfit_text
+    check = _CHECKS.get(name, unfit_line)
     if (trouble := check(value)) is not None:
         yield Complaint(path, f"{value!r} cannot be taken: {trouble}" if name else trouble)
 

@@ -54,6 +54,26 @@ def unfit_account(text: str) -> str | None:
     return None
 
 
+def unfit_line(text: str) -> str | None:
+    """Why a text cannot be a name of somebody or something that is shown in a line of a list, a log or a terminal."""
+    if any(character in _IN_NOTES for character in text):
+        return "it holds a line break or a tab; write it in one line"
+    return unfit_text(text)
+
+
+def harmless(text: str) -> str:
+    """A text for a terminal: what is not seen and changes what is seen is written as its number. Line breaks and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"\\u{ord(character):04x}" if _does_harm(character) else character for character in text)
+
+
+def _does_harm(character: str) -> bool:
+    return character in _OVERRIDES or (
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") and character not in "\t\n"
+    )
+
+
 def unfit_text(text: str) -> str | None:
     """Why a text for people (a name, a reason) cannot be kept or shown. Marks that writing needs may stand in it."""
     if text.isascii() and text.isprintable():

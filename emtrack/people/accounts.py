@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from emtrack.clock import machine_ms
 from emtrack.errors import MendableError
 from emtrack.people.events import Subject, record_event
 from emtrack.people.expiry import told_expiry
+from emtrack.people.guesses import Guesses, source_of_address
+from emtrack.people.hashing import hashed, is_password
 from emtrack.people.passwords import LONGEST_PASSWORD, UnfitPassword, require_fit
 from emtrack.people.roles import Caller, Needs, Role
 from emtrack.people.second_factor import check_code, has_second_factor, remove_second_factor
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
     from emtrack.db.connect import Connection
 
-MOST_FAILURES = 5
-FAILURES_S = 900
-"""After `MOST_FAILURES` in so many seconds a name waits, whether it exists or not."""
 EVERY_AGENCY = "(every agency)"
 """How the reach of an account of the programme itself is listed."""
+LONGEST_NAME = 200
+KNOWN_FOR_DAYS = 30
+"""Who logged in from a source so lately is known there."""
+NO_ACCOUNT = "(no account)"
+"""What is typed as a name and is none is not kept: it may be a password."""
 
 # A name stands for one person or one program in the record of who did what.
 NEW_USER = """
@@ -58,14 +60,10 @@ USERS = """
 SELECT u.name, u.role, u.agency, u.added_at, u.disabled_at, u.expires_at, f.set_at IS NOT NULL AS has_factor
 FROM users u LEFT JOIN second_factors f USING (user_no) ORDER BY u.name
 """
-EVENT = "INSERT INTO account_events (happened_at, name, what, done_by) VALUES ($1, $2, $3, $4)"
-FAILURES = """
-SELECT count(*) FROM account_events
-WHERE name = $1 AND what = 'failed' AND happened_at > $2
-  AND happened_at > coalesce((SELECT max(happened_at) FROM account_events WHERE name = $1 AND what <> 'failed'), '-infinity')
+EVENT = "INSERT INTO account_events (happened_at, name, what, done_by, source) VALUES ($1, $2, $3, $4, $5)"
+IS_KNOWN = """
+SELECT EXISTS (SELECT FROM account_events WHERE name = $1 AND happened_at > $3 AND what = 'logged in' AND source = $2)
 """
-_hasher = PasswordHasher()
-_NOBODY = _hasher.hash(secrets.token_urlsafe())  # a name that does not exist costs as much time as one that does
 
 
 class UserExists(MendableError):
@@ -78,6 +76,14 @@ class NoUser(MendableError, LookupError):
 
 class LoginRefused(Exception):
     """The message says what to do, and not whether the name exists."""
+
+
+class Guess(NamedTuple):
+    """What somebody says who wants to log in, and from where (`guesses.source_of_address`)."""
+
+    name: str
+    password: str
+    source: str
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -98,14 +104,14 @@ async def add_user(
     """A new account; its random password, to be shown once: its owner chooses another at the first login. Inside a
     transaction. Raises UserExists."""
     password = secrets.token_urlsafe(12)
-    digest = await asyncio.to_thread(_hasher.hash, password)
+    digest = await hashed(password)
     if await connection.fetchval(NEW_USER, name, str(role), digest, datetime_of(now_ms), who, agency) is None:
         raise UserExists(
             f"there is an account or a token {name!r}; choose another name, or give the account a new password with "
             f"`emtrack users password`"
         )
     await connection.execute(MUST_CHANGE, name, True)
-    await connection.execute(EVENT, _now(), name, "added", who)
+    await connection.execute(EVENT, _now(), name, "added", who, None)
     return password
 
 
@@ -118,27 +124,30 @@ async def new_password(connection: Connection, name: str, *, who: str) -> str:
     """A new random password, to be shown once; every session of the account ends, and its owner chooses another password at the next
     login. Raises NoUser."""
     password = secrets.token_urlsafe(12)
-    await _set_password(connection, name, password, who)
+    await _set_password(connection, name, await hashed(password), who, None)
     await connection.execute(MUST_CHANGE, name, True)
     return password
 
 
-async def change_password(connection: Connection, name: str, old: str, new: str) -> None:
-    """A person chooses a password; every session of theirs ends. Raises LoginRefused or UnfitPassword."""
-    await asyncio.to_thread(require_fit, new, name)
-    if new == old:
+async def change_password(pool: asyncpg.Pool[Any], guesses: Guesses, guess: Guess, new: str) -> None:
+    """A person chooses a password, and gives the old one as a guess; every session of theirs ends. Raises UnfitPassword, or what
+    `log_in` raises."""
+    await asyncio.to_thread(require_fit, new, guess.name)
+    if new == guess.password:
         raise UnfitPassword("New password must be different from the current one")
-    await _refuse_wrong(connection, name, old)
-    await _set_password(connection, name, new, name)
+    await _refuse_wrong(pool, guesses, guess)
+    digest = await hashed(new)
+    async with pool.acquire() as connection, connection.transaction():
+        await _set_password(connection, guess.name, digest, guess.name, guess.source)
 
 
-async def _set_password(connection: Connection, name: str, password: str, who: str) -> None:
+async def _set_password(connection: Connection, name: str, digest: str, who: str, source: str | None) -> None:
     row = await connection.fetchrow(USER, name)
     if row is None:
         raise NoUser(f"there is no account {name!r}; `emtrack users list` shows those there are")
-    await connection.execute(SET_PASSWORD, row["user_no"], await asyncio.to_thread(_hasher.hash, password), False)
+    await connection.execute(SET_PASSWORD, row["user_no"], digest, False)
     await connection.execute(END_SESSIONS, row["user_no"])
-    await connection.execute(EVENT, _now(), name, "new password", who)
+    await connection.execute(EVENT, _now(), name, "new password", who, source)
 
 
 async def disable_user(connection: Connection, name: str, *, who: str) -> None:
@@ -147,7 +156,7 @@ async def disable_user(connection: Connection, name: str, *, who: str) -> None:
     if number is None:
         raise NoUser(f"there is no account {name!r} that could be disabled")
     await connection.execute(END_SESSIONS, number)
-    await connection.execute(EVENT, _now(), name, "disabled", who)
+    await connection.execute(EVENT, _now(), name, "disabled", who, None)
 
 
 async def enable_user(connection: Connection, name: str, *, who: str) -> None:
@@ -197,19 +206,19 @@ def _no_user(name: str) -> NoUser:
 
 
 async def log_in(
-    connection: Connection,
-    name: str,
-    password: str,
+    pool: asyncpg.Pool[Any],
+    guesses: Guesses,
+    guess: Guess,
     origin: Origin = NOT_RECORDED,
     factor_for: frozenset[Role] = frozenset(),
 ) -> Login:
-    """A new session. `factor_for`: roles that must have a second factor. Raises LoginRefused. Not inside a transaction: a failure is
-    recorded although it fails."""
-    row = await _refuse_wrong(connection, name, password)
-    needs = await _needs(connection, row, factor_for)
-    cookie = await begin_session(connection, row["user_no"], origin, needs)
-    if needs is not Needs.CODE:
-        await connection.execute(EVENT, _now(), row["name"], "logged in", row["name"])
+    """A new session. `factor_for`: roles that must have a second factor. Raises LoginRefused, TooManyGuesses or TooManyHashes."""
+    row = await _refuse_wrong(pool, guesses, guess)
+    async with pool.acquire() as connection:
+        needs = await _needs(connection, row, factor_for)
+        cookie = await begin_session(connection, row["user_no"], origin, needs)
+        if needs is not Needs.CODE:
+            await connection.execute(EVENT, _now(), row["name"], "logged in", row["name"], guess.source)
     return Login(cookie, row["name"], needs)
 
 
@@ -231,35 +240,44 @@ async def log_in_with_code(connection: Connection, cookie: str, caller: Caller, 
     await end_session(connection, cookie)
     needs = Needs.PASSWORD if row["must_change"] else None
     fresh = await begin_session(connection, row["user_no"], origin, needs)
-    await connection.execute(EVENT, _now(), caller.name, "logged in", caller.name)
+    source = source_of_address(origin.address)
+    await connection.execute(EVENT, _now(), caller.name, "logged in", caller.name, source)
     return Login(fresh, caller.name, needs)
 
 
-async def _refuse_wrong(connection: Connection, name: str, password: str) -> asyncpg.Record:
-    name = name[:200]
-    since = _now() - timedelta(seconds=FAILURES_S)
-    if await connection.fetchval(FAILURES, name, since) >= MOST_FAILURES:
-        raise LoginRefused(
-            f"Too many failed logins with this name. Wait {FAILURES_S // 60} minutes, or ask for a new password."
+async def _refuse_wrong(pool: asyncpg.Pool[Any], guesses: Guesses, guess: Guess) -> asyncpg.Record:
+    """The account. No connection is held while the password is checked."""
+    row, is_known = await _account_of(pool, guess)
+    charged = guesses.charge(guess.source, guess.name, is_known=is_known)
+    try:
+        is_right = await is_password(
+            None if row is None else row["password_hash"], guess.password[: LONGEST_PASSWORD + 1]
         )
-    row = await connection.fetchrow(USER, name)
-    digest = _NOBODY if row is None else row["password_hash"]
-    if not await asyncio.to_thread(_verified, digest, password[: LONGEST_PASSWORD + 1]) or row is None:
-        await connection.execute(EVENT, _now(), name, "failed", "unknown")
+    except BaseException:
+        charged.give_back()  # it was not checked
+        raise
+    if row is None or not is_right:
+        async with pool.acquire() as connection:
+            name = NO_ACCOUNT if row is None else row["name"]
+            await connection.execute(EVENT, _now(), name, "failed", "unknown", guess.source)
         raise LoginRefused("Name and password do not belong together. Check both and try again.")
+    charged.give_back()
     return row
 
 
-def _verified(digest: str, password: str) -> bool:
-    try:
-        return _hasher.verify(digest, password)
-    except (VerificationError, InvalidHashError):
-        return False
+async def _account_of(pool: asyncpg.Pool[Any], guess: Guess) -> tuple[asyncpg.Record | None, bool]:
+    """None: there is none of that name; and whether it is known at the source."""
+    if not (guess.name.isprintable() and len(guess.name) <= LONGEST_NAME):  # no database keeps some of these
+        return None, False
+    since = _now() - timedelta(days=KNOWN_FOR_DAYS)
+    async with pool.acquire() as connection:
+        row = await connection.fetchrow(USER, guess.name)
+        return row, row is not None and await connection.fetchval(IS_KNOWN, row["name"], guess.source, since)
 
 
 async def log_out(connection: Connection, cookie: str, name: str) -> None:
     await end_session(connection, cookie)
-    await connection.execute(EVENT, _now(), name, "logged out", name)
+    await connection.execute(EVENT, _now(), name, "logged out", name, None)
 
 
 class ListedUser(NamedTuple):

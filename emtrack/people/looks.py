@@ -15,6 +15,7 @@ from geofence import datetime_of, instant_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from emtrack.db.connect import Connection
 
@@ -79,7 +80,8 @@ def commander(who: str, purpose: str = SERVICE, reference: str | None = None) ->
 
 
 class Look(NamedTuple):
-    """A look that is on record. `wearer_no` None: at everybody. `during`: the time in ms that was looked at, if one was."""
+    """A look that is on record. `wearer_no` None: at everybody. `during`: the time that was looked at, if one was;
+    it may lie where no clock of ours can show it."""
 
     look_no: int
     looked_ms: int
@@ -91,7 +93,7 @@ class Look(NamedTuple):
     reference: str | None
     alert_no: int | None
     wearer_no: int | None
-    during: tuple[int, int] | None
+    during: tuple[datetime, datetime] | None
 
 
 class Lookers(NamedTuple):
@@ -219,7 +221,7 @@ async def look_at_alert_again(
     )
     if row is None:
         return None
-    covered = instant_of(row["during"].lower), instant_of(row["during"].upper)
+    covered = row["during"].lower, row["during"].upper
     return Look(
         row["look_no"], instant_of(row["looked_at"]), looker.name, looker.role, str(looker.door), str(What.POSITIONS),
         looker.purpose, looker.reference, alert_no, wearer_no, covered,
@@ -233,7 +235,7 @@ async def looks_at(connection: Connection, wearer_no: int, before: int | None, m
 
 def _look(row: asyncpg.Record) -> Look:
     begin, end = row["begin_at"], row["end_at"]
-    during = None if begin is None or end is None else (instant_of(begin), instant_of(end))
+    during = None if begin is None or end is None else (begin, end)
     return Look(
         row["look_no"], instant_of(row["looked_at"]), row["looked_by"], row["role"], row["door"], row["what"],
         row["purpose"], row["reference"], row["alert_no"], row["wearer_no"], during,

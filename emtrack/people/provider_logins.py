@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emtrack.clock import machine_ms
 from emtrack.people.accounts import EVENT, Login, LoginRefused
 from emtrack.people.events import Subject, record_event
+from emtrack.people.guesses import source_of_address
 from emtrack.people.roles import Role
 from emtrack.people.sessions import Origin, begin_session
 from geofence import datetime_of
@@ -60,7 +61,8 @@ async def log_in_by_provider(
     if not row["is_good"]:
         raise LoginRefused("This account can no longer log in. Contact your administrator")
     cookie = await begin_session(connection, row["user_no"], origin, None)
-    await connection.execute(EVENT, datetime_of(machine_ms()), row["name"], "logged in", f"{row['name']} (provider)")
+    who, source = f"{row['name']} (provider)", source_of_address(origin.address)
+    await connection.execute(EVENT, datetime_of(machine_ms()), row["name"], "logged in", who, source)
     return Login(cookie, row["name"])
 
 

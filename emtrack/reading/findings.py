@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emtrack.db.connect import Connection
+from emtrack.forms.errors import FormError
 from emtrack.forms.lines import finding_lines
 from emtrack.people.looks import Looker, What, look_at_everybody, look_at_people
 from emtrack.reading.people import wearer_no_of
@@ -11,8 +12,24 @@ from emtrack.record.findings import load_shown
 from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
-from geofence import ALWAYS_MS, Activation
+from geofence import ALWAYS_MS, Activation, format_instant
 from geofence.judgement import Finding, judge_history
+
+LONGEST_AHEAD_MS = 31 * 86_400_000
+"""What would be found if nothing came any more is asked for the next curfews, not for years."""
+
+
+class FarUntil(FormError):
+    """An instant to judge up to that lies too far ahead."""
+
+
+def refuse_far_until(until_ms: int | None, now_ms: int) -> None:
+    """Raises FarUntil."""
+    if until_ms is not None and until_ms > now_ms + LONGEST_AHEAD_MS:
+        raise FarUntil(
+            f"until is {format_instant(until_ms)}; expected at most {LONGEST_AHEAD_MS // 86_400_000} days after now "
+            f"({format_instant(now_ms)})"
+        )
 
 
 async def look_at_findings(connection: Connection, looker: Looker, wearer_id: str | None, now_ms: int) -> None:
@@ -32,7 +49,9 @@ async def findings_as_lines(
     zone_sets: ZoneSetCache,
 ) -> list[bytes]:
     """Findings as lines. Without `until_ms`: as they are recorded (at `as_known_ms`, or now). With it: what is stored
-    (by `as_known_ms`) judged again with that instant as now, as `evaluate` would. In a snapshot, all fits together."""
+    (by `as_known_ms`) judged again with that instant as now, as `evaluate` would. In a snapshot, all fits together.
+    Raises FarUntil."""
+    refuse_far_until(until_ms, now_ms)
     held_ms = max(now_ms, await alive_ms(connection) or ALWAYS_MS) if as_known_ms is None else as_known_ms
     assignments = {
         number: assignment

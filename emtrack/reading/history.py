@@ -14,7 +14,7 @@ from emtrack.people.looks import (
     record_look,
     refuse_transaction,
 )
-from geofence import DeviceEvent, EventType, Mechanism, Position, datetime_of, instant_of
+from geofence import DeviceEvent, EventType, Mechanism, Position, datetime_of, instant_of, parse_instant
 from ingest import NAME_A_UNIT
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LONGEST_MS = 14 * 86_400_000
 """A view shows at most so much."""
+EARLIEST_MS = parse_instant("1990-01-01T00:00:00Z")
+LATEST_AHEAD_MS = 86_400_000
 VIEW_LASTS_MS = 3_600_000
 """After this a purpose is asked for again."""
 MOST_FIXES = 50_000
@@ -84,6 +86,7 @@ SELECT v.activation_no, p.fact_id, epoch_ms(p.fix_time) AS fix_ms, p.lat_deg, p.
 {OF_WEARER} ORDER BY p.fix_time DESC, p.fact_id DESC LIMIT $5
 """
 COUNT = f"SELECT count(*) {OF_WEARER}"
+SOME_FIXES = f"SELECT count(*) FROM (SELECT 1 {OF_WEARER} LIMIT $5) found"  # noqa: S608
 TIMES = f"SELECT epoch_ms(p.fix_time) AS fix_ms {OF_WEARER} ORDER BY p.fix_time OFFSET $5 LIMIT $6"
 
 
@@ -95,6 +98,16 @@ JOIN device_events e ON e.device_no = v.device_no AND e.event_time >= greatest(l
      AND e.event_time < least(coalesce(upper(v.during), 'infinity'), $3)
 WHERE v.wearer_no = $1 AND v.recorded @> $4::timestamptz AND v.during && tstzrange($2, $3) AND e.received_at <= $4
 ORDER BY e.event_time, e.fact_id LIMIT $5
+"""
+
+
+SOME_EVENTS = """
+SELECT count(*) FROM (
+    SELECT 1 FROM activation_versions v
+    JOIN device_events e ON e.device_no = v.device_no AND e.event_time >= greatest(lower(v.during), $2)
+         AND e.event_time < least(coalesce(upper(v.during), 'infinity'), $3)
+    WHERE v.wearer_no = $1 AND v.recorded @> $4::timestamptz AND v.during && tstzrange($2, $3) AND e.received_at <= $4
+    LIMIT $5) found
 """
 
 
@@ -111,7 +124,7 @@ async def record_view(
     """Put on record that somebody looks, and commit it: only then may positions be read. Not inside a transaction.
     Raises UnfitView."""
     refuse_transaction(connection)
-    _refuse_unfit(begin_ms, end_ms, looker.purpose, alert_no)
+    _refuse_unfit(begin_ms, end_ms, looker.purpose, alert_no, now_ms)
     number = await record_look(
         connection, looker, What.POSITIONS, wearer_no, (begin_ms, end_ms), alert_no=alert_no, now_ms=now_ms
     )
@@ -132,9 +145,13 @@ async def view_of_alert(
     return View(look.look_no, wearer_no, begin_ms, end_ms, look.purpose, alert_no, look.looked_ms)
 
 
-def _refuse_unfit(begin_ms: int, end_ms: int, purpose: str, alert_no: int | None) -> None:
+def _refuse_unfit(begin_ms: int, end_ms: int, purpose: str, alert_no: int | None, now_ms: int) -> None:
     if begin_ms >= end_ms:
         raise UnfitView("The end is not after the beginning. Choose a later end.")
+    if begin_ms < EARLIEST_MS:
+        raise UnfitView("Nobody was monitored before 1990. Choose a later beginning.")
+    if alert_no is None and end_ms > now_ms + LATEST_AHEAD_MS:
+        raise UnfitView("The end lies in the future, of which nothing is known. Choose an earlier end.")
     if end_ms - begin_ms > LONGEST_MS:
         raise UnfitView("At most 14 days can be seen at a time. Choose a shorter time.")
     if purpose not in PURPOSES or (purpose == ALERT) != (alert_no is not None):
@@ -192,6 +209,15 @@ async def place_in_history(connection: Connection, view: View, known_ms: int, sk
         return PlaceInHistory(count, view.end_ms, view.end_ms, count)
     until_first = (columns[0], columns[1], datetime_of(times[0]), columns[3])
     return PlaceInHistory(count, times[0], times[-1], await connection.fetchval(COUNT, *until_first))
+
+
+async def is_little(connection: Connection, view: View, *, known_ms: int, lead_ms: int, most: int) -> bool:
+    """Whether there are at most so many facts in the time of a view and a lead before it. Not more of them are counted."""
+    span = datetime_of(view.begin_ms - lead_ms), datetime_of(view.end_ms), datetime_of(known_ms)
+    counted = 0
+    for some in (SOME_FIXES, SOME_EVENTS):
+        counted += await connection.fetchval(some, view.wearer_no, *span, most + 1)
+    return counted <= most
 
 
 async def events_of(

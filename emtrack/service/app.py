@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
 import structlog
@@ -19,6 +19,7 @@ from emtrack.db.opened import prepared_database
 from emtrack.db.rights import RunTime, run_time_dsn
 from emtrack.db.session import READING
 from emtrack.metrics import Metrics
+from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.http_server import listening
@@ -98,19 +99,30 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         credentials = CredentialWatch(worker_dsn, keys, changed)
         worker = Worker(
             worker_dsn, clock, inbox, keys, metrics,
-            turn_reports=settings.turn_reports, pace=pace, changed=changed, zone_sets=zone_sets,
+            turn_reports=settings.turn_reports, new_days_an_hour=settings.new_days_an_hour, pace=pace, changed=changed,
+            zone_sets=zone_sets,
         )  # fmt: skip
         async with (
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
+            aclosing(Judges(pages_dsn, settings.sets_dir)) as judges,
             asyncio.TaskGroup() as group,
         ):
             routes = [
                 device_route(
                     inbox, keys, credentials.fresh, lambda status: metrics.answers.labels(str(status)).inc()
                 ),
-                *service_routes(clock, metrics, worker.watch.trouble),
+                *service_routes(clock, metrics, settings.metrics_token, worker.watch.trouble),
                 *web_routes(
-                    pool, clock, zone_sets, metrics, changed, stop, worker.watch.trouble, credentials, settings
+                    pool,
+                    clock,
+                    zone_sets,
+                    judges,
+                    metrics,
+                    changed,
+                    stop,
+                    worker.watch.trouble,
+                    credentials,
+                    settings,
                 ),
             ]
             application = Starlette(routes=routes, middleware=middleware_of(settings))

@@ -36,9 +36,11 @@ MOST_RELOADED = 1_000
 HERE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 # Of what was in doubt at the last look and since then; the first column says where the next begins.
 CHANGES = """
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS here, c.change_no, c.device_no, e.event_no, e.subject, e.what
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS here, c.change_no, c.device_no,
+       coalesce(e.event_no, a.event_no) AS event_no, coalesce(e.subject, 'account') AS subject, coalesce(e.what, a.what) AS what
 FROM (SELECT) AS one LEFT JOIN credential_changes c ON c.written_by >= $1::text::xid8
-LEFT JOIN credential_events e ON e.event_no = c.event_no ORDER BY c.change_no
+LEFT JOIN credential_events e ON e.event_no = c.event_no
+LEFT JOIN account_events a ON a.event_no = c.account_event_no ORDER BY c.change_no
 """
 
 LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -100,7 +102,8 @@ class CredentialWatch:
         began_s = self._stopwatch()
         self._here, self._seen = await connection.fetchval(HERE), set()
         await self._keys.load(connection)
-        await self._tell(began_s, is_changed=True)
+        await self._tell_fresh(began_s)
+        await self._tell_changed()
         while not stop.is_set():
             await _wait(stop, LOOK_EVERY_S)
             await self.look(connection)
@@ -117,19 +120,22 @@ class CredentialWatch:
         elif devices:
             await self._keys.reload(connection, devices)
         self._here, self._seen = rows[0]["here"], {row["change_no"] for row in changes}
-        for row in fresh:
-            if row["event_no"] is not None:
-                log.info("credential event", event_no=row["event_no"], subject=row["subject"], what=row["what"])
-        await self._tell(began_s, is_changed=bool(fresh))
+        events = [row for row in fresh if row["event_no"] is not None]
+        for row in events:
+            log.info("credential event", event_no=row["event_no"], subject=row["subject"], what=row["what"])
+        await self._tell_fresh(began_s)
+        if len(events) < len(fresh):  # an event is told of beside the change that it is about
+            await self._tell_changed()
 
-    async def _tell(self, began_s: float, *, is_changed: bool) -> None:
+    async def _tell_fresh(self, began_s: float) -> None:
         self._looked_s = began_s
         async with self._looked:
             self._looked.notify_all()
-        if is_changed:
-            self.version += 1
-            async with self._changed:
-                self._changed.notify_all()
+
+    async def _tell_changed(self) -> None:
+        self.version += 1
+        async with self._changed:
+            self._changed.notify_all()
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

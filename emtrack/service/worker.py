@@ -59,7 +59,7 @@ from emtrack.service.costs import UNBOUNDED, USUAL, Budget
 from emtrack.service.home_units import HomeUnits
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
-from emtrack.service.new_days import NewDays
+from emtrack.service.new_days import AN_HOUR, NewDays
 from emtrack.service.rebuilder import Rebuilder
 from emtrack.service.recording import record_updates
 from emtrack.service.setting_aside import concerned, is_of_the_database, set_aside
@@ -147,6 +147,7 @@ class Worker:
         metrics: Metrics,
         *,
         turn_reports: int = 4_000,
+        new_days_an_hour: int = AN_HOUR,
         pace: Pace = USUAL_PACE,
         changed: asyncio.Condition | None = None,
         zone_sets: ZoneSetCache | None = None,
@@ -173,7 +174,7 @@ class Worker:
         self._to_reload: dict[int, None] = {}
         self._budget = self._pace.budget
         self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
-        self._new_days = NewDays(dsn, inbox.put_back)
+        self._new_days = NewDays(dsn, inbox.put_back, new_days_an_hour)
         self._now_ms = 0
         self._committed_at_s = 0.0
         self._back_off = BackOff()

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from alerts import act
+from alerts import UnfitAction, act
 from emtrack.clock import Clock
+from emtrack.forms.names import unfit_text
 from emtrack.people.roles import Caller
 
 
@@ -33,6 +34,8 @@ class AlertWork:
 
     async def act(self, alert_no: int, caller: Caller, wish: Wish) -> None:
         """Raises UnfitAction, NoAlert or Overtaken; then nothing was done."""
+        if wish.note is not None and (trouble := unfit_text(wish.note)) is not None:
+            raise UnfitAction(f"the note cannot be kept: {trouble}")
         now_ms = self._clock.now_ms()
         until_ms = None if wish.for_minutes is None else now_ms + wish.for_minutes * 60_000
         async with self._pool.acquire() as connection, connection.transaction():

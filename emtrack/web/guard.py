@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import msgspec
 import structlog
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,16 +26,21 @@ from emtrack.clock import machine_ms
 from emtrack.db.identity import Identity, ask_as
 from emtrack.forms.errors import FormError
 from emtrack.forms.json_text import NotJson, encoding_trouble, read_json_text
+from emtrack.forms.names import unfit_text
 from emtrack.logs import origin_of
+from emtrack.people.guesses import source_of_address
 from emtrack.people.looks import ALERT, LONGEST_REFERENCE, MONITORING, PURPOSES, SERVICE, Door, Looker
 from emtrack.people.roles import Caller, Needs, Role
 from emtrack.people.sessions import session_holds_until, session_of
 from emtrack.people.tokens import caller_by_token, token_holds_until
+from emtrack.reading.apart import Answer, Arguments, Judges, Patience, TookTooLong, TooManyQuestions, Work
 from emtrack.web.browsers import session_cookie
 from geofence import NotAnInstant, parse_instant
 
 FORM_KEY = "form_key"
 LARGEST_FORM = 64 * 1024
+EARLIEST_MS, LATEST_MS = parse_instant("1900-01-01T00:00:00Z"), parse_instant("2200-01-01T00:00:00Z")
+"""Instants that a page or a program may ask for. Every clock shows them, whatever its zone."""
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -42,12 +49,28 @@ DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 log = structlog.get_logger()
 
 
-class Problem(Exception):
-    """An answer that is not 200. The message says what happened and what to do."""
+class NumberConvertor(Convertor[int]):
+    """A number in an address, that any column holds: `{alert_no:number}`."""
 
-    def __init__(self, status: int, message: str) -> None:
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", NumberConvertor())
+
+
+class Problem(Exception):
+    """An answer that is not 200. The message says what happened and what to do. `retry_after_s`: when to ask again, in seconds."""
+
+    def __init__(self, status: int, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
 
 
 class NoPurpose(Problem):
@@ -134,6 +157,7 @@ def guarded(
             return await endpoint(request, caller)
         except Problem as problem:
             response = answer({"error": str(problem)}, problem.status)
+            response.headers.update(problem.headers)
             if problem.status == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
@@ -163,6 +187,23 @@ def route_without_head(
     return route
 
 
+async def asked(
+    judges: Judges,
+    caller: Caller,
+    patience: Patience,
+    work: Work[Arguments, Answer],
+    *arguments: Arguments.args,
+    **named: Arguments.kwargs,
+) -> Answer:
+    """What is judged for a reader. Raises Problem 429 or 422."""
+    try:
+        return await judges.ask(identity_of(caller), patience, work, *arguments, **named)
+    except TooManyQuestions as error:
+        raise Problem(429, str(error), retry_after_s=2) from error
+    except TookTooLong as error:
+        raise Problem(422, str(error)) from error
+
+
 def log_fault(error: Exception, path: str) -> None:
     """Where it happened, and nothing of what was asked for: that may name people."""
     log.error("request failed", path=path, error=type(error).__name__, where=origin_of(error).line)
@@ -182,12 +223,17 @@ async def caller_of(
         raise Problem(403, f"this is for {' or '.join(sorted(roles))}; {caller.name!r} is of {caller.role}")
     if caller.needs is not None and caller.needs not in serves:
         raise Unfinished(caller.needs)
-    ask_as(Identity(caller.name, str(caller.role), caller.agency))
+    ask_as(identity_of(caller))
     if caller.form_key is None:
         return _with_purpose(request, caller)
     if request.method != "GET":
         await _refuse_foreign_form(request, caller.form_key)
     return caller
+
+
+def identity_of(caller: Caller) -> Identity:
+    """For whom the database is asked."""
+    return Identity(caller.name, str(caller.role), caller.agency)
 
 
 def _with_purpose(request: Request, caller: Caller) -> Caller:
@@ -197,6 +243,8 @@ def _with_purpose(request: Request, caller: Caller) -> Caller:
         expected = ", ".join(name for name in PURPOSES if name != ALERT)
         raise Problem(400, f"the header Purpose is {purpose[:60]!r}; expected {expected}")
     reference = (request.headers.get("purpose-reference") or "").strip()[:LONGEST_REFERENCE] or None
+    if reference is not None and (trouble := unfit_text(reference)) is not None:
+        raise Problem(400, f"the header Purpose-Reference cannot be kept: {trouble}")
     return caller._replace(purpose=purpose, reference=reference)
 
 
@@ -242,6 +290,11 @@ async def _refuse_foreign_form(request: Request, form_key: str) -> None:
         raise Problem(403, "this form belongs to a session that has ended; open the page again and repeat it")
 
 
+def source_of(request: Request) -> str:
+    """From where a request comes, as budgets count it. Behind a proxy that is trusted: what the proxy says."""
+    return source_of_address("" if request.client is None else request.client.host)
+
+
 def refuse_foreign_origin(request: Request) -> None:
     """Browsers say from which origin a form is sent. Raises Problem for another than ours."""
     origin = request.headers.get("origin")
@@ -254,7 +307,7 @@ def refuse_unbounded(request: Request, largest: int) -> None:
     if (trouble := encoding_trouble(request.headers.get("content-encoding"))) is not None:
         raise Problem(415, trouble)
     declared = request.headers.get("content-length", "")
-    if not declared.isdigit():
+    if not is_count(declared):
         raise Problem(411, "send Content-Length")
     if int(declared) > largest:
         raise Problem(413, f"a body has at most {largest:,} bytes here")
@@ -277,9 +330,23 @@ async def read_form(request: Request) -> dict[str, str]:
     form = await request.form()
     names = [name for name, _ in form.multi_items()]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(names).most_common(1)[0]  # counted once: a form may have ten thousand fields
         raise Problem(400, f"the field {twice[:60]!r} comes twice; send one of them")
     return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def is_count(text: str) -> bool:
+    """Whether a text is a number in digits of ASCII that any column holds. `isdigit` alone takes ² and ١."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def read_number(text: str | None) -> int | None:
+    """The number of something in a query or form; None where there is none. Raises Problem."""
+    if not text:
+        return None
+    if not is_count(text):
+        raise Problem(400, f"{text[:60]!r} is no number; expected digits")
+    return int(text)
 
 
 def read_instant(text: str | None) -> int | None:
@@ -287,6 +354,9 @@ def read_instant(text: str | None) -> int | None:
     if not text:
         return None
     try:
-        return parse_instant(text)
+        instant_ms = parse_instant(text)
     except NotAnInstant as error:
         raise Problem(400, f"{text[:60]!r} cannot be read: {error}") from error
+    if not EARLIEST_MS <= instant_ms < LATEST_MS:
+        raise Problem(400, f"{text[:60]!r} lies outside the years 1900 to 2199; write another")
+    return instant_ms

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from emtrack.db.connect import Connection
 from emtrack.reading.casefile import FactsAround, WeighedFix
 from emtrack.reading.history import StoredEvent
+from emtrack.record.plans import Assignment
 from emtrack.record.zone_sets import members_near
 from emtrack.web.wording import (
     MECHANISMS,
@@ -141,6 +142,12 @@ def map_of(drawn: DrawnZones, seen: Sequence[WeighedFix], words: Words, max_gap_
         "zones_left_out": drawn.left_out,
         "points": [_point(one, words) for one in seen],
     }
+
+
+def requirements_of(assignments: Iterable[Assignment]) -> list[Requirement]:
+    """Each once, though the person has several activations."""
+    found = {requirement.entry_id: requirement for a in assignments for requirement in a.plan.requirements}
+    return sorted(found.values(), key=lambda requirement: (requirement.requirement_id, requirement.from_ms))
 
 
 def _zone(requirement: Requirement, shape: Shape, label: str) -> dict[str, Any]:

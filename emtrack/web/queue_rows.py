@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, AlertState, EntryFate
+from emtrack.web.guard import log_fault
 from emtrack.web.wording import REASONS, Words, length, title_of_alert
 from geofence import CurfewReason, EventType, Kind
 
@@ -43,7 +44,7 @@ def queue_lines(
     alerts: Sequence[Alert], seen: Sequence[LastSeen | None], words: Words, now_ms: int
 ) -> list[QueueLine]:
     """In the order of the queue. Bursts are of alerts that nobody has acknowledged."""
-    rows = [_row(alert, last, words, now_ms) for alert, last in zip(alerts, seen, strict=True)]
+    rows = [_row_at_all(alert, last, words, now_ms) for alert, last in zip(alerts, seen, strict=True)]
     lines: list[QueueLine] = []
     for key, group in groupby(rows, _burst_key):
         members = list(group)
@@ -55,7 +56,7 @@ def queue_lines(
 
 
 def handover_rows(alerts: Sequence[Alert], words: Words, now_ms: int) -> list[QueueRow]:
-    return [_row(alert, None, words, now_ms) for alert in alerts]
+    return [_row_at_all(alert, None, words, now_ms) for alert in alerts]
 
 
 def _burst_key(row: QueueRow) -> tuple[str, str | None, int, int] | None:
@@ -68,6 +69,15 @@ def _burst_key(row: QueueRow) -> tuple[str, str | None, int, int] | None:
 def _burst_title(rows: Sequence[QueueRow], words: Words) -> str:
     first = rows[0].alert
     return f"{len(rows)} people: {title_of_alert(first)}, {words.clock(first.known_ms, first.raised_ms)}"
+
+
+def _row_at_all(alert: Alert, last: LastSeen | None, words: Words, now_ms: int) -> QueueRow:
+    """An alert that cannot be told in words stands in the queue all the same: nobody may miss it, or the others."""
+    try:
+        return _row(alert, last, words, now_ms)
+    except Exception as error:
+        log_fault(error, "a row of the queue")
+        return QueueRow(alert, f"Alert {alert.alert_no}, which cannot be told in words", "", "", "", is_overdue=False)
 
 
 def _row(alert: Alert, last: LastSeen | None, words: Words, now_ms: int) -> QueueRow:

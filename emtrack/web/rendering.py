@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import asyncpg
 from jinja2 import ChainableUndefined, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -19,6 +20,8 @@ from emtrack.clock import Clock
 from emtrack.db.connect import Connection
 from emtrack.people.looks import PURPOSES
 from emtrack.people.roles import Caller, Needs, Role
+from emtrack.reading.apart import Answer, Arguments, Judges, Patience, Work
+from emtrack.reading.history import View, is_little
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import wording
@@ -29,6 +32,7 @@ from emtrack.web.guard import (
     NoPurpose,
     Problem,
     Unfinished,
+    asked,
     caller_of,
     comes_from_elsewhere,
     log_fault,
@@ -38,18 +42,22 @@ from emtrack.web.guard import (
 from emtrack.web.wording import Words
 
 TEMPLATES = Path(__file__).parent / "templates"
+LITTLE = 1_500
+"""So many facts are weighed in some 10 ms, in which nobody else is heard."""
 NO_STORE = {"Cache-Control": "no-store"}
 WHERE_NEEDS_ARE_MET = {
     Needs.CODE: "/login/code",
     Needs.PASSWORD: "/account",
     Needs.SECOND_FACTOR: "/account/second-factor",
 }
+NO_HEADERS: dict[str, str] = {}
 _HEADINGS = {
     400: "This cannot be shown as it was asked for",
     401: "You are logged out",
     403: "You may not see this",
     404: "There is no such page",
     409: "Somebody was there before you",
+    429: "Too much at once",
     422: "This cannot be done as it was asked for",
     500: "The service has a fault",
     503: "The database does not answer",
@@ -86,21 +94,41 @@ def _environment() -> Environment:
         MOVED=wording.MOVED,
         OUTCOMES=OUTCOMES,
         LOOKED_AT=wording.LOOKED_AT,
+        shown=shown,
+        unshown=lambda columns: (
+            f'<tr class="govuk-table__row"><td colspan="{columns}">One row that cannot be shown.</td></tr>'
+        ),
     )
     return environment
+
+
+def shown(row: Callable[..., str], otherwise: str, *arguments: Any) -> str:
+    """A row by a macro; where it cannot be shown, `otherwise` (HTML of the template's own), and a line in the log. One row that
+    nobody foresaw does not take the page with it."""
+    try:
+        return row(*arguments)
+    except Exception as error:
+        log_fault(error, "a row of a page")
+        return Markup(otherwise)
 
 
 class Pages:
     """Makes the routes of pages, and renders them."""
 
     def __init__(
-        self, pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCache, not_watching: Callable[[], str | None]
+        self,
+        pool: asyncpg.Pool[Any],
+        clock: Clock,
+        zone_sets: ZoneSetCache,
+        judges: Judges,
+        not_watching: Callable[[], str | None],
     ) -> None:
         """`not_watching`: why nobody is watched now, for every page; None: all is well."""
         self._not_watching = not_watching
         self.pool = pool
         self.clock = clock
-        self.zone_sets = zone_sets
+        self._zone_sets = zone_sets
+        self._judges = judges
         self._environment = _environment()
 
     def route(
@@ -129,7 +157,9 @@ class Pages:
             except Problem as problem:
                 if problem.status == 401 and request.method == "GET":
                     return RedirectResponse(f"/login?next={quote(_here(request), safe='')}", 303, NO_STORE)
-                return self.trouble(caller, problem.status, str(problem))
+                told = self.trouble(caller, problem.status, str(problem))
+                told.headers.update(problem.headers)
+                return told
             except asyncpg.InsufficientPrivilegeError:
                 return self.trouble(caller, 403, f"{NOT_YOURS[:1].upper()}{NOT_YOURS[1:]}.")
             except asyncpg.DataError:
@@ -146,25 +176,54 @@ class Pages:
         return route_without_head(path, checked, methods)
 
     def render(
-        self, template: str, caller: Caller | None, words: Words | None = None, status: int = 200, **context: Any
+        self,
+        template: str,
+        caller: Caller | None,
+        words: Words | None = None,
+        status: int = 200,
+        headers: Mapping[str, str] = NO_HEADERS,
+        **context: Any,
     ) -> Response:
-        """A whole page, or a part of one."""
+        """A whole page, or a part of one. `headers`: more than it has anyway."""
         now_ms = self.clock.now_ms()
         words = words or Words("Europe/London")
         text = self._environment.get_template(template).render(
             caller=caller, words=words, now_ms=now_ms, clock=self.clock, not_watching=self._not_watching(), **context
         )
-        return HTMLResponse(text, status, NO_STORE)
+        return HTMLResponse(text, status, {**NO_STORE, **headers})
 
     def trouble(self, caller: Caller | None, status: int, message: str) -> Response:
         """What happened and what to do."""
         heading = _HEADINGS.get(status, "This did not work")
         return self.render("trouble.html", caller, status=status, heading=heading, message=message)
 
+    async def judged(
+        self,
+        caller: Caller,
+        span: FactSpan,
+        work: Work[Arguments, Answer],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> Answer:
+        """What a page needs judged, after the look is on record: a little here, more in a process of its own. No connection is to be
+        held meanwhile. Raises Problem."""
+        async with self.pool.acquire() as connection:
+            if await is_little(connection, span.view, known_ms=span.known_ms, lead_ms=span.lead_ms, most=LITTLE):
+                return await work(connection, self._zone_sets, *arguments, **named)
+        return await asked(self._judges, caller, Patience.PAGE, work, *arguments, **named)
+
     async def words(self, connection: Connection) -> Words:
         """Words in the time zone of the orders."""
         timezone, _ = await load_settings(connection, self.clock.now_ms())
         return Words(timezone)
+
+
+class FactSpan(NamedTuple):
+    """The facts that a page weighs: those of a view, with a lead before it, as received by an instant."""
+
+    view: View
+    known_ms: int
+    lead_ms: int
 
 
 class KnownAt(NamedTuple):
@@ -182,13 +241,3 @@ def known_at(request: Request, now_ms: int) -> KnownAt:
 
 def _here(request: Request) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
-
-
-def choice(text: str | None, read: Callable[[str], Any]) -> Any:
-    """A field of a query or form, or None if it is empty. Raises Problem."""
-    if not text:
-        return None
-    try:
-        return read(text)
-    except ValueError as error:
-        raise Problem(400, f"{text[:60]!r} cannot be read: {error}") from error

@@ -11,6 +11,8 @@ from starlette.routing import BaseRoute
 
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
+from emtrack.people.guesses import Guesses
+from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.settings import Settings
 from emtrack.web.alert_work import AlertWork
@@ -35,6 +37,7 @@ def web_routes(
     pool: asyncpg.Pool[Any],
     clock: Clock,
     zone_sets: ZoneSetCache,
+    judges: Judges,
     metrics: Metrics,
     changed: asyncio.Condition,
     stop: asyncio.Event,
@@ -42,18 +45,19 @@ def web_routes(
     credentials: CredentialState,
     settings: Settings,
 ) -> list[BaseRoute]:
-    """`changed` is told of changes of alerts and of credentials, and tells those who follow. `stop` ends streams. `trouble`: why
-    nobody is watched now, or None."""
-    work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, trouble)
-    site = Site(pages, metrics, settings)
+    """`judges`: what is judged for readers. `changed` is told of changes of alerts and of credentials, and tells those who follow.
+    `stop` ends streams. `trouble`: why nobody is watched now, or None."""
+    work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, judges, trouble)
+    guesses = Guesses()
+    site = Site(pages, metrics, settings, guesses)
     return [
-        *finding_routes(pool, clock, zone_sets),
+        *finding_routes(pool, clock, judges),
         *AlertRoutes(pool, work, clock, stop, credentials).routes(),
-        *OrderRoutes(pool, clock).routes(),
+        *OrderRoutes(pool, clock, judges).routes(),
         *LedgerRoutes(pool, clock).routes(),
         *site.routes(),
         *ProviderPages(pages, site, settings).routes(),
-        *AccountPages(pages).routes(),
+        *AccountPages(pages, guesses).routes(),
         *SessionPages(pages).routes(),
         *AlertPages(pages, work).routes(),
         *WearerPages(pages).routes(),

@@ -192,7 +192,12 @@ class Words:
         self._zone = ZoneInfo(timezone)
 
     def local(self, instant_ms: int) -> datetime:
-        return datetime_of(instant_ms).astimezone(self._zone)
+        """At the ends of the calendar, where a zone would lead out of it, in UTC."""
+        moment = datetime_of(instant_ms)
+        try:
+            return moment.astimezone(self._zone)
+        except OverflowError:
+            return moment
 
     def ms(self, moment: datetime) -> int:
         """The instant of a stored time."""

@@ -1,12 +1,14 @@
 """A process of its own that unpacks and reads files of zones: `python -m emtrack.zones.gdal_child FILE FOLDER FIELD…`.
 
 What is in such a file comes from anywhere, and a great deal of code in C looks at it. Here it may take only so much memory and
-time, and if it falls over, only the answer is lost. The answer is MessagePack on standard output.
+time, reaches no other file, no network and no program (`confinement`), and if it falls over, only the answer is lost. Each ending has
+one driver; the others are not there. The file stands in the folder, the answer is MessagePack on standard output.
 """
 
 from __future__ import annotations
 
-import resource
+import os
+import re
 import sys
 import warnings
 import zipfile
@@ -16,15 +18,36 @@ from typing import Any
 
 import msgspec
 
+from emtrack.zones.confinement import confine
+
 MOST_BYTES = 100_000_000
 """Unpacked, all files of an archive together."""
 MOST_FILES = 10_000
-ADDRESS_SPACE_BYTES = 4 << 30
-CPU_S = 120
+MOST_TIMES = 100
+"""An archive unpacks to at most so many times its size, once it is large: one that does not is made to fill a disk."""
+LARGE_BYTES = 10_000_000
+MOST_ANSWER_BYTES = 400_000_000
 ARCHIVES = (".zip", ".kmz")
-READABLE = (".shp", ".gpkg", ".kml", ".geojson", ".json")
-DRIVERS = frozenset({"ESRI Shapefile", "GPKG", "KML", "LIBKML", "GeoJSON", "TopoJSON", "ESRIJSON"})
+DRIVERS_OF = {
+    ".shp": frozenset({"ESRI Shapefile"}),
+    ".gpkg": frozenset({"GPKG"}),
+    ".kml": frozenset({"LIBKML"}),
+    ".geojson": frozenset({"GeoJSON", "TopoJSON", "ESRIJSON"}),
+    ".json": frozenset({"GeoJSON", "TopoJSON", "ESRIJSON"}),
+}
+"""Which driver reads which ending: the first of a kind of JSON is told by what is in it."""
+READABLE = tuple(DRIVERS_OF)
+NOT_WANTED = (
+    "ADBC,AIVector,AVCBin,AVCE00,AmigoCloud,CAD,CSV,CSW,Carto,DGN,DXF,EDIGEO,EEDA,Elasticsearch,FlatGeobuf,GDALG,GML,GMLAS,GPSBabel,GPX,"
+    "GTFS,GeoJSONSeq,GeoRSS,HTTP,Idrisi,JML,JSONFG,KML,LVBAG,MBTiles,MSSQLSpatial,MVT,MapInfo File,MapML,MiraMonVector,MySQL,NAS,NGW,"
+    "OAPIF,ODBC,ODS,OGCAPI,OGR_GMT,OGR_PDS,OGR_VRT,OSM,OpenFileGDB,PCIDSK,PDF,PDS4,PGDUMP,PGeo,PLSCENES,PMTiles,Parquet,PostgreSQL,Arrow,"
+    "S57,SQLite,SXF,Selafin,VDV,VFK,VICAR,WAsP,WFS,XLSX,XODR,netCDF"
+)
+"""Drivers of GDAL that read nothing here. One that is not named here and there all the same refuses the file."""
+KEPT = frozenset({"MEM", "Memory"})
+"""They read no file."""
 _CHUNK = 1 << 20
+_MEANINGFUL = re.compile(r"[^\w .()-]")
 
 
 class NotReadable(Exception):
@@ -62,6 +85,7 @@ class _Unpacking:
         """Files that can be read, in the order of their names; those of an archive in the archive among them."""
         with zipfile.ZipFile(archive) as opened:
             entries = [entry for entry in opened.infolist() if not entry.is_dir() and _is_wanted(entry.filename)]
+            self._refuse_bomb(archive, entries)
             found = [self._unpack(opened, entry) for entry in sorted(entries, key=lambda entry: entry.filename)]
         for path in found:
             if path.suffix.lower() in ARCHIVES:
@@ -71,6 +95,14 @@ class _Unpacking:
             elif path.suffix.lower() in READABLE:
                 yield path
 
+    def _refuse_bomb(self, archive: Path, entries: list[zipfile.ZipInfo]) -> None:
+        """By what it says of itself, before anything of it is unpacked. No entry is read beyond the size that it says."""
+        size = sum(entry.file_size for entry in entries)
+        if size > self._left:
+            raise NotReadable(f"unpacked it is larger than {MOST_BYTES:,} bytes; send less at once")
+        if size > max(LARGE_BYTES, MOST_TIMES * archive.stat().st_size):
+            raise NotReadable(f"unpacked it is more than {MOST_TIMES} times as large")
+
     def _unpack(self, opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Path:
         """Into a folder by number: what an archive calls its folders may lead anywhere. Files that belong together stay together."""
         self._files += 1
@@ -79,7 +111,7 @@ class _Unpacking:
         inside = PurePosixPath(entry.filename.replace("\\", "/"))
         parent = self._folder / f"{abs(hash((opened.filename, inside.parent))):x}"
         parent.mkdir(exist_ok=True)
-        target = parent / inside.name
+        target = parent / plain_name(inside.name)
         with opened.open(entry) as source, target.open("wb") as file:
             while chunk := source.read(_CHUNK):
                 self._left -= len(chunk)
@@ -87,6 +119,12 @@ class _Unpacking:
                     raise NotReadable(f"unpacked it is larger than {MOST_BYTES:,} bytes; send less at once")
                 file.write(chunk)
         return target
+
+
+def plain_name(name: str) -> str:
+    """A name that means nothing to GDAL but a file: `!`, `:` and the like lead elsewhere."""
+    stem, dot, ending = name.rpartition(".")
+    return _MEANINGFUL.sub("_", stem if dot else name)[:100] + dot + (ending.lower() if dot else "")
 
 
 def _is_wanted(name: str) -> bool:
@@ -100,6 +138,7 @@ def read(path: Path, folder: Path, fields: list[str]) -> Answer:
         paths = list(_Unpacking(folder).files_in(path)) if path.suffix.lower() in ARCHIVES else [path]
         if not paths:
             raise NotReadable("there is no GeoJSON, GeoPackage, Shapefile or KML in it")
+        _load_drivers({one.suffix.lower() for one in paths})
         return Answer([layer for one in paths for layer in _layers(one, fields, is_inside=one != path)])
     except NotReadable as error:
         return Answer(trouble=str(error))
@@ -107,6 +146,17 @@ def read(path: Path, folder: Path, fields: list[str]) -> Answer:
         return Answer(trouble=f"it is no archive that can be read: {error}")
     except (RuntimeError, ValueError, TypeError, OSError, NotImplementedError, MemoryError, LookupError) as error:
         return Answer(trouble=f"it cannot be read: {_shown(error, folder)}")
+
+
+def _load_drivers(endings: set[str]) -> None:
+    """GDAL, with those drivers alone that read these endings. Raises NotReadable."""
+    wanted = {driver for ending in endings for driver in DRIVERS_OF[ending]}
+    others = {driver for drivers in DRIVERS_OF.values() for driver in drivers} - wanted
+    os.environ["OGR_SKIP"] = ",".join([NOT_WANTED, *sorted(others)])
+    import pyogrio
+
+    if strange := set(pyogrio.list_drivers()) - wanted - KEPT:
+        raise NotReadable(f"GDAL here has drivers that are not known: {', '.join(sorted(strange))}")
 
 
 def _shown(error: Exception, folder: Path) -> str:
@@ -129,8 +179,8 @@ def _layer(path: Path, name: str, wanted: list[str]) -> Layer:
     import pyogrio
 
     driver = pyogrio.read_info(path, layer=name)["driver"]
-    if driver not in DRIVERS:
-        raise NotReadable(f"it is {driver}; expected GeoJSON, GeoPackage, Shapefile or KML")
+    if driver not in DRIVERS_OF[path.suffix.lower()]:
+        raise NotReadable(f"it is {driver}; expected GeoJSON, GeoPackage, Shapefile or KML, each with its own ending")
     found, _, geometries, values = pyogrio.raw.read(path, layer=name)
     fields = [str(field) for field in found["fields"]]
     columns = {
@@ -147,11 +197,13 @@ def _plain(value: Any) -> str | int | float | None:
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    warnings.simplefilter("ignore")
     path, folder, *fields = sys.argv[1:]
-    sys.stdout.buffer.write(msgspec.msgpack.encode(read(Path(path), Path(folder), fields)))
+    confine(Path(folder))
+    warnings.simplefilter("ignore")
+    answer = msgspec.msgpack.encode(read(Path(path), Path(folder), fields))
+    if len(answer) > MOST_ANSWER_BYTES:
+        answer = msgspec.msgpack.encode(Answer(trouble="it holds more than can be taken at once; send less"))
+    sys.stdout.buffer.write(answer)
 
 
 if __name__ == "__main__":

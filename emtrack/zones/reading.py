@@ -28,6 +28,7 @@ from emtrack.zones.gdal_child import Layer as ForeignLayer
 from emtrack.zones.wkb import NoArea, read_wkb
 
 ENDINGS = (".geojson", ".json", ".gpkg", ".shp", ".zip", ".kml", ".kmz")
+LARGEST_GEOJSON_BYTES = 64_000_000
 WGS84 = CRS.from_epsg(4326)
 ID_FIELDS_OF_KML = ("zone_id", "Name", "id")
 """Where an id is looked for if nobody says where. In KML people write it in `Name`, and programs number the `id`."""
@@ -119,6 +120,8 @@ def _layers(path: Path, id_field: str | None) -> Iterator[_Layer]:
             f"{path}: expected GeoJSON, GeoPackage, Shapefile (.shp), KML, or a .zip or .kmz with one of them"
         )
     if path.suffix.lower() in (".geojson", ".json"):
+        if path.stat().st_size > LARGEST_GEOJSON_BYTES:
+            raise ZoneFileError(f"{path}: it is larger than {LARGEST_GEOJSON_BYTES:,} bytes; send less at once")
         read = read_json_text(path.read_bytes(), str(path))
         if _is_geojson(read):
             yield _geojson_layer(path, read, id_field)

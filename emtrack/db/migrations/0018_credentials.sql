@@ -20,7 +20,8 @@ CREATE TABLE credential_changes (
     change_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     written_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
     device_no bigint,                     -- whose keys changed
-    event_no bigint                       -- for the log of events
+    event_no bigint,                      -- of `credential_events`, for the log of events
+    account_event_no bigint               -- of `account_events`, likewise
 );
 CREATE INDEX credential_changes_by_transaction ON credential_changes (written_by);
 
@@ -43,6 +44,13 @@ BEGIN
     INSERT INTO credential_changes (event_no) VALUES (NEW.event_no);
     RETURN NULL;
 END $$;
+CREATE FUNCTION note_account_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO credential_changes (account_event_no) VALUES (NEW.event_no);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER account_event_noted AFTER INSERT ON account_events
+    FOR EACH ROW WHEN (NEW.what IN ('added', 'new password', 'disabled')) EXECUTE FUNCTION note_account_event();
 CREATE TRIGGER event_noted AFTER INSERT ON credential_events FOR EACH ROW EXECUTE FUNCTION note_credential_event();
 
 -- ------------------------------------------------------------------ accounts and sessions

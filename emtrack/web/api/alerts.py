@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -42,6 +43,7 @@ from emtrack.web.guard import (
     Problem,
     answer,
     guarded,
+    is_count,
     looker_of,
     read_json_body,
 )
@@ -52,6 +54,9 @@ PAGE = 100
 ALERT_KINDS = (*map(str, Kind), ATV, CLOCK, INCIDENT, HOME_UNIT_SILENT)
 LOOK_S = 1.0
 """The stream looks this often, and at once after a turn of this program."""
+
+STREAMS_OF_ONE, STREAMS = 12, 300
+"""That one caller, and all together, may have open."""
 
 ACTION_ERRORS = (UnfitAction, NoAlert, Overtaken)
 
@@ -90,12 +95,13 @@ class AlertRoutes:
         self._work = work
         self._stop = stop
         self._credentials = credentials
+        self._streams = Counter[str]()
 
     def routes(self) -> list[Route]:
         return [
             guarded(self._pool, "/v1/alerts", self.queue, READERS),
             guarded(self._pool, "/v1/alerts/stream", self.stream, READERS),
-            guarded(self._pool, "/v1/alerts/{alert_no:int}/actions", self.act, STAFF, "POST"),
+            guarded(self._pool, "/v1/alerts/{alert_no:number}/actions", self.act, STAFF, "POST"),
         ]
 
     async def queue(self, request: Request, caller: Caller) -> Response:
@@ -128,16 +134,31 @@ class AlertRoutes:
 
     async def stream(self, request: Request, caller: Caller) -> Response:
         """Server-sent events: which alert changed, never what it says. Goes on after Last-Event-ID, and ends when the credential of
-        its reader does. With ?here=yes it says with events, not comments, that it is still there, and what time it is."""
+        its reader does. With ?here=yes it says with events, not comments, that it is still there, and what time it is. 429 to who
+        has many open: each asks the database every second."""
+        if self._streams[caller.name] >= STREAMS_OF_ONE or self._streams.total() >= STREAMS:
+            raise Problem(429, "too many streams are open; close one, then open another", retry_after_s=30)
         last = request.headers.get("last-event-id")
         try:
             position = FeedPosition.read(last) if last else await here_of(self._pool)
         except BadFeedPosition as error:
             raise Problem(400, str(error)) from error
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        hold = Hold(self._pool, caller, self._credentials)
         here = self._here_event if request.query_params.get("here") else _here_comment
-        return StreamingResponse(self._events(position, hold, here), media_type="text/event-stream", headers=headers)
+        events = self._counted(caller, position, here)
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+    async def _counted(
+        self, caller: Caller, position: FeedPosition, still_here: Callable[[], str]
+    ) -> AsyncIterator[str]:
+        self._streams[caller.name] += 1
+        try:
+            async for event in self._events(position, Hold(self._pool, caller, self._credentials), still_here):
+                yield event
+        finally:
+            self._streams[caller.name] -= 1
+            if not self._streams[caller.name]:
+                del self._streams[caller.name]
 
     def _here_event(self) -> str:
         now = msgspec.json.encode({"now": format_instant(self._clock.now_ms())}).decode()
@@ -173,7 +194,7 @@ async def here_of(pool: asyncpg.Pool[Any]) -> FeedPosition:
 
 def _is_open(state: str) -> bool:
     if state not in ("open", "closed"):
-        raise Problem(400, f"state is {state!r}; expected open or closed")
+        raise Problem(400, f"state is {state[:60]!r}; expected open or closed")
     return state == "open"
 
 
@@ -181,7 +202,7 @@ def read_severity(text: str | None) -> int | None:
     if not text:
         return None
     if text.upper() not in Severity.__members__:
-        raise Problem(400, f"severity is {text!r}; expected {', '.join(s.name.lower() for s in Severity)}")
+        raise Problem(400, f"severity is {text[:60]!r}; expected {', '.join(s.name.lower() for s in Severity)}")
     return int(Severity[text.upper()])
 
 
@@ -189,15 +210,15 @@ def read_kind(text: str | None) -> str | None:
     if not text:
         return None
     if text not in ALERT_KINDS:
-        raise Problem(400, f"kind is {text!r}; expected {', '.join(ALERT_KINDS)}")
+        raise Problem(400, f"kind is {text[:60]!r}; expected {', '.join(ALERT_KINDS)}")
     return text
 
 
 def _limit(text: str | None) -> int:
     if text is None:
         return PAGE
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise Problem(400, f"limit is {text!r}; expected 1 to 1000")
+    if not is_count(text) or not 1 <= int(text) <= 1000:
+        raise Problem(400, f"limit is {text[:60]!r}; expected 1 to 1000")
     return int(text)
 
 

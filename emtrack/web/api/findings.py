@@ -11,26 +11,30 @@ from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.people.roles import READERS, Caller
-from emtrack.reading.findings import findings_as_lines, look_at_findings
-from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.web.guard import Problem, guarded, looker_of, read_instant
+from emtrack.reading.apart import Judges, Patience
+from emtrack.reading.findings import FarUntil, look_at_findings, refuse_far_until
+from emtrack.web.guard import Problem, asked, guarded, looker_of, read_instant
+from emtrack.web.judged import lines_of_findings
 
 
-def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, zone_sets: ZoneSetCache) -> list[Route]:
+def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, judges: Judges) -> list[Route]:
     """GET /v1/findings?as_known_at=T&until=T&wearer=W."""
 
     async def findings(request: Request, caller: Caller) -> Response:
         query = request.query_params
+        now_ms = clock.now_ms()
         known_ms, until_ms = read_instant(query.get("as_known_at")), read_instant(query.get("until"))
         if until_ms is not None and query.get("wearer") is None:
             raise Problem(400, "until judges whole histories again; name a wearer, or use `emtrack findings --until`")
+        try:
+            refuse_far_until(until_ms, now_ms)
+        except FarUntil as error:
+            raise Problem(422, str(error)) from error
         looker = looker_of(caller)
-        async with pool.acquire() as connection:
-            await look_at_findings(connection, looker, query.get("wearer"), clock.now_ms())
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                lines = await findings_as_lines(
-                    connection, clock.now_ms(), known_ms, until_ms, query.get("wearer"), zone_sets
-                )
-        return Response(b"".join(lines), 200, {"Cache-Control": "no-store"}, "application/x-ndjson")
+        async with pool.acquire() as connection:  # given back before the question: the look is committed by then
+            await look_at_findings(connection, looker, query.get("wearer"), now_ms)
+        wanted = (now_ms, known_ms, until_ms, query.get("wearer"))
+        body = await asked(judges, caller, Patience.PROGRAM, lines_of_findings, *wanted)
+        return Response(body, 200, {"Cache-Control": "no-store"}, "application/x-ndjson")
 
     return [guarded(pool, "/v1/findings", findings, READERS)]

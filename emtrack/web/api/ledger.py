@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from alerts import LedgerEntry, NothingToExcuse, Unsettled, excuse, ledger_of, unsettled_of
 from emtrack.clock import Clock
+from emtrack.forms.names import unfit_text
 from emtrack.people.looks import What, look_at_people
 from emtrack.people.roles import ORDER_KEEPERS, READERS, Caller
 from emtrack.reading.people import wearer_no_of
@@ -33,7 +34,7 @@ class LedgerRoutes:
         pool = self._pool
         return [
             guarded(pool, "/v1/wearers/{wearer_id}/atv", self.ledger, READERS),
-            guarded(pool, "/v1/findings/{finding_no:int}/excuse", self.excuse, ORDER_KEEPERS, "POST"),
+            guarded(pool, "/v1/findings/{finding_no:number}/excuse", self.excuse, ORDER_KEEPERS, "POST"),
         ]
 
     async def ledger(self, request: Request, caller: Caller) -> Response:
@@ -67,6 +68,8 @@ async def excuse_finding(pool: asyncpg.Pool[Any], clock: Clock, finding_no: int,
     """For pages and programs. Raises Problem."""
     if not 0 < len(why.strip()) <= LONGEST_REASON:
         raise Problem(422, "Say in at most 1,000 characters why the violation is excused.")
+    if (trouble := unfit_text(why)) is not None:
+        raise Problem(422, f"The reason cannot be kept: {trouble}.")
     try:
         async with pool.acquire() as connection, connection.transaction():
             await excuse(connection, finding_no, who=caller.name, why=why.strip(), now_ms=clock.now_ms())

@@ -5,31 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 import asyncpg
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.forms.errors import FormError
-from emtrack.forms.reading import read_orders_of
+from emtrack.forms.orders import Orders
+from emtrack.forms.reading import read_orders
 from emtrack.orders.entry import enter_orders
 from emtrack.people.looks import ORDER, Looker
 from emtrack.people.roles import ORDER_KEEPERS, Caller
+from emtrack.reading.apart import Judges, Patience
 from emtrack.reading.people import wearer_no_of
 from emtrack.record.entering import OrdersConflict
 from emtrack.record.past_orders import NoReason, look_by_past_orders
-from emtrack.web.guard import Problem, answer, door_of, guarded, read_json_body
+from emtrack.web.guard import Problem, answer, asked, door_of, guarded, read_json_body
+from emtrack.web.judged import orders_in
 
-LARGEST = 4 * 1024 * 1024
-"""A boundary of 50,000 vertices takes 2 MiB."""
+LARGEST = 2 * 1024 * 1024
+LITTLE = 16 * 1024
+"""Bytes of a body whose zones are checked where it came in: what a boundary crosses itself grows with the square of its corners."""
+MOST_CORNERS = 10_000
+"""Of all zones of a request. No order of a court has a thousand; `emtrack orders import` takes more."""
+
+MOST_ENTRIES = 100
+"""Of one requirement. Each is compared with all others of the person."""
+NAME = "the request"
 
 
 class OrderRoutes:
     """PUT /v1/requirements/{id}, POST /v1/activations, POST /v1/wearers/{id}/absences."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock, judges: Judges) -> None:
         self._pool = pool
         self._clock = clock
+        self._judges = judges
 
     def routes(self) -> list[Route]:
         pool, keepers = self._pool, ORDER_KEEPERS
@@ -46,6 +58,8 @@ class OrderRoutes:
         named = {"requirement_id": request.path_params["requirement_id"]}
         if not entries or not all(isinstance(entry, dict) for entry in entries):
             raise Problem(422, "expected a requirement, or a list of the entries of one")
+        if len(entries) > MOST_ENTRIES:
+            raise Problem(422, f"{len(entries):,} entries; expected at most {MOST_ENTRIES} of a requirement here")
         return await self._enter(caller, {"requirements": [_named(entry, named) for entry in entries]})
 
     async def activation(self, request: Request, caller: Caller) -> Response:
@@ -64,9 +78,24 @@ class OrderRoutes:
         if number is None:
             raise Problem(404, f"there is no wearer {wearer_id!r}; their activation is entered first")
 
+    async def _read(self, caller: Caller, form: dict[str, Any]) -> Orders:
+        """Large ones in another process. Raises FormError or Problem."""
+        body = msgspec.json.encode(form).decode()
+        if len(body) <= LITTLE:
+            return read_orders(body, NAME)
+        if (corners := _corners_in(form)) > MOST_CORNERS:
+            raise Problem(
+                422,
+                f"the zones have {corners:,} corners; expected at most {MOST_CORNERS:,} here (`emtrack orders import` takes more)",
+            )
+        read = await asked(self._judges, caller, Patience.PAGE, orders_in, body, NAME)
+        if isinstance(read, str):
+            raise Problem(422, read)
+        return read
+
     async def _enter(self, caller: Caller, form: dict[str, Any]) -> Response:
         try:
-            orders = read_orders_of(form, "the request")
+            orders = await self._read(caller, form)
             async with self._pool.acquire() as connection, connection.transaction():
                 now_ms = self._clock.now_ms()
                 entered = await enter_orders(connection, orders, who=caller.name, now_ms=now_ms)
@@ -84,6 +113,15 @@ class OrderRoutes:
         return answer(
             {"changes": [change.what for change in entered.changes], "keys": entered.keys, "warnings": told}
         )
+
+
+def _corners_in(value: Any) -> int:
+    """Lists that begin with a number."""
+    if isinstance(value, dict):
+        return sum(map(_corners_in, value.values()))
+    if not isinstance(value, list) or not value:
+        return 0
+    return 1 if isinstance(value[0], int | float) else sum(map(_corners_in, value))
 
 
 async def _body(request: Request, kinds: type | tuple[type, ...]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import secrets
 from collections.abc import Callable
 
 import msgspec
@@ -20,8 +22,25 @@ def _json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, NO_STORE, "application/json")
 
 
-def service_routes(clock: Clock, metrics: Metrics, trouble: Callable[[], str | None]) -> list[Route]:
-    """GET /healthz, /readyz, /metrics, /v1/time. `trouble`: why nobody is watched now; None: all is well."""
+def _may_read_metrics(request: Request, token: str | None) -> bool:
+    if token is None:
+        return request.client is not None and is_loopback(request.client.host)
+    scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and secrets.compare_digest(sent.strip().encode(), token.encode())
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def service_routes(
+    clock: Clock, metrics: Metrics, metrics_token: str | None, trouble: Callable[[], str | None]
+) -> list[Route]:
+    """GET /healthz, /readyz, /metrics, /v1/time. `metrics_token`: who sends it reads the metrics; None: who calls from this machine.
+    `trouble`: why nobody is watched now; None: all is well."""
 
     async def healthz(_: Request) -> Response:
         return _json({"status": "alive"})
@@ -30,7 +49,12 @@ def service_routes(clock: Clock, metrics: Metrics, trouble: Callable[[], str | N
         what = trouble()
         return _json({"status": "ready"}) if what is None else _json({"status": "not ready", "what": what}, 503)
 
-    async def exposed(_: Request) -> Response:
+    async def exposed(request: Request) -> Response:
+        if not _may_read_metrics(request, metrics_token):
+            return _json(
+                {"error": "metrics are for this machine, or for who sends EMTRACK_METRICS_TOKEN as a bearer token"},
+                403,
+            )
         return Response(metrics.exposed(), 200, NO_STORE, "text/plain; version=0.0.4; charset=utf-8")
 
     async def time(_: Request) -> Response:

@@ -8,7 +8,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from emtrack.db.connect import Connection
-from emtrack.people.accounts import LoginRefused, change_password, user_no_of
+from emtrack.people.accounts import Guess, change_password, user_no_of
+from emtrack.people.guesses import Guesses
 from emtrack.people.passwords import SHORTEST_PASSWORD, UnfitPassword
 from emtrack.people.roles import EVERYBODY, Caller, Needs
 from emtrack.people.second_factor import (
@@ -23,7 +24,8 @@ from emtrack.people.second_factor import (
     remove_second_factor,
 )
 from emtrack.people.sessions import NoSession, end_numbered_session, finish_login, list_sessions
-from emtrack.web.guard import Problem, read_form
+from emtrack.web.guard import Problem, is_count, read_form, source_of
+from emtrack.web.refused_logins import LOGIN_ERRORS, problem_of_login
 from emtrack.web.rendering import NO_STORE, Pages
 from geofence import instant_of
 
@@ -33,8 +35,9 @@ FACTOR_PAGE = "/account/second-factor"
 class AccountPages:
     """For everybody who has a session, each for themselves."""
 
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: Pages, guesses: Guesses) -> None:
         self._pages = pages
+        self._guesses = guesses
 
     def routes(self) -> list[BaseRoute]:
         route = self._pages.route
@@ -53,10 +56,15 @@ class AccountPages:
         try:
             if form.get("new", "") != form.get("again", ""):
                 raise UnfitPassword("Enter the same new password twice")
-            async with self._pages.pool.acquire() as connection:
-                await change_password(connection, caller.name, form.get("old", ""), form.get("new", ""))
-        except (UnfitPassword, LoginRefused) as error:
-            return await self._account(caller, 422, str(error).removesuffix("."))
+            guess = Guess(caller.name, form.get("old", ""), source_of(request))
+            await change_password(self._pages.pool, self._guesses, guess, form.get("new", ""))
+        except UnfitPassword as error:
+            return await self._account(caller, 422, str(error))
+        except LOGIN_ERRORS as error:
+            problem = problem_of_login(error)
+            told = await self._account(caller, max(problem.status, 422), str(problem).removesuffix("."))
+            told.headers.update(problem.headers)
+            return told
         response = RedirectResponse("/login", 303, NO_STORE)
         response.delete_cookie(request.app.state.cookie, path="/", secure=request.app.state.cookie.startswith("__"))
         return response
@@ -168,6 +176,6 @@ def _qr(address: str) -> str:
 
 def read_session_no(text: str | None) -> int:
     """Raises Problem."""
-    if not (text and text.isascii() and text.isdigit() and len(text) < 19):
+    if not (text and is_count(text)):
         raise Problem(400, "Choose which session ends.")
     return int(text)

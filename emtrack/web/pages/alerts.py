@@ -42,10 +42,11 @@ from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.limits import unseen_openings
 from emtrack.people.looks import What, look_at_people, shift_since
 from emtrack.people.roles import OVERSEERS, READERS, STAFF, Caller
-from emtrack.reading.band import bands_of
+from emtrack.reading import band
 from emtrack.reading.casefile import (
+    LEAD_MS,
+    FactsAround,
     Occurrence,
-    facts_around,
     late_facts,
     moments_of_change,
     occurrences_of,
@@ -59,11 +60,12 @@ from emtrack.record.findings import FindingVersion
 from emtrack.web.alert_work import AlertWork, Wish
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
 from emtrack.web.bands import drawn_bands
-from emtrack.web.guard import Problem, answer, guarded, looker_of, read_form
+from emtrack.web.guard import Problem, answer, guarded, looker_of, read_form, read_number
+from emtrack.web.judged import bands_of_view, facts_of_alert
 from emtrack.web.looking import look_at_alert, look_at_alerts, look_at_queue, looker_at_alert
 from emtrack.web.maps import fact_rows
 from emtrack.web.queue_rows import handover_rows, queue_lines
-from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
+from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
 from emtrack.web.wording import MOVED
 from geofence import Requirement, SetZone, format_instant
 
@@ -96,9 +98,9 @@ class AlertPages:
             route("/alerts/rows", self.rows, READERS),
             route("/alerts/handover", self.handover, STAFF),
             route("/alerts/acknowledge", self.acknowledge_all, STAFF, ["POST"]),
-            guarded(self._pages.pool, "/alerts/{alert_no:int}/state", self.state, READERS),
-            route("/alerts/{alert_no:int}", self.alert, READERS),
-            route("/alerts/{alert_no:int}/actions", self.act, STAFF, ["POST"]),
+            guarded(self._pages.pool, "/alerts/{alert_no:number}/state", self.state, READERS),
+            route("/alerts/{alert_no:number}", self.alert, READERS),
+            route("/alerts/{alert_no:number}/actions", self.act, STAFF, ["POST"]),
         ]
 
     # ------------------------------------------------------------------------------------- the queue
@@ -115,7 +117,7 @@ class AlertPages:
         query, now_ms = request.query_params, self._pages.clock.now_ms()
         state = query.get("state") or "open"
         if state not in LISTS:
-            raise Problem(400, f"state is {state!r}; expected {', '.join(LISTS)}")
+            raise Problem(400, f"state is {state[:60]!r}; expected {', '.join(LISTS)}")
         wanted = wanted_alerts(query, caller.name if state == "mine" else None, now_ms)
         read = closed_alerts if state == "closed" else alerts_to_work
         looker = looker_of(caller)
@@ -230,17 +232,17 @@ class AlertPages:
                 occurrences = [o.until(known_ms) for o in occurrences if o.version is not None] or occurrences
                 known = [o.version for o in occurrences if o.version is not None]
                 alert = alert_as_known(alert, [None if v.is_withdrawn else v.finding for v in known], known_ms)
-            chosen = _chosen(occurrences, choice(request.query_params.get("occurrence"), int))
+            chosen = _chosen(occurrences, read_number(request.query_params.get("occurrence")))
             view, facts, late, bands = None, None, None, []
             if chosen.version is not None:
                 view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
-                facts = await facts_around(connection, view, chosen.version, known_ms, self._pages.zone_sets)
-                late = late_facts(chosen.versions, chosen.version, facts)
-                if not facts.fixes:
-                    requirement_id = None if facts.requirement is None else facts.requirement.requirement_id
-                    bands = await bands_of(connection, view, known_ms, self._pages.zone_sets, requirement_id)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
+        if view is not None and chosen.version is not None:
+            facts = await self._facts(caller, view, chosen.version, known_ms)
+            late = late_facts(chosen.versions, chosen.version, facts)
+            if not facts.fixes:
+                bands = await self._bands(caller, view, facts.requirement, known_ms)
         return self._pages.render(
             "alert.html",
             caller,
@@ -270,6 +272,17 @@ class AlertPages:
             error=error,
             instant=format_instant,
         )
+
+    async def _facts(self, caller: Caller, view: View, version: FindingVersion, known_ms: int) -> FactsAround:
+        span = FactSpan(view, known_ms, LEAD_MS)
+        return await self._pages.judged(caller, span, facts_of_alert, view, version, known_ms)
+
+    async def _bands(
+        self, caller: Caller, view: View, requirement: Requirement | None, known_ms: int
+    ) -> list[band.Band]:
+        requirement_id = None if requirement is None else requirement.requirement_id
+        span = FactSpan(view, known_ms, band.LEAD_MS)
+        return await self._pages.judged(caller, span, bands_of_view, view, known_ms, requirement_id)
 
     async def _look(
         self,
@@ -413,7 +426,7 @@ def _wish(form: dict[str, str]) -> Wish:
         action,
         (form.get("outcome") or None) if action == Move.CLOSE else None,
         form.get("note"),
-        choice(form.get("for_minutes"), int) if action == Move.SUSPEND else None,
+        read_number(form.get("for_minutes")) if action == Move.SUSPEND else None,
         form.get("confirmed") == "yes",
     )
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import asyncpg
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from alerts import one_alert
 from emtrack.db.connect import Connection
+from emtrack.forms.names import unfit_text
 from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes
 from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, PURPOSES, Looker
 from emtrack.people.roles import READERS, Caller
-from emtrack.reading.band import bands_of
-from emtrack.reading.casefile import facts_around, history_of, history_page, occurrences_of
+from emtrack.reading import band
+from emtrack.reading.casefile import LEAD_MS
 from emtrack.reading.history import MOST_FIXES, UnfitView, View, events_of, record_view, view_of
-from emtrack.record.deployment_settings import load_settings
 from emtrack.record.plans import load_assignments
 from emtrack.web.bands import drawn_bands
-from emtrack.web.guard import Problem, answer, door_of, guarded, read_form
-from emtrack.web.maps import drawn_zones, event_rows, history_rows, map_of
-from emtrack.web.pages.wearers import person_or_problem, requirements_of
-from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
+from emtrack.web.guard import Problem, door_of, guarded, read_form, read_number
+from emtrack.web.judged import bands_of_view, map_of_alert, map_of_history, page_of_history
+from emtrack.web.maps import event_rows, history_rows
+from emtrack.web.pages.wearers import person_or_problem
+from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
 from emtrack.web.wording import Words
 from geofence import EventType, NotAnInstant
 
@@ -40,9 +38,9 @@ class HistoryPages:
     def routes(self) -> list[Route]:
         route = self._pages.route
         return [
-            route("/wearers/{wearer_no:int}/history", self.purpose, READERS, ["GET", "POST"]),
-            route("/views/{view_no:int}", self.view, READERS),
-            guarded(self._pages.pool, "/views/{view_no:int}/map", self.map, READERS),
+            route("/wearers/{wearer_no:number}/history", self.purpose, READERS, ["GET", "POST"]),
+            route("/views/{view_no:number}", self.view, READERS),
+            guarded(self._pages.pool, "/views/{view_no:number}/map", self.map, READERS),
         ]
 
     async def purpose(self, request: Request, caller: Caller) -> Response:
@@ -86,6 +84,8 @@ class HistoryPages:
             raise UnfitView(f"{error}. {advice}") from error
         except NotAnInstant as error:
             raise UnfitView("Give the beginning and the end as a date and a time.") from error
+        if (trouble := unfit_text(form.get("note", ""))) is not None:
+            raise UnfitView(f"The note cannot be kept: {trouble}.")
         purpose, reference = form.get("purpose", ""), form.get("note", "").strip()[:LONGEST_REFERENCE] or None
         if purpose not in CHOSEN:
             raise UnfitView("Say for which purpose you look.")
@@ -95,15 +95,16 @@ class HistoryPages:
     async def view(self, request: Request, caller: Caller) -> Response:
         """The history that a recorded look is for: map, and table in pages."""
         now_ms = self._pages.clock.now_ms()
-        first = max(1, choice(request.query_params.get("from"), int) or 1)
+        first = max(1, read_number(request.query_params.get("from")) or 1)
         async with self._pages.pool.acquire() as connection:
             view = await self._view(connection, request, caller)
             wearer = await person_or_problem(connection, view.wearer_no)
             words = await self._pages.words(connection)
-            known_ms = known_at(request, now_ms).ms
-            page = await history_page(connection, view, known_ms, first, ROWS)
-            if page.size == 0:
-                return await self._without_positions(connection, request, caller, view, words, known_ms, first)
+        known_ms = known_at(request, now_ms).ms
+        span = FactSpan(view, known_ms, LEAD_MS)
+        page = await self._pages.judged(caller, span, page_of_history, view, known_ms, first, ROWS)
+        if page.size == 0:
+            return await self._without_positions(request, caller, view, words, known_ms, first)
         return self._pages.render(
             "history.html",
             caller,
@@ -123,7 +124,6 @@ class HistoryPages:
 
     async def _without_positions(
         self,
-        connection: Connection,
         request: Request,
         caller: Caller,
         view: View,
@@ -132,15 +132,18 @@ class HistoryPages:
         first: int,
     ) -> Response:
         """Somebody whom only a home unit hears: a band in place of the map, and what was said in place of positions."""
-        assignments = await load_assignments(connection, known_ms, [view.wearer_no])
-        said = await events_of(connection, view, assignments, known_ms=known_ms)
+        async with self._pages.pool.acquire() as connection:
+            wearer = await person_or_problem(connection, view.wearer_no)
+            assignments = await load_assignments(connection, known_ms, [view.wearer_no])
+            said = await events_of(connection, view, assignments, known_ms=known_ms)
         said = [stored for stored in said if stored.event.type is not EventType.HEARTBEAT]
-        bands = await bands_of(connection, view, known_ms, self._pages.zone_sets)
+        span = FactSpan(view, known_ms, band.LEAD_MS)
+        bands = await self._pages.judged(caller, span, bands_of_view, view, known_ms, None)
         return self._pages.render(
             "history_band.html",
             caller,
             words,
-            wearer=await person_or_problem(connection, view.wearer_no),
+            wearer=wearer,
             view=view,
             purpose=PURPOSES[view.purpose],
             bands=drawn_bands(bands, view.begin_ms, view.end_ms, words),
@@ -157,34 +160,16 @@ class HistoryPages:
         known_ms = known_at(request, now_ms).ms
         async with self._pages.pool.acquire() as connection:
             view = await self._view(connection, request, caller)
-            words = await self._pages.words(connection)
-            if view.alert_no is not None:
-                return answer(await self._map_of_alert(connection, request, view, words, known_ms))
-            seen = await history_of(connection, view, known_ms)
-            assignments = await load_assignments(connection, known_ms, [view.wearer_no])
-            _, settings = await load_settings(connection, known_ms)
-            in_force = [
-                r
-                for r in requirements_of(assignments.values())
-                if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
-            ]
-            drawn = await drawn_zones(connection, in_force, seen)
-        return answer(map_of(drawn, seen, words, settings.max_gap_ms))
-
-    async def _map_of_alert(
-        self, connection: Connection, request: Request, view: View, words: Words, known_ms: int
-    ) -> dict[str, Any]:
-        number = choice(request.query_params.get("finding"), int)
-        assert view.alert_no is not None, "a view of an alert"
-        alert = await one_alert(connection, view.alert_no)
-        for occurrence in [] if alert is None else await occurrences_of(connection, alert, known_ms):
-            version = occurrence.version
-            if occurrence.finding_no == number and version is not None:
-                facts = await facts_around(connection, view, version, known_ms, self._pages.zone_sets)
-                zones = [] if facts.requirement is None else [facts.requirement]
-                drawn = await drawn_zones(connection, zones, facts.fixes, version.finding.zone_id)
-                return map_of(drawn, facts.fixes, words, facts.max_gap_ms)
-        raise Problem(404, f"the alert has no finding {number} that was known then")
+            timezone = (await self._pages.words(connection)).timezone
+        span = FactSpan(view, known_ms, LEAD_MS)
+        if view.alert_no is None:
+            drawn = await self._pages.judged(caller, span, map_of_history, view, known_ms, timezone)
+            return Response(drawn, 200, NO_STORE, "application/json")
+        number = read_number(request.query_params.get("finding"))
+        found = await self._pages.judged(caller, span, map_of_alert, view, known_ms, timezone, number)
+        if found is None:
+            raise Problem(404, f"the alert has no finding {number} that was known then")
+        return Response(found, 200, NO_STORE, "application/json")
 
     async def _view(self, connection: Connection, request: Request, caller: Caller) -> View:
         view = await view_of(connection, request.path_params["view_no"], caller.name, self._pages.clock.now_ms())

@@ -9,7 +9,8 @@ from starlette.routing import Route
 from emtrack.people.limits import openings, see_opening
 from emtrack.people.looks import all_looks
 from emtrack.people.roles import OVERSEERS, Caller, Role
-from emtrack.web.rendering import NO_STORE, Pages, choice
+from emtrack.web.guard import read_number
+from emtrack.web.rendering import NO_STORE, Pages
 
 LOOKS = 100
 OPENINGS = 100
@@ -26,12 +27,12 @@ class LookPages:
     def routes(self) -> list[Route]:
         return [
             self._pages.route("/looks", self.looks, OVERSEERS),
-            self._pages.route("/looks/{look_no:int}/seen", self.seen, WHO_SEES, ["POST"]),
+            self._pages.route("/looks/{look_no:number}/seen", self.seen, WHO_SEES, ["POST"]),
         ]
 
     async def looks(self, request: Request, caller: Caller) -> Response:
         """Every look of everybody, the newest first, in pages. It says of nobody where they were."""
-        before = choice(request.query_params.get("before"), int)
+        before = read_number(request.query_params.get("before"))
         async with self._pages.pool.acquire() as connection:
             found = await all_looks(connection, before, LOOKS)
             opened = await openings(connection, OPENINGS)

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from emtrack.forms.names import unfit_text
 from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, MONITORING, Door, Looker
 from emtrack.people.roles import EVERYBODY, STAFF, Caller
 from emtrack.people.sessions import begin_work
@@ -36,6 +37,8 @@ class ShiftPages:
         reference = form.get("reference", "").strip()[:LONGEST_REFERENCE]
         if not is_watch and purpose not in CHOSEN:
             return self._ask(caller, following, None, reference, "Say for which purpose you look.")
+        if (trouble := unfit_text(reference)) is not None:
+            return self._ask(caller, following, purpose, "", f"The reference cannot be kept: {trouble}.")
         looker = Looker(caller.name, str(caller.role), Door.PAGE, purpose, reference or None)
         async with self._pages.pool.acquire() as connection:
             await begin_work(connection, session_cookie(request) or "", looker, self._pages.clock.now_ms())

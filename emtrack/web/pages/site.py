@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,30 +15,54 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from emtrack.metrics import Metrics
-from emtrack.people.accounts import Login, LoginRefused, log_in, log_in_with_code, log_out
+from emtrack.people.accounts import Guess, Login, LoginRefused, log_in, log_in_with_code, log_out
+from emtrack.people.guesses import Guesses
 from emtrack.people.roles import EVERYBODY, Caller, Needs, Role
 from emtrack.people.second_factor import WrongCode
 from emtrack.people.sessions import LONGEST_S, session_of
 from emtrack.settings import Settings, SettingsError
 from emtrack.web.browsers import cookie_name, origin_of_login, session_cookie
-from emtrack.web.guard import DATABASE_ERRORS, Problem, read_form, refuse_foreign_origin
-from emtrack.web.rendering import NO_STORE, WHERE_NEEDS_ARE_MET, Pages
+from emtrack.web.guard import DATABASE_ERRORS, Problem, is_count, read_form, refuse_foreign_origin, source_of
+from emtrack.web.refused_logins import LOGIN_ERRORS, problem_of_login
+from emtrack.web.rendering import NO_HEADERS, NO_STORE, WHERE_NEEDS_ARE_MET, Pages
 
 STATIC = Path(__file__).parents[1] / "static"
 HOME = "/alerts"
 LARGEST_REPORT = 16 * 1024
+REPORTS_A_MINUTE = 60
 
 log = structlog.get_logger()
+
+
+class Rate:
+    """So many a minute."""
+
+    def __init__(self, most: int, stopwatch: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._stopwatch = stopwatch
+        self._since_s = -60.0
+        self._taken = 0
+
+    def take(self) -> bool:
+        """Whether one more is taken now."""
+        now_s = self._stopwatch()
+        if now_s - self._since_s >= 60:
+            self._since_s, self._taken = now_s, 0
+        self._taken += 1
+        return self._taken <= self._most
 
 
 class Site:
     """Login, logout, files, reports of the content security policy."""
 
-    def __init__(self, pages: Pages, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, pages: Pages, metrics: Metrics, settings: Settings, guesses: Guesses) -> None:
+        """`guesses`: those of all who give a password."""
         self._pages = pages
         self._metrics = metrics
         self._settings = settings
         self._factor_for = roles_of(settings.second_factor)
+        self._guesses = guesses
+        self._reports = Rate(REPORTS_A_MINUTE)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -67,12 +93,21 @@ class Site:
         except DATABASE_ERRORS:
             return self._pages.trouble(None, 503, "Nobody can log in until it does. Try again in a moment.")
 
-    def login_page(self, status: int, *, following: str = HOME, error: str | None = None, name: str = "") -> Response:
+    def login_page(
+        self,
+        status: int,
+        *,
+        following: str = HOME,
+        error: str | None = None,
+        name: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Response:
         """With the way to the identity provider, where there is one."""
         provider = self._settings.oidc_name if self._settings.oidc_issuer else None
         return self._pages.render(
-            "login.html", None, status=status, following=following, error=error, name=name, provider=provider
-        )
+            "login.html", None, status=status, headers=headers, following=following,
+            error=error, name=name, provider=provider,
+        )  # fmt: skip
 
     async def _session(self, request: Request) -> Caller | None:
         cookie = session_cookie(request)
@@ -86,14 +121,14 @@ class Site:
         form = await read_form(request)
         following = local_target(form.get("next"))
         try:
-            async with self._pages.pool.acquire() as connection:
-                login = await log_in(
-                    connection, form.get("name", "").strip(), form.get("password", ""),
-                    origin_of_login(request), self._factor_for,
-                )  # fmt: skip
-        except LoginRefused as refused:
+            guess = Guess(form.get("name", "").strip(), form.get("password", ""), source_of(request))
+            login = await log_in(self._pages.pool, self._guesses, guess, origin_of_login(request), self._factor_for)
+        except LOGIN_ERRORS as refused:
+            problem = problem_of_login(refused)
             name = form.get("name", "")[:200]
-            return self.login_page(401, following=following, error=str(refused), name=name)
+            return self.login_page(
+                problem.status, following=following, error=str(problem), name=name, headers=problem.headers
+            )
         return self.logged_in(login, following)
 
     def logged_in(self, login: Login, following: str) -> Response:
@@ -136,14 +171,22 @@ class Site:
         return response
 
     async def reported(self, request: Request) -> Response:
-        """A browser says that a page wanted something that the policy forbids: a fault of ours, or an attack."""
+        """A browser says that a page wanted something that the policy forbids: a fault of ours, or an attack. Only of somebody who is
+        logged in, and so many a minute: what anybody can send is no sign of anything, and fills logs."""
         size = request.headers.get("content-length", "")
-        if size.isdigit() and int(size) <= LARGEST_REPORT:
-            await request.body()
-            self._metrics.policy_reports.inc()
-            log.warning("content security policy report", bytes=int(size))
-            return Response(status_code=204)
-        return Response(status_code=413)
+        if not is_count(size) or int(size) > LARGEST_REPORT:
+            return Response(status_code=413)
+        if not self._reports.take():
+            return Response(status_code=429, headers={"Retry-After": "60"})
+        try:
+            if await self._session(request) is None:
+                return Response(status_code=403)
+        except DATABASE_ERRORS:
+            return Response(status_code=503, headers={"Retry-After": "60"})
+        await request.body()
+        self._metrics.policy_reports.inc()
+        log.warning("content security policy report", bytes=int(size))
+        return Response(status_code=204)
 
 
 def _home_of(caller: Caller | None) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import asyncpg
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -11,6 +9,7 @@ from starlette.routing import Route
 
 from alerts import alerts_of_wearer, ledger_of, open_alerts_of_units, rules_of, unsettled_of
 from emtrack.db.connect import Connection
+from emtrack.forms.names import unfit_text
 from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.limits import open_record
 from emtrack.people.looks import (
@@ -31,10 +30,11 @@ from emtrack.record.findings import shown_at, versions_of_wearer
 from emtrack.record.past_orders import entered_for_the_past
 from emtrack.record.plans import load_assignments
 from emtrack.web.api.ledger import excuse_finding
-from emtrack.web.guard import Problem, door_of, looker_of, read_form
-from emtrack.web.rendering import NO_STORE, Pages, choice, known_at
+from emtrack.web.guard import Problem, door_of, looker_of, read_form, read_number
+from emtrack.web.maps import requirements_of
+from emtrack.web.rendering import NO_STORE, Pages, known_at
 from emtrack.web.wording import timetable_words
-from geofence import FOREVER_MS, Requirement, format_instant
+from geofence import FOREVER_MS, format_instant
 
 PAGE = 50
 FINDINGS = 200
@@ -53,10 +53,10 @@ class WearerPages:
         route = self._pages.route
         return [
             route("/wearers", self.people, EVERYBODY, ["GET", "POST"]),
-            route("/wearers/{wearer_no:int}", self.wearer, READERS),
-            route("/wearers/{wearer_no:int}/looks", self.looks, EVERYBODY),
-            route("/wearers/{wearer_no:int}/opening", self.open_record, STAFF, ["POST"]),
-            route("/wearers/{wearer_no:int}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
+            route("/wearers/{wearer_no:number}", self.wearer, READERS),
+            route("/wearers/{wearer_no:number}/looks", self.looks, EVERYBODY),
+            route("/wearers/{wearer_no:number}/opening", self.open_record, STAFF, ["POST"]),
+            route("/wearers/{wearer_no:number}/excuses", self.excuse, ORDER_KEEPERS, ["POST"]),
         ]
 
     # ------------------------------------------------------------------------------------- people
@@ -126,7 +126,7 @@ class WearerPages:
 
     async def looks(self, request: Request, caller: Caller) -> Response:
         """Every look at the person, the newest first, in pages."""
-        before = choice(request.query_params.get("before"), int)
+        before = read_number(request.query_params.get("before"))
         async with self._pages.pool.acquire() as connection:
             wearer = await person_or_problem(connection, request.path_params["wearer_no"])
             count, lookers = await lookers_at(connection, wearer["wearer_no"], LOOKERS)
@@ -151,6 +151,8 @@ class WearerPages:
         reason = form.get("reason", "").strip()
         if not 0 < len(reason) <= LONGEST_REFERENCE:
             raise Problem(422, "Say in at most 1,000 characters why you open a restricted record.")
+        if (trouble := unfit_text(reason)) is not None:
+            raise Problem(422, f"The reason cannot be kept: {trouble}.")
         number = request.path_params["wearer_no"]
         looker = Looker(caller.name, str(caller.role), door_of(caller), caller.purpose or MONITORING, reason)
         async with self._pages.pool.acquire() as connection:
@@ -163,7 +165,7 @@ class WearerPages:
     async def excuse(self, request: Request, caller: Caller) -> Response:
         """A violation of the ledger that a person excuses, and back to the person's page."""
         form = await read_form(request)
-        number = choice(form.get("finding"), int) or 0
+        number = read_number(form.get("finding")) or 0
         await excuse_finding(self._pages.pool, self._pages.clock, number, caller, form.get("why", ""))
         return RedirectResponse(f"/wearers/{request.path_params['wearer_no']}#ledger", 303, NO_STORE)
 
@@ -173,9 +175,3 @@ async def person_or_problem(connection: Connection, wearer_no: int) -> asyncpg.R
     if row is None:
         raise Problem(404, f"There is no person with the number {wearer_no}.")
     return row
-
-
-def requirements_of(assignments: Any) -> list[Requirement]:
-    """Each once, though the person has several activations."""
-    found = {requirement.entry_id: requirement for a in assignments for requirement in a.plan.requirements}
-    return sorted(found.values(), key=lambda requirement: (requirement.requirement_id, requirement.from_ms))
