@@ -27,6 +27,7 @@ from emtrack.people.roles import Role
 from emtrack.reading import apart
 from emtrack.record.past_orders import NoReason
 from emtrack.web.rendering import LITTLE
+from geofence import datetime_of
 from tests.office import EXCLUSION, Office, open_office
 from tests.service_world import curfew, ms
 from tests.test_pages_http import Visitor
@@ -363,7 +364,7 @@ async def test_a_zone_for_the_past_needs_a_reason_is_marked_and_is_a_look(office
     (look,) = await looks_at(office.connection, 1, None, 10)
     assert (look.what, look.purpose, look.reference) == ("past order", "ORDER", "ordered on Monday, heard of today")
     assert look.during is not None
-    assert look.during[0] == ms("18:00")
+    assert look.during[0] == datetime_of(ms("18:00"))
     await visitor.log_in(await office.account())
     assert "Entered for a time that was past" in (await visitor.get("/wearers/1"))[1]
 
