@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -49,11 +50,18 @@ class Settings(msgspec.Struct, frozen=True):
     oidc_claim: str = "preferred_username"
     oidc_new_role: str | None = None
     oidc_name: str = "your organisation"
+    log_head: Path | None = None
+    log_witness: tuple[str, ...] = ()
 
     @property
     def sets_dir(self) -> Path:
         """Where zone sets are kept as they were built: beside the database, not in it, because they are derived."""
         return self.data_dir / "zone-sets"
+
+    @property
+    def head_file(self) -> Path:
+        """Where the newest head of the log is published; the public key stands beside it."""
+        return self.log_head or self.data_dir / "log.head"
 
     @property
     def is_secure(self) -> bool:
@@ -111,6 +119,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         oidc_claim=given.get("oidc_claim") or "preferred_username",
         oidc_new_role=given.get("oidc_new_role") or None,
         oidc_name=given.get("oidc_name") or "your organisation",
+        log_head=Path(given["log_head"]).expanduser().absolute() if given.get("log_head") else None,
+        log_witness=_words("log_witness", given.get("log_witness")),
     )
 
 
@@ -140,6 +150,16 @@ def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
 
 def _list(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _words(name: str, text: str | None) -> tuple[str, ...]:
+    """A command and its arguments, as a shell would take them apart; no shell runs it."""
+    try:
+        return tuple(shlex.split(text or ""))
+    except ValueError as error:
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} is {text!r}: {error}; expected a command and its arguments"
+        ) from error
 
 
 def _count(name: str, text: str | None, default: int) -> int:

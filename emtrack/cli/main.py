@@ -9,6 +9,7 @@ import typer
 
 from emtrack.cli import (
     access,
+    audit,
     database,
     devices,
     emulation,
@@ -45,6 +46,7 @@ for name, module in (
     ("zones", zones),
     ("quarantine", quarantine),
     ("db", database),
+    ("audit", audit),
 ):
     app.add_typer(module.app, name=name)
 

@@ -23,9 +23,12 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.http_server import listening
 from emtrack.service.keys import DeviceKeys
+from emtrack.service.sealer import Sealer
 from emtrack.service.warm_up import calm_collector, warm_up
+from emtrack.service.witness import Witness
 from emtrack.service.worker import USUAL_PACE, Pace, Worker
 from emtrack.settings import Settings, SettingsError
+from emtrack.web.api.log import log_routes
 from emtrack.web.api.service import service_routes
 from emtrack.web.browsers import cookie_name, middleware_of
 from emtrack.web.routes import web_routes
@@ -92,7 +95,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         metrics = Metrics()
         inbox = Inbox(settings.inbox_reports)
         keys = DeviceKeys()
-        changed = asyncio.Condition()
+        changed, all_written = asyncio.Condition(), asyncio.Event()
         zone_sets = ZoneSetCache(settings.sets_dir)
         worker_dsn, pages_dsn = [await run_time_dsn(dsn, role) for role in (RunTime.WORKER, RunTime.PAGES)]
         credentials = CredentialWatch(worker_dsn, keys, changed)
@@ -100,6 +103,8 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             worker_dsn, clock, inbox, keys, metrics,
             turn_reports=settings.turn_reports, pace=pace, changed=changed, zone_sets=zone_sets,
         )  # fmt: skip
+        witness = Witness(settings.log_witness, metrics)
+        sealer = Sealer(worker_dsn, settings, metrics, witness)
         async with (
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
             asyncio.TaskGroup() as group,
@@ -109,6 +114,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     inbox, keys, credentials.fresh, lambda status: metrics.answers.labels(str(status)).inc()
                 ),
                 *service_routes(clock, metrics, worker.watch.trouble),
+                *log_routes(pool),
                 *web_routes(
                     pool, clock, zone_sets, metrics, changed, stop, worker.watch.trouble, credentials, settings
                 ),
@@ -117,6 +123,8 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             application.state.cookie = cookie_name(settings)
             work = group.create_task(worker.run(stop))
             watching = group.create_task(credentials.run(stop))
+            sealing = group.create_task(sealer.run(all_written))
+            witnessing = group.create_task(witness.run())
             await _first_of(worker.ready.wait(), work)
             calm_collector()
             async with listening(application, settings, stop) as address:
@@ -124,6 +132,9 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                 stop.set()
             await work
             watching.cancel()
+            all_written.set()
+            await sealing
+            witnessing.cancel()
 
 
 async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:
