@@ -2,9 +2,9 @@
 
     python -m benchmarks.sealing [--wearers 1000] [--seconds 10] [--repeats 3]
 
-The last is as `benchmarks.end_to_end`, saturated: requests of ten fixes over 32 connections, alternated in every round on one running
-service. Without: the owner switches the triggers of raw reports and positions off, so that nothing is hashed and nothing waits for the
-tree; salts are drawn and stored in both.
+The last is as `benchmarks.end_to_end`, saturated: requests of ten fixes over 32 connections, alternated in every round on one
+running service. Without: the owner switches the triggers of raw reports and positions off, so that nothing is hashed and nothing
+waits for the tree; salts are drawn and stored in both.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ SWITCHES = {
 HOT = ("raw_reports", "positions")
 ADD = """
 INSERT INTO positions (fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, precision_m, received_at, salt)
-SELECT -$2 - n, 1000000 + n % 1000, now() + n * interval '1 ms', 'GPS', 53 + n / 1e7, -2, 6, now(), decode(md5(n::text), 'hex')
+SELECT -$2::bigint - n, 1000000 + n % 1000, now() + n * interval '1 ms', 'GPS', 53 + n / 1e7, -2, 6, now(),
+       decode(md5(n::text), 'hex')
 FROM generate_series(1, $1::bigint) n
 """
-SOME_FACTS = "SELECT fact_id FROM raw_reports TABLESAMPLE system (5) ORDER BY random() LIMIT 20"
+SOME_FACTS = "SELECT keys[1] AS fact_id FROM log_material WHERE kind = 'raw_reports' ORDER BY random() LIMIT 20"
 
 
 def tree_us() -> float:
@@ -87,7 +88,7 @@ async def proof_ms(connection: asyncpg.Connection[Any]) -> float:
 async def all_sealed(connection: asyncpg.Connection[Any]) -> float:
     """Seconds until nothing waits for the tree."""
     started = time.perf_counter()
-    while await waiting_leaves(connection, 0):
+    while await waiting_leaves(connection, 0):  # noqa: ASYNC110  another process seals
         await asyncio.sleep(0.05)
     return time.perf_counter() - started
 

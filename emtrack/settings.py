@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True):
     oidc_name: str = "your organisation"
     log_head: Path | None = None
     log_witness: tuple[str, ...] = ()
+    retention_rules: Path | None = None
 
     @property
     def sets_dir(self) -> Path:
@@ -121,6 +122,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         oidc_name=given.get("oidc_name") or "your organisation",
         log_head=Path(given["log_head"]).expanduser().absolute() if given.get("log_head") else None,
         log_witness=_words("log_witness", given.get("log_witness")),
+        retention_rules=Path(given["retention_rules"]).expanduser().absolute()
+        if given.get("retention_rules")
+        else None,
     )
 
 

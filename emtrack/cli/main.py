@@ -18,6 +18,7 @@ from emtrack.cli import (
     orders,
     quarantine,
     rejudging,
+    retention,
     schema,
     service,
     sweep,
@@ -47,6 +48,7 @@ for name, module in (
     ("quarantine", quarantine),
     ("db", database),
     ("audit", audit),
+    ("retention", retention),
 ):
     app.add_typer(module.app, name=name)
 

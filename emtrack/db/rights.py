@@ -138,6 +138,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "retention_holds": HIDDEN_FACTS,
     "retention_runs": Rights(READ),
     "retention_removals": Rights(READ),
+    "judgement_ended": Rights(READ, READ),
 }
 SEQUENCES: Final = {RunTime.WORKER: ("fact_id_blocks", "finding_no_blocks", "alert_no_blocks"), RunTime.PAGES: ()}
 FUNCTIONS: Final = {RunTime.WORKER: ("make_positions_day(date)",), RunTime.PAGES: ()}

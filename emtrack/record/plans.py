@@ -64,6 +64,7 @@ SELECT a.activation_no, a.activation_id, d.device_id, v.device_no, w.wearer_id, 
 FROM activation_versions v JOIN activations a USING (activation_no) JOIN devices d USING (device_no)
      JOIN wearers w USING (wearer_no)
 WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = ANY($2::bigint[]))
+      AND NOT EXISTS (SELECT FROM judgement_ended e WHERE e.activation_no = a.activation_no)  -- its facts are deleted
 ORDER BY a.activation_no
 """
 REQUIREMENT = """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -316,6 +316,7 @@ class LiveActivations:
             return set()
         fresh = await load_assignments(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, fresh)
+        self._forget_but(fresh, wearer_nos)
         for number, assignment in fresh.items():
             live, was = self._live(assignment, sets), self._by_number.get(number)
             live.judge.with_outages(self._outages or assignment.plan.outages)
@@ -331,6 +332,14 @@ class LiveActivations:
             self._push(live)
         self._index_devices()
         return {assignment.device_no for assignment in fresh.values()}
+
+    def _forget_but(self, fresh: Collection[int], wearer_nos: Iterable[int]) -> None:
+        """Activations of some wearers that are judged no more: retention deleted their facts."""
+        gone = [live for no in wearer_nos for live in self._by_wearer.get(no, ()) if live.number not in fresh]
+        for live in gone:
+            self._no_longer_waits(live)
+            self._again.pop(live.number, None)
+            del self._by_number[live.number]
 
     def know_outages(self, outages: Sequence[Interval]) -> None:
         """All of our outages, sorted and apart."""

@@ -105,6 +105,23 @@ CREATE TABLE retention_removals (
 CREATE INDEX retention_removals_of_run ON retention_removals (run_no);
 CREATE INDEX retention_removals_of_kind ON retention_removals (kind);
 
+-- Activations whose facts were deleted, or are about to be: nobody judges them any more, and what was found stays as it was told.
+CREATE TABLE judgement_ended (
+    activation_no bigint PRIMARY KEY REFERENCES activations,
+    run_no bigint NOT NULL REFERENCES retention_runs
+);
+-- Looks are kept for longer than alerts: the number of an alert says what was looked at when the alert is gone, too.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN SELECT conname FROM pg_constraint
+                WHERE conrelid = 'looks'::regclass AND confrelid = 'alerts'::regclass AND contype = 'f'
+    LOOP
+        EXECUTE format('ALTER TABLE looks DROP CONSTRAINT %I', name);
+    END LOOP;
+END $$;
+
 -- ------------------------------------------------------------------ kinds of today
 
 -- All columns of a table but its salt, as they stand in a leaf. That a version ended is a leaf of its own.
