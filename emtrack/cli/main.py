@@ -21,6 +21,7 @@ from emtrack.cli import (
     retention,
     schema,
     service,
+    subject,
     sweep,
     tokens,
     users,
@@ -49,6 +50,7 @@ for name, module in (
     ("db", database),
     ("audit", audit),
     ("retention", retention),
+    ("subject", subject),
 ):
     app.add_typer(module.app, name=name)
 
