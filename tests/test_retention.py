@@ -274,3 +274,33 @@ async def test_a_hold_is_entered_by_command(record: Kept) -> None:
     await held(record.settings, "W2", "a claim", is_held=True)
     (hold,) = await holds(record.connection)
     assert (hold.wearer_id, hold.reason) == ("W2", "a claim")
+
+
+async def test_what_a_run_that_was_cut_short_left_goes_with_the_next(record: Kept) -> None:
+    rules = {kind: Rule(10, "a test") for kind in Kind}
+    at_ms = parse_instant("2026-03-14T00:00:00Z")
+    plan = await planned(record.connection, rules, at_ms)
+    cut = await begin_run(record.connection, plan, "Ann")
+    for person in plan.of(Kind.POSITIONS):
+        await cut._positions_of(person)
+    assert cut.gone["positions"] == 30
+    this = await record.run(10, "2026-03-14T00:00:00Z")
+    assert (this.gone["positions"], this.gone["raw_reports"]) == (0, 31)
+    assert await record.told() == {f"deleted by retention run {run_no}" for run_no in (cut.run_no, this.run_no)}
+
+
+async def test_somebody_with_an_order_without_an_end_is_monitored_and_nothing_goes(record: Kept) -> None:
+    await record.connection.execute(
+        "UPDATE requirement_versions SET valid = tstzrange(lower(valid), NULL) WHERE wearer_no = 1 AND upper_inf(recorded)"
+    )
+    assert (await record.run(10, "2036-03-14T00:00:00Z")).gone["positions"] == 0
+
+
+async def test_each_kind_goes_by_its_own_rule(record: Kept) -> None:
+    rules = {kind: Rule(10 if kind == Kind.RAW_REPORTS else 1000, "a test") for kind in Kind}
+    at_ms = parse_instant("2026-03-14T00:00:00Z")
+    this = await begin_run(record.connection, await planned(record.connection, rules, at_ms), "Ann")
+    await this.all_of_it("Ann", at_ms)
+    assert set(this.gone) == {"raw_reports"}
+    assert await record.count("judgement_ended") == 0, "with positions and findings there, everybody can be judged"
+    assert await record.count("positions") == 60

@@ -45,6 +45,7 @@ from emtrack.sealing.tree import (
 from emtrack.service.sealer import Sealer
 from emtrack.service.witness import Witness
 from emtrack.settings import ClockSetting, Settings
+from tests.command_line import emtrack_aside
 from tests.db_fixtures import SUPERUSER, with_user
 from tests.service_world import ms, position, serving
 
@@ -563,3 +564,29 @@ def test_a_key_in_a_line_is_read_back_and_a_changed_one_is_refused() -> None:
     for at in range(len(line)):
         with pytest.raises(UnfitHead):
             read_key(line[:at] + chr(ord(line[at]) ^ 1) + line[at + 1 :])
+
+
+async def test_the_commands_prove_check_and_find(sealed: Sealed) -> None:
+    """As programs of their own: `verify` where there is neither database nor service."""
+    folder = sealed.settings.data_dir
+    here = {"EMTRACK_DATABASE_URL": sealed.settings.database_url or "", "EMTRACK_DATA_DIR": str(folder)}
+    await sealed.add_positions(1, 300)
+    await sealed.seal()
+    proved = await emtrack_aside("audit", "prove", "fact", "7", "--out", str(folder / "fact.json"), **here)
+    assert proved.returncode == 0, proved.stderr
+    elsewhere = {
+        "EMTRACK_DATABASE_URL": "postgresql://nobody@nowhere.invalid/none",
+        "EMTRACK_DATA_DIR": "/nonexistent",
+    }
+    pair = ("--key", str(folder / "log.pub"), "--head", str(folder / "log.head"))
+    verified = await emtrack_aside("audit", "verify", str(folder / "fact.json"), *pair, **elsewhere)
+    assert (verified.returncode, "positions/1" in verified.stdout) == (0, True), verified.stderr
+    changed = (folder / "fact.json").read_text().replace("GPS", "LBS")
+    (folder / "fact.json").write_text(changed)
+    refused = await emtrack_aside("audit", "verify", str(folder / "fact.json"), *pair, **elsewhere)
+    assert (refused.returncode, "was changed" in refused.stderr) == (1, True), refused.stderr
+    good = await emtrack_aside("audit", "check", *pair, **here)
+    assert good.returncode == 0, good.stdout + good.stderr
+    await sealed.connection.execute("UPDATE positions SET lat_deg = 54 WHERE fact_id = 9")
+    bad = await emtrack_aside("audit", "check", **here)
+    assert (bad.returncode, bad.stdout.splitlines()) == (1, ["positions 9/2 was changed"])

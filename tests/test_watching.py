@@ -15,6 +15,7 @@ from emtrack.db.connect import connect
 from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.record.clock_back import INSTANTS, RECORDED, ServiceRuns, SeveralDates
 from emtrack.record.clock_back import put_back as put_clock_back
+from emtrack.sealing.check import changed_rows
 from emtrack.service.worker import Pace
 from geofence import format_instant
 from tests.browser import OpenPage, axe
@@ -223,6 +224,23 @@ async def test_it_stands_in_the_log_of_changes_by_how_much_and_who_asked(ahead: 
     assert format_instant(round(row["changed_at"].timestamp() * 1000)) == "2026-03-02T12:10:00Z"
     assert (row["detail"]["back_ms"], row["detail"]["from"]) == (moved_ms, "2026-04-20T12:02:00Z")
     assert row["detail"]["rows"]["raw_reports"] == 1
+
+
+async def unfit(world: World) -> set[str]:
+    async with world.connection.transaction():
+        return {row.kind for row in await changed_rows(world.connection)}
+
+
+async def test_what_was_moved_back_is_sealed_again_and_what_was_changed_before_stays_unfit(ahead: World) -> None:
+    await put_clock_back(ahead.connection, "officer", ms("12:10"))
+    assert await unfit(ahead) == set()
+    assert await ahead.connection.fetchval("SELECT count(*) FROM log_material WHERE why = 'clock put back'") > 2
+
+
+async def test_putting_the_clock_back_hides_nothing_that_was_changed(ahead: World) -> None:
+    await ahead.connection.execute("UPDATE activation_versions SET report_interval_ms = report_interval_ms + 1")
+    await put_clock_back(ahead.connection, "officer", ms("12:10"))
+    assert await unfit(ahead) == {"activation_versions"}
 
 
 async def test_orders_of_the_wrong_run_hold_in_the_order_in_which_they_were_entered(ahead: World) -> None:
