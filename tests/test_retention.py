@@ -304,3 +304,23 @@ async def test_each_kind_goes_by_its_own_rule(record: Kept) -> None:
     assert set(this.gone) == {"raw_reports"}
     assert await record.count("judgement_ended") == 0, "with positions and findings there, everybody can be judged"
     assert await record.count("positions") == 60
+
+
+async def test_what_is_on_nobody_by_the_orders_of_today_goes_by_its_own_age(record: Kept) -> None:
+    """An activation that was entered for too long and is corrected leaves facts that are nobody's."""
+    await record.connection.execute(
+        "INSERT INTO devices (device_no, device_id, added_at) OVERRIDING SYSTEM VALUE VALUES (77, 'D77', now())"
+    )
+    await record.connection.execute(
+        "INSERT INTO positions (fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, received_at) "
+        "VALUES (900001, 77, '2026-03-02T11:00Z', 'GPS', 53, -2, '2026-03-02T11:00Z')"
+    )
+    await record.connection.execute(
+        "INSERT INTO device_events (fact_id, device_no, event_time, type, received_at) "
+        "VALUES (900002, 77, '2026-03-02T11:00Z', 'HEARTBEAT', '2026-03-02T11:00Z')"
+    )
+    kept = await record.run(10, "2026-03-12T23:59:59Z")
+    assert (kept.gone["positions"], kept.gone["device_events"]) == (0, 0)
+    gone = await record.run(10, "2026-03-13T00:00:00Z")
+    assert (gone.gone["positions"], gone.gone["device_events"]) == (1, 1)
+    assert await record.told() == {f"deleted by retention run {gone.run_no}"}

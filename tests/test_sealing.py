@@ -367,6 +367,13 @@ async def test_a_log_made_anew_does_not_fit_the_head_of_a_witness(sealed: Sealed
         assert any("are there" in t for t in (await check_tree(sealed.connection, [longer])).troubles)
 
 
+async def test_a_kind_that_is_taken_out_of_the_check_is_told(sealed: Sealed) -> None:
+    await sealed.add_positions(1, 5)
+    await sealed.seal()
+    await sealed.connection.execute("DELETE FROM sealed_kinds WHERE kind = 'positions'")
+    assert await sealed.troubles() == ["there are leaves of positions/1, and no such form"]
+
+
 async def test_the_end_of_a_version_of_an_order_is_a_leaf_of_its_own(sealed: Sealed) -> None:
     await sealed.connection.execute(
         "INSERT INTO settings_versions (recorded, entered_by, timezone, max_gap_ms, unknown_limit_ms, silence_buffer_ms) "

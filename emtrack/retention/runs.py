@@ -63,6 +63,18 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone
 """
+# Of a day, positions of a time in which their device was on nobody, by the orders of today.
+REMOVE_NOBODYS = """
+WITH gone AS (
+    DELETE FROM positions r WHERE r.fix_time >= $1 AND r.fix_time < $2 AND NOT EXISTS (
+        SELECT FROM activation_versions v WHERE v.device_no = r.device_no AND upper_inf(v.recorded) AND v.during @> r.fix_time)
+    RETURNING fact_id, device_no
+), noted AS (
+    INSERT INTO retention_removals (run_no, kind, rule, days, keys, parts, removed_at)
+    SELECT $3, 'positions', $4, $5, array_agg(fact_id), array_agg(device_no), clock_timestamp() FROM gone HAVING count(*) > 0
+)
+SELECT count(*) FROM gone
+"""
 # Of a day, whether a row has to stay: of a time in which its device was with nobody who may go.
 HAS_TO_STAY = """
 SELECT EXISTS (
@@ -187,6 +199,7 @@ class Run:
         """Raises ServiceDoesNotListen; what went by then is on record."""
         if await self._end_judgement(who, now_ms):
             await until_noticed(self._connection)
+        await self._nobodys_positions()
         await self._drop_days()
         for person in self._plan.of(Kind.POSITIONS):
             await self._positions_of(person)
@@ -227,6 +240,15 @@ class Run:
                 first, last = max(begin, span["begin_at"]), min(end, span["end_at"])
                 if first < last:
                     await self._slice_of_positions(span["device_no"], first, last)
+
+    async def _nobodys_positions(self) -> None:
+        rule, cutoff = self._plan.rules[Kind.POSITIONS], self._plan.cutoffs[Kind.POSITIONS]
+        for row in await self._connection.fetch(DAYS):
+            begin, end = _utc_day(row["day"])
+            if end <= cutoff:
+                self.gone["positions"] += await self._connection.fetchval(
+                    REMOVE_NOBODYS, begin, end, self.run_no, str(Kind.POSITIONS), rule.days
+                )
 
     async def _slice_of_positions(self, device_no: int, first: datetime, last: datetime) -> None:
         rule = self._plan.rules[Kind.POSITIONS]

@@ -97,13 +97,21 @@ OF_A_PERSON: Final = (
 )  # fmt: skip
 """Positions of days are taken by device and day: see `runs`."""
 
-NOBODYS = """r.received_at < $1 AND NOT EXISTS (SELECT FROM activation_versions v WHERE v.device_no = r.device_no)
-             AND NOT EXISTS (SELECT FROM home_units h JOIN devices d ON d.device_id = h.hmu_id WHERE d.device_no = r.device_no)"""
+# The rest of SENT, and of WORN: what came before a device was with anybody, or of a time for which orders were corrected since.
+NOBODYS = """r.received_at < $1 AND NOT EXISTS (
+    SELECT FROM activation_versions v WHERE v.device_no = r.device_no AND upper_inf(v.recorded) AND lower(v.during) <= r.received_at)
+AND NOT EXISTS (
+    SELECT FROM home_units h JOIN devices d ON d.device_id = h.hmu_id
+    WHERE d.device_no = r.device_no AND upper_inf(h.recorded) AND h.during @> r.received_at)"""
+ON_NOBODY = """r.{at} < $1 AND NOT EXISTS (
+    SELECT FROM activation_versions v WHERE v.device_no = r.device_no AND upper_inf(v.recorded) AND v.during @> r.{at})"""
 OF_NOBODY: Final = (
     _target(Kind.QUARANTINE, "quarantine_releases",
             f"r.fact_id IN (SELECT fact_id FROM quarantine r WHERE {NOBODYS})", "fact_id"),  # noqa: S608
     _target(Kind.QUARANTINE, "quarantine", NOBODYS, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_reports", NOBODYS, "fact_id"),
+    _target(Kind.EVENTS, "device_events", ON_NOBODY.replace("{at}", "event_time"), "fact_id", "device_no"),
+    _target(Kind.POSITIONS, "future_positions", ON_NOBODY.replace("{at}", "fix_time"), "fact_id", "device_no"),
     _target(Kind.LOOKS, "looks", "r.wearer_no IS NULL AND r.looked_at < $1", "look_no"),
     _target(Kind.CREDENTIAL_EVENTS, "credential_changes",
             "r.event_no IN (SELECT event_no FROM credential_events WHERE happened_at < $1)", "change_no"),

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from emtrack.sealing.heads import LogKey, log_keys
 from emtrack.sealing.notes import Head, UnfitHead, name_of_log, read_note
-from emtrack.sealing.tree import STEP, Growing, Node, hashes_in
+from emtrack.sealing.store import fetch_nodes
+from emtrack.sealing.tree import Growing, Node, hashes_in
 
 if TYPE_CHECKING:
     import asyncpg
@@ -73,8 +74,10 @@ NOT_IN_THE_TREE = """
 SELECT coalesce(sum(length(hashes) / 32), 0)::bigint FROM log_material m
 WHERE NOT EXISTS (SELECT FROM log_leaves l WHERE l.material_no = m.material_no)
 """
+UNKNOWN_FORMS = """
+SELECT DISTINCT kind, form FROM log_material m WHERE NOT EXISTS (SELECT FROM sealed_kinds k WHERE (k.kind, k.form) = (m.kind, m.form))
+"""
 HEADS = "SELECT head_no, size, root, note FROM log_heads ORDER BY size, head_no"
-NODES = "SELECT level, node_no, hash FROM log_nodes WHERE level = $1 ORDER BY node_no"
 
 
 CHANGED: Final = "was changed"
@@ -134,48 +137,60 @@ async def seal_again(connection: Connection, why: str, but: Set[Misfit]) -> int:
 async def check_tree(connection: Connection, seen: Sequence[Head] = ()) -> Checked:
     """The leaves against the nodes and the signed heads. `seen`: heads from elsewhere, such as of a witness."""
     heads, keys = await connection.fetch(HEADS), await log_keys(connection)
-    nodes = {Node(row["level"], row["node_no"]): row["hash"] for row in await connection.fetch(NODES, STEP)}
     signed = sorted([(row["size"], row["root"]) for row in heads] + [(head.size, head.root) for head in seen])
-    walk = Walk(nodes, signed)
+    walk = Walk(signed)
     async for row in connection.cursor(IN_THE_TREE):
         if row["first_leaf"] != walk.tree.size:
             walk.troubles.append(f"leaf {walk.tree.size} is missing: the next one there is {row['first_leaf']}")
             break
-        walk.go_on(hashes_in(row["hashes"]))
-    troubles = [*walk.end(), *_trouble_of_keys(keys), *(t for row in heads for t in _trouble_of_note(row, keys))]
+        made = walk.go_on(hashes_in(row["hashes"]))
+        walk.compare(made, await fetch_nodes(connection, set(made)))
+    unknown = [
+        f"there are leaves of {kind}/{form}, and no such form" for kind, form in await connection.fetch(UNKNOWN_FORMS)
+    ]
+    troubles = [
+        *walk.end(),
+        *unknown,
+        *_trouble_of_keys(keys),
+        *(t for row in heads for t in _trouble_of_note(row, keys)),
+    ]
     return Checked(troubles, walk.tree.size, len(heads), await connection.fetchval(NOT_IN_THE_TREE))
 
 
 class Walk:
-    """Grows the tree anew, and compares it with `nodes` and with `signed` heads (size, root), in order of size."""
+    """Grows the tree anew, and compares it with `signed` heads (size, root), in order of size, and with nodes that were kept."""
 
-    def __init__(self, nodes: Mapping[Node, bytes], signed: Sequence[tuple[int, bytes]]) -> None:
+    def __init__(self, signed: Sequence[tuple[int, bytes]]) -> None:
         self.tree = Growing(0, [])
         self.troubles: list[str] = []
-        self._nodes = nodes
         self._left = list(reversed(signed))
         self._compare_heads()
 
-    def go_on(self, leaves: Sequence[bytes]) -> None:
+    def go_on(self, leaves: Sequence[bytes]) -> dict[Node, bytes]:
+        """The nodes that these complete."""
+        made: dict[Node, bytes] = {}
         begin = 0
         while begin < len(leaves):
             ahead = self._left[-1][0] - self.tree.size if self._left else len(leaves)
             end = min(len(leaves), begin + ahead)
-            self._compare_nodes(self.tree.append(leaves[begin:end]))
+            made |= self.tree.append(leaves[begin:end])
             self._compare_heads()
             begin = end
+        return made
+
+    def compare(self, made: Mapping[Node, bytes], kept: Mapping[Node, bytes]) -> None:
+        for node, hashed in made.items():
+            if kept.get(node) != hashed:
+                first = node.number << node.level
+                self.troubles.append(
+                    f"leaves {first} to {first + (1 << node.level) - 1} are not those that were sealed"
+                )
 
     def end(self) -> list[str]:
         """All that does not fit."""
         return self.troubles + [
             f"a head of {size} leaves was signed: {self.tree.size} are there" for size, _ in self._left
         ]
-
-    def _compare_nodes(self, made: Mapping[Node, bytes]) -> None:
-        for node, hashed in made.items():
-            if node.level == STEP and self._nodes.get(node) != hashed:
-                first = node.number << STEP
-                self.troubles.append(f"leaves {first} to {first + (1 << STEP) - 1} are not those that were sealed")
 
     def _compare_heads(self) -> None:
         while self._left and self._left[-1][0] == self.tree.size:
