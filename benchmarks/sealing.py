@@ -16,6 +16,7 @@ import os
 import platform
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -85,6 +86,25 @@ async def proof_ms(connection: asyncpg.Connection[Any]) -> float:
     return statistics.median(times) * 1000
 
 
+SERVER_PROCESSES = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+TICKS_A_S = os.sysconf("SC_CLK_TCK")
+
+
+async def used_s(connection: asyncpg.Connection[Any]) -> float:
+    """Seconds of processor that the service and its database have used: what others do on the machine is not in it."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    server = [str(row["pid"]) for row in await connection.fetch(SERVER_PROCESSES)]
+    return sum(_ticks(pid) for pid in {*children, *server}) / TICKS_A_S
+
+
+def _ticks(pid: str) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:  # it ended meanwhile
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
 async def all_sealed(connection: asyncpg.Connection[Any]) -> float:
     """Seconds until nothing waits for the tree."""
     started = time.perf_counter()
@@ -100,6 +120,7 @@ async def measure(settings: Settings, wearers: int, seconds: float, repeats: int
     walks = [Walk(number, from_ms) for number in range(wearers)]
     rates: dict[str, list[float]] = {what: [] for what in SWITCHES}
     waits: dict[str, list[float]] = {what: [] for what in SWITCHES}
+    costs: dict[str, list[float]] = {what: [] for what in SWITCHES}
     lags = []
     async with (
         aiohttp.ClientSession(settings.base_url, connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session,
@@ -111,11 +132,13 @@ async def measure(settings: Settings, wearers: int, seconds: float, repeats: int
             order = list(SWITCHES) if round_no % 2 == 0 else list(reversed(SWITCHES))
             for what in order:
                 await switch(connection, what)
+                before_s = await used_s(connection)
                 rate, latencies = await send(session, walks, ordered, seconds, None)
                 rates[what].append(rate)
                 waits[what] += latencies
                 if what == "with the log":
                     lags.append(await all_sealed(connection))
+                costs[what].append((await used_s(connection) - before_s) / (len(latencies) * FIXES_A_REQUEST) * 1e6)
         await switch(connection, "with the log")
         print(f"| a leaf more in the statement that adds it | {await leaf_us(connection):.2f} µs |")
         await switch(connection, "with the log")
@@ -126,6 +149,8 @@ async def measure(settings: Settings, wearers: int, seconds: float, repeats: int
     for what, found in rates.items():
         p50, p99 = (quantile(waits[what], share) * 1000 for share in (0.5, 0.99))
         print(f"| {what}: fixes/s, p50 / p99 | {statistics.median(found):,.0f}, {p50:.1f} / {p99:.1f} ms |")
+    for what, used in costs.items():
+        print(f"| {what}: processor of service and database | {statistics.median(used):,.0f} µs a fix |")
     ratio = statistics.median(w / o for w, o in zip(rates["with the log"], rates["without"], strict=True))
     print(f"| with to without (median of rounds) | {ratio:.3f} |")
     print(f"| until everything is under a head, after a round | {statistics.median(lags):.2f} s |")
