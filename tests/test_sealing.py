@@ -407,6 +407,27 @@ async def test_every_column_of_a_sealed_table_is_in_its_leaf(sealed: Sealed) -> 
     assert missing == []
 
 
+NEW_COLUMN = """
+ALTER TABLE looks ADD COLUMN seat text;
+INSERT INTO sealed_kinds (kind, form, of_table, key, part, content)
+SELECT kind, form + 1, of_table, key, part, content || ', r.seat' FROM sealed_kinds WHERE kind = 'looks';
+SELECT seal_rows_of(k) FROM sealed_kinds k WHERE kind = 'looks' AND form = 2
+"""
+
+
+async def test_a_column_that_a_migration_adds_is_sealed_from_then_on_and_old_rows_fit_as_before(
+    sealed: Sealed,
+) -> None:
+    await sealed.connection.execute(ADD_LOOK, "Ann")
+    await sealed.connection.execute(NEW_COLUMN)
+    await sealed.connection.execute(ADD_LOOK, "Bob")
+    await sealed.seal()
+    assert await sealed.misfits() == await sealed.troubles() == []
+    await sealed.connection.execute("UPDATE looks SET seat = 'x' WHERE looked_by = 'Bob'")
+    await sealed.connection.execute("UPDATE looks SET purpose = 'SERVICE' WHERE looked_by = 'Ann'")
+    assert await sealed.misfits() == ["looks 1 was changed", "looks 2 was changed"]
+
+
 # ------------------------------------------------------------------ proofs
 
 

@@ -50,6 +50,7 @@ WITH told AS (
 SELECT key, part, l.hash IS NULL AS is_new, r.hashes IS NULL AS is_gone, g.run_no
 FROM leaves l FULL JOIN rows r USING (key, part) LEFT JOIN gone g USING (key, part)
 WHERE l.form IS NULL OR r.hashes IS NULL OR l.hash IS DISTINCT FROM (r.hashes)[l.form]
+ORDER BY key, part
 $query$, n.kind, n.of_table, n.key, n.part,
          (SELECT 'ARRAY[' || string_agg(coalesce(leaf_of(k), 'NULL'), ', ' ORDER BY f.form) || ']'
           FROM generate_series(1, (SELECT max(form) FROM sealed_kinds WHERE kind = n.kind)) AS f (form)
