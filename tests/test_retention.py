@@ -324,3 +324,13 @@ async def test_what_is_on_nobody_by_the_orders_of_today_goes_by_its_own_age(reco
     gone = await record.run(10, "2026-03-13T00:00:00Z")
     assert (gone.gone["positions"], gone.gone["device_events"]) == (1, 1)
     assert await record.told() == {f"deleted by retention run {gone.run_no}"}
+
+
+async def test_a_hold_that_comes_while_a_run_works_keeps_what_is_left(record: Kept) -> None:
+    rules = {kind: Rule(10, "a test") for kind in Kind}
+    at_ms = parse_instant("2026-03-14T00:00:00Z")
+    this = await begin_run(record.connection, await planned(record.connection, rules, at_ms), "Ann")
+    await enter_hold(record.connection, "W1", is_held=True, reason="a claim", who="Ann")
+    await this.all_of_it("Ann", at_ms)
+    assert (this.gone["positions"], this.gone["raw_reports"]) == (0, 0)
+    assert await record.count("judgement_ended") == 0

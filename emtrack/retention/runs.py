@@ -42,6 +42,10 @@ FROM wearers w CROSS JOIN LATERAL (
         UNION ALL SELECT valid FROM requirement_versions WHERE wearer_no = w.wearer_no AND upper_inf(recorded)) AS s (span)) e
 WHERE e.ended_at < $1 ORDER BY w.wearer_id
 """
+HELD_NOW = """
+SELECT wearer_no FROM (SELECT DISTINCT ON (wearer_no) wearer_no, is_held FROM retention_holds ORDER BY wearer_no, hold_no DESC) h
+WHERE is_held
+"""
 SPANS = """
 SELECT device_no, lower(during) AS begin_at, upper(during) AS end_at FROM activation_versions
 WHERE wearer_no = $1 AND upper_inf(recorded) ORDER BY during
@@ -201,19 +205,24 @@ class Run:
             await until_noticed(self._connection)
         await self._nobodys_positions()
         await self._drop_days()
-        for person in self._plan.of(Kind.POSITIONS):
+        for person in await self.due(Kind.POSITIONS):
             await self._positions_of(person)
         for target in OF_A_PERSON:
-            for person in self._plan.of(target.kind):
+            for person in await self.due(target.kind):
                 await self._rows(target, person.wearer_no)
-        for person in self._plan.of(Kind.IOM_RECORD):
+        for person in await self.due(Kind.IOM_RECORD):
             await self._connection.execute(FORGET_NAME, person.wearer_no)
         for target in OF_NOBODY:
             await self._rows(target, self._plan.cutoffs[target.kind])
 
+    async def due(self, kind: Kind) -> list[Ended]:
+        """Those of the plan on whom no hold was put since it was made."""
+        held = {row["wearer_no"] for row in await self._connection.fetch(HELD_NOW)}
+        return [person for person in self._plan.of(kind) if person.wearer_no not in held]
+
     async def _end_judgement(self, who: str, now_ms: int) -> bool:
         ended = False
-        for person in sorted({one for kind in JUDGED for one in self._plan.of(kind)}):
+        for person in sorted({one for kind in JUDGED for one in await self.due(kind)}):
             async with self._connection.transaction():
                 numbers = [
                     row["activation_no"]
@@ -258,7 +267,7 @@ class Run:
         self.gone["positions"] += taken
 
     async def _drop_days(self) -> None:
-        wearers = [person.wearer_no for person in self._plan.of(Kind.POSITIONS)]
+        wearers = [person.wearer_no for person in await self.due(Kind.POSITIONS)]
         if not wearers:
             return
         for row in await self._connection.fetch(DAYS):

@@ -132,6 +132,9 @@ class Sealer:
         head = await last_head(connection)
         self._tree = await stored_tree(connection, 0 if head is None else head.size)
         self._settled, self._fence = 0 if head is None else head.settled, None
+        self._metrics.sealed.set(self._tree.size)
+        if head is not None:  # the file may be a new one, or lost
+            replace_file(self._settings.head_file, head.note.encode(), mode=READABLE)
 
     async def _read_key(self, connection: Session) -> Signer:
         """The key in the data directory, which may have been rotated since the last pass."""
