@@ -12,11 +12,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from emtrack.cli.findings import stored_findings
 from emtrack.cli.retention import deleted, going, held
 from emtrack.db.connect import connect
 from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
+from emtrack.files.export import export_to
 from emtrack.metrics import Metrics
 from emtrack.orders.importing import make_device_key
+from emtrack.people.looks import commander
 from emtrack.retention.holds import UnfitHold, enter_hold, holds
 from emtrack.retention.rules import DEFAULTS, Kind, Rule, UnfitRules, ended_before, rules_of
 from emtrack.retention.runs import Run, begin_run, planned
@@ -27,7 +30,8 @@ from emtrack.service.sealer import Sealer
 from emtrack.service.witness import Witness
 from emtrack.settings import ClockSetting, Settings
 from geofence import parse_instant
-from tests.service_world import activation, orders, position, serving
+from tests.office import ORDERS, open_office
+from tests.service_world import activation, curfew, orders, position, serving
 
 # ------------------------------------------------------------------ days
 
@@ -334,3 +338,29 @@ async def test_a_hold_that_comes_while_a_run_works_keeps_what_is_left(record: Ke
     await this.all_of_it("Ann", at_ms)
     assert (this.gone["positions"], this.gone["raw_reports"]) == (0, 0)
     assert await record.count("judgement_ended") == 0
+
+
+async def test_findings_that_are_kept_for_longer_than_their_facts_can_still_be_asked_for(
+    database_url: str, data_dir: Path
+) -> None:
+    async with open_office(database_url, data_dir, ORDERS | {"requirements": [curfew(1), curfew(2)]}) as office:
+        await office.two_are_out()
+        before = (await office.get("/v1/alerts?wearer=W1"))[1]["alerts"]
+        await office.connection.execute(
+            "UPDATE activation_versions SET during = tstzrange(lower(during), '2026-03-02T19:59Z') WHERE wearer_no = 1;"
+            "UPDATE requirement_versions SET valid = tstzrange(lower(valid), '2026-03-02T19:59Z') WHERE wearer_no = 1"
+        )
+        rules = {kind: Rule(0 if kind == Kind.POSITIONS else 1000, "a test") for kind in Kind}
+        at_ms = parse_instant("2026-03-04T00:00:00Z")
+        this = await begin_run(office.connection, await planned(office.connection, rules, at_ms), "Ann")
+        await this.all_of_it("Ann", parse_instant("2026-03-02T20:00:00Z"))
+        assert this.gone["positions"] == 2
+        assert (await office.get("/v1/alerts?wearer=W1"))[1]["alerts"] == before
+        for role in ("operator", "officer", "administrator"):
+            for path in ("/v1/findings?wearer=W1", "/v1/wearers/W1/atv", "/v1/alerts?wearer=W1"):
+                async with office.http.get(path, headers=office.bearer(role)) as response:
+                    assert response.status < 500, (path, await response.text())
+        found = await stored_findings(office.settings, commander("Ann"), None, None, "W1")
+        assert any(b'"CURFEW"' in line for line in found)
+        await export_to(office.settings, data_dir / "all", commander("Ann"))
+        assert b"D1," not in (data_dir / "all" / "positions.csv").read_bytes()

@@ -20,7 +20,7 @@ from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, late_since_ms,
 from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
-from emtrack.record.plans import Assignment, load_assignments
+from emtrack.record.plans import Assignment, load_judged
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.finality import can_change, first_open_ms
 from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt
@@ -236,7 +236,7 @@ class LiveActivations:
     ) -> None:
         """Everything from the database, as it was when time had passed to `judged_ms` (None: nothing was judged). `rules_since_ms`:
         since when the rules of today are in force."""
-        assignments = await load_assignments(connection, held_ms)
+        assignments = await load_judged(connection, held_ms)
         sets = await self._sets_of(connection, assignments)
         self._rules_since_ms = rules_since_ms
         self.silence_near_m = await silence_near_m(connection)
@@ -314,7 +314,7 @@ class LiveActivations:
         """
         if not wearer_nos:
             return set()
-        fresh = await load_assignments(connection, held_ms, wearer_nos)
+        fresh = await load_judged(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, fresh)
         self._forget_but(fresh, wearer_nos)
         for number, assignment in fresh.items():
