@@ -23,6 +23,7 @@ from emtrack.people.looks import commander
 from emtrack.retention.holds import UnfitHold, enter_hold, holds
 from emtrack.retention.rules import DEFAULTS, Kind, Rule, UnfitRules, ended_before, rules_of
 from emtrack.retention.runs import Run, begin_run, planned
+from emtrack.retention.targets import OF_A_PERSON, OF_NOBODY
 from emtrack.sealing.check import PLAIN_TEXT, check_tree, kinds, misfits_of
 from emtrack.sealing.proofs import verify
 from emtrack.sealing.proving import NothingToProve, prove_rows
@@ -364,3 +365,13 @@ async def test_findings_that_are_kept_for_longer_than_their_facts_can_still_be_a
         assert any(b'"CURFEW"' in line for line in found)
         await export_to(office.settings, data_dir / "all", commander("Ann"))
         assert b"D1," not in (data_dir / "all" / "positions.csv").read_bytes()
+
+
+async def test_every_statement_of_every_table_can_be_prepared(record: Kept) -> None:
+    for target in (*OF_A_PERSON, *OF_NOBODY):
+        for statement in (target.how_many, target.remove):
+            await record.connection.prepare(statement)
+
+
+def test_a_kind_that_goes_by_person_or_by_itself_has_its_tables() -> None:
+    assert {target.kind for target in (*OF_A_PERSON, *OF_NOBODY)} == set(Kind)

@@ -95,6 +95,7 @@ SELECT count(*) FROM rows
 """
 ROWS_OF_DAY = "SELECT count(*) FROM positions WHERE fix_time >= $1 AND fix_time < $2"
 DROP_DAY = "SELECT format('DROP TABLE %I', $1::text)"
+LOCK_POSITIONS = "LOCK TABLE positions IN ACCESS EXCLUSIVE MODE"
 LOCK_PATIENCE = "SET LOCAL lock_timeout = '200ms'"
 NEW_RUN = """
 INSERT INTO retention_runs (begun_at, entered_by, rules) VALUES (clock_timestamp(), $1, $2) RETURNING run_no
@@ -291,7 +292,7 @@ class Run:
                     NOTE_DAY, begin, end, self.run_no, str(Kind.POSITIONS), rule.days, name
                 )
                 await self._connection.execute(LOCK_PATIENCE)
-                await self._connection.execute("LOCK TABLE positions IN ACCESS EXCLUSIVE MODE")
+                await self._connection.execute(LOCK_POSITIONS)
                 if await self._connection.fetchval(ROWS_OF_DAY, begin, end) != noted:
                     raise RowAdded
                 await self._connection.execute(await self._connection.fetchval(DROP_DAY, name))

@@ -23,22 +23,25 @@ class Target(NamedTuple):
     remove: str
 
 
-def _target(kind: Kind, table: str, whose: str, key: str, part: str = "0") -> Target:
-    return Target(
-        kind,
-        table,
-        f"SELECT count(*) FROM {table} r WHERE {whose}",  # noqa: S608  constants of this file
-        f"""
+# What the statements of a table are made of; a test prepares each of them.
+HOW_MANY_OF: Final = """-- of a table
+SELECT count(*) FROM {table} r WHERE {whose}
+"""
+REMOVE_FROM: Final = """-- a table
 WITH gone AS (
-    DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT r.ctid FROM {table} r WHERE {whose} LIMIT {SLICE}))
+    DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT r.ctid FROM {table} r WHERE {whose} LIMIT {slice}))
     RETURNING {key} AS key, ({part})::bigint AS part
 ), noted AS (
     INSERT INTO retention_removals (run_no, kind, rule, days, keys, parts, removed_at)
     SELECT $2, '{table}', $3, $4, array_agg(key), array_agg(part), clock_timestamp() FROM gone HAVING count(*) > 0
 )
 SELECT count(*) FROM gone
-""",  # noqa: S608
-    )
+"""
+
+
+def _target(kind: Kind, table: str, whose: str, key: str, part: str = "0") -> Target:
+    names = {"table": table, "whose": whose, "key": key, "part": part, "slice": SLICE}
+    return Target(kind, table, HOW_MANY_OF.format(**names), REMOVE_FROM.format(**names))
 
 
 # A device's time with a person; of what it sent, until it was with somebody else.
