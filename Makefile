@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence start-up pictures schemas lock clean
+.PHONY: help setup check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence sealing start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -83,6 +83,9 @@ waits: setup     ## live reports beside what costs much
 
 hostile: setup   ## live reports beside each attack, into docs/security.md
 	$(BIN)/python -m benchmarks.hostile --write docs/security.md
+
+sealing: setup   ## what the log costs: a leaf, a proof, and reports with it and without
+	$(BIN)/python -m benchmarks.sealing
 
 start-up: setup  ## how long `emtrack --help` takes, into docs/performance.md
 	$(BIN)/python -m benchmarks.start_up --write docs/performance.md

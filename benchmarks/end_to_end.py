@@ -157,7 +157,17 @@ async def send(
     return len(latencies) * FIXES_A_REQUEST / (time.perf_counter() - started), latencies
 
 
-COLUMNS = ("fact_id", "device_no", "fix_time", "mechanism", "lat_deg", "lon_deg", "precision_m", "received_at")
+COLUMNS = (
+    "fact_id",
+    "device_no",
+    "fix_time",
+    "mechanism",
+    "lat_deg",
+    "lon_deg",
+    "precision_m",
+    "received_at",
+    "salt",
+)
 
 
 async def copy_baseline(connection: asyncpg.Connection[Any], rows: int, round_no: int) -> float:
@@ -166,7 +176,7 @@ async def copy_baseline(connection: asyncpg.Connection[Any], rows: int, round_no
     base = datetime_of(int(time.time() * 1000) - HISTORY_MS)
     records = [
         (-i, 10_000_000 + round_no * 100_000 + i % 1000, base + timedelta(minutes=i // 1000), "GPS",
-         53 + rng.random() / 10, -2 + rng.random() / 10, 6.0, base)
+         53 + rng.random() / 10, -2 + rng.random() / 10, 6.0, base, rng.randbytes(16))
         for i in range(rows)
     ]  # fmt: skip
     started = time.perf_counter()

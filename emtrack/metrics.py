@@ -87,6 +87,27 @@ class Metrics:
             "Instant to which everything is judged, on the service's clock.",
             registry=self.registry,
         )
+        self.sealed = Gauge(
+            "emtrack_sealed_leaves", "Leaves of the log under its newest head.", registry=self.registry
+        )
+        self.unsealed = Gauge(
+            "emtrack_unsealed_leaves", "Rows that wait to be put into the log.", registry=self.registry
+        )
+        self.seal_lag = Gauge(
+            "emtrack_seal_lag_seconds",
+            "How long ago a pass put everything that was there into the log.",
+            registry=self.registry,
+        )
+        self.seal_failures = Counter(
+            "emtrack_seal_failures_total",
+            "Passes of sealing that failed; the rows wait for the next.",
+            registry=self.registry,
+        )
+        self.witness_failures = Counter(
+            "emtrack_witness_failures_total",
+            "Heads of the log that the outside witness did not take.",
+            registry=self.registry,
+        )
         self.activations = Gauge("emtrack_activations", "Activations under judgement.", registry=self.registry)
 
     def exposed(self) -> bytes:

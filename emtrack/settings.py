@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,11 +56,19 @@ class Settings(msgspec.Struct, frozen=True):
     oidc_claim: str = "preferred_username"
     oidc_new_role: str | None = None
     oidc_name: str = "your organisation"
+    log_head: Path | None = None
+    log_witness: tuple[str, ...] = ()
+    retention_rules: Path | None = None
 
     @property
     def sets_dir(self) -> Path:
         """Where zone sets are kept as they were built: beside the database, not in it, because they are derived."""
         return self.data_dir / "zone-sets"
+
+    @property
+    def head_file(self) -> Path:
+        """Where the newest head of the log is published; the public key stands beside it."""
+        return self.log_head or self.data_dir / "log.head"
 
     @property
     def is_secure(self) -> bool:
@@ -121,6 +130,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         oidc_claim=given.get("oidc_claim") or "preferred_username",
         oidc_new_role=given.get("oidc_new_role") or None,
         oidc_name=given.get("oidc_name") or "your organisation",
+        log_head=Path(given["log_head"]).expanduser().absolute() if given.get("log_head") else None,
+        log_witness=_words("log_witness", given.get("log_witness")),
+        retention_rules=Path(given["retention_rules"]).expanduser().absolute()
+        if given.get("retention_rules")
+        else None,
     )
 
 
@@ -169,6 +183,16 @@ def _addresses(name: str, text: str) -> tuple[str, ...]:
     except ValueError as error:
         raise SettingsError(
             f"{PREFIX}{name.upper()} is {text!r}; expected addresses with commas between them, or none"
+        ) from error
+
+
+def _words(name: str, text: str | None) -> tuple[str, ...]:
+    """A command and its arguments, as a shell would take them apart; no shell runs it."""
+    try:
+        return tuple(shlex.split(text or ""))
+    except ValueError as error:
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} is {text!r}: {error}; expected a command and its arguments"
         ) from error
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -338,8 +339,8 @@ class Door:
 
 def settings_for(dsn: str, **fields: Any) -> Settings:
     clock = ClockSetting(ms("12:00"), 1.0)
-    return Settings(data_dir=Path("/nonexistent"), **{
-        "database_url": dsn, "listen": "127.0.0.1:0", "clock": clock, **fields,
+    return Settings(**{
+        "data_dir": Path("/nonexistent"), "database_url": dsn, "listen": "127.0.0.1:0", "clock": clock, **fields,
     })  # fmt: skip
 
 
@@ -354,7 +355,13 @@ async def serving(
 ) -> AsyncIterator[Door]:
     """The service over real sockets, on an emulated clock that starts at 12:00. `wait_s`: how long a turn waits for reports;
     less than in earnest, so that orders are taken in and the service ends at once. `pace`: the worker's in all else."""
-    settings = settings_for(dsn, **fields)
+    with tempfile.TemporaryDirectory(prefix="emtrack-test-") as folder:
+        async with _serving(settings_for(dsn, **{"data_dir": Path(folder), **fields}), form, wait_s, pace) as door:
+            yield door
+
+
+@asynccontextmanager
+async def _serving(settings: Settings, form: dict[str, Any] | None, wait_s: float, pace: Pace) -> AsyncIterator[Door]:
     entered = await import_orders(
         settings, read_orders(json.dumps(form or orders(1, 2)), "orders"), who="test", dry_run=False
     )

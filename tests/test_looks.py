@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import stat
@@ -15,11 +16,13 @@ import asyncpg
 import pytest
 from starlette.routing import Route
 
+from emtrack.cli.audit import proofs_of
 from emtrack.cli.findings import stored_findings
 from emtrack.cli.rejudging import would_change
 from emtrack.db.connect import connect
 from emtrack.db.session import Session
 from emtrack.files.export import export_to
+from emtrack.files.subject import export_subject
 from emtrack.forms.reading import read_orders
 from emtrack.orders.importing import import_orders
 from emtrack.people.looks import AGAIN_MS, Door, Looker, What, commander, look_at_people, looks_at, record_look
@@ -138,6 +141,22 @@ async def watched_there(
     return answer, watch.rows, watch.unseen
 
 
+SEALED_FINDINGS = """
+SELECT m.keys[1] FROM log_leaves l JOIN log_material m USING (material_no), (SELECT max(size) AS size FROM log_heads) h
+WHERE m.kind = 'finding_versions' AND l.first_leaf + cardinality(m.keys) <= h.size
+"""
+
+
+async def a_sealed_finding(office: Office) -> int:
+    """The number of a finding that is under a head: the service puts it there within seconds."""
+    for _ in range(400):
+        number: int | None = await office.connection.fetchval(SEALED_FINDINGS)
+        if number is not None:
+            return number
+        await asyncio.sleep(0.05)
+    raise AssertionError("not within 20 s")
+
+
 async def forget_looks(office: Office) -> None:
     await office.connection.execute("DELETE FROM looks")
 
@@ -189,11 +208,15 @@ async def test_no_command_reads_a_telling_row_without_a_committed_look(
 ) -> None:
     await office.two_are_out()
     ann = commander("Ann (command line)", "COURT", "case 12")
+    finding_no = await a_sealed_finding(office)
+    watch.unseen.clear()  # what this test read itself
     for work in (
         lambda: stored_findings(office.settings, ann, None, None, None),
         lambda: stored_findings(office.settings, ann, None, ms("20:00"), "W1"),
         lambda: export_to(office.settings, tmp_path / "all", ann),
         lambda: would_change(office.settings, ms("18:00")),
+        lambda: export_subject(office.settings, "W1", tmp_path / "W1", "Ann"),
+        lambda: proofs_of(office.settings, ann, "finding", finding_no),
     ):
         await forget_looks(office)
         await work()

@@ -22,7 +22,8 @@ INSERT INTO devices (device_id, added_at) SELECT 'D' || i, '2026-03-01Z' FROM ge
 INSERT INTO wearers (wearer_id) SELECT 'W' || i FROM generate_series(1, 200) i;
 INSERT INTO activations (activation_id, entered_at) SELECT 'A' || i, '2026-03-01Z' FROM generate_series(1, 200) i;
 SELECT make_positions_day('2026-03-02'), make_positions_day('2026-03-03');
-INSERT INTO raw_reports SELECT 1 + i % 200, 1, i / 200, decode(md5(i::text), 'hex'), i, '2026-03-02Z', '\\x00'
+INSERT INTO raw_reports (device_no, boot, seq, digest, fact_id, received_at, body)
+SELECT 1 + i % 200, 1, i / 200, decode(md5(i::text), 'hex'), i, '2026-03-02Z', '\\x00'
 FROM generate_series(1, 20000) i;
 INSERT INTO positions (fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, precision_m, received_at)
 SELECT i, 1 + i % 200, '2026-03-02Z'::timestamptz + (i / 200) * interval '15 min', 'GPS', 53, -2, 6, '2026-03-02Z'
@@ -77,7 +78,7 @@ async def test_raw_reports_are_stored_by_their_key(filled: asyncpg.Connection[An
     some = range(40)
     plan = await plan_of(
         filled, STORE_RAW, [100_000 + i for i in some], [1 + i for i in some], [1] * 40, [5] * 40,
-        [bytes(16)] * 40, AT, [b"\x00"] * 40,
+        [bytes(16)] * 40, AT, [b"\x00"] * 40, [bytes(16)] * 40,
     )  # fmt: skip
     assert any(node.get("Index Name") == "raw_reports_pkey" for node in plan)
     assert_by_index(plan, rows=100)
@@ -87,7 +88,7 @@ async def test_positions_are_stored_by_their_key(filled: asyncpg.Connection[Any]
     none: list[Any] = [None] * 40
     plan = await plan_of(
         filled, STORE_POSITIONS, [100_000 + i for i in range(40)], [1 + i for i in range(40)], AT, ["GPS"] * 40,
-        [53.0] * 40, [-2.0] * 40, [7.0] * 40, AT, none, none, none, none, none, none,
+        [53.0] * 40, [-2.0] * 40, [7.0] * 40, AT, none, none, none, none, none, none, [bytes(16)] * 40,
     )  # fmt: skip
     assert_by_index(plan, rows=100)
 

@@ -15,6 +15,7 @@ from emtrack.db.connect import connect
 from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.record.clock_back import INSTANTS, RECORDED, ServiceRuns, SeveralDates
 from emtrack.record.clock_back import put_back as put_clock_back
+from emtrack.sealing.check import changed_rows
 from emtrack.service.worker import Pace
 from geofence import format_instant
 from tests.browser import OpenPage, axe
@@ -83,8 +84,9 @@ async def end_worker(office: Office) -> None:
 
 async def starts_under_a_wrong_date(office: Office) -> None:
     """As far as the record knows; the worker reads it anew."""
-    await office.connection.execute("UPDATE liveness SET alive_at = alive_at + interval '1 day'")
-    await end_worker(office)
+    async with office.connection.transaction():
+        await office.connection.execute("UPDATE liveness SET alive_at = alive_at + interval '1 day'")
+        await end_worker(office)
 
 
 async def test_every_page_says_that_nobody_is_watched(database_url: str, data_dir: Path) -> None:
@@ -112,8 +114,9 @@ async def test_a_page_that_stays_open_says_it_within_seconds(
         await starts_under_a_wrong_date(office)
         await page.wait_for_selector("#not-watching:not([hidden]) >> text=ahead of the clock")
         assert await axe(page) == []
-        await office.connection.execute("UPDATE liveness SET alive_at = alive_at - interval '1 day'")
-        await end_worker(office)
+        async with office.connection.transaction():  # a turn that ends now would write its own time again
+            await office.connection.execute("UPDATE liveness SET alive_at = alive_at - interval '1 day'")
+            await end_worker(office)
         await page.wait_for_selector("#not-watching[hidden]", state="attached")
 
 
@@ -225,6 +228,23 @@ async def test_it_stands_in_the_log_of_changes_by_how_much_and_who_asked(ahead: 
     assert row["detail"]["rows"]["raw_reports"] == 1
 
 
+async def unfit(world: World) -> set[str]:
+    async with world.connection.transaction():
+        return {row.kind for row in await changed_rows(world.connection)}
+
+
+async def test_what_was_moved_back_is_sealed_again_and_what_was_changed_before_stays_unfit(ahead: World) -> None:
+    await put_clock_back(ahead.connection, "officer", ms("12:10"))
+    assert await unfit(ahead) == set()
+    assert await ahead.connection.fetchval("SELECT count(*) FROM log_material WHERE why = 'clock put back'") > 2
+
+
+async def test_putting_the_clock_back_hides_nothing_that_was_changed(ahead: World) -> None:
+    await ahead.connection.execute("UPDATE activation_versions SET report_interval_ms = report_interval_ms + 1")
+    await put_clock_back(ahead.connection, "officer", ms("12:10"))
+    assert await unfit(ahead) == {"activation_versions"}
+
+
 async def test_orders_of_the_wrong_run_hold_in_the_order_in_which_they_were_entered(ahead: World) -> None:
     await put_clock_back(ahead.connection, "officer", ms("12:10"))
     rows = await ahead.connection.fetch(
@@ -303,6 +323,7 @@ THEIRS = {
     "possible_entries.seen_at", "presence_notes.unknown_since", "rejudgements.since", "requirement_entries.valid_from",
     "requirement_versions.valid", "schema_migrations.applied_at", "silence_progress.gap_end_at",
     "silence_progress.heard_at", "outages.during", "late_judgements.late_at", "clock_uploads.newest_at",
+    "log_keys.since", "log_heads.signed_at", "retention_holds.entered_at", "retention_runs.begun_at", "retention_removals.removed_at",
 }  # fmt: skip
 """What tags, orders and judgements say of time, until when a credential is good, what the server wrote, what is forgotten; and
 outages, which have a statement of their own."""

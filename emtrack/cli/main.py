@@ -9,6 +9,7 @@ import typer
 
 from emtrack.cli import (
     access,
+    audit,
     database,
     devices,
     doctor,
@@ -18,8 +19,10 @@ from emtrack.cli import (
     orders,
     quarantine,
     rejudging,
+    retention,
     schema,
     service,
+    subject,
     sweep,
     tokens,
     users,
@@ -46,6 +49,9 @@ for name, module in (
     ("zones", zones),
     ("quarantine", quarantine),
     ("db", database),
+    ("audit", audit),
+    ("retention", retention),
+    ("subject", subject),
 ):
     app.add_typer(module.app, name=name)
 

@@ -10,6 +10,8 @@ ORDERS_LOCK = 0x656D_6F72
 """Orders change one at a time, so that change numbers follow commits."""
 WORKER_LOCK = 0x656D_7472
 """Held by the connection that writes: who loses it cannot write."""
+SEALING_LOCK = 0x656D_736C
+"""Held by the connection that puts rows into the log: there is one tree."""
 
 TAKE = "SELECT pg_advisory_xact_lock($1)"
 TRY = "SELECT pg_try_advisory_lock($1)"

@@ -130,6 +130,18 @@ RIGHTS: Final[dict[str, Rights]] = {
     "looks": BOTH_ADD,
     "record_openings": BOTH_ADD,
     "restricted_looks_seen": BOTH_ADD,
+    # The log: what waits is written by triggers, with the rights of the owner
+    "sealed_kinds": Rights(READ),
+    "log_material": Rights(READ),
+    "log_leaves": HIDDEN_FACTS,
+    "log_nodes": HIDDEN_FACTS,
+    "log_keys": FACTS,
+    "log_heads": FACTS,
+    # Retention: runs are the owner's
+    "retention_holds": HIDDEN_FACTS,
+    "retention_runs": Rights(READ),
+    "retention_removals": Rights(READ),
+    "judgement_ended": Rights(READ, READ),
 }
 SEQUENCES: Final = {RunTime.WORKER: ("fact_id_blocks", "finding_no_blocks", "alert_no_blocks"), RunTime.PAGES: ()}
 FUNCTIONS: Final = {RunTime.WORKER: ("make_positions_day(date)",), RunTime.PAGES: ()}

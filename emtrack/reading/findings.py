@@ -10,7 +10,7 @@ from emtrack.reading.people import wearer_no_of
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
 from emtrack.record.liveness import alive_ms
-from emtrack.record.plans import Assignment, load_assignments
+from emtrack.record.plans import Assignment, load_assignments, load_judged
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence import ALWAYS_MS, Activation, format_instant
 from geofence.judgement import Finding, judge_history
@@ -53,9 +53,10 @@ async def findings_as_lines(
     Raises FarUntil."""
     refuse_far_until(until_ms, now_ms)
     held_ms = max(now_ms, await alive_ms(connection) or ALWAYS_MS) if as_known_ms is None else as_known_ms
+    load = load_assignments if until_ms is None else load_judged
     assignments = {
         number: assignment
-        for number, assignment in (await load_assignments(connection, held_ms)).items()
+        for number, assignment in (await load(connection, held_ms)).items()
         if wearer_id is None or assignment.plan.activation.wearer_id == wearer_id
     }
     if until_ms is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emtrack.reading.findings import judged_again
 from emtrack.record.findings import load_shown
 from emtrack.record.liveness import alive_ms
-from emtrack.record.plans import load_assignments
+from emtrack.record.plans import load_judged
 from geofence import FOREVER_MS
 from geofence.judgement import Finding, amendments, as_judged
 
@@ -31,7 +31,7 @@ class Rejudgement(NamedTuple):
 async def rejudgement(connection: Connection, since_ms: int, now_ms: int, zone_sets: ZoneSetCache) -> Rejudgement:
     """Of findings that lasted after `since_ms`, as everything is judged up to now: what the rules of today would change."""
     judged_ms = await alive_ms(connection) or now_ms
-    assignments = await load_assignments(connection, now_ms)
+    assignments = await load_judged(connection, now_ms)
     counts: Counter[str] = Counter()
     findings = 0
     for assignment in assignments.values():  # one by one: the memory of all histories at once has no bound

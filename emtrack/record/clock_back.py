@@ -18,6 +18,7 @@ from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.errors import MendableError
 from emtrack.record.changes import CLOCK_PUT_BACK, OrderChange, last_change, log_change
 from emtrack.record.liveness import alive_ms
+from emtrack.sealing.check import changed_rows, seal_again
 from geofence import datetime_of, format_instant
 
 INSTANTS: Final[Mapping[str, Sequence[str]]] = {
@@ -162,12 +163,14 @@ async def put_back(connection: Connection, who: str, now_ms: int) -> int:
             "backup from before the first of them (docs/database.md)."
         )
     async with connection.transaction():
+        unfit_before = await changed_rows(connection)
         await _move_ranges(connection, now, length)
         rows = await _move_instants(connection, now, length)
         for statement in FORGET:
             await connection.execute(statement)
         detail: dict[str, Any] = {"back_ms": ahead_ms, "from": format_instant(now_ms + ahead_ms), "rows": rows}
         await log_change(connection, OrderChange(CLOCK_PUT_BACK, None, detail), who, now_ms)
+        await seal_again(connection, CLOCK_PUT_BACK, unfit_before)
     return ahead_ms
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, late_since_ms,
 from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
-from emtrack.record.plans import Assignment, load_assignments
+from emtrack.record.plans import Assignment, load_judged
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.finality import can_change, first_open_ms
 from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt
@@ -236,7 +236,7 @@ class LiveActivations:
     ) -> None:
         """Everything from the database, as it was when time had passed to `judged_ms` (None: nothing was judged). `rules_since_ms`:
         since when the rules of today are in force."""
-        assignments = await load_assignments(connection, held_ms)
+        assignments = await load_judged(connection, held_ms)
         sets = await self._sets_of(connection, assignments)
         self._rules_since_ms = rules_since_ms
         self.silence_near_m = await silence_near_m(connection)
@@ -314,8 +314,9 @@ class LiveActivations:
         """
         if not wearer_nos:
             return set()
-        fresh = await load_assignments(connection, held_ms, wearer_nos)
+        fresh = await load_judged(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, fresh)
+        self._forget_but(fresh, wearer_nos)
         for number, assignment in fresh.items():
             live, was = self._live(assignment, sets), self._by_number.get(number)
             live.judge.with_outages(self._outages or assignment.plan.outages)
@@ -331,6 +332,14 @@ class LiveActivations:
             self._push(live)
         self._index_devices()
         return {assignment.device_no for assignment in fresh.values()}
+
+    def _forget_but(self, fresh: Collection[int], wearer_nos: Iterable[int]) -> None:
+        """Activations of some wearers that are judged no more: retention deleted their facts."""
+        gone = [live for no in wearer_nos for live in self._by_wearer.get(no, ()) if live.number not in fresh]
+        for live in gone:
+            self._no_longer_waits(live)
+            self._again.pop(live.number, None)
+            del self._by_number[live.number]
 
     def know_outages(self, outages: Sequence[Interval]) -> None:
         """All of our outages, sorted and apart."""

@@ -24,9 +24,12 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.http_server import listening
 from emtrack.service.keys import DeviceKeys
+from emtrack.service.sealer import Sealer
 from emtrack.service.warm_up import calm_collector, warm_up
+from emtrack.service.witness import Witness
 from emtrack.service.worker import USUAL_PACE, Pace, Worker
 from emtrack.settings import Settings, SettingsError
+from emtrack.web.api.log import log_routes
 from emtrack.web.api.service import service_routes
 from emtrack.web.browsers import cookie_name, middleware_of
 from emtrack.web.routes import web_routes
@@ -93,7 +96,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         metrics = Metrics()
         inbox = Inbox(settings.inbox_reports)
         keys = DeviceKeys()
-        changed = asyncio.Condition()
+        changed, all_written = asyncio.Condition(), asyncio.Event()
         zone_sets = ZoneSetCache(settings.sets_dir)
         worker_dsn, pages_dsn = [await run_time_dsn(dsn, role) for role in (RunTime.WORKER, RunTime.PAGES)]
         credentials = CredentialWatch(worker_dsn, keys, changed)
@@ -102,6 +105,8 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             turn_reports=settings.turn_reports, new_days_an_hour=settings.new_days_an_hour, pace=pace, changed=changed,
             zone_sets=zone_sets,
         )  # fmt: skip
+        witness = Witness(settings.log_witness, metrics)
+        sealer = Sealer(worker_dsn, settings, metrics, witness)
         async with (
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
             aclosing(Judges(pages_dsn, settings.sets_dir)) as judges,
@@ -112,6 +117,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     inbox, keys, credentials.fresh, lambda status: metrics.answers.labels(str(status)).inc()
                 ),
                 *service_routes(clock, metrics, settings.metrics_token, worker.watch.trouble),
+                *log_routes(pool),
                 *web_routes(
                     pool,
                     clock,
@@ -129,6 +135,8 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             application.state.cookie = cookie_name(settings)
             work = group.create_task(worker.run(stop))
             watching = group.create_task(credentials.run(stop))
+            sealing = group.create_task(sealer.run(all_written))
+            witnessing = group.create_task(witness.run())
             await _first_of(worker.ready.wait(), work)
             calm_collector()
             async with listening(application, settings, stop) as address:
@@ -136,6 +144,9 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                 stop.set()
             await work
             watching.cancel()
+            all_written.set()
+            await sealing
+            witnessing.cancel()
 
 
 async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:

@@ -1,0 +1,105 @@
+"""Making proofs out of the record: a row's canonical bytes and salt, with the hashes that lead from its leaf to the newest head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emtrack.errors import MendableError
+from emtrack.sealing.check import PLAIN_TEXT
+from emtrack.sealing.proofs import Consistency, Inclusion
+from emtrack.sealing.store import StoredHead, head_of_size, last_head, range_hashes
+from emtrack.sealing.tree import consistency_ranges, inclusion_ranges
+
+if TYPE_CHECKING:
+    from emtrack.db.connect import Connection
+
+PROVABLE: Final[Mapping[str, Sequence[str]]] = {
+    "fact": ("raw_reports", "positions", "future_positions", "device_events", "quarantine", "quarantine_releases"),
+    "finding": ("findings", "finding_versions"),
+    "action": ("alert_actions",),
+    "look": ("looks",),
+    "order": ("order_changes",),
+    "activation": ("activation_versions", "activation_versions closed"),
+    "requirement": ("requirement_versions", "requirement_versions closed"),
+    "removal": ("retention_removals",),
+}
+"""What can be asked for by its number, and of which kinds its rows are."""
+
+# The newest leaf of each row with a key.
+LEAVES_OF_KEY = """
+SELECT DISTINCT ON (u.part) u.part, m.form, l.first_leaf + u.at - 1 AS leaf
+FROM log_material m CROSS JOIN LATERAL unnest(m.keys, m.parts) WITH ORDINALITY AS u (key, part, at)
+LEFT JOIN log_leaves l USING (material_no)
+WHERE m.kind = $1 AND m.key_span @> $2::bigint AND u.key = $2 ORDER BY u.part, m.material_no DESC
+"""
+CONTENT_OF_KEY = """
+SELECT format('SELECT (%s)::bigint AS part, r.salt, %s AS content FROM %I r WHERE %s = $1', k.part, content_of(k), k.of_table, k.key)
+FROM sealed_kinds k WHERE k.kind = $1 AND k.form = $2
+"""
+
+
+class NothingToProve(MendableError):
+    """There is no such row, it is not in the log yet, or no such head."""
+
+    exit_code = 1
+
+
+class Leaf(NamedTuple):
+    """Where a row is in the tree; `leaf` None: it waits."""
+
+    kind: str
+    form: int
+    part: int
+    leaf: int | None
+
+
+async def prove_rows(connection: Connection, what: str, number: int) -> list[Inclusion]:
+    """Proofs of all rows of `what` (of PROVABLE) with a number. Inside a transaction. Raises NothingToProve."""
+    await connection.execute(PLAIN_TEXT)
+    head = await last_head(connection)
+    if head is None:
+        raise NothingToProve("no head of the log is signed yet; the service signs one when it runs")
+    leaves = [leaf for kind in PROVABLE[what] for leaf in await _leaves(connection, kind, number)]
+    proofs = [await _proof(connection, leaf, number, head) for leaf in leaves]
+    found = [proof for proof in proofs if proof is not None]
+    if not found:
+        raise NothingToProve(
+            f"there is no {what} {number}" if not leaves else f"{what} {number} was deleted; its leaves are left"
+        )
+    return found
+
+
+async def _leaves(connection: Connection, kind: str, number: int) -> list[Leaf]:
+    rows = await connection.fetch(LEAVES_OF_KEY, kind, number)
+    return [Leaf(kind, row["form"], row["part"], row["leaf"]) for row in rows]
+
+
+async def _proof(connection: Connection, leaf: Leaf, number: int, head: StoredHead) -> Inclusion | None:
+    """None: the row is gone."""
+    statement = await connection.fetchval(CONTENT_OF_KEY, leaf.kind, leaf.form)
+    rows = {row["part"]: row for row in await connection.fetch(statement, number)}
+    row = rows.get(leaf.part)
+    if row is None:
+        return None
+    if leaf.leaf is None or leaf.leaf >= head.size:
+        raise NothingToProve(
+            f"{leaf.kind} {number} is not under a head yet; the service puts it there within seconds"
+        )
+    path = await range_hashes(connection, inclusion_ranges(leaf.leaf, head.size))
+    return Inclusion(
+        leaf.leaf, leaf.kind, row["content"].decode(), row["salt"].hex(), [one.hex() for one in path], head.note
+    )
+
+
+async def prove_growth(connection: Connection, old: int, new: int) -> Consistency:
+    """That the log of `new` leaves begins with that of `old`. Raises NothingToProve."""
+    heads = [await head_of_size(connection, size) for size in (old, new)]
+    before, after = heads
+    if before is None or after is None:
+        missing = old if before is None else new
+        raise NothingToProve(f"no head of {missing} leaves was signed; take the size of a head (its second line)")
+    if old > new:
+        raise NothingToProve(f"the log does not shrink: {old} is more than {new}; give the older size first")
+    path = await range_hashes(connection, consistency_ranges(old, new))
+    return Consistency(before.note, after.note, [one.hex() for one in path])
