@@ -92,7 +92,7 @@ async def test_a_history_is_drawn_after_its_purpose_is_on_record(office: Office,
     page = await logged_in(office, open_page, "/wearers/1/history", Role.OFFICER)
     assert await axe(page) == []
     await page.get_by_role("button", name="Record and show").click()
-    await page.wait_for_selector("text=Say for which purpose you look")
+    await page.wait_for_selector("text=Select a reason")
     assert await office.connection.fetchval("SELECT count(*) FROM looks WHERE what = 'positions'") == 0
     await page.get_by_label("To review how the person keeps to the order").check()
     await page.get_by_role("button", name="Record and show").click()

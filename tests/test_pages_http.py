@@ -90,7 +90,7 @@ async def test_a_wrong_password_and_a_name_that_does_not_exist_are_told_the_same
     texts = [re.sub(r'value="(Ann|Nobody)"|<time.*?</time>|data-now-ms="\d+"', "", text) for _, text in answers]
     assert [status for status, _ in answers] == [401, 401]
     assert texts[0] == texts[1]
-    assert "do not belong together" in texts[0]
+    assert "Enter a correct username and password" in texts[0]
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ async def test_a_platform_incident_has_a_page_with_its_people(office: Office, vi
         "/alerts/900/actions", form_key=key, action="closed", outcome="EQUIPMENT", note="mast", confirmed="yes"
     )
     assert closed == (303, "/alerts")
-    assert "Ann Other" in (await visitor.get("/alerts"))[1], "whoever still lasts comes back to the queue"
+    assert "Ann Other" in (await visitor.get("/alerts"))[1], "whoever ongoing comes back to the queue"
     assert "Platform incident of carrier-a" in (await visitor.get("/alerts/900"))[1]
 
 

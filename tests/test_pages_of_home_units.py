@@ -119,7 +119,7 @@ async def test_an_alert_of_somebody_without_positions_shows_the_band_and_the_eve
     assert status == 200
     assert "Out" in {row[0] for row in rows_of(page, "In, out or not known: C1")}
     assert ["2 Mar 19:10:00", "Out of range of the home unit H1", "Reported by the home unit H1"] in [
-        row[:3] for row in rows_of(page, "Events round the finding")
+        row[:3] for row in rows_of(page, "Events around the finding")
     ]
     assert 'id="map"' not in page
 

@@ -260,7 +260,7 @@ async def _refuse_wrong(pool: asyncpg.Pool[Any], guesses: Guesses, guess: Guess)
         async with pool.acquire() as connection:
             name = NO_ACCOUNT if row is None else row["name"]
             await connection.execute(EVENT, _now(), name, "failed", "unknown", guess.source)
-        raise LoginRefused("Name and password do not belong together. Check both and try again.")
+        raise LoginRefused("Enter a correct username and password.")
     charged.give_back()
     return row
 

@@ -155,7 +155,7 @@ def _refuse_unfit(begin_ms: int, end_ms: int, purpose: str, alert_no: int | None
     if end_ms - begin_ms > LONGEST_MS:
         raise UnfitView("At most 14 days can be seen at a time. Choose a shorter time.")
     if purpose not in PURPOSES or (purpose == ALERT) != (alert_no is not None):
-        raise UnfitView("Say for which purpose you look.")
+        raise UnfitView("Select a reason.")
 
 
 async def view_of(connection: Connection, view_no: int, name: str, now_ms: int) -> View | None:

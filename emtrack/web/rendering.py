@@ -56,7 +56,7 @@ _HEADINGS = {
     401: "You are logged out",
     403: "You may not see this",
     404: "There is no such page",
-    409: "Somebody was there before you",
+    409: "A colleague was faster",
     429: "Too much at once",
     422: "This cannot be done as it was asked for",
     500: "The service has a fault",

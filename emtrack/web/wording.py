@@ -48,10 +48,10 @@ OF_NO_FINDING = {
     HOME_UNIT_SILENT: "Home unit does not call in",
 }
 REASONS = {
-    CurfewReason.OUT_AT_START: "out at the start",
+    CurfewReason.OUT_AT_START: "not home at curfew start",
     CurfewReason.RETURNED_LATE: "returned late",
-    CurfewReason.LEFT_DURING: "left during it",
-    CurfewReason.OUT_AT_END: "out at the end",
+    CurfewReason.LEFT_DURING: "left home during curfew",
+    CurfewReason.OUT_AT_END: "not home at curfew end",
     CurfewReason.OUT_ENTIRE_PERIOD: "out for the entire period",
     CurfewReason.SEEN_OUT: "seen out",
     EventType.STRAP_TAMPER: "strap",
@@ -73,7 +73,12 @@ PATHWAYS = {
     "ATTITUDES_THINKING_BEHAVIOUR": "Attitudes, thinking and behaviour",
 }
 COHORTS = {"FIXED": "Fixed", "FLEX": "Flex", "FREE": "Free"}
-SEVERITIES = {severity: severity.name.capitalize() for severity in Severity}
+SEVERITIES = {
+    Severity.CRITICAL: "Critical",
+    Severity.SERIOUS: "Serious",
+    Severity.WARNING: "Warning",
+    Severity.MESSAGE: "Information",
+}
 MECHANISMS = {Mechanism.GPS: "GPS", Mechanism.WIFI: "Wi-Fi", Mechanism.LBS: "Cellular (LBS)", Mechanism.RF: "RF"}
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LOOKED_AT = {
@@ -253,7 +258,7 @@ class Words:
         self, begin_ms: int, end_ms: int | None, now_ms: int, unknown_since_ms: int | None = None
     ) -> IntervalWords:
         """`unknown_since_ms`: of what lasts, since when that is not known."""
-        end = "still lasts" if end_ms is None else self.short(end_ms)
+        end = "ongoing" if end_ms is None else self.short(end_ms)
         if unknown_since_ms is not None:
             end = f"ongoing, not known since {self.short(unknown_since_ms)}"
             now_ms = unknown_since_ms

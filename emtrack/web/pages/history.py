@@ -88,7 +88,7 @@ class HistoryPages:
             raise UnfitView(f"The note cannot be kept: {trouble}.")
         purpose, reference = form.get("purpose", ""), form.get("note", "").strip()[:LONGEST_REFERENCE] or None
         if purpose not in CHOSEN:
-            raise UnfitView("Say for which purpose you look.")
+            raise UnfitView("Select a reason.")
         looker = Looker(caller.name, str(caller.role), door_of(caller), purpose, reference)
         return await record_view(connection, looker, wearer_no, begin_ms, end_ms, now_ms=now_ms)
 

@@ -36,7 +36,7 @@ class ShiftPages:
         purpose = MONITORING if is_watch else form.get("purpose", "")
         reference = form.get("reference", "").strip()[:LONGEST_REFERENCE]
         if not is_watch and purpose not in CHOSEN:
-            return self._ask(caller, following, None, reference, "Say for which purpose you look.")
+            return self._ask(caller, following, None, reference, "Select a reason.")
         if (trouble := unfit_text(reference)) is not None:
             return self._ask(caller, following, purpose, "", f"The reference cannot be kept: {trouble}.")
         looker = Looker(caller.name, str(caller.role), Door.PAGE, purpose, reference or None)

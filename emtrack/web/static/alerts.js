@@ -39,7 +39,8 @@ function tellNews() {
   const [first] = fresh;
   const same = fresh.filter((one) => one.dataset.severity === first.dataset.severity).length;
   const others = fresh.length - same;
-  const what = `${same} new ${first.dataset.severity}${others ? `, ${others} other` : ''}`;
+  const name = first.dataset.severity === 'message' ? 'information' : first.dataset.severity;
+  const what = `${same} new ${name}${others ? `, ${others} other` : ''}`;
   showNew.textContent = `${what}: ${first.dataset.title}. Show`;
   showNew.className = `em-news em-news--${first.dataset.severity}`;
   if (news.textContent !== what) news.textContent = what;

@@ -31,7 +31,7 @@ const SIGNS = [
 
 export function legend() {
   return element('details', { class: 'govuk-details emtrack-map__legend' },
-    element('summary', { class: 'govuk-details__summary' }, element('span', { class: 'govuk-details__summary-text' }, 'What the signs mean')),
+    element('summary', { class: 'govuk-details__summary' }, element('span', { class: 'govuk-details__summary-text' }, 'Key')),
     element('div', { class: 'govuk-details__text' },
       element('ul', { class: 'govuk-list' }, ...SIGNS.map(([meaning, ...shapes]) => element('li', {}, sign(shapes), meaning)))));
 }
