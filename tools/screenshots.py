@@ -77,7 +77,8 @@ async def take_all(chromium: str, address: str, passwords: dict[str, str]) -> No
         await page.fill("#name", "demo-operator")
         await page.fill("#password", passwords["demo-operator"])
         await page.click("main button")
-        await page.locator(".em-alert--fresh").first.wait_for()  # alerts that came while the page was open
+        await page.get_by_role("button", name="Start").click()  # the shift
+        await page.locator("#show-new:not([hidden])").wait_for()  # alerts that came while the page was open
         await picture(page, "alerts")
         await page.goto(f"{address}/alerts?state=closed&kind=EXCLUSION")
         await page.locator("[data-alert] a").first.click()

@@ -247,7 +247,7 @@ class DemoOperator:
             outcome, note = self._verdict(rng, rows[0], findings)
             await act(
                 connection, errand.alert_no, who=OPERATOR, action="closed", outcome=outcome, note=note,
-                now_ms=errand.due_ms,
+                confirmed=True, now_ms=errand.due_ms,
             )  # fmt: skip
 
     async def _note(self, connection: Connection, errand: Errand, rng: Random, kind: str) -> None:
