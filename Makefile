@@ -95,6 +95,7 @@ pictures: setup  ## the pictures of docs/core.md
 
 schemas: setup   ## write docs/schemas anew
 	@for form in orders report finding; do $(BIN)/emtrack schema $$form > docs/schemas/$$form.schema.json; done
+	$(BIN)/emtrack schema api > docs/schemas/openapi.json
 
 lock:            ## pin the newest versions again (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements.lock

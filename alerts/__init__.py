@@ -1,5 +1,6 @@
 """Everything an alert is and goes through: grades, how findings raise it, ledger, incidents, the queue, what people do, the feed."""
 
+from alerts.answers import AlertAnswer, alert_answer
 from alerts.casework import ACTIONS, NoAlert, Overtaken, StillLasts, UnfitAction, act, reopen_what_lasts
 from alerts.clocks import (
     CLOCK,
@@ -41,13 +42,21 @@ from alerts.ledger import (
     rules_of,
     unsettled_of,
 )
-from alerts.life import ACKNOWLEDGE_WITHIN_MS, MOVES, OUTCOMES, AlertState, Move, moves_from
+from alerts.life import (
+    ACKNOWLEDGE_WITHIN_MS,
+    LONGEST_NOTE,
+    LONGEST_SUSPENSION_MS,
+    MOVES,
+    OUTCOMES,
+    AlertState,
+    Move,
+    moves_from,
+)
 from alerts.queue import (
     Alert,
     AlertAction,
     AlertFilter,
     BadQueuePlace,
-    alert_as_json,
     alert_as_known,
     alerts_of_wearer,
     alerts_to_work,
@@ -67,10 +76,13 @@ __all__ = [
     "CLOCK",
     "HOME_UNIT_SILENT",
     "INCIDENT",
+    "LONGEST_NOTE",
+    "LONGEST_SUSPENSION_MS",
     "MOVES",
     "OUTCOMES",
     "Alert",
     "AlertAction",
+    "AlertAnswer",
     "AlertFilter",
     "AlertGrade",
     "AlertPerson",
@@ -101,7 +113,7 @@ __all__ = [
     "Upload",
     "WrongClock",
     "act",
-    "alert_as_json",
+    "alert_answer",
     "alert_as_known",
     "alerts_of_wearer",
     "alerts_to_work",

@@ -16,7 +16,7 @@ from alerts.clocks import WrongClock, wrong_clocks_of
 from alerts.entries import PossibleEntry, possible_entries_of
 from alerts.grading import Severity
 from alerts.life import ACKNOWLEDGE_WITHIN_MS, AlertState, Move, state_after
-from geofence import datetime_of, format_instant, instant_of
+from geofence import datetime_of, instant_of
 from geofence.judgement import Finding
 
 if TYPE_CHECKING:
@@ -432,45 +432,3 @@ def _numbers(text: str, count: int) -> list[int]:
 
 MOST_MS = 253_402_300_799_000
 """The end of the year 9999."""
-
-
-def alert_as_json(alert: Alert) -> dict[str, Any]:
-    """The alert as the API gives it."""
-    return {
-        "alert_no": alert.alert_no,
-        "wearer_id": alert.wearer_id,
-        "kind": alert.kind,
-        "requirement_id": alert.requirement_id,
-        "network": alert.network,
-        "home_unit": alert.home_unit,
-        "incident_no": alert.incident_no,
-        "people": alert.people,
-        "code": alert.code,
-        "severity": alert.severity.name.lower(),
-        "raised_at": format_instant(alert.raised_ms),
-        "known_at": format_instant(alert.known_ms),
-        "late_s": alert.late_ms / 1000,
-        "closed_at": None if alert.closed_ms is None else format_instant(alert.closed_ms),
-        "occurrences": alert.occurrences,
-        "lasts": alert.lasts,
-        "withdrawn": alert.withdrawn,
-        "state": str(alert.state),
-        "owner": alert.owner,
-        "escalated_at": None if alert.escalated_ms is None else format_instant(alert.escalated_ms),
-        "suspended_until": None if alert.suspended_until_ms is None else format_instant(alert.suspended_until_ms),
-        "clock_behind_s": None if alert.clock is None else [ms / 1000 for ms in alert.clock.skew],
-        "possible_entry": None if alert.possible is None else str(alert.possible.fate),
-        "previous_alert_no": alert.previous_alert_no,
-        "place_in_queue": {"rag": alert.rag, "mappa_level": alert.mappa_level},
-        "evidence": alert.evidence,
-        "actions": [
-            {
-                "done_at": format_instant(done.done_ms),
-                "done_by": done.done_by,
-                "action": done.action,
-                "outcome": done.outcome,
-                "note": done.note,
-            }
-            for done in alert.actions
-        ],
-    }

@@ -19,7 +19,18 @@ from emtrack.settings import Settings
 from tests.office import ORDERS, Office, open_office, strap
 from tests.service_world import curfew
 
-PUBLIC = {"/healthz", "/readyz", "/metrics", "/v1/time", "/v1/log/head", "/", "/login", "/csp-reports", "/static"}
+PUBLIC = {
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/v1/time",
+    "/v1/log/head",
+    "/v1/openapi.json",
+    "/",
+    "/login",
+    "/csp-reports",
+    "/static",
+}
 WITH_A_DEVICE_KEY = {"/v1/devices/{device_id}/reports"}
 
 

@@ -13,10 +13,12 @@ app = typer.Typer()
 
 
 @app.command()
-def schema(form: Annotated[str, typer.Argument(help="orders, report or finding")]) -> None:
-    """JSON Schema of a form that outsiders rely on."""
+def schema(form: Annotated[str, typer.Argument(help="orders, report, finding or api")]) -> None:
+    """JSON Schema of a form that outsiders rely on; `api`: the OpenAPI description of the service."""
     from emtrack.forms.schemas import SCHEMAS
+    from emtrack.web.api.description import description
 
-    if form not in SCHEMAS:
-        refuse(f"{form!r} is no form; expected one of {', '.join(SCHEMAS)}")
-    sys.stdout.buffer.write(SCHEMAS[form]())
+    known = SCHEMAS | {"api": description}
+    if form not in known:
+        refuse(f"{form!r} is no form; expected one of {', '.join(known)}")
+    sys.stdout.buffer.write(known[form]())

@@ -106,10 +106,28 @@ def write_orders(orders: Orders) -> bytes:
 
 def orders_schema() -> dict[str, Any]:
     """JSON Schema of orders.json."""
-    return msgspec.json.schema(Orders, schema_hook=_schema_of_special)
+    return msgspec.json.schema(Orders, schema_hook=schema_of_special)
 
 
-def _schema_of_special(kind: type) -> dict[str, Any]:
+_COORDINATES = {"coordinates": {"type": "array", "minItems": 1}}
+_CENTRE = {
+    "type": "array",
+    "minItems": 2,
+    "maxItems": 2,
+    "items": {"type": "number", "minimum": -180, "maximum": 180},
+}
+_SHAPE_SCHEMAS = [
+    {"type": "object", "properties": {"type": {"const": kind}, **fields}, "required": ["type", *fields]}
+    for kind, fields in (
+        ("Polygon", _COORDINATES),
+        ("MultiPolygon", _COORDINATES),
+        ("Circle", {"centre": _CENTRE, "radius_m": {"type": "number", "exclusiveMinimum": 0}}),
+    )
+]
+
+
+def schema_of_special(kind: type) -> dict[str, Any]:
+    """JSON Schema of what forms hold and msgspec does not know."""
     if kind is Features:
         collection = {"type": {"const": "FeatureCollection"}, "features": {"type": "array", "minItems": 1}}
         return {
@@ -121,7 +139,10 @@ def _schema_of_special(kind: type) -> dict[str, Any]:
             ],
         }
     if kind is Geometry:
-        return {"type": "object"}
+        return {
+            "description": "GeoJSON in longitude and latitude of WGS 84, a Circle, or the name of a shared ZoneSet",
+            "anyOf": [*_SHAPE_SCHEMAS, msgspec.json.schema(SetName)["$defs"][SetName.__name__]],
+        }
     if kind is Moment:
         return {"type": "string", "format": "date-time", "description": "ISO 8601 with a zone"}
     raise NotImplementedError(kind)

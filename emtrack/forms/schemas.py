@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from emtrack.forms.lines import FindingLine
 from emtrack.forms.reading import orders_schema
+from ingest import Acknowledgement
 
 Counter = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Instant = Annotated[str, Meta(description="ISO 8601 with a zone", extra_json_schema={"format": "date-time"})]
@@ -46,6 +47,10 @@ class RequestForm(msgspec.Struct):
     sent_at: Instant | None = None
     signature: str | None = None
     """Ed25519 over device id, boot and the bytes of `reports`, in base64; in MessagePack also as 64 bytes."""
+
+
+ReportsAnswer = Acknowledgement
+"""What a device is told after the commit."""
 
 
 def _text(schema: dict[str, Any]) -> bytes:

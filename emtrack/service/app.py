@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from emtrack.clock import Clock, clock_of
@@ -33,6 +34,7 @@ from emtrack.web.api.log import log_routes
 from emtrack.web.api.service import service_routes
 from emtrack.web.browsers import cookie_name, middleware_of
 from emtrack.web.routes import web_routes
+from emtrack.web.unmatched import unmatched
 from ingest import Inbox, device_route
 
 POOL = 6
@@ -131,7 +133,12 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     settings,
                 ),
             ]
-            application = Starlette(routes=routes, middleware=middleware_of(settings))
+            application = Starlette(
+                routes=routes, middleware=middleware_of(settings), exception_handlers={HTTPException: unmatched}
+            )
+            application.router.redirect_slashes = (
+                False  # one address for one thing: a body sent to another is not sent on
+            )
             application.state.cookie = cookie_name(settings)
             work = group.create_task(worker.run(stop))
             watching = group.create_task(credentials.run(stop))

@@ -139,6 +139,12 @@ class Hold:
         return (self._until_ms - machine_ms()) / 1000
 
 
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """What happened, and what to do."""
+
+    error: str
+
+
 def answer(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, {"Cache-Control": "no-store"}, "application/json")
 
@@ -156,22 +162,22 @@ def guarded(
                 raise Problem(403, "another site asks for this; open it from a page of the service")
             return await endpoint(request, caller)
         except Problem as problem:
-            response = answer({"error": str(problem)}, problem.status)
+            response = answer(ErrorAnswer(str(problem)), problem.status)
             response.headers.update(problem.headers)
             if problem.status == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
         except asyncpg.InsufficientPrivilegeError:
-            return answer({"error": NOT_YOURS}, 403)
+            return answer(ErrorAnswer(NOT_YOURS), 403)
         except asyncpg.DataError:
-            return answer({"error": "a number or a text is not one that can be kept; correct it"}, 422)
+            return answer(ErrorAnswer("a number or a text is not one that can be kept; correct it"), 422)
         except DATABASE_ERRORS:
-            response = answer({"error": "the database does not answer; try again"}, 503)
+            response = answer(ErrorAnswer("the database does not answer; try again"), 503)
             response.headers["Retry-After"] = "5"
             return response
         except Exception as error:
             log_fault(error, path)
-            return answer({"error": "a fault of the service; it is in its log"}, 500)
+            return answer(ErrorAnswer("a fault of the service; it is in its log"), 500)
 
     checked.roles = roles  # type: ignore[attr-defined]
     return route_without_head(path, checked, [method])

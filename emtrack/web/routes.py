@@ -17,6 +17,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.settings import Settings
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
+from emtrack.web.api.description import description_route
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
@@ -51,6 +52,7 @@ def web_routes(
     guesses = Guesses()
     site = Site(pages, metrics, settings, guesses)
     return [
+        description_route(),
         *finding_routes(pool, clock, judges),
         *AlertRoutes(pool, work, clock, stop, credentials).routes(),
         *OrderRoutes(pool, clock, judges).routes(),

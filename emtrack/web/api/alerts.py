@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -18,6 +19,11 @@ from alerts import (
     CLOCK,
     HOME_UNIT_SILENT,
     INCIDENT,
+    LONGEST_NOTE,
+    LONGEST_SUSPENSION_MS,
+    MOVES,
+    OUTCOMES,
+    AlertAnswer,
     AlertFilter,
     BadFeedPosition,
     FeedPosition,
@@ -26,7 +32,7 @@ from alerts import (
     Severity,
     StillLasts,
     UnfitAction,
-    alert_as_json,
+    alert_answer,
     changes_after,
     closed_alerts,
     newest_position,
@@ -36,13 +42,13 @@ from alerts import BadQueuePlace as BadQueuePlace
 from emtrack.clock import Clock
 from emtrack.people.roles import READERS, STAFF, Caller
 from emtrack.web.alert_work import AlertWork, Wish
+from emtrack.web.api.operation import Body, Content, Number, Operation, Parameter, served
 from emtrack.web.guard import (
     LARGEST_FORM,
     CredentialState,
     Hold,
     Problem,
     answer,
-    guarded,
     is_count,
     looker_of,
     read_json_body,
@@ -50,7 +56,7 @@ from emtrack.web.guard import (
 from emtrack.web.looking import look_at_alerts, look_at_queue
 from geofence import Kind, format_instant
 
-PAGE = 100
+PAGE, LARGEST_PAGE = 100, 1000
 ALERT_KINDS = (*map(str, Kind), ATV, CLOCK, INCIDENT, HOME_UNIT_SILENT)
 LOOK_S = 1.0
 """The stream looks this often, and at once after a turn of this program."""
@@ -68,15 +74,76 @@ def problem_of(error: Exception) -> Problem:
     return Problem(409 if isinstance(error, Overtaken | StillLasts) else 422, str(error))
 
 
+Action = Annotated[str, Meta(extra_json_schema={"enum": [*MOVES]})]
+Outcome = Annotated[str, Meta(extra_json_schema={"enum": [*OUTCOMES]})]
+Note = Annotated[str, Meta(extra_json_schema={"maxLength": LONGEST_NOTE})]
+Minutes = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": LONGEST_SUSPENSION_MS // 60_000})]
+
+
 class ActionForm(msgspec.Struct, forbid_unknown_fields=True):
     """What a program does to an alert. Closing takes an outcome and a note; what still goes on is closed too, unless `confirmed` is
     false. A suspension takes `for_minutes`."""
 
-    action: str
-    outcome: str | None = None
-    note: str | None = None
-    for_minutes: int | None = None
+    action: Action
+    outcome: Outcome | None = None
+    note: Note | None = None
+    for_minutes: Minutes | None = None
     confirmed: bool = True
+
+
+class QueueAnswer(msgspec.Struct, frozen=True):
+    """A page of the queue. `next`: after which place the next page begins; null: this one is the last."""
+
+    alerts: list[AlertAnswer]
+    next: str | None
+
+
+class ActedAnswer(msgspec.Struct, frozen=True):
+    """What was done to which alert."""
+
+    alert_no: int
+    action: str
+
+
+def _one_of(*names: str) -> Any:
+    """A text that the description says to be one of these; the code that takes it says so with words of its own."""
+    return Annotated[str, Meta(extra_json_schema={"enum": list(names)})]
+
+
+QUEUE = Operation(
+    "listAlerts", "GET", "/v1/alerts",
+    "A page of the queue: what is open, the most urgent first, or what was closed, the newest first.",
+    {200: Content(QueueAnswer, "A page")},
+    READERS,
+    (
+        Parameter("state", _one_of("open", "closed"), "Left out: open"),
+        Parameter("wearer", str, "Id of a wearer"),
+        Parameter("severity", _one_of(*(severity.name.lower() for severity in Severity)), "Left out: all"),
+        Parameter("kind", _one_of(*ALERT_KINDS), "Left out: all"),
+        Parameter("limit", Annotated[int, Meta(ge=1, le=LARGEST_PAGE)], f"Left out: {PAGE}"),
+        Parameter("after", Annotated[str, Meta(pattern=r"^[0-9]+(-[0-9]+)+$")], "`next` of the page before"),
+    ),
+)  # fmt: skip
+STREAM = Operation(
+    "followAlerts", "GET", "/v1/alerts/stream",
+    f"Server-sent events: which alert changed, never what it says. At most {STREAMS_OF_ONE} of one caller.",
+    {200: Content(str, "Events without an end: `changed` with `alert_no` and `what`, `here` with `now`", ("text/event-stream",))},
+    READERS,
+    (
+        Parameter("here", _one_of("yes"), "An event `here` each second, while nothing changes"),
+        Parameter("Last-Event-ID", Annotated[str, Meta(pattern="^[ -~]*$")], "The last id that was seen: go on after it", "header"),
+    ),
+    refusals=(429,),
+)  # fmt: skip
+ACT = Operation(
+    "actOnAlert", "POST", "/v1/alerts/{alert_no:number}/actions",
+    f"What is done to an alert, appended with who and when: {', '.join(MOVES)}. Outcomes: {', '.join(OUTCOMES)}.",
+    {200: Content(ActedAnswer, "It was done")},
+    STAFF,
+    (Parameter("alert_no", Number, "Number of the alert", "path"),),
+    Body(ActionForm),
+    (404, 409),
+)  # fmt: skip
 
 
 class AlertRoutes:
@@ -99,9 +166,9 @@ class AlertRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            guarded(self._pool, "/v1/alerts", self.queue, READERS),
-            guarded(self._pool, "/v1/alerts/stream", self.stream, READERS),
-            guarded(self._pool, "/v1/alerts/{alert_no:number}/actions", self.act, STAFF, "POST"),
+            served(self._pool, QUEUE, self.queue),
+            served(self._pool, STREAM, self.stream),
+            served(self._pool, ACT, self.act),
         ]
 
     async def queue(self, request: Request, caller: Caller) -> Response:
@@ -119,7 +186,7 @@ class AlertRoutes:
         except BadQueuePlace as error:
             raise Problem(400, str(error)) from error
         following = page[-1].place if len(page) == limit else None
-        return answer({"alerts": [alert_as_json(alert) for alert in page], "next": following})
+        return answer(QueueAnswer([alert_answer(alert) for alert in page], following))
 
     async def act(self, request: Request, caller: Caller) -> Response:
         """Acknowledge, note or close: an appended record with who and when."""
@@ -130,7 +197,7 @@ class AlertRoutes:
             await self._work.act(number, caller, wish)
         except ACTION_ERRORS as error:
             raise problem_of(error) from error
-        return answer({"alert_no": number, "action": form.action})
+        return answer(ActedAnswer(number, form.action))
 
     async def stream(self, request: Request, caller: Caller) -> Response:
         """Server-sent events: which alert changed, never what it says. Goes on after Last-Event-ID, and ends when the credential of
@@ -217,8 +284,8 @@ def read_kind(text: str | None) -> str | None:
 def _limit(text: str | None) -> int:
     if text is None:
         return PAGE
-    if not is_count(text) or not 1 <= int(text) <= 1000:
-        raise Problem(400, f"limit is {text[:60]!r}; expected 1 to 1000")
+    if not is_count(text) or not 1 <= int(text) <= LARGEST_PAGE:
+        raise Problem(400, f"limit is {text[:60]!r}; expected 1 to {LARGEST_PAGE}")
     return int(text)
 
 

@@ -10,11 +10,27 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.clock import Clock
+from emtrack.forms.lines import FindingLine
 from emtrack.people.roles import READERS, Caller
 from emtrack.reading.apart import Judges, Patience
 from emtrack.reading.findings import FarUntil, look_at_findings, refuse_far_until
-from emtrack.web.guard import Problem, asked, guarded, looker_of, read_instant
+from emtrack.web.api.operation import Content, Instant, Operation, Parameter, served
+from emtrack.web.guard import Problem, asked, looker_of, read_instant
 from emtrack.web.judged import lines_of_findings
+
+LINES = "application/x-ndjson"
+FINDINGS = Operation(
+    "listFindings", "GET", "/v1/findings",
+    "Findings, a line of JSON each, as of `emtrack findings`. One question of a caller at a time.",
+    {200: Content(str, "Lines, sorted by wearer, begin and kind", (LINES,), FindingLine)},
+    READERS,
+    (
+        Parameter("as_known_at", Instant, "As they were known at that instant, in the years 1900 to 2199; left out: now"),
+        Parameter("until", Instant, "Judged up to then, at most 31 days ahead; takes a wearer"),
+        Parameter("wearer", str, "Id of a wearer; left out: all"),
+    ),
+    refusals=(429,),
+)  # fmt: skip
 
 
 def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, judges: Judges) -> list[Route]:
@@ -35,6 +51,6 @@ def finding_routes(pool: asyncpg.Pool[Any], clock: Clock, judges: Judges) -> lis
             await look_at_findings(connection, looker, query.get("wearer"), now_ms)
         wanted = (now_ms, known_ms, until_ms, query.get("wearer"))
         body = await asked(judges, caller, Patience.PROGRAM, lines_of_findings, *wanted)
-        return Response(body, 200, {"Cache-Control": "no-store"}, "application/x-ndjson")
+        return Response(body, 200, {"Cache-Control": "no-store"}, LINES)
 
-    return [guarded(pool, "/v1/findings", findings, READERS)]
+    return [served(pool, FINDINGS, findings)]

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.forms.errors import FormError
-from emtrack.forms.orders import Orders
+from emtrack.forms.orders import AbsenceForm, ActivationForm, Orders, RequirementForm
 from emtrack.forms.reading import read_orders
 from emtrack.orders.entry import enter_orders
 from emtrack.people.looks import ORDER, Looker
@@ -21,7 +21,8 @@ from emtrack.reading.apart import Judges, Patience
 from emtrack.reading.people import wearer_no_of
 from emtrack.record.entering import OrdersConflict
 from emtrack.record.past_orders import NoReason, look_by_past_orders
-from emtrack.web.guard import Problem, answer, asked, door_of, guarded, read_json_body
+from emtrack.web.api.operation import Body, ConflictAnswer, Content, IdInAddress, Operation, Parameter, served
+from emtrack.web.guard import Problem, answer, asked, door_of, read_json_body
 from emtrack.web.judged import orders_in
 
 LARGEST = 2 * 1024 * 1024
@@ -35,6 +36,39 @@ MOST_ENTRIES = 100
 NAME = "the request"
 
 
+class EnteredAnswer(msgspec.Struct, frozen=True):
+    """What was entered. `keys`: of devices that are new, shown once. `warnings`: what is allowed and probably not meant."""
+
+    changes: list[str]
+    keys: dict[str, str]
+    warnings: list[str]
+
+
+ENTERED = {200: Content(EnteredAnswer, "It was entered")}
+REQUIREMENT = Operation(
+    "putRequirement", "PUT", "/v1/requirements/{requirement_id}",
+    "All entries of a requirement, instead of those that were entered before. One for the past takes a `reason`. At most "
+    f"{MOST_CORNERS:,} corners and {LARGEST >> 20} MiB.",
+    ENTERED, ORDER_KEEPERS,
+    (Parameter("requirement_id", IdInAddress, "Id of the requirement", "path"),),
+    Body(RequirementForm, named="requirement_id", most=MOST_ENTRIES),
+    (409, 429),
+)  # fmt: skip
+ACTIVATION = Operation(
+    "enterActivation", "POST", "/v1/activations", "A new activation, or a new version of one. The key of a new device is shown once.",
+    ENTERED, ORDER_KEEPERS,
+    body=Body(ActivationForm),
+    refusals=(409, 429),
+)  # fmt: skip
+ABSENCE = Operation(
+    "enterAbsence", "POST", "/v1/wearers/{wearer_id}/absences", "An authorised absence.",
+    ENTERED, ORDER_KEEPERS,
+    (Parameter("wearer_id", IdInAddress, "Id of the wearer", "path"),),
+    Body(AbsenceForm, named="wearer_id"),
+    (404, 409, 429),
+)  # fmt: skip
+
+
 class OrderRoutes:
     """PUT /v1/requirements/{id}, POST /v1/activations, POST /v1/wearers/{id}/absences."""
 
@@ -44,11 +78,11 @@ class OrderRoutes:
         self._judges = judges
 
     def routes(self) -> list[Route]:
-        pool, keepers = self._pool, ORDER_KEEPERS
+        pool = self._pool
         return [
-            guarded(pool, "/v1/requirements/{requirement_id}", self.requirement, keepers, "PUT"),
-            guarded(pool, "/v1/activations", self.activation, keepers, "POST"),
-            guarded(pool, "/v1/wearers/{wearer_id}/absences", self.absence, keepers, "POST"),
+            served(pool, REQUIREMENT, self.requirement),
+            served(pool, ACTIVATION, self.activation),
+            served(pool, ABSENCE, self.absence),
         ]
 
     async def requirement(self, request: Request, caller: Caller) -> Response:
@@ -103,16 +137,14 @@ class OrderRoutes:
                 await look_by_past_orders(connection, entered.past, looker, now_ms)
         except FormError as error:
             if error.overlaps is not None:
-                return answer({"error": str(error), "overlaps": error.overlaps}, 409)
+                return answer(ConflictAnswer(str(error), error.overlaps), 409)
             raise Problem(422, str(error)) from error
         except NoReason as error:
             raise Problem(422, str(error)) from error
         except OrdersConflict as error:
-            return answer({"error": str(error), "overlaps": error.overlaps}, 409)
+            return answer(ConflictAnswer(str(error), error.overlaps), 409)
         told = [caution.what for caution in entered.cautions]
-        return answer(
-            {"changes": [change.what for change in entered.changes], "keys": entered.keys, "warnings": told}
-        )
+        return answer(EnteredAnswer([change.what for change in entered.changes], entered.keys, told))
 
 
 def _corners_in(value: Any) -> int:

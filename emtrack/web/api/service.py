@@ -13,9 +13,28 @@ from starlette.routing import Route
 
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
+from emtrack.web.api.operation import NOBODY, Content, Instant, Operation
 from geofence import format_instant
 
 NO_STORE = {"Cache-Control": "no-store"}
+
+
+class TimeAnswer(msgspec.Struct, frozen=True):
+    """`rate`: how many seconds of it pass in a second; other than 1 only where it is emulated."""
+
+    now: Instant
+    rate: float
+    emulated: bool
+
+
+TIME = Operation(
+    "readTime",
+    "GET",
+    "/v1/time",
+    "What time it is for the service.",
+    {200: Content(TimeAnswer, "The time")},
+    credential=NOBODY,
+)
 
 
 def _json(content: object, status: int = 200) -> Response:
@@ -58,11 +77,11 @@ def service_routes(
         return Response(metrics.exposed(), 200, NO_STORE, "text/plain; version=0.0.4; charset=utf-8")
 
     async def time(_: Request) -> Response:
-        return _json({"now": format_instant(clock.now_ms()), "rate": clock.rate, "emulated": clock.emulated})
+        return _json(TimeAnswer(format_instant(clock.now_ms()), clock.rate, clock.emulated))
 
     return [
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", exposed),
-        Route("/v1/time", time),
+        Route(TIME.path, time),
     ]
