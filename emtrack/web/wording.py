@@ -271,7 +271,8 @@ class Words:
         until = f"It has lasted {lasted}." if end_ms is None else f"It lasted {lasted}, until {self.moment(end_ms)}."
         if finding.unknown_since_ms is not None:
             until = self._not_known_since(finding, finding.unknown_since_ms)
-        return f"{_what(finding).replace('{begin}', begin)} {until}{_grace(finding)}"
+        what = _what(finding).replace("{begin}", begin)
+        return f"{what[:1].upper()}{what[1:]} {until}{_grace(finding)}"
 
     def _not_known_since(self, finding: Finding, since_ms: int) -> str:
         lasted, since = length(since_ms - finding.begin_ms), self.moment(since_ms)
