@@ -10,7 +10,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.sealing.store import last_head
+from emtrack.web.api.operation import NOBODY, Content, Operation
 from emtrack.web.guard import DATABASE_ERRORS, answer, route_without_head
+
+HEAD = Operation(
+    "readLogHead",
+    "GET",
+    "/v1/log/head",
+    "The newest signed head of the log, a signed note. It says nothing of anybody.",
+    {200: Content(str, "The note", ("text/plain",))},
+    refusals=(503,),
+    credential=NOBODY,
+)
 
 
 def log_routes(pool: asyncpg.Pool[Any]) -> list[Route]:
@@ -28,4 +39,4 @@ def log_routes(pool: asyncpg.Pool[Any]) -> list[Route]:
             return response
         return Response(found.note, 200, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
 
-    return [route_without_head("/v1/log/head", head, ["GET"])]
+    return [route_without_head(HEAD.path, head, ["GET"])]
