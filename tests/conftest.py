@@ -21,7 +21,11 @@ from tests.db_fixtures import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.office import Office
     from tests.service_world import World
+    from tests.visitor import Visitor
 
 __all__ = [
     "any_database_url",
@@ -50,3 +54,22 @@ async def world(database_url: str) -> AsyncIterator[World]:
     async with deployed(database_url, orders(1, 2)) as world:
         yield world
         await assert_conserved(world.connection)
+
+
+@pytest.fixture
+async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
+    """The service with the orders of `tests.office`. A file whose people are others has its own."""
+    from tests.office import open_office
+
+    async with open_office(database_url, data_dir) as office:
+        yield office
+
+
+@pytest.fixture
+async def visitor(office: Office) -> AsyncIterator[Visitor]:
+    """Somebody who has not logged in."""
+    from tests.visitor import Visitor
+
+    visitor = Visitor(office)
+    yield visitor
+    await visitor.http.close()

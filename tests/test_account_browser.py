@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pyotp
-import pytest
 
 from tests.browser import OpenPage, WatchedPage, axe
-from tests.office import Office, open_office
+from tests.office import Office
 
 NEW = "lantern-oboe-cardigan"
-
-
-@pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
 
 
 async def log_in(page: WatchedPage, password: str, leads_to: str) -> None:

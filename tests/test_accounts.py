@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from unittest import mock
 
@@ -28,22 +27,9 @@ from emtrack.people.second_factor import (
 )
 from emtrack.people.sessions import list_sessions
 from tests.office import Office, open_office
-from tests.test_pages_http import Visitor
+from tests.visitor import Visitor
 
 GOOD = "lantern-oboe-cardigan"
-
-
-@pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
-
-
-@pytest.fixture
-async def visitor(office: Office) -> AsyncIterator[Visitor]:
-    visitor = Visitor(office)
-    yield visitor
-    await visitor.http.close()
 
 
 # ------------------------------------------------------------------------------------------ passwords

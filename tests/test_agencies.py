@@ -14,7 +14,7 @@ from emtrack.people.limits import NoLimit
 from emtrack.people.roles import Role
 from emtrack.reading.people import NoWearer
 from tests.office import EXCLUSION, Office, open_office
-from tests.test_pages_http import Visitor
+from tests.visitor import Visitor
 
 
 @pytest.fixture
@@ -23,13 +23,6 @@ async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
     async with open_office(database_url, data_dir) as office:
         await office.two_are_out()
         yield office
-
-
-@pytest.fixture
-async def visitor(office: Office) -> AsyncIterator[Visitor]:
-    visitor = Visitor(office)
-    yield visitor
-    await visitor.http.close()
 
 
 async def seen_by(office: Office, key: str) -> set[str]:

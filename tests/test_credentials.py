@@ -6,7 +6,7 @@ import asyncio
 import os
 import pwd
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,24 +32,11 @@ from geofence import datetime_of
 from ingest import KeysUnknown
 from tests.command_line import emtrack
 from tests.db_fixtures import SUPERUSER, with_user
-from tests.office import Office, at_home, open_office
-from tests.test_pages_http import Visitor
+from tests.office import Office, at_home
+from tests.visitor import Visitor
 
 WITHIN_S = 1.0
 SOON = timedelta(milliseconds=700)
-
-
-@pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
-
-
-@pytest.fixture
-async def visitor(office: Office) -> AsyncIterator[Visitor]:
-    visitor = Visitor(office)
-    yield visitor
-    await visitor.http.close()
 
 
 def soon() -> Any:

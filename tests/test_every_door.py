@@ -10,7 +10,6 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,19 +21,13 @@ import pytest
 
 from emtrack.files.facts import POSITION_COLUMNS
 from tests.command_line import Ran, emtrack_aside
-from tests.office import ORDERS, Office, open_office
+from tests.office import ORDERS, Office
 from tests.service_world import activation, curfew
 
 FIELD = Path(__file__).parent / "field"
 UNTIL = ("--until", "2026-03-02T19:30:00Z")
 OK = "taken"
 HEADER = ",".join(POSITION_COLUMNS)
-
-
-@pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
 
 
 def database(office: Office) -> dict[str, str]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ from emtrack.reading import apart
 from emtrack.record.past_orders import NoReason
 from emtrack.web.rendering import LITTLE
 from geofence import datetime_of
-from tests.office import EXCLUSION, Office, open_office
+from tests.office import EXCLUSION, Office
 from tests.service_world import curfew, ms
-from tests.test_pages_http import Visitor
+from tests.visitor import Visitor
 
 TELLING = re.compile(
     r"\b(positions|future_positions|device_events|findings|finding_versions|newest_version|version_known_at|alert_occurrences|"
@@ -42,19 +42,6 @@ TELLING = re.compile(
 """What says where somebody was, or what was found about somebody."""
 COUNTS = re.compile(r"\A\s*SELECT (count\(\*\)|severity, count\(\*\))")
 """How many there are says nothing of anybody."""
-
-
-@pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
-
-
-@pytest.fixture
-async def visitor(office: Office) -> AsyncIterator[Visitor]:
-    visitor = Visitor(office)
-    yield visitor
-    await visitor.http.close()
 
 
 class Watch:

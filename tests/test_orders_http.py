@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.office import Office, open_office
+from tests.office import Office
 from tests.service_world import activation, curfew, iso
-
-
-@pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
 
 
 async def send(office: Office, method: str, path: str, body: Any, role: str = "officer") -> tuple[int, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,12 +13,6 @@ from emtrack.people.roles import Role
 from tests.browser import OpenPage, WatchedPage, axe
 from tests.office import EXCLUSION, ORDERS, Office, at_home, away, open_office
 from tests.service_world import event
-
-
-@pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
 
 
 async def logged_in(

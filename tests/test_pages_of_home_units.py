@@ -14,7 +14,7 @@ from tests.office import Office, open_office
 from tests.service_world import event
 from tests.test_home_units import household, unit
 from tests.test_pages_browser import assert_usable, logged_in
-from tests.test_pages_http import Visitor
+from tests.visitor import Visitor
 
 PEOPLE = household(
     home_units=[unit(1, call_in_s=14_400), unit(2, call_in_s=14_400)],

@@ -21,7 +21,7 @@ from emtrack.settings import Settings, SettingsError
 from emtrack.web.pages.provider_login import provider_of
 from emtrack.web.provider import Attempt
 from tests.office import Office, open_office
-from tests.test_pages_http import Visitor
+from tests.visitor import Visitor
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from geofence.words import format_instant
 from tests.office import Office, open_office
 from tests.service_world import AWAY, HOME, World, activation, curfew, deployed, event, ms, orders, position
-from tests.test_pages_http import Visitor
+from tests.visitor import Visitor
 
 SEQ = iter(range(1, 100_000))
 IN_TENS = activation(report_interval_s=600)
@@ -219,13 +219,6 @@ async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
     form = {"activations": [IN_TENS], "requirements": [requirement], "settings": SETTINGS}
     async with open_office(database_url, data_dir, form) as office:
         yield office
-
-
-@pytest.fixture
-async def visitor(office: Office) -> AsyncIterator[Visitor]:
-    visitor = Visitor(office)
-    yield visitor
-    await visitor.http.close()
 
 
 async def test_pages_and_the_ledger_say_that_it_is_not_known(office: Office, visitor: Visitor) -> None:

@@ -23,12 +23,6 @@ MANY = 24
 
 
 @pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
-
-
-@pytest.fixture
 async def busy_office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
     """So many people are on a curfew."""
     people = range(3, MANY + 3)

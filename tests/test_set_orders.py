@@ -29,8 +29,8 @@ from geofence.words import Kind
 from geofence.zones import Area, SetZone
 from tests.office import Office, away, open_office
 from tests.service_world import World, activation, deployed, iso, ms, orders, position
-from tests.test_pages_http import Visitor
 from tests.test_set_forms import BOW_TIE, ELM, OAK, SCHOOLS, collection, exclusion, feature, form, square, zone_set
+from tests.visitor import Visitor
 
 FIR = (-2.09, 53.0)
 MORE = collection(*SCHOOLS["features"], feature("fir", square(FIR)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,16 +26,10 @@ from emtrack.record.signing_keys import UnfitKey, list_signing_keys, read_public
 from geofence import datetime_of
 from ingest import WireError, read_request, signed_message
 from tests.office import Office, at_home, away, open_office
-from tests.test_pages_http import Visitor
+from tests.visitor import Visitor
 
 CLASH = "the same boot and seq were used for another content"
 WRONG = "the signature is not of a key of this device"
-
-
-@pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
 
 
 @pytest.fixture

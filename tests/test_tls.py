@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -15,12 +14,6 @@ from emtrack.settings import Settings, SettingsError, read_settings
 from emtrack.web.browsers import _without_port
 from tests.office import Office, open_office
 from tests.service_world import settings_for
-
-
-@pytest.fixture
-async def office(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
-    async with open_office(database_url, data_dir) as office:
-        yield office
 
 
 def listens_on(listen: str, **settings: str) -> Settings:

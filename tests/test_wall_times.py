@@ -19,7 +19,7 @@ from geofence import format_instant, parse_instant
 from tests.command_line import emtrack
 from tests.office import open_office
 from tests.service_world import activation, curfew
-from tests.test_pages_http import Visitor
+from tests.visitor import Visitor
 
 FIELD = Path(__file__).parent / "field"
 LONDON = zone_named("Europe/London")

@@ -35,8 +35,8 @@ from tests.service_world import (
     serving,
 )
 from tests.test_pages_browser import logged_in
-from tests.test_pages_http import Visitor
 from tests.test_pipeline import judged_from_export
+from tests.visitor import Visitor
 
 END_WORKER = """
 SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
