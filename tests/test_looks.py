@@ -74,7 +74,7 @@ def watch(database_url: str) -> Iterator[Watch]:
     watch = Watch(database_url)
     with (
         watching(watch, lambda session: session._limits is None),  # the turn's session has limits of its own
-        mock.patch.object(apart, "_exchanged", watched_apart(apart._exchanged, watch, database_url)),
+        mock.patch.object(apart, "exchanged", watched_apart(apart.exchanged, watch, database_url)),
     ):
         yield watch
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from emtrack.db.identity import Identity
+from emtrack.processes import ended, exchanged, started
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -30,8 +30,6 @@ Answer = TypeVar("Answer")
 Work = Callable[Concatenate["Connection", "ZoneSetCache", Arguments], Awaitable[Answer]]
 """A function of a module, by whose name the process finds it. Its arguments and its answer are pickled."""
 
-LENGTH = 8
-"""Bytes that say how many follow."""
 PROCESSES = 2
 ANSWER_WITHIN_S = 10.0
 MOST_WAITING = 16
@@ -107,7 +105,7 @@ class Judges:
 
     async def aclose(self) -> None:
         for process in self._idle:
-            await _end(process)
+            await ended(process)
         self._idle = []
 
     @asynccontextmanager
@@ -127,11 +125,11 @@ class Judges:
                 del self._open[caller], self._turns[caller]
 
     async def _answered(self, question: Question) -> Any:
-        process = self._idle.pop() if self._idle else await _started()
+        process = self._idle.pop() if self._idle else await started("emtrack.reading.apart_process")
         is_well = False
         try:
             async with asyncio.timeout(self._answer_within_s):
-                answer = await _exchanged(process, question)
+                answer = await exchanged(process, question)
             is_well = True
             return answer
         except TimeoutError:
@@ -144,27 +142,4 @@ class Judges:
             if is_well:
                 self._idle.append(process)
             else:
-                await _end(process)
-
-
-async def _exchanged(process: Process, question: Question) -> Any:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    body = pickle.dumps(question)
-    process.stdin.write(len(body).to_bytes(LENGTH, "big") + body)
-    await process.stdin.drain()
-    size = int.from_bytes(await process.stdout.readexactly(LENGTH), "big")
-    return pickle.loads(await process.stdout.readexactly(size))
-
-
-async def _started() -> Process:
-    # A session of its own: Ctrl-C is for the program, which ends it.
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "emtrack.reading.apart_process", stdin=PIPE, stdout=PIPE, start_new_session=True
-    )
-
-
-async def _end(process: Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
+                await ended(process)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import pickle
 import resource
-import sys
-from typing import Any, BinaryIO
+from typing import Any
 
 import asyncpg
 
@@ -15,7 +12,8 @@ from emtrack.db.connect import connect
 from emtrack.db.identity import identify_as
 from emtrack.db.session import Limits
 from emtrack.logs import origin_of
-from emtrack.reading.apart import ANSWER_WITHIN_S, LENGTH, Failed, Question
+from emtrack.processes import answer_questions
+from emtrack.reading.apart import ANSWER_WITHIN_S, Failed, Question
 from emtrack.record.zone_sets import ZoneSetCache
 
 NICER = 3
@@ -25,16 +23,15 @@ LIMITS = Limits(statement_s=ANSWER_WITHIN_S, lock_s=5.0, answer_s=ANSWER_WITHIN_
 """When nobody waits for the answer any more, the database does not work on it either."""
 
 
-def main(come_in: BinaryIO, go_out: BinaryIO) -> None:
+def main() -> None:
     os.nice(NICER)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
     sets: dict[object, ZoneSetCache] = {}
-    while size := come_in.read(LENGTH):
-        question: Question = pickle.loads(come_in.read(int.from_bytes(size, "big")))
-        kept = sets.setdefault(question.sets_dir, ZoneSetCache(question.sets_dir))
-        body = pickle.dumps(asyncio.run(_answered(question, kept)))
-        go_out.write(len(body).to_bytes(LENGTH, "big") + body)
-        go_out.flush()
+
+    async def answer(question: Question) -> Any:
+        return await _answered(question, sets.setdefault(question.sets_dir, ZoneSetCache(question.sets_dir)))
+
+    answer_questions(answer)
 
 
 async def _answered(question: Question, sets: ZoneSetCache) -> Any:
@@ -54,6 +51,4 @@ async def _answered(question: Question, sets: ZoneSetCache) -> Any:
 
 
 if __name__ == "__main__":
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints, prints no answers
-    main(sys.stdin.buffer, answers)
+    main()

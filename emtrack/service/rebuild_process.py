@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import pickle
-import sys
-from typing import BinaryIO
 
 import asyncpg
 import structlog
 
 from emtrack.db.connect import connect
 from emtrack.logs import origin_of
+from emtrack.processes import answer_questions
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.service.rebuilder import LENGTH, Failed, Order, Unreachable
+from emtrack.service.rebuilder import Failed, Order, Unreachable
 from emtrack.service.rebuilding import Rebuilt, rebuilt
 from geofence.judgement import ActivationJudge
 
@@ -23,15 +20,14 @@ NICER = 5
 """What is live goes first."""
 
 
-def main(come_in: BinaryIO, go_out: BinaryIO) -> None:
+def main() -> None:
     os.nice(NICER)
     caches: dict[object, ZoneSetCache] = {}
-    while size := come_in.read(LENGTH):
-        order: Order = pickle.loads(come_in.read(int.from_bytes(size, "big")))
-        sets = caches.setdefault(order.sets_dir, ZoneSetCache(order.sets_dir))
-        body = pickle.dumps(asyncio.run(_done(order, sets)))
-        go_out.write(len(body).to_bytes(LENGTH, "big") + body)
-        go_out.flush()
+
+    async def answer(order: Order) -> Rebuilt | Failed | Unreachable:
+        return await _done(order, caches.setdefault(order.sets_dir, ZoneSetCache(order.sets_dir)))
+
+    answer_questions(answer)
 
 
 async def _done(order: Order, sets: ZoneSetCache) -> Rebuilt | Failed | Unreachable:
@@ -61,6 +57,4 @@ async def _judged(connection: asyncpg.Connection[asyncpg.Record], order: Order, 
 
 
 if __name__ == "__main__":
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints, prints no answers
-    main(sys.stdin.buffer, answers)
+    main()

@@ -7,9 +7,7 @@ again what it had not done. It ends with the program: nothing comes in any more.
 from __future__ import annotations
 
 import asyncio
-import pickle
-import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections import Counter, deque
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +15,12 @@ from typing import NamedTuple
 
 import structlog
 
+from emtrack import processes
 from emtrack.service.activations import Waiting
 from emtrack.service.rebuilding import Rebuild, Rebuilt
 
 log = structlog.get_logger()
 
-LENGTH = 8
-"""Bytes that say how many follow."""
 RETRY_S = 1.0
 MOST_TRIES = 3
 """A judgement at which the process ended so often is a fault of its activation."""
@@ -112,26 +109,13 @@ class Rebuilder:
     async def _end_process(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await processes.ended(process)
 
     async def _ask(self, order: Order) -> Rebuilt | Failed | Unreachable:
-        process = await self._started()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        body = pickle.dumps(order)
-        process.stdin.write(len(body).to_bytes(LENGTH, "big") + body)
-        await process.stdin.drain()
-        size = int.from_bytes(await process.stdout.readexactly(LENGTH), "big")
-        answer: Rebuilt | Failed | Unreachable = pickle.loads(await process.stdout.readexactly(size))
+        answer: Rebuilt | Failed | Unreachable = await processes.exchanged(await self._started(), order)
         return answer
 
     async def _started(self) -> Process:
         if self._process is None or self._process.returncode is not None:
-            command = (sys.executable, "-m", "emtrack.service.rebuild_process")
-            # A session of its own: Ctrl-C is for the program, which ends it.
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, start_new_session=True
-            )
+            self._process = await processes.started("emtrack.service.rebuild_process")
         return self._process
