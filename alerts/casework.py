@@ -16,7 +16,7 @@ from alerts.life import (
     MoveRule,
 )
 from alerts.locks import AlertLock, take_lock
-from alerts.store import note_changes
+from alerts.store import note_changes, state_of
 from geofence import datetime_of, instant_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ SELECT alert_no, wearer_no, kind, requirement_id, closed_at, network, home_unit,
 FROM alerts WHERE alert_no = $1 FOR UPDATE
 """
 LAST_MOVE = """
-SELECT done_at, done_by, action, outcome FROM alert_actions
+SELECT done_at, done_by, action FROM alert_actions
 WHERE alert_no = $1 AND action = ANY($2::text[]) ORDER BY action_no DESC LIMIT 1
 """
 ACT = """
@@ -161,11 +161,6 @@ def _refuse_unfit(move: Move, outcome: str | None, note: str | None, until_ms: i
         raise UnfitAction("an alert is suspended for at most 4 hours")
 
 
-def state_of(row: asyncpg.Record) -> AlertState:
-    """Of a stored alert."""
-    return AlertState.CLOSED if row["closed_at"] is not None else AlertState(row["state"])
-
-
 async def _refuse_misplaced(connection: Connection, row: asyncpg.Record, move: Move, who: str) -> None:
     """Raises Overtaken, or UnfitAction where nobody else was faster."""
     state, rule = state_of(row), MOVES[move]
@@ -175,8 +170,9 @@ async def _refuse_misplaced(connection: Connection, row: asyncpg.Record, move: M
         raise UnfitAction("this alert is yours already")
     if move is Move.RESUME and row["suspended_until"] is None:
         raise UnfitAction("this alert is not suspended")
-    if move is Move.REOPEN and await _open_twin(connection, row) is not None:
-        raise UnfitAction(f"alert {await _open_twin(connection, row)} is open for the same; add a note there")
+    twin = await _open_twin(connection, row) if move is Move.REOPEN else None
+    if twin is not None:
+        raise UnfitAction(f"alert {twin} is open for the same; add a note there")
 
 
 async def _refuse_state(connection: Connection, row: asyncpg.Record, move: Move, state: AlertState) -> None:

@@ -16,6 +16,7 @@ from alerts.clocks import WrongClock, wrong_clocks_of
 from alerts.entries import PossibleEntry, possible_entries_of
 from alerts.grading import Severity
 from alerts.life import ACKNOWLEDGE_WITHIN_MS, AlertState, Move, state_after
+from alerts.store import state_of
 from geofence import datetime_of, instant_of
 from geofence.judgement import Finding
 
@@ -139,10 +140,6 @@ class AlertFilter(msgspec.Struct, frozen=True):
             self.wearer_id, self.severity, self.kind, None if self.person is None else f"%{_literal(self.person)}%",
             self.state, self.owner, self.agency, None if self.overdue_at_ms is None else _raised_before(self.overdue_at_ms),
         )  # fmt: skip
-
-    @property
-    def is_all(self) -> bool:
-        return self == AlertFilter()
 
 
 def _literal(text: str) -> str:
@@ -380,7 +377,7 @@ def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], action
         begin_ms=instant_of(details["begin_at"]), latest_ms=instant_of(details["latest_at"]), reason=details["reason"],
         evidence=list(details["evidence"]), actions=actions, place=_place(row),
         unknown_since_ms=_ms(details.get("unknown_since")),
-        state=AlertState.CLOSED if row["closed_at"] is not None else AlertState(row["state"]), owner=row["owner"],
+        state=state_of(row), owner=row["owner"],
         escalated_ms=_ms(row["escalated_at"]), suspended_until_ms=_ms(row["suspended_until"]),
         lead_officer=row["lead_officer"], lead_agency=row["lead_agency"], cohort=row["cohort"],
         repeats=_repeats(details.get("reasons")),

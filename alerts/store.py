@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerts.grading import AlertGrade, Severity
+from alerts.life import AlertState
 from geofence import datetime_of
 from geofence.judgement import Finding
 
@@ -37,6 +38,11 @@ class NewAlert(NamedTuple):
     network: str | None = None
     previous_alert_no: int | None = None
     home_unit: str | None = None
+
+
+def state_of(row: asyncpg.Record) -> AlertState:
+    """Of a stored alert, from its columns `closed_at` and `state`."""
+    return AlertState.CLOSED if row["closed_at"] is not None else AlertState(row["state"])
 
 
 NEW_ALERTS = """
