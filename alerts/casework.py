@@ -45,9 +45,15 @@ SELECT $1, coalesce(max(action_no), 0) + 1, $2, $3, $4, $5, $6, $7 FROM alert_ac
 SET_STATE = "UPDATE alerts SET state = $2, owner = $3 WHERE alert_no = $1"
 CLOSE = "UPDATE alerts SET closed_at = $2, reopen_at = $3, suspended_until = NULL WHERE alert_no = $1"
 OPEN_AGAIN = """
-UPDATE alerts SET closed_at = NULL, reopen_at = NULL, state = 'new', owner = NULL, escalated_at = NULL WHERE alert_no = $1
+UPDATE alerts SET closed_at = NULL, reopen_at = NULL, state = 'new', owner = NULL, escalated_at = NULL, counts_from = $2,
+    contacted_at = NULL, authority_told_at = NULL
+WHERE alert_no = $1
 """
 ESCALATE = "UPDATE alerts SET escalated_at = $2 WHERE alert_no = $1"
+CALL = "UPDATE alerts SET contacted_at = coalesce(contacted_at, $2) WHERE alert_no = $1"
+TELL_AUTHORITY = "UPDATE alerts SET authority_told_at = coalesce(authority_told_at, $2) WHERE alert_no = $1"
+TIMED = {Move.CALL: CALL, Move.TELL_AUTHORITY: TELL_AUTHORITY, Move.ESCALATE: ESCALATE}
+"""Moves of which the alert keeps the instant."""
 SUSPEND = "UPDATE alerts SET suspended_until = $2 WHERE alert_no = $1"
 # Another alert of the same wearer, kind and requirement, of the same network or home unit, that is open.
 OPEN_TWIN = """
@@ -70,6 +76,7 @@ acted AS (
     FROM over)
 UPDATE alerts SET closed_at = $2 WHERE alert_no IN (SELECT alert_no FROM over)
 """
+LOOK_AT_MEMBERS = "UPDATE alerts SET look_at = '-infinity' WHERE incident_no = $1 AND closed_at IS NULL"
 DUE_AGAIN = """
 SELECT alert_no FROM alerts WHERE reopen_at <= $1 ORDER BY reopen_at, alert_no LIMIT 1000 FOR UPDATE
 """
@@ -207,12 +214,13 @@ async def _carry_out(
         again = datetime_of(now_ms + REOPEN_AFTER_MS[Severity(row["severity"])]) if is_watched else None
         await connection.execute(CLOSE, alert_no, now, again)
         if row["network"] is not None:
+            await connection.execute(LOOK_AT_MEMBERS, alert_no)  # those that last are people's to be told of again
             with_it = f"closed with the platform incident {alert_no} of {row['network']}"
             await connection.execute(CLOSE_WHAT_IS_OVER, alert_no, now, who, outcome, with_it)
     elif move is Move.REOPEN:
-        await connection.execute(OPEN_AGAIN, alert_no)
-    elif move is Move.ESCALATE:
-        await connection.execute(ESCALATE, alert_no, now)
+        await connection.execute(OPEN_AGAIN, alert_no, now)
+    elif move in TIMED:
+        await connection.execute(TIMED[move], alert_no, now)
     elif move in (Move.SUSPEND, Move.RESUME):
         await connection.execute(SUSPEND, alert_no, None if until_ms is None else datetime_of(until_ms))
     else:
@@ -240,7 +248,7 @@ async def reopen_what_lasts(connection: Connection, now_ms: int) -> int:
         await connection.execute(
             ACT, row["alert_no"], datetime_of(now_ms), EMTRACK, str(Move.REOPEN), None, note, None
         )
-        await connection.execute(OPEN_AGAIN, row["alert_no"])
+        await connection.execute(OPEN_AGAIN, row["alert_no"], datetime_of(now_ms))
         changed.append((row["alert_no"], str(Move.REOPEN)))
     await note_changes(connection, changed, now_ms)
     return len(changed)

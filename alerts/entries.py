@@ -74,7 +74,11 @@ SELECT $1, 1 + (SELECT coalesce(max(action_no), 0) FROM alert_actions x WHERE x.
        'One position inside the zone again, not confirmed.'
 FROM alerts WHERE alert_no = $1 AND state <> 'new'
 """
-RAISE_AGAIN = "UPDATE alerts SET severity = least(severity, $2), state = 'new', owner = NULL WHERE alert_no = $1"
+RAISE_AGAIN = """
+UPDATE alerts SET severity = least(severity, $2), state = 'new', owner = NULL, counts_from = $3, contacted_at = NULL,
+    authority_told_at = NULL
+WHERE alert_no = $1
+"""
 NOTE = """
 INSERT INTO possible_entries (alert_no, activation_no, entry_no, seen_at, fact_id, raised_at)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
@@ -131,7 +135,7 @@ async def _raise(
     alert_no, is_new = await open_or_join(connection, alert, take_numbers, now_ms)
     if not is_new:
         await connection.execute(NEW_AGAIN, alert_no, datetime_of(now_ms))
-        await connection.execute(RAISE_AGAIN, alert_no, int(Severity.CRITICAL))
+        await connection.execute(RAISE_AGAIN, alert_no, int(Severity.CRITICAL), datetime_of(now_ms))
     changes.append((alert_no, "raised" if is_new else "unacknowledged"))
     await connection.execute(
         NOTE, alert_no, verdict.activation_no, verdict.entry_no, datetime_of(verdict.at_ms), verdict.fact_id,

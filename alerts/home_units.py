@@ -120,7 +120,7 @@ async def note_unit_silences(
     )
     closed = {unit for unit, row in known.items() if row["closed_at"] is not None}
     standing = [s for s in silent if s.home_unit not in closed]
-    await worsen(connection, [(alert_of[s.home_unit], s.grade) for s in standing])
+    await worsen(connection, [(alert_of[s.home_unit], s.grade) for s in standing], now_ms)
     amended = [(alert_of[s.home_unit], "amended") for s in standing if s.home_unit in known]
     await note_changes(connection, amended, now_ms)
     return opened, len(over) + len(fresh) + len(amended)

@@ -26,13 +26,6 @@ REOPEN_AFTER_MS = {
     Severity.MESSAGE: 12 * 3_600_000,
 }
 """What was closed while its finding lasts is looked at again after so long."""
-ACKNOWLEDGE_WITHIN_MS = {
-    Severity.CRITICAL: 2 * 60_000,
-    Severity.SERIOUS: 10 * 60_000,
-    Severity.WARNING: 30 * 60_000,
-    Severity.MESSAGE: 4 * 3_600_000,
-}
-"""Targets of this project; contracts ask for notification of an authority within 15 minutes."""
 
 OUTCOMES = {
     "VIOLATION": "Violation confirmed",
@@ -63,6 +56,8 @@ class Move(StrEnum):
     TAKE_OVER = "taken over"
     START = "started"
     NOTE = "noted"
+    CALL = "called"
+    TELL_AUTHORITY = "authority told"
     ESCALATE = "escalated"
     SUSPEND = "suspended"
     RESUME = "resumed"
@@ -87,13 +82,16 @@ MOVES = {
         frozenset({AlertState.NEW, AlertState.ACKNOWLEDGED}), AlertState.IN_PROGRESS, makes_owner=True
     ),
     Move.NOTE: MoveRule(ANY, None, needs_note=True),
+    Move.CALL: MoveRule(OPEN, None, needs_note=True),
+    Move.TELL_AUTHORITY: MoveRule(OPEN, None, needs_note=True),
     Move.ESCALATE: MoveRule(OPEN, None, needs_note=True),
     Move.SUSPEND: MoveRule(OPEN, None, needs_note=True),
     Move.RESUME: MoveRule(OPEN, None),
     Move.CLOSE: MoveRule(OPEN, AlertState.CLOSED, needs_note=True),
     Move.REOPEN: MoveRule(frozenset({AlertState.CLOSED}), AlertState.NEW, needs_note=True),
 }
-"""By people. `UNACKNOWLEDGE` is none of theirs: emtrack does it when something new is seen of an alert that is open."""
+"""By people; emtrack escalates too, when a deadline is missed.
+`UNACKNOWLEDGE` is none of theirs: emtrack does it when something new is seen of an alert that is open."""
 
 
 def state_after(moves: Iterable[tuple[str, str]]) -> tuple[AlertState, str | None]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from alerts.clocks import WrongClock, wrong_clocks_of
+from alerts.deadlines import Target
 from alerts.entries import PossibleEntry, possible_entries_of
 from alerts.grading import Severity
-from alerts.life import ACKNOWLEDGE_WITHIN_MS, AlertState, Move, state_after
+from alerts.life import AlertState, Move, state_after
 from alerts.store import state_of
 from geofence import datetime_of, instant_of
 from geofence.judgement import Finding
@@ -31,6 +32,7 @@ COLUMNS = """
     a.alert_no, a.wearer_no, w.wearer_id, w.name, a.activation_no, a.kind, a.requirement_id, a.code, a.severity,
     a.raised_at, a.known_at, a.closed_at, a.previous_alert_no, a.network, a.home_unit, a.incident_no, g.grade AS rag,
     i.mappa_level, i.lead_officer, i.lead_agency, i.cohort, a.state, a.owner, a.escalated_at, a.suspended_until,
+    a.counts_from, a.acknowledge_by, a.contact_by, a.authority_by, a.contacted_at, a.authority_told_at,
     CASE g.grade WHEN 'RED' THEN 1 WHEN 'AMBER' THEN 2 WHEN 'GREEN' THEN 3 ELSE 4 END::bigint AS rag_rank,
     (4 - coalesce(i.mappa_level, 0))::bigint AS mappa_rank
 """
@@ -46,7 +48,9 @@ FILTERED = """
     AND ($2::bigint IS NULL OR a.severity = $2) AND ($3::text IS NULL OR a.kind = $3)
     AND ($4::text IS NULL OR w.wearer_id ILIKE $4 OR w.name ILIKE $4) AND ($5::text IS NULL OR a.state = $5)
     AND ($6::text IS NULL OR a.owner = $6) AND ($7::text IS NULL OR $7 = i.lead_agency OR $7 = ANY (i.agencies))
-    AND ($8::timestamptz[] IS NULL OR a.state = 'new' AND a.raised_at < ($8::timestamptz[])[a.severity])
+    AND ($8::timestamptz IS NULL OR a.closed_at IS NULL AND (
+        a.state = 'new' AND a.acknowledge_by <= $8 OR a.contacted_at IS NULL AND a.contact_by <= $8
+        OR a.authority_told_at IS NULL AND a.authority_by <= $8))
 """
 # What is grouped under an incident that is open is looked at there.
 NOT_GROUPED = """
@@ -123,7 +127,7 @@ class BadQueuePlace(ValueError):
 
 class AlertFilter(msgspec.Struct, frozen=True):
     """Which alerts; None: all. `person`: a part of a wearer's id or name, in whatever case. `agency`: that leads or takes part.
-    `overdue_at_ms`: not acknowledged at that instant within the time for its severity."""
+    `overdue_at_ms`: a deadline was missed at that instant."""
 
     wearer_id: str | None = None
     severity: int | None = None
@@ -138,7 +142,7 @@ class AlertFilter(msgspec.Struct, frozen=True):
     def columns(self) -> tuple[Any, ...]:
         return (
             self.wearer_id, self.severity, self.kind, None if self.person is None else f"%{_literal(self.person)}%",
-            self.state, self.owner, self.agency, None if self.overdue_at_ms is None else _raised_before(self.overdue_at_ms),
+            self.state, self.owner, self.agency, None if self.overdue_at_ms is None else datetime_of(self.overdue_at_ms),
         )  # fmt: skip
 
 
@@ -147,11 +151,6 @@ def _literal(text: str) -> str:
     for sign in "\\%_":
         text = text.replace(sign, f"\\{sign}")
     return "%".join(text.split())
-
-
-def _raised_before(now_ms: int) -> list[Any]:
-    """By severity: what was raised before it should have been acknowledged."""
-    return [datetime_of(now_ms - ACKNOWLEDGE_WITHIN_MS[severity]) for severity in Severity]
 
 
 class AlertAction(msgspec.Struct, frozen=True):
@@ -163,6 +162,22 @@ class AlertAction(msgspec.Struct, frozen=True):
     outcome: str | None
     note: str | None
     until_ms: int | None = None
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """By when something must have been done, and when it was; `met_ms` None: not yet. `set_ms`: from then it counts."""
+
+    target: Target
+    set_ms: int
+    due_ms: int
+    met_ms: int | None = None
+
+    def is_missed(self, now_ms: int) -> bool:
+        return (now_ms if self.met_ms is None else self.met_ms) >= self.due_ms
+
+    def is_near(self, now_ms: int) -> bool:
+        """More than half of the time is gone, and it is not met."""
+        return self.met_ms is None and now_ms >= (self.set_ms + self.due_ms) // 2
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -215,13 +230,20 @@ class Alert(msgspec.Struct, frozen=True):
     lead_agency: str | None = None
     cohort: str | None = None
 
+    deadlines: list[Deadline] = []
+    """Those that the rules set; empty until the clock has looked at it, within a second."""
+
     repeats: int = 1
     """How many occurrences are of the kind of the newest: a low battery and then a critical one is not the same twice."""
 
     @property
-    def due_ms(self) -> int:
-        """When it should be acknowledged."""
-        return self.raised_ms + ACKNOWLEDGE_WITHIN_MS[self.severity]
+    def is_new(self) -> bool:
+        return self.state is AlertState.NEW
+
+    @property
+    def next_deadline(self) -> Deadline | None:
+        """The first that nothing has met yet."""
+        return min((d for d in self.deadlines if d.met_ms is None), key=lambda d: d.due_ms, default=None)
 
     @property
     def late_ms(self) -> int:
@@ -380,8 +402,19 @@ def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], action
         state=state_of(row), owner=row["owner"],
         escalated_ms=_ms(row["escalated_at"]), suspended_until_ms=_ms(row["suspended_until"]),
         lead_officer=row["lead_officer"], lead_agency=row["lead_agency"], cohort=row["cohort"],
-        repeats=_repeats(details.get("reasons")),
+        deadlines=_deadlines(row, actions), repeats=_repeats(details.get("reasons")),
     )  # fmt: skip
+
+
+def _deadlines(row: asyncpg.Record, actions: Sequence[AlertAction]) -> list[Deadline]:
+    set_ms = instant_of(row["counts_from"])
+    taken_ms = next((done.done_ms for done in actions if done.action in TAKEN and done.done_ms >= set_ms), None)
+    found = (
+        (Target.ACKNOWLEDGE, row["acknowledge_by"], taken_ms),
+        (Target.CONTACT, row["contact_by"], _ms(row["contacted_at"])),
+        (Target.AUTHORITY, row["authority_by"], _ms(row["authority_told_at"])),
+    )
+    return [Deadline(target, set_ms, instant_of(by), met_ms) for target, by, met_ms in found if by is not None]
 
 
 def _repeats(reasons: Sequence[str | None] | None) -> int:

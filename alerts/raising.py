@@ -134,7 +134,9 @@ async def raise_alerts(
     standing = [(alert_of[f.finding_no], f.grade) for f in known if not f.is_withdrawn]
     if standing:
         told = {alert_no for alert_no, _ in changes}
-        changes += [(number, "amended") for number in await worsen(connection, standing) if number not in told]
+        changes += [
+            (number, "amended") for number in await worsen(connection, standing, now_ms) if number not in told
+        ]
     await note_changes(connection, changes, now_ms)
     fresh = [f for f in looked_at if f.finding_no not in alert_of]
     raised = await _raise(connection, fresh, take_numbers, now_ms)

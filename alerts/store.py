@@ -125,7 +125,7 @@ async def add_occurrences(
     firsts = {occurrence.finding_no for _, occurrence in fresh.values()}
     further = [(n, o.grade) for n, o in zip(numbers_of, occurrences, strict=True) if o.finding_no not in firsts]
     if further:  # an alert that was opened just now has the grade of its first occurrence already
-        await worsen(connection, further)
+        await worsen(connection, further, now_ms)
     what = ["raised" if o.finding_no in firsts else "occurrence" for o in occurrences]
     await note_changes(connection, list(zip(numbers_of, what, strict=True)), now_ms)
     return len(fresh)
@@ -158,21 +158,26 @@ def _alert_of(alert_no: int, first: NewOccurrence, previous_alert_no: int | None
 
 # An alert shows the worst of its occurrences.
 RAISE_SEVERITY = """
-UPDATE alerts a SET severity = least(a.severity, t.severity), code = CASE WHEN t.severity <= a.severity THEN t.code ELSE a.code END
+UPDATE alerts a SET severity = least(a.severity, t.severity),
+    counts_from = CASE WHEN t.severity < a.severity THEN $4 ELSE a.counts_from END,
+    code = CASE WHEN t.severity <= a.severity THEN t.code ELSE a.code END
 FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (alert_no, severity, code)
 WHERE a.alert_no = t.alert_no AND (t.severity < a.severity OR (t.severity = a.severity AND t.code IS DISTINCT FROM a.code))
 RETURNING a.alert_no
 """
 
 
-async def worsen(connection: Connection, grades: Sequence[tuple[int, AlertGrade]]) -> list[int]:
-    """Alerts take on the worst grade of their occurrences. The numbers of those that changed."""
+async def worsen(connection: Connection, grades: Sequence[tuple[int, AlertGrade]], now_ms: int) -> list[int]:
+    """Alerts take on the worst grade of their occurrences; the deadlines of one that grew graver count anew. The numbers of
+    those that changed."""
     worst: dict[int, AlertGrade] = {}
     for alert_no, grade in grades:
         if alert_no not in worst or grade.severity <= worst[alert_no].severity:
             worst[alert_no] = grade
     columns = [int(grade.severity) for grade in worst.values()], [grade.code for grade in worst.values()]
-    return [row["alert_no"] for row in await connection.fetch(RAISE_SEVERITY, list(worst), *columns)]
+    return [
+        row["alert_no"] for row in await connection.fetch(RAISE_SEVERITY, list(worst), *columns, datetime_of(now_ms))
+    ]
 
 
 CHANGED = """

@@ -108,6 +108,27 @@ class Metrics:
             "Heads of the log that the outside witness did not take.",
             registry=self.registry,
         )
+        self.deadlines_looked = Gauge(
+            "emtrack_deadlines_looked_seconds",
+            "How long ago the clock looked for alerts whose deadlines were missed.",
+            registry=self.registry,
+        )
+        self.occasions = Counter(
+            "emtrack_alert_occasions_total",
+            "What the clock noted of alerts: raised, deadlines that were missed.",
+            registry=self.registry,
+        )
+        self.deliveries = Counter(
+            "emtrack_deliveries_total",
+            "Attempts to bring messages to their targets, by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.undelivered = Gauge(
+            "emtrack_undelivered",
+            "Deliveries that should have arrived and did not, and that nobody has seen to.",
+            registry=self.registry,
+        )
         self.activations = Gauge("emtrack_activations", "Activations under judgement.", registry=self.registry)
 
     def exposed(self) -> bytes:

@@ -30,6 +30,15 @@ class ClockSetting(msgspec.Struct, frozen=True):
     rate: float
 
 
+class MailSetting(msgspec.Struct, frozen=True):
+    """Where mail goes out. `implicit_tls`: smtps, else STARTTLS."""
+
+    host: str
+    port: int
+    implicit_tls: bool
+    user: str | None
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What a deployment chooses. Each field is the variable EMTRACK_ + its name in capitals."""
 
@@ -59,6 +68,10 @@ class Settings(msgspec.Struct, frozen=True):
     log_head: Path | None = None
     log_witness: tuple[str, ...] = ()
     retention_rules: Path | None = None
+    smtp: MailSetting | None = None
+    smtp_password_file: Path | None = None
+    mail_from: str | None = None
+    webhook_networks: tuple[str, ...] = ()
 
     @property
     def sets_dir(self) -> Path:
@@ -135,6 +148,10 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         retention_rules=Path(given["retention_rules"]).expanduser().absolute()
         if given.get("retention_rules")
         else None,
+        smtp=_mail(given["smtp"]) if given.get("smtp") else None,
+        smtp_password_file=Path(given["smtp_password_file"]) if given.get("smtp_password_file") else None,
+        mail_from=given.get("mail_from") or None,
+        webhook_networks=_networks("webhook_networks", given.get("webhook_networks")),
     )
 
 
@@ -184,6 +201,31 @@ def _addresses(name: str, text: str) -> tuple[str, ...]:
         raise SettingsError(
             f"{PREFIX}{name.upper()} is {text!r}; expected addresses with commas between them, or none"
         ) from error
+
+
+def _networks(name: str, text: str | None) -> tuple[str, ...]:
+    """Networks with commas between them."""
+    try:
+        return tuple(str(ipaddress.ip_network(part)) for part in _list(text))
+    except ValueError as error:
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} is {text!r}: {error}; expected networks with commas between them, such as 10.1.0.0/16"
+        ) from error
+
+
+def _mail(text: str) -> MailSetting:
+    """smtp://user@host:port or smtps://…"""
+    parts = urlsplit(text)
+    try:
+        port = parts.port or {"smtp": 587, "smtps": 465}[parts.scheme]
+        if not parts.hostname or parts.password or parts.path not in ("", "/") or parts.query:
+            raise ValueError("more or less than a user, a host and a port")
+    except (ValueError, KeyError) as error:
+        raise SettingsError(
+            f"{PREFIX}SMTP is not a mail server; expected smtp://USER@HOST:587 or smtps://USER@HOST:465, with the password in "
+            f"the file that {PREFIX}SMTP_PASSWORD_FILE names"
+        ) from error
+    return MailSetting(parts.hostname, port, parts.scheme == "smtps", parts.username)
 
 
 def _words(name: str, text: str | None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import typer
 from emtrack.cli import (
     access,
     audit,
+    centre,
     database,
     devices,
     doctor,
@@ -54,6 +55,8 @@ for name, module in (
     ("subject", subject),
 ):
     app.add_typer(module.app, name=name)
+for name, group in (("channels", centre.channels), ("rota", centre.rota), ("deadlines", centre.deadlines)):
+    app.add_typer(group, name=name)
 
 
 def _say_version(asked: bool) -> None:

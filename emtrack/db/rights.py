@@ -44,6 +44,11 @@ CACHE = Rights(KEEP)
 ORDERS = Rights(CLOSE, CLOSE)
 BOTH_ADD = Rights(ADD, ADD)
 BOTH_KEEP = Rights(KEEP, KEEP)
+CHANNELS_SHOWN = (
+    "SELECT (channel_no, name, kind, target, account, severity_from, is_outside, is_fallback, entered_at, entered_by,"
+    " ended_at)"
+)
+"""Not with what the messages of a webhook are signed."""
 
 RIGHTS: Final[dict[str, Rights]] = {
     # The deployment
@@ -107,12 +112,23 @@ RIGHTS: Final[dict[str, Rights]] = {
     # Alerts
     "alerts": Rights(
         "SELECT, INSERT, UPDATE",
-        "SELECT, INSERT, UPDATE (severity, code, closed_at, incident_no, state, owner, escalated_at, suspended_until, reopen_at)",
+        "SELECT, INSERT, UPDATE (severity, code, closed_at, incident_no, state, owner, escalated_at, suspended_until, reopen_at,"
+        " counts_from, contacted_at, authority_told_at, look_at)",
     ),
     "alert_occurrences": FACTS,
     "alert_people": FACTS,
     "alert_actions": BOTH_ADD,
     "alert_changes": BOTH_ADD,
+    "alert_occasions": FACTS,
+    "deadline_rules": FACTS,
+    "channels": Rights("SELECT, INSERT, UPDATE (ended_at, ended_by)", CHANNELS_SHOWN),
+    "rota_shifts": Rights(
+        "SELECT, INSERT, UPDATE (ended_at, ended_by)", "SELECT, INSERT, UPDATE (ended_at, ended_by)"
+    ),
+    "messages": Rights("SELECT, INSERT, UPDATE (delivery_no)", READ),
+    "deliveries": Rights(
+        "SELECT, INSERT, UPDATE", "SELECT, UPDATE (next_try_at, given_up_at, tries, made_at, seen_at, seen_by)"
+    ),
     "network_silences": Rights(KEEP, "SELECT, UPDATE (incident_no)"),
     "possible_entries": Rights("SELECT, INSERT, UPDATE (settled_at, fate)", "SELECT, UPDATE (settled_at, fate)"),
     "wrong_clocks": Rights("SELECT, INSERT, UPDATE (ended_at)", "SELECT, UPDATE (ended_at)"),

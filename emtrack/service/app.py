@@ -19,10 +19,14 @@ from emtrack.db.identity import identify
 from emtrack.db.opened import prepared_database
 from emtrack.db.rights import RunTime, run_time_dsn
 from emtrack.db.session import READING
+from emtrack.delivery.mail import mail_server_of
+from emtrack.delivery.webhook import WebhookSender
 from emtrack.metrics import Metrics
 from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.credential_watch import CredentialWatch
+from emtrack.service.deadline_clock import DeadlineClock
+from emtrack.service.deliverer import Deliverer
 from emtrack.service.http_server import listening
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.sealer import Sealer
@@ -87,6 +91,7 @@ def _is_loopback(host: str) -> bool:
 async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = USUAL_PACE) -> AsyncIterator[Service]:
     """Migrates, loads, listens; ends everything on the way out. `stop` is set when the service must end."""
     refuse_without_tls(settings)
+    mail_server = mail_server_of(settings)
     warm_up()
     async with prepared_database(settings, program="serve", exclusive=True) as dsn:
         connection = await connect(dsn)
@@ -107,6 +112,10 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             turn_reports=settings.turn_reports, new_days_an_hour=settings.new_days_an_hour, pace=pace, changed=changed,
             zone_sets=zone_sets,
         )  # fmt: skip
+        to_deliver = asyncio.Event()
+        deadlines = DeadlineClock(worker_dsn, clock, metrics, changed, to_deliver)
+        webhooks = WebhookSender([ipaddress.ip_network(network) for network in settings.webhook_networks])
+        deliverer = Deliverer(worker_dsn, clock, metrics, to_deliver, mail_server, webhooks, settings.base_url)
         witness = Witness(settings.log_witness, metrics)
         sealer = Sealer(worker_dsn, settings, metrics, witness)
         async with (
@@ -144,12 +153,14 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             watching = group.create_task(credentials.run(stop))
             sealing = group.create_task(sealer.run(all_written))
             witnessing = group.create_task(witness.run())
+            beside = [group.create_task(part.run(stop)) for part in (deadlines, deliverer)]
             await _first_of(worker.ready.wait(), work)
             calm_collector()
             async with listening(application, settings, stop) as address:
                 yield Service(address, dsn, clock, routes)
                 stop.set()
             await work
+            await asyncio.gather(*beside)
             watching.cancel()
             all_written.set()
             await sealing

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, AlertState, EntryFate
+from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, AlertState, Deadline, EntryFate
 from emtrack.web.guard import log_fault
-from emtrack.web.wording import REASONS, Words, length, title_of_alert
+from emtrack.web.wording import DEADLINES, REASONS, Words, length, title_of_alert
 from geofence import CurfewReason, EventType, Kind
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ BURST = 4
 
 
 class QueueRow(NamedTuple):
-    """`left`: time left to acknowledge it, or how long it is overdue."""
+    """`left`: of the next deadline, or by how much it was missed. `is_near`: more than half of its time is gone."""
 
     alert: Alert
     sentence: str
@@ -27,6 +27,7 @@ class QueueRow(NamedTuple):
     age: str
     left: str
     is_overdue: bool
+    is_near: bool = False
 
     @property
     def severity_name(self) -> str:
@@ -81,13 +82,19 @@ def _row_at_all(alert: Alert, last: LastSeen | None, words: Words, now_ms: int) 
 
 
 def _row(alert: Alert, last: LastSeen | None, words: Words, now_ms: int) -> QueueRow:
-    left_ms = alert.due_ms - now_ms
-    is_new = alert.state is AlertState.NEW
-    left = "" if not is_new else f"{length(left_ms)} left" if left_ms > 0 else f"overdue by {length(-left_ms)}"
+    deadline = None if alert.state is AlertState.CLOSED else alert.next_deadline
     return QueueRow(
         alert, sentence_of(alert, words, now_ms), position_words(last, alert.kind, words, now_ms), length(now_ms - alert.raised_ms),
-        left, is_new and left_ms <= 0,
+        "" if deadline is None else deadline_words(deadline, now_ms),
+        is_overdue=deadline is not None and deadline.is_missed(now_ms), is_near=deadline is not None and deadline.is_near(now_ms),
     )  # fmt: skip
+
+
+def deadline_words(deadline: Deadline, now_ms: int) -> str:
+    """ "acknowledge within 1 min", "call: 4 min late"."""
+    left_ms = deadline.due_ms - now_ms
+    what = DEADLINES[deadline.target]
+    return f"{what}: {length(left_ms)} left" if left_ms > 0 else f"{what}: {length(-left_ms)} late"
 
 
 def position_words(last: LastSeen | None, kind: str, words: Words, now_ms: int) -> str:

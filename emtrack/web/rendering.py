@@ -40,6 +40,7 @@ from emtrack.web.guard import (
     route_without_head,
 )
 from emtrack.web.wording import Words
+from geofence import instant_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 LITTLE = 1_500
@@ -92,6 +93,12 @@ def _environment() -> Environment:
         DOORS=wording.DOORS,
         STATES=wording.STATES,
         MOVED=wording.MOVED,
+        DEADLINES=wording.DEADLINES,
+        OCCASIONS=wording.OCCASIONS,
+        SEVERITY_NAMES=wording.SEVERITY_NAMES,
+        instant_of=instant_of,
+        CALLED=wording.CALLED,
+        CALL_RESULTS=wording.CALL_RESULTS,
         OUTCOMES=OUTCOMES,
         LOOKED_AT=wording.LOOKED_AT,
         shown=shown,

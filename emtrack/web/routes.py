@@ -24,6 +24,7 @@ from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.guard import CredentialState
 from emtrack.web.pages.account import AccountPages
 from emtrack.web.pages.alerts import AlertPages
+from emtrack.web.pages.centre import CentrePages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.provider_login import ProviderPages
@@ -65,5 +66,6 @@ def web_routes(
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
         *LookPages(pages).routes(),
+        *CentrePages(pages).routes(),
         *ShiftPages(pages).routes(),
     ]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, EntryFate, LineKind, Severity
+from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, EntryFate, LineKind, Occasion, Severity, Target
 from emtrack.forms.wall_time import instant_of_wall, passes_of_wall, wall_clock
 from geofence import (
     FIRST_MS,
@@ -91,12 +91,42 @@ LOOKED_AT = {
     "restricted record": "A restricted record was opened",
 }
 STATES = {"new": "New", "acknowledged": "Acknowledged", "in progress": "In progress", "closed": "Closed"}
+DEADLINES = {
+    Target.ACKNOWLEDGE: "acknowledge",
+    Target.CONTACT: "call somebody",
+    Target.AUTHORITY: "tell the authority",
+}
+"""What is to be done by a deadline."""
+OCCASIONS = {
+    Occasion.POSSIBLE_ENTRY: "a possible entry",
+    Occasion.RAISED: "a new alert",
+    Occasion.NOT_ACKNOWLEDGED: "not acknowledged in time",
+    Occasion.STILL_NOT_ACKNOWLEDGED: "still not acknowledged",
+    Occasion.NO_CONTACT: "nobody was called in time",
+    Occasion.AUTHORITY_NOT_TOLD: "no authority was told in time",
+}
+SEVERITY_NAMES = {severity.value: text.lower() for severity, text in SEVERITIES.items()}
+CALLED = {
+    "person": "The person",
+    "officer": "Responsible officer",
+    "contact": "Somebody the person named",
+    "field": "Field team",
+    "other": "Somebody else",
+}
+CALL_RESULTS = {
+    "answered": "answered",
+    "no answer": "did not answer",
+    "message": "a message was left",
+    "engaged": "engaged, or the number is wrong",
+}
 MOVED = {
     "acknowledged": "acknowledged it",
     "unacknowledged": "made it new again",
     "taken over": "took it over",
     "started": "started work on it",
     "noted": "added a note",
+    "called": "logged a call",
+    "authority told": "told an authority",
     "escalated": "escalated it",
     "suspended": "suspended it",
     "resumed": "ended the suspension",

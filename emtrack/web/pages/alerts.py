@@ -66,7 +66,7 @@ from emtrack.web.looking import look_at_alert, look_at_alerts, look_at_queue, lo
 from emtrack.web.maps import fact_rows
 from emtrack.web.queue_rows import handover_rows, queue_lines
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
-from emtrack.web.wording import MOVED
+from emtrack.web.wording import CALL_RESULTS, CALLED, MOVED
 from geofence import Requirement, SetZone, format_instant
 
 PAGE = 100
@@ -363,8 +363,8 @@ class AlertPages:
         """What the form asks for, and back to the alert, or to the queue."""
         form = await read_form(request)
         number = request.path_params["alert_no"]
-        wish = _wish(form)
         try:
+            wish = _wish(form)
             await self._work.act(number, caller, wish)
         except StillLasts as error:
             return await self._alert(request, caller, _sentence(str(error)), form, confirms=True)
@@ -425,10 +425,26 @@ def _wish(form: dict[str, str]) -> Wish:
     return Wish(
         action,
         (form.get("outcome") or None) if action == Move.CLOSE else None,
-        form.get("note"),
+        _note(form, action),
         read_number(form.get("for_minutes")) if action == Move.SUSPEND else None,
         form.get("confirmed") == "yes",
     )
+
+
+def _note(form: dict[str, str], action: str) -> str | None:
+    """What was typed; of a call and of an authority, whom and with what result before it."""
+    note = (form.get("note") or "").strip()
+    if action == Move.CALL:
+        who, result = CALLED.get(form.get("called", "")), CALL_RESULTS.get(form.get("call_result", ""))
+        if who is None or result is None:
+            raise UnfitAction("select who was called, and the result")
+        return f"{who}: {result}. {note}".strip()
+    if action == Move.TELL_AUTHORITY:
+        authority, number = (form.get(name, "").strip() for name in ("authority", "log_number"))
+        if not authority or not number:
+            raise UnfitAction("enter which authority was told, and its log number")
+        return f"{authority[:80]}, log number {number[:40]}. {note}".strip()
+    return form.get("note")
 
 
 def _sentence(text: str) -> str:

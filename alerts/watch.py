@@ -1,0 +1,203 @@
+"""The clock looks at alerts: sets their deadlines, notes what was missed, and writes down whom that is to be told.
+
+All of it in one transaction of the caller, in slices of `SLICE` alerts. What was noted is not noted again, so that a look that is
+taken twice (a crash, two programs) tells nobody twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from alerts.casework import ACT, EMTRACK, ESCALATE
+from alerts.channels import Channel, channels_now
+from alerts.deadlines import ON_CALL, REASONS, DeadlineRules, Deadlines, Due, Occasion, Watched, deadlines_of, due
+from alerts.grading import Severity
+from alerts.life import Move
+from alerts.locks import AlertLock, take_lock
+from alerts.outbox import NewMessage, post
+from alerts.rota import on_call
+from alerts.store import note_changes, state_of
+from geofence import datetime_of, instant_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import asyncpg
+
+    from alerts.store import Connection
+
+SLICE = 500
+
+RULES = "SELECT rules_no, rules FROM deadline_rules ORDER BY rules_no DESC LIMIT 1"
+ENTER_RULES = "INSERT INTO deadline_rules (rules, entered_at, entered_by) VALUES ($1, $2, $3)"
+TO_SET_ANEW = "UPDATE alerts SET deadline_rules = NULL, look_at = '-infinity' WHERE closed_at IS NULL"
+# The first due first; those whose look nobody else has.
+DUE = """
+SELECT a.alert_no, a.wearer_no, a.kind, a.severity, a.raised_at, a.known_at, a.closed_at, a.state, a.counts_from, a.acknowledge_by,
+       a.contact_by, a.authority_by, a.deadline_rules, a.contacted_at, a.authority_told_at, a.suspended_until,
+       EXISTS (SELECT FROM possible_entries p WHERE p.alert_no = a.alert_no)
+           AND NOT EXISTS (SELECT FROM alert_occurrences o WHERE o.alert_no = a.alert_no) AS is_possible,
+       EXISTS (SELECT FROM alerts i WHERE i.alert_no = a.incident_no AND i.closed_at IS NULL) AS is_grouped
+FROM alerts a WHERE a.look_at <= $1 ORDER BY a.look_at, a.severity, a.alert_no LIMIT $2 FOR UPDATE
+"""
+NOTED = """
+SELECT o.alert_no, o.occasion FROM alert_occasions o
+JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (alert_no, counts_from) USING (alert_no, counts_from)
+"""
+NOTE = """
+INSERT INTO alert_occasions (alert_no, counts_from, occasion, noted_at)
+SELECT alert_no, counts_from, occasion, $4 FROM unnest($1::bigint[], $2::timestamptz[], $3::text[])
+    AS t (alert_no, counts_from, occasion)
+"""
+LOOKED_AT = """
+UPDATE alerts a SET acknowledge_by = t.acknowledge_by, contact_by = t.contact_by, authority_by = t.authority_by,
+    deadline_rules = t.rules_no, look_at = t.look_at
+FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::timestamptz[])
+    AS t (alert_no, acknowledge_by, contact_by, authority_by, rules_no, look_at)
+WHERE a.alert_no = t.alert_no
+"""
+
+
+class RulesInForce(NamedTuple):
+    """`rules_no` 0: the defaults of this program."""
+
+    rules_no: int
+    rules: DeadlineRules
+
+
+class Looked(NamedTuple):
+    """What a look did. `more`: others wait to be looked at."""
+
+    alerts: int
+    occasions: int
+    messages: int
+    more: bool
+
+
+async def rules_in_force(connection: Connection) -> RulesInForce:
+    row = await connection.fetchrow(RULES)
+    if row is None:
+        return RulesInForce(0, DeadlineRules())
+    return RulesInForce(row["rules_no"], msgspec.convert(row["rules"], DeadlineRules))
+
+
+async def enter_rules(connection: Connection, rules: DeadlineRules, who: str, now_ms: int) -> None:
+    """New rules. The deadlines of what is open are set by them within a second; what was missed before stays missed."""
+    await take_lock(connection, AlertLock.ALERTS)
+    await connection.execute(ENTER_RULES, msgspec.to_builtins(rules), datetime_of(now_ms), who)
+    await connection.execute(TO_SET_ANEW)
+
+
+async def look_at_alerts_due(connection: Connection, now_ms: int) -> Looked:
+    """A slice of those whose time has come, inside the caller's transaction."""
+    await take_lock(connection, AlertLock.ALERTS)
+    rows = await connection.fetch(DUE, datetime_of(now_ms), SLICE)
+    if not rows:
+        return Looked(0, 0, 0, more=False)
+    in_force = await rules_in_force(connection)
+    noted = await _noted(connection, rows)
+    looks = [_look(row, in_force, noted.get(row["alert_no"], frozenset()), now_ms) for row in rows]
+    happened = [(row, occasion) for row, look in zip(rows, looks, strict=True) for occasion in look.due.occasions]
+    await _note(connection, happened, now_ms)
+    messages = await _tell(connection, happened, now_ms)
+    await _escalate(connection, happened, now_ms)
+    await connection.execute(LOOKED_AT, *map(list, zip(*(look.columns for look in looks), strict=True)))
+    return Looked(len(rows), len(happened), messages, more=len(rows) == SLICE)
+
+
+class _Look(NamedTuple):
+    alert_no: int
+    deadlines: Deadlines
+    rules_no: int
+    due: Due
+
+    @property
+    def columns(self) -> tuple[int | datetime | None, ...]:
+        instants = (None if at_ms is None else datetime_of(at_ms) for at_ms in (*self.deadlines, self.due.next_ms))
+        acknowledge_by, contact_by, authority_by, look_at = instants
+        return (self.alert_no, acknowledge_by, contact_by, authority_by, self.rules_no, look_at)
+
+
+def _look(row: asyncpg.Record, in_force: RulesInForce, noted: frozenset[Occasion], now_ms: int) -> _Look:
+    severity, counts_from_ms = Severity(row["severity"]), instant_of(row["counts_from"])
+    deadlines, rules_no = deadlines_of(in_force.rules, severity, counts_from_ms), in_force.rules_no
+    if row["deadline_rules"] is not None:  # they stay what people were shown
+        deadlines = Deadlines(_ms(row["acknowledge_by"]), _ms(row["contact_by"]), _ms(row["authority_by"]))
+        rules_no = row["deadline_rules"]
+    watched = Watched(
+        state_of(row), counts_from_ms, deadlines, _ms(row["contacted_at"]), _ms(row["authority_told_at"]),
+        _ms(row["suspended_until"]), row["is_possible"], row["is_grouped"], in_force.rules.of(severity).escalates,
+    )  # fmt: skip
+    return _Look(row["alert_no"], deadlines, rules_no, due(watched, noted, now_ms))
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else instant_of(moment)
+
+
+async def _noted(connection: Connection, rows: Sequence[asyncpg.Record]) -> Mapping[int, frozenset[Occasion]]:
+    found: dict[int, set[Occasion]] = {}
+    keys = [row["alert_no"] for row in rows], [row["counts_from"] for row in rows]
+    for row in await connection.fetch(NOTED, *keys):
+        found.setdefault(row["alert_no"], set()).add(Occasion(row["occasion"]))
+    return {number: frozenset(occasions) for number, occasions in found.items()}
+
+
+Happened = Sequence[tuple["asyncpg.Record", Occasion]]
+
+
+async def _note(connection: Connection, happened: Happened, now_ms: int) -> None:
+    if happened:
+        columns = [row["alert_no"] for row, _ in happened], [row["counts_from"] for row, _ in happened]
+        await connection.execute(NOTE, *columns, [str(occasion) for _, occasion in happened], datetime_of(now_ms))
+
+
+async def _escalate(connection: Connection, happened: Happened, now_ms: int) -> None:
+    """What was missed stands in the record of the alert, and pages are told."""
+    missed = [(row["alert_no"], occasion) for row, occasion in happened if occasion in ON_CALL]
+    for alert_no, occasion in missed:
+        at = datetime_of(now_ms)
+        await connection.execute(ACT, alert_no, at, EMTRACK, str(Move.ESCALATE), None, REASONS[occasion], None)
+        await connection.execute(ESCALATE, alert_no, at)
+    changed = list(dict.fromkeys(alert_no for alert_no, _ in missed))
+    await note_changes(connection, [(alert_no, str(Move.ESCALATE)) for alert_no in changed], now_ms)
+
+
+async def _tell(connection: Connection, happened: Happened, now_ms: int) -> int:
+    """One message for each channel that is to be told; where there is nobody, one that says so stands undelivered."""
+    if not happened:
+        return 0
+    channels = await channels_now(connection)
+    levels = {level: await on_call(connection, level, now_ms) for level in set(ON_CALL.values())}
+    messages = []
+    for row, occasion in happened:
+        to = _recipients(row, occasion, channels, levels)
+        numbers: list[int | None] = [channel.channel_no for channel in to]
+        if not numbers and occasion in ON_CALL:
+            numbers = [None]
+        messages += [_message(number, row, occasion) for number in numbers]
+    return await post(connection, messages, now_ms)
+
+
+def _recipients(
+    row: asyncpg.Record, occasion: Occasion, channels: Sequence[Channel], levels: Mapping[int, frozenset[str]]
+) -> list[Channel]:
+    if occasion in ON_CALL:
+        accounts = levels[ON_CALL[occasion]]
+        to = [c for c in channels if c.account in accounts] or [c for c in channels if c.is_fallback]
+    else:
+        to = [c for c in channels if c.severity_from is not None and row["severity"] <= c.severity_from]
+    return [c for c in to if not (c.is_outside and row["is_possible"])]
+
+
+def _message(channel_no: int | None, row: asyncpg.Record, occasion: Occasion) -> NewMessage:
+    """Numbers, words and times: it says that there is something to look at, not what is known of whom."""
+    counts_from_ms = instant_of(row["counts_from"])
+    fields = {
+        "topic": "alert", "alert": row["alert_no"], "what": str(occasion), "kind": row["kind"],
+        "severity": Severity(row["severity"]).name.lower(), "since_ms": counts_from_ms,
+    }  # fmt: skip
+    return NewMessage(channel_no, f"alert {row['alert_no']} {counts_from_ms} {occasion}", fields)

@@ -1,0 +1,49 @@
+"""Work beside the turns: in passes, with a connection of its own, begun anew whenever it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import asyncpg
+import structlog
+
+from emtrack.db.connect import connect
+from emtrack.db.session import Limits, Session
+from emtrack.logs import origin_of
+from emtrack.service.back_off import BackOff
+
+log = structlog.get_logger()
+
+Once = Callable[[Session], Awaitable[bool]]
+"""A pass. Whether more waits."""
+Pause = Callable[[asyncio.Event], Awaitable[None]]
+"""Waits until there may be something to do, or the event is set."""
+
+
+async def keep_working(dsn: str, name: str, limits: Limits, once: Once, pause: Pause, stop: asyncio.Event) -> None:
+    """Pass after pass until `stop` is set. Outlives everything that a database can do; what a pass leaves undone must stand there."""
+    back_off = BackOff()
+    while not stop.is_set():
+        try:
+            connection = await connect(dsn, name=name)
+            try:
+                await connection.set_limits(limits)
+                while not stop.is_set():
+                    has_more = await once(connection)
+                    back_off.went_well()
+                    if not has_more:
+                        await pause(stop)
+            finally:
+                with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+                    await connection.close(timeout=2)
+        except Exception as error:
+            log.error(
+                "work beside the turns begins anew",
+                what=name,
+                error=type(error).__name__,
+                where=origin_of(error).line,
+            )
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), back_off.next_s())

@@ -1,0 +1,60 @@
+"""Looks at alerts whose time has come, once a second: a task and a connection of its own, beside the turns.
+
+What is to be done stands in the database (`alerts.look_at`), so that a restart finds it where it was. A look takes the lock of alerts
+as a turn does, for a slice of them; a flood of alerts is looked at in many slices, between which turns go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Final
+
+from alerts import Looked, look_at_alerts_due
+from emtrack.clock import Clock
+from emtrack.db.session import Limits, Session
+from emtrack.metrics import Metrics
+from emtrack.service.beside import keep_working
+
+EVERY_S: Final = 1.0
+LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0)
+
+
+class DeadlineClock:
+    """`changed` wakes the open pages; `to_deliver` whoever delivers."""
+
+    def __init__(
+        self, dsn: str, clock: Clock, metrics: Metrics, changed: asyncio.Condition, to_deliver: asyncio.Event
+    ) -> None:
+        self._dsn = dsn
+        self._clock = clock
+        self._metrics = metrics
+        self._changed = changed
+        self._to_deliver = to_deliver
+        self._looked_s = time.monotonic()
+        metrics.deadlines_looked.set_function(lambda: time.monotonic() - self._looked_s)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; outlives everything that a database can do."""
+        await keep_working(self._dsn, "emtrack deadlines", LIMITS, self._once, self._pause, stop)
+
+    async def _once(self, connection: Session) -> bool:
+        return (await self.look(connection)).more
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), EVERY_S)
+
+    async def look(self, connection: Session) -> Looked:
+        """One slice."""
+        async with connection.transaction():
+            looked = await look_at_alerts_due(connection, self._clock.now_ms())
+        self._looked_s = time.monotonic()
+        self._metrics.occasions.inc(looked.occasions)
+        if looked.messages:
+            self._to_deliver.set()
+        if looked.alerts:
+            async with self._changed:
+                self._changed.notify_all()
+        return looked
