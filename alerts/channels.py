@@ -33,7 +33,8 @@ class UnfitChannel(ValueError):
 
 class NewChannel(NamedTuple):
     """`account`: told while it is on call. `severity_from`: told of each new alert so grave or graver; None: of none.
-    `is_outside`: of people who are not in the centre. `is_fallback`: told what somebody on call would be told, when nobody is."""
+    `is_outside`: of people who are not in the centre. `is_fallback`: told what somebody on call would be told, when nobody is.
+    `is_canary`: of the canary alone, on this machine."""
 
     name: str
     kind: ChannelKind
@@ -42,6 +43,7 @@ class NewChannel(NamedTuple):
     severity_from: int | None = None
     is_outside: bool = False
     is_fallback: bool = False
+    is_canary: bool = False
 
 
 class Channel(NamedTuple):
@@ -56,23 +58,25 @@ class Channel(NamedTuple):
     severity_from: int | None
     is_outside: bool
     is_fallback: bool
+    is_canary: bool
     entered_at: datetime
     entered_by: str
 
 
 COLUMNS = """
-    channel_no, name, kind, target, secret, account, severity_from, is_outside, is_fallback, entered_at, entered_by
+    channel_no, name, kind, target, secret, account, severity_from, is_outside, is_fallback, is_canary,
+    entered_at, entered_by
 """
 NOW = f"SELECT {COLUMNS} FROM channels WHERE ended_at IS NULL ORDER BY name"  # noqa: S608  a constant made of constants
 OF_NUMBER = f"SELECT {COLUMNS} FROM channels WHERE channel_no = $1 AND ended_at IS NULL"  # noqa: S608
 LISTED_CHANNELS = """
 SELECT name, kind, target, account, severity_from, is_outside, is_fallback, entered_at, entered_by FROM channels
-WHERE ended_at IS NULL ORDER BY name
+WHERE ended_at IS NULL AND NOT is_canary ORDER BY name
 """
 """For people: never with what the messages of a webhook are signed."""
 ADD = """
-INSERT INTO channels (name, kind, target, secret, account, severity_from, is_outside, is_fallback, entered_at, entered_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO channels (name, kind, target, secret, account, severity_from, is_outside, is_fallback, is_canary, entered_at, entered_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 END = "UPDATE channels SET ended_at = $2, ended_by = $3 WHERE name = $1 AND ended_at IS NULL RETURNING channel_no"
 
@@ -103,7 +107,7 @@ async def add_channel(connection: Connection, new: NewChannel, who: str, now_ms:
         raise UnfitChannel(f"there are {MOST} channels; end one first")
     secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}" if new.kind is ChannelKind.WEBHOOK else None
     await connection.execute(
-        ADD, new.name, new.kind, new.target, secret, new.account, new.severity_from, new.is_outside, new.is_fallback,
+        ADD, new.name, new.kind, new.target, secret, new.account, new.severity_from, new.is_outside, new.is_fallback, new.is_canary,
         datetime_of(now_ms), who,
     )  # fmt: skip
     return secret

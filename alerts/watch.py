@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from alerts.casework import ACT, EMTRACK, ESCALATE
+from alerts.casework import ACT, CLOSE, EMTRACK, ESCALATE
 from alerts.channels import Channel, channels_now
 from alerts.deadlines import ON_CALL, REASONS, DeadlineRules, Deadlines, Due, Occasion, Watched, deadlines_of, due
 from alerts.grading import Severity
@@ -36,7 +36,8 @@ ENTER_RULES = "INSERT INTO deadline_rules (rules, entered_at, entered_by) VALUES
 TO_SET_ANEW = "UPDATE alerts SET deadline_rules = NULL, look_at = '-infinity' WHERE closed_at IS NULL"
 # The first due first; those whose look nobody else has.
 DUE = """
-SELECT a.alert_no, a.wearer_no, a.kind, a.severity, a.raised_at, a.known_at, a.closed_at, a.state, a.counts_from, a.acknowledge_by,
+SELECT a.alert_no, a.wearer_no, coalesce(a.wearer_no IN (SELECT canary_wearers()), false) AS is_canary, a.kind, a.severity,
+       a.raised_at, a.known_at, a.closed_at, a.state, a.counts_from, a.acknowledge_by,
        a.contact_by, a.authority_by, a.deadline_rules, a.contacted_at, a.authority_told_at, a.suspended_until,
        EXISTS (SELECT FROM possible_entries p WHERE p.alert_no = a.alert_no)
            AND NOT EXISTS (SELECT FROM alert_occurrences o WHERE o.alert_no = a.alert_no) AS is_possible,
@@ -104,6 +105,9 @@ async def look_at_alerts_due(connection: Connection, now_ms: int) -> Looked:
     await _note(connection, happened, now_ms)
     messages = await _tell(connection, happened, now_ms)
     await _escalate(connection, happened, now_ms)
+    await _close_canaries(
+        connection, [row["alert_no"] for row in rows if row["is_canary"] and row["closed_at"] is None], now_ms
+    )
     await connection.execute(LOOKED_AT, *map(list, zip(*(look.columns for look in looks), strict=True)))
     return Looked(len(rows), len(happened), messages, more=len(rows) == SLICE)
 
@@ -166,6 +170,15 @@ async def _escalate(connection: Connection, happened: Happened, now_ms: int) -> 
     await note_changes(connection, [(alert_no, str(Move.ESCALATE)) for alert_no in changed], now_ms)
 
 
+async def _close_canaries(connection: Connection, alert_nos: Sequence[int], now_ms: int) -> None:
+    """The canary has sung: nobody is to work it."""
+    for alert_no in alert_nos:
+        await connection.execute(
+            ACT, alert_no, datetime_of(now_ms), EMTRACK, str(Move.CLOSE), "NO_ACTION", "The canary: nobody.", None
+        )
+        await connection.execute(CLOSE, alert_no, datetime_of(now_ms), None)
+
+
 async def _tell(connection: Connection, happened: Happened, now_ms: int) -> int:
     """One message for each channel that is to be told; where there is nobody, one that says so stands undelivered."""
     if not happened:
@@ -185,6 +198,7 @@ async def _tell(connection: Connection, happened: Happened, now_ms: int) -> int:
 def _recipients(
     row: asyncpg.Record, occasion: Occasion, channels: Sequence[Channel], levels: Mapping[int, frozenset[str]]
 ) -> list[Channel]:
+    channels = [channel for channel in channels if channel.is_canary == row["is_canary"]]
     if occasion in ON_CALL:
         accounts = levels[ON_CALL[occasion]]
         to = [c for c in channels if c.account in accounts] or [c for c in channels if c.is_fallback]

@@ -342,7 +342,7 @@ def attempt_to(address: str) -> Attempt:
 
     channel = Channel(
         1, "hook", ChannelKind.WEBHOOK, address, "whsec_" + "A" * 43 + "=", None, 1, is_outside=False, is_fallback=False,
-        entered_at=datetime.now(UTC), entered_by="test",
+        is_canary=False, entered_at=datetime.now(UTC), entered_by="test",
     )  # fmt: skip
     return Attempt(1, uuid4(), channel, FROM_MS, 1, [{"topic": "test", "subject": "x"}])
 

@@ -41,6 +41,21 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
+    Mutant("a missed deadline is noted for ever anew", "alerts/deadlines.py", "if occasion not in noted}", "}",
+           "tests/test_deadlines.py::test_whenever_the_clock_looks_the_same_happens_and_nothing_twice"),
+    Mutant("a suspension loses what it mutes", "alerts/deadlines.py", "return Due([], alert.suspended_until_ms)",
+           "return Due([], None)", "tests/test_deadlines.py::test_a_suspension_mutes_and_loses_nothing"),
+    Mutant("people outside are told of a possible entry", "alerts/deadlines.py",
+           "Occasion.POSSIBLE_ENTRY if alert.is_possible else Occasion.RAISED", "Occasion.RAISED",
+           "tests/test_deadlines.py::test_a_possible_entry_asks_for_no_call_and_no_authority"),
+    Mutant("a webhook reaches private networks", "emtrack/delivery/webhook.py",
+           "return address.is_global and", "return True or",
+           "tests/test_deliveries.py::test_a_webhook_does_not_reach_into_private_networks"),
+    Mutant("an attempt nothing was heard of is not made again", "alerts/outbox.py",
+           "SET tries = tries + 1, next_try_at = $2", "SET tries = tries + 1, next_try_at = NULL",
+           "tests/test_deliveries.py::test_an_attempt_that_nothing_was_heard_of_is_made_again"),
+    Mutant("the canary is told whatever arrives", "emtrack/canary/listening.py", "if not self.secret or not", "if False and not",
+           "tests/test_canary.py::test_a_delivery_that_is_not_ours_wakes_nobody"),
     Mutant("a finding names no zone of its set", "geofence/judgement/findings.py",
            "zone_id=None if cut.stretch.segment is None else cut.stretch.segment.zone_id,", "zone_id=None,",
            SETS + "each_presence_names_its_own_member"),

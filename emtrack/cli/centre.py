@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emtrack.cli.running import run, settings
+from emtrack.cli.running import run, run_until_signal, settings
 from emtrack.cli.saying import print_table, read_instant, refuse, refuse_unfit, say, show, who
 from emtrack.forms.names import unfit_account
 from emtrack.people.expiry import told_expiry
@@ -24,6 +24,49 @@ rota = typer.Typer(no_args_is_help=True, help="Who is on call.")
 deadlines = typer.Typer(no_args_is_help=True, help="By when alerts must be worked.")
 
 SEVERITIES = ("critical", "serious", "warning", "message")
+canary = typer.Typer()
+
+
+@canary.command("canary")
+def run_canary(
+    every: Annotated[float, typer.Option(min=5, max=3_600, help="seconds from beat to beat")] = 60.0,
+    within: Annotated[float, typer.Option(min=1, max=300, help="seconds in which the alert must arrive")] = 30.0,
+    alarm_to: Annotated[str | None, typer.Option(help="an e-mail address that is told when it does not")] = None,
+    alarm_command: Annotated[str | None, typer.Option(help="a command that is told, on its standard input")] = None,
+    beats: Annotated[
+        int | None, typer.Option(min=1, help="end after so many; exit 1 if one failed (default: never)")
+    ] = None,
+) -> None:
+    """Prove each minute that an alert goes from the device door to a delivery, and tell somebody when it does not. It runs beside the
+    service, as a process of its own."""
+    import shlex
+
+    from emtrack.canary.singing import Alarm, Beat, Canary
+    from emtrack.delivery.mail import mail_server_of
+
+    chosen = settings()
+    alarm = Alarm(mail_server_of(chosen), alarm_to, tuple(shlex.split(alarm_command or "")))
+    if alarm_to is not None and alarm.server is None:
+        refuse("--alarm-to needs a mail server: set EMTRACK_SMTP and EMTRACK_MAIL_FROM")
+    failed = []
+
+    async def sing(stop: Any) -> None:
+        found = Canary(chosen, alarm, who(), every_s=every, within_s=within)
+
+        def on_beat(beat: Beat) -> None:
+            said = "arrived" if beat.trouble is None else beat.trouble
+            say(f"{beat.sent_at:%Y-%m-%d %H:%M:%S} UTC  {beat.took_s:6.2f} s  {said}")
+            failed.extend([beat] if beat.trouble else [])
+            if found.beats == beats:
+                stop.set()
+
+        await found.run(stop, on_beat)
+
+    run_until_signal(sing)
+    if beats is not None and failed:
+        raise typer.Exit(1)
+
+
 NameArgument = Annotated[str, typer.Argument(help="a short name of your choice")]
 
 

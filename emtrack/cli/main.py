@@ -39,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Judges electronic-monitoring data against orders, and serves it.",
 )
+app.registered_commands += centre.canary.registered_commands
 for module in (evaluate, sweep, service, doctor, findings, rejudging, emulation, schema):
     app.registered_commands += module.app.registered_commands
 for name, module in (

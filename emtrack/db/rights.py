@@ -45,8 +45,8 @@ ORDERS = Rights(CLOSE, CLOSE)
 BOTH_ADD = Rights(ADD, ADD)
 BOTH_KEEP = Rights(KEEP, KEEP)
 CHANNELS_SHOWN = (
-    "SELECT (channel_no, name, kind, target, account, severity_from, is_outside, is_fallback, entered_at, entered_by,"
-    " ended_at)"
+    "SELECT (channel_no, name, kind, target, account, severity_from, is_outside, is_fallback, is_canary, entered_at,"
+    " entered_by, ended_at)"
 )
 """Not with what the messages of a webhook are signed."""
 
@@ -62,7 +62,9 @@ RIGHTS: Final[dict[str, Rights]] = {
     "rejudgements": Rights("SELECT, INSERT, UPDATE (done_at)"),
     "order_changes": BOTH_ADD,
     # People and devices
-    "wearers": Rights("SELECT, INSERT, UPDATE (name)", "SELECT (wearer_no, wearer_id), INSERT, UPDATE (name)"),
+    "wearers": Rights(
+        "SELECT, INSERT, UPDATE (name, is_canary)", "SELECT (wearer_no, wearer_id), INSERT, UPDATE (name)"
+    ),
     "people": Rights(READ, READ),
     "devices": BOTH_ADD,
     "device_keys": Rights(
@@ -122,6 +124,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "alert_occasions": FACTS,
     "deadline_rules": FACTS,
     "channels": Rights("SELECT, INSERT, UPDATE (ended_at, ended_by)", CHANNELS_SHOWN),
+    "canary_beats": Rights("SELECT, INSERT, DELETE", READ),
     "rota_shifts": Rights(
         "SELECT, INSERT, UPDATE (ended_at, ended_by)", "SELECT, INSERT, UPDATE (ended_at, ended_by)"
     ),

@@ -71,12 +71,17 @@ async def send_mail(server: MailServer | None, attempt: Attempt, base_url: str) 
     """Raises NotDelivered."""
     if server is None:
         raise NotDelivered("No mail server is set: EMTRACK_SMTP")
+    await send_text(server, mail_of(attempt, server.sender, base_url))
+
+
+async def send_text(server: MailServer, mail: EmailMessage) -> None:
+    """Raises NotDelivered."""
     options: dict[str, Any] = {"use_tls": server.implicit_tls, "start_tls": None if server.is_local else True}
     if server.implicit_tls:
         options["start_tls"] = False
     try:
         await aiosmtplib.send(
-            mail_of(attempt, server.sender, base_url), hostname=server.host, port=server.port, username=server.user,
+            mail, hostname=server.host, port=server.port, username=server.user,
             password=server.password, timeout=WITHIN_S, tls_context=ssl.create_default_context(), **options,
         )  # fmt: skip
     except aiosmtplib.SMTPRecipientsRefused as error:

@@ -32,6 +32,7 @@ from geofence import format_instant
 
 WITHIN_S: Final = 10.0
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -95,45 +96,44 @@ class WebhookSender:
             "content-type": "application/json", "user-agent": "emtrack", "webhook-id": delivery_id, "webhook-timestamp": str(at_s),
             "webhook-signature": signature_of(attempt.channel.secret, delivery_id, at_s, body),
         }  # fmt: skip
-        self._refuse_forbidden(attempt.channel.target)
-        status = await self._status(attempt.channel.target, body, headers)
+        allowed = LOOPBACK if attempt.channel.is_canary else self._allowed
+        _refuse_forbidden(attempt.channel.target, allowed)
+        status = await _status(attempt.channel.target, body, headers, allowed)
         if not 200 <= status < 300:
             raise NotDelivered(f"The webhook answered {status}")
 
-    def _refuse_forbidden(self, target: str) -> None:
-        """What no resolver is asked: an address that is a number, and one without TLS."""
-        parts = urlsplit(target)
-        host = parts.hostname or ""
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            if parts.scheme != "https":
-                raise NotDelivered("The webhook is not https") from None
-            return
-        if not may_be_reached(address, self._allowed):
-            raise NotDelivered(FORBIDDEN)
-        if parts.scheme != "https" and address.is_global:
-            raise NotDelivered("The webhook is not https")
-
-    async def _status(self, target: str, body: bytes, headers: dict[str, str]) -> int:
-        connector = aiohttp.TCPConnector(
-            resolver=CheckedResolver(self._allowed), use_dns_cache=False, force_close=True
-        )
-        limit = aiohttp.ClientTimeout(total=WITHIN_S)
-        try:
-            async with (
-                aiohttp.ClientSession(
-                    connector=connector, timeout=limit, cookie_jar=aiohttp.DummyCookieJar()
-                ) as http,
-                http.post(target, data=body, headers=headers, allow_redirects=False) as answer,
-            ):
-                return answer.status
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, Forbidden):
-                raise NotDelivered(FORBIDDEN) from error
-            raise NotDelivered("The webhook could not be reached") from error
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise NotDelivered(f"The webhook could not be reached ({type(error).__name__})") from error
-
 
 FORBIDDEN: Final = "The webhook's host is in a private network, which EMTRACK_WEBHOOK_NETWORKS does not name"
+
+
+def _refuse_forbidden(target: str, allowed: Sequence[Network]) -> None:
+    """What no resolver is asked: an address that is a number, and one without TLS."""
+    parts = urlsplit(target)
+    host = parts.hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        if parts.scheme != "https":
+            raise NotDelivered("The webhook is not https") from None
+        return
+    if not may_be_reached(address, allowed):
+        raise NotDelivered(FORBIDDEN)
+    if parts.scheme != "https" and address.is_global:
+        raise NotDelivered("The webhook is not https")
+
+
+async def _status(target: str, body: bytes, headers: dict[str, str], allowed: Sequence[Network]) -> int:
+    connector = aiohttp.TCPConnector(resolver=CheckedResolver(allowed), use_dns_cache=False, force_close=True)
+    limit = aiohttp.ClientTimeout(total=WITHIN_S)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=limit, cookie_jar=aiohttp.DummyCookieJar()) as http,
+            http.post(target, data=body, headers=headers, allow_redirects=False) as answer,
+        ):
+            return answer.status
+    except aiohttp.ClientConnectorError as error:
+        if isinstance(error.os_error, Forbidden):
+            raise NotDelivered(FORBIDDEN) from error
+        raise NotDelivered("The webhook could not be reached") from error
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        raise NotDelivered(f"The webhook could not be reached ({type(error).__name__})") from error

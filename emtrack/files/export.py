@@ -27,6 +27,7 @@ from emtrack.people.looks import Looker, What, record_look
 from emtrack.record.facts import load_facts
 from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import Assignment, load_judged
+from emtrack.record.wearers import canary_numbers
 from emtrack.record.zone_sets import load_members
 from emtrack.settings import Settings
 from geofence import ALWAYS_MS, Fact, Position, format_instant
@@ -52,7 +53,8 @@ async def export_to(settings: Settings, folder: Path, looker: Looker) -> dict[st
 async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int) -> dict[str, int]:
     """Write orders.json, a file for each zone set, positions.csv and events.csv; how many rows of each. Inside a snapshot,
     all fits together."""
-    assignments = list((await load_judged(connection, now_ms)).values())
+    nobody = await canary_numbers(connection)
+    assignments = [a for a in (await load_judged(connection, now_ms)).values() if a.wearer_no not in nobody]
     plans = [assignment.plan for assignment in assignments]
     members = {zone.content: await load_members(connection, zone.content) for zone in sets_of_plans(plans)}
     orders = with_ledger_settings(orders_of(plans, members), await rules_of(connection))

@@ -11,6 +11,7 @@ from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
 from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import Assignment, load_assignments, load_judged
+from emtrack.record.wearers import canary_numbers
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence import ALWAYS_MS, Activation, format_instant
 from geofence.judgement import Finding, judge_history
@@ -53,11 +54,13 @@ async def findings_as_lines(
     Raises FarUntil."""
     refuse_far_until(until_ms, now_ms)
     held_ms = max(now_ms, await alive_ms(connection) or ALWAYS_MS) if as_known_ms is None else as_known_ms
+    nobody = await canary_numbers(connection)
     load = load_assignments if until_ms is None else load_judged
     assignments = {
         number: assignment
         for number, assignment in (await load(connection, held_ms)).items()
-        if wearer_id is None or assignment.plan.activation.wearer_id == wearer_id
+        if (wearer_id is None and assignment.wearer_no not in nobody)
+        or assignment.plan.activation.wearer_id == wearer_id
     }
     if until_ms is None:
         return list(finding_lines(await _recorded(connection, assignments, as_known_ms)))

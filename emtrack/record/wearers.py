@@ -6,11 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
 
+from emtrack.db.connect import Connection
 from emtrack.forms.orders import Orders, WearerForm
 from emtrack.record.entering import OrdersConflict, OrderWriter
 
 WEARERS = "SELECT wearer_id, wearer_no, name FROM people WHERE wearer_id = ANY($1::text[])"
 NEW_WEARER = "INSERT INTO wearers (wearer_id, name) VALUES ($1, $2) RETURNING wearer_no"
+CANARIES = "SELECT wearer_no FROM canary_wearers() AS wearer_no"
+MARK_CANARY = """
+INSERT INTO wearers (wearer_id, is_canary) VALUES ($1, true)
+ON CONFLICT (wearer_id) DO UPDATE SET is_canary = true WHERE wearers.is_canary RETURNING wearer_no
+"""
 RENAME_WEARER = "UPDATE wearers SET name = $2 WHERE wearer_no = $1"
 
 
@@ -41,6 +47,17 @@ async def enter_wearers(
             await writer.connection.execute(RENAME_WEARER, row["wearer_no"], name)
             writer.changed("wearer changed", row["wearer_no"], before=row["name"], after=name)
     return numbers
+
+
+async def canary_numbers(connection: Connection) -> frozenset[int]:
+    """Wearers who are nobody: what is said of everybody is not said of them."""
+    return frozenset(row["wearer_no"] for row in await connection.fetch(CANARIES))
+
+
+async def mark_canary(connection: Connection, wearer_id: str) -> bool:
+    """Enter the one who is nobody, or find it there. False: somebody real has this id."""
+    number: int | None = await connection.fetchval(MARK_CANARY, wearer_id)
+    return number is not None
 
 
 async def _new(writer: OrderWriter, wearer_id: str, name: str | None) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -52,6 +54,7 @@ class CentrePages:
             found = await undelivered(connection, now_ms, MOST_UNDELIVERED)
             channels = await connection.fetch(LISTED_CHANNELS)
             in_force = await rules_in_force(connection)
+            beat, sang = await connection.fetchrow(LAST_BEAT), await connection.fetchval(LAST_ARRIVED)
             words = await self._pages.words(connection)
         return self._pages.render(
             "deliveries.html",
@@ -60,6 +63,10 @@ class CentrePages:
             deliveries=found,
             channels=channels,
             rules=in_force.rules,
+            beat=beat,
+            sang=sang,
+            is_silent=beat is not None
+            and (beat["trouble"] is not None or beat["sent_at"] < datetime.now(UTC) - SILENT_AFTER),
             may_act=caller.role in RUNS_ROTA,
         )
 
@@ -136,4 +143,7 @@ class CentrePages:
         return RedirectResponse("/rota", 303, NO_STORE)
 
 
+LAST_BEAT = "SELECT sent_at, arrived_at, trouble FROM canary_beats ORDER BY beat_no DESC LIMIT 1"
+LAST_ARRIVED = "SELECT max(sent_at) FROM canary_beats WHERE arrived_at IS NOT NULL"
+SILENT_AFTER = timedelta(minutes=3)
 ACCOUNTS = "SELECT name FROM users WHERE disabled_at IS NULL ORDER BY name LIMIT 500"
