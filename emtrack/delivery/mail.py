@@ -70,7 +70,7 @@ def mail_of(attempt: Attempt, sender: str, base_url: str) -> EmailMessage:
 async def send_mail(server: MailServer | None, attempt: Attempt, base_url: str) -> None:
     """Raises NotDelivered."""
     if server is None:
-        raise NotDelivered("No mail server is set: EMTRACK_SMTP")
+        raise NotDelivered("No mail server is set up: an administrator can do that")
     await send_text(server, mail_of(attempt, server.sender, base_url))
 
 

@@ -103,7 +103,9 @@ class WebhookSender:
             raise NotDelivered(f"The webhook answered {status}")
 
 
-FORBIDDEN: Final = "The webhook's host is in a private network, which EMTRACK_WEBHOOK_NETWORKS does not name"
+FORBIDDEN: Final = (
+    "The webhook's host is in a private network that the service may not reach: an administrator can allow it"
+)
 
 
 def _refuse_forbidden(target: str, allowed: Sequence[Network]) -> None:
