@@ -97,6 +97,7 @@ from alerts.queue import (
 from alerts.raising import FindingChange, Raised, RaisedFinding, raise_alerts
 from alerts.rota import RotaShift, UnfitShift, add_shift, end_shift, on_call, shifts_from
 from alerts.watch import Looked, RulesInForce, enter_rules, look_at_alerts_due, rules_in_force
+from alerts.wearer_messages import send_to_wearer
 
 __all__ = [
     "ACTIONS",
@@ -205,6 +206,7 @@ __all__ = [
     "rules_in_force",
     "rules_of",
     "see_to",
+    "send_to_wearer",
     "shifts_from",
     "skew_of",
     "store_uploads",

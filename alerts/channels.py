@@ -34,7 +34,8 @@ class UnfitChannel(ValueError):
 class NewChannel(NamedTuple):
     """`account`: told while it is on call. `severity_from`: told of each new alert so grave or graver; None: of none.
     `is_outside`: of people who are not in the centre. `is_fallback`: told what somebody on call would be told, when nobody is.
-    `is_canary`: of the canary alone, on this machine."""
+    `is_canary`: of the canary alone, on this machine. `is_for_wearers`: it brings messages to those who wear tags, and
+    gets nothing else."""
 
     name: str
     kind: ChannelKind
@@ -44,6 +45,7 @@ class NewChannel(NamedTuple):
     is_outside: bool = False
     is_fallback: bool = False
     is_canary: bool = False
+    is_for_wearers: bool = False
 
 
 class Channel(NamedTuple):
@@ -59,24 +61,26 @@ class Channel(NamedTuple):
     is_outside: bool
     is_fallback: bool
     is_canary: bool
+    is_for_wearers: bool
     entered_at: datetime
     entered_by: str
 
 
 COLUMNS = """
     channel_no, name, kind, target, secret, account, severity_from, is_outside, is_fallback, is_canary,
-    entered_at, entered_by
+    is_for_wearers, entered_at, entered_by
 """
 NOW = f"SELECT {COLUMNS} FROM channels WHERE ended_at IS NULL ORDER BY name"  # noqa: S608  a constant made of constants
 OF_NUMBER = f"SELECT {COLUMNS} FROM channels WHERE channel_no = $1 AND ended_at IS NULL"  # noqa: S608
 LISTED_CHANNELS = """
-SELECT name, kind, target, account, severity_from, is_outside, is_fallback, entered_at, entered_by FROM channels
+SELECT name, kind, target, account, severity_from, is_outside, is_fallback, is_for_wearers, entered_at, entered_by FROM channels
 WHERE ended_at IS NULL AND NOT is_canary ORDER BY name
 """
 """For people: never with what the messages of a webhook are signed."""
 ADD = """
-INSERT INTO channels (name, kind, target, secret, account, severity_from, is_outside, is_fallback, is_canary, entered_at, entered_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO channels (name, kind, target, secret, account, severity_from, is_outside, is_fallback, is_canary, is_for_wearers,
+                      entered_at, entered_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 END = "UPDATE channels SET ended_at = $2, ended_by = $3 WHERE name = $1 AND ended_at IS NULL RETURNING channel_no"
 
@@ -108,7 +112,7 @@ async def add_channel(connection: Connection, new: NewChannel, who: str, now_ms:
     secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}" if new.kind is ChannelKind.WEBHOOK else None
     await connection.execute(
         ADD, new.name, new.kind, new.target, secret, new.account, new.severity_from, new.is_outside, new.is_fallback, new.is_canary,
-        datetime_of(now_ms), who,
+        new.is_for_wearers, datetime_of(now_ms), who,
     )  # fmt: skip
     return secret
 

@@ -58,6 +58,7 @@ class Move(StrEnum):
     NOTE = "noted"
     CALL = "called"
     TELL_AUTHORITY = "authority told"
+    MESSAGE = "messaged"
     ESCALATE = "escalated"
     SUSPEND = "suspended"
     RESUME = "resumed"
@@ -84,6 +85,7 @@ MOVES = {
     Move.NOTE: MoveRule(ANY, None, needs_note=True),
     Move.CALL: MoveRule(OPEN, None, needs_note=True),
     Move.TELL_AUTHORITY: MoveRule(OPEN, None, needs_note=True),
+    Move.MESSAGE: MoveRule(OPEN, None, needs_note=True),
     Move.ESCALATE: MoveRule(OPEN, None, needs_note=True),
     Move.SUSPEND: MoveRule(OPEN, None, needs_note=True),
     Move.RESUME: MoveRule(OPEN, None),

@@ -198,7 +198,7 @@ async def _tell(connection: Connection, happened: Happened, now_ms: int) -> int:
 def _recipients(
     row: asyncpg.Record, occasion: Occasion, channels: Sequence[Channel], levels: Mapping[int, frozenset[str]]
 ) -> list[Channel]:
-    channels = [channel for channel in channels if channel.is_canary == row["is_canary"]]
+    channels = [c for c in channels if c.is_canary == row["is_canary"] and not c.is_for_wearers]
     if occasion in ON_CALL:
         accounts = levels[ON_CALL[occasion]]
         to = [c for c in channels if c.account in accounts] or [c for c in channels if c.is_fallback]

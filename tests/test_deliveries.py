@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
@@ -42,6 +43,7 @@ from emtrack.delivery.webhook import WebhookSender, may_be_reached
 from emtrack.settings import MailSetting
 from geofence import parse_instant
 from tests.office import BEGINS, Office, open_office, strap
+from tests.visitor import Visitor
 
 FROM_MS = parse_instant(BEGINS)
 LOOPBACK = ("127.0.0.0/8",)
@@ -342,7 +344,7 @@ def attempt_to(address: str) -> Attempt:
 
     channel = Channel(
         1, "hook", ChannelKind.WEBHOOK, address, "whsec_" + "A" * 43 + "=", None, 1, is_outside=False, is_fallback=False,
-        is_canary=False, entered_at=datetime.now(UTC), entered_by="test",
+        is_canary=False, is_for_wearers=False, entered_at=datetime.now(UTC), entered_by="test",
     )  # fmt: skip
     return Attempt(1, uuid4(), channel, FROM_MS, 1, [{"topic": "test", "subject": "x"}])
 
@@ -360,3 +362,39 @@ async def test_the_secret_of_a_webhook_is_shown_to_no_page(office: Office) -> No
             await connection.fetch("SELECT secret FROM channels")
     finally:
         await connection.close()
+
+
+async def test_a_message_to_a_wearer_goes_to_who_brings_it_and_to_nobody_else(
+    database_url: str, data_dir: Any
+) -> None:
+    hook, other = Hook(), Hook()
+    async with (
+        hook_server(hook) as address,
+        hook_server(other) as other_address,
+        open_office(database_url, data_dir, **mail_settings(1)) as office,
+    ):
+        await office.report("D1", strap("19:59", 1))
+        visitor = Visitor(office)
+        await visitor.log_in(await office.account())
+        key, number = await visitor.form_key(), None
+        while number is None:
+            number = await office.connection.fetchval("SELECT alert_no FROM alerts")
+        wish = {"form_key": key, "action": "messaged", "message": "charge", "note": "second time"}
+        status, page = await visitor.post(f"/alerts/{number}/actions", **wish)
+        assert (status, "No channel brings messages to wearers" in page) == (422, True)
+        for name, target, brings in [("vendor", address, True), ("room", other_address, False)]:
+            new = NewChannel(
+                name, ChannelKind.WEBHOOK, target, severity_from=None if brings else 1, is_for_wearers=brings
+            )
+            await add_channel(office.connection, new, "test", FROM_MS)
+        status, where = await visitor.post(f"/alerts/{number}/actions", **wish)
+        assert (status, where) == (303, f"/alerts/{number}?done=messaged")
+        await until(lambda: hook.got)
+        await visitor.http.close()
+        status, _ = await office.post(f"/v1/alerts/{number}/actions", {"action": "messaged", "note": "pay me"})
+        assert status == 422
+        note = "SELECT note FROM alert_actions WHERE action = 'messaged'"
+        assert await office.connection.fetchval(note) == "Charge your tag now. second time"
+    (message,) = json.loads(hook.got[0][1])["data"]["messages"]
+    assert {message[field] for field in ("device", "text")} == {"D1", "Charge your tag now."}
+    assert other.got == []

@@ -20,6 +20,7 @@ from alerts import (
     act,
     alerts_to_work,
     closed_alerts,
+    look_at_alerts_due,
     moves_from,
     one_alert,
 )
@@ -54,7 +55,7 @@ def test_every_move_of_people_is_in_the_table_and_closing_takes_outcome_and_note
     assert set(Move) - set(MOVES) == {Move.UNACKNOWLEDGE}
     assert moves_from(AlertState.CLOSED) == [Move.NOTE, Move.REOPEN]
     assert {move for move, rule in MOVES.items() if rule.needs_note} == {
-        Move.NOTE, Move.ESCALATE, Move.SUSPEND, Move.CLOSE, Move.REOPEN,
+        Move.NOTE, Move.CALL, Move.TELL_AUTHORITY, Move.MESSAGE, Move.ESCALATE, Move.SUSPEND, Move.CLOSE, Move.REOPEN,
     }  # fmt: skip
     assert len(OUTCOMES) == 5
 
@@ -193,9 +194,16 @@ async def test_what_nobody_acknowledged_comes_first_for_those_who_work_and_keeps
     assert (first.kind, second.kind) == ("CURFEW", "TAMPER")
     (page,) = await alerts_to_work(world.connection, AlertFilter(), first.place, 10)
     assert page.kind == "TAMPER", "a page goes on where the one before ended"
-    overdue = await alerts_to_work(world.connection, AlertFilter(overdue_at_ms=ms("19:11")), None, 10)
-    assert [alert.kind for alert in overdue] == ["CURFEW"]
-    assert await alerts_to_work(world.connection, AlertFilter(overdue_at_ms=ms("19:09")), None, 10) == []
+    async with world.connection.transaction():
+        await look_at_alerts_due(world.connection, ms("19:00"))
+
+    async def overdue(at: str) -> list[str]:
+        found = await alerts_to_work(world.connection, AlertFilter(overdue_at_ms=ms(at)), None, 10)
+        return [alert.kind for alert in found]
+
+    assert await overdue("19:11") == ["CURFEW", "TAMPER"]
+    assert await overdue("19:09") == ["TAMPER"], "nobody was called about the strap"
+    assert await overdue("18:44") == []
     mine = await alerts_to_work(world.connection, AlertFilter(owner="Ann"), None, 10)
     assert [alert.kind for alert in mine] == ["TAMPER"]
 

@@ -82,11 +82,19 @@ def add_channel(
     outside: Annotated[
         bool, typer.Option("--outside", help="of people who are not in the centre: not told of possible entries")
     ] = False,
+    for_wearers: Annotated[
+        bool,
+        typer.Option(
+            "--for-wearers", help="a webhook that brings messages to wearers: gets the device id and the text"
+        ),
+    ] = False,
     fallback: Annotated[
         bool, typer.Option("--when-nobody", help="told of missed deadlines when nobody is on call")
     ] = False,
 ) -> None:
-    """Enter where messages go. What the messages of a webhook are signed with is shown once."""
+    """Enter where messages go. `--for-wearers` brings messages to those who wear tags, and nothing else.
+
+    What the messages of a webhook are signed with is shown once."""
     from alerts import ChannelKind, NewChannel
 
     refuse_unfit(name, "the name", unfit_account)
@@ -94,9 +102,20 @@ def add_channel(
         refuse("say where messages go: --email or --webhook")
     if new_from is not None and new_from not in SEVERITIES:
         refuse(f"--new-from is {new_from[:60]!r}; expected {', '.join(SEVERITIES)}")
+    if for_wearers and (webhook is None or account or new_from or fallback):
+        refuse("--for-wearers goes with --webhook, and with nothing else")
     kind, target = (ChannelKind.EMAIL, email) if email else (ChannelKind.WEBHOOK, webhook or "")
     severity_from = None if new_from is None else 1 + SEVERITIES.index(new_from)
-    new = NewChannel(name, kind, target, account, severity_from, is_outside=outside, is_fallback=fallback)
+    new = NewChannel(
+        name,
+        kind,
+        target,
+        account,
+        severity_from,
+        is_outside=outside,
+        is_fallback=fallback,
+        is_for_wearers=for_wearers,
+    )
     secret = run(added(settings(), new, who()))
     say(f"{name} is entered; `emtrack channels test {name}` sends a message there")
     if secret is not None:
@@ -114,7 +133,9 @@ async def added(chosen: Settings, new: NewChannel, by: str) -> str | None:
 @channels.command("list")
 def list_channels() -> None:
     """Those in use; never what is secret of them."""
-    print_table(("name", "by", "to", "account", "new from", "outside", "when nobody"), run(listed(settings())))
+    print_table(
+        ("name", "by", "to", "account", "new from", "outside", "when nobody", "for wearers"), run(listed(settings()))
+    )
 
 
 async def listed(chosen: Settings) -> list[tuple[str, ...]]:
@@ -126,7 +147,7 @@ async def listed(chosen: Settings) -> list[tuple[str, ...]]:
 
 def _line(row: Any) -> tuple[str, ...]:
     severity = row["severity_from"]
-    marks = ("yes" if row[mark] else "" for mark in ("is_outside", "is_fallback"))
+    marks = ("yes" if row[mark] else "" for mark in ("is_outside", "is_fallback", "is_for_wearers"))
     new_from = "" if severity is None else SEVERITIES[severity - 1]
     return (row["name"], row["kind"], row["target"], row["account"] or "", new_from, *marks)
 

@@ -45,8 +45,8 @@ ORDERS = Rights(CLOSE, CLOSE)
 BOTH_ADD = Rights(ADD, ADD)
 BOTH_KEEP = Rights(KEEP, KEEP)
 CHANNELS_SHOWN = (
-    "SELECT (channel_no, name, kind, target, account, severity_from, is_outside, is_fallback, is_canary, entered_at,"
-    " entered_by, ended_at)"
+    "SELECT (channel_no, name, kind, target, account, severity_from, is_outside, is_fallback, is_canary,"
+    " is_for_wearers, entered_at, entered_by, ended_at)"
 )
 """Not with what the messages of a webhook are signed."""
 
@@ -128,7 +128,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "rota_shifts": Rights(
         "SELECT, INSERT, UPDATE (ended_at, ended_by)", "SELECT, INSERT, UPDATE (ended_at, ended_by)"
     ),
-    "messages": Rights("SELECT, INSERT, UPDATE (delivery_no)", READ),
+    "messages": Rights("SELECT, INSERT, UPDATE (delivery_no)", ADD),
     "deliveries": Rights(
         "SELECT, INSERT, UPDATE", "SELECT, UPDATE (next_try_at, given_up_at, tries, made_at, seen_at, seen_by)"
     ),

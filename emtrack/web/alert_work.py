@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from alerts import UnfitAction, act
+from alerts import Move, UnfitAction, act, send_to_wearer
 from emtrack.clock import Clock
 from emtrack.forms.names import unfit_text
 from emtrack.people.roles import Caller
@@ -15,13 +15,14 @@ from emtrack.people.roles import Caller
 
 class Wish(NamedTuple):
     """What somebody wants to do to an alert. `for_minutes`: how long it is suspended. `confirmed`: who closes it knows that it goes
-    on."""
+    on. `message`: the text that the wearer is sent."""
 
     action: str
     outcome: str | None = None
     note: str | None = None
     for_minutes: int | None = None
     confirmed: bool = False
+    message: str | None = None
 
 
 class AlertWork:
@@ -39,6 +40,10 @@ class AlertWork:
         now_ms = self._clock.now_ms()
         until_ms = None if wish.for_minutes is None else now_ms + wish.for_minutes * 60_000
         async with self._pool.acquire() as connection, connection.transaction():
+            if wish.message is not None:
+                await send_to_wearer(connection, alert_no, wish.message, now_ms)
+            elif wish.action == Move.MESSAGE:
+                raise UnfitAction("messages to wearers are sent on the page of an alert")
             await act(
                 connection, alert_no, who=caller.name, action=wish.action, outcome=wish.outcome, note=wish.note,
                 until_ms=until_ms, confirmed=wish.confirmed, now_ms=now_ms,

@@ -98,6 +98,7 @@ def _environment() -> Environment:
         SEVERITY_NAMES=wording.SEVERITY_NAMES,
         instant_of=instant_of,
         CALLED=wording.CALLED,
+        WEARER_MESSAGES=wording.WEARER_MESSAGES,
         CALL_RESULTS=wording.CALL_RESULTS,
         OUTCOMES=OUTCOMES,
         LOOKED_AT=wording.LOOKED_AT,

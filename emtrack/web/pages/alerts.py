@@ -66,7 +66,7 @@ from emtrack.web.looking import look_at_alert, look_at_alerts, look_at_queue, lo
 from emtrack.web.maps import fact_rows
 from emtrack.web.queue_rows import handover_rows, queue_lines
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
-from emtrack.web.wording import CALL_RESULTS, CALLED, MOVED
+from emtrack.web.wording import CALL_RESULTS, CALLED, MOVED, WEARER_MESSAGES
 from geofence import Requirement, SetZone, format_instant
 
 PAGE = 100
@@ -428,6 +428,7 @@ def _wish(form: dict[str, str]) -> Wish:
         _note(form, action),
         read_number(form.get("for_minutes")) if action == Move.SUSPEND else None,
         form.get("confirmed") == "yes",
+        WEARER_MESSAGES.get(form.get("message", "")) if action == Move.MESSAGE else None,
     )
 
 
@@ -439,6 +440,11 @@ def _note(form: dict[str, str], action: str) -> str | None:
         if who is None or result is None:
             raise UnfitAction("select who was called, and the result")
         return f"{who}: {result}. {note}".strip()
+    if action == Move.MESSAGE:
+        text = WEARER_MESSAGES.get(form.get("message", ""))
+        if text is None:
+            raise UnfitAction("select a message")
+        return f"{text} {note}".strip()
     if action == Move.TELL_AUTHORITY:
         authority, number = (form.get(name, "").strip() for name in ("authority", "log_number"))
         if not authority or not number:
