@@ -108,6 +108,11 @@ class Metrics:
             "Heads of the log that the outside witness did not take.",
             registry=self.registry,
         )
+        self.clock_offset = Gauge(
+            "emtrack_clock_offset_seconds",
+            "How far network time is ahead of the machine's clock, as asked last.",
+            registry=self.registry,
+        )
         self.activations = Gauge("emtrack_activations", "Activations under judgement.", registry=self.registry)
 
     def exposed(self) -> bytes:

@@ -22,6 +22,7 @@ from emtrack.db.session import READING
 from emtrack.metrics import Metrics
 from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.clock_watch import ClockWatch
 from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.http_server import listening
 from emtrack.service.keys import DeviceKeys
@@ -108,6 +109,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             zone_sets=zone_sets,
         )  # fmt: skip
         witness = Witness(settings.log_witness, metrics)
+        clock_watch = ClockWatch(worker_dsn, settings.ntp_servers, metrics)
         sealer = Sealer(worker_dsn, settings, metrics, witness)
         async with (
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
@@ -143,7 +145,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             work = group.create_task(worker.run(stop))
             watching = group.create_task(credentials.run(stop))
             sealing = group.create_task(sealer.run(all_written))
-            witnessing = group.create_task(witness.run())
+            beside = [group.create_task(witness.run()), group.create_task(clock_watch.run())]
             await _first_of(worker.ready.wait(), work)
             calm_collector()
             async with listening(application, settings, stop) as address:
@@ -153,7 +155,8 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             watching.cancel()
             all_written.set()
             await sealing
-            witnessing.cancel()
+            for task in beside:
+                task.cancel()
 
 
 async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:
