@@ -14,12 +14,15 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from emtrack.clock import Clock, clock_of
-from emtrack.db.connect import connect, open_pool
+from emtrack.db.connect import Connection, connect, open_pool
 from emtrack.db.identity import identify
 from emtrack.db.opened import prepared_database
 from emtrack.db.rights import RunTime, run_time_dsn
 from emtrack.db.session import READING
 from emtrack.metrics import Metrics
+from emtrack.people.accounts import remember_failures
+from emtrack.people.guesses import Guesses
+from emtrack.people.sealed_secrets import SecretBox, UnfitSecretsKey
 from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.clock_watch import ClockWatch
@@ -93,6 +96,9 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         connection = await connect(dsn)
         try:
             clock = await clock_of(connection, settings.clock, adopt=False)
+            guesses = Guesses()
+            await remember_failures(connection, guesses)
+            await _encrypt_secrets(connection, settings)
         finally:
             await connection.close()
         refuse_foreign_listeners(settings, clock)
@@ -132,6 +138,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     stop,
                     worker.watch.trouble,
                     credentials,
+                    guesses,
                     settings,
                 ),
             ]
@@ -157,6 +164,15 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             await sealing
             for task in beside:
                 task.cancel()
+
+
+async def _encrypt_secrets(connection: Connection, settings: Settings) -> None:
+    """Secrets of authenticator apps that an earlier version stored as they are. Without its key the service watches all the same."""
+    try:
+        async with connection.transaction():
+            await SecretBox(settings.data_dir).seal_all(connection)
+    except (UnfitSecretsKey, OSError) as error:
+        log.error("second factors cannot be checked", what=str(error))
 
 
 async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:
