@@ -19,6 +19,7 @@ from alerts.clocks import (
 )
 from alerts.entries import EntryFate, EntryVerdict, PossibleEntry, note_entries, possible_entries_of
 from alerts.feed import BadFeedPosition, FeedPosition, changes_after, newest_position
+from alerts.following import Misplaced, misplaced_alerts
 from alerts.grading import AlertGrade, Severity, grade_of
 from alerts.home_units import (
     HOME_UNIT_SILENT,
@@ -97,6 +98,7 @@ __all__ = [
     "LedgerEntry",
     "LedgerRules",
     "LineKind",
+    "Misplaced",
     "Move",
     "NoAlert",
     "NothingToExcuse",
@@ -127,6 +129,7 @@ __all__ = [
     "lasting_unit_silences",
     "ledger_of",
     "load_uploads",
+    "misplaced_alerts",
     "moves_from",
     "newest_position",
     "note_clocks",
