@@ -112,7 +112,7 @@ async def add_user(
 ) -> str:
     """A new account; its random password, to be shown once: its owner chooses another at the first login. Inside a
     transaction. Raises UserExists."""
-    password = secrets.token_urlsafe(12)
+    password = secrets.token_urlsafe(16)
     digest = await hashed(password)
     if await connection.fetchval(NEW_USER, name, str(role), digest, datetime_of(now_ms), who, agency) is None:
         raise UserExists(
@@ -132,7 +132,7 @@ async def let_password_stay(connection: Connection, name: str) -> None:
 async def new_password(connection: Connection, name: str, *, who: str) -> str:
     """A new random password, to be shown once; every session of the account ends, and its owner chooses another password at the next
     login. Raises NoUser."""
-    password = secrets.token_urlsafe(12)
+    password = secrets.token_urlsafe(16)
     await _set_password(connection, name, await hashed(password), who, None)
     await connection.execute(MUST_CHANGE, name, True)
     return password
