@@ -391,7 +391,7 @@ MUTANTS = [
            "tests/test_rights.py::test_no_cell_of_the_matrix_leaks"),
     Mutant("a revoked key is not taken out of memory", "emtrack/service/credential_watch.py",
            "await self._keys.reload(connection, devices)", "pass",
-           "tests/test_credentials.py::test_a_revoked_device_key_is_refused_within_a_second"),
+           "tests/test_credentials.py::test_a_device_key_that_is_revoked_by_a_statement_is_refused_within_a_second"),
     Mutant("a revocation wakes no open stream", "emtrack/service/credential_watch.py",
            "if len(events) < len(fresh):", "if len(fresh) < len(events):",
            "tests/test_credentials.py::test_an_open_stream_of_a_program_ends_within_a_second_when"),
