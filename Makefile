@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/.installed-dev
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence sealing start-up pictures schemas lock clean
+.PHONY: help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence protected sealing start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -91,6 +91,9 @@ waits: setup-dev     ## live reports beside what costs much
 
 hostile: setup-dev   ## live reports beside each attack, into docs/security.md
 	$(BIN)/python -m benchmarks.hostile --write docs/security.md
+
+protected: setup-dev ## reports with policies, signatures and the log on, and off, into docs/performance.md
+	$(BIN)/python -m benchmarks.protected --write docs/performance.md
 
 sealing: setup-dev   ## what the log costs: a leaf, a proof, and reports with it and without
 	$(BIN)/python -m benchmarks.sealing
