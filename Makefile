@@ -3,16 +3,19 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+TOOLS  := $(VENV)/.installed-dev
 # Tests run in as many processes as there are cores, at most four; each has a database server of its own.
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence sealing start-up pictures schemas lock clean
+.PHONY: help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence protected sealing start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
-setup: $(STAMP)  ## make the virtual environment from requirements.lock
+setup: $(STAMP)  ## make the virtual environment from requirements.lock: what the service needs, and nothing else
+
+setup-dev: $(TOOLS) ## the same and what tests, checks and benchmarks need, from requirements-dev.lock
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("emtrack needs Python 3.11 or newer; this is %s. Set PYTHON=… to another." % sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -21,20 +24,24 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(STAMP)
 
-check: setup     ## formatting, lint, types, the arrows between packages
+$(TOOLS): requirements-dev.lock $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $(TOOLS)
+
+check: setup-dev     ## formatting, lint, types, the arrows between packages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fix: setup       ## format the code, and mend what lint can
+fix: setup-dev       ## format the code, and mend what lint can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 test: check browser ## everything that CI runs (pytest last)
 	$(PYTEST) -m 'not long'
 
-test-one: setup  ## some tests in one process: make test-one T=tests/test_judge.py, or T=tests/test_x.py::test_y
+test-one: setup-dev  ## some tests in one process: make test-one T=tests/test_judge.py, or T=tests/test_x.py::test_y
 	@[ -n "$(T)" ] || { echo "Say which: make test-one T=tests/test_judge.py"; exit 1; }
 	$(BIN)/python -m pytest '$(T)'
 
@@ -53,52 +60,57 @@ audit: setup     ## known faults of what we depend on, and a list of it (needs t
 	@$(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit cyclonedx-bom
 	.audit/bin/cyclonedx-py requirements --output-format JSON --output-file sbom.json requirements.lock
 	.audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	.audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements-dev.lock
 
 vendor:          ## make emtrack/web/static/vendor anew (needs Node.js and npm)
 	cd tools/vendor && npm ci --silent && node build.mjs
 
-screenshots: setup browser ## docs/images anew, out of a demo of its own
+screenshots: setup-dev browser ## docs/images anew, out of a demo of its own
 	$(BIN)/python tools/screenshots.py
 
 demo: setup      ## everything on this machine, with invented people; Ctrl-C ends it
 	@$(BIN)/emtrack demo
 
-bench: setup     ## reports over sockets into findings, beside COPY
+bench: setup-dev     ## reports over sockets into findings, beside COPY
 	$(BIN)/python -m benchmarks.end_to_end
 
-edge: setup      ## a night at which 30,000 curfews begin with everyone out
+edge: setup-dev      ## a night at which 30,000 curfews begin with everyone out
 	$(BIN)/python -m benchmarks.schedule_edge
 
-detection: setup ## findings beside the truth and a naive baseline, into docs/detection.md
+detection: setup-dev ## findings beside the truth and a naive baseline, into docs/detection.md
 	$(BIN)/python -m benchmarks.detection --write docs/detection.md
 
-geofence: setup  ## the core beside what a user could pick instead, into docs/performance.md
+geofence: setup-dev  ## the core beside what a user could pick instead, into docs/performance.md
 	$(BIN)/python -m benchmarks.geofence --write docs/performance.md
 
-evaluate: setup  ## judging files: from Parquet and from CSV to findings
+evaluate: setup-dev  ## judging files: from Parquet and from CSV to findings
 	$(BIN)/python -m benchmarks.evaluate
 
-waits: setup     ## live reports beside what costs much
+waits: setup-dev     ## live reports beside what costs much
 	$(BIN)/python -m benchmarks.nobody_waits
 
-hostile: setup   ## live reports beside each attack, into docs/security.md
+hostile: setup-dev   ## live reports beside each attack, into docs/security.md
 	$(BIN)/python -m benchmarks.hostile --write docs/security.md
 
-sealing: setup   ## what the log costs: a leaf, a proof, and reports with it and without
+protected: setup-dev ## reports with policies, signatures and the log on, and off, into docs/performance.md
+	$(BIN)/python -m benchmarks.protected --write docs/performance.md
+
+sealing: setup-dev   ## what the log costs: a leaf, a proof, and reports with it and without
 	$(BIN)/python -m benchmarks.sealing
 
-start-up: setup  ## how long `emtrack --help` takes, into docs/performance.md
+start-up: setup-dev  ## how long `emtrack --help` takes, into docs/performance.md
 	$(BIN)/python -m benchmarks.start_up --write docs/performance.md
 
-pictures: setup  ## the pictures of docs/core.md
+pictures: setup-dev  ## the pictures of docs/core.md
 	$(BIN)/python tools/core_pictures.py
 
 schemas: setup   ## write docs/schemas anew
 	@for form in orders report finding; do $(BIN)/emtrack schema $$form > docs/schemas/$$form.schema.json; done
 	$(BIN)/emtrack schema api > docs/schemas/openapi.json
 
-lock:            ## pin the newest versions again (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements.lock
+lock:            ## pin the newest versions again, those of the service first (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements.lock
+	uv pip compile pyproject.toml --group dev --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements-dev.lock
 
 clean:           ## forget the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -32,6 +32,7 @@ from alerts.clocks import (
 from alerts.deadlines import REASONS, DeadlineRules, Occasion, Target, UnfitRules, Within, read_rules
 from alerts.entries import EntryFate, EntryVerdict, PossibleEntry, note_entries, possible_entries_of
 from alerts.feed import BadFeedPosition, FeedPosition, changes_after, newest_position
+from alerts.following import Misplaced, misplaced_alerts
 from alerts.grading import AlertGrade, Severity, grade_of
 from alerts.home_units import (
     HOME_UNIT_SILENT,
@@ -135,6 +136,7 @@ __all__ = [
     "LedgerRules",
     "LineKind",
     "Looked",
+    "Misplaced",
     "Move",
     "NewChannel",
     "NewMessage",
@@ -187,6 +189,7 @@ __all__ = [
     "ledger_of",
     "load_uploads",
     "look_at_alerts_due",
+    "misplaced_alerts",
     "moves_from",
     "newest_position",
     "note_clocks",

@@ -46,3 +46,13 @@ def _opened(path: Path, mode: int, uid: int, gid: int) -> Iterator[IO[bytes]]:
             os.fchown(descriptor, uid, gid)
         os.fchmod(descriptor, mode)
         yield file
+
+
+def belong_to_owner_of(folder: Path, made: Path) -> None:
+    """What root made in a folder of another account belongs to that account: a service that root starts works as one of its own.
+    For everybody else nothing is to be done. Symbolic links are not followed."""
+    if os.geteuid() != 0:
+        return
+    owner = folder.stat()
+    for path in [made, *(made.rglob("*") if made.is_dir() and not made.is_symlink() else [])]:
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -129,6 +129,11 @@ class Metrics:
             "Deliveries that should have arrived and did not, and that nobody has seen to.",
             registry=self.registry,
         )
+        self.clock_offset = Gauge(
+            "emtrack_clock_offset_seconds",
+            "How far network time is ahead of the machine's clock, as asked last.",
+            registry=self.registry,
+        )
         self.activations = Gauge("emtrack_activations", "Activations under judgement.", registry=self.registry)
 
     def exposed(self) -> bytes:

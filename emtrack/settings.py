@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True):
     smtp_password_file: Path | None = None
     mail_from: str | None = None
     webhook_networks: tuple[str, ...] = ()
+    ntp_servers: tuple[str, ...] = ()
 
     @property
     def sets_dir(self) -> Path:
@@ -152,7 +153,36 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         smtp_password_file=Path(given["smtp_password_file"]) if given.get("smtp_password_file") else None,
         mail_from=given.get("mail_from") or None,
         webhook_networks=_networks("webhook_networks", given.get("webhook_networks")),
+        ntp_servers=_list(given.get("ntp_servers")),
     )
+
+
+def handed_on(
+    settings: Settings, *, home: Path, name: str, environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The environment for the same program as another user, who is called `name` and has `home`, where its caches are too. Paths are
+    whole: the working directory is another."""
+    environment = os.environ if environment is None else environment
+    kept = {key: value for key, value in environment.items() if not key.startswith(("SUDO_", "XDG_"))}
+    paths = {
+        field: getattr(settings, field)
+        for field in ("data_dir", "log_head", "retention_rules", "oidc_client_secret_file")
+        if getattr(settings, field) is not None
+    }
+    whole = {f"{PREFIX}{field.upper()}": str(path.absolute()) for field, path in paths.items()}
+    user = {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "USER": name,
+        "LOGNAME": name,
+        "PYTHONSAFEPATH": "1",
+    }
+    return kept | whole | user
+
+
+def demo_dir(settings: Settings) -> Path:
+    """The data directory of the demonstration: one of its own."""
+    return settings.data_dir / "demo"
 
 
 def sudo_uid(environment: Mapping[str, str] | None = None) -> str:

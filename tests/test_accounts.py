@@ -11,11 +11,14 @@ import pyotp
 import pytest
 
 from emtrack.db.connect import connect
-from emtrack.people import second_factor
+from emtrack.people import hashing, second_factor
 from emtrack.people.accounts import new_password
 from emtrack.people.events import Subject, history_of
+from emtrack.people.guesses import OF_A_NAME
 from emtrack.people.passwords import UnfitPassword, require_fit
+from emtrack.people.provider_logins import NO_PASSWORD
 from emtrack.people.roles import Role
+from emtrack.people.sealed_secrets import KEY_FILE, MARK, SecretBox, UnfitSecretsKey
 from emtrack.people.second_factor import (
     MOST_WRONG,
     RECOVERY_CODES,
@@ -26,10 +29,16 @@ from emtrack.people.second_factor import (
     offer_second_factor,
 )
 from emtrack.people.sessions import list_sessions
+from emtrack.service.app import running_service
+from tests.command_line import emtrack_aside
 from tests.office import Office, open_office
 from tests.visitor import Visitor
 
 GOOD = "lantern-oboe-cardigan"
+
+
+def box_of(office: Office) -> SecretBox:
+    return SecretBox(office.settings.data_dir)
 
 
 # ------------------------------------------------------------------------------------------ passwords
@@ -193,7 +202,7 @@ async def test_no_code_counts_twice(office: Office) -> None:
     await office.account()
     code, number = await _confirmed(office)
     with pytest.raises(WrongCode):
-        await check_code(office.connection, number, "Ann", code)
+        await check_code(office.connection, box_of(office), number, "Ann", code)
 
 
 async def test_a_code_that_two_send_at_once_counts_for_one(office: Office) -> None:
@@ -204,7 +213,8 @@ async def test_a_code_that_two_send_at_once_counts_for_one(office: Office) -> No
     other = await connect(office.settings.database_url)
     try:
         outcomes = await asyncio.gather(
-            *(check_code(one, number, "Ann", code) for one in (office.connection, other)), return_exceptions=True
+            *(check_code(one, box_of(office), number, "Ann", code) for one in (office.connection, other)),
+            return_exceptions=True,
         )
     finally:
         await other.close()
@@ -214,7 +224,7 @@ async def test_a_code_that_two_send_at_once_counts_for_one(office: Office) -> No
 async def test_a_code_of_the_step_before_or_after_is_taken_and_none_further_off(office: Office) -> None:
     await office.account()
     _, number = await _confirmed(office)
-    secret = await office.connection.fetchval("SELECT secret FROM second_factors")
+    secret = box_of(office).opened(number, await office.connection.fetchval("SELECT secret FROM second_factors"))
     now_ms = 1_800_000_000_000
     with mock.patch.object(second_factor, "machine_ms", return_value=now_ms):
         taken = []
@@ -223,7 +233,7 @@ async def test_a_code_of_the_step_before_or_after_is_taken_and_none_further_off(
             await office.connection.execute("DELETE FROM credential_events")
             code = pyotp.TOTP(secret).generate_otp(now_ms // STEP_MS + step)
             try:
-                await check_code(office.connection, number, "Ann", code)
+                await check_code(office.connection, box_of(office), number, "Ann", code)
                 taken.append(step)
             except WrongCode:
                 pass
@@ -236,17 +246,17 @@ async def test_who_guesses_codes_has_five_tries_in_a_quarter_of_an_hour(office: 
     await office.connection.execute("UPDATE second_factors SET last_step = 0")
     for _ in range(MOST_WRONG):
         with pytest.raises(WrongCode, match="6 digits"):
-            await check_code(office.connection, number, "Ann", "000000")
+            await check_code(office.connection, box_of(office), number, "Ann", "000000")
     with pytest.raises(WrongCode, match="Too many"):
-        await check_code(office.connection, number, "Ann", code)
+        await check_code(office.connection, box_of(office), number, "Ann", code)
 
 
 async def _confirmed(office: Office) -> tuple[str, int]:
     number = await office.connection.fetchval("SELECT user_no FROM users WHERE name = 'Ann'")
-    offer = await offer_second_factor(office.connection, number, "Ann")
+    offer = await offer_second_factor(office.connection, box_of(office), number, "Ann")
     code = pyotp.TOTP(offer.secret.replace(" ", "")).now()
     async with office.connection.transaction():
-        await confirm_second_factor(office.connection, number, "Ann", code)
+        await confirm_second_factor(office.connection, box_of(office), number, "Ann", code)
     return code, number
 
 
@@ -289,3 +299,115 @@ async def test_an_app_is_removed_with_a_code_only(office: Office, visitor: Visit
         assert sent[0] == status
     assert await office.connection.fetchval("SELECT count(*) FROM second_factors") == 0
     assert await office.connection.fetchval("SELECT count(*) FROM recovery_codes") == 0
+
+
+# ------------------------------------------------------------------------------------------ secrets that are kept
+
+
+async def test_the_secret_of_an_app_is_nowhere_in_the_database(office: Office, visitor: Visitor) -> None:
+    await visitor.log_in(await office.account())
+    secret, _ = await set_up(visitor)
+    kept = await office.connection.fetchval("SELECT secret FROM second_factors")
+    assert kept.startswith(MARK)
+    assert secret not in kept
+    key = office.settings.data_dir / KEY_FILE
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+async def test_secrets_from_before_are_encrypted_when_the_service_starts(database_url: str, data_dir: Path) -> None:
+    async with open_office(database_url, data_dir) as office:
+        await office.account()
+        _, number = await _confirmed(office)
+        secret = box_of(office).opened(number, await office.connection.fetchval("SELECT secret FROM second_factors"))
+        await office.connection.execute("UPDATE second_factors SET secret = $1", secret)
+    connection = await connect(database_url)
+    try:
+        box = SecretBox(data_dir)
+        stop = asyncio.Event()
+        async with running_service(office.settings, stop):
+            kept = await connection.fetchval("SELECT secret FROM second_factors")
+            stop.set()
+        assert kept.startswith(MARK)
+        assert box.opened(number, kept) == secret
+    finally:
+        await connection.close()
+
+
+async def test_a_new_key_encrypts_everything_anew_and_apps_go_on(office: Office) -> None:
+    await office.account()
+    code, number = await _confirmed(office)
+    before = (office.settings.data_dir / KEY_FILE).read_text()
+    ran = await emtrack_aside(
+        "users", "rotate-secrets-key",
+        EMTRACK_DATABASE_URL=str(office.settings.database_url), EMTRACK_DATA_DIR=str(office.settings.data_dir),
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr.splitlines()[-1].startswith("1 secrets")) == (0, True), ran.stderr
+    after = (office.settings.data_dir / KEY_FILE).read_text()
+    assert before not in after
+    await office.connection.execute("UPDATE second_factors SET last_step = 0")
+    await check_code(office.connection, box_of(office), number, "Ann", code)
+
+
+def test_a_secret_is_good_for_its_account_and_its_key_alone(tmp_path: Path) -> None:
+    box = SecretBox(tmp_path)
+    kept = box.sealed(1, "ABCDEFGH")
+    assert box.opened(1, kept) == "ABCDEFGH"
+    with pytest.raises(UnfitSecretsKey, match="another account"):
+        box.opened(2, kept)
+    with pytest.raises(UnfitSecretsKey, match="not the key"):
+        box.opened(1, kept[:-3] + ("AAA" if kept[-3:] != "AAA" else "BBB"))
+    (tmp_path / KEY_FILE).chmod(0o640)
+    with pytest.raises(UnfitSecretsKey, match="read by others"):
+        box.opened(1, kept)
+    (tmp_path / KEY_FILE).unlink()
+    with pytest.raises(UnfitSecretsKey, match="restore it"):
+        box.opened(1, kept)
+
+
+async def test_without_the_key_a_recovery_code_still_logs_in(office: Office, visitor: Visitor) -> None:
+    password = await office.account()
+    await visitor.log_in(password)
+    secret, codes = await set_up(visitor)
+    (office.settings.data_dir / KEY_FILE).unlink()
+    await office.connection.execute("UPDATE second_factors SET last_step = 0")
+    visitor.http.cookie_jar.clear()
+    await visitor.log_in(password)
+    key = await code_key(visitor)
+    assert (await visitor.post("/login/code", form_key=key, code=pyotp.TOTP(secret).now()))[0] == 401
+    assert (await visitor.post("/login/code", form_key=key, code=codes[0]))[0] == 303
+
+
+# ------------------------------------------------------------------------------------------ guesses
+
+
+async def test_a_guess_at_an_account_without_a_password_is_hashed_like_any_other() -> None:
+    """Who logs in by the provider alone has no hash; the time of the answer must not say so."""
+    verified: list[str] = []
+    with mock.patch.object(hashing, "_verified", side_effect=lambda digest, _: verified.append(digest) or True):
+        for digest in (NO_PASSWORD, None, ""):
+            assert not await hashing.is_password(digest, GOOD)
+    assert len(verified) == 3
+    assert all(digest.startswith("$argon2id$") for digest in verified)
+
+
+async def test_the_history_says_from_where_somebody_logged_in_or_could_not(office: Office, visitor: Visitor) -> None:
+    password = await office.account()
+    await visitor.log_in("wrong")
+    await visitor.log_in(password)
+    events = [(e.what, e.source) for e in await history_of(office.connection, Subject.ACCOUNT, "Ann")]
+    assert ("failed", "127.0.0.1") in events
+    assert ("logged in", "127.0.0.1") in events
+    assert ("added", "") in events
+
+
+async def test_a_restart_gives_nobody_new_guesses(database_url: str, data_dir: Path) -> None:
+    async with open_office(database_url, data_dir) as office:
+        password, visitor = await office.account(), Visitor(office)
+        assert [(await visitor.log_in("wrong"))[0] for _ in range(OF_A_NAME)] == [401] * OF_A_NAME
+        await visitor.http.close()
+    stop = asyncio.Event()
+    async with running_service(office.settings, stop) as service:
+        again = Visitor(office._replace(address=service.address))
+        assert (await again.log_in(password))[0] == 429
+        await again.http.close()
+        stop.set()

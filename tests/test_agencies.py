@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
 from emtrack.cli.access import enter_limit, lift_limit, limits
+from emtrack.db.session import Session
 from emtrack.people.limits import NoLimit
 from emtrack.people.roles import Role
 from emtrack.reading.people import NoWearer
@@ -72,6 +76,52 @@ async def test_somebody_of_another_agency_is_as_if_not_there(office: Office, vis
     assert "No alert is open" in rows
     assert 'class="em-count"' not in rows or " 2<" not in rows
     assert (await office.get("/v1/wearers/W1/atv", await office.token_of(Role.OFFICER, "Housing")))[0] == 404
+
+
+NOT_FOUND = {
+    "a page of somebody": ("/wearers/1", "/wearers/99"),
+    "a page of an alert": ("/alerts/{alert}", "/alerts/77"),
+    "a ledger": ("/v1/wearers/W1/atv", "/v1/wearers/W77/atv"),
+    "findings": ("/v1/findings?wearer=W1", "/v1/findings?wearer=W77"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_FOUND)
+async def test_what_is_of_another_agency_is_answered_with_the_same_work_as_what_is_not_there(
+    what: str, office: Office, visitor: Visitor
+) -> None:
+    """The same statements in the same order, each with as many rows: nobody can tell from the time of an answer."""
+    await visitor.log_in(await office.account(Role.OFFICER, agency="Housing"))
+    token = await office.token_of(Role.OFFICER, "Housing")
+    alert_no = await office.connection.fetchval("SELECT min(alert_no) FROM alerts")
+    headers = office.bearer(token) if what in ("a ledger", "findings") else {}
+    asked: list[tuple[str, int]] = []
+
+    def noting(fetch: Any) -> Any:
+        async def noted(session: Any, statement: str, *args: Any, **options: Any) -> Any:
+            found = await fetch(session, statement, *args, **options)
+            if session._limits is None:  # those of the turn and of what watches have limits of their own
+                asked.append((statement, len(found) if isinstance(found, list) else int(bool(found))))
+            return found
+
+        return noted
+
+    async def work_of(path: str) -> tuple[int, list[tuple[str, int]]]:
+        async with visitor.http.get(path.format(alert=alert_no), headers=headers, allow_redirects=False) as response:
+            await response.read()
+            status, done = response.status, list(asked)
+        asked.clear()
+        return status, done
+
+    there, nowhere = NOT_FOUND[what]
+    with ExitStack() as patched:
+        for name in ("fetch", "fetchrow", "fetchval"):
+            patched.enter_context(mock.patch.object(Session, name, noting(getattr(Session, name))))
+        await work_of(nowhere)  # what is done once for a session is done
+        asked.clear()
+        answers = [await work_of(path) for path in (there, nowhere)]
+    assert answers[0][1], "it asks the database"
+    assert answers[0] == answers[1]
 
 
 async def test_the_stream_tells_an_agency_of_its_own_alerts_only(office: Office) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from geofence.shapes.compiled import chosen_folder
+
 ROOT = Path(__file__).parent.parent
 PRELUDE = """
 import json
@@ -191,3 +193,55 @@ def test_the_service_does_not_load_data_frames() -> None:
         "import emtrack.service.app, json, sys; print(json.dumps([m for m in ('geopandas', 'pandas') if m in sys.modules]))",
     )
     assert loaded == []
+
+
+# Where it lies: what is in the cache is run
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    """A cache beside the sources, and one of the user."""
+    return tmp_path / "sources" / "kernels-1", tmp_path / "users" / "kernels-1"
+
+
+def test_a_cache_that_only_we_may_write_to_is_used(places: tuple[Path, Path]) -> None:
+    beside, users = places
+    assert chosen_folder(beside, users) == beside
+    assert not beside.stat().st_mode & 0o022
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_what_others_could_have_put_into_our_cache_is_thrown_away(places: tuple[Path, Path], mode: int) -> None:
+    beside, users = places
+    beside.mkdir(parents=True)
+    (beside / "planted.nbc").write_bytes(b"code")
+    beside.chmod(mode)
+    assert chosen_folder(beside, users) == beside
+    assert list(beside.iterdir()) == []
+    assert not beside.stat().st_mode & 0o022
+
+
+def test_a_folder_in_which_others_can_put_another_cache_is_not_used(places: tuple[Path, Path]) -> None:
+    beside, users = places
+    beside.parent.mkdir()
+    beside.parent.chmod(0o777)
+    assert chosen_folder(beside, users) == users
+
+
+def test_where_no_place_is_ours_it_lies_in_one_that_ends_with_the_program(places: tuple[Path, Path]) -> None:
+    for place in places:
+        place.parent.mkdir(exist_ok=True)
+        place.parent.chmod(0o777)
+    folder = chosen_folder(*places)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder not in places
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a cache of another user")
+def test_a_cache_of_another_user_is_neither_used_nor_taken_along(places: tuple[Path, Path]) -> None:
+    beside, users = places
+    beside.mkdir(parents=True)
+    (beside / "planted.nbc").write_bytes(b"code")
+    os.chown(beside, 65534, 65534)
+    assert chosen_folder(beside, users) == users
+    assert list(users.iterdir()) == []

@@ -116,6 +116,7 @@ async def checked(chosen: Settings, seen: list[Head]) -> bool:
     """Whether everything fits. Tells what does not."""
     from collections import Counter
 
+    from alerts import misplaced_alerts
     from emtrack.db.opened import opened_database
     from emtrack.sealing.check import PLAIN_TEXT, check_tree, kinds, misfits_of
 
@@ -133,6 +134,9 @@ async def checked(chosen: Settings, seen: list[Head]) -> bool:
                     continue
                 unfit += 1
                 typer.echo(f"{row.kind} {row.key}{f'/{row.part}' if row.part else ''} {row.what}")
+        async for alert in misplaced_alerts(connection):
+            unfit += 1
+            typer.echo(f"alert {alert.alert_no} does not stand where its actions left it: {', '.join(alert.columns)}")
         tree = await check_tree(connection, seen)
     for trouble in tree.troubles:
         typer.echo(trouble)

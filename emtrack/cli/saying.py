@@ -108,9 +108,9 @@ def keep_until(text: str) -> datetime:
 
 def print_history(chosen: Settings, subject: Subject, name: str | None) -> None:
     """What was done to credentials, and by whom: the newest first."""
-    columns = ("when", "whose", "what", "detail", "by")
+    columns = ("when", "whose", "what", "detail", "by", "from")
     lines = run(_history(chosen, subject, name))
-    print_table(columns, [(told_expiry(e.happened_at), e.name, e.what, e.detail, e.done_by) for e in lines])
+    print_table(columns, [(told_expiry(e.happened_at), e.name, e.what, e.detail, e.done_by, e.source) for e in lines])
 
 
 async def _history(chosen: Settings, subject: Subject, name: str | None) -> list[CredentialEvent]:

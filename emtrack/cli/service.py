@@ -8,6 +8,7 @@ import typer
 
 from emtrack.cli.running import run_until_signal, settings
 from emtrack.cli.saying import say
+from emtrack.settings import demo_dir
 
 app = typer.Typer()
 
@@ -15,9 +16,12 @@ app = typer.Typer()
 @app.command()
 def serve() -> None:
     """Migrate, start everything this configuration asks for, and say where."""
-    from emtrack.service.app import serve as run_service
+    from emtrack.service.as_whom import leave_root
 
     chosen = settings()
+    leave_root(chosen, chosen.data_dir)
+    from emtrack.service.app import serve as run_service
+
     run_until_signal(lambda stop: run_service(chosen, stop, say))
 
 
@@ -30,9 +34,12 @@ def demo(
     seed: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Everything on this machine: embedded database with a past, service, pages, emulated tags. Ctrl-C stops it all."""
-    from emtrack.demo.run import run_demo
+    from emtrack.service.as_whom import leave_root
 
     chosen = settings()
+    leave_root(chosen, demo_dir(chosen))
+    from emtrack.demo.run import run_demo
+
     run_until_signal(
         lambda stop: run_demo(chosen, stop, wearers=wearers, long=long, hours=hours, days=days, seed=seed, say=say)
     )

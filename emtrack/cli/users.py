@@ -85,6 +85,14 @@ def remove_second_factor(name: NameArgument) -> None:
     run(_changed(settings(), "users remove-second-factor", lambda c: take(c, name, who=who())))
 
 
+@app.command("rotate-secrets-key")
+def rotate_secrets_key() -> None:
+    """A new key for the secrets of authenticator apps, which are encrypted anew. Nobody has to set theirs up again."""
+    say(
+        f"{run(secrets_encrypted_anew(settings()))} secrets are encrypted by a new key. Keep a copy of it apart from the backup"
+    )
+
+
 @app.command("sessions")
 def show_sessions(name: Annotated[str | None, typer.Argument(help="one account (default: all)")] = None) -> None:
     """Who is logged in, from where, since when."""
@@ -177,6 +185,18 @@ async def ended(chosen: Settings, name: str, session: int | None, *, who: str) -
             return await end_sessions_of(connection, name, who=who)
         await end_numbered_session(connection, session, of=name, who=who)
         return 1
+
+
+async def secrets_encrypted_anew(chosen: Settings) -> int:
+    """How many. Raises UnfitSecretsKey; then they are as they were."""
+    from emtrack.people.sealed_secrets import SecretBox
+    from emtrack.people.sealed_secrets import rotate_secrets_key as rotate
+
+    box = SecretBox(chosen.data_dir)
+    async with _opened(chosen, "users rotate-secrets-key") as (connection, _):
+        count = await rotate(connection, box)
+    box.end_rotation()
+    return count
 
 
 async def listed_accounts(chosen: Settings) -> list[ListedUser]:

@@ -57,6 +57,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "rights_in_force": Rights(READ, READ),
     "liveness": Rights("SELECT, INSERT, UPDATE", READ),
     "outages": BOTH_ADD,
+    "clock_checks": FACTS,
     "settings_versions": ORDERS,
     "rules_in_force": FACTS,
     "rejudgements": Rights("SELECT, INSERT, UPDATE (done_at)"),

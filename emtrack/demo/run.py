@@ -57,7 +57,7 @@ from emtrack.record.changes import OrderChange, log_change
 from emtrack.record.liveness import alive_ms
 from emtrack.service.app import running_service
 from emtrack.service.warm_up import warm_up
-from emtrack.settings import ClockSetting, Settings, SettingsError
+from emtrack.settings import ClockSetting, Settings, SettingsError, demo_dir
 from geofence import datetime_of, format_instant, instant_of
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def demo_settings(settings: Settings) -> Settings:
     """Settings of the demonstration: a data directory of its own. Raises DemoRefused."""
     if settings.clock is not None:
         raise DemoRefused("EMTRACK_CLOCK is set, and the demo chooses its clock itself. Unset EMTRACK_CLOCK.")
-    return msgspec.structs.replace(settings, data_dir=settings.data_dir / "demo")
+    return msgspec.structs.replace(settings, data_dir=demo_dir(settings))
 
 
 def last_evening_ms(now_ms: int) -> int:

@@ -16,10 +16,11 @@ from emtrack.clock import machine_ms
 from emtrack.errors import MendableError
 from emtrack.people.events import Subject, record_event
 from emtrack.people.expiry import told_expiry
-from emtrack.people.guesses import Guesses, source_of_address
+from emtrack.people.guesses import OF_ALL, WITHIN_S, Failure, Guesses, source_of_address
 from emtrack.people.hashing import hashed, is_password
 from emtrack.people.passwords import LONGEST_PASSWORD, UnfitPassword, require_fit
 from emtrack.people.roles import Caller, Needs, Role
+from emtrack.people.sealed_secrets import SecretBox
 from emtrack.people.second_factor import check_code, has_second_factor, remove_second_factor
 from emtrack.people.sessions import END_SESSIONS, NOT_RECORDED, Origin, begin_session, end_session
 from geofence import datetime_of
@@ -61,6 +62,14 @@ SELECT u.name, u.role, u.agency, u.added_at, u.disabled_at, u.expires_at, f.set_
 FROM users u LEFT JOIN second_factors f USING (user_no) ORDER BY u.name
 """
 EVENT = "INSERT INTO account_events (happened_at, name, what, done_by, source) VALUES ($1, $2, $3, $4, $5)"
+# The newest that can count: budgets of all hold no more.
+FAILURES = """
+SELECT * FROM (
+    SELECT event_no, source, nullif(name, $2) AS name, extract(epoch FROM $1 - happened_at)::float8 AS ago_s FROM account_events
+    WHERE what = 'failed' AND source IS NOT NULL AND happened_at > $1 - $3 * interval '1 s' AND happened_at <= $1
+    ORDER BY happened_at DESC LIMIT $4) AS newest
+ORDER BY event_no
+"""
 IS_KNOWN = """
 SELECT EXISTS (SELECT FROM account_events WHERE name = $1 AND happened_at > $3 AND what = 'logged in' AND source = $2)
 """
@@ -103,7 +112,7 @@ async def add_user(
 ) -> str:
     """A new account; its random password, to be shown once: its owner chooses another at the first login. Inside a
     transaction. Raises UserExists."""
-    password = secrets.token_urlsafe(12)
+    password = secrets.token_urlsafe(16)
     digest = await hashed(password)
     if await connection.fetchval(NEW_USER, name, str(role), digest, datetime_of(now_ms), who, agency) is None:
         raise UserExists(
@@ -123,7 +132,7 @@ async def let_password_stay(connection: Connection, name: str) -> None:
 async def new_password(connection: Connection, name: str, *, who: str) -> str:
     """A new random password, to be shown once; every session of the account ends, and its owner chooses another password at the next
     login. Raises NoUser."""
-    password = secrets.token_urlsafe(12)
+    password = secrets.token_urlsafe(16)
     await _set_password(connection, name, await hashed(password), who, None)
     await connection.execute(MUST_CHANGE, name, True)
     return password
@@ -230,13 +239,15 @@ async def _needs(connection: Connection, row: asyncpg.Record, factor_for: frozen
     return Needs.SECOND_FACTOR if Role(row["role"]) in factor_for else None
 
 
-async def log_in_with_code(connection: Connection, cookie: str, caller: Caller, code: str, origin: Origin) -> Login:
+async def log_in_with_code(
+    connection: Connection, box: SecretBox, cookie: str, caller: Caller, code: str, origin: Origin
+) -> Login:
     """After the password the code: a session with another cookie in the place of the one that waited. Raises WrongCode or
     LoginRefused. Not inside a transaction."""
     row = await connection.fetchrow(USER, caller.name)
     if row is None:
         raise LoginRefused("This account can no longer log in. Contact your administrator.")
-    await check_code(connection, row["user_no"], caller.name, code)
+    await check_code(connection, box, row["user_no"], caller.name, code)
     await end_session(connection, cookie)
     needs = Needs.PASSWORD if row["must_change"] else None
     fresh = await begin_session(connection, row["user_no"], origin, needs)
@@ -273,6 +284,12 @@ async def _account_of(pool: asyncpg.Pool[Any], guess: Guess) -> tuple[asyncpg.Re
     async with pool.acquire() as connection:
         row = await connection.fetchrow(USER, guess.name)
         return row, row is not None and await connection.fetchval(IS_KNOWN, row["name"], guess.source, since)
+
+
+async def remember_failures(connection: Connection, guesses: Guesses) -> None:
+    """At the start of the service: a restart gives nobody new guesses."""
+    rows = await connection.fetch(FAILURES, _now(), NO_ACCOUNT, WITHIN_S, OF_ALL)
+    guesses.remember(Failure(row["source"], row["name"], row["ago_s"]) for row in rows)
 
 
 async def log_out(connection: Connection, cookie: str, name: str) -> None:

@@ -21,10 +21,10 @@ INSERT INTO credential_events (happened_at, subject, name, what, detail, done_by
 """
 # Both logs as one, the newest first: what was done to credentials, and who logged in or could not.
 HISTORY = """
-SELECT happened_at, subject, name, what, coalesce(detail, '') AS detail, done_by FROM (
-    SELECT happened_at, subject, name, what, detail, done_by FROM credential_events WHERE subject = $1
+SELECT happened_at, subject, name, what, coalesce(detail, '') AS detail, done_by, coalesce(source, '') AS source FROM (
+    SELECT happened_at, subject, name, what, detail, done_by, NULL AS source FROM credential_events WHERE subject = $1
     UNION ALL
-    SELECT happened_at, 'account', name, what, NULL, done_by FROM account_events WHERE $1 = 'account'
+    SELECT happened_at, 'account', name, what, NULL, done_by, source FROM account_events WHERE $1 = 'account'
 ) AS e
 WHERE $2::text IS NULL OR name = $2 ORDER BY happened_at DESC LIMIT $3
 """
@@ -39,7 +39,7 @@ class Subject(StrEnum):
 
 
 class CredentialEvent(NamedTuple):
-    """A line of the history."""
+    """A line of the history. `source`: the address of a login or failure (of IPv6 its network); empty: a command, or not recorded."""
 
     happened_at: datetime
     subject: str
@@ -47,6 +47,7 @@ class CredentialEvent(NamedTuple):
     what: str
     detail: str
     done_by: str
+    source: str
 
 
 async def record_event(

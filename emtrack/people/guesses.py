@@ -2,8 +2,9 @@
 
 No name can be locked by somebody else: only who guessed from a source waits there, with that name. Who has logged in with a name from
 a source lately is known there, and waits for nobody's failures but those of that name and source. A guess is charged before it is
-checked, so that guesses side by side are counted like guesses one after the other, and given back when it was right. Counts are kept
-in memory: the service is one process, and a start forgets them.
+checked, so that guesses side by side are counted like guesses one after the other, and given back when it was right. Counts are in
+memory, as the service is one process; failures are on record, and a start takes those of the last quarter of an hour from there
+(`remember`). What was typed as a name and is none is not on record: such failures count for their source and for all.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import ipaddress
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 WITHIN_S = 900.0
@@ -44,6 +45,14 @@ class _Budget:
         return 0.0 if len(self.spent) < self._most else self.spent[0] + WITHIN_S - now_s
 
 
+class Failure(NamedTuple):
+    """A wrong guess that is on record. `name`: None where there is no such account."""
+
+    source: str
+    name: str | None
+    ago_s: float
+
+
 class Charged(NamedTuple):
     """A guess that was charged, and where."""
 
@@ -64,6 +73,16 @@ class Guesses:
         self._stopwatch = stopwatch
         self._all = _Budget(OF_ALL)
         self._of: dict[bytes, _Budget] = {}
+
+    def remember(self, failures: Iterable[Failure]) -> None:
+        """What failed before the service started, the oldest first. It counts for all budgets: who was known is not kept."""
+        now_s = self._stopwatch()
+        for failure in failures:
+            budgets = [self._budget(OF_A_SOURCE, failure.source), self._all]
+            if failure.name is not None:
+                budgets.append(self._budget(OF_A_NAME, failure.source, failure.name))
+            for budget in budgets:
+                budget.spent.append(now_s - failure.ago_s)
 
     def charge(self, source: str, name: str, *, is_known: bool) -> Charged:
         """One guess. `is_known`: this name has logged in from this source lately. Raises TooManyGuesses; then it is not charged."""

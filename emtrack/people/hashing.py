@@ -63,8 +63,10 @@ async def hashed(password: str) -> str:
 
 
 async def is_password(digest: str | None, password: str) -> bool:
-    """Whether it is the one that was hashed. None: of an account that does not exist; it is never. Raises TooManyHashes."""
-    return await _queue.done(lambda: _verified(digest or _nobody(_hasher), password)) and digest is not None
+    """Whether it is the one that was hashed. None, or what is no hash: of an account that does not exist or has no password; it is
+    never, and takes as long. Raises TooManyHashes."""
+    known = digest if digest is not None and digest.startswith("$argon2") else None
+    return await _queue.done(lambda: _verified(known or _nobody(_hasher), password)) and known is not None
 
 
 @functools.cache

@@ -1,8 +1,8 @@
 """The second factor: codes of an app that go by the time (TOTP, RFC 6238), and recovery codes for when there is no app.
 
 A code is taken once: its step of 30 s is kept, and no code of that step or an earlier one is taken again. A clock that is a step off
-is
-borne. Who has the password has `MOST_WRONG` tries in a quarter of an hour.
+is borne. The secret is kept encrypted (`sealed_secrets.py`); where it cannot be read, recovery codes still work. Who has the password
+has `MOST_WRONG` tries in a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyotp
+import structlog
 
 from emtrack.clock import machine_ms
 from emtrack.people.events import Subject, record_event
+from emtrack.people.sealed_secrets import SecretBox, UnfitSecretsKey
 from emtrack.people.secrets import secret_hash
 from geofence import datetime_of
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
+
+log = structlog.get_logger()
 
 ISSUER = "emtrack"
 STEP_MS = 30_000
@@ -74,26 +78,28 @@ async def recovery_codes_left(connection: Connection, user_no: int) -> int:
     return left
 
 
-async def offer_second_factor(connection: Connection, user_no: int, name: str) -> Offer:
+async def offer_second_factor(connection: Connection, box: SecretBox, user_no: int, name: str) -> Offer:
     """A new secret, which counts when it is confirmed by a code; the one that was offered before is forgotten."""
-    await connection.execute(OFFER, user_no, pyotp.random_base32())
-    return await offered(connection, user_no, name)
+    await connection.execute(OFFER, user_no, box.sealed(user_no, pyotp.random_base32()))
+    return await offered(connection, box, user_no, name)
 
 
-async def offered(connection: Connection, user_no: int, name: str) -> Offer:
+async def offered(connection: Connection, box: SecretBox, user_no: int, name: str) -> Offer:
     """What was offered last, for somebody who wrote a wrong code. Raises WrongCode."""
     row = await connection.fetchrow(FACTOR, user_no)
     if row is None or row["set_at"] is not None:
         raise WrongCode("There is no authenticator app to confirm. Start again")
-    secret: str = row["secret"]
+    secret = box.opened(user_no, row["secret"])
     groups = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
     return Offer(groups, pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=ISSUER))
 
 
-async def confirm_second_factor(connection: Connection, user_no: int, name: str, code: str) -> list[str]:
+async def confirm_second_factor(
+    connection: Connection, box: SecretBox, user_no: int, name: str, code: str
+) -> list[str]:
     """The recovery codes, to be shown once. Inside a transaction. Raises WrongCode."""
     row = await connection.fetchrow(FACTOR, user_no)
-    step = None if row is None or row["set_at"] is not None else _step_of(row["secret"], code, 0)
+    step = None if row is None or row["set_at"] is not None else _step_of(box.opened(user_no, row["secret"]), code, 0)
     if step is None or await connection.fetchval(CONFIRM, user_no, datetime_of(machine_ms()), step) is None:
         raise WrongCode("Enter the 6 digits that your authenticator app shows now")
     await record_event(connection, Subject.ACCOUNT, name, "second factor set", name)
@@ -101,8 +107,8 @@ async def confirm_second_factor(connection: Connection, user_no: int, name: str,
 
 
 async def new_recovery_codes(connection: Connection, user_no: int) -> list[str]:
-    """In the place of those there were. Inside a transaction."""
-    codes = [f"{secrets.token_hex(5)}-{secrets.token_hex(5)}" for _ in range(RECOVERY_CODES)]
+    """In the place of those there were, each of 128 bits, so that a plain hash keeps them. Inside a transaction."""
+    codes = ["-".join(secrets.token_hex(4) for _ in range(4)) for _ in range(RECOVERY_CODES)]
     await connection.execute(FORGET_CODES, user_no)
     await connection.execute(NEW_CODES, user_no, [secret_hash(code) for code in codes])
     return codes
@@ -117,14 +123,14 @@ async def remove_second_factor(connection: Connection, user_no: int, name: str, 
     return True
 
 
-async def check_code(connection: Connection, user_no: int, name: str, code: str) -> None:
+async def check_code(connection: Connection, box: SecretBox, user_no: int, name: str, code: str) -> None:
     """A code of the app, or a recovery code; it is used up. Not inside a transaction: a wrong one is recorded although it fails.
     Raises WrongCode."""
     since = datetime_of(machine_ms()) - timedelta(seconds=WRONG_FOR_S)
     if await connection.fetchval(WRONG_CODES, name, since) >= MOST_WRONG:
         raise WrongCode(f"Too many wrong codes. Wait {WRONG_FOR_S // 60} minutes, or ask your administrator")
     plain = "".join(code.split()).lower()
-    if await _use_app_code(connection, user_no, plain):
+    if await _use_app_code(connection, box, user_no, plain):
         return
     if await connection.fetchval(USE_CODE, user_no, secret_hash(plain), datetime_of(machine_ms())) is not None:
         await record_event(connection, Subject.ACCOUNT, name, "recovery code used", name)
@@ -135,11 +141,16 @@ async def check_code(connection: Connection, user_no: int, name: str, code: str)
     )
 
 
-async def _use_app_code(connection: Connection, user_no: int, code: str) -> bool:
+async def _use_app_code(connection: Connection, box: SecretBox, user_no: int, code: str) -> bool:
     row = await connection.fetchrow(FACTOR, user_no)
     if row is None or row["set_at"] is None:
         return False
-    step = _step_of(row["secret"], code, row["last_step"])
+    try:
+        secret = box.opened(user_no, row["secret"])
+    except UnfitSecretsKey as error:
+        log.error("second factor cannot be checked", what=str(error))
+        return False
+    step = _step_of(secret, code, row["last_step"])
     return step is not None and await connection.fetchval(USE_STEP, user_no, step) is not None
 
 

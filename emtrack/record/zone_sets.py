@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import structlog
 
+from emtrack.atomic_files import belong_to_owner_of
 from emtrack.db.connect import Connection
 from emtrack.forms.orders import ZoneSetForm
 from emtrack.forms.to_core import SetNames
@@ -276,6 +277,7 @@ def _built(rows: Sequence[asyncpg.Record], content: str, folder: Path | None) ->
     if folder is not None:
         try:
             zone_set.save(folder)
+            belong_to_owner_of(folder.parent.parent, folder.parent)
             _forget_old(folder.parent)
         except OSError as error:
             log.warning(

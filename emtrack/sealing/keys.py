@@ -11,6 +11,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from emtrack.atomic_files import belong_to_owner_of
 from emtrack.errors import MendableError
 
 KEY_FILE: Final = "log.key"
@@ -53,3 +54,4 @@ def _write_new(path: Path, key: Ed25519PrivateKey) -> None:
         file.write(key.private_bytes_raw())
         file.flush()
         os.fsync(descriptor)
+    belong_to_owner_of(path.parent, path)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from emtrack.clock import Clock, clock_of
-from emtrack.db.connect import connect, open_pool
+from emtrack.db.connect import Connection, connect, open_pool
 from emtrack.db.identity import identify
 from emtrack.db.opened import prepared_database
 from emtrack.db.rights import RunTime, run_time_dsn
@@ -22,8 +22,12 @@ from emtrack.db.session import READING
 from emtrack.delivery.mail import mail_server_of
 from emtrack.delivery.webhook import WebhookSender
 from emtrack.metrics import Metrics
+from emtrack.people.accounts import remember_failures
+from emtrack.people.guesses import Guesses
+from emtrack.people.sealed_secrets import SecretBox, UnfitSecretsKey
 from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.clock_watch import ClockWatch
 from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.deadline_clock import DeadlineClock
 from emtrack.service.deliverer import Deliverer
@@ -97,6 +101,9 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         connection = await connect(dsn)
         try:
             clock = await clock_of(connection, settings.clock, adopt=False)
+            guesses = Guesses()
+            await remember_failures(connection, guesses)
+            await _encrypt_secrets(connection, settings)
         finally:
             await connection.close()
         refuse_foreign_listeners(settings, clock)
@@ -117,6 +124,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         webhooks = WebhookSender([ipaddress.ip_network(network) for network in settings.webhook_networks])
         deliverer = Deliverer(worker_dsn, clock, metrics, to_deliver, mail_server, webhooks, settings.base_url)
         witness = Witness(settings.log_witness, metrics)
+        clock_watch = ClockWatch(worker_dsn, settings.ntp_servers, metrics)
         sealer = Sealer(worker_dsn, settings, metrics, witness)
         async with (
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
@@ -139,6 +147,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     stop,
                     worker.watch.trouble,
                     credentials,
+                    guesses,
                     settings,
                 ),
             ]
@@ -152,19 +161,29 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             work = group.create_task(worker.run(stop))
             watching = group.create_task(credentials.run(stop))
             sealing = group.create_task(sealer.run(all_written))
-            witnessing = group.create_task(witness.run())
-            beside = [group.create_task(part.run(stop)) for part in (deadlines, deliverer)]
+            telling = [group.create_task(part.run(stop)) for part in (deadlines, deliverer)]
+            beside = [group.create_task(witness.run()), group.create_task(clock_watch.run())]
             await _first_of(worker.ready.wait(), work)
             calm_collector()
             async with listening(application, settings, stop) as address:
                 yield Service(address, dsn, clock, routes)
                 stop.set()
             await work
-            await asyncio.gather(*beside)
+            await asyncio.gather(*telling)
             watching.cancel()
             all_written.set()
             await sealing
-            witnessing.cancel()
+            for task in beside:
+                task.cancel()
+
+
+async def _encrypt_secrets(connection: Connection, settings: Settings) -> None:
+    """Secrets of authenticator apps that an earlier version stored as they are. Without its key the service watches all the same."""
+    try:
+        async with connection.transaction():
+            await SecretBox(settings.data_dir).seal_all(connection)
+    except (UnfitSecretsKey, OSError) as error:
+        log.error("second factors cannot be checked", what=str(error))
 
 
 async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import platform
 import resource
 import shutil
@@ -13,11 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
+from emtrack.clock import machine_ms
 from emtrack.db.connect import SYNCHRONOUS, WHAT_OUTLIVES_A_POWER_CUT
 from emtrack.db.embedded import DatabaseError, DataDirectory
 from emtrack.db.migrate import MigrationState, status
 from emtrack.db.opened import unmigrated_database
 from emtrack.db.rights import RunTime, run_time_dsn
+from emtrack.record.clock_checks import last_clock_checks
+from emtrack.service.network_time import ClockCheck, ask_about_clock
+from geofence import datetime_of
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -26,10 +29,13 @@ if TYPE_CHECKING:
 LEAST_FREE_BYTES = 5 * 1024**3
 LEAST_FREE_SHARE = 0.1
 LEAST_DESCRIPTORS = 4_096
-NTP_PATIENCE_S = 5.0
+LONGEST_WITHOUT_RETENTION = timedelta(days=8)
+"""A week, and a day for who begins late."""
 
 DAY_PARTITION = "SELECT to_regclass('positions_' || to_char($1::timestamptz, 'YYYY_MM_DD')) IS NOT NULL"
 ALIVE = "SELECT alive_at FROM liveness"
+MADE = "SELECT min(applied_at) FROM schema_migrations"
+LAST_RETENTION = "SELECT max(begun_at) FROM retention_runs"
 IS_SUPERUSER = "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"
 
 
@@ -49,7 +55,7 @@ class Look(NamedTuple):
 
 async def examine(settings: Settings) -> list[Look]:
     """All looks, those at the machine first. A database that cannot be reached is one of them. Changes nothing."""
-    looks = [_versions(), await _clock(), _descriptors(), _disk(settings.data_dir), _listening(settings)]
+    looks = [_versions(), *await _clock(settings), _descriptors(), _disk(settings.data_dir), _listening(settings)]
     if settings.database_url is None and not DataDirectory.at(settings.data_dir).data.exists():
         words = f"there is none in {settings.data_dir} yet; the first start makes it"
         return [*looks, Look("database", Health.NOTE, words)]
@@ -68,36 +74,49 @@ def _versions() -> Look:
     return Look("versions", Health.GOOD, f"emtrack {version('emtrack')}, Python {platform.python_version()}")
 
 
-async def _clock() -> Look:
-    """Whether the machine's clock follows others: times of findings are evidence."""
-    for command in (["chronyc", "-c", "tracking"], ["timedatectl", "show", "--property=NTPSynchronized", "--value"]):
-        if shutil.which(command[0]) is None:
-            continue
-        said = await _said_by(command)
-        if command[0] == "chronyc" and said.count(",") >= 4:
-            offset_s = float(said.split(",")[4])
-            health = Health.GOOD if abs(offset_s) < 1 else Health.BAD
-            return Look(
-                "clock", health, f"chrony says that it is {offset_s:+.6f} s off; evidence wants less than 1 s"
-            )
-        if said in ("yes", "no"):
-            health = Health.GOOD if said == "yes" else Health.BAD
-            return Look("clock", health, f"synchronised with NTP: {said}. Start a time service if it is not")
+async def _clock(settings: Settings) -> list[Look]:
+    """Whether the machine's clock is right: times of findings are evidence."""
+    return [_of_clock("clock", check) for check in await ask_about_clock(settings.ntp_servers)]
+
+
+def _of_clock(what: str, check: ClockCheck, when: str = "") -> Look:
+    if check.offset_s is None:
+        return Look(what, Health.NOTE, f"{when}{check.asked}: {check.trouble}")
+    health = Health.BAD if check.is_far_off else Health.GOOD
+    within = "" if check.within_s is None else f", within {check.within_s:.6f} s"
     return Look(
-        "clock", Health.NOTE, "whether it follows NTP cannot be told here: neither chronyc nor timedatectl answers"
+        what,
+        health,
+        f"{when}{check.asked} is {check.offset_s:+.6f} s ahead of us{within}; evidence wants less than 1 s",
     )
 
 
-async def _said_by(command: list[str]) -> str:
-    try:
-        async with asyncio.timeout(NTP_PATIENCE_S):
-            process = await asyncio.create_subprocess_exec(
-                *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-            )
-            said, _ = await process.communicate()
-    except (OSError, TimeoutError):
-        return ""
-    return said.decode(errors="replace").strip()
+async def _clock_on_record(connection: Connection) -> list[Look]:
+    """What the service was told when it asked last. It asks every hour while it runs."""
+    rows = await last_clock_checks(connection)
+    if not rows:
+        return [Look("clock on record", Health.NOTE, "the service has not asked about the clock yet")]
+    return [
+        _of_clock(
+            "clock on record",
+            ClockCheck(row["asked"], row["offset_s"], row["within_s"], row["trouble"]),
+            f"asked at {row['asked_at']:%Y-%m-%d %H:%M} UTC: ",
+        )
+        for row in rows
+    ]
+
+
+async def _retention(connection: Connection) -> Look:
+    """Whether what may no longer be kept goes: nobody misses a run that is not made."""
+    made, last = await connection.fetchval(MADE), await connection.fetchval(LAST_RETENTION)
+    now = datetime_of(machine_ms())
+    told = "`emtrack retention run` belongs on a schedule (deploy/emtrack-retention.timer)"
+    if last is None:
+        is_due = now - made > LONGEST_WITHOUT_RETENTION
+        return Look("retention", Health.BAD if is_due else Health.NOTE, f"no run was made yet; {told}")
+    if now - last > LONGEST_WITHOUT_RETENTION:
+        return Look("retention", Health.BAD, f"the last run began at {last:%Y-%m-%d %H:%M} UTC; {told}")
+    return Look("retention", Health.GOOD, f"the last run began at {last:%Y-%m-%d %H:%M} UTC")
 
 
 def _descriptors() -> Look:
@@ -145,6 +164,8 @@ async def _database(connection: Connection) -> list[Look]:
     looks.append(Look("migrations", Health.GOOD, f"all {len(states)} are applied"))
     looks.append(await _durability(connection))
     looks.append(await _partition(connection))
+    looks += await _clock_on_record(connection)
+    looks.append(await _retention(connection))
     return looks
 
 

@@ -215,6 +215,12 @@ def log_fault(error: Exception, path: str) -> None:
     log.error("request failed", path=path, error=type(error).__name__, where=origin_of(error).line)
 
 
+def route_of(request: Request) -> str:
+    """Its path with names in the place of what was asked for: that may name people."""
+    route = request.scope.get("route")
+    return str(getattr(route, "path", "unknown"))
+
+
 async def caller_of(
     request: Request, pool: asyncpg.Pool[Any], roles: frozenset[Role], serves: frozenset[Needs] = frozenset()
 ) -> Caller:
@@ -226,6 +232,8 @@ async def caller_of(
             "no token that is known, and no session; send Authorization: Bearer TOKEN (`emtrack tokens add` makes one)",
         )
     if caller.role not in roles:
+        # The route and the role; who asked and for whom stays out of logs.
+        log.warning("refused", role=str(caller.role), method=request.method, route=route_of(request))
         raise Problem(403, f"this is for {' or '.join(sorted(roles))}; {caller.name!r} is of {caller.role}")
     if caller.needs is not None and caller.needs not in serves:
         raise Unfinished(caller.needs)

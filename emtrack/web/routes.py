@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
 from emtrack.people.guesses import Guesses
+from emtrack.people.sealed_secrets import SecretBox
 from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.settings import Settings
@@ -45,13 +46,14 @@ def web_routes(
     stop: asyncio.Event,
     trouble: Callable[[], str | None],
     credentials: CredentialState,
+    guesses: Guesses,
     settings: Settings,
 ) -> list[BaseRoute]:
-    """`judges`: what is judged for readers. `changed` is told of changes of alerts and of credentials, and tells those who follow.
-    `stop` ends streams. `trouble`: why nobody is watched now, or None."""
+    """`guesses`: those of all who give a password. `judges`: what is judged for readers. `changed` is told of changes of alerts
+    and of credentials, and tells those who follow. `stop` ends streams. `trouble`: why nobody is watched now, or None."""
     work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, judges, trouble)
-    guesses = Guesses()
-    site = Site(pages, metrics, settings, guesses)
+    box = SecretBox(settings.data_dir)
+    site = Site(pages, metrics, settings, guesses, box)
     return [
         description_route(),
         *finding_routes(pool, clock, judges),
@@ -60,7 +62,7 @@ def web_routes(
         *LedgerRoutes(pool, clock).routes(),
         *site.routes(),
         *ProviderPages(pages, site, settings).routes(),
-        *AccountPages(pages, guesses).routes(),
+        *AccountPages(pages, guesses, box).routes(),
         *SessionPages(pages).routes(),
         *AlertPages(pages, work).routes(),
         *WearerPages(pages).routes(),

@@ -7,9 +7,12 @@ hash of the sources of all kernels and of the version of numba, so that code fro
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
+import stat
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,6 +22,8 @@ import numba
 
 _HERE = Path(__file__).parent
 _PREFIX = "kernels-"
+_PRIVATE, _READABLE = 0o700, 0o755
+"""A service that root starts works as another, who takes along what root compiled."""
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -49,17 +54,68 @@ def _jitted(function: Callable[..., Any], *, cache: bool) -> Any:
 
 @cache
 def cache_folder() -> Path:
-    """Where the compiled kernels of exactly these sources are kept: beside them, or else in the user's cache."""
+    """Where the compiled kernels of exactly these sources are kept: beside them, or else in the user's cache, or else in a folder
+    that ends with the program. What lies in it is run, so it is a place that nobody else may write to."""
     name = _PREFIX + sources_hash(_HERE)
-    beside = _HERE / "__pycache__" / name
+    return chosen_folder(_HERE / "__pycache__" / name, _users_cache() / "emtrack" / name)
+
+
+def chosen_folder(beside: Path, users: Path) -> Path:
+    """The first of the two that can be made and is ours alone. What was compiled beside the sources by somebody whom we believe is
+    taken along to the second."""
+    if _is_made(beside) and os.access(beside, os.W_OK):
+        _forget_others(beside)
+        return beside
+    if not users.exists() and _is_believed(beside):
+        _take_along(beside, users)
+    if _is_made(users) and os.access(users, os.W_OK):
+        return users
+    folder = Path(tempfile.mkdtemp(prefix="emtrack-kernels-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _users_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+
+
+def _is_made(folder: Path) -> bool:
+    """Whether it is there, made if need be, and believed. One of ours that others could write to is made anew."""
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        if os.access(beside, os.W_OK):
-            _forget_others(beside)
-            return beside
+        if folder.is_dir() and folder.lstat().st_uid == os.geteuid() and not _is_believed(folder):
+            shutil.rmtree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=_READABLE if os.geteuid() == 0 else _PRIVATE, exist_ok=True)
     except OSError:
-        pass
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emtrack" / name
+        return False
+    return _is_believed(folder)
+
+
+def _is_believed(folder: Path) -> bool:
+    """Whether only we or root can have put anything into the folder, or another in its place. Of a folder that others may not even
+    enter it does not matter what is open inside."""
+    ours = {0, os.geteuid()}
+    try:
+        top = folder.lstat()
+        if top.st_uid not in ours or not stat.S_ISDIR(top.st_mode) or folder.parent.stat().st_mode & stat.S_IWOTH:
+            return False
+        inside = [top, *(path.lstat() for path in folder.rglob("*"))]
+    except OSError:
+        return False
+    if stat.S_IMODE(top.st_mode) == _PRIVATE:
+        return True
+    return all(each.st_uid in ours and not stat.S_ISLNK(each.st_mode) and not each.st_mode & 0o022 for each in inside)
+
+
+def _take_along(beside: Path, users: Path) -> None:
+    """A copy that appears whole or not at all."""
+    try:
+        users.parent.mkdir(parents=True, exist_ok=True)
+        copy = Path(tempfile.mkdtemp(prefix="new-", dir=users.parent))
+        shutil.copytree(beside, copy, dirs_exist_ok=True)
+        copy.rename(users)
+    except OSError:  # it is compiled again
+        return
 
 
 def sources_hash(folder: Path, *more: str) -> str:

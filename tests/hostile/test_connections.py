@@ -153,8 +153,11 @@ async def program(database_url: str, folder: Path) -> AsyncIterator[tuple[str, i
     try:
         assert service.stderr is not None
         async with asyncio.timeout(60):
-            while b"listens on" not in await service.stderr.readline():
-                pass
+            said = b""
+            while b"listens on" not in said:
+                line = await service.stderr.readline()
+                assert line, f"it ended before it listened: {said.decode()}"
+                said += line
         yield "127.0.0.1", port
     finally:
         service.terminate()
@@ -162,9 +165,9 @@ async def program(database_url: str, folder: Path) -> AsyncIterator[tuple[str, i
 
 
 async def test_with_few_descriptors_half_requests_cut_off_neither_health_nor_devices(
-    database_url: str, tmp_path: Path
+    database_url: str, data_dir: Path
 ) -> None:
-    async with program(database_url, tmp_path) as (host, port):
+    async with program(database_url, data_dir) as (host, port):
         held = []
         for n in range(3 * DESCRIPTORS):
             held.append(await asyncio.open_connection(host, port, local_addr=(f"127.0.0.{2 + n % 20}", 0)))

@@ -6,7 +6,7 @@ starts and stops is written here, because the server holds the record and must o
 What lies in the data directory:
 
     emtrack.lock                   flock of the long-running program; pid and name of its holder inside
-    postgres/                      belongs to the program's user; the server's user may only pass through
+    postgres/                      belongs to the program's user; where that is root, the server's user may only pass through
         data/                      the cluster; it appears by one rename, so it is whole or absent
         log/                       the server's log, one file a weekday
         run/                       the socket, mode 0700
@@ -35,6 +35,10 @@ Who may connect: the socket's directory is private, and the server asks the kern
 (`peer`). There is no password that could leak. The program is the role `emtrack`, which owns its database and
 is no superuser.
 
+A service that root starts does not stay root: it becomes the server's user before it does anything (`become_owner`,
+`emtrack/service/as_whom.py`), and the data directory belongs to that user from then on. Short commands of root work beside it as
+root; what they leave in the directory belongs to its owner.
+
 Which file has what: `data_directory` the paths, `locks` the locks, `account` and `system_user` whom the server runs as,
 `directories` the folders and their owners, `installation` the binaries, `cluster` initdb, `configuration` the settings,
 `disks` which disk is full,
@@ -45,25 +49,31 @@ Blocking calls are used on purpose while the server is prepared: a cancellation 
 and nothing else can work before there is a database.
 """
 
+from emtrack.db.embedded.account import Account, run_as
 from emtrack.db.embedded.data_directory import DataDirectory
+from emtrack.db.embedded.directories import closed_to
 from emtrack.db.embedded.disks import disk_of
 from emtrack.db.embedded.errors import DatabaseError, DataDirectoryInUse, EmbeddedServerError, StillRecovering
 from emtrack.db.embedded.keeping import kept_server
 from emtrack.db.embedded.process import server_pid
 from emtrack.db.embedded.roles import DATABASE, ROLE, SUPERUSER
-from emtrack.db.embedded.server import embedded_server
+from emtrack.db.embedded.server import become_owner, embedded_server
 
 __all__ = [
     "DATABASE",
     "ROLE",
     "SUPERUSER",
+    "Account",
     "DataDirectory",
     "DataDirectoryInUse",
     "DatabaseError",
     "EmbeddedServerError",
     "StillRecovering",
+    "become_owner",
+    "closed_to",
     "disk_of",
     "embedded_server",
     "kept_server",
+    "run_as",
     "server_pid",
 ]

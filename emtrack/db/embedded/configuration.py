@@ -11,7 +11,10 @@ from emtrack.db.embedded.account import Account
 from emtrack.db.embedded.data_directory import DataDirectory
 from emtrack.db.embedded.roles import ROLES, SUPERUSER
 from emtrack.db.embedded.sockets import PORT, choose_socket_directory, clear_stale_socket
+from emtrack.db.embedded.system_user import SERVER_ACCOUNT
 from emtrack.db.embedded.text_files import write_lines
+
+ROOT: Final = "root"
 
 # An operator may change these in local.conf.
 TUNABLE: Final[Mapping[str, str]] = {
@@ -75,9 +78,20 @@ def superuser_may_log_in(directory: DataDirectory) -> bool:
 
 
 def write_logins(directory: DataDirectory, account: Account, roles: Iterable[str]) -> None:
-    """As which roles this account of the machine may log in."""
-    me = pwd.getpwuid(os.geteuid()).pw_name
-    write_lines(directory.root / "pg_ident.conf", [f'emtrack "{me}" {role}' for role in roles], account)
+    """As which roles accounts of the machine may log in: we; where root works, root and the account that its service becomes."""
+    names = {pwd.getpwuid(os.geteuid()).pw_name, account.name}
+    if account.name == SERVER_ACCOUNT:
+        names.add(ROOT)
+    lines = [f'emtrack "{name}" {role}' for name in sorted(names) for role in roles]
+    write_lines(directory.root / "pg_ident.conf", lines, account)
+
+
+def lets_in(directory: DataDirectory, account: Account) -> bool:
+    """Whether the map of logins has the account: one that an earlier version wrote has only who started it."""
+    try:
+        return f'"{account.name}"' in (directory.root / "pg_ident.conf").read_text()
+    except FileNotFoundError:
+        return True
 
 
 def _assignments(settings: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
+from emtrack.atomic_files import belong_to_owner_of
 from emtrack.db.embedded.account import Account, as_text, run_as
 from emtrack.db.embedded.data_directory import DataDirectory
 from emtrack.db.embedded.disks import FULL, disk_of
@@ -47,11 +49,79 @@ def make_directories(directory: DataDirectory, account: Account) -> None:
     _refuse_unreachable(directory.data_dir.parent, account)
     _refuse_other_owner(directory, account)
     _own_directory(directory.data_dir, account)
+    _refuse_links(directory, account)
+    if not directory.root.exists():
+        directory.root.mkdir(mode=0o700)
+        belong_to_owner_of(directory.data_dir, directory.root)
     _own_directory(directory.root, account)
     for folder in (directory.log, directory.run):
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != account.uid:
-            os.chown(folder, account.uid, account.gid)
+            os.chown(folder, account.uid, account.gid, follow_symlinks=False)
+
+
+def _refuse_links(directory: DataDirectory, account: Account) -> None:
+    """Root changes nothing elsewhere for a service that was taken over and put links in its own folder."""
+    for path in (directory.root, directory.log, directory.run):
+        if account.switched and path.is_symlink():
+            raise EmbeddedServerError(
+                f"{path} is a symbolic link, and root does not follow it. Put the folder itself there."
+            )
+
+
+OURS: Final = {
+    "emtrack.lock",
+    "postgres",
+    "use.lock",
+    "zone-sets",
+    "log.key",
+    "log.head",
+    "log.pub",
+    "device-keys.json",
+    "demo",
+}
+"""What is in a data directory of ours, each by itself enough to know one by."""
+
+
+def give_over(directory: DataDirectory, account: Account) -> None:
+    """As root, before the service becomes the account: the data directory and all that root made in it belong to the account, and
+    nobody else enters. Once: what belongs to the account already is left as it is. Raises EmbeddedServerError.
+
+    The server's own folders are the account's since they were made, and hold what others wrote: nothing in them is touched.
+    """
+    top = directory.data_dir
+    top.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_unreachable(top.parent, account)
+    _refuse_other_owner(directory, account)
+    top.mkdir(mode=0o700, exist_ok=True)
+    if top.stat().st_uid == account.uid:
+        return
+    names = set(os.listdir(top))
+    if names and not names & OURS:
+        raise EmbeddedServerError(
+            f"The service works as the user {account.name} when root starts it, and {top} holds files that are not emtrack's. "
+            "Choose an empty or new directory (EMTRACK_DATA_DIR)."
+        )
+    for path in _made_by_root(top, {directory.data, directory.log, directory.run, top / "demo"}):
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
+    top.chmod(0o700)
+
+
+def _made_by_root(top: Path, others: set[Path]) -> Iterator[Path]:
+    """All there is, the folder itself last: an interruption leaves it root's, and the next start goes on."""
+    for path in top.iterdir():
+        if path in others:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _made_by_root(path, others)
+        else:
+            yield path
+    yield top
+
+
+def closed_to(account: Account, path: Path) -> Path | None:
+    """The first folder on the way to `path`, itself among them, that the account may not enter."""
+    return _first_closed([*reversed(path.parents), path], account)
 
 
 def _refuse_other_owner(directory: DataDirectory, account: Account) -> None:
@@ -82,7 +152,7 @@ def _own_directory(path: Path, account: Account) -> None:
     if not account.switched or _first_closed([path], account) is None:
         return
     names = set(os.listdir(path))
-    if names and not names & {"emtrack.lock", "postgres", "use.lock"}:
+    if names and not names & OURS:
         raise EmbeddedServerError(
             f"The user {account.name}, as whom PostgreSQL runs, may not enter {path}, and there are files "
             "in it that are not emtrack's. Choose an empty or new directory (EMTRACK_DATA_DIR), or allow "

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
+from emtrack.atomic_files import belong_to_owner_of
 from emtrack.db.embedded.data_directory import DataDirectory
 from emtrack.db.embedded.errors import DataDirectoryInUse, EmbeddedServerError
 
@@ -21,6 +22,7 @@ POLL_S: Final = 0.05
 def lock_file(path: Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        belong_to_owner_of(path.parent, path)
         yield descriptor
     finally:
         os.close(descriptor)

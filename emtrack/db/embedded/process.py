@@ -36,7 +36,10 @@ def start_server(
     _retire_stale_pid(directory)
     _delete_old_logs(directory)
     write_configuration(directory, account, settings)
-    with directory.start_log.open("wb") as start_log:
+    directory.start_log.unlink(missing_ok=True)
+    with directory.start_log.open("xb") as start_log:
+        if account.switched:
+            os.fchown(start_log.fileno(), account.uid, account.gid)
         try:
             return subprocess.Popen(
                 _postgres_command(directory, installation),

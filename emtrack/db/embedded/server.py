@@ -16,9 +16,9 @@ from typing import Any, Final
 import structlog
 
 from emtrack.db.embedded.account import Account
-from emtrack.db.embedded.configuration import superuser_may_log_in, write_logins
+from emtrack.db.embedded.configuration import lets_in, superuser_may_log_in, write_logins
 from emtrack.db.embedded.data_directory import DataDirectory
-from emtrack.db.embedded.directories import make_directories, told_clearly
+from emtrack.db.embedded.directories import give_over, make_directories, told_clearly
 from emtrack.db.embedded.disks import room_needed
 from emtrack.db.embedded.errors import EmbeddedServerError, StillRecovering
 from emtrack.db.embedded.locks import POLL_S, lock_file, program_lock, transition
@@ -93,6 +93,21 @@ async def joined_server(
             yield server
         finally:
             await _to_its_end(_left(server, directory, patience_s))
+
+
+def become_owner(data_dir: Path) -> Account:
+    """As root, before the service leaves root behind: the account that it becomes, to whom the data directory belongs from here on,
+    and whom a server that is running lets in. Raises EmbeddedServerError."""
+    directory = DataDirectory.at(data_dir)
+    with told_clearly(directory):
+        account = server_account()
+        give_over(directory, account)
+        if not lets_in(directory, account):
+            write_logins(directory, account, ROLES)
+            pid = server_pid(directory)
+            if pid is not None:
+                os.kill(pid, signal.SIGHUP)
+        return account
 
 
 async def _left(server: ServerShare, directory: DataDirectory, patience_s: float) -> None:

@@ -11,8 +11,9 @@ from emtrack.db.embedded.account import Account, as_text
 
 
 def write_lines(path: Path, lines: Sequence[str], account: Account) -> None:
-    """Replaces the file as a whole; the server's group may read it."""
-    replace_file(path, ("\n".join(lines) + "\n").encode(), mode=0o640, gid=account.gid)
+    """Replaces the file as a whole; it belongs to the server's user, as whom a service that root starts works too."""
+    owner = account.uid if account.switched else -1
+    replace_file(path, ("\n".join(lines) + "\n").encode(), mode=0o640, uid=owner, gid=account.gid)
 
 
 def written_at(path: Path) -> float:

@@ -12,6 +12,7 @@ from emtrack.people.accounts import Guess, change_password, user_no_of
 from emtrack.people.guesses import Guesses
 from emtrack.people.passwords import SHORTEST_PASSWORD, UnfitPassword
 from emtrack.people.roles import EVERYBODY, Caller, Needs
+from emtrack.people.sealed_secrets import SecretBox
 from emtrack.people.second_factor import (
     Offer,
     WrongCode,
@@ -35,9 +36,11 @@ FACTOR_PAGE = "/account/second-factor"
 class AccountPages:
     """For everybody who has a session, each for themselves."""
 
-    def __init__(self, pages: Pages, guesses: Guesses) -> None:
+    def __init__(self, pages: Pages, guesses: Guesses, box: SecretBox) -> None:
+        """`box`: in which secrets of authenticator apps are kept."""
         self._pages = pages
         self._guesses = guesses
+        self._box = box
 
     def routes(self) -> list[BaseRoute]:
         route = self._pages.route
@@ -134,7 +137,7 @@ class AccountPages:
             number = await user_no_of(connection, caller.name)
             if await has_second_factor(connection, number):
                 raise Problem(409, "You have an authenticator app already. Remove it first.")
-            offer = await offer_second_factor(connection, number, caller.name)
+            offer = await offer_second_factor(connection, self._box, number, caller.name)
         return await self._factor(caller, offer=offer)
 
     async def _confirm(self, caller: Caller, code: str) -> Response:
@@ -142,10 +145,10 @@ class AccountPages:
             number = await user_no_of(connection, caller.name)
             try:
                 async with connection.transaction():
-                    codes = await confirm_second_factor(connection, number, caller.name, code)
+                    codes = await confirm_second_factor(connection, self._box, number, caller.name, code)
                     await finish_login(connection, caller.credential, number)
             except WrongCode as wrong:
-                offer, error = await _offered(connection, number, caller.name), str(wrong)
+                offer, error = await _offered(connection, self._box, number, caller.name), str(wrong)
                 return await self._factor(caller, offer=offer, error=error)
         return await self._factor(caller._replace(needs=None), codes=codes)
 
@@ -153,7 +156,7 @@ class AccountPages:
         async with self._pages.pool.acquire() as connection:
             number = await user_no_of(connection, caller.name)
             try:
-                await check_code(connection, number, caller.name, code)
+                await check_code(connection, self._box, number, caller.name, code)
             except WrongCode as wrong:
                 return await self._factor(caller, error=str(wrong))
             async with connection.transaction():
@@ -162,9 +165,9 @@ class AccountPages:
         return RedirectResponse("/account", 303, NO_STORE)
 
 
-async def _offered(connection: Connection, user_no: int, name: str) -> Offer | None:
+async def _offered(connection: Connection, box: SecretBox, user_no: int, name: str) -> Offer | None:
     try:
-        return await offered(connection, user_no, name)
+        return await offered(connection, box, user_no, name)
     except WrongCode:
         return None
 

@@ -18,6 +18,7 @@ from emtrack.metrics import Metrics
 from emtrack.people.accounts import Guess, Login, LoginRefused, log_in, log_in_with_code, log_out
 from emtrack.people.guesses import Guesses
 from emtrack.people.roles import EVERYBODY, Caller, Needs, Role
+from emtrack.people.sealed_secrets import SecretBox
 from emtrack.people.second_factor import WrongCode
 from emtrack.people.sessions import LONGEST_S, session_of
 from emtrack.settings import Settings, SettingsError
@@ -55,13 +56,14 @@ class Rate:
 class Site:
     """Login, logout, files, reports of the content security policy."""
 
-    def __init__(self, pages: Pages, metrics: Metrics, settings: Settings, guesses: Guesses) -> None:
-        """`guesses`: those of all who give a password."""
+    def __init__(self, pages: Pages, metrics: Metrics, settings: Settings, guesses: Guesses, box: SecretBox) -> None:
+        """`guesses`: those of all who give a password. `box`: in which secrets of authenticator apps are kept."""
         self._pages = pages
         self._metrics = metrics
         self._settings = settings
         self._factor_for = roles_of(settings.second_factor)
         self._guesses = guesses
+        self._box = box
         self._reports = Rate(REPORTS_A_MINUTE)
 
     def routes(self) -> list[BaseRoute]:
@@ -155,7 +157,7 @@ class Site:
         try:
             async with self._pages.pool.acquire() as connection:
                 login = await log_in_with_code(
-                    connection, cookie, caller, form.get("code", ""), origin_of_login(request)
+                    connection, self._box, cookie, caller, form.get("code", ""), origin_of_login(request)
                 )
         except (WrongCode, LoginRefused) as error:
             return self._pages.render(
