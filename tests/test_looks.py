@@ -37,7 +37,7 @@ from tests.visitor import Visitor
 
 TELLING = re.compile(
     r"\b(positions|future_positions|device_events|findings|finding_versions|newest_version|version_known_at|alert_occurrences|"
-    r"atv_lines|possible_entries|presence_notes)\b"
+    r"atv_lines|possible_entries|presence_notes|wearer_details)\b"
 )
 """What says where somebody was, or what was found about somebody."""
 COUNTS = re.compile(r"\A\s*SELECT (count\(\*\)|severity, count\(\*\))")

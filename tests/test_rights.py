@@ -47,6 +47,12 @@ CANARIES = {
     "iom_versions": f"""(version_no, wearer_no, pathways, agencies, recorded, entered_by) OVERRIDING SYSTEM VALUE
         SELECT $2, $1, '{{}}', a, CASE WHEN $2 = $1 THEN {SINCE} ELSE tstzrange('2020-01-01', '2020-01-02') END, 'Ann'
         FROM canary_agencies($1) a""",  # noqa: S608
+    "wearer_details": f"""(version_no, wearer_no, phones, contacts, recorded, entered_by) OVERRIDING SYSTEM VALUE VALUES
+        ($2, $1, '{{}}', '[]', CASE WHEN $2 = $1 THEN {SINCE} ELSE tstzrange('2020-01-01', '2020-01-02') END, 'Ann')""",
+    "requirement_names": f"""(version_no, wearer_no, requirement_id, name, recorded, entered_by) OVERRIDING SYSTEM VALUE VALUES
+        ($2, $1, 'R' || $2, 'x', {SINCE}, 'Ann')""",
+    "protocols": f"""(protocol_no, wearer_no, zone, version, steps, recorded, entered_by) OVERRIDING SYSTEM VALUE VALUES
+        ($2, $1, 'Z' || $2, 1, '[]', {SINCE}, 'Ann')""",
     "rag_grades": f"""(grade_no, wearer_no, grade, since, recorded_at, entered_by) OVERRIDING SYSTEM VALUE
         VALUES ($2, $1, 'RED', {NOW} + $2 * interval '1 s', {NOW}, 'Ann')""",
     "activation_versions": f"""(version_no, activation_no, device_no, wearer_no, during, report_interval_ms, recorded, entered_by,
@@ -75,6 +81,8 @@ CANARIES = {
         VALUES ($2, $1, $1, 'K' || $2, 1, {NOW}, {NOW})""",
     "alert_occurrences": f"(finding_no, alert_no, added_at) VALUES ($2, $1, {NOW})",
     "alert_actions": f"(alert_no, action_no, done_at, done_by, action) VALUES ($1, $2, {NOW}, 'Ann', 'noted')",
+    "step_ticks": f"""(tick_no, alert_no, step_no, step_text, is_done, ticked_at, ticked_by) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $1, 1, 'x', true, {NOW}, 'Ann')""",
     "alert_changes": f"""(change_no, alert_no, what, changed_at) OVERRIDING SYSTEM VALUE VALUES ($2, $1, 'noted', {NOW})""",
     "alert_people": f"(alert_no, wearer_no, added_at) VALUES ((SELECT least($2, 5)), $1, {NOW})",
     "atv_lines": f"""(line_no, wearer_no, requirement_id, finding_no, recorded_at, what, amount_ms, entered_by, why)
@@ -91,12 +99,14 @@ CANARIES = {
     "order_changes": f"""(change_no, changed_at, changed_by, what, wearer_no, detail) OVERRIDING SYSTEM VALUE
         VALUES ($2, {NOW}, 'Ann', 'x', $1, '{{}}')""",
 }
-RECORD = {"iom_versions", "rag_grades"}
+RECORD = {"iom_versions", "rag_grades", "wearer_details"}
 # Of which person a row is, and which row of it the walk looks at.
 OF_PERSON = {
     **dict.fromkeys(("activation_versions", "possible_entries", "wrong_clocks", "findings"), "activation_no"),
     **dict.fromkeys(("finding_versions", "presence_notes"), "finding_no"),
-    **dict.fromkeys(("alert_occurrences", "alert_actions", "alert_changes", "unit_silences"), "alert_no"),
+    **dict.fromkeys(
+        ("alert_occurrences", "alert_actions", "alert_changes", "step_ticks", "unit_silences"), "alert_no"
+    ),
     **dict.fromkeys(("positions", "future_positions", "device_events"), "device_no"),
     "network_silences": "activation_no",
 }
@@ -141,7 +151,7 @@ def may_insert(role: str, agency: str | None, person: Person, table: str) -> boo
         return False
     if table in ("looks", "order_changes", "wearers"):  # in their own name; somebody new
         return True
-    if table == "alert_actions":
+    if table in ("alert_actions", "step_ticks"):
         return role in WATCH
     return sees(role, agency, person, table)
 

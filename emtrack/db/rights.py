@@ -67,6 +67,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "iom_versions": ORDERS,
     "rag_grades": BOTH_ADD,
     "access_limits": ORDERS,
+    "wearer_details": ORDERS,
     # Orders
     "activations": BOTH_ADD,
     "activation_versions": ORDERS,
@@ -78,6 +79,8 @@ RIGHTS: Final[dict[str, Rights]] = {
     "requirement_versions": ORDERS,
     "home_units": ORDERS,
     "absences": ORDERS,
+    "requirement_names": ORDERS,
+    "protocols": ORDERS,
     # Received
     "raw_reports": HIDDEN_FACTS,
     "positions": FACTS,
@@ -113,6 +116,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "alert_people": FACTS,
     "alert_actions": BOTH_ADD,
     "alert_changes": BOTH_ADD,
+    "step_ticks": BOTH_ADD,
     "network_silences": Rights(KEEP, "SELECT, UPDATE (incident_no)"),
     "possible_entries": Rights("SELECT, INSERT, UPDATE (settled_at, fate)", "SELECT, UPDATE (settled_at, fate)"),
     "wrong_clocks": Rights("SELECT, INSERT, UPDATE (ended_at)", "SELECT, UPDATE (ended_at)"),

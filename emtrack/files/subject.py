@@ -93,6 +93,19 @@ FROM alert_people p JOIN alerts a USING (alert_no) WHERE p.wearer_no = $1 AND a.
     Part("alert_actions", "what staff did about those alerts", """
 SELECT c.alert_no, c.action_no, c.done_at, c.done_by, c.action, c.outcome, c.note FROM alert_actions c JOIN alerts a USING (alert_no)
 WHERE a.wearer_no = $1 ORDER BY c.alert_no, c.action_no"""),
+    Part("steps", "which scripted steps staff ticked in those alerts", """
+SELECT t.alert_no, t.step_no, t.step_text, t.is_done, t.ticked_at, t.ticked_by FROM step_ticks t JOIN alerts a USING (alert_no)
+WHERE a.wearer_no = $1 ORDER BY t.tick_no"""),
+    Part("details", "address, phones, responsible officer and the order of a court; each version", """
+SELECT date_of_birth, sex, ethnicity, address, phones, officer_name, officer_agency, officer_phone, offence, order_kind, order_court,
+       order_begins, order_ends, contacts, lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by
+FROM wearer_details WHERE wearer_no = $1 ORDER BY version_no"""),
+    Part("zone_names", "what the zones of their requirements are called; each version", """
+SELECT requirement_id, name, lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by
+FROM requirement_names WHERE wearer_no = $1 ORDER BY version_no"""),
+    Part("protocols", "scripted steps that are for them; each version", """
+SELECT order_kind, zone, kind, version, steps, lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by
+FROM protocols WHERE wearer_no = $1 ORDER BY protocol_no"""),
     Part("iom_record", "their record in integrated offender management; each version", """
 SELECT pnc, crn, nomis, ecins, cohort, mappa_category, mappa_level, pathways, agencies, lead_officer, lead_agency,
        lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by

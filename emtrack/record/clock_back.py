@@ -60,6 +60,7 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
     "sessions": ["began_at", "seen_at"],
     "signed_requests": ["received_at"],
     "signing_keys": ["added_at", "revoked_at"],
+    "step_ticks": ["ticked_at"],
     "tokens": ["added_at", "revoked_at"],
     "unit_calls": ["heard_at"],
     "unit_silences": ["since", "begin_at", "end_at"],
@@ -74,8 +75,11 @@ RECORDED: Final[Sequence[str]] = (
     "activation_versions",
     "home_units",
     "iom_versions",
+    "protocols",
+    "requirement_names",
     "requirement_versions",
     "settings_versions",
+    "wearer_details",
 )
 """Tables with a range `recorded`: from when to when we held it to be so."""
 

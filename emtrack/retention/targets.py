@@ -88,6 +88,7 @@ OF_A_PERSON: Final = (
     _target(Kind.ALERTS, "alert_occurrences", OF_ALERT, "finding_no"),
     _target(Kind.ALERTS, "alert_changes", OF_ALERT, "change_no"),
     _target(Kind.ALERTS, "alert_actions", OF_ALERT, "alert_no", "action_no"),
+    _target(Kind.ALERTS, "step_ticks", OF_ALERT, "tick_no"),
     _target(Kind.ALERTS, "alert_people", OF_WEARER, "alert_no", "wearer_no"),
     _target(Kind.ALERTS, "alerts",
             "r.wearer_no = $1 AND NOT EXISTS (SELECT FROM alerts n WHERE n.previous_alert_no = r.alert_no)", "alert_no"),
@@ -96,6 +97,10 @@ OF_A_PERSON: Final = (
     _target(Kind.LOOKS, "looks", OF_WEARER, "look_no"),
     _target(Kind.IOM_RECORD, "rag_grades", OF_WEARER, "grade_no"),
     _target(Kind.IOM_RECORD, "iom_versions", OF_WEARER, "version_no"),
+    _target(Kind.IOM_RECORD, "wearer_details", OF_WEARER, "version_no"),
+    _target(Kind.IOM_RECORD, "requirement_names", OF_WEARER, "version_no"),
+    _target(Kind.IOM_RECORD, "protocols",
+            "r.wearer_no = $1 AND NOT EXISTS (SELECT FROM step_ticks t WHERE t.protocol_no = r.protocol_no)", "protocol_no"),
     _target(Kind.IOM_RECORD, "access_limits", OF_WEARER, "limit_no"),
 )  # fmt: skip
 """Positions of days are taken by device and day: see `runs`."""
