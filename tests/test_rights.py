@@ -83,6 +83,7 @@ CANARIES = {
     "alert_actions": f"(alert_no, action_no, done_at, done_by, action) VALUES ($1, $2, {NOW}, 'Ann', 'noted')",
     "step_ticks": f"""(tick_no, alert_no, step_no, step_text, is_done, ticked_at, ticked_by) OVERRIDING SYSTEM VALUE
         VALUES ($2, $1, 1, 'x', true, {NOW}, 'Ann')""",
+    "gap_work": f"""(work_no, wearer_no, is_taken, done_at, done_by) OVERRIDING SYSTEM VALUE VALUES ($2, $1, true, {NOW}, 'Ann')""",
     "alert_changes": f"""(change_no, alert_no, what, changed_at) OVERRIDING SYSTEM VALUE VALUES ($2, $1, 'noted', {NOW})""",
     "alert_people": f"(alert_no, wearer_no, added_at) VALUES ((SELECT least($2, 5)), $1, {NOW})",
     "atv_lines": f"""(line_no, wearer_no, requirement_id, finding_no, recorded_at, what, amount_ms, entered_by, why)
@@ -151,7 +152,7 @@ def may_insert(role: str, agency: str | None, person: Person, table: str) -> boo
         return False
     if table in ("looks", "order_changes", "wearers"):  # in their own name; somebody new
         return True
-    if table in ("alert_actions", "step_ticks"):
+    if table in ("alert_actions", "step_ticks", "gap_work"):
         return role in WATCH
     return sees(role, agency, person, table)
 

@@ -117,6 +117,8 @@ RIGHTS: Final[dict[str, Rights]] = {
     "alert_actions": BOTH_ADD,
     "alert_changes": BOTH_ADD,
     "step_ticks": BOTH_ADD,
+    "gap_work": BOTH_ADD,
+    "saved_views": BOTH_KEEP,
     "network_silences": Rights(KEEP, "SELECT, UPDATE (incident_no)"),
     "possible_entries": Rights("SELECT, INSERT, UPDATE (settled_at, fate)", "SELECT, UPDATE (settled_at, fate)"),
     "wrong_clocks": Rights("SELECT, INSERT, UPDATE (ended_at)", "SELECT, UPDATE (ended_at)"),

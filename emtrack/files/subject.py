@@ -96,6 +96,8 @@ WHERE a.wearer_no = $1 ORDER BY c.alert_no, c.action_no"""),
     Part("steps", "which scripted steps staff ticked in those alerts", """
 SELECT t.alert_no, t.step_no, t.step_text, t.is_done, t.ticked_at, t.ticked_by FROM step_ticks t JOIN alerts a USING (alert_no)
 WHERE a.wearer_no = $1 ORDER BY t.tick_no"""),
+    Part("not_monitored", "who saw to it when they were on an order and not monitored", """
+SELECT is_taken, done_at, done_by, note FROM gap_work WHERE wearer_no = $1 ORDER BY work_no"""),
     Part("details", "address, phones, responsible officer and the order of a court; each version", """
 SELECT date_of_birth, sex, ethnicity, address, phones, officer_name, officer_agency, officer_phone, offence, order_kind, order_court,
        order_begins, order_ends, contacts, lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by

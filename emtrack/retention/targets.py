@@ -89,6 +89,7 @@ OF_A_PERSON: Final = (
     _target(Kind.ALERTS, "alert_changes", OF_ALERT, "change_no"),
     _target(Kind.ALERTS, "alert_actions", OF_ALERT, "alert_no", "action_no"),
     _target(Kind.ALERTS, "step_ticks", OF_ALERT, "tick_no"),
+    _target(Kind.ALERTS, "gap_work", OF_WEARER, "work_no"),
     _target(Kind.ALERTS, "alert_people", OF_WEARER, "alert_no", "wearer_no"),
     _target(Kind.ALERTS, "alerts",
             "r.wearer_no = $1 AND NOT EXISTS (SELECT FROM alerts n WHERE n.previous_alert_no = r.alert_no)", "alert_no"),

@@ -23,13 +23,16 @@ from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.guard import CredentialState
 from emtrack.web.pages.account import AccountPages
+from emtrack.web.pages.alert_case import CasePages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.provider_login import ProviderPages
+from emtrack.web.pages.saved_views import SavedViewPages
 from emtrack.web.pages.sessions import SessionPages
 from emtrack.web.pages.shift import ShiftPages
 from emtrack.web.pages.site import Site
+from emtrack.web.pages.wall import WallPages
 from emtrack.web.pages.wearers import WearerPages
 from emtrack.web.rendering import Pages
 
@@ -62,6 +65,9 @@ def web_routes(
         *AccountPages(pages, guesses).routes(),
         *SessionPages(pages).routes(),
         *AlertPages(pages, work).routes(),
+        *CasePages(pages, work).routes(),
+        *SavedViewPages(pages).routes(),
+        *WallPages(pages, work).routes(),
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
         *LookPages(pages).routes(),
