@@ -27,6 +27,8 @@ FLOOD = 10
 DAY_MS = 86_400_000
 NOISE_MS = 7 * DAY_MS
 """Noise is counted over so long."""
+MOST_CLOSED = 10_000
+"""Of the newest that were closed in that time."""
 MOST_NOISY = 5
 MOST_LISTED = 200
 AGES_MS = (15 * 60_000, 3_600_000, 8 * 3_600_000, DAY_MS)
@@ -59,19 +61,20 @@ SELECT count(*) AS alerts, percentile_cont(0.5) WITHIN GROUP (ORDER BY late_s) A
        percentile_cont(0.9) WITHIN GROUP (ORDER BY late_s) AS most
 FROM (SELECT greatest(0, extract(epoch FROM raised_at - known_at)) AS late_s FROM alerts WHERE raised_at > $2 AND raised_at <= $1) q
 """
-# What was closed, by its last outcome. `needless`: with another than that a violation was confirmed.
-OUTCOMES_SINCE = """
-    SELECT DISTINCT ON (x.alert_no) x.alert_no, x.outcome FROM alert_actions x
-    WHERE x.action = 'closed' AND x.done_at > $2 AND x.done_at <= $1 ORDER BY x.alert_no, x.done_at DESC
-"""
+# What was closed and still is, with its outcome. `needless`: with another than that a violation was confirmed.
+OUTCOMES_SINCE = f"""
+    SELECT x.outcome, a.* FROM (
+        SELECT alert_no, wearer_no, requirement_id, activation_no, kind, closed_at FROM alerts
+        WHERE closed_at > $2 AND closed_at <= $1 ORDER BY closed_at DESC, alert_no DESC LIMIT {MOST_CLOSED}) a
+    JOIN alert_actions x ON a.alert_no = x.alert_no AND x.action = 'closed' AND a.closed_at = x.done_at
+"""  # noqa: S608
 NOISE = f"""
-WITH outcomes AS MATERIALIZED ({OUTCOMES_SINCE}),
+WITH outcomes AS ({OUTCOMES_SINCE}),
 counted AS (
-    SELECT grouping(a.requirement_id) AS no_zone, grouping(a.activation_no) AS no_device, grouping(a.kind) AS no_kind, a.wearer_no,
-           a.requirement_id, a.activation_no, a.kind, o.outcome, count(*) AS closed,
-           count(*) FILTER (WHERE o.outcome <> 'VIOLATION') AS needless
-    FROM outcomes o JOIN alerts a USING (alert_no)
-    GROUP BY GROUPING SETS ((a.wearer_no, a.requirement_id), (a.activation_no), (a.kind), (o.outcome))),
+    SELECT grouping(requirement_id) AS no_zone, grouping(activation_no) AS no_device, grouping(kind) AS no_kind, wearer_no,
+           requirement_id, activation_no, kind, outcome, count(*) AS closed,
+           count(*) FILTER (WHERE outcome <> 'VIOLATION') AS needless
+    FROM outcomes GROUP BY GROUPING SETS ((wearer_no, requirement_id), (activation_no), (kind), (outcome))),
 ranked AS (
     SELECT *, row_number() OVER (PARTITION BY no_zone, no_device, no_kind ORDER BY needless DESC, closed DESC) AS place FROM counted
     WHERE (no_zone = 1 OR requirement_id IS NOT NULL) AND (no_device = 1 OR activation_no IS NOT NULL))
@@ -110,12 +113,11 @@ WHERE a.raised_at > $1 AND a.raised_at <= $2 AND ($3::bigint IS NULL OR a.severi
 ORDER BY a.raised_at DESC LIMIT $4
 """
 CLOSED_WITH = f"""
-WITH outcomes AS MATERIALIZED ({OUTCOMES_SINCE})
-SELECT o.alert_no FROM outcomes o JOIN alerts a USING (alert_no)
-WHERE ($3::text IS NULL OR o.outcome = $3) AND ($3 IS NOT NULL OR o.outcome <> 'VIOLATION') AND ($4::text IS NULL OR a.kind = $4)
-    AND ($5::bigint IS NULL OR a.activation_no = $5) AND ($6::bigint IS NULL OR a.wearer_no = $6)
-    AND ($7::text IS NULL OR a.requirement_id = $7)
-ORDER BY a.closed_at DESC LIMIT $8
+SELECT alert_no FROM ({OUTCOMES_SINCE}) o
+WHERE ($3::text IS NULL OR outcome = $3) AND ($3 IS NOT NULL OR outcome <> 'VIOLATION') AND ($4::text IS NULL OR kind = $4)
+    AND ($5::bigint IS NULL OR activation_no = $5) AND ($6::bigint IS NULL OR wearer_no = $6)
+    AND ($7::text IS NULL OR requirement_id = $7)
+ORDER BY closed_at DESC LIMIT $8
 """  # noqa: S608
 TAKEN = [str(move) for move in (Move.ACKNOWLEDGE, Move.TAKE_OVER, Move.START)]
 

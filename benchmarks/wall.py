@@ -80,14 +80,12 @@ FINDINGS = (
 
 
 async def fill(connection: asyncpg.Connection[Any], alerts: int, people: int) -> None:
-    await connection.execute("SET session_replication_role = replica")  # what is sealed is not measured here
     await connection.execute(PEOPLE, people)
     for statement in TAGS:
         await connection.execute(statement, people)
     await connection.execute(ALERTS, alerts, people)
     for statement in (*ACTIONS, *FINDINGS):
         await connection.execute(statement)
-    await connection.execute("SET session_replication_role = DEFAULT")
     await connection.execute("ANALYZE")
 
 

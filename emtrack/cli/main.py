@@ -10,6 +10,7 @@ import typer
 from emtrack.cli import (
     access,
     audit,
+    curfews,
     database,
     devices,
     doctor,
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Judges electronic-monitoring data against orders, and serves it.",
 )
-for module in (evaluate, sweep, service, doctor, findings, rejudging, emulation, schema):
+for module in (evaluate, sweep, service, doctor, findings, curfews, rejudging, emulation, schema):
     app.registered_commands += module.app.registered_commands
 for name, module in (
     ("orders", orders),

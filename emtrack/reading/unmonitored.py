@@ -25,19 +25,20 @@ OBLIGED = """
         UNION ALL
         SELECT wearer_no, order_begins::timestamp AT TIME ZONE $2 FROM wearer_details
         WHERE upper_inf(recorded) AND order_begins <= ($1::timestamptz AT TIME ZONE $2)::date
-            AND (order_ends IS NULL OR order_ends >= ($1::timestamptz AT TIME ZONE $2)::date)) q GROUP BY wearer_no
+            AND (order_ends IS NULL OR order_ends >= ($1::timestamptz AT TIME ZONE $2)::date)) q
+    WHERE {which} GROUP BY wearer_no
+"""
+TAGGED = """
+SELECT wearer_no FROM activation_versions WHERE upper_inf(recorded) AND during @> $1::timestamptz AND evidence <> '{}'
 """
 WITHOUT_TAG = f"""
-WITH obliged AS MATERIALIZED ({OBLIGED})
 SELECT o.wearer_no, o.since, l.ended_at, l.device_id
-FROM obliged o LEFT JOIN LATERAL (
+FROM ({OBLIGED.format(which=f"wearer_no NOT IN ({TAGGED})")}) o LEFT JOIN LATERAL (
     SELECT upper(v.during) AS ended_at, d.device_id FROM activation_versions v JOIN devices d USING (device_no)
     WHERE v.wearer_no = o.wearer_no AND upper_inf(v.recorded) AND lower(v.during) <= $1 AND v.evidence <> '{{}}'
     ORDER BY upper(v.during) DESC LIMIT 1) l ON true
-WHERE o.wearer_no NOT IN (
-    SELECT wearer_no FROM activation_versions WHERE upper_inf(recorded) AND during @> $1::timestamptz AND evidence <> '{{}}')
-"""  # noqa: S608  a constant made of constants
-OBLIGED_AMONG = f"SELECT wearer_no FROM ({OBLIGED}) o WHERE wearer_no = ANY($3::bigint[])"  # noqa: S608
+"""  # noqa: S608  constants made of constants
+OBLIGED_AMONG = OBLIGED.format(which="wearer_no = ANY($3::bigint[])")
 NAMES = "SELECT wearer_no, wearer_id, name FROM people WHERE wearer_no = ANY($1::bigint[])"
 
 

@@ -25,6 +25,7 @@ from emtrack.web.guard import CredentialState
 from emtrack.web.pages.account import AccountPages
 from emtrack.web.pages.alert_case import CasePages
 from emtrack.web.pages.alerts import AlertPages
+from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.provider_login import ProviderPages
@@ -70,6 +71,7 @@ def web_routes(
         *WallPages(pages, work).routes(),
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
+        *CurfewPages(pages).routes(),
         *LookPages(pages).routes(),
         *ShiftPages(pages).routes(),
     ]

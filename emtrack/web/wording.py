@@ -90,6 +90,7 @@ LOOKED_AT = {
     "past order": "An order for a time that was past",
     "export": "All that is stored, as files",
     "restricted record": "A restricted record was opened",
+    "details": "Addresses and phones, in a list",
 }
 STATES = {"new": "New", "acknowledged": "Acknowledged", "in progress": "In progress", "closed": "Closed"}
 MOVED = {
