@@ -97,6 +97,10 @@ CANARIES = {
         VALUES ($2, 'H' || $2, {NOW}, $1, {NOW}, {NOW})""",
     "looks": f"""(look_no, looked_at, looked_by, role, door, what, wearer_no, purpose) OVERRIDING SYSTEM VALUE
         VALUES ($2, {NOW}, CASE WHEN $1 = $2 THEN 'Bob' ELSE 'Ann' END, 'x', 'page', 'findings', $1, 'COURT')""",
+    "order_requests": f"""(request_no, wearer_no, kind, asked_by, what, entered_at, entered_by) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $1, 'variation', 'x', 'x', {NOW}, 'Ann')""",
+    "request_decisions": f"""(decision_no, request_no, is_granted, granted_by, why, effect, decided_at, decided_by)
+        OVERRIDING SYSTEM VALUE VALUES ($2, $1, true, 'x', 'x', 'x', {NOW}, 'Ann')""",
     "order_changes": f"""(change_no, changed_at, changed_by, what, wearer_no, detail) OVERRIDING SYSTEM VALUE
         VALUES ($2, {NOW}, 'Ann', 'x', $1, '{{}}')""",
 }
@@ -110,6 +114,7 @@ OF_PERSON = {
     ),
     **dict.fromkeys(("positions", "future_positions", "device_events"), "device_no"),
     "network_silences": "activation_no",
+    "request_decisions": "request_no",
 }
 CLOSED_TO_PAGES = [table for table, rights in RIGHTS.items() if not rights.pages]
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -154,6 +159,8 @@ def may_insert(role: str, agency: str | None, person: Person, table: str) -> boo
         return True
     if table in ("alert_actions", "step_ticks", "gap_work"):
         return role in WATCH
+    if table == "request_decisions" and role not in ("officer", "contact", "administrator"):
+        return False
     return sees(role, agency, person, table)
 
 

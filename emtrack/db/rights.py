@@ -52,6 +52,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "rights_in_force": Rights(READ, READ),
     "liveness": Rights("SELECT, INSERT, UPDATE", READ),
     "outages": BOTH_ADD,
+    "planned_maintenance": BOTH_ADD,
     "settings_versions": ORDERS,
     "rules_in_force": FACTS,
     "rejudgements": Rights("SELECT, INSERT, UPDATE (done_at)"),
@@ -79,6 +80,8 @@ RIGHTS: Final[dict[str, Rights]] = {
     "requirement_versions": ORDERS,
     "home_units": ORDERS,
     "absences": ORDERS,
+    "order_requests": BOTH_ADD,
+    "request_decisions": BOTH_ADD,
     "requirement_names": ORDERS,
     "protocols": ORDERS,
     # Received

@@ -98,6 +98,10 @@ SELECT t.alert_no, t.step_no, t.step_text, t.is_done, t.ticked_at, t.ticked_by F
 WHERE a.wearer_no = $1 ORDER BY t.tick_no"""),
     Part("not_monitored", "who saw to it when they were on an order and not monitored", """
 SELECT is_taken, done_at, done_by, note FROM gap_work WHERE wearer_no = $1 ORDER BY work_no"""),
+    Part("requests", "what was asked for on their behalf, who decided, and what it did", """
+SELECT q.request_no, q.kind, q.asked_by, lower(q.during) AS away_from, upper(q.during) AS away_to, q.finding_no, q.what, q.evidence,
+       q.entered_at, q.entered_by, d.is_granted, d.granted_by, d.why, d.effect, d.decided_at, d.decided_by
+FROM order_requests q LEFT JOIN request_decisions d USING (request_no) WHERE q.wearer_no = $1 ORDER BY q.request_no"""),
     Part("details", "address, phones, responsible officer and the order of a court; each version", """
 SELECT date_of_birth, sex, ethnicity, address, phones, officer_name, officer_agency, officer_phone, offence, order_kind, order_court,
        order_begins, order_ends, contacts, lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by

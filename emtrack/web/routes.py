@@ -28,7 +28,9 @@ from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.looks import LookPages
+from emtrack.web.pages.maintenance import MaintenancePages
 from emtrack.web.pages.provider_login import ProviderPages
+from emtrack.web.pages.requests import RequestPages
 from emtrack.web.pages.saved_views import SavedViewPages
 from emtrack.web.pages.sessions import SessionPages
 from emtrack.web.pages.shift import ShiftPages
@@ -72,6 +74,8 @@ def web_routes(
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
         *CurfewPages(pages).routes(),
+        *MaintenancePages(pages).routes(),
+        *RequestPages(pages).routes(),
         *LookPages(pages).routes(),
         *ShiftPages(pages).routes(),
     ]

@@ -59,6 +59,7 @@ from emtrack.reading.home_units import heard_last_ms
 from emtrack.reading.last_seen import Asked, LastSeen, last_seen
 from emtrack.reading.people import list_people
 from emtrack.record.findings import FindingVersion
+from emtrack.record.maintenance import shown as maintenance_shown
 from emtrack.web.alert_work import AlertWork, Wish
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
 from emtrack.web.bands import drawn_bands
@@ -135,6 +136,7 @@ class AlertPages:
                 opened = await unseen_openings(connection) if caller.role in OVERSEERS else 0
                 nobody = await self._nobody(connection, wanted, found)
                 views = await saved_views(connection, caller.name)
+                maintenance = await maintenance_shown(connection, now_ms)
                 words = await self._pages.words(connection)
         except BadQueuePlace as error:
             raise Problem(400, str(error)) from error
@@ -148,6 +150,7 @@ class AlertPages:
             opened=opened,
             nobody=nobody,
             views=views,
+            maintenance=maintenance,
             state=state,
             chosen=wanted,
             query=query,

@@ -30,6 +30,7 @@ from emtrack.forms.names import unfit_text
 from emtrack.people.looks import What, look_at_people
 from emtrack.people.roles import READERS, STAFF, Caller
 from emtrack.reading.unmonitored import Reason, Unmonitored, unmonitored
+from emtrack.record.maintenance import shown as maintenance_shown
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import read_kind, read_severity
 from emtrack.web.guard import Problem, looker_of, read_form, read_number
@@ -82,6 +83,7 @@ class WallPages:
             ages = await open_by_age(connection, now_ms)
             numbers: dict[str, Any] = {
                 "ages": ages,
+                "maintenance": await maintenance_shown(connection, now_ms),
                 "open_count": sum(map(sum, ages.values())),
                 "flow": await flow_of(connection, now_ms),
                 "answered": await answered(connection, now_ms),
