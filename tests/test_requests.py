@@ -17,6 +17,9 @@ from tests.visitor import Visitor
 
 ASKED = {"asked_by": "the person, by phone", "what": "Work", "evidence": "letter, seen"}
 ABSENCE = {**ASKED, "kind": "absence", "begin": "2026-03-02T19:30", "end": "2026-03-02T21:00"}
+WITHDRAWN = """
+SELECT count(*) FROM finding_versions JOIN findings USING (finding_no) WHERE change = 'withdrawn' AND kind = 'CURFEW'
+"""
 GRANT = {"decision": "granted", "granted_by": "B. Ash, Probation Service", "why": "Work goes first"}
 
 
@@ -48,8 +51,7 @@ async def test_a_granted_absence_is_an_absence_and_findings_of_that_time_are_jud
 ) -> None:
     await visitor.log_in(await office.account())
     await office.report("D1", away("19:50", 1), away("19:52", 2))
-    withdrawn = "SELECT count(*) FROM finding_versions JOIN findings USING (finding_no) WHERE (change, kind) = ('withdrawn', 'CURFEW')"
-    assert await office.connection.fetchval(withdrawn) == 0
+    assert await office.connection.fetchval(WITHDRAWN) == 0
     assert await ask(visitor, **ABSENCE) == (303, "/wearers/1/requests")
     keeper = await officer(office)
     try:
@@ -60,7 +62,7 @@ async def test_a_granted_absence_is_an_absence_and_findings_of_that_time_are_jud
         await keeper.http.close()
     absence = await office.connection.fetchrow("SELECT reason, entered_by FROM absences")
     assert tuple(absence) == ("request 1: Work", "Olive")
-    await settled(office, withdrawn, 1)
+    await settled(office, WITHDRAWN, 1)
     decision = (await requests_of(office.connection, 1))[0].decision
     assert decision is not None
     assert decision.effect.startswith("The absence was entered.")
