@@ -101,6 +101,10 @@ CANARIES = {
         VALUES ($2, $1, 'variation', 'x', 'x', {NOW}, 'Ann')""",
     "request_decisions": f"""(decision_no, request_no, is_granted, granted_by, why, effect, decided_at, decided_by)
         OVERRIDING SYSTEM VALUE VALUES ($2, $1, true, 'x', 'x', 'x', {NOW}, 'Ann')""",
+    "visits": f"""(visit_no, wearer_no, kind, due_at, why, entered_at, entered_by) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $1, 'fit', {NOW}, 'x', {NOW}, 'Ann')""",
+    "visit_results": f"""(result_no, visit_no, result, note, done_at, done_by) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $1, 'done', 'x', {NOW}, 'Ann')""",
     "order_changes": f"""(change_no, changed_at, changed_by, what, wearer_no, detail) OVERRIDING SYSTEM VALUE
         VALUES ($2, {NOW}, 'Ann', 'x', $1, '{{}}')""",
 }
@@ -115,6 +119,7 @@ OF_PERSON = {
     **dict.fromkeys(("positions", "future_positions", "device_events"), "device_no"),
     "network_silences": "activation_no",
     "request_decisions": "request_no",
+    "visit_results": "visit_no",
 }
 CLOSED_TO_PAGES = [table for table, rights in RIGHTS.items() if not rights.pages]
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -157,7 +162,7 @@ def may_insert(role: str, agency: str | None, person: Person, table: str) -> boo
         return False
     if table in ("looks", "order_changes", "wearers"):  # in their own name; somebody new
         return True
-    if table in ("alert_actions", "step_ticks", "gap_work"):
+    if table in ("alert_actions", "step_ticks", "gap_work", "visits", "visit_results"):
         return role in WATCH
     if table == "request_decisions" and role not in ("officer", "contact", "administrator"):
         return False

@@ -82,6 +82,9 @@ RIGHTS: Final[dict[str, Rights]] = {
     "absences": ORDERS,
     "order_requests": BOTH_ADD,
     "request_decisions": BOTH_ADD,
+    "visits": BOTH_ADD,
+    "visit_results": BOTH_ADD,
+    "tag_moves": BOTH_ADD,
     "requirement_names": ORDERS,
     "protocols": ORDERS,
     # Received

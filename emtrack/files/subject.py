@@ -98,6 +98,10 @@ SELECT t.alert_no, t.step_no, t.step_text, t.is_done, t.ticked_at, t.ticked_by F
 WHERE a.wearer_no = $1 ORDER BY t.tick_no"""),
     Part("not_monitored", "who saw to it when they were on an order and not monitored", """
 SELECT is_taken, done_at, done_by, note FROM gap_work WHERE wearer_no = $1 ORDER BY work_no"""),
+    Part("visits", "visits to them, and what came of them", """
+SELECT v.visit_no, v.kind, v.due_at, v.why, v.entered_at, v.entered_by, r.result, r.fitted_tag, r.taken_tag, r.note, r.done_at,
+       r.done_by
+FROM visits v LEFT JOIN visit_results r USING (visit_no) WHERE v.wearer_no = $1 ORDER BY v.visit_no"""),
     Part("requests", "what was asked for on their behalf, who decided, and what it did", """
 SELECT q.request_no, q.kind, q.asked_by, lower(q.during) AS away_from, upper(q.during) AS away_to, q.finding_no, q.what, q.evidence,
        q.entered_at, q.entered_by, d.is_granted, d.granted_by, d.why, d.effect, d.decided_at, d.decided_by

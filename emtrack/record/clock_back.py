@@ -66,10 +66,13 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
     "signed_requests": ["received_at"],
     "signing_keys": ["added_at", "revoked_at"],
     "step_ticks": ["ticked_at"],
+    "tag_moves": ["moved_at"],
     "tokens": ["added_at", "revoked_at"],
     "unit_calls": ["heard_at"],
     "unit_silences": ["since", "begin_at", "end_at"],
     "users": ["added_at", "disabled_at"],
+    "visit_results": ["done_at"],
+    "visits": ["entered_at"],
     "wrong_clocks": ["begin_at", "ended_at"],
     "zone_set_versions": ["entered_at"],
 }

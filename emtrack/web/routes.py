@@ -35,6 +35,7 @@ from emtrack.web.pages.saved_views import SavedViewPages
 from emtrack.web.pages.sessions import SessionPages
 from emtrack.web.pages.shift import ShiftPages
 from emtrack.web.pages.site import Site
+from emtrack.web.pages.visits import VisitPages
 from emtrack.web.pages.wall import WallPages
 from emtrack.web.pages.wearers import WearerPages
 from emtrack.web.rendering import Pages
@@ -76,6 +77,7 @@ def web_routes(
         *CurfewPages(pages).routes(),
         *MaintenancePages(pages).routes(),
         *RequestPages(pages).routes(),
+        *VisitPages(pages).routes(),
         *LookPages(pages).routes(),
         *ShiftPages(pages).routes(),
     ]
