@@ -71,6 +71,7 @@ WHERE $9::timestamptz IS NULL OR (closed_at, alert_no) < ($9, $10::bigint)
 ORDER BY closed_at DESC, alert_no DESC LIMIT $11
 """  # noqa: S608
 ONE = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = $1"  # noqa: S608
+NUMBERED = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = ANY($1::bigint[])"  # noqa: S608
 OF_WEARER = f"""
 SELECT {COLUMNS} FROM {PEOPLE}
 WHERE a.wearer_no = $1 OR a.alert_no IN (SELECT alert_no FROM alert_people WHERE wearer_no = $1)
@@ -111,6 +112,10 @@ CROSS JOIN LATERAL newest_version(o.finding_no) v
 CROSS JOIN LATERAL (SELECT CASE WHEN v.end_at IS NULL THEN unknown_since_at(o.finding_no, 'infinity') END AS since) n
 LEFT JOIN LATERAL unnest(v.evidence) AS e ON true
 WHERE o.alert_no = ANY($1::bigint[]) GROUP BY o.alert_no
+"""
+ZONES = """
+SELECT a.alert_no, n.name FROM alerts a JOIN requirement_names n USING (wearer_no, requirement_id)
+WHERE a.alert_no = ANY($1::bigint[]) AND upper_inf(n.recorded)
 """
 ACTIONS = """
 SELECT alert_no, done_at, done_by, action, outcome, note, until_at FROM alert_actions
@@ -217,6 +222,8 @@ class Alert(msgspec.Struct, frozen=True):
     actions: list[AlertAction]
     place: str
     possible: PossibleEntry | None = None
+    zone_name: str | None = None
+    """What people call the zone of its requirement."""
     """What raised it, as long as no finding stands behind it."""
     clock: WrongClock | None = None
     """Of an alert about a clock: how wrong it is."""
@@ -288,6 +295,15 @@ async def one_alert(connection: Connection, alert_no: int) -> Alert | None:
     return found[0] if found else None
 
 
+async def alerts_numbered(connection: Connection, numbers: Sequence[int]) -> list[Alert]:
+    """Those of these numbers that the asker sees, in this order."""
+    found = {
+        alert.alert_no: alert
+        for alert in await _with_details(connection, await connection.fetch(NUMBERED, list(numbers)))
+    }
+    return [found[number] for number in numbers if number in found]
+
+
 async def alerts_of_wearer(connection: Connection, wearer_no: int, limit: int) -> list[Alert]:
     """The newest first."""
     return await _with_details(connection, await connection.fetch(OF_WEARER, wearer_no, limit))
@@ -319,6 +335,7 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
     clocks = await wrong_clocks_of(connection, bare) if bare else {}
     people = {row["incident_no"]: row for row in await connection.fetch(PEOPLE_OF, incidents)} if incidents else {}
     silences = await _of_units(connection, rows)
+    zones = {row["alert_no"]: row["name"] for row in await connection.fetch(ZONES, numbers)}
     actions: dict[int, list[AlertAction]] = {number: [] for number in numbers}
     for row in await connection.fetch(ACTIONS, numbers):
         done_ms = instant_of(row["done_at"])
@@ -334,6 +351,7 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
             ),
             possible=possible.get(row["alert_no"]),
             clock=clocks.get(row["alert_no"]),
+            zone_name=zones.get(row["alert_no"]),
         )
         for row in rows
     ]

@@ -17,6 +17,7 @@ import pytest
 from starlette.routing import Route
 
 from emtrack.cli.audit import proofs_of
+from emtrack.cli.curfews import curfews_of_tonight
 from emtrack.cli.findings import stored_findings
 from emtrack.cli.rejudging import would_change
 from emtrack.db.connect import connect
@@ -37,7 +38,7 @@ from tests.visitor import Visitor
 
 TELLING = re.compile(
     r"\b(positions|future_positions|device_events|findings|finding_versions|newest_version|version_known_at|alert_occurrences|"
-    r"atv_lines|possible_entries|presence_notes)\b"
+    r"atv_lines|possible_entries|presence_notes|wearer_details)\b"
 )
 """What says where somebody was, or what was found about somebody."""
 COUNTS = re.compile(r"\A\s*SELECT (count\(\*\)|severity, count\(\*\))")
@@ -204,6 +205,7 @@ async def test_no_command_reads_a_telling_row_without_a_committed_look(
         lambda: would_change(office.settings, ms("18:00")),
         lambda: export_subject(office.settings, "W1", tmp_path / "W1", "Ann"),
         lambda: proofs_of(office.settings, ann, "finding", finding_no),
+        lambda: curfews_of_tonight(office.settings, ann),
     ):
         await forget_looks(office)
         await work()

@@ -47,6 +47,12 @@ CANARIES = {
     "iom_versions": f"""(version_no, wearer_no, pathways, agencies, recorded, entered_by) OVERRIDING SYSTEM VALUE
         SELECT $2, $1, '{{}}', a, CASE WHEN $2 = $1 THEN {SINCE} ELSE tstzrange('2020-01-01', '2020-01-02') END, 'Ann'
         FROM canary_agencies($1) a""",  # noqa: S608
+    "wearer_details": f"""(version_no, wearer_no, phones, contacts, recorded, entered_by) OVERRIDING SYSTEM VALUE VALUES
+        ($2, $1, '{{}}', '[]', CASE WHEN $2 = $1 THEN {SINCE} ELSE tstzrange('2020-01-01', '2020-01-02') END, 'Ann')""",
+    "requirement_names": f"""(version_no, wearer_no, requirement_id, name, recorded, entered_by) OVERRIDING SYSTEM VALUE VALUES
+        ($2, $1, 'R' || $2, 'x', {SINCE}, 'Ann')""",
+    "protocols": f"""(protocol_no, wearer_no, zone, version, steps, recorded, entered_by) OVERRIDING SYSTEM VALUE VALUES
+        ($2, $1, 'Z' || $2, 1, '[]', {SINCE}, 'Ann')""",
     "rag_grades": f"""(grade_no, wearer_no, grade, since, recorded_at, entered_by) OVERRIDING SYSTEM VALUE
         VALUES ($2, $1, 'RED', {NOW} + $2 * interval '1 s', {NOW}, 'Ann')""",
     "activation_versions": f"""(version_no, activation_no, device_no, wearer_no, during, report_interval_ms, recorded, entered_by,
@@ -75,6 +81,9 @@ CANARIES = {
         VALUES ($2, $1, $1, 'K' || $2, 1, {NOW}, {NOW})""",
     "alert_occurrences": f"(finding_no, alert_no, added_at) VALUES ($2, $1, {NOW})",
     "alert_actions": f"(alert_no, action_no, done_at, done_by, action) VALUES ($1, $2, {NOW}, 'Ann', 'noted')",
+    "step_ticks": f"""(tick_no, alert_no, step_no, step_text, is_done, ticked_at, ticked_by) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $1, 1, 'x', true, {NOW}, 'Ann')""",
+    "gap_work": f"""(work_no, wearer_no, is_taken, done_at, done_by) OVERRIDING SYSTEM VALUE VALUES ($2, $1, true, {NOW}, 'Ann')""",
     "alert_changes": f"""(change_no, alert_no, what, changed_at) OVERRIDING SYSTEM VALUE VALUES ($2, $1, 'noted', {NOW})""",
     "alert_people": f"(alert_no, wearer_no, added_at) VALUES ((SELECT least($2, 5)), $1, {NOW})",
     "atv_lines": f"""(line_no, wearer_no, requirement_id, finding_no, recorded_at, what, amount_ms, entered_by, why)
@@ -88,17 +97,29 @@ CANARIES = {
         VALUES ($2, 'H' || $2, {NOW}, $1, {NOW}, {NOW})""",
     "looks": f"""(look_no, looked_at, looked_by, role, door, what, wearer_no, purpose) OVERRIDING SYSTEM VALUE
         VALUES ($2, {NOW}, CASE WHEN $1 = $2 THEN 'Bob' ELSE 'Ann' END, 'x', 'page', 'findings', $1, 'COURT')""",
+    "order_requests": f"""(request_no, wearer_no, kind, asked_by, what, entered_at, entered_by) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $1, 'variation', 'x', 'x', {NOW}, 'Ann')""",
+    "request_decisions": f"""(decision_no, request_no, is_granted, granted_by, why, effect, decided_at, decided_by)
+        OVERRIDING SYSTEM VALUE VALUES ($2, $1, true, 'x', 'x', 'x', {NOW}, 'Ann')""",
+    "visits": f"""(visit_no, wearer_no, kind, due_at, why, entered_at, entered_by) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $1, 'fit', {NOW}, 'x', {NOW}, 'Ann')""",
+    "visit_results": f"""(result_no, visit_no, result, note, done_at, done_by) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $1, 'done', 'x', {NOW}, 'Ann')""",
     "order_changes": f"""(change_no, changed_at, changed_by, what, wearer_no, detail) OVERRIDING SYSTEM VALUE
         VALUES ($2, {NOW}, 'Ann', 'x', $1, '{{}}')""",
 }
-RECORD = {"iom_versions", "rag_grades"}
+RECORD = {"iom_versions", "rag_grades", "wearer_details"}
 # Of which person a row is, and which row of it the walk looks at.
 OF_PERSON = {
     **dict.fromkeys(("activation_versions", "possible_entries", "wrong_clocks", "findings"), "activation_no"),
     **dict.fromkeys(("finding_versions", "presence_notes"), "finding_no"),
-    **dict.fromkeys(("alert_occurrences", "alert_actions", "alert_changes", "unit_silences"), "alert_no"),
+    **dict.fromkeys(
+        ("alert_occurrences", "alert_actions", "alert_changes", "step_ticks", "unit_silences"), "alert_no"
+    ),
     **dict.fromkeys(("positions", "future_positions", "device_events"), "device_no"),
     "network_silences": "activation_no",
+    "request_decisions": "request_no",
+    "visit_results": "visit_no",
 }
 CLOSED_TO_PAGES = [table for table, rights in RIGHTS.items() if not rights.pages]
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -141,8 +162,10 @@ def may_insert(role: str, agency: str | None, person: Person, table: str) -> boo
         return False
     if table in ("looks", "order_changes", "wearers"):  # in their own name; somebody new
         return True
-    if table == "alert_actions":
+    if table in ("alert_actions", "step_ticks", "gap_work", "visits", "visit_results"):
         return role in WATCH
+    if table == "request_decisions" and role not in ("officer", "contact", "administrator"):
+        return False
     return sees(role, agency, person, table)
 
 

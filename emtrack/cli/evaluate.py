@@ -32,7 +32,9 @@ def evaluate(
 
     until_ms = read_instant(until, "--until")
     assert until_ms is not None
-    read = read_orders_file(orders, repair=repair, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
+    read = read_orders_file(
+        orders, repair=repair, ignored=frozenset({"wearers", "protocols"}), check=refuse_unknown_sets
+    )
     with progress_on_terminal() as tell:
         evaluation = judge(read, positions, events, until_ms, tell)
     lines = b"".join(finding_lines(evaluation.findings))

@@ -11,6 +11,7 @@ from emtrack.cli import (
     access,
     audit,
     centre,
+    curfews,
     database,
     devices,
     doctor,
@@ -40,7 +41,7 @@ app = typer.Typer(
     help="Judges electronic-monitoring data against orders, and serves it.",
 )
 app.registered_commands += centre.canary.registered_commands
-for module in (evaluate, sweep, service, doctor, findings, rejudging, emulation, schema):
+for module in (evaluate, sweep, service, doctor, findings, curfews, rejudging, emulation, schema):
     app.registered_commands += module.app.registered_commands
 for name, module in (
     ("orders", orders),

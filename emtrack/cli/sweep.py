@@ -31,7 +31,7 @@ def sweep(
 
     until_ms = read_instant(until, "--until")
     assert until_ms is not None
-    read = read_orders_file(orders, ignored=frozenset({"wearers"}), check=refuse_unknown_sets)
+    read = read_orders_file(orders, ignored=frozenset({"wearers", "protocols"}), check=refuse_unknown_sets)
     with refusals_file(refusals) as refuse, progress_on_terminal() as tell:
         lines, figures = judge(read, positions, until_ms, refuse, tell, at_once=wearers_at_once)
     give(b"".join(lines), out)

@@ -45,7 +45,7 @@ def check_zones(
     from emtrack.zones.checking import homes_of
     from emtrack.zones.reporting import Reading, check_files
 
-    ignored = frozenset({"wearers"})
+    ignored = frozenset({"wearers", "protocols"})
     homes = [] if orders is None else homes_of(read_orders_file(orders, ignored=ignored, check=refuse_unknown_sets))
     if not check_files(files, Reading(crs, id_field, accept_shift), homes, repair=repair, say=show):
         raise typer.Exit(2)

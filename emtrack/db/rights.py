@@ -58,6 +58,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "liveness": Rights("SELECT, INSERT, UPDATE", READ),
     "outages": BOTH_ADD,
     "clock_checks": FACTS,
+    "planned_maintenance": BOTH_ADD,
     "settings_versions": ORDERS,
     "rules_in_force": FACTS,
     "rejudgements": Rights("SELECT, INSERT, UPDATE (done_at)"),
@@ -75,6 +76,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "iom_versions": ORDERS,
     "rag_grades": BOTH_ADD,
     "access_limits": ORDERS,
+    "wearer_details": ORDERS,
     # Orders
     "activations": BOTH_ADD,
     "activation_versions": ORDERS,
@@ -86,6 +88,13 @@ RIGHTS: Final[dict[str, Rights]] = {
     "requirement_versions": ORDERS,
     "home_units": ORDERS,
     "absences": ORDERS,
+    "order_requests": BOTH_ADD,
+    "request_decisions": BOTH_ADD,
+    "visits": BOTH_ADD,
+    "visit_results": BOTH_ADD,
+    "tag_moves": BOTH_ADD,
+    "requirement_names": ORDERS,
+    "protocols": ORDERS,
     # Received
     "raw_reports": HIDDEN_FACTS,
     "positions": FACTS,
@@ -133,6 +142,9 @@ RIGHTS: Final[dict[str, Rights]] = {
     "deliveries": Rights(
         "SELECT, INSERT, UPDATE", "SELECT, UPDATE (next_try_at, given_up_at, tries, made_at, seen_at, seen_by)"
     ),
+    "step_ticks": BOTH_ADD,
+    "gap_work": BOTH_ADD,
+    "saved_views": BOTH_KEEP,
     "network_silences": Rights(KEEP, "SELECT, UPDATE (incident_no)"),
     "possible_entries": Rights("SELECT, INSERT, UPDATE (settled_at, fate)", "SELECT, UPDATE (settled_at, fate)"),
     "wrong_clocks": Rights("SELECT, INSERT, UPDATE (ended_at)", "SELECT, UPDATE (ended_at)"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -27,6 +27,9 @@ from emtrack.people.looks import Looker, What, record_look
 from emtrack.record.facts import load_facts
 from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import Assignment, load_judged
+from emtrack.record.protocols import protocol_forms
+from emtrack.record.requirement_names import load_names
+from emtrack.record.wearer_details import forms_of
 from emtrack.record.wearers import canary_numbers
 from emtrack.record.zone_sets import load_members
 from emtrack.settings import Settings
@@ -58,7 +61,7 @@ async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int)
     plans = [assignment.plan for assignment in assignments]
     members = {zone.content: await load_members(connection, zone.content) for zone in sets_of_plans(plans)}
     orders = with_ledger_settings(orders_of(plans, members), await rules_of(connection))
-    orders = _with_set_files(orders, folder)
+    orders = await _with_people(connection, _with_set_files(orders, folder), assignments)
     replace_file(folder / "orders.json", write_orders(orders))
     counts = {"activations": len(assignments), "zone sets": len(orders.zone_sets), "positions": 0, "events": 0}
     with (
@@ -78,6 +81,21 @@ async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int)
                     counts["events"] += 1
                     to_events.writerow(_event_row(assignment, fact))
     return counts
+
+
+async def _with_people(
+    connection: asyncpg.Connection[Any], orders: Orders, assignments: Sequence[Assignment]
+) -> Orders:
+    """With what is no part of a plan, because nobody is judged by it: names, contacts, orders of courts, scripted steps."""
+    wearer_ids = sorted({assignment.plan.activation.wearer_id for assignment in assignments})
+    numbers: dict[str, int] = {a.plan.activation.wearer_id: a.wearer_no for a in assignments}
+    names = await load_names(connection, sorted(set(numbers.values())))
+    requirements = [
+        msgspec.structs.replace(form, name=names.get((numbers[form.wearer_id], form.requirement_id)))
+        for form in orders.requirements
+    ]
+    wearers, protocols = await forms_of(connection, wearer_ids), await protocol_forms(connection)
+    return msgspec.structs.replace(orders, requirements=requirements, wearers=wearers, protocols=protocols)
 
 
 @contextmanager

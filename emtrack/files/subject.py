@@ -93,6 +93,29 @@ FROM alert_people p JOIN alerts a USING (alert_no) WHERE p.wearer_no = $1 AND a.
     Part("alert_actions", "what staff did about those alerts", """
 SELECT c.alert_no, c.action_no, c.done_at, c.done_by, c.action, c.outcome, c.note FROM alert_actions c JOIN alerts a USING (alert_no)
 WHERE a.wearer_no = $1 ORDER BY c.alert_no, c.action_no"""),
+    Part("steps", "which scripted steps staff ticked in those alerts", """
+SELECT t.alert_no, t.step_no, t.step_text, t.is_done, t.ticked_at, t.ticked_by FROM step_ticks t JOIN alerts a USING (alert_no)
+WHERE a.wearer_no = $1 ORDER BY t.tick_no"""),
+    Part("not_monitored", "who saw to it when they were on an order and not monitored", """
+SELECT is_taken, done_at, done_by, note FROM gap_work WHERE wearer_no = $1 ORDER BY work_no"""),
+    Part("visits", "visits to them, and what came of them", """
+SELECT v.visit_no, v.kind, v.due_at, v.why, v.entered_at, v.entered_by, r.result, r.fitted_tag, r.taken_tag, r.note, r.done_at,
+       r.done_by
+FROM visits v LEFT JOIN visit_results r USING (visit_no) WHERE v.wearer_no = $1 ORDER BY v.visit_no"""),
+    Part("requests", "what was asked for on their behalf, who decided, and what it did", """
+SELECT q.request_no, q.kind, q.asked_by, lower(q.during) AS away_from, upper(q.during) AS away_to, q.finding_no, q.what, q.evidence,
+       q.entered_at, q.entered_by, d.is_granted, d.granted_by, d.why, d.effect, d.decided_at, d.decided_by
+FROM order_requests q LEFT JOIN request_decisions d USING (request_no) WHERE q.wearer_no = $1 ORDER BY q.request_no"""),
+    Part("details", "address, phones, responsible officer and the order of a court; each version", """
+SELECT date_of_birth, sex, ethnicity, address, phones, officer_name, officer_agency, officer_phone, offence, order_kind, order_court,
+       order_begins, order_ends, contacts, lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by
+FROM wearer_details WHERE wearer_no = $1 ORDER BY version_no"""),
+    Part("zone_names", "what the zones of their requirements are called; each version", """
+SELECT requirement_id, name, lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by
+FROM requirement_names WHERE wearer_no = $1 ORDER BY version_no"""),
+    Part("protocols", "scripted steps that are for them; each version", """
+SELECT order_kind, zone, kind, version, steps, lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by
+FROM protocols WHERE wearer_no = $1 ORDER BY protocol_no"""),
     Part("iom_record", "their record in integrated offender management; each version", """
 SELECT pnc, crn, nomis, ecins, cohort, mappa_category, mappa_level, pathways, agencies, lead_officer, lead_agency,
        lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
+from alerts import PROTOCOL_KINDS
 from emtrack.forms.geometry import Geometry
 from emtrack.forms.iom import IomForm
 from emtrack.forms.moment import Moment, end_of
@@ -49,6 +50,12 @@ def complaints(orders: Orders) -> Iterator[Complaint]:
     for index, wearer in enumerate(orders.wearers):
         for what in _iom_complaints(wearer.iom):
             yield Complaint(f"$.wearers[{index}].iom", what)
+        order = wearer.order
+        if order is not None and order.begins and order.ends and order.ends < order.begins:
+            yield Complaint(
+                f"$.wearers[{index}].order.ends", "it lies before `begins`; expected a later day, or none"
+            )
+    yield from _protocol_complaints(orders)
     yield from _repeated(orders)
     yield from _repeated_sets(orders)
     yield from _overlapping(orders)
@@ -69,6 +76,20 @@ def _attendance_complaints(form: RequirementForm) -> Iterator[tuple[str, str]]:
             what = f"stay_s is {form.stay_s:g}, longer than {row.day} {row.start} to {row.end}; expected at most {length_s}"
             yield "stay_s", what
             return
+
+
+def _protocol_complaints(orders: Orders) -> Iterator[Complaint]:
+    seen: set[tuple[str | None, ...]] = set()
+    for index, form in enumerate(orders.protocols):
+        scope = (form.wearer_id, form.order, form.zone, form.kind)
+        if not any(scope):
+            yield Complaint(f"$.protocols[{index}]", "it is for nothing; expected wearer_id, order, zone or kind")
+        if form.kind is not None and form.kind not in PROTOCOL_KINDS:
+            what = f"{form.kind[:60]!r} is no kind of alert; expected one of {', '.join(PROTOCOL_KINDS)}"
+            yield Complaint(f"$.protocols[{index}].kind", what)
+        if scope in seen:
+            yield Complaint(f"$.protocols[{index}]", "there is another one for the same; expected one")
+        seen.add(scope)
 
 
 def _iom_complaints(iom: IomForm | None) -> Iterator[str]:
@@ -165,7 +186,7 @@ def _both(one: Any, two: Any) -> str:
 _CHECKS: dict[str, Callable[[str], str | None]] = {
     **dict.fromkeys(("activation_id", "device_id", "wearer_id", "requirement_id", "hmu_id"), unfit_id),
     **dict.fromkeys(("set_id", "version"), unfit_label),
-    "reason": unfit_text,
+    **dict.fromkeys(("reason", "address", "text", "note"), unfit_text),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
@@ -10,6 +11,8 @@ from emtrack.forms.features import Features
 from emtrack.forms.geometry import Geometry
 from emtrack.forms.iom import IomForm
 from emtrack.forms.moment import Moment
+from emtrack.forms.person import ContactForm, CourtOrderForm, Line, OfficerForm, Phone
+from emtrack.forms.protocols import ProtocolForm
 from emtrack.forms.strict import Form
 from geofence import EvidenceKind, ObligationKind
 
@@ -60,6 +63,9 @@ class RequirementForm(Form, frozen=True):
     """Of an attendance: how much of each period the wearer has to stay."""
     reason: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
     """Why it is entered now, if it begins in the past (an addition to the contract); nobody is judged by it."""
+    name: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    """What people call its zone, such as "Hanley exclusion zone" (an addition to the contract); of all entries of a requirement the
+    last one that has a name counts. Nobody is judged by it."""
 
 
 class ZoneSetForm(Form, frozen=True):
@@ -100,6 +106,15 @@ class WearerForm(Form, frozen=True):
     wearer_id: Identifier
     name: str | None = None
     iom: IomForm | None = None
+    date_of_birth: date | None = None
+    sex: Line | None = None
+    ethnicity: Line | None = None
+    address: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    phones: Annotated[list[Phone], Meta(max_length=10)] = []
+    responsible_officer: OfficerForm | None = None
+    offence: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    order: CourtOrderForm | None = None
+    contacts: Annotated[list[ContactForm], Meta(max_length=20)] = []
 
 
 class SettingsForm(Form, frozen=True):
@@ -125,3 +140,4 @@ class Orders(Form, frozen=True):
     home_units: list[HomeUnitForm] = []
     settings: SettingsForm | UnsetType = UNSET
     wearers: list[WearerForm] = []
+    protocols: list[ProtocolForm] = []

@@ -23,7 +23,10 @@ from emtrack.record.home_units import enter_home_units, refuse_tags_that_are_uni
 from emtrack.record.outages import enter_outages
 from emtrack.record.past_orders import look_by_past_orders
 from emtrack.record.plans import load_people
+from emtrack.record.protocols import enter_protocols
+from emtrack.record.requirement_names import enter_names
 from emtrack.record.requirements import enter_requirements, follow_sets
+from emtrack.record.wearer_details import enter_details
 from emtrack.record.wearers import enter_wearers, wearer_ids_of
 from emtrack.record.zone_sets import enter_zone_sets
 from geofence import Interval
@@ -89,12 +92,15 @@ async def _enter(writer: OrderWriter, orders: Orders) -> Mapping[str, int]:
     """The numbers of the wearers that the orders name."""
     wearers = await enter_wearers(writer, wearer_ids_of(orders), {form.wearer_id: form for form in orders.wearers})
     await _enter_iom_records(writer, orders, wearers)
+    await enter_details(writer, wearers, {form.wearer_id: form for form in orders.wearers})
     devices = await enter_devices(writer, _senders(orders))
     await enter_settings(writer, orders)
     await enter_activations(writer, orders.activations, wearers, devices)
     fresh = await enter_zone_sets(writer, orders.zone_sets)
     await enter_requirements(writer, orders.requirements, wearers)
     await follow_sets(writer, fresh)
+    await enter_names(writer, orders.requirements, wearers)
+    await enter_protocols(writer, orders.protocols, wearers)
     await enter_home_units(writer, orders.home_units, wearers)
     await refuse_tags_that_are_units(writer.connection, list(devices))
     for absence in orders.absences:

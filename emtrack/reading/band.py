@@ -93,9 +93,18 @@ def presence_parts(
     known_ms: int,
     sets: Mapping[str, ZoneSet] = NO_SETS,
 ) -> list[BandPart]:
-    """The presence of the wearer at the address of a curfew over a span, from the facts received by an instant; in order."""
+    """The presence of the wearer at the address of a curfew, or in another zone, over a span, from the facts received by an instant;
+    in order. Of another zone it is asked as of an inclusion, which finds who is outside and who nobody can tell."""
+    kind = requirement.kind if requirement.kind is ObligationKind.CURFEW else ObligationKind.INCLUSION
     always = replace(
-        requirement, from_ms=span.begin_ms, to_ms=span.end_ms, timetable=None, seen_within_ms=EVER_MS, grace_ms=0
+        requirement,
+        kind=kind,
+        buffer_m=0.0,
+        from_ms=span.begin_ms,
+        to_ms=span.end_ms,
+        timetable=None,
+        seen_within_ms=EVER_MS,
+        grace_ms=0,
     )
     alone = replace(plan, requirements=(always,), absences=(), settings=replace(plan.settings, unknown_limit_ms=0))
     found: dict[Presence, list[Interval]] = {Presence.OUTSIDE: [], Presence.UNKNOWN: []}
@@ -109,7 +118,7 @@ def presence_parts(
     return sorted(_parts(found, span))
 
 
-_MEANS = {Kind.CURFEW: Presence.OUTSIDE, Kind.UNVERIFIED: Presence.UNKNOWN}
+_MEANS = {Kind.CURFEW: Presence.OUTSIDE, Kind.INCLUSION: Presence.OUTSIDE, Kind.UNVERIFIED: Presence.UNKNOWN}
 
 
 def _parts(found: Mapping[Presence, Sequence[Interval]], span: Interval) -> Iterator[BandPart]:

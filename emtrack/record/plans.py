@@ -138,6 +138,14 @@ async def load_people(
     return {number: (requirements[number], activations[number]) for number in wearer_nos}
 
 
+async def load_absences(
+    connection: Connection, held_at_ms: int, wearer_nos: Sequence[int]
+) -> dict[int, list[Interval]]:
+    """Authorised absences of some wearers, by wearer number; sorted and apart."""
+    held = _grouped(await connection.fetch(ABSENCES, datetime_of(held_at_ms), list(wearer_nos)), _interval)
+    return {number: merged(held[number]) for number in wearer_nos}
+
+
 # The newest version of an entry that was recorded by an instant; it may have ended since.
 ENTRY = f"""{REQUIREMENT}
 WHERE v.entry_no = $1 AND lower(v.recorded) <= $2 ORDER BY lower(v.recorded) DESC LIMIT 1

@@ -24,6 +24,7 @@ def wearer_ids_of(orders: Orders) -> list[str]:
     """Everybody whom the orders name, sorted."""
     named: Iterable[Sequence[object]] = (
         orders.activations, orders.requirements, orders.absences, orders.home_units, orders.wearers,
+        [form for form in orders.protocols if form.wearer_id is not None],
     )  # fmt: skip
     return sorted({row.wearer_id for rows in named for row in rows})  # type: ignore[attr-defined]
 

@@ -48,6 +48,10 @@ class AlertWork:
                 connection, alert_no, who=caller.name, action=wish.action, outcome=wish.outcome, note=wish.note,
                 until_ms=until_ms, confirmed=wish.confirmed, now_ms=now_ms,
             )  # fmt: skip
+        await self.tell()
+
+    async def tell(self) -> None:
+        """Those who follow look again."""
         async with self._changed:
             self._changed.notify_all()
 

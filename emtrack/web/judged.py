@@ -26,6 +26,7 @@ from emtrack.reading.casefile import (
 )
 from emtrack.reading.findings import findings_as_lines
 from emtrack.reading.history import View
+from emtrack.reading.there_now import There, there_at
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.findings import FindingVersion
 from emtrack.record.plans import load_assignments
@@ -71,6 +72,12 @@ async def bands_of_view(
     connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, requirement_id: str | None
 ) -> list[Band]:
     return await bands_of(connection, view, known_ms, zone_sets, requirement_id)
+
+
+async def there_now(
+    connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, requirement_id: str | None
+) -> There:
+    return await there_at(connection, view, requirement_id, known_ms, zone_sets)
 
 
 async def map_of_history(

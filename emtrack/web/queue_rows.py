@@ -131,7 +131,8 @@ def sentence_of(alert: Alert, words: Words, now_ms: int) -> str:
         return f"{who} is over the limit of accumulated time violations ({alert.requirement_id})"
     if alert.possible is not None:
         fate = "not confirmed yet" if alert.possible.fate is EntryFate.POSSIBLE else "not confirmed"
-        return f"{who} may be in exclusion zone {alert.requirement_id}: one position at {at}, {fate}"
+        zone = alert.zone_name or f"exclusion zone {alert.requirement_id}"
+        return f"{who} may be in {zone}: one position at {at}, {fate}"
     return _of_finding(alert, who, at)
 
 
@@ -141,7 +142,8 @@ def _of_finding(alert: Alert, who: str, at: str) -> str:
         return _CURFEW[CurfewReason(alert.reason or "")].format(who=who, at=at)
     if alert.reason is not None:
         return _EVENTS[EventType(alert.reason)].format(who=who, at=at)
-    text = _PLACES[kind].format(who=who, at=at, zone=alert.requirement_id or "")
+    zone = alert.zone_name or f"{_ZONES.get(kind, '')}{alert.requirement_id or ''}"
+    text = _PLACES[kind].format(who=who, at=at, zone=zone)
     return text if alert.lasts else text.replace(" is ", " was ").replace(" since ", " from ")
 
 
@@ -163,10 +165,12 @@ _EVENTS = {
     EventType.JAMMING: "The signals of {who}'s tag are jammed since {at}",
     EventType.ALCOHOL_DETECTED: "{who}'s tag detected alcohol at {at}",
 }
+_ZONES = {Kind.EXCLUSION: "exclusion zone ", Kind.APPROACH: "exclusion zone ", Kind.INCLUSION: "inclusion zone "}
+"""Before the id of one that has no name."""
 _PLACES = {
-    Kind.EXCLUSION: "{who} is in exclusion zone {zone} since {at}",
-    Kind.APPROACH: "{who} is near exclusion zone {zone} since {at}",
-    Kind.INCLUSION: "{who} is outside inclusion zone {zone} since {at}",
+    Kind.EXCLUSION: "{who} is in {zone} since {at}",
+    Kind.APPROACH: "{who} is near {zone} since {at}",
+    Kind.INCLUSION: "{who} is outside {zone} since {at}",
     Kind.ATTENDANCE: "{who} missed the appointment {zone}, known at {at}",
     Kind.UNVERIFIED: "Where {who} is has not been known since {at}",
     Kind.NO_COMMUNICATION: "Nothing has come from {who}'s tag since {at}",

@@ -24,7 +24,7 @@ from emtrack.reading.apart import Answer, Arguments, Judges, Patience, Work
 from emtrack.reading.history import View, is_little
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.web import wording
+from emtrack.web import case_words, wording
 from emtrack.web.guard import (
     DATABASE_ERRORS,
     NOT_YOURS,
@@ -92,6 +92,13 @@ def _environment() -> Environment:
         PURPOSES=PURPOSES,
         DOORS=wording.DOORS,
         STATES=wording.STATES,
+        STEP_ACTIONS=case_words.STEP_ACTIONS,
+        protocol_words=case_words.protocol_words,
+        battery_words=case_words.battery_words,
+        tag_clock_words=case_words.tag_clock_words,
+        contact_words=case_words.contact_words,
+        order_words=case_words.order_words,
+        zone_name=case_words.zone_name,
         MOVED=wording.MOVED,
         DEADLINES=wording.DEADLINES,
         OCCASIONS=wording.OCCASIONS,

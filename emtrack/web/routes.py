@@ -24,14 +24,21 @@ from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.guard import CredentialState
 from emtrack.web.pages.account import AccountPages
+from emtrack.web.pages.alert_case import CasePages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.centre import CentrePages
+from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.looks import LookPages
+from emtrack.web.pages.maintenance import MaintenancePages
 from emtrack.web.pages.provider_login import ProviderPages
+from emtrack.web.pages.requests import RequestPages
+from emtrack.web.pages.saved_views import SavedViewPages
 from emtrack.web.pages.sessions import SessionPages
 from emtrack.web.pages.shift import ShiftPages
 from emtrack.web.pages.site import Site
+from emtrack.web.pages.visits import VisitPages
+from emtrack.web.pages.wall import WallPages
 from emtrack.web.pages.wearers import WearerPages
 from emtrack.web.rendering import Pages
 
@@ -65,8 +72,15 @@ def web_routes(
         *AccountPages(pages, guesses, box).routes(),
         *SessionPages(pages).routes(),
         *AlertPages(pages, work).routes(),
+        *CasePages(pages, work).routes(),
+        *SavedViewPages(pages).routes(),
+        *WallPages(pages, work).routes(),
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
+        *CurfewPages(pages).routes(),
+        *MaintenancePages(pages).routes(),
+        *RequestPages(pages).routes(),
+        *VisitPages(pages).routes(),
         *LookPages(pages).routes(),
         *CentrePages(pages).routes(),
         *ShiftPages(pages).routes(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
@@ -89,6 +90,7 @@ LOOKED_AT = {
     "past order": "An order for a time that was past",
     "export": "All that is stored, as files",
     "restricted record": "A restricted record was opened",
+    "details": "Addresses and phones, in a list",
 }
 STATES = {"new": "New", "acknowledged": "Acknowledged", "in progress": "In progress", "closed": "Closed"}
 DEADLINES = {
@@ -304,14 +306,14 @@ class Words:
             now_ms = unknown_since_ms
         return IntervalWords(self.short(begin_ms), end, length((now_ms if end_ms is None else end_ms) - begin_ms))
 
-    def story(self, finding: Finding, now_ms: int) -> str:
-        """What happened, in one or two sentences."""
+    def story(self, finding: Finding, now_ms: int, zone_name: str | None = None) -> str:
+        """What happened, in one or two sentences. `zone_name`: what people call the zone."""
         begin, end_ms = self.moment(finding.begin_ms), finding.end_ms
         lasted = length((now_ms if end_ms is None else end_ms) - finding.begin_ms)
         until = f"It has lasted {lasted}." if end_ms is None else f"It lasted {lasted}, until {self.moment(end_ms)}."
         if finding.unknown_since_ms is not None:
             until = self._not_known_since(finding, finding.unknown_since_ms)
-        what = _what(finding).replace("{begin}", begin)
+        what = _what(finding, zone_name).replace("{begin}", begin)
         return f"{what[:1].upper()}{what[1:]} {until}{_grace(finding)}"
 
     def _not_known_since(self, finding: Finding, since_ms: int) -> str:
@@ -367,8 +369,8 @@ class Words:
         return f"from {self.short(begin_ms)} to {f'{end:%H:%M:%S}' if is_plain else self.short(end_ms)}"
 
 
-def _what(finding: Finding) -> str:
-    return _whereabouts(finding) + (_AWAY_FROM_ALL.format(finding.zone_id) if _is_away(finding) else "")
+def _what(finding: Finding, zone_name: str | None) -> str:
+    return _whereabouts(finding, zone_name) + (_AWAY_FROM_ALL.format(finding.zone_id) if _is_away(finding) else "")
 
 
 def _is_away(finding: Finding) -> bool:
@@ -378,7 +380,7 @@ def _is_away(finding: Finding) -> bool:
 _AWAY_FROM_ALL = " The nearest zone of the set was {} when it began."
 
 
-def _whereabouts(finding: Finding) -> str:
+def _whereabouts(finding: Finding, zone_name: str | None) -> str:
     requirement = finding.requirement_id
     if finding.kind is Kind.CURFEW:
         return _CURFEW[CurfewReason(finding.reason or "")].replace("CURFEW", f"the curfew {requirement}")
@@ -390,7 +392,10 @@ def _whereabouts(finding: Finding) -> str:
         if finding.zone_id is None or _is_away(finding)
         else f"zone {finding.zone_id} of {requirement}"
     )
-    return _PLACES[finding.kind].replace("PLACE", str(requirement)).replace("ZONE", zone)
+    told = _PLACES[finding.kind]
+    if zone_name is not None and finding.zone_id is None:
+        told = re.sub("the (ex|in)clusion ZONE", lambda _: f"{zone_name} ({requirement})", told)
+    return told.replace("PLACE", zone_name or str(requirement)).replace("ZONE", zone)
 
 
 def _grace(finding: Finding) -> str:

@@ -35,6 +35,7 @@ from alerts import (
     open_counts,
     people_listed,
     rules_of,
+    ticks_of,
     unsettled_of,
 )
 from emtrack.db.connect import Connection
@@ -42,6 +43,7 @@ from emtrack.iom.record import IomRecord, load_iom
 from emtrack.people.limits import unseen_openings
 from emtrack.people.looks import What, look_at_people, shift_since
 from emtrack.people.roles import OVERSEERS, READERS, STAFF, Caller
+from emtrack.people.saved_views import saved_views
 from emtrack.reading import band
 from emtrack.reading.casefile import (
     LEAD_MS,
@@ -57,13 +59,16 @@ from emtrack.reading.home_units import heard_last_ms
 from emtrack.reading.last_seen import Asked, LastSeen, last_seen
 from emtrack.reading.people import list_people
 from emtrack.record.findings import FindingVersion
+from emtrack.record.maintenance import shown as maintenance_shown
 from emtrack.web.alert_work import AlertWork, Wish
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
 from emtrack.web.bands import drawn_bands
+from emtrack.web.case_words import timeline_of
 from emtrack.web.guard import Problem, answer, guarded, looker_of, read_form, read_number
 from emtrack.web.judged import bands_of_view, facts_of_alert
 from emtrack.web.looking import look_at_alert, look_at_alerts, look_at_queue, looker_at_alert
 from emtrack.web.maps import fact_rows
+from emtrack.web.pages.alert_case import case_side, line_of_now, view_of_now
 from emtrack.web.queue_rows import handover_rows, queue_lines
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
 from emtrack.web.wording import CALL_RESULTS, CALLED, MOVED, WEARER_MESSAGES
@@ -130,6 +135,8 @@ class AlertPages:
                 counts = await open_counts(connection)
                 opened = await unseen_openings(connection) if caller.role in OVERSEERS else 0
                 nobody = await self._nobody(connection, wanted, found)
+                views = await saved_views(connection, caller.name)
+                maintenance = await maintenance_shown(connection, now_ms)
                 words = await self._pages.words(connection)
         except BadQueuePlace as error:
             raise Problem(400, str(error)) from error
@@ -142,6 +149,8 @@ class AlertPages:
             counts=counts,
             opened=opened,
             nobody=nobody,
+            views=views,
+            maintenance=maintenance,
             state=state,
             chosen=wanted,
             query=query,
@@ -238,6 +247,9 @@ class AlertPages:
                 view = await self._look(connection, caller, alert, chosen.version, known_ms, now_ms)
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
+            side = await case_side(connection, alert, now_ms)
+            now_view = None if asked_ms is not None else await view_of_now(connection, caller, alert, now_ms)
+        there = None if now_view is None else await line_of_now(self._pages, caller, alert, now_view, now_ms)
         if view is not None and chosen.version is not None:
             facts = await self._facts(caller, view, chosen.version, known_ms)
             late = late_facts(chosen.versions, chosen.version, facts)
@@ -253,6 +265,9 @@ class AlertPages:
             done=MOVED.get(request.query_params.get("done", "")),
             alert=alert,
             iom=iom,
+            side=side,
+            there=there,
+            timeline=timeline_of(alert, side.script.ticks if asked_ms is None else [], occurrences),
             occurrences=occurrences,
             chosen=chosen,
             facts=facts,
@@ -304,12 +319,15 @@ class AlertPages:
         """An alert of a kind that has a page of its own."""
         if alert.wearer_no is not None:
             shown["iom"] = (await load_iom(connection, [alert.wearer_no])).get(alert.wearer_no, IomRecord())
+        side = await case_side(connection, alert, self._pages.clock.now_ms())
         return self._pages.render(
             template,
             caller,
             await self._pages.words(connection),
             status=409 if told.overtaken is not None else 422 if told.error else 200,
             alert=alert,
+            side=side,
+            timeline=timeline_of(alert, side.script.ticks, []),
             most=MOST_MEMBERS,
             outcomes=OUTCOMES,
             may_act=caller.role in STAFF,
@@ -385,12 +403,17 @@ class AlertPages:
         async with self._pages.pool.acquire() as connection:
             await look_at_alert(connection, looker_at_alert(caller), number, now_ms)
             alert = await one_alert(connection, number)
+            ticks = await ticks_of(connection, number)
             words = await self._pages.words(connection)
         if alert is None:
             raise Problem(404, f"there is no alert {number}")
-        last = alert.actions[-1] if alert.actions else None
-        told = None if last is None else f"{last.done_by} {MOVED[last.action]} at {words.clock(last.done_ms, now_ms)}"
-        return answer({"actions": len(alert.actions), "told": told, "by": None if last is None else last.done_by})
+        done = [(a.done_ms, a.done_by, MOVED[a.action]) for a in alert.actions[-1:]]
+        done += [(t.ticked_ms, t.ticked_by, "ticked a step" if t.is_done else "took a tick back") for t in ticks[-1:]]
+        told, by = None, None
+        if done:
+            at_ms, by, what = max(done)
+            told = f"{by} {what} at {words.clock(at_ms, now_ms)}"
+        return answer({"actions": len(alert.actions) + len(ticks), "told": told, "by": by})
 
 
 LISTS = ("open", "mine", "closed")

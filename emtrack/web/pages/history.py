@@ -9,7 +9,6 @@ from starlette.routing import Route
 
 from emtrack.db.connect import Connection
 from emtrack.forms.names import unfit_text
-from emtrack.forms.wall_time import NoSuchTime, TwoSuchTimes
 from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, PURPOSES, Looker
 from emtrack.people.roles import READERS, Caller
 from emtrack.reading import band
@@ -17,13 +16,14 @@ from emtrack.reading.casefile import LEAD_MS
 from emtrack.reading.history import MOST_FIXES, UnfitView, View, events_of, record_view, view_of
 from emtrack.record.plans import load_assignments
 from emtrack.web.bands import drawn_bands
+from emtrack.web.form_times import UnfitTimes, read_times
 from emtrack.web.guard import Problem, door_of, guarded, read_form, read_number
 from emtrack.web.judged import bands_of_view, map_of_alert, map_of_history, page_of_history
 from emtrack.web.maps import event_rows, history_rows
 from emtrack.web.pages.wearers import person_or_problem
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
 from emtrack.web.wording import Words
-from geofence import EventType, NotAnInstant
+from geofence import EventType
 
 ROWS = 250
 DAY_MS = 86_400_000
@@ -76,14 +76,9 @@ class HistoryPages:
         self, connection: Connection, caller: Caller, wearer_no: int, form: dict[str, str], words: Words, now_ms: int
     ) -> View:
         try:
-            begin_ms, end_ms = (
-                words.read_field(form.get(name, ""), form.get(f"{name}_pass", "")) for name in ("begin", "end")
-            )
-        except (TwoSuchTimes, NoSuchTime) as error:
-            advice = "Choose one of the two." if isinstance(error, TwoSuchTimes) else "Choose a time before or after."
-            raise UnfitView(f"{error}. {advice}") from error
-        except NotAnInstant as error:
-            raise UnfitView("Give the beginning and the end as a date and a time.") from error
+            begin_ms, end_ms = read_times(words, form, ("begin", "end"))
+        except UnfitTimes as error:
+            raise UnfitView(str(error)) from error
         if (trouble := unfit_text(form.get("note", ""))) is not None:
             raise UnfitView(f"The note cannot be kept: {trouble}.")
         purpose, reference = form.get("purpose", ""), form.get("note", "").strip()[:LONGEST_REFERENCE] or None

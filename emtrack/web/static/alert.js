@@ -18,3 +18,23 @@ if (told) {
   stream.addEventListener('open', () => look().catch(() => {}));
   addEventListener('pagehide', () => stream.close());
 }
+
+// Whether the person is there now is asked again while the page is looked at. Only another answer is read aloud.
+const there = document.getElementById('there');
+const ASK_WHERE_MS = 20000;
+
+async function askWhere() {
+  if (document.hidden) return;
+  const answer = await fetch(`/alerts/${there.dataset.alert}/now`, { credentials: 'same-origin', redirect: 'manual' });
+  if (!answer.ok) return;
+  const now = await answer.json();
+  for (const part of ['lead', 'rest', 'at']) {
+    const shown = there.querySelector(`[data-${part}]`);
+    if (shown.textContent !== now[part]) shown.textContent = now[part];
+  }
+}
+
+if (there) {
+  setInterval(() => askWhere().catch(() => {}), ASK_WHERE_MS);
+  document.addEventListener('visibilitychange', () => askWhere().catch(() => {}));
+}
