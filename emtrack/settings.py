@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
     log_head: Path | None = None
     log_witness: tuple[str, ...] = ()
     retention_rules: Path | None = None
+    basemap: Path | None = None
 
     @property
     def sets_dir(self) -> Path:
@@ -135,6 +136,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         retention_rules=Path(given["retention_rules"]).expanduser().absolute()
         if given.get("retention_rules")
         else None,
+        basemap=Path(given["basemap"]).expanduser().absolute() if given.get("basemap") else None,
     )
 
 
