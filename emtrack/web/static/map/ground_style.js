@@ -33,6 +33,7 @@ const BOUNDARIES = {
   county: new Stroke({ color: '#bfc2c4', width: 1, lineDash: [5, 4] }),
 };
 const UNKNOWN = new Style({ stroke: new Stroke({ color: '#c4c8ca', width: 1 }), zIndex: 2 });
+const POI_DOT = new CircleSymbol({ radius: 3, fill: new Fill({ color: '#7d8487' }), stroke: new Stroke({ color: '#ffffff', width: 1 }) });
 /** Points that people tell the way by. */
 const POIS = new Set(['station', 'school', 'hospital', 'police', 'courthouse', 'university', 'college', 'townhall', 'park', 'prison', 'bus_station', 'supermarket']);
 const PLACES = { country: [17, 9], region: [13, 7], county: [13, 7], city: [15, 6], town: [14, 5], locality: [13, 4], village: [12, 3], suburb: [12, 2], neighbourhood: [12, 1] };
@@ -140,9 +141,9 @@ function places(feature, zoom) {
 function pois(feature, zoom) {
   const kind = kindOf(feature);
   if (!POIS.has(kind) || zoom < (kind === 'station' ? 12 : 14)) return undefined;
-  const style = named(feature, `11px ${FONT}`, NAME, 50, { offsetY: 11 });
-  const dot = once('poi', () => new Style({ image: new CircleSymbol({ radius: 3, fill: new Fill({ color: '#7d8487' }), stroke: new Stroke({ color: '#ffffff', width: 1 }) }), zIndex: 50 }));
-  return style ? [dot, style] : undefined;
+  const style = once('poi', () => new Style({ image: POI_DOT, text: haloed(`11px ${FONT}`, NAME, { offsetY: 12 }), zIndex: 50 }));
+  style.getText().setText(feature.get('name:en') ?? feature.get('name') ?? '');
+  return style;
 }
 
 function unknown(feature) {
@@ -151,10 +152,10 @@ function unknown(feature) {
 
 // ---- names: one style for each look, whose text is set for each feature
 
-function named(feature, font, colour, zIndex, more = {}) {
+function named(feature, font, colour, zIndex) {
   const name = feature.get('name:en') ?? feature.get('name') ?? feature.get('pmap:name');
   if (!name) return undefined;
-  const style = once(`name ${font} ${zIndex.toFixed(1)}`, () => new Style({ text: haloed(font, colour, more), zIndex }));
+  const style = once(`name ${font} ${zIndex.toFixed(1)}`, () => new Style({ text: haloed(font, colour, {}), zIndex }));
   style.getText().setText(name);
   return style;
 }
