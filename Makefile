@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence sealing start-up pictures schemas lock clean
+.PHONY: help setup check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence sealing history-map start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -86,6 +86,9 @@ hostile: setup   ## live reports beside each attack, into docs/security.md
 
 sealing: setup   ## what the log costs: a leaf, a proof, and reports with it and without
 	$(BIN)/python -m benchmarks.sealing
+
+history-map: setup browser ## the map of a fortnight in a browser: first picture and frames, into docs/performance.md
+	$(BIN)/python -m benchmarks.history_map --write docs/performance.md
 
 start-up: setup  ## how long `emtrack --help` takes, into docs/performance.md
 	$(BIN)/python -m benchmarks.start_up --write docs/performance.md

@@ -35,6 +35,7 @@ AVENUE_EVERY, ROAD_EVERY = 5, 20
 """Each fifth street is an avenue, each twentieth a main road."""
 BUILT_M = 420.0
 """So far from where people live and go is built up."""
+FILLED_M = 1_500.0
 CELL_M = 800.0
 FAR, MIDDLE, NEAR = (5, 9), (10, 11), (12, 14)
 HEADS = (
@@ -179,7 +180,7 @@ class Town:
     def _lines(self) -> Iterator[tuple[str, LineString, str]]:
         yield "highway", LineString([(-30_000, 9_000), (-6_000, 10_500), (6_000, 9_200), (30_000, 11_000)]), "A599"
         yield "rail", LineString([(-5_200, -30_000), (-4_800, -6_000), (-3_900, 3_000), (-5_600, 30_000)]), ""
-        town = self.built.buffer(self._street_m / 2)
+        town = self.built.buffer(FILLED_M).buffer(self._street_m / 2 - FILLED_M)  # streets go on over a gap
         count = int(REACH_M * 1.5 // self._street_m)
         for k in range(-count, count + 1):
             at_m = k * self._street_m

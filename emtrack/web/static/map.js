@@ -13,7 +13,7 @@ const drawing = import('./map/position_map.js');
 async function fetched(source) {
   let answer;
   try {
-    answer = await fetch(source, { credentials: 'same-origin', headers: { Accept: 'application/vnd.emtrack.map' } });
+    answer = await fetch(source); // as the page asked for it beforehand
   } catch {
     throw new Error('The map could not be loaded: the service does not answer. Check the connection and reload the page.');
   }

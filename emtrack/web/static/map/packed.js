@@ -15,30 +15,38 @@ export function unpacked(buffer) {
     at += Math.ceil(column[name].byteLength / 8) * 8;
   }
   const moment = momentIn(head.timezone);
-  return { ...head, points: Array.from({ length: count }, (_, row) => pointAt(column, words, moment, row)) };
+  return { ...head, points: Array.from({ length: count }, (_, row) => new Position(column, words, moment, row)) };
 }
 
-function pointAt(column, words, moment, row) {
-  const number = (name) => (Number.isNaN(column[name][row]) ? null : column[name][row]);
-  const word = (name) => (column[name][row] === NONE ? null : words[name][column[name][row]]);
-  const at_ms = column.at_ms[row];
-  return {
-    n: column.n[row],
-    at_ms,
-    lat_deg: column.lat_deg[row],
-    lon_deg: column.lon_deg[row],
-    radius_m: number('radius_m'),
-    speed_kmh: number('speed_kmh'),
-    direction_deg: number('direction_deg'),
-    margin_m: number('margin_m'),
-    mechanism: word('mechanism'),
-    verdict: word('verdict'),
-    use: word('use'),
-    is_evidence: column.is_evidence[row] === 1,
-    in_finding: column.in_finding[row] === 1,
-    get at() { return new Date(at_ms).toISOString().replace('.000Z', 'Z'); },
-    get at_local() { return moment(at_ms); },
-  };
+const number = (value) => (Number.isNaN(value) ? null : value);
+const word = (words, index) => (index === NONE ? null : words[index]);
+
+class Position {
+  constructor(column, words, moment, row) {
+    this.n = column.n[row];
+    this.at_ms = column.at_ms[row];
+    this.lat_deg = column.lat_deg[row];
+    this.lon_deg = column.lon_deg[row];
+    this.radius_m = number(column.radius_m[row]);
+    this.speed_kmh = number(column.speed_kmh[row]);
+    this.direction_deg = number(column.direction_deg[row]);
+    this.margin_m = number(column.margin_m[row]);
+    this.mechanism = word(words.mechanism, column.mechanism[row]);
+    this.verdict = word(words.verdict, column.verdict[row]);
+    this.use = word(words.use, column.use[row]);
+    this.is_evidence = column.is_evidence[row] === 1;
+    this.in_finding = column.in_finding[row] === 1;
+    this.moment = moment;
+    this.place = null; // on the map; set where that is known
+  }
+
+  get at() {
+    return new Date(this.at_ms).toISOString().replace('.000Z', 'Z');
+  }
+
+  get at_local() {
+    return this.moment(this.at_ms);
+  }
 }
 
 /** "Mon 2 Mar 2026 21:02:10 GMT", as the table beside the map has it; made when somebody reads it. */

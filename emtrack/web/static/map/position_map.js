@@ -17,8 +17,8 @@ const REACH_PX = 14;
 const MOST_NUMBERED_AT_FIRST = 60;
 
 /** Draws `data` on the ground of `file` into the element `place`, and marks it ready when the first picture is complete. */
-export async function positionMap(place, { zones = [], zones_left_out = 0, points: sent = [], max_gap_s }, file) {
-  const points = sent.map((point) => Object.defineProperty(point, 'place', { value: onMap(point.lon_deg, point.lat_deg) }));
+export async function positionMap(place, { zones = [], zones_left_out = 0, points = [], max_gap_s }, file) {
+  for (const point of points) point.place = onMap(point.lon_deg, point.lat_deg);
   // Of a fortnight the circles would hide the town.
   const shown = { radii: points.length <= MANY_POINTS, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, hiddenMechanisms: new Set() };
   const screen = screenOf(place, file);

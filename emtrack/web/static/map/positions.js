@@ -9,7 +9,7 @@ import { GAP, MERGED_RADIUS, RADIUS, SMALLEST_RADIUS_PX, TRAIL, arrowSprite, poi
 import { arrowsAlong, simplified, trailLines } from './trail.js';
 
 export const MANY_POINTS = 3_000;
-const MOST_SINGLE_CIRCLES = 400;
+const MOST_SINGLE_CIRCLES = 60;
 const SPOT_PX = 3;
 const MARGIN_PX = 24;
 
