@@ -137,7 +137,7 @@ async def test_boundaries_of_a_real_file_are_drawn_although_nobody_knows_their_l
         async with served(basemap) as address:
             page = await drawn_on(address, open_page)
             assert len([url for url in page.request_urls if url.endswith(".pmtiles")]) > 1, "head, then tiles"
-            assert await pixels_of(page, OUTLINES) > 20
+            assert await pixels_of(page, OUTLINES) > 3, "thin lines"
             page.assert_clean(address)
 
 

@@ -1,7 +1,7 @@
-// The positions on one canvas: circles, trail, arrows and points, drawn by hand in each frame.
+// The positions on one canvas: circles, trail, arrows and points, drawn by hand.
 //
 // A feature of OpenLayers for each circle, point and number of a fortnight (60,000 of them) takes seconds to make. Here a position is
-// two numbers; at each zoom those that would fall on one spot are drawn once, and while the map moves nothing is made at all.
+// two numbers; at each zoom those that would fall on one spot are drawn once, and while the map is dragged nothing is drawn at all.
 import { Layer } from '../vendor/ol.js';
 import { element } from './dom.js';
 import { mapUnitsPerMetre } from './geodesy.js';
@@ -12,6 +12,7 @@ export const MANY_POINTS = 3_000;
 const MOST_SINGLE_CIRCLES = 60;
 const SPOT_PX = 3;
 const MARGIN_PX = 24;
+const ROOM = 1.6;
 
 /** {layer, gaps, show, nearest}. `shown`: {radii, trail, passes: (point) => boolean}. */
 export function positionsLayer(points, max_gap_s) {
@@ -38,15 +39,8 @@ export function positionsLayer(points, max_gap_s) {
     return made;
   }
 
-  const canvas = element('canvas');
-  const sheet = element('div', { class: 'emtrack-map__positions' }, canvas);
-  const layer = new Layer({
-    className: 'emtrack-map__positions',
-    render: (frame) => {
-      draw(canvas, frame, at(frame.viewState.resolution), sprites);
-      return sheet;
-    },
-  });
+  const sheet = movingSheet((pen, screen, resolution, pixelRatio) => draw(pen, screen, at(resolution), resolution, pixelRatio, sprites));
+  const layer = new Layer({ className: 'emtrack-map__positions', render: (frame) => sheet.at(frame, at(frame.viewState.resolution)) });
 
   return {
     layer,
@@ -100,21 +94,44 @@ function circlesAt(points, resolution) {
 
 // ---- drawing
 
-function draw(canvas, { size: [width, height], pixelRatio, viewState: { center, resolution } }, picture, sprites) {
-  if (canvas.width !== Math.round(width * pixelRatio) || canvas.height !== Math.round(height * pixelRatio)) {
-    canvas.width = Math.round(width * pixelRatio);
-    canvas.height = Math.round(height * pixelRatio);
+/** A canvas larger than the map. While the map is dragged the canvas is moved, and drawn anew only where it would not reach. */
+function movingSheet(drawOn) {
+  const canvas = element('canvas');
+  const sheet = element('div', { class: 'emtrack-map__positions' }, canvas);
+  let drawn = null;
+
+  function redraw({ size: [width, height], pixelRatio, viewState: { center, resolution } }, picture) {
+    const room = { width: Math.round(width * ROOM), height: Math.round(height * ROOM) };
+    canvas.width = Math.round(room.width * pixelRatio); // empties it
+    canvas.height = Math.round(room.height * pixelRatio);
+    Object.assign(canvas.style, { width: `${room.width}px`, height: `${room.height}px` });
+    const screen = {
+      ...room,
+      x: (place) => (place[0] - center[0]) / resolution + room.width / 2,
+      y: (place) => (center[1] - place[1]) / resolution + room.height / 2,
+    };
+    const pen = canvas.getContext('2d');
+    pen.setTransform(pixelRatio, 0, 0, pixelRatio, 0, 0);
+    drawOn(pen, screen, resolution, pixelRatio);
+    drawn = { ...room, of: picture, center, resolution, pixelRatio, size: `${width} ${height}` };
   }
-  const pen = canvas.getContext('2d');
-  pen.setTransform(1, 0, 0, 1, 0, 0);
-  pen.clearRect(0, 0, canvas.width, canvas.height);
-  pen.setTransform(pixelRatio, 0, 0, pixelRatio, 0, 0);
-  const screen = {
-    width,
-    height,
-    x: (place) => (place[0] - center[0]) / resolution + width / 2,
-    y: (place) => (center[1] - place[1]) / resolution + height / 2,
+
+  return {
+    at(frame, picture) {
+      const { size: [width, height], pixelRatio, viewState: { center, resolution } } = frame;
+      const isOfNow = drawn?.of === picture && drawn.pixelRatio === pixelRatio && drawn.size === `${width} ${height}`;
+      const reaches = isOfNow && Math.abs(drawn.center[0] - center[0]) / resolution <= (drawn.width - width) / 2
+        && Math.abs(drawn.center[1] - center[1]) / resolution <= (drawn.height - height) / 2;
+      if (!reaches) redraw(frame, picture);
+      const x = (drawn.center[0] - center[0]) / resolution - (drawn.width - width) / 2;
+      const y = (center[1] - drawn.center[1]) / resolution - (drawn.height - height) / 2;
+      canvas.style.transform = `translate(${x}px, ${y}px)`;
+      return sheet;
+    },
   };
+}
+
+function draw(pen, screen, picture, resolution, pixelRatio, sprites) {
   drawCircles(pen, screen, picture.circles, resolution);
   drawLines(pen, screen, picture.joined, TRAIL);
   drawLines(pen, screen, picture.gaps, GAP);
