@@ -229,7 +229,7 @@ def report(found: list[Round], days: int) -> list[str]:
     first = [one.first_picture for one in found]
     lines = [
         f"{platform.machine()}, {os.cpu_count()} cores, no GPU, Chromium at 1366 × 768, {days * 1440:,} positions of {days} days, "
-        f"{len(found)} rounds, each with an empty cache; nothing else was asked of the machine on purpose.",
+        f"{len(found)} rounds, each with an empty cache; load of the machine (5 minutes): {os.getloadavg()[1]:.1f}.",
         "",
         "| | median | slowest round |",
         "|---|---:|---:|",

@@ -12,7 +12,7 @@ export const MANY_POINTS = 3_000;
 const MOST_SINGLE_CIRCLES = 60;
 const SPOT_PX = 3;
 const MARGIN_PX = 24;
-const ROOM = 1.6;
+const ROOM = 2; // a drag from the middle to an edge shows nothing that is not drawn
 
 /** {layer, gaps, show, nearest}. `shown`: {radii, trail, passes: (point) => boolean}. */
 export function positionsLayer(points, max_gap_s) {
