@@ -41,6 +41,12 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
+    Mutant("the whole base map is handed out in one answer", "emtrack/basemap/ranges.py",
+           "if asked.length > LONGEST:", "if asked.length > LONGEST * 1_000_000:",
+           "tests/test_basemap.py::test_what_is_no_short_range_of_the_file_is_refused"),
+    Mutant("an attribution keeps the markup of its file", "emtrack/basemap/opening.py",
+           'html.unescape(TAG.sub(" ", text))', "html.unescape(text)",
+           "tests/test_basemap.py::test_pmtiles_say_what_they_are"),
     Mutant("a finding names no zone of its set", "geofence/judgement/findings.py",
            "zone_id=None if cut.stretch.segment is None else cut.stretch.segment.zone_id,", "zone_id=None,",
            SETS + "each_presence_names_its_own_member"),
