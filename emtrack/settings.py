@@ -73,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True):
     mail_from: str | None = None
     webhook_networks: tuple[str, ...] = ()
     ntp_servers: tuple[str, ...] = ()
+    basemap: Path | None = None
 
     @property
     def sets_dir(self) -> Path:
@@ -154,6 +155,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         mail_from=given.get("mail_from") or None,
         webhook_networks=_networks("webhook_networks", given.get("webhook_networks")),
         ntp_servers=_list(given.get("ntp_servers")),
+        basemap=Path(given["basemap"]).expanduser().absolute() if given.get("basemap") else None,
     )
 
 

@@ -49,6 +49,7 @@ FILLED = {
     "{wearer_id}": "W1",
     "{requirement_id}": "C1",
     "{finding_no:number}": "1",
+    "{version}": "1",
 }
 
 

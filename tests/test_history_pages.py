@@ -8,7 +8,9 @@ from emtrack.people.looks import Door, Looker
 from emtrack.reading import casefile
 from emtrack.reading.casefile import history_of, history_page
 from emtrack.reading.history import View, record_view
+from emtrack.web.packed import DrawnPoint, packed
 from geofence import format_instant
+from tests.packed import unpacked
 from tests.service_world import AWAY, HOME, World, ms, position
 
 COUNT = 700
@@ -63,3 +65,18 @@ async def test_a_page_reads_its_rows_and_what_weighs_the_first(world: World, mon
     page = await history_page(world.connection, view, world.clock.at_ms, 251, 50)
     assert len(page.rows) == 50
     assert read == [pytest.approx(62, abs=4)]
+
+
+def test_what_is_packed_is_read_back_as_it_was() -> None:
+    points = [
+        DrawnPoint(
+            1, 1_772_485_260_123, 53.0027, -2.1753, 6.5, "GPS", 4.5, 90.0, "INSIDE", -12.25, "evidence", True, False
+        ),
+        DrawnPoint(
+            2, 1_772_485_320_000, -0.0, 179.9999999, None, "LBS", None, None, None, None, "a jump", False, True
+        ),
+    ]
+    head = {"timezone": "Europe/London", "max_gap_s": 900.0, "zones": [{"label": "Ünder (1)"}]}
+    for some in ([], points[:1], points, points * 40):
+        found = unpacked(packed(head, some))
+        assert found == head | {"points": [point._asdict() for point in some]}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emtrack.basemap import Basemap, open_or_outline
+from emtrack.people.roles import Caller, Role
+from emtrack.web.basemap import BasemapRoutes
+from emtrack.web.guard import Endpoint
+from emtrack.web.packed import MEDIA_TYPE, DrawnPoint, packed
+from geofence import parse_instant
 from tests.browser import OpenPage, WatchedPage, axe
 
 STATIC = Path(__file__).parent.parent / "emtrack" / "web" / "static"
@@ -114,7 +121,12 @@ def fortnight() -> list[dict[str, Any]]:
 DATA: dict[str, dict[str, Any]] = {
     "walk": {"timezone": "Europe/London", "max_gap_s": 900, "zones": zones(), "points": walk()},
     "nothing": {"timezone": "Europe/London", "max_gap_s": 900, "zones": [], "points": []},
-    "formless": {"zones": [{"label": "R2", "kind": "EXCLUSION", "buffer_m": 0, "geometry": None}], "points": []},
+    "formless": {
+        "timezone": "Europe/London",
+        "max_gap_s": 900,
+        "zones": [{"label": "R2", "kind": "EXCLUSION", "buffer_m": 0, "geometry": None}],
+        "points": [],
+    },
     "widened": {
         "timezone": "Europe/London",
         "max_gap_s": 900,
@@ -166,7 +178,15 @@ def data_of(name: str) -> dict[str, Any]:
     return DATA[name]
 
 
-def application() -> Starlette:
+def packed_of(data: dict[str, Any]) -> bytes:
+    points = [
+        DrawnPoint(at_ms=parse_instant(one["at"]), **{key: one[key] for key in DrawnPoint._fields if key != "at_ms"})
+        for one in data["points"]
+    ]
+    return packed({key: value for key, value in data.items() if key != "points"}, points)
+
+
+def application(basemap: Basemap) -> Starlette:
     async def page(request: Request) -> Response:
         name = request.path_params["name"]
         rows = "".join(ROW.format(**point) for point in DATA.get(name, {"points": []})["points"])
@@ -174,7 +194,9 @@ def application() -> Starlette:
 
     async def data(request: Request) -> Response:
         name = request.path_params["name"]
-        return JSONResponse({}, 503) if name == "broken" else JSONResponse(data_of(name))
+        return (
+            JSONResponse({}, 503) if name == "broken" else Response(packed_of(data_of(name)), media_type=MEDIA_TYPE)
+        )
 
     async def page_css(_: Request) -> Response:
         return Response("#scroller { height: 9rem; overflow-y: auto; }", media_type="text/css")
@@ -183,14 +205,39 @@ def application() -> Starlette:
         Route("/maps/{name}", page),
         Route("/data/{name}", data),
         Route("/page.css", page_css),
+        *ground_routes(basemap),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     return Starlette(routes=routes, middleware=[Middleware(with_policy)])
 
 
+def ground_routes(basemap: Basemap) -> list[Route]:
+    """Those of the service, for somebody who is logged in."""
+    ground, caller = BasemapRoutes(None, basemap), Caller("Ann", Role.OPERATOR)  # type: ignore[arg-type]
+
+    def of_caller(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        async def asked(request: Request) -> Response:
+            return await endpoint(request, caller)
+
+        return asked
+
+    routes = [Route("/basemap", of_caller(ground.described))]
+    if basemap.mbtiles is None:
+        return [*routes, Route("/basemap/{version}/tiles.pmtiles", of_caller(ground.bytes_of_file))]
+    return [*routes, Route("/basemap/{version}/{zoom:int}/{column:int}/{row:int}", of_caller(ground.tile))]
+
+
 @pytest.fixture
 async def origin() -> AsyncIterator[str]:
-    server = uvicorn.Server(uvicorn.Config(application(), log_level="error", lifespan="off"))
+    basemap, _ = open_or_outline(None)
+    with closing(basemap):
+        async with served(basemap) as address:
+            yield address
+
+
+@asynccontextmanager
+async def served(basemap: Basemap) -> AsyncIterator[str]:
+    server = uvicorn.Server(uvicorn.Config(application(basemap), log_level="error", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listening:  # who connects before the server is up waits in line
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"

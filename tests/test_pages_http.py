@@ -14,6 +14,7 @@ from emtrack.people.sessions import IDLE_S, LONGEST_S
 from emtrack.reading.history import record_view
 from emtrack.web.pages.site import local_target
 from tests.office import Office, at_home, away, strap
+from tests.packed import unpacked
 from tests.service_world import event, ms
 from tests.visitor import Visitor
 
@@ -171,7 +172,7 @@ async def test_a_location_history_is_shown_for_a_recorded_purpose_only(office: O
     status, text = await visitor.get(place)
     assert (status, "2 positions" in text, "monthly" not in text) == (200, True, True)
     async with visitor.http.get(f"/views/{look_no}/map") as response:
-        drawn = await response.json()
+        drawn = unpacked(await response.read())
     assert [point["n"] for point in drawn["points"]] == [1, 2]
     assert {zone["label"] for zone in drawn["zones"]} == {"C1", "X1"}
     assert "monthly" in (await visitor.get("/wearers/1/looks"))[1]
@@ -211,7 +212,7 @@ async def test_an_alerts_page_is_a_purpose_and_its_map_shows_the_zone_and_the_fa
     source = re.search(r'data-source="([^"]+)"', text)
     assert source is not None
     async with visitor.http.get(source[1].replace("&amp;", "&")) as response:
-        drawn = await response.json()
+        drawn = unpacked(await response.read())
     assert [zone["label"] for zone in drawn["zones"]] == ["C1"]
     assert [(p["verdict"], round(p["margin_m"] / 100), p["in_finding"]) for p in drawn["points"]] == [
         ("OUTSIDE", -11, True), ("OUTSIDE", -11, True),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -40,6 +41,9 @@ WHO = "demo"
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 PRESET = "ordinary.2"
+STREET_M = 160.0
+"""Streets of the town lie so far apart, and its people keep to them: their trails are to lie on the map of the town."""
+MIX = replace(PRESETS[PRESET], habits=replace(PRESETS[PRESET].habits, street_m=STREET_M))
 STEP_MS = MINUTE_MS
 STEP_OF_FEW_MS = 2 * MINUTE_MS
 """While only those with a long past are there. A finding is noticed half a step late on average, at most a whole one."""
@@ -71,11 +75,11 @@ class Demo(msgspec.Struct, frozen=True):
         worlds = []
         if long:
             begin_ms = self._begin_ms(24 * self.days)
-            worlds.append(build_world(long, self.seed, begin_ms, preset=PRESET, spare_after=self.wearers))
+            worlds.append(build_world(long, self.seed, begin_ms, mix=MIX, spare_after=self.wearers))
         if self.wearers > long:
             begin_ms, spare_after = self._begin_ms(self.hours), self.wearers + long
             others = build_world(
-                self.wearers - long, self.seed, begin_ms, preset=PRESET, first=long + 1, spare_after=spare_after
+                self.wearers - long, self.seed, begin_ms, mix=MIX, first=long + 1, spare_after=spare_after
             )
             worlds.append(others)
         return sorted(worlds, key=_start_ms)
@@ -106,7 +110,7 @@ def orders_of(world: World) -> Orders:
 
 def fingerprint_of(worlds: list[World]) -> str:
     """Differs if another version of the program would make other people of the same numbers."""
-    content = [PRESETS[PRESET], *(world.orders() for world in worlds)]
+    content = [MIX, *(world.orders() for world in worlds)]
     return hashlib.blake2b(msgspec.json.encode(content), digest_size=8).hexdigest()
 
 

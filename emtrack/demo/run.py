@@ -36,6 +36,7 @@ from emtrack.db.migrate import migrate
 from emtrack.demo.history import (
     HOUR_MS,
     MINUTE_MS,
+    STREET_M,
     WHO,
     Demo,
     Progress,
@@ -45,7 +46,9 @@ from emtrack.demo.history import (
     fingerprint_of,
     orders_of,
 )
+from emtrack.demo.people import People
 from emtrack.emulator.client import send_world
+from emtrack.emulator.paths import street_angle_rad
 from emtrack.emulator.schedule import DAY_MS
 from emtrack.emulator.sending import Upload
 from emtrack.emulator.world import World
@@ -78,6 +81,8 @@ TELL_EVERY_S = 5.0
 
 BEGAN, COMPLETE = "demo began", "demo history complete"
 KEYS_FILE = "device-keys.json"
+TOWN_FILE = "town.pmtiles"
+TOWN_WITHIN_S = 120.0
 
 Say = Callable[[str], None]
 
@@ -223,6 +228,7 @@ async def _begin(connection: Connection, settings: Settings, demo: Demo, stop: a
     _keep_keys(settings, keys)
     uploads = [await _begun(world, demo.end_ms, stop) for world in worlds]
     passwords = await _passwords(connection, demo.end_ms)
+    settings = await _with_town(settings, worlds, say)
     async with connection.transaction():
         await connection.execute(SET_CLOCK, datetime_of(demo.end_ms), datetime_of(machine_ms() + LEAD_MS))
         complete = OrderChange(COMPLETE, None, {"people": fingerprint_of(worlds)})
@@ -245,7 +251,7 @@ async def _go_on(
             f"This demo was made with --wearers {demo.wearers} --long {demo.long} --hours {demo.hours:g} "
             f"--days {demo.days:g} --seed {demo.seed}, and goes on so. For another, set another EMTRACK_DATA_DIR."
         )
-    chosen = _with_clock(settings, demo)
+    chosen = await _with_town(_with_clock(settings, demo), worlds, say)
     clock = await clock_of(connection, chosen.clock, adopt=False)
     heard_ms = await alive_ms(connection)
     assert heard_ms is not None, "the service was alive throughout the history"
@@ -254,6 +260,39 @@ async def _go_on(
     uploads = [await _begun(world, from_ms, stop) for world in worlds]
     passwords = await _passwords(connection, clock.now_ms())
     return Scene(chosen, worlds, uploads, from_ms, _kept_keys(settings), passwords)
+
+
+async def _with_town(settings: Settings, worlds: list[World], say: Say) -> Settings:
+    """With the map of the town, where no other is set; it is made the first time, in some seconds. A demo without it is a demo."""
+    path = settings.data_dir / TOWN_FILE
+    if settings.basemap is not None:
+        return settings
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "emtrack.demo.town", str(path), stdin=asyncio.subprocess.PIPE
+        )
+        try:
+            async with asyncio.timeout(TOWN_WITHIN_S):
+                await process.communicate(msgspec.json.encode(_people_of(worlds)))
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+    if not path.exists():
+        say("The map of the town could not be made; maps have an outline of the country instead.")
+        return settings
+    return msgspec.structs.replace(settings, basemap=path)
+
+
+def _people_of(worlds: list[World]) -> People:
+    """Where the people of the demo live and go."""
+    wearers = [wearer for world in worlds for wearer in world.wearers]
+    places = [
+        place
+        for one in wearers
+        for place in (one.home, *one.shops, *one.friends, one.pub, *([one.work.place] if one.work else []))
+    ]
+    return People(worlds[0].seed, street_angle_rad(worlds[0].seed), STREET_M, places)
 
 
 def _with_clock(settings: Settings, demo: Demo) -> Settings:

@@ -48,6 +48,7 @@ class Habits:
     rf_only_share: float = 0.0  # a tag that only a home unit hears, and no order but a curfew
     rf_only_call_in_s: tuple[int, ...] = (600, 1_800, 3_600, 7_200, 13_800)
     rf_only_leeway_s: int = 600  # a sighting speaks so much longer than until the next call
+    street_m: float | None = None  # ways keep to streets that lie so far apart; None: they go wherever they go
     attendance_share: float = 0.0  # of those who do not work, and have a tag with positions
     alcohol_share: float = 0.0  # of those who have a tag with positions: an alcohol tag beside it
 

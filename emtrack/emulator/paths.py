@@ -146,6 +146,11 @@ class _Leg:
         return sum(self.seconds) * SECOND_MS
 
 
+def street_angle_rad(seed: int) -> float:
+    """How far the grid of streets of a seed is turned, anticlockwise from east."""
+    return dice(seed, "grid").uniform(0, math.pi / 2)
+
+
 class Planner:
     """Plans days. Stateless but for the constants: the same call gives the same path."""
 
@@ -153,7 +158,7 @@ class Planner:
         self.seed = seed
         self.zone = zone
         self.habits = habits
-        angle = dice(seed, "grid").uniform(0, math.pi / 2)
+        angle = street_angle_rad(seed)
         self._cos, self._sin = math.cos(angle), math.sin(angle)
 
     def day_of(self, at_ms: int) -> int:
@@ -245,12 +250,19 @@ class Planner:
         share = rng.uniform(-0.15 * attempt, 1 + 0.15 * attempt)
         swing = 160.0 * attempt * rng.uniform(-1, 1)
         if rng.random() < 0.5:
-            mid = ax + share * (bx - ax) + swing
-            corners = [(mid, ay), (mid, by)]
+            mid, ay_street, by_street = self._on_streets(ax + share * (bx - ax) + swing, ay, by)
+            corners = [(ax, ay_street), (mid, ay_street), (mid, by_street), (bx, by_street)]
         else:
-            mid = ay + share * (by - ay) + swing
-            corners = [(ax, mid), (bx, mid)]
+            mid, ax_street, bx_street = self._on_streets(ay + share * (by - ay) + swing, ax, bx)
+            corners = [(ax_street, ay), (ax_street, mid), (bx_street, mid), (bx_street, by)]
+        if self.habits.street_m is None:
+            corners = corners[1:3]  # the first and the last are where the way begins and ends
         return [a, *(self._turned_back(corner) for corner in corners), b]
+
+    def _on_streets(self, *across: float) -> tuple[float, ...]:
+        """The streets next to these places, where ways keep to streets."""
+        apart_m = self.habits.street_m
+        return across if apart_m is None else tuple(round(at / apart_m) * apart_m for at in across)
 
     def _turned(self, p: Point) -> Point:
         return p[0] * self._cos + p[1] * self._sin, p[1] * self._cos - p[0] * self._sin

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
+from emtrack.basemap import Basemap, open_or_outline
 from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import Connection, connect, open_pool
 from emtrack.db.identity import identify
@@ -127,6 +128,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         clock_watch = ClockWatch(worker_dsn, settings.ntp_servers, metrics)
         sealer = Sealer(worker_dsn, settings, metrics, witness)
         async with (
+            _ground_of(settings) as basemap,
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
             aclosing(Judges(pages_dsn, settings.sets_dir)) as judges,
             asyncio.TaskGroup() as group,
@@ -149,6 +151,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     credentials,
                     guesses,
                     settings,
+                    basemap,
                 ),
             ]
             application = Starlette(
@@ -184,6 +187,18 @@ async def _encrypt_secrets(connection: Connection, settings: Settings) -> None:
             await SecretBox(settings.data_dir).seal_all(connection)
     except (UnfitSecretsKey, OSError) as error:
         log.error("second factors cannot be checked", what=str(error))
+
+
+@asynccontextmanager
+async def _ground_of(settings: Settings) -> AsyncIterator[Basemap]:
+    """The base map, open as long as the service runs. One that cannot be used stops nobody from watching: the log says why."""
+    basemap, trouble = open_or_outline(settings.basemap)
+    if trouble is not None:
+        log.error("the base map cannot be used; maps have an outline of the country instead", why=trouble)
+    try:
+        yield basemap
+    finally:
+        basemap.close()
 
 
 async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
+from emtrack.basemap import BasemapError, open_basemap
 from emtrack.clock import machine_ms
 from emtrack.db.connect import SYNCHRONOUS, WHAT_OUTLIVES_A_POWER_CUT
 from emtrack.db.embedded import DatabaseError, DataDirectory
@@ -55,7 +56,14 @@ class Look(NamedTuple):
 
 async def examine(settings: Settings) -> list[Look]:
     """All looks, those at the machine first. A database that cannot be reached is one of them. Changes nothing."""
-    looks = [_versions(), *await _clock(settings), _descriptors(), _disk(settings.data_dir), _listening(settings)]
+    looks = [
+        _versions(),
+        *await _clock(settings),
+        _descriptors(),
+        _disk(settings.data_dir),
+        _listening(settings),
+        _basemap(settings),
+    ]
     if settings.database_url is None and not DataDirectory.at(settings.data_dir).data.exists():
         words = f"there is none in {settings.data_dir} yet; the first start makes it"
         return [*looks, Look("database", Health.NOTE, words)]
@@ -144,6 +152,29 @@ def _listening(settings: Settings) -> Look:
     return Look(
         "listens on", Health.GOOD, f"{settings.listen}, for hosts {', '.join(settings.hosts) or settings.host}"
     )
+
+
+def _basemap(settings: Settings) -> Look:
+    if settings.basemap is None:
+        return Look(
+            "base map",
+            Health.NOTE,
+            "none; maps have an outline of the country. EMTRACK_BASEMAP names a file of tiles",
+        )
+    try:
+        found = open_basemap(settings.basemap)
+    except BasemapError as error:
+        return Look("base map", Health.BAD, str(error))
+    try:
+        low, high = found.zooms
+        words = f"{found.container} of {found.content}, zooms {low} to {high}, {found.size:,} bytes at {found.path}"
+        if not found.attribution:
+            return Look(
+                "base map", Health.NOTE, f"{words}. It does not say whose data it is: look whether that must be shown"
+            )
+        return Look("base map", Health.GOOD, f"{words}. {found.attribution}")
+    finally:
+        found.close()
 
 
 async def _database(connection: Connection) -> list[Look]:

@@ -8,7 +8,6 @@ from, our own origin: another site can make a browser send a cookie, but knows n
 from __future__ import annotations
 
 import functools
-import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -35,6 +34,7 @@ from emtrack.people.sessions import session_holds_until, session_of
 from emtrack.people.tokens import caller_by_token, token_holds_until
 from emtrack.reading.apart import Answer, Arguments, Judges, Patience, TookTooLong, TooManyQuestions, Work
 from emtrack.web.browsers import session_cookie
+from emtrack.web.form_keys import is_key
 from geofence import NotAnInstant, parse_instant
 
 FORM_KEY = "form_key"
@@ -300,7 +300,7 @@ async def _refuse_foreign_form(request: Request, form_key: str) -> None:
     sent = request.headers.get("x-form-key")
     if sent is None:
         sent = (await read_form(request)).get(FORM_KEY, "")
-    if not secrets.compare_digest(sent.encode(), form_key.encode()):
+    if not is_key(sent, form_key):
         raise Problem(403, "this form belongs to a session that has ended; open the page again and repeat it")
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from alerts import one_alert
 from emtrack.db.connect import Connection
 from emtrack.forms.errors import FormError
@@ -83,7 +81,7 @@ async def there_now(
 async def map_of_history(
     connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, timezone: str
 ) -> bytes:
-    """The whole history with all zones, as JSON."""
+    """The whole history with all zones, packed."""
     del zone_sets  # nothing is judged, only weighed
     seen = await history_of(connection, view, known_ms)
     assignments = await load_assignments(connection, known_ms, [view.wearer_no])
@@ -92,13 +90,13 @@ async def map_of_history(
         r for r in requirements_of(assignments.values()) if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
     ]
     drawn = await drawn_zones(connection, in_force, seen)
-    return msgspec.json.encode(map_of(drawn, seen, Words(timezone), settings.max_gap_ms))
+    return map_of(drawn, seen, Words(timezone), settings.max_gap_ms)
 
 
 async def map_of_alert(
     connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, timezone: str, finding_no: int | None
 ) -> bytes | None:
-    """A finding of the view's alert with its zone, as JSON; None if it was not known then."""
+    """A finding of the view's alert with its zone, packed; None if it was not known then."""
     assert view.alert_no is not None, "a view of an alert"
     alert = await one_alert(connection, view.alert_no)
     for occurrence in [] if alert is None else await occurrences_of(connection, alert, known_ms):
@@ -107,5 +105,5 @@ async def map_of_alert(
             facts = await facts_around(connection, view, version, known_ms, zone_sets)
             zones: list[Any] = [] if facts.requirement is None else [facts.requirement]
             drawn = await drawn_zones(connection, zones, facts.fixes, version.finding.zone_id)
-            return msgspec.json.encode(map_of(drawn, facts.fixes, Words(timezone), facts.max_gap_ms))
+            return map_of(drawn, facts.fixes, Words(timezone), facts.max_gap_ms)
     return None

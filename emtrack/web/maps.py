@@ -10,6 +10,7 @@ from emtrack.reading.casefile import FactsAround, WeighedFix
 from emtrack.reading.history import StoredEvent
 from emtrack.record.plans import Assignment
 from emtrack.record.zone_sets import members_near
+from emtrack.web.packed import DrawnPoint, packed
 from emtrack.web.wording import (
     MECHANISMS,
     POSITION_STATUSES,
@@ -19,7 +20,7 @@ from emtrack.web.wording import (
     reporter_words,
     use_of,
 )
-from geofence import Requirement, SetZone, Shape, format_instant
+from geofence import Requirement, SetZone, Shape
 from geofence.judgement import PositionStatus
 from geofence.shapes import geojson_from_zone
 
@@ -133,15 +134,15 @@ async def drawn_zones(
     return DrawnZones(zones, left_out)
 
 
-def map_of(drawn: DrawnZones, seen: Sequence[WeighedFix], words: Words, max_gap_ms: int) -> dict[str, Any]:
-    """What static/map.js draws."""
-    return {
+def map_of(drawn: DrawnZones, seen: Sequence[WeighedFix], words: Words, max_gap_ms: int) -> bytes:
+    """What static/map.js draws, packed."""
+    head = {
         "timezone": words.timezone,
         "max_gap_s": max_gap_ms / 1000,
         "zones": drawn.zones,
         "zones_left_out": drawn.left_out,
-        "points": [_point(one, words) for one in seen],
     }
+    return packed(head, [_point(one) for one in seen])
 
 
 def requirements_of(assignments: Iterable[Assignment]) -> list[Requirement]:
@@ -160,21 +161,20 @@ def _zone(requirement: Requirement, shape: Shape, label: str) -> dict[str, Any]:
     }
 
 
-def _point(seen: WeighedFix, words: Words) -> dict[str, Any]:
+def _point(seen: WeighedFix) -> DrawnPoint:
     position, weight = seen.fix.position, seen.weighed
-    return {
-        "n": seen.n,
-        "at": format_instant(position.fix_ms),
-        "at_local": words.moment(position.fix_ms),
-        "lat_deg": position.lat_deg,
-        "lon_deg": position.lon_deg,
-        "radius_m": position.radius_m,
-        "mechanism": str(position.mechanism),
-        "speed_kmh": seen.fix.speed_kmh,
-        "direction_deg": seen.fix.direction_deg,
-        "verdict": None if weight is None else weight.verdict.name,
-        "margin_m": None if weight is None else round(weight.margin_m, 1),
-        "use": POSITION_STATUSES[seen.status] if weight is None else use_of(weight),
-        "is_evidence": seen.status is PositionStatus.EVIDENCE,
-        "in_finding": seen.within,
-    }
+    return DrawnPoint(
+        n=seen.n,
+        at_ms=position.fix_ms,
+        lat_deg=position.lat_deg,
+        lon_deg=position.lon_deg,
+        radius_m=position.radius_m,
+        mechanism=str(position.mechanism),
+        speed_kmh=seen.fix.speed_kmh,
+        direction_deg=seen.fix.direction_deg,
+        verdict=None if weight is None else weight.verdict.name,
+        margin_m=None if weight is None else round(weight.margin_m, 1),
+        use=POSITION_STATUSES[seen.status] if weight is None else use_of(weight),
+        is_evidence=seen.status is PositionStatus.EVIDENCE,
+        in_finding=seen.within,
+    )

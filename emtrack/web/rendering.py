@@ -25,6 +25,8 @@ from emtrack.reading.history import View, is_little
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import case_words, wording
+from emtrack.web.assets import assets
+from emtrack.web.form_keys import masked
 from emtrack.web.guard import (
     DATABASE_ERRORS,
     NOT_YOURS,
@@ -109,6 +111,8 @@ def _environment() -> Environment:
         CALL_RESULTS=wording.CALL_RESULTS,
         OUTCOMES=OUTCOMES,
         LOOKED_AT=wording.LOOKED_AT,
+        static=assets().root,
+        map_modules=assets().map_modules,
         shown=shown,
         unshown=lambda columns: (
             f'<tr class="govuk-table__row"><td colspan="{columns}">One row that cannot be shown.</td></tr>'
@@ -202,6 +206,8 @@ class Pages:
         """A whole page, or a part of one. `headers`: more than it has anyway."""
         now_ms = self.clock.now_ms()
         words = words or Words("Europe/London")
+        if caller is not None and caller.form_key is not None:
+            caller = caller._replace(form_key=masked(caller.form_key))
         text = self._environment.get_template(template).render(
             caller=caller, words=words, now_ms=now_ms, clock=self.clock, not_watching=self._not_watching(), **context
         )

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 from starlette.routing import BaseRoute
 
+from emtrack.basemap import Basemap
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
 from emtrack.people.guesses import Guesses
@@ -22,6 +23,7 @@ from emtrack.web.api.description import description_route
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
+from emtrack.web.basemap import BasemapRoutes
 from emtrack.web.guard import CredentialState
 from emtrack.web.pages.account import AccountPages
 from emtrack.web.pages.alert_case import CasePages
@@ -55,6 +57,7 @@ def web_routes(
     credentials: CredentialState,
     guesses: Guesses,
     settings: Settings,
+    basemap: Basemap,
 ) -> list[BaseRoute]:
     """`guesses`: those of all who give a password. `judges`: what is judged for readers. `changed` is told of changes of alerts
     and of credentials, and tells those who follow. `stop` ends streams. `trouble`: why nobody is watched now, or None."""
@@ -68,6 +71,7 @@ def web_routes(
         *OrderRoutes(pool, clock, judges).routes(),
         *LedgerRoutes(pool, clock).routes(),
         *site.routes(),
+        *BasemapRoutes(pool, basemap).routes(),
         *ProviderPages(pages, site, settings).routes(),
         *AccountPages(pages, guesses, box).routes(),
         *SessionPages(pages).routes(),

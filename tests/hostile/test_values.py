@@ -33,7 +33,7 @@ QUERY = ("as_known_at", "until", "wearer", "severity", "kind", "limit", "after",
 FIELDS = ("action", "outcome", "note", "begin", "end", "begin_pass", "purpose", "sought", "finding", "why", "old", "new", "again",
           "name", "password", "next", "reference", "reason", "session", "step", "code")  # fmt: skip
 PATHS = {"alert_no": "1", "wearer_no": "1", "view_no": "1", "finding_no": "1", "wearer_id": "W1", "requirement_id": "C1",
-         "device_id": "D1", "path": "maps.js", "look_no": "1"}  # fmt: skip
+         "device_id": "D1", "path": "maps.js", "look_no": "1", "version": "x"}  # fmt: skip
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 STREAM = "/v1/alerts/stream"
 

@@ -16,9 +16,9 @@ const RULE_OF_THE_CROWN = /^( *)[^\n{}]*(?:crown|crest|copyright-logo)[^\n{}]*\{
 // Packages that state their licence without bringing its text: the copyright line of their repository.
 const COPYRIGHT = {
   'govuk-frontend': 'Copyright (C) 2017 Crown Copyright (Government Digital Service)',
+  pmtiles: 'Copyright 2021 Protomaps LLC',
   '@ministryofjustice/frontend': 'Copyright (c) 2019 Ministry of Justice\nCopyright (c) 2021 dxw',
 };
-const MIT = await readFile(join(HERE, 'MIT.txt'), 'utf8');
 
 const bundling = {
   absWorkingDir: HERE,
@@ -58,7 +58,10 @@ async function licenceText(name) {
   const folder = join(HERE, 'node_modules', name);
   const file = (await readdir(folder)).sort().find((each) => /^licen[cs]e/i.test(each));
   if (file) return readFile(join(folder, file), 'utf8');
-  if (COPYRIGHT[name]) return MIT.replace('<copyright>', COPYRIGHT[name]);
+  if (COPYRIGHT[name]) {
+    const { license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
+    return (await readFile(join(HERE, `${license}.txt`), 'utf8')).replace('<copyright>', COPYRIGHT[name]);
+  }
   throw new Error(`${name} brings no licence text: look up its copyright line and add it to COPYRIGHT in build.mjs.`);
 }
 
@@ -82,6 +85,7 @@ const outputs = {
   'govuk-frontend.js': await moduleOf('govuk-frontend.entry.js'),
   'ol.css': await bundled({ entryPoints: ['node_modules/ol/ol.css'] }),
   'ol.js': await moduleOf('ol.entry.js'),
+  'pmtiles.js': await moduleOf('pmtiles.entry.js'),
 };
 const names = [...new Set(Object.values(outputs).flatMap(({ packages }) => [...packages]))].sort();
 const files = Object.fromEntries(Object.entries(outputs).map(([name, { text }]) => [name, text]));

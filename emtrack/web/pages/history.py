@@ -20,6 +20,7 @@ from emtrack.web.form_times import UnfitTimes, read_times
 from emtrack.web.guard import Problem, door_of, guarded, read_form, read_number
 from emtrack.web.judged import bands_of_view, map_of_alert, map_of_history, page_of_history
 from emtrack.web.maps import event_rows, history_rows
+from emtrack.web.packed import MEDIA_TYPE
 from emtrack.web.pages.wearers import person_or_problem
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
 from emtrack.web.wording import Words
@@ -159,12 +160,12 @@ class HistoryPages:
         span = FactSpan(view, known_ms, LEAD_MS)
         if view.alert_no is None:
             drawn = await self._pages.judged(caller, span, map_of_history, view, known_ms, timezone)
-            return Response(drawn, 200, NO_STORE, "application/json")
+            return Response(drawn, 200, NO_STORE, MEDIA_TYPE)
         number = read_number(request.query_params.get("finding"))
         found = await self._pages.judged(caller, span, map_of_alert, view, known_ms, timezone, number)
         if found is None:
             raise Problem(404, f"the alert has no finding {number} that was known then")
-        return Response(found, 200, NO_STORE, "application/json")
+        return Response(found, 200, NO_STORE, MEDIA_TYPE)
 
     async def _view(self, connection: Connection, request: Request, caller: Caller) -> View:
         view = await view_of(connection, request.path_params["view_no"], caller.name, self._pages.clock.now_ms())

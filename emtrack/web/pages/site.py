@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 
 from emtrack.metrics import Metrics
 from emtrack.people.accounts import Guess, Login, LoginRefused, log_in, log_in_with_code, log_out
@@ -22,12 +20,13 @@ from emtrack.people.sealed_secrets import SecretBox
 from emtrack.people.second_factor import WrongCode
 from emtrack.people.sessions import LONGEST_S, session_of
 from emtrack.settings import Settings, SettingsError
+from emtrack.web.assets import static_route
 from emtrack.web.browsers import cookie_name, origin_of_login, session_cookie
+from emtrack.web.form_keys import masked
 from emtrack.web.guard import DATABASE_ERRORS, Problem, is_count, read_form, refuse_foreign_origin, source_of
 from emtrack.web.refused_logins import LOGIN_ERRORS, problem_of_login
 from emtrack.web.rendering import NO_HEADERS, NO_STORE, WHERE_NEEDS_ARE_MET, Pages
 
-STATIC = Path(__file__).parents[1] / "static"
 HOME = "/alerts"
 LARGEST_REPORT = 16 * 1024
 REPORTS_A_MINUTE = 60
@@ -71,7 +70,7 @@ class Site:
             Route("/", self.home),
             Route("/login", self.login, methods=["GET", "POST"]),
             Route("/csp-reports", self.reported, methods=["POST"]),
-            Mount("/static", StaticFiles(directory=STATIC), name="static"),
+            static_route(),
             self._pages.route("/logout", self.logout, EVERYBODY, ["POST"], frozenset(Needs)),
             self._pages.route("/login/code", self.code, EVERYBODY, ["GET", "POST"], frozenset({Needs.CODE})),
         ]
@@ -151,7 +150,7 @@ class Site:
         if caller.needs is not Needs.CODE:
             return RedirectResponse(following, 303, NO_STORE)
         if request.method == "GET":
-            return self._pages.render("code.html", None, following=following, form_key=caller.form_key)
+            return self._pages.render("code.html", None, following=following, form_key=masked(caller.form_key or ""))
         form = await read_form(request)
         following, cookie = local_target(form.get("next")), session_cookie(request) or ""
         try:
@@ -161,7 +160,12 @@ class Site:
                 )
         except (WrongCode, LoginRefused) as error:
             return self._pages.render(
-                "code.html", None, status=401, following=following, form_key=caller.form_key, error=str(error)
+                "code.html",
+                None,
+                status=401,
+                following=following,
+                form_key=masked(caller.form_key or ""),
+                error=str(error),
             )
         return self.logged_in(login, following)
 

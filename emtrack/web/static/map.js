@@ -1,21 +1,25 @@
 // Maps of positions and zones: one for each `<div class="emtrack-map" data-source="…" data-label="…">` on the page.
 //
-// A map asks its own server for JSON and draws it; nothing on it comes from anywhere else. A tile request to a third
+// A map asks its own server for what it draws; nothing on it comes from anywhere else. A tile request to a third
 // party would tell that party where a wearer is. What is drawn can be read without the picture too: in the point card,
 // which follows the buttons, the map and the table `<table data-map="id of the map">`.
 import { element, replaceContent } from './map/dom.js';
-import { positionMap } from './map/position_map.js';
+import { groundFile } from './map/ground_file.js';
+import { unpacked } from './map/packed.js';
+
+// The drawing is fetched beside what is drawn: both take their time.
+const drawing = import('./map/position_map.js');
 
 async function fetched(source) {
   let answer;
   try {
-    answer = await fetch(source, { credentials: 'same-origin', headers: { Accept: 'application/json' } });
+    answer = await fetch(source); // as the page asked for it beforehand
   } catch {
     throw new Error('The map could not be loaded: the service does not answer. Check the connection and reload the page.');
   }
   if (!answer.ok) throw new Error(refusal(answer.status));
   try {
-    return await answer.json();
+    return unpacked(await answer.arrayBuffer());
   } catch {
     throw new Error('The map could not be loaded: the answer of the service cannot be read. Reload the page; if it stays so, tell the people who run the service.');
   }
@@ -33,7 +37,7 @@ function fail(place, sentence) {
   replaceContent(place, element('p', { class: 'govuk-body emtrack-map__failure', role: 'alert' }, sentence));
 }
 
-async function load(place) {
+async function load(place, ground) {
   let data;
   try {
     data = await fetched(place.dataset.source);
@@ -42,10 +46,15 @@ async function load(place) {
     return;
   }
   try {
-    await positionMap(place, data);
+    const { positionMap } = await drawing;
+    await positionMap(place, data, await ground);
   } catch {
     fail(place, 'The map could not be drawn: its data is not in the form that the map knows. Tell the people who run the service; the table has the same points.');
   }
 }
 
-for (const place of document.querySelectorAll('.emtrack-map[data-source]')) load(place);
+const places = document.querySelectorAll('.emtrack-map[data-source]');
+if (places.length > 0) {
+  const ground = groundFile();
+  for (const place of places) load(place, ground);
+}

@@ -1,15 +1,13 @@
 // One map: its data, what is chosen and what is shown.
-import {
-  DragPan, Map as OpenLayersMap, MouseWheelZoom, ScaleLine, View, containsCoordinate, defaultInteractions, isEmpty,
-} from '../vendor/ol.js';
+import { DragPan, Map as OpenLayersMap, MouseWheelZoom, ScaleLine, View, containsCoordinate, defaultInteractions, isEmpty } from '../vendor/ol.js';
 import { pointCard } from './card.js';
 import { layerChoices, mechanismChoices } from './choices.js';
 import { element, freshId, replaceContent } from './dom.js';
 import { onMap } from './geodesy.js';
-import {
-  baseLayers, chosenLayer, filterable, gridLayer, numbersLayer, pointsLayer, radiiLayer, trailLayers, wholeExtent, zoneLayers,
-} from './layers.js';
+import { groundLayers } from './ground.js';
+import { chosenLayer, gridLayer, numbersLayer, wholeExtent, zoneLayers } from './layers.js';
 import { legend } from './legend.js';
+import { MANY_POINTS, positionsLayer } from './positions.js';
 import { tableRows } from './rows.js';
 
 const GREAT_BRITAIN = [onMap(-8.2, 49.9), onMap(1.8, 60.9)].flat();
@@ -18,15 +16,13 @@ const CLOSEST_ZOOM = 22;
 const REACH_PX = 14;
 const MOST_NUMBERED_AT_FIRST = 60;
 
-/** Draws `data` into the element `place`, and marks it ready when the first picture is complete. */
-export async function positionMap(place, { zones = [], zones_left_out = 0, points: sent = [], max_gap_s, ...config }) {
-  const points = sent.map((point) => ({ ...point, at_ms: Date.parse(point.at), place: onMap(point.lon_deg, point.lat_deg) }));
-  const shown = { radii: true, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, hiddenMechanisms: new Set() };
-  const parts = layersOf(zones, points, max_gap_s, config);
-  const screen = screenOf(place);
-  const map = mapOn(screen.viewport, parts.all);
-  const fit = () => map.getView().fit(isEmpty(parts.extent) ? GREAT_BRITAIN : parts.extent, FIT);
-
+/** Draws `data` on the ground of `file` into the element `place`, and marks it ready when the first picture is complete. */
+export async function positionMap(place, { zones = [], zones_left_out = 0, points = [], max_gap_s }, file) {
+  for (const point of points) point.place = onMap(point.lon_deg, point.lat_deg);
+  // Of a fortnight the circles would hide the town.
+  const shown = { radii: points.length <= MANY_POINTS, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, hiddenMechanisms: new Set() };
+  const screen = screenOf(place, file);
+  const parts = layersOf(zones, points, max_gap_s, groundLayers(file, screen.groundFailed));
   const reader = pointReader(points, shown, (point, visible) => {
     parts.chosen.show(point);
     mark(point.n);
@@ -39,15 +35,16 @@ export async function positionMap(place, { zones = [], zones_left_out = 0, point
     parts.show(shown);
     card.show(null, possibleSteps(reader.visible(), reader.chosen()));
   };
-
-  screen.fill(mapButtons(map, fit), card.section, [layerChoices(shown, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend()], points.length + zones.length > 0);
-  map.updateSize();
+  const fit = () => map.getView().fit(isEmpty(parts.extent) ? GREAT_BRITAIN : parts.extent, FIT);
+  // The place has its size before the map is made: one without width and height draws nothing, and says so in the console.
+  screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), card.section,
+    [layerChoices(shown, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend()], points.length + zones.length > 0);
+  const map = mapOn(screen.viewport, parts.all);
   fit();
   refresh();
-  map.on('click', ({ coordinate }) => reader.chooseNear(parts.points.getSource(), coordinate, map.getView().getResolution() * REACH_PX));
-  map.on('moveend', () => parts.trail.follow(map));
+  map.on('click', ({ coordinate }) => reader.choose(parts.positions.nearest(coordinate, map.getView().getResolution() * REACH_PX)));
   await new Promise((drawn) => { map.once('rendercomplete', drawn); });
-  Object.assign(place.dataset, { points: points.length, zones: zones.length, gaps: parts.trail.gaps, ready: 'true' });
+  Object.assign(place.dataset, { points: points.length, zones: zones.length, gaps: parts.positions.gaps, ground: file?.container ?? 'none', ready: 'true' });
 }
 
 function leftOut(zones_left_out) {
@@ -55,25 +52,20 @@ function leftOut(zones_left_out) {
   return [element('p', { class: 'govuk-body-s emtrack-map__left-out' }, `${zones_left_out} more zones lie near and are not drawn.`)];
 }
 
-function layersOf(zones, points, max_gap_s, config) {
+function layersOf(zones, points, max_gap_s, ground) {
   const zoned = zoneLayers(zones);
-  const trail = trailLayers(points, max_gap_s);
-  const [radii, symbols, numbers] = [radiiLayer(points), pointsLayer(points), numbersLayer(points)];
-  const filters = [radii, symbols, numbers].map(filterable);
-  const chosen = chosenLayer();
+  const positions = positionsLayer(points, max_gap_s);
+  const [numbers, chosen] = [numbersLayer(points), chosenLayer()];
   return {
-    all: [
-      ...baseLayers(config), gridLayer(), zoned.areas, zoned.buffers, radii, ...trail.layers, symbols, numbers, zoned.labels, chosen.layer,
-    ],
+    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, numbers.layer, zoned.labels, chosen.layer],
     extent: wholeExtent(zoned, points),
-    points: symbols,
-    trail,
+    positions,
     chosen,
     show(shown) {
-      for (const layer of trail.layers) layer.setVisible(shown.trail);
-      radii.setVisible(shown.radii);
-      numbers.setVisible(shown.numbers);
-      for (const filter of filters) filter((point) => isShown(point, shown));
+      const passes = (point) => isShown(point, shown);
+      positions.show({ ...shown, passes });
+      numbers.layer.setVisible(shown.numbers);
+      if (shown.numbers) numbers.show(passes);
     },
   };
 }
@@ -103,12 +95,13 @@ function interactions(viewport) {
 
 // ---- the screen
 
-function screenOf(place) {
+function screenOf(place, file) {
   const keys = freshId('keys');
   const name = place.dataset.label ?? 'Map';
   const viewport = element('div', { class: 'emtrack-map__viewport', tabindex: 0, role: 'application', 'aria-label': name, 'aria-describedby': keys });
   const help = element('p', { class: 'govuk-visually-hidden', id: keys },
     'The arrow keys move the map, plus and minus zoom. The buttons under “Point” read the points one by one.');
+  const ground = element('p', { class: 'emtrack-map__attribution' }, groundWords(file));
   place.removeAttribute('tabindex'); // the viewport inside is what takes the keys
   place.setAttribute('role', 'region');
   place.setAttribute('aria-label', name);
@@ -116,16 +109,22 @@ function screenOf(place) {
   function fill(buttons, card, choices, isAnythingDrawn) {
     const nothing = element('p', { class: 'govuk-body emtrack-map__nothing', role: 'status' }, 'There is nothing to draw here: no points and no zones.');
     replaceContent(place, element('div', { class: 'emtrack-map__layout' },
-      element('div', { class: 'emtrack-map__frame' }, help, buttons, viewport, ...(isAnythingDrawn ? [] : [nothing])),
+      element('div', { class: 'emtrack-map__frame' }, help, buttons, viewport, ...(isAnythingDrawn ? [] : [nothing]), ground),
       card,
       element('div', { class: 'emtrack-map__choices' }, ...choices)));
   }
 
-  return { viewport, fill };
+  const groundFailed = () => { ground.textContent = 'The map under the positions could not be loaded.'; };
+  return { viewport, fill, groundFailed };
 }
 
-function mapButtons(map, fit) {
-  const zoomBy = (steps) => () => map.getView().setZoom(map.getView().getZoom() + steps);
+function groundWords(file) {
+  if (!file) return 'The map under the positions could not be loaded.';
+  return [file.is_outline ? 'Outline of the country: no map with streets is set up.' : '', file.attribution ? `Map data: ${file.attribution}` : ''].filter(Boolean).join(' ');
+}
+
+function mapButtons(zoom, fit) {
+  const zoomBy = (steps) => () => zoom(steps);
   return element('div', { class: 'emtrack-map__buttons', role: 'group', 'aria-label': 'Map' },
     mapButton('zoom-in', '+', 'Zoom in', zoomBy(1)),
     mapButton('zoom-out', '−', 'Zoom out', zoomBy(-1)),
@@ -161,13 +160,9 @@ function pointReader(points, shown, onChoose) {
   return {
     chosen: () => chosen,
     visible,
+    choose,
     step: (to) => choose(stepped(visible(), chosen, to)),
     chooseNumber: (n) => choose(points.find((point) => point.n === n)),
-    chooseNear(source, coordinate, reach) {
-      const nearest = source.getClosestFeatureToCoordinate(coordinate);
-      const [x, y] = nearest?.point.place ?? [Infinity, Infinity];
-      if (Math.hypot(x - coordinate[0], y - coordinate[1]) <= reach) choose(nearest.point);
-    },
   };
 }
 

@@ -11,7 +11,7 @@ const FOCUS_COLOUR = '#ffdd00';
 const TRAIL_COLOUR = '#383f43';
 const NOT_EVIDENCE_COLOUR = '#505a5f';
 const RADIUS_COLOUR = '29, 112, 184';
-const SMALLEST_RADIUS_PX = 4;
+export const SMALLEST_RADIUS_PX = 4;
 const FONT = 'arial, helvetica, sans-serif';
 
 // ---- zones
@@ -73,20 +73,38 @@ export const gridLabel = (options) => haloed('', `12px ${FONT}`, '#505a5f', opti
 
 // ---- trail
 
-export const trailStyle = new Style({ stroke: new Stroke({ color: TRAIL_COLOUR, width: 1.6 }) });
-export const gapStyle = new Style({ stroke: new Stroke({ color: TRAIL_COLOUR, width: 2, lineDash: [1, 7], lineCap: 'round' }) });
+export const TRAIL = { colour: TRAIL_COLOUR, width: 1.6, dash: [], cap: 'butt' };
+export const GAP = { colour: TRAIL_COLOUR, width: 2, dash: [0.1, 7], cap: 'round' };
 
 const ARROW_TURNS = 72;
-const arrowStyles = new Map();
+const arrowSprites = new Map();
 
-/** One image for each of `ARROW_TURNS` directions: as many as anybody can tell apart. */
-export function arrowStyle(rotation) {
+/** One picture for each of `ARROW_TURNS` directions: as many as anybody can tell apart. */
+export function arrowSprite(rotation, pixelRatio) {
   const turn = Math.round((rotation / (2 * Math.PI)) * ARROW_TURNS);
-  if (!arrowStyles.has(turn)) {
-    const options = { points: 3, radius: 7, rotation: (turn / ARROW_TURNS) * 2 * Math.PI, scale: [0.8, 1] };
-    arrowStyles.set(turn, new Style({ image: shape(options, TRAIL_COLOUR, '#ffffff', 1) }));
+  const key = `${turn} ${pixelRatio}`;
+  if (!arrowSprites.has(key)) {
+    const options = { points: 3, radius: 7, rotation: (turn / ARROW_TURNS) * 2 * Math.PI };
+    arrowSprites.set(key, sprite([new Style({ image: shape(options, TRAIL_COLOUR, '#ffffff', 1) })], pixelRatio));
   }
-  return arrowStyles.get(turn);
+  return arrowSprites.get(key);
+}
+
+/** The pictures of styles, one on the other, as one square picture round their common middle. */
+function sprite(styles, pixelRatio) {
+  const pictures = styles.map((style) => style.getImage());
+  for (const picture of pictures) picture.load();
+  const parts = pictures.map((picture) => ({ picture: picture.getImage(pixelRatio), rotation: picture.getRotation() }));
+  const side = 2 * Math.ceil(Math.max(...parts.map(({ picture }) => Math.max(picture.width, picture.height))) / 2) + 2;
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = side;
+  const pen = canvas.getContext('2d');
+  for (const { picture, rotation } of parts) {
+    pen.setTransform(1, 0, 0, 1, side / 2, side / 2);
+    pen.rotate(rotation);
+    pen.drawImage(picture, -picture.width / 2, -picture.height / 2);
+  }
+  return canvas;
 }
 
 // ---- points
@@ -105,12 +123,12 @@ function shape({ points, ...options }, fillColour, lineColour, width) {
   return points === 0 ? new CircleSymbol({ ...options, fill, stroke }) : new RegularShape({ points, ...options, fill, stroke });
 }
 
-/** The styles of points: one list for each look that occurs, shared by all points that look so. */
-export function pointStyles(radius_px) {
+/** The pictures of points: one for each look that occurs, shared by all points that look so. */
+export function pointSprites(radius_px) {
   const known = new Map();
-  return ({ mechanism, verdict, is_evidence, in_finding }) => {
-    const look = [mechanism, is_evidence && verdict, is_evidence, in_finding].join();
-    if (!known.has(look)) known.set(look, pointLook(mechanism, verdict, is_evidence, in_finding, radius_px));
+  return ({ mechanism, verdict, is_evidence, in_finding }, pixelRatio) => {
+    const look = `${mechanism} ${is_evidence && verdict} ${is_evidence} ${in_finding} ${pixelRatio}`;
+    if (!known.has(look)) known.set(look, sprite(pointLook(mechanism, verdict, is_evidence, in_finding, radius_px), pixelRatio));
     return known.get(look);
   };
 }
@@ -138,15 +156,9 @@ export const chosenStyles = ringed(12, FOCUS_COLOUR, 5);
 
 export const numberStyle = (n) => new Style({ text: haloed(String(n), `12px ${FONT}`, INK, { offsetX: 9, offsetY: -9, textAlign: 'left' }) });
 
-const radiusStyle = new Style({
-  stroke: new Stroke({ color: `rgba(${RADIUS_COLOUR}, 0.55)`, width: 1 }),
-  fill: new Fill({ color: `rgba(${RADIUS_COLOUR}, 0.05)` }),
-});
-
-/** A radius that would be hidden by the point's own symbol is not drawn. */
-export function radiusStyleAt(feature, resolution) {
-  return feature.getGeometry().getRadius() / resolution > SMALLEST_RADIUS_PX ? radiusStyle : undefined;
-}
+export const RADIUS = { line: `rgba(${RADIUS_COLOUR}, 0.55)`, fill: `rgba(${RADIUS_COLOUR}, 0.05)` };
+/** Of many circles together. */
+export const MERGED_RADIUS = { line: `rgba(${RADIUS_COLOUR}, 0.8)`, fill: `rgba(${RADIUS_COLOUR}, 0.12)` };
 
 export const chosenRadiusStyle = new Style({
   stroke: new Stroke({ color: INK, width: 2 }),

@@ -1,0 +1,2 @@
+// Reading PMTiles by ranges of bytes.
+export { PMTiles } from 'pmtiles';
