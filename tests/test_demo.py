@@ -19,7 +19,7 @@ import pytest
 from alerts.casework import OUTCOMES
 from emtrack.db.connect import connect
 from emtrack.demo import run as demo
-from emtrack.demo.history import PRESET, STEP_MS, STEP_OF_FEW_MS, Demo, Progress, build_history
+from emtrack.demo.history import STEP_MS, STEP_OF_FEW_MS, Demo, Progress, build_history
 from emtrack.demo.operator import ACKNOWLEDGED_AFTER_MIN, LOOKED_AT_AFTER_MIN, LOOKED_AT_AGAIN_AFTER_MIN, OPERATOR
 from emtrack.demo.run import DemoRefused, last_evening_ms, run_demo
 from emtrack.emulator import PRESETS
@@ -335,7 +335,7 @@ async def test_a_demo_of_another_version_with_other_people_is_left_alone(
 ) -> None:
     await stage.run()
     before = await facts_of(stage)
-    monkeypatch.setitem(PRESETS, PRESET, PRESETS["clean"])
+    monkeypatch.setattr("emtrack.demo.history.MIX", PRESETS["clean"])
     with pytest.raises(DemoRefused, match="another version"):
         await stage.run()
     assert await facts_of(stage) == before
