@@ -245,3 +245,11 @@ def test_a_cache_of_another_user_is_neither_used_nor_taken_along(places: tuple[P
     os.chown(beside, 65534, 65534)
     assert chosen_folder(beside, users) == users
     assert list(users.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of another user")
+def test_a_cache_below_a_folder_of_another_user_is_not_used(places: tuple[Path, Path]) -> None:
+    beside, users = places
+    beside.mkdir(parents=True)
+    os.chown(beside.parent, 65534, 65534)
+    assert chosen_folder(beside, users) == users

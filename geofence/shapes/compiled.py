@@ -96,8 +96,8 @@ def _is_believed(folder: Path) -> bool:
     enter it does not matter what is open inside."""
     ours = {0, os.geteuid()}
     try:
-        top = folder.lstat()
-        if top.st_uid not in ours or not stat.S_ISDIR(top.st_mode) or folder.parent.stat().st_mode & stat.S_IWOTH:
+        top, above = folder.lstat(), folder.parent.stat()
+        if not {top.st_uid, above.st_uid} <= ours or not stat.S_ISDIR(top.st_mode) or above.st_mode & stat.S_IWOTH:
             return False
         inside = [top, *(path.lstat() for path in folder.rglob("*"))]
     except OSError:
