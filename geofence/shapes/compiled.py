@@ -84,11 +84,18 @@ def _is_made(folder: Path) -> bool:
     try:
         if folder.is_dir() and folder.lstat().st_uid == os.geteuid() and not _is_believed(folder):
             shutil.rmtree(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=_READABLE if os.geteuid() == 0 else _PRIVATE, exist_ok=True)
+        folder.parent.mkdir(mode=_READABLE, parents=True, exist_ok=True)
+        folder.mkdir(mode=_mode(), exist_ok=True)
     except OSError:
         return False
     return _is_believed(folder)
+
+
+def _mode() -> int:
+    """Of a new folder. What numba puts in it has the modes of the process: where those let others write, they may not enter."""
+    lax = os.umask(0o077)
+    os.umask(lax)
+    return _READABLE if os.geteuid() == 0 and lax & 0o022 == 0o022 else _PRIVATE
 
 
 def _is_believed(folder: Path) -> bool:
