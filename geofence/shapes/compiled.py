@@ -117,7 +117,7 @@ def _is_believed(folder: Path) -> bool:
 def _take_along(beside: Path, users: Path) -> None:
     """A copy that appears whole or not at all."""
     try:
-        users.parent.mkdir(parents=True, exist_ok=True)
+        users.parent.mkdir(mode=_READABLE, parents=True, exist_ok=True)
         copy = Path(tempfile.mkdtemp(prefix="new-", dir=users.parent))
         shutil.copytree(beside, copy, dirs_exist_ok=True)
         copy.rename(users)
