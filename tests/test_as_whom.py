@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+from emtrack.db.embedded import DataDirectory, embedded_server
 from emtrack.service.as_whom import StaysRoot, leave_root
 from emtrack.settings import Settings, handed_on
 from tests.command_line import emtrack, emtrack_process
@@ -156,6 +158,19 @@ def test_a_directory_that_root_began_becomes_the_services(data_dir: Path) -> Non
         assert "ada" in listed.stdout
     assert "ada" in emtrack_process("users", "list", **settings).stdout
     assert {path.lstat().st_uid for path in data_dir.rglob("*")} == {uid}
+
+
+@as_root
+async def test_a_server_that_an_earlier_version_left_running_lets_the_service_in(data_dir: Path) -> None:
+    async with embedded_server(data_dir, program="an earlier version", exclusive=False):
+        logins = DataDirectory(data_dir).root / "pg_ident.conf"
+        logins.write_text("".join(line + "\n" for line in logins.read_text().splitlines() if SERVICE not in line))
+        before = server_pid(data_dir)
+        assert before is not None
+        os.kill(before, signal.SIGHUP)
+        with running(data_dir, "serve", ready="listens on"):
+            assert server_pid(data_dir) == before
+    assert server_pid(data_dir) is None
 
 
 @as_root

@@ -210,6 +210,23 @@ def test_a_cache_that_only_we_may_write_to_is_used(places: tuple[Path, Path]) ->
     assert not beside.stat().st_mode & 0o022
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o000])
+def test_a_cache_is_believed_again_at_the_next_start_whatever_the_modes_of_the_process(
+    places: tuple[Path, Path], umask: int
+) -> None:
+    beside, users = places
+    before = os.umask(umask)
+    try:
+        folder = chosen_folder(beside, users)
+        (folder / "shapes").mkdir()
+        (folder / "shapes" / "kernel.nbc").write_bytes(b"code")
+        again = chosen_folder(beside, users)
+    finally:
+        os.umask(before)
+    assert again == folder == beside
+    assert (again / "shapes" / "kernel.nbc").exists()
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o775])
 def test_what_others_could_have_put_into_our_cache_is_thrown_away(places: tuple[Path, Path], mode: int) -> None:
     beside, users = places
@@ -245,3 +262,11 @@ def test_a_cache_of_another_user_is_neither_used_nor_taken_along(places: tuple[P
     os.chown(beside, 65534, 65534)
     assert chosen_folder(beside, users) == users
     assert list(users.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of another user")
+def test_a_cache_below_a_folder_of_another_user_is_not_used(places: tuple[Path, Path]) -> None:
+    beside, users = places
+    beside.mkdir(parents=True)
+    os.chown(beside.parent, 65534, 65534)
+    assert chosen_folder(beside, users) == users

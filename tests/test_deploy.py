@@ -44,14 +44,23 @@ def test_the_roles_of_the_compose_file_are_those_of_the_program() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
-def test_systemd_can_read_the_unit(tmp_path: Path) -> None:
-    unit = (DEPLOY / "emtrack.service").read_text().replace("/opt/emtrack/.venv/bin/emtrack", "/bin/true")
-    (tmp_path / "emtrack.service").write_text(unit)
+@pytest.mark.parametrize("name", ["emtrack.service", "emtrack-retention.service", "emtrack-retention.timer"])
+def test_systemd_can_read_the_unit(name: str, tmp_path: Path) -> None:
+    for path in [*DEPLOY.glob("*.service"), *DEPLOY.glob("*.timer")]:
+        unit = path.read_text().replace("/opt/emtrack/.venv/bin/emtrack", "/bin/true")
+        (tmp_path / path.name).write_text(unit)
     ran = subprocess.run(
-        ["systemd-analyze", "verify", str(tmp_path / "emtrack.service")], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", str(tmp_path / name)], capture_output=True, text=True, check=False
     )
     assert "Unknown" not in ran.stderr
     assert "Failed to parse" not in ran.stderr
+
+
+def test_what_is_compiled_is_kept_where_units_and_image_may_write() -> None:
+    """Numba's own variable counts for nothing: where kernels lie is decided by the program."""
+    assert "Environment=XDG_CACHE_HOME=/var/cache\n" in (DEPLOY / "emtrack.service").read_text()
+    assert "ENV XDG_CACHE_HOME=/tmp/cache\n" in (DEPLOY / "Dockerfile").read_text()
+    assert not any("NUMBA_CACHE_DIR" in path.read_text() for path in DEPLOY.iterdir() if path.is_file())
 
 
 async def test_the_doctor_finds_what_is_wrong_and_changes_nothing(database_url: str, tmp_path: Path) -> None:

@@ -84,11 +84,18 @@ def _is_made(folder: Path) -> bool:
     try:
         if folder.is_dir() and folder.lstat().st_uid == os.geteuid() and not _is_believed(folder):
             shutil.rmtree(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=_READABLE if os.geteuid() == 0 else _PRIVATE, exist_ok=True)
+        folder.parent.mkdir(mode=_READABLE, parents=True, exist_ok=True)
+        folder.mkdir(mode=_mode(), exist_ok=True)
     except OSError:
         return False
     return _is_believed(folder)
+
+
+def _mode() -> int:
+    """Of a new folder. What numba puts in it has the modes of the process: where those let others write, they may not enter."""
+    lax = os.umask(0o077)
+    os.umask(lax)
+    return _READABLE if os.geteuid() == 0 and lax & 0o022 == 0o022 else _PRIVATE
 
 
 def _is_believed(folder: Path) -> bool:
@@ -96,8 +103,8 @@ def _is_believed(folder: Path) -> bool:
     enter it does not matter what is open inside."""
     ours = {0, os.geteuid()}
     try:
-        top = folder.lstat()
-        if top.st_uid not in ours or not stat.S_ISDIR(top.st_mode) or folder.parent.stat().st_mode & stat.S_IWOTH:
+        top, above = folder.lstat(), folder.parent.stat()
+        if not {top.st_uid, above.st_uid} <= ours or not stat.S_ISDIR(top.st_mode) or above.st_mode & stat.S_IWOTH:
             return False
         inside = [top, *(path.lstat() for path in folder.rglob("*"))]
     except OSError:
@@ -110,7 +117,7 @@ def _is_believed(folder: Path) -> bool:
 def _take_along(beside: Path, users: Path) -> None:
     """A copy that appears whole or not at all."""
     try:
-        users.parent.mkdir(parents=True, exist_ok=True)
+        users.parent.mkdir(mode=_READABLE, parents=True, exist_ok=True)
         copy = Path(tempfile.mkdtemp(prefix="new-", dir=users.parent))
         shutil.copytree(beside, copy, dirs_exist_ok=True)
         copy.rename(users)
