@@ -79,7 +79,7 @@ class WatchedPage:
         assert self.console == []
         assert self.errors == []
         assert self.policy_violations == []
-        assert self.failed_requests == []
+        assert self.failed_requests == [], self.failed_requests
         assert self.requests_beyond(origin) == []
 
 
