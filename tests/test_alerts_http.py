@@ -45,6 +45,8 @@ FILLED = {
     "{alert_no:number}": "1",
     "{wearer_no:number}": "1",
     "{view_no:number}": "1",
+    "{request_no:number}": "1",
+    "{visit_no:number}": "1",
     "{look_no:number}": "1",
     "{wearer_id}": "W1",
     "{requirement_id}": "C1",

@@ -72,6 +72,25 @@ async def test_who_must_be_called_stands_on_the_page_with_order_and_tag(office: 
     assert "White" not in text, "ethnicity is for measures of fairness"
 
 
+async def test_what_the_finding_rests_on_is_named_with_its_versions(office: Office, visitor: Visitor) -> None:
+    number = await ann_at(office, visitor)
+    _, page = await visitor.get(f"/alerts/{number}")
+    row = await office.connection.fetchrow(
+        "SELECT facts_hash, decided_under FROM finding_versions WHERE finding_no IN "
+        "(SELECT finding_no FROM alert_occurrences WHERE alert_no = $1) ORDER BY version DESC LIMIT 1",
+        number,
+    )
+    for named in (row["facts_hash"], *row["decided_under"].values()):
+        assert named in page
+
+
+async def test_the_page_of_a_person_shows_whom_to_call_too(office: Office, visitor: Visitor) -> None:
+    await visitor.log_in(await office.account())
+    _, page = await visitor.get("/wearers/1")
+    assert "12 Sample Street, Hanley, ST1 0AA" in page
+    assert "Suspended sentence order" in page
+
+
 async def test_a_restricted_record_shows_its_reference_until_it_is_opened_with_a_reason(
     office: Office, visitor: Visitor
 ) -> None:

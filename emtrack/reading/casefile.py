@@ -280,3 +280,20 @@ def _decisive(facts: FactsAround) -> list[_Decisive]:
         for sighting in facts.sightings
     ]
     return sorted(found, key=lambda d: (d.at_ms, not d.is_sighting))
+
+
+BASIS = "SELECT decided_under, facts_hash FROM finding_versions WHERE finding_no = $1 AND version = $2"
+
+
+class Basis(NamedTuple):
+    """What a version of a finding was decided under (RULES.md section 7): versions of rules, settings, requirement and geometry, by
+    what they are of, and the hash of the facts it rests on."""
+
+    versions: dict[str, str]
+    facts_hash: str
+
+
+async def basis_of(connection: Connection, version: FindingVersion) -> Basis | None:
+    """None: no finding stands behind it yet."""
+    row = await connection.fetchrow(BASIS, version.finding_no, version.version)
+    return None if row is None else Basis(dict(row["decided_under"]), row["facts_hash"])

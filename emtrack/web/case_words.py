@@ -28,7 +28,8 @@ STEP_ACTIONS = {
 BATTERIES = {
     EventType.BATTERY_LOW: "low", EventType.BATTERY_CRITICAL: "nearly empty", EventType.BATTERY_OK: "charged",
 }  # fmt: skip
-SOON_DAYS = 7
+BASES = {"rules": "Rules", "settings": "Settings", "requirement": "Order", "geometry": "Zone"}
+"""What a finding was decided under, as people call it."""
 
 
 class ThereLine(NamedTuple):

@@ -95,6 +95,7 @@ def _environment() -> Environment:
         DOORS=wording.DOORS,
         STATES=wording.STATES,
         STEP_ACTIONS=case_words.STEP_ACTIONS,
+        BASES=case_words.BASES,
         protocol_words=case_words.protocol_words,
         battery_words=case_words.battery_words,
         tag_clock_words=case_words.tag_clock_words,

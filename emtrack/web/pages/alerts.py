@@ -49,6 +49,7 @@ from emtrack.reading.casefile import (
     LEAD_MS,
     FactsAround,
     Occurrence,
+    basis_of,
     late_facts,
     moments_of_change,
     occurrences_of,
@@ -248,6 +249,7 @@ class AlertPages:
             words = await self._pages.words(connection)
             iom = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
             side = await case_side(connection, alert, now_ms)
+            basis = None if chosen.version is None else await basis_of(connection, chosen.version)
             now_view = None if asked_ms is not None else await view_of_now(connection, caller, alert, now_ms)
         there = None if now_view is None else await line_of_now(self._pages, caller, alert, now_view, now_ms)
         if view is not None and chosen.version is not None:
@@ -266,6 +268,7 @@ class AlertPages:
             alert=alert,
             iom=iom,
             side=side,
+            basis=basis,
             there=there,
             timeline=timeline_of(alert, side.script.ticks if asked_ms is None else [], occurrences),
             occurrences=occurrences,

@@ -26,6 +26,7 @@ from emtrack.people.roles import EVERYBODY, ORDER_KEEPERS, READERS, STAFF, Calle
 from emtrack.reading.history import LONGEST_MS
 from emtrack.reading.home_units import units_of_wearer
 from emtrack.reading.people import list_people, person_of
+from emtrack.reading.person_card import person_card
 from emtrack.record.findings import shown_at, versions_of_wearer
 from emtrack.record.past_orders import entered_for_the_past
 from emtrack.record.plans import load_assignments
@@ -93,12 +94,14 @@ class WearerPages:
             ledger = await ledger_of(connection, number)
             unsettled = await unsettled_of(connection, number)
             rules = await rules_of(connection)
+            card = await person_card(connection, number, now_ms)
         return self._pages.render(
             "wearer.html",
             caller,
             words,
             wearer=wearer,
             iom=iom,
+            card=card,
             findings=[pair for pair in zip(found, shown, strict=True) if pair[1] is not None],
             most_findings=FINDINGS,
             assignments=[a.plan.activation for a in assignments.values()],
