@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from alerts import look_at_alerts_due
 from emtrack.client import request_of
 from emtrack.clock import Clock
 from emtrack.demo.operator import DemoOperator
@@ -189,6 +190,9 @@ class _History:
         await self._operator.act_until(self._connection, now_ms)
         batch = [self._submission(upload) for outgoing in self._opened for upload in outgoing.before(now_ms)]
         await self._worker.step(self._connection, batch, now_ms)
+        async with self._connection.transaction():
+            while (await look_at_alerts_due(self._connection, now_ms)).more:
+                pass
         await self._operator.see_raised(self._connection)
 
     def _submission(self, upload: Upload) -> Submission:

@@ -1,8 +1,9 @@
-"""The operator of a demonstration, who dealt with the alerts of its past: a good one, a little tired.
+"""The operators of a demonstration, who dealt with the alerts of its past: good ones, a little tired, in three shifts.
 
-What this operator does goes through the door that people use. Each alert is acknowledged some minutes after it was raised
-and looked at again some hours later: what still lasts gets a note and stays open, what is over is closed. Whether somebody
-truly broke an order the operator knows from a call and from the person's officer; here, from the truth of the world.
+What they do goes through the door that people use. Each alert is acknowledged some minutes after it was raised and looked into soon
+after, the graver the sooner: somebody is called, an authority is told of what was true and grave, what is over is closed. What lasts
+gets a note and is looked at again. Whether somebody truly broke an order they know from a call and from the officer of the
+person; here, from the truth of the world.
 """
 
 from __future__ import annotations
@@ -23,20 +24,27 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[Any]
 
-OPERATOR = "demo-operator"
+OPERATORS = ("Nia Pike", "Tom Ashby", "Ros Keane")
+"""Of the early, the late and the night shift."""
+SHIFTS = (6, 14, 22)
+"""When they begin, in hours of UTC."""
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 ACKNOWLEDGED_AFTER_MIN = {1: (1, 6), 2: (2, 14), 3: (5, 35), 4: (8, 60)}
 """By severity."""
-LOOKED_AT_AFTER_MIN = (120, 210)
-LOOKED_AT_AGAIN_AFTER_MIN = (30, 120)
+LOOKED_AT_AFTER_MIN = {1: (2, 9), 2: (4, 24), 3: (12, 70), 4: (20, 160)}
+"""After it was acknowledged."""
+LOOKED_AT_AGAIN_AFTER_MIN = (20, 75)
+TOLD_AFTER_MIN = (1, 4)
+"""An authority, after the call."""
+CALLED_SEVERITY, TOLD_SEVERITY = 2, 1
 OVER_FOR_MS = 15 * MINUTE_MS
 """What ended just now is watched a little longer."""
 NOTED_SHARE = 0.5
 """Of the first looks at what lasts."""
 BRIEF_MS = 5 * MINUTE_MS
 
-RAISED = "SELECT alert_no, severity, raised_at FROM alerts WHERE raised_at > $1 ORDER BY alert_no"
+RAISED = "SELECT alert_no, wearer_no, severity, raised_at FROM alerts WHERE raised_at > $1 ORDER BY alert_no"
 # Of an alert: the newest version of each of its findings, less those that were withdrawn.
 STANDING = """
 SELECT a.kind, a.requirement_id, w.wearer_id, a.closed_at, v.begin_at, v.end_at, v.reason
@@ -53,6 +61,22 @@ EQUIPMENT_LASTS = """
 SELECT EXISTS (SELECT FROM unit_silences WHERE alert_no = $1 AND end_at IS NULL)
     OR EXISTS (SELECT FROM wrong_clocks WHERE alert_no = $1 AND ended_at IS NULL)
 """
+
+
+TOLD = {
+    "call": ("called", (
+        "The person: answered.", "The person: did not answer. Tried twice.", "The person: did not answer, a message was left.",
+        "Responsible officer: answered.",
+    )),
+    "tell": ("authority told", ("Police, told by phone; their log number is on the call sheet.",)),
+}  # fmt: skip
+"""What is done before an alert is looked into: the move, and what is noted."""
+
+
+def operator_at(at_ms: int) -> str:
+    """Who is on duty."""
+    hour = at_ms // HOUR_MS % 24
+    return OPERATORS[sum(hour >= begin for begin in SHIFTS) - 1]
 
 
 class Verdict(NamedTuple):
@@ -76,17 +100,16 @@ GUILTY: dict[str, tuple[Verdict, ...]] = {
         Verdict("VIOLATION", "Called, no answer at first. Came home later and admits it. Case officer informed."),
         Verdict("VIOLATION", "Spoke to him at the door by phone: out with friends, lost track of time. To the case officer."),
         Verdict("VIOLATION", "Out during curfew, no excuse given. Report sent to probation."),
-        Verdict("VIOLATION", "Third time this month. Officer asked for a breach report."),
+        Verdict("VIOLATION", "Out again without a word. Officer asked for a breach report."),
         Verdict("VIOLATION", "Says the bus did not come. No proof so far, recorded as violation."),
         Verdict("AUTHORISED", "At A&E with a child; discharge letter seen. Reasonable excuse."),
         Verdict("AUTHORISED", "Kept at work, employer confirms by phone. Officer agrees."),
     ),
     Kind.EXCLUSION: (
-        Verdict("VIOLATION", "Inside the zone. Police control room informed at once, victim liaison told."),
+        Verdict("VIOLATION", "Inside the zone. Police control room told, victim liaison informed."),
         Verdict("VIOLATION", "Entered the zone, left when called. Officer will see the person tomorrow."),
         Verdict("VIOLATION", "Went through on the way home. Warned; the route was talked over."),
         Verdict("VIOLATION", "Says he visited an uncle. Zone explained again, breach report follows."),
-        Verdict("NO_ACTION", "On the bus that crosses the edge of the zone, did not get off. Officer informed."),
     ),
     Kind.INCLUSION: (
         Verdict("VIOLATION", "Did not turn up at work, no call. Case officer informed."),
@@ -203,7 +226,7 @@ STILL = ("Lasts. Will look again.",)
 
 
 class DemoOperator:
-    """One person with a list of errands, over the whole of a history."""
+    """Three people with one list of errands, over the whole of a history."""
 
     def __init__(self, worlds: list[World], seed: int) -> None:
         self._seed = seed
@@ -220,8 +243,14 @@ class DemoOperator:
             raised_ms = instant_of(row["raised_at"])
             first_ms = raised_ms + _minutes_ms(rng, ACKNOWLEDGED_AFTER_MIN[row["severity"]])
             heapq.heappush(self._errands, Errand(first_ms, row["alert_no"], "acknowledge"))
-            look_ms = max(first_ms + MINUTE_MS, raised_ms + _minutes_ms(rng, LOOKED_AT_AFTER_MIN))
+            look_ms = first_ms + _minutes_ms(rng, LOOKED_AT_AFTER_MIN[row["severity"]])
             heapq.heappush(self._errands, Errand(look_ms, row["alert_no"], "look"))
+            if row["severity"] <= CALLED_SEVERITY and row["wearer_no"] is not None:
+                called_ms = first_ms + _minutes_ms(rng, (0.5, 2.5))
+                heapq.heappush(self._errands, Errand(called_ms, row["alert_no"], "call"))
+                if row["severity"] <= TOLD_SEVERITY:
+                    told_ms = called_ms + _minutes_ms(rng, TOLD_AFTER_MIN)
+                    heapq.heappush(self._errands, Errand(told_ms, row["alert_no"], "tell"))
 
     async def act_until(self, connection: Connection, now_ms: int) -> None:
         """Everything that was due before `now_ms`, at its own instant, in one transaction."""
@@ -232,10 +261,13 @@ class DemoOperator:
                 await self._run(connection, heapq.heappop(self._errands))
 
     async def _run(self, connection: Connection, errand: Errand) -> None:
+        rng, who = dice(self._seed, errand.what, errand.alert_no, errand.due_ms), operator_at(errand.due_ms)
         if errand.what == "acknowledge":
-            await act(connection, errand.alert_no, who=OPERATOR, action="acknowledged", now_ms=errand.due_ms)
+            await act(connection, errand.alert_no, who=who, action="acknowledged", now_ms=errand.due_ms)
             return
-        rng = dice(self._seed, errand.what, errand.alert_no, errand.due_ms)
+        if errand.what in TOLD:
+            await self._tell(connection, errand, rng, who)
+            return
         rows = await connection.fetch(STANDING, errand.alert_no)
         findings = [row for row in rows if row["begin_at"] is not None]
         lasts = any(row["end_at"] is None for row in findings)
@@ -246,15 +278,34 @@ class DemoOperator:
         else:
             outcome, note = self._verdict(rng, rows[0], findings)
             await act(
-                connection, errand.alert_no, who=OPERATOR, action="closed", outcome=outcome, note=note,
+                connection, errand.alert_no, who=who, action="closed", outcome=outcome, note=note,
                 confirmed=True, now_ms=errand.due_ms,
             )  # fmt: skip
+
+    async def _tell(self, connection: Connection, errand: Errand, rng: Random, who: str) -> None:
+        """A call, or an authority: of an entry only if it was one."""
+        rows = await connection.fetch(STANDING, errand.alert_no)
+        if rows[0]["closed_at"] is not None:
+            return
+        if errand.what == "tell" and rows[0]["kind"] == Kind.EXCLUSION:
+            around = errand.due_ms - HOUR_MS, errand.due_ms
+            if not self._broken_ms(rows[0]["wearer_id"], rows[0]["requirement_id"], *around):
+                return
+        action, notes = TOLD[errand.what]
+        await act(connection, errand.alert_no, who=who, action=action, note=rng.choice(notes), now_ms=errand.due_ms)
 
     async def _note(self, connection: Connection, errand: Errand, rng: Random, kind: str) -> None:
         """What lasts stays open; the first look leaves a note now and then."""
         if errand.what == "look" and rng.random() < NOTED_SHARE:
             note = rng.choice(LASTING.get(kind, STILL))
-            await act(connection, errand.alert_no, who=OPERATOR, action="noted", note=note, now_ms=errand.due_ms)
+            await act(
+                connection,
+                errand.alert_no,
+                who=operator_at(errand.due_ms),
+                action="noted",
+                note=note,
+                now_ms=errand.due_ms,
+            )
         self._look_again(errand, rng)
 
     def _look_again(self, errand: Errand, rng: Random) -> None:

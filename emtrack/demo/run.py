@@ -15,7 +15,7 @@ import asyncio
 import sys
 import time as machine
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime, time, timedelta
 from itertools import chain
 from pathlib import Path
@@ -47,6 +47,7 @@ from emtrack.demo.history import (
     orders_of,
 )
 from emtrack.demo.people import People
+from emtrack.demo.waiting import Waiting, shown
 from emtrack.emulator.client import send_world
 from emtrack.emulator.paths import street_angle_rad
 from emtrack.emulator.schedule import DAY_MS
@@ -174,13 +175,18 @@ async def run_demo(
     """Until `stop` is set. Started again on the same data it goes on where its clock stands. Raises DemoRefused."""
     chosen = demo_settings(settings)
     wish = Demo(wearers, min(long, wearers), hours, days, seed, last_evening_ms(machine_ms()))
-    warm_up()
-    async with database(chosen.database_url, chosen.data_dir, program="demo", exclusive=False) as dsn:
-        try:
-            scene = await _prepared(dsn, chosen, wish, stop, say)
-        except Stopped:
-            say("Stopped before the history was complete; the next start builds it anew.")
-            return
+    waiting = Waiting()
+    async with AsyncExitStack() as stack:
+        async with shown(waiting, chosen):
+            await asyncio.to_thread(warm_up)
+            dsn = await stack.enter_async_context(
+                database(chosen.database_url, chosen.data_dir, program="demo", exclusive=False)
+            )
+            try:
+                scene = await _prepared(dsn, chosen, wish, stop, say, waiting)
+            except Stopped:
+                say("Stopped before the history was complete; the next start builds it anew.")
+                return
         await _live(scene, stop, say)
 
 
@@ -195,7 +201,9 @@ class Scene(msgspec.Struct, frozen=True):
     passwords: dict[str, str]
 
 
-async def _prepared(dsn: str, settings: Settings, wish: Demo, stop: asyncio.Event, say: Say) -> Scene:
+async def _prepared(
+    dsn: str, settings: Settings, wish: Demo, stop: asyncio.Event, say: Say, waiting: Waiting
+) -> Scene:
     """The database with its history, and the tags about to send. Raises DemoRefused or Stopped."""
     connection = await connect(dsn)
     try:
@@ -204,28 +212,32 @@ async def _prepared(dsn: str, settings: Settings, wish: Demo, stop: asyncio.Even
             raise DemoRefused("Another emtrack works on this database. End it, or set another EMTRACK_DATA_DIR.")
         await migrate(connection)
         if found is not None and found.people is not None:
+            waiting.what = "The people of the town are being brought to where they are now."
             return await _go_on(connection, settings, found, wish, stop, say)
         if found is not None:
             say("The history in this database is not complete: its building was interrupted. It is built anew.")
             await connection.execute(EMPTY)
-        return await _begin(connection, settings, wish, stop, say)
+        return await _begin(connection, settings, wish, stop, say, waiting)
     finally:
         await connection.close()
 
 
-async def _begin(connection: Connection, settings: Settings, demo: Demo, stop: asyncio.Event, say: Say) -> Scene:
+async def _begin(
+    connection: Connection, settings: Settings, demo: Demo, stop: asyncio.Event, say: Say, waiting: Waiting
+) -> Scene:
     """Build the history, and let the clock go on from its end."""
     worlds = demo.worlds()
     say(
         f"Building the past of {demo.wearers} invented people: {demo.hours:g} h of all, {demo.days:g} days of "
-        f"{demo.long}. This takes some minutes, the first time only."
+        f"{demo.long}. The first time only; {settings.base_url} says how far it is."
     )
     began = OrderChange(BEGAN, None, msgspec.to_builtins(demo))
     async with connection.transaction():
         await log_change(connection, began, WHO, worlds[0].start_ms)
-    with _telling(say) as tell:
+    with _telling(say, waiting) as tell:
         keys = await build_history(connection, demo, worlds, tell=tell, stop=stop)
     _keep_keys(settings, keys)
+    waiting.what = "The past is there. The tags of the town are being switched on, and its map is drawn."
     uploads = [await _begun(world, demo.end_ms, stop) for world in worlds]
     passwords = await _passwords(connection, demo.end_ms)
     settings = await _with_town(settings, worlds, say)
@@ -391,15 +403,27 @@ def _keys_path(settings: Settings) -> Path:
 
 
 @contextmanager
-def _telling(say: Say) -> Iterator[Tell]:
-    """A bar on a terminal, a line now and then anywhere else."""
+def _telling(say: Say, waiting: Waiting) -> Iterator[Tell]:
+    """A bar on a terminal, a line now and then anywhere else; and on the page that waits."""
+
+    def with_page(tell: Tell) -> Tell:
+        def both(progress: Progress) -> None:
+            waiting.share = progress.share
+            waiting.what = (
+                f"The past of the town is being built: it is {_wall(progress.at_ms)} there, and its tags have sent "
+                f"{progress.reports:,} reports."
+            )
+            tell(progress)
+
+        return both
+
     if not sys.stderr.isatty():
-        yield _line_now_and_then(say)
+        yield with_page(_line_now_and_then(say))
         return
     columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %  {task.description}"), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=1.0)
-        yield lambda progress: bar.update(task, completed=progress.share, description=_told(progress))
+        yield with_page(lambda progress: bar.update(task, completed=progress.share, description=_told(progress)))
 
 
 def _line_now_and_then(say: Say) -> Tell:
