@@ -26,6 +26,7 @@ from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.http_server import listening
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.sealer import Sealer
+from emtrack.service.signals import SignalMaker
 from emtrack.service.warm_up import calm_collector, warm_up
 from emtrack.service.witness import Witness
 from emtrack.service.worker import USUAL_PACE, Pace, Worker
@@ -109,6 +110,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         )  # fmt: skip
         witness = Witness(settings.log_witness, metrics)
         sealer = Sealer(worker_dsn, settings, metrics, witness)
+        signals = SignalMaker(worker_dsn, clock, metrics)
         async with (
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
             aclosing(Judges(pages_dsn, settings.sets_dir)) as judges,
@@ -144,6 +146,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             watching = group.create_task(credentials.run(stop))
             sealing = group.create_task(sealer.run(all_written))
             witnessing = group.create_task(witness.run())
+            signalling = group.create_task(signals.run(stop))
             await _first_of(worker.ready.wait(), work)
             calm_collector()
             async with listening(application, settings, stop) as address:
@@ -151,6 +154,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                 stop.set()
             await work
             watching.cancel()
+            await signalling
             all_written.set()
             await sealing
             witnessing.cancel()
