@@ -393,8 +393,8 @@ async def test_an_open_membership_keeps_the_record_of_the_programme_and_no_posit
     ended = following(member, state="ENDED", content=panel, valid=Span(begins, parse_instant("2026-03-20T10:00:00Z")))
     async with record.connection.transaction():
         await enter(record.connection, Author("Ann"), [ended], parse_instant("2026-03-20T10:00:00Z"))
-    assert (await record.run(10, "2026-03-30T23:59:59Z")).gone["iom_entries"] == 0
-    assert (await record.run(10, "2026-03-31T00:00:00Z")).gone["iom_entries"] == 2
+    assert (await record.run(10, "2026-03-30T22:59:59Z")).gone["iom_entries"] == 0
+    assert (await record.run(10, "2026-03-30T23:00:00Z")).gone["iom_entries"] == 2
 
 
 async def test_somebody_who_was_only_nominated_goes_by_when_something_was_last_recorded(record: Kept) -> None:
