@@ -16,6 +16,7 @@ from emtrack.cli import (
     emulation,
     evaluate,
     findings,
+    iom,
     orders,
     quarantine,
     rejudging,
@@ -52,6 +53,7 @@ for name, module in (
     ("audit", audit),
     ("retention", retention),
     ("subject", subject),
+    ("iom", iom),
 ):
     app.add_typer(module.app, name=name)
 

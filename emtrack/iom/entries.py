@@ -48,7 +48,8 @@ ITEM = f"""
 SELECT {COLUMNS} FROM iom_entries WHERE item_no = $1 ORDER BY version
 """  # noqa: S608
 BY_RECORD = f"""
-SELECT {COLUMNS} FROM iom_now WHERE noun = $1 AND system = $2 AND record = ANY($3::text[])
+SELECT DISTINCT ON (record) {COLUMNS} FROM iom_entries
+WHERE noun = $1 AND system = $2 AND record = ANY($3::text[]) ORDER BY record, version DESC
 """  # noqa: S608
 AFTER = f"""
 SELECT {COLUMNS} FROM iom_entries WHERE entry_no > $1 ORDER BY entry_no LIMIT $2

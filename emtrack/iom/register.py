@@ -51,6 +51,8 @@ def check(draft: Draft) -> None:
     if noun.states is None:
         if draft.state is not None:
             raise UnfitEntry(f"a {noun.name} has no states")
+    elif former is None and draft.record is not None:
+        noun.states.check_known(noun.name, draft.state)
     else:
         noun.states.check(noun.name, None if former is None else former.state, draft.state)
     _check_columns(noun, draft)

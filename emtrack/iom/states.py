@@ -25,17 +25,18 @@ class States(NamedTuple):
 
     def check(self, noun: str, before: str | None, then: str | None) -> None:
         """`before` None: the item is new. Raises NoTransition."""
-        if then not in self.after:
-            raise NoTransition(f"{then!r} is no state of a {noun}; expected one of {', '.join(self.after)}")
+        self.check_known(noun, then)
         if before is None:
             if then not in self.begin:
                 raise NoTransition(f"a {noun} does not begin as {then}; expected {' or '.join(sorted(self.begin))}")
-        elif then != before and then not in self.after[before]:
+        elif then is not None and then != before and then not in self.after[before]:
             allowed = " or ".join(sorted(self.after[before])) or "nothing: it has ended"
             raise NoTransition(f"a {noun} that is {before} does not become {then}; expected {allowed}")
 
-    def ended(self, state: str) -> bool:
-        return not self.after[state]
+    def check_known(self, noun: str, state: str | None) -> None:
+        """Of what comes from another system, which may begin in any state: its earlier ones are there. Raises NoTransition."""
+        if state not in self.after:
+            raise NoTransition(f"{state!r} is no state of a {noun}; expected one of {', '.join(self.after)}")
 
 
 def states(begin: str, table: Mapping[str, str]) -> States:
