@@ -49,7 +49,9 @@ LEFT JOIN merged_people() mine ON mine.wearer_no = p.wearer_no LEFT JOIN merged_
 SIGNALS = """
 SELECT wearer_no, item_no, content ->> 'kind' AS kind, epoch_ms(occurred_at) AS occurred_ms, epoch_ms(due_at) AS expires_ms,
        visibility, named, agency, recorded_by
-FROM iom_now WHERE noun = 'signal' AND state = 'LIVE' AND wearer_no = ANY($1::bigint[]) AND (due_at IS NULL OR due_at > $2)
+FROM (SELECT * FROM iom_now WHERE noun = 'signal' AND due_at > $2
+      UNION ALL SELECT * FROM iom_now WHERE noun = 'signal' AND due_at IS NULL) s
+WHERE state = 'LIVE' AND wearer_no = ANY($1::bigint[])
 """
 # The grade that holds, and since when it was that one without a break; null where nobody recorded it.
 HELD = """

@@ -56,6 +56,7 @@ class What(StrEnum):
     PAST_ORDER = "past order"
     EXPORT = "export"
     RESTRICTED_RECORD = "restricted record"
+    IOM_RECORD = "IOM record"
 
 
 class Door(StrEnum):

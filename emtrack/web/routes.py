@@ -19,12 +19,14 @@ from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
 from emtrack.web.api.description import description_route
 from emtrack.web.api.findings import finding_routes
+from emtrack.web.api.iom import IomRoutes
 from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.guard import CredentialState
 from emtrack.web.pages.account import AccountPages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.history import HistoryPages
+from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.provider_login import ProviderPages
 from emtrack.web.pages.sessions import SessionPages
@@ -57,6 +59,7 @@ def web_routes(
         *AlertRoutes(pool, work, clock, stop, credentials).routes(),
         *OrderRoutes(pool, clock, judges).routes(),
         *LedgerRoutes(pool, clock).routes(),
+        *IomRoutes(pool, clock).routes(),
         *site.routes(),
         *ProviderPages(pages, site, settings).routes(),
         *AccountPages(pages, guesses).routes(),
@@ -66,4 +69,5 @@ def web_routes(
         *HistoryPages(pages).routes(),
         *LookPages(pages).routes(),
         *ShiftPages(pages).routes(),
+        *IomPages(pages).routes(),
     ]

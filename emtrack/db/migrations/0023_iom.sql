@@ -42,6 +42,7 @@ CREATE TABLE iom_entries (
 CREATE UNIQUE INDEX iom_entries_by_record ON iom_entries (noun, system, record, version) WHERE record IS NOT NULL;
 CREATE INDEX iom_entries_of_wearer ON iom_entries (wearer_no, noun, entry_no DESC);
 CREATE INDEX iom_entries_due ON iom_entries (noun, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX iom_signals_that_last ON iom_entries (wearer_no) WHERE noun = 'signal' AND due_at IS NULL;
 CREATE INDEX iom_entries_of_noun ON iom_entries (noun, entry_no DESC);
 CREATE INDEX iom_entries_narrowed ON iom_entries (item_no) WHERE narrows;
 CREATE INDEX iom_entries_recorded ON iom_entries (recorded_at);
