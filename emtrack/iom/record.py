@@ -21,6 +21,7 @@ from emtrack.iom.summary import COLUMNS, SCHEMES
 from geofence import instant_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from emtrack.db.connect import Connection
@@ -30,7 +31,11 @@ ORDERS = "orders"
 
 
 class FutureGrade(ValueError):
-    """A grade that would hold from an instant that has not come."""
+    """A grade of a person that would hold from an instant that has not come."""
+
+    def __init__(self, wearer_no: int, message: str) -> None:
+        super().__init__(message)
+        self.wearer_no = wearer_no
 
 
 class Grade(msgspec.Struct, frozen=True):
@@ -71,7 +76,7 @@ GRADES = """
 SELECT wearer_no, grade, since, isfinite(since) AS is_dated, reason, graded_by FROM rag_grades
 WHERE wearer_no = ANY($1::bigint[]) ORDER BY since DESC
 """
-WEARER_ID = "SELECT wearer_id FROM wearers WHERE wearer_no = $1"
+WEARER_IDS = "SELECT wearer_no, wearer_id FROM wearers WHERE wearer_no = ANY($1::bigint[])"
 
 
 async def load_iom(connection: Connection, wearer_nos: list[int]) -> dict[int, IomRecord]:
@@ -91,24 +96,30 @@ def _columns(row: asyncpg.Record | None) -> dict[str, Any]:
     return {} if row is None else {name: row[name] for name in COLUMNS}
 
 
-async def enter_iom(connection: Connection, wearer_no: int, form: IomForm, who: str, now: datetime) -> bool:
-    """Enter what orders say of a person: what they are called elsewhere, with whom they are shared, what was assessed, and the grades
-    that are new. Whether anything changed. Raises FutureGrade.
+async def enter_iom(connection: Connection, forms: Mapping[int, IomForm], who: str, now: datetime) -> set[int]:
+    """Enter what orders say of people, by number: what they are called elsewhere, with whom they are shared, what was assessed,
+    and the grades that are new. Of whom anything changed. Raises FutureGrade.
 
     Orders begin a membership of somebody who never had one. They end none, and begin none again: that is for a panel.
     """
-    before = (await load_iom(connection, [wearer_no])).get(wearer_no)
-    there = await load(connection, [wearer_no], [PERSON, MEMBERSHIP, ASSESSMENT])
-    now_ms = instant_of(now)
-    record = await connection.fetchval(WEARER_ID, wearer_no)
+    numbers, now_ms = list(forms), instant_of(now)
+    before = await load_iom(connection, numbers)
+    records = {row["wearer_no"]: row["wearer_id"] for row in await connection.fetch(WEARER_IDS, numbers)}
+    there: dict[int, list[Entry]] = {number: [] for number in numbers}
+    for entry in await load(connection, numbers, [PERSON, MEMBERSHIP, ASSESSMENT]):
+        there[entry.wearer_no or 0].append(entry)
     drafts = [
-        _person(wearer_no, form, there, now.year),
-        *_membership(wearer_no, form, there, now_ms),
-        *_assessment(wearer_no, form, there, record, now_ms),
-        *_new_grades(wearer_no, form, before, who, now_ms),
+        draft
+        for number, form in forms.items()
+        for draft in (
+            _person(number, form, there[number], now.year),
+            *_membership(number, form, there[number], now_ms),
+            *_assessment(number, form, there[number], records[number], now_ms),
+            *_new_grades(number, form, before.get(number), who, now_ms),
+        )
     ]
-    entries = await enter(connection, Author(who), drafts, now_ms)
-    return any(draft.says_something_new for draft in drafts) and bool(entries)
+    await enter(connection, Author(who), drafts, now_ms)
+    return {draft.wearer_no for draft in drafts if draft.says_something_new and draft.wearer_no is not None}
 
 
 def _newest(there: list[Entry], form: type) -> Entry | None:
@@ -163,7 +174,7 @@ def _new_grades(wearer_no: int, form: IomForm, before: IomRecord | None, who: st
     fresh = [grade for grade in _grades(form, before, who, now_ms) if grade.since_ms not in known]
     for grade in fresh:
         if grade.since_ms is not None and grade.since_ms > now_ms:
-            raise FutureGrade(f"the grade {grade.grade} would hold from an instant that has not come")
+            raise FutureGrade(wearer_no, f"the grade {grade.grade} would hold from an instant that has not come")
     return [
         Draft(
             grades.GRADE,
