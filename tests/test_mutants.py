@@ -405,7 +405,7 @@ MUTANTS = [
            "NOT_MONITORED_AFTER_MS: Final = DAY_MS", "NOT_MONITORED_AFTER_MS: Final = 0",
            SIGNALS + "a_short_silence_is_no_signal"),
     Mutant("orders bring back whom a panel removed", "emtrack/iom/record.py",
-           'if form.cohort is None or (former is not None and former.state != "OPEN"):', "if form.cohort is None:",
+           "former = _newest(there, Membership)", 'former = _newest([one for one in there if one.state == "OPEN"], Membership)',
            IOM + "orders_that_still_name_a_cohort_do_not_bring_back_whom_a_panel_removed"),
     Mutant("an end that cannot be read looks like none", "emtrack/iom/rows.py",
            'if is_needed or name in ("to", "due"):', "if is_needed:",
