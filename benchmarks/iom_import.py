@@ -31,7 +31,7 @@ BAD: tuple[dict[str, Any], ...] = (
     {"noun": "status", "person": "P1", "status": "ASLEEP", "from": "2026-01-01"},
     {"noun": "status", "person": "P2", "status": "WANTED", "from": "2025-01-01", "to": "2025-02-01"},
 )
-"""The last one contradicts what is there, which only the database knows."""
+"""The last one contradicts what is there."""
 
 
 def rows_of(rng: Random, count: int, bad: int) -> list[dict[str, Any]]:

@@ -337,13 +337,21 @@ class _Importer:
         read = [one for one in read if one.number in numbers]
         former = await self._former(read)
         holding = await load(self._connection, sorted(set(numbers.values())), [STATUS, MEMBERSHIP])
-        drafts = [
-            self._draft(
-                one.row, numbers[one.number], former.get((one.row.noun.name, one.row.system, one.row.record)), holding
-            )
-            for one in read
-        ]
-        return told + await self._entered(read, drafts)
+        fit: list[_Read] = []
+        drafts: list[list[Draft]] = []
+        for one in read:
+            key = (one.row.noun.name, one.row.system, one.row.record)
+            try:
+                some = self._draft(one.row, numbers[one.number], former.get(key), holding)
+                for draft in some:
+                    check(draft)
+                _refuse_overlap(some, holding)
+            except MendableError as error:
+                told.append(Reported(one.number, REFUSED, _why(error)))
+            else:
+                fit.append(one)
+                drafts.append(some)
+        return told + await self._entered(fit, drafts)
 
     async def _former(self, read: Sequence[_Read]) -> dict[tuple[str, str, str], Entry]:
         asked: dict[tuple[str, str], list[str]] = {}
@@ -522,6 +530,27 @@ async def items_by_name(connection: Connection, noun: Noun, records: Sequence[st
         return {}
     rows = await connection.fetch(BY_NUMBER, noun.name, list(numbers))
     return {numbers[row["item_no"]]: entry_of(row) for row in rows}
+
+
+def _refuse_overlap(drafts: Sequence[Draft], holding: Sequence[Entry]) -> None:
+    """What would be two statuses or memberships at one time, as far as it is known here; the database knows all. Raises
+    RefusedRow."""
+    changed = {draft.former.item_no for draft in drafts if draft.former is not None}
+    for draft in drafts:
+        if draft.former is None and draft.valid is not None and draft.noun in (STATUS, MEMBERSHIP):
+            for entry in holding:
+                is_other = entry.wearer_no == draft.wearer_no and entry.item_no not in changed
+                holds = entry.noun is draft.noun and entry.state != "WITHDRAWN"
+                if is_other and holds and entry.valid is not None and _meet(entry.valid, draft.valid):
+                    raise RefusedRow(
+                        f"there would be two {draft.noun.name} entries at one time; end or correct the former"
+                    )
+
+
+def _meet(first: Span, second: Span) -> bool:
+    return (first.end_ms is None or second.begin_ms < first.end_ms) and (
+        second.end_ms is None or first.begin_ms < second.end_ms
+    )
 
 
 def _usual_due(row: Row, occurred_ms: int | None) -> int | None:
