@@ -145,6 +145,8 @@ def may_insert(role: str, agency: str | None, person: Person, table: str) -> boo
         return True
     if table == "alert_actions":
         return role in WATCH
+    if table == "iom_entries" and role in ("operator", "supervisor"):  # they read it
+        return False
     return sees(role, agency, person, table)
 
 
