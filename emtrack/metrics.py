@@ -103,6 +103,16 @@ class Metrics:
             "Passes of sealing that failed; the rows wait for the next.",
             registry=self.registry,
         )
+        self.signal_lag = Gauge(
+            "emtrack_signal_lag_seconds",
+            "How long ago all that was found and entered had become signals and proposals.",
+            registry=self.registry,
+        )
+        self.signal_failures = Counter(
+            "emtrack_signal_failures_total",
+            "Times that the making of signals began anew, or left something out.",
+            registry=self.registry,
+        )
         self.witness_failures = Counter(
             "emtrack_witness_failures_total",
             "Heads of the log that the outside witness did not take.",

@@ -170,7 +170,7 @@ async def test_no_route_hands_out_a_telling_row_without_a_committed_look(
     )  # fmt: skip
     values = {
         "wearer_no": "1", "alert_no": "1", "wearer_id": "W1", "finding_no": finding, "requirement_id": "C1",
-        "view_no": place.removeprefix("/views/"), "device_id": "D1",
+        "reference": "W1", "view_no": place.removeprefix("/views/"), "device_id": "D1",
     }  # fmt: skip
     asked = 0
     watch.unseen.clear()  # what this test read itself

@@ -31,6 +31,8 @@ ENDS = "tests/test_provisional_ends.py::test_"
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
 
+IOM, SIGNALS = "tests/test_iom_record.py::test_", "tests/test_iom_signals.py::test_"
+
 
 class Mutant(NamedTuple):
     what: str
@@ -467,6 +469,31 @@ MUTANTS = [
     Mutant("a time server may answer any question", "emtrack/service/network_time.py",
            "or answer[24:32] != mark:", "or len(mark) != 8:",
            "tests/test_clock_checks.py::test_what_is_no_answer_is_not_believed"),
+    Mutant("a signal counts for ever", "emtrack/iom/rules.py",
+           "(self.expires_ms is None or now_ms < self.expires_ms)", "True",
+           "tests/test_iom_rules.py::test_what_lasts_counts_as_long_as_it_lasts"),
+    Mutant("who decided against a proposal is asked again and again", "emtrack/iom/grading.py",
+           'return last.state == "DECIDED_AGAINST" and set(content.signals) <= set(before.signals)', "return False",
+           IOM + "who_decides_against_a_proposal_is_not_asked_again_until_something_new_speaks_for_it"),
+    Mutant("a note that was narrowed is shown as it was before", "emtrack/db/migrations/0033_iom.sql",
+           "    AND item_no NOT IN (SELECT narrowed_items())));", "    ));",
+           IOM + "a_note_that_was_for_everybody_by_mistake_is_not_shown_as_it_was"),
+    Mutant("staff of the centre read what is for some only", "emtrack/db/migrations/0033_iom.sql",
+           "SELECT visibility = 'ALL' OR recorded_by = asking_account()",
+           "SELECT watches() OR visibility = 'ALL' OR recorded_by = asking_account()",
+           IOM + "a_note_is_read_by_those_it_is_for_and_staff_of_the_centre_are_no_exception"),
+    Mutant("a withdrawn finding leaves its signal", "emtrack/iom/sources.py",
+           "if found.is_withdrawn or (found.kind", "if (found.kind",
+           SIGNALS + "a_withdrawn_finding_withdraws_its_signal_and_its_proposal_in_view"),
+    Mutant("a short silence is a signal", "emtrack/iom/sources.py",
+           "NOT_MONITORED_AFTER_MS: Final = DAY_MS", "NOT_MONITORED_AFTER_MS: Final = 0",
+           SIGNALS + "a_short_silence_is_no_signal"),
+    Mutant("orders bring back whom a panel removed", "emtrack/iom/record.py",
+           "former = _newest(there, Membership)", 'former = _newest([one for one in there if one.state == "OPEN"], Membership)',
+           IOM + "orders_that_still_name_a_cohort_do_not_bring_back_whom_a_panel_removed"),
+    Mutant("an end that cannot be read looks like none", "emtrack/iom/rows.py",
+           'if is_needed or name in ("to", "due"):', "if is_needed:",
+           "tests/test_iom_import.py::test_a_row_that_does_not_fit_is_refused_by_itself_and_kept_as_it_was_given"),
 ]  # fmt: skip
 SAMPLE = {
     "a sighting holds no longer than a position", "who was out counts from the start whoever saw it", "unknown is absence",

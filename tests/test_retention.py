@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +17,11 @@ from emtrack.cli.retention import deleted, going, held
 from emtrack.db.connect import connect
 from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
 from emtrack.files.export import export_to
+from emtrack.forms.iom import Cohort
+from emtrack.iom.entries import Author, Draft, Span, enter, following
+from emtrack.iom.memberships import MEMBERSHIP, EndReason, Membership
+from emtrack.iom.people import Person
+from emtrack.iom.standing import add_person
 from emtrack.metrics import Metrics
 from emtrack.orders.importing import make_device_key
 from emtrack.people.looks import commander
@@ -375,3 +380,27 @@ async def test_every_statement_of_every_table_can_be_prepared(record: Kept) -> N
 
 def test_a_kind_that_goes_by_person_or_by_itself_has_its_tables() -> None:
     assert {target.kind for target in (*OF_A_PERSON, *OF_NOBODY)} == set(Kind)
+
+
+async def test_an_open_membership_keeps_the_record_of_the_programme_and_no_positions(record: Kept) -> None:
+    begins = parse_instant("2026-03-01T00:00:00Z")
+    draft = Draft(MEMBERSHIP, 1, Membership(cohort=Cohort.FIXED), "OPEN", Span(begins))
+    async with record.connection.transaction():
+        (member,) = await enter(record.connection, Author("Ann"), [draft], begins)
+    assert (await record.run(10, "2026-03-14T00:00:00Z")).gone["positions"] == 30
+    assert await record.count("iom_entries", "wearer_no = 1") == 1
+    panel = Membership(cohort=Cohort.FIXED, end_reason=EndReason.MOVED, panel="March", panel_date=date(2026, 3, 20))
+    ended = following(member, state="ENDED", content=panel, valid=Span(begins, parse_instant("2026-03-20T10:00:00Z")))
+    async with record.connection.transaction():
+        await enter(record.connection, Author("Ann"), [ended], parse_instant("2026-03-20T10:00:00Z"))
+    assert (await record.run(10, "2026-03-30T22:59:59Z")).gone["iom_entries"] == 0
+    assert (await record.run(10, "2026-03-30T23:00:00Z")).gone["iom_entries"] == 2
+
+
+async def test_somebody_who_was_only_nominated_goes_by_when_something_was_last_recorded(record: Kept) -> None:
+    at_ms = parse_instant("2026-03-02T12:00:00Z")
+    async with record.connection.transaction():
+        await add_person(record.connection, Author("Ann"), "N1", Person(name="Somebody"), at_ms)
+    assert (await record.run(10, "2026-03-12T23:59:59Z")).gone["iom_entries"] == 0
+    assert (await record.run(10, "2026-03-13T00:00:00Z")).gone["iom_entries"] == 1
+    assert await record.count("wearers", "wearer_id = 'N1' AND name IS NULL") == 1

@@ -67,6 +67,8 @@ CANARIES = {
         VALUES ($2, 'H' || $2, $1, 'R', {DAY}, {SINCE}, 'Ann')""",
     "absences": f"""(absence_no, wearer_no, during, reason, recorded, entered_by) OVERRIDING SYSTEM VALUE
         VALUES ($2, $1, {DAY}, 'x', tstzrange({NOW} + $2 * interval '1 s', {NOW} + ($2 + 1) * interval '1 s'), 'Ann')""",
+    "iom_entries": f"""(entry_no, noun, version, wearer_no, content, recorded_at, recorded_by, agency) OVERRIDING SYSTEM VALUE
+        VALUES ($2, 'person', 1, $1, '{{}}', {NOW}, 'Ann', asking_agency())""",
     "positions": f"""(fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, received_at)
         VALUES ($2, $1, {NOW} + $2 * interval '1 s', 'GPS', 53, -2, {NOW})""",
     "future_positions": f"""(fact_id, device_no, fix_time, mechanism, lat_deg, lon_deg, received_at)
@@ -108,7 +110,7 @@ CANARIES = {
     "order_changes": f"""(change_no, changed_at, changed_by, what, wearer_no, detail) OVERRIDING SYSTEM VALUE
         VALUES ($2, {NOW}, 'Ann', 'x', $1, '{{}}')""",
 }
-RECORD = {"iom_versions", "rag_grades", "wearer_details"}
+RECORD = {"iom_versions", "rag_grades", "wearer_details", "iom_entries"}
 # Of which person a row is, and which row of it the walk looks at.
 OF_PERSON = {
     **dict.fromkeys(("activation_versions", "possible_entries", "wrong_clocks", "findings"), "activation_no"),
@@ -165,6 +167,8 @@ def may_insert(role: str, agency: str | None, person: Person, table: str) -> boo
     if table in ("alert_actions", "step_ticks", "gap_work", "visits", "visit_results"):
         return role in WATCH
     if table == "request_decisions" and role not in ("officer", "contact", "administrator"):
+        return False
+    if table == "iom_entries" and role in ("operator", "supervisor"):  # they read it
         return False
     return sees(role, agency, person, table)
 
@@ -339,7 +343,7 @@ async def test_run_time_roles_cannot_change_what_was_received_found_done_or_seen
     await filled(database_url)
     appended = ("raw_reports", "positions", "future_positions", "device_events", "quarantine", "integrity_events", "findings",
                 "finding_versions", "alert_actions", "alert_changes", "atv_lines", "looks", "account_events", "order_changes",
-                "alert_occurrences")  # fmt: skip
+                "alert_occurrences", "iom_entries", "iom_settings", "iom_imports", "iom_import_rows")  # fmt: skip
     for role in RunTime:
         connection = await connect(await run_time_dsn(database_url, role))
         try:

@@ -18,6 +18,7 @@ from emtrack.cli import (
     emulation,
     evaluate,
     findings,
+    iom,
     orders,
     quarantine,
     rejudging,
@@ -55,6 +56,7 @@ for name, module in (
     ("audit", audit),
     ("retention", retention),
     ("subject", subject),
+    ("iom", iom),
 ):
     app.add_typer(module.app, name=name)
 for name, group in (("channels", centre.channels), ("rota", centre.rota), ("deadlines", centre.deadlines)):

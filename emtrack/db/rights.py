@@ -77,6 +77,13 @@ RIGHTS: Final[dict[str, Rights]] = {
     "rag_grades": BOTH_ADD,
     "access_limits": ORDERS,
     "wearer_details": ORDERS,
+    "iom_settings": BOTH_ADD,
+    "iom_entries": BOTH_ADD,
+    "iom_now": Rights(READ, READ),
+    "iom_imports": BOTH_ADD,
+    "iom_import_rows": BOTH_ADD,
+    "iom_cursors": CACHE,
+    "iom_silences": CACHE,
     # Orders
     "activations": BOTH_ADD,
     "activation_versions": ORDERS,
@@ -176,7 +183,10 @@ RIGHTS: Final[dict[str, Rights]] = {
     "judgement_ended": Rights(READ, READ),
 }
 SEQUENCES: Final = {RunTime.WORKER: ("fact_id_blocks", "finding_no_blocks", "alert_no_blocks"), RunTime.PAGES: ()}
-FUNCTIONS: Final = {RunTime.WORKER: ("make_positions_day(date)",), RunTime.PAGES: ()}
+FUNCTIONS: Final = {
+    RunTime.WORKER: ("make_positions_day(date)", "new_person(text, text)"),
+    RunTime.PAGES: ("new_person(text, text)",),
+}
 
 TABLES = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -120,6 +120,11 @@ FROM protocols WHERE wearer_no = $1 ORDER BY protocol_no"""),
 SELECT pnc, crn, nomis, ecins, cohort, mappa_category, mappa_level, pathways, agencies, lead_officer, lead_agency,
        lower(recorded) AS recorded_from, upper(recorded) AS recorded_to, entered_by
 FROM iom_versions WHERE wearer_no = $1 ORDER BY version_no"""),
+    Part("programme_record", "what the programme recorded of them, but for what only some of its staff may read; each version", """
+SELECT entry_no, noun, item_no, version, state, content, lower(valid) AS holds_from, upper(valid) AS holds_to, occurred_at, due_at,
+       recorded_at, recorded_by, agency, system, record
+FROM iom_entries WHERE wearer_no = $1 AND visibility = 'ALL' AND item_no NOT IN (
+    SELECT item_no FROM iom_entries WHERE wearer_no = $1 AND visibility <> 'ALL') ORDER BY entry_no"""),
     Part("grades", "every grade that they were given", """
 SELECT grade, CASE WHEN isfinite(since) THEN since END AS since, reason, graded_by, recorded_at, entered_by
 FROM rag_grades WHERE wearer_no = $1 ORDER BY grade_no"""),
@@ -134,6 +139,7 @@ NAMES: Final = tuple(part.name for part in PARTS)
 
 BY_RULE: Final[Mapping[str, str]] = {
     "other people in alerts of many people": "information about others (Data Protection Act 2018, section 45(4)(e))",
+    "what of the programme's record only some of its staff may read": "it may show intelligence (section 45(4)(a) to (c))",
     "to whom the record is closed, and why": "it may show intelligence (section 45(4)(a) to (c))",
 }
 """Withheld from everybody."""

@@ -1,4 +1,7 @@
-"""IOM records: who a wearer is to the programme, and the grades that were given. They order the queue; no finding asks them."""
+"""The summary of a person's IOM record, as the queue and the pages of alerts read it, and the record as orders.json carries it.
+
+Both are older than the entries of the programme. What orders say is entered as entries; the summary follows from those.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,32 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 
-from emtrack.forms.iom import IomForm
-from geofence import datetime_of, instant_of
+from emtrack.forms.iom import IomForm, RagGrade
+from emtrack.iom import grades
+from emtrack.iom.assessments import ASSESSMENT, Assessment
+from emtrack.iom.entries import Author, Draft, Entry, Span, enter, following, load
+from emtrack.iom.identifiers import Identifier, identifier
+from emtrack.iom.memberships import MEMBERSHIP, Membership
+from emtrack.iom.people import PERSON, Person
+from emtrack.iom.summary import COLUMNS, SCHEMES
+from geofence import instant_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from emtrack.db.connect import Connection
 
-COLUMNS = (
-    "pnc", "crn", "nomis", "ecins", "cohort", "mappa_category", "mappa_level", "pathways", "agencies",
-    "lead_officer", "lead_agency",
-)  # fmt: skip
+ORDERS = "orders"
+"""The system from which entries come that orders.json carried."""
 
 
 class FutureGrade(ValueError):
-    """A grade that would hold from an instant that has not come."""
+    """A grade of a person that would hold from an instant that has not come."""
+
+    def __init__(self, wearer_no: int, message: str) -> None:
+        super().__init__(message)
+        self.wearer_no = wearer_no
 
 
 class Grade(msgspec.Struct, frozen=True):
@@ -63,20 +76,7 @@ GRADES = """
 SELECT wearer_no, grade, since, isfinite(since) AS is_dated, reason, graded_by FROM rag_grades
 WHERE wearer_no = ANY($1::bigint[]) ORDER BY since DESC
 """
-CLOSE = (
-    "UPDATE iom_versions SET recorded = tstzrange(lower(recorded), $2) WHERE wearer_no = $1 AND upper_inf(recorded)"
-)
-NEW = """
-INSERT INTO iom_versions (wearer_no, pnc, crn, nomis, ecins, cohort, mappa_category, mappa_level, pathways, agencies,
-                          lead_officer, lead_agency, recorded, entered_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, tstzrange($13, NULL), $14)
-"""
-NEW_GRADES = """
-INSERT INTO rag_grades (wearer_no, grade, since, reason, graded_by, recorded_at, entered_by)
-SELECT $1, grade, since, reason, graded_by, $6, $7
-FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::text[]) AS t (grade, since, reason, graded_by)
-ON CONFLICT (wearer_no, since) DO NOTHING
-"""
+WEARER_IDS = "SELECT wearer_no, wearer_id FROM wearers WHERE wearer_no = ANY($1::bigint[])"
 
 
 async def load_iom(connection: Connection, wearer_nos: list[int]) -> dict[int, IomRecord]:
@@ -96,31 +96,94 @@ def _columns(row: asyncpg.Record | None) -> dict[str, Any]:
     return {} if row is None else {name: row[name] for name in COLUMNS}
 
 
-async def enter_iom(connection: Connection, wearer_no: int, form: IomForm, who: str, now: datetime) -> bool:
-    """Enter a record as a new version, and the grades that are new. Whether anything changed. Raises FutureGrade."""
-    before = (await load_iom(connection, [wearer_no])).get(wearer_no)
-    wanted = [getattr(form, name) for name in COLUMNS]
-    changed = before is None or [getattr(before, name) for name in COLUMNS] != wanted
-    if changed:
-        await connection.execute(CLOSE, wearer_no, now)
-        await connection.execute(NEW, wearer_no, *wanted, now, who)
-    known = {} if before is None else {grade.since_ms: grade.grade for grade in before.grades}
-    fresh = [grade for grade in _grades(form, before, who, instant_of(now)) if known.get(grade.since_ms) is None]
-    for grade in fresh:
-        if grade.since_ms is not None and grade.since_ms > instant_of(now):
-            raise FutureGrade(f"the grade {grade.grade} would hold from an instant that has not come")
-    if fresh:
-        await connection.execute(
-            NEW_GRADES,
-            wearer_no,
-            [grade.grade for grade in fresh],
-            [None if grade.since_ms is None else datetime_of(grade.since_ms) for grade in fresh],
-            [grade.reason for grade in fresh],
-            [grade.graded_by for grade in fresh],
-            now,
-            who,
+async def enter_iom(connection: Connection, forms: Mapping[int, IomForm], who: str, now: datetime) -> set[int]:
+    """Enter what orders say of people, by number: what they are called elsewhere, with whom they are shared, what was assessed,
+    and the grades that are new. Of whom anything changed. Raises FutureGrade.
+
+    Orders begin a membership of somebody who never had one. They end none, and begin none again: that is for a panel.
+    """
+    numbers, now_ms = list(forms), instant_of(now)
+    before = await load_iom(connection, numbers)
+    records = {row["wearer_no"]: row["wearer_id"] for row in await connection.fetch(WEARER_IDS, numbers)}
+    there: dict[int, list[Entry]] = {number: [] for number in numbers}
+    for entry in await load(connection, numbers, [PERSON, MEMBERSHIP, ASSESSMENT]):
+        there[entry.wearer_no or 0].append(entry)
+    drafts = [
+        draft
+        for number, form in forms.items()
+        for draft in (
+            _person(number, form, there[number], now.year),
+            *_membership(number, form, there[number], now_ms),
+            *_assessment(number, form, there[number], records[number], now_ms),
+            *_new_grades(number, form, before.get(number), who, now_ms),
         )
-    return changed or bool(fresh)
+    ]
+    await enter(connection, Author(who), drafts, now_ms)
+    return {draft.wearer_no for draft in drafts if draft.says_something_new and draft.wearer_no is not None}
+
+
+def _newest(there: list[Entry], form: type) -> Entry | None:
+    return next((entry for entry in reversed(there) if isinstance(entry.content, form)), None)
+
+
+def _person(wearer_no: int, form: IomForm, there: list[Entry], this_year: int) -> Draft:
+    former = _newest(there, Person)
+    known = former.content if former is not None and isinstance(former.content, Person) else Person()
+    named: list[Identifier] = [
+        identifier(scheme, given, this_year)
+        for column, scheme in SCHEMES.items()
+        if (given := getattr(form, column)) is not None
+    ]
+    others = [one for one in known.identifiers if one.scheme not in SCHEMES.values()]
+    content = msgspec.structs.replace(
+        known,
+        identifiers=named + others,
+        agencies=form.agencies,
+        lead_officer=form.lead_officer,
+        lead_agency=form.lead_agency,
+    )
+    return Draft(PERSON, wearer_no, content) if former is None else following(former, content=content)
+
+
+def _membership(wearer_no: int, form: IomForm, there: list[Entry], now_ms: int) -> list[Draft]:
+    former = _newest(there, Membership)
+    if form.cohort is None or (former is not None and former.state != "OPEN"):
+        return []
+    if former is None:
+        content = Membership(cohort=form.cohort, lead_agency=form.lead_agency, lead_officer=form.lead_officer)
+        return [Draft(MEMBERSHIP, wearer_no, content, "OPEN", Span(now_ms))]
+    changed = msgspec.structs.replace(
+        former.content, cohort=form.cohort, lead_agency=form.lead_agency, lead_officer=form.lead_officer
+    )
+    return [following(former, content=changed)]
+
+
+def _assessment(wearer_no: int, form: IomForm, there: list[Entry], record: str, now_ms: int) -> list[Draft]:
+    said = Assessment(
+        source=ORDERS, mappa_category=form.mappa_category, mappa_level=form.mappa_level, needs=form.pathways
+    )
+    former = next((entry for entry in there if entry.noun is ASSESSMENT and entry.system == ORDERS), None)
+    if former is not None:
+        return [following(former, content=said)]
+    is_empty = form.mappa_category is None and form.mappa_level is None and not form.pathways
+    return [] if is_empty else [Draft(ASSESSMENT, wearer_no, said, occurred_ms=now_ms, system=ORDERS, record=record)]
+
+
+def _new_grades(wearer_no: int, form: IomForm, before: IomRecord | None, who: str, now_ms: int) -> list[Draft]:
+    known = set() if before is None else {grade.since_ms for grade in before.grades}
+    fresh = [grade for grade in _grades(form, before, who, now_ms) if grade.since_ms not in known]
+    for grade in fresh:
+        if grade.since_ms is not None and grade.since_ms > now_ms:
+            raise FutureGrade(wearer_no, f"the grade {grade.grade} would hold from an instant that has not come")
+    return [
+        Draft(
+            grades.GRADE,
+            wearer_no,
+            grades.Grade(grade=RagGrade(grade.grade), reason=grade.reason, graded_by=grade.graded_by),
+            occurred_ms=grade.since_ms,
+        )
+        for grade in fresh
+    ]
 
 
 def _grades(form: IomForm, before: IomRecord | None, who: str, now_ms: int) -> list[Grade]:

@@ -116,15 +116,20 @@ def _senders(orders: Orders) -> list[str]:
 
 
 async def _enter_iom_records(writer: OrderWriter, orders: Orders, wearers: dict[str, int]) -> None:
-    for form in {form.wearer_id: form for form in orders.wearers}.values():
-        if form.iom is None:
-            continue
-        try:
-            changed = await enter_iom(writer.connection, wearers[form.wearer_id], form.iom, writer.who, writer.now)
-        except FutureGrade as error:
-            raise OrdersConflict(f"The orders were not entered: of wearer {form.wearer_id!r}, {error}.") from error
-        if changed:  # it concerns no judgement: nobody is judged again for it
-            writer.changed("IOM record entered", None, wearer_id=form.wearer_id)
+    last = {form.wearer_id: form for form in orders.wearers}
+    forms = {wearer_id: form.iom for wearer_id, form in last.items() if form.iom is not None}
+    ids = {wearers[wearer_id]: wearer_id for wearer_id in forms}
+    if not forms:
+        return
+    try:
+        changed = await enter_iom(
+            writer.connection, {wearers[name]: iom for name, iom in forms.items()}, writer.who, writer.now
+        )
+    except FutureGrade as error:
+        raise OrdersConflict(f"The orders were not entered: of wearer {ids[error.wearer_no]!r}, {error}.") from error
+    for wearer_id in forms:
+        if wearers[wearer_id] in changed:  # it concerns no judgement: nobody is judged again for it
+            writer.changed("IOM record entered", None, wearer_id=wearer_id)
 
 
 async def enter_with_keys(connection: Connection, orders: Orders, *, who: str, now_ms: int) -> dict[str, str]:

@@ -57,6 +57,7 @@ class What(StrEnum):
     EXPORT = "export"
     RESTRICTED_RECORD = "restricted record"
     DETAILS = "details"
+    IOM_RECORD = "IOM record"
 
 
 class Door(StrEnum):

@@ -31,16 +31,27 @@ from geofence import datetime_of
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
 
-# Who is monitored no more: when the last order or activation ended, by what holds now. Who never was is not here.
+# Who is monitored no more: when the last order or activation ended, by what holds now (null: who never was). And when the programme's
+# record of them ended: with the last membership, if that is later; of who was in no cohort and never monitored, when something was
+# last recorded. Of whom nothing is known is not here.
 ENDED = """
-SELECT w.wearer_no, w.wearer_id, e.ended_at,
-       coalesce((SELECT is_held FROM retention_holds h WHERE h.wearer_no = w.wearer_no ORDER BY hold_no DESC LIMIT 1), false)
-           AS is_held
-FROM wearers w CROSS JOIN LATERAL (
-    SELECT max(coalesce(upper(span), 'infinity')) AS ended_at FROM (
-        SELECT during FROM activation_versions WHERE wearer_no = w.wearer_no AND upper_inf(recorded)
-        UNION ALL SELECT valid FROM requirement_versions WHERE wearer_no = w.wearer_no AND upper_inf(recorded)) AS s (span)) e
-WHERE e.ended_at < $1 ORDER BY w.wearer_id
+SELECT wearer_no, wearer_id, CASE WHEN isfinite(ended_at) THEN ended_at END AS ended_at,
+       CASE WHEN isfinite(record_ended_at) THEN record_ended_at END AS record_ended_at, is_held
+FROM (
+    SELECT w.wearer_no, w.wearer_id, e.ended_at, greatest(e.ended_at, m.ended_at, r.ended_at) AS record_ended_at,
+           coalesce((SELECT is_held FROM retention_holds h WHERE h.wearer_no = w.wearer_no ORDER BY hold_no DESC LIMIT 1), false)
+               AS is_held
+    FROM wearers w CROSS JOIN LATERAL (
+        SELECT max(coalesce(upper(span), 'infinity')) AS ended_at FROM (
+            SELECT during FROM activation_versions WHERE wearer_no = w.wearer_no AND upper_inf(recorded)
+            UNION ALL SELECT valid FROM requirement_versions WHERE wearer_no = w.wearer_no AND upper_inf(recorded)) AS s (span)) e
+    CROSS JOIN LATERAL (
+        SELECT max(coalesce(upper(valid), 'infinity')) AS ended_at FROM iom_now
+        WHERE wearer_no = w.wearer_no AND noun = 'membership') m
+    CROSS JOIN LATERAL (
+        SELECT max(recorded_at) AS ended_at FROM iom_entries
+        WHERE wearer_no = w.wearer_no AND e.ended_at IS NULL AND m.ended_at IS NULL) r) t
+WHERE ended_at < $1 OR record_ended_at < $1 ORDER BY wearer_id
 """
 HELD_NOW = """
 SELECT wearer_no FROM (SELECT DISTINCT ON (wearer_no) wearer_no, is_held FROM retention_holds ORDER BY wearer_no, hold_no DESC) h
@@ -119,6 +130,8 @@ UNLOCK = "SELECT pg_advisory_unlock($1)"
 
 JUDGED: Final = frozenset({Kind.POSITIONS, Kind.EVENTS, Kind.FINDINGS})
 """Without these nobody can be judged again."""
+OF_THE_RECORD: Final = frozenset({Kind.IOM_RECORD, Kind.LOOKS})
+"""Kinds that are counted from the end of the programme's record of a person."""
 TRIES: Final = 25
 NOTICED_WITHIN_S: Final = 60.0
 
@@ -130,12 +143,18 @@ class ServiceDoesNotListen(MendableError):
 
 
 class Ended(NamedTuple):
-    """Somebody who is monitored no more."""
+    """Somebody who is monitored no more (`ended_at`), or whom the programme's record is of no more. None: it goes on, or there
+    never was any."""
 
     wearer_no: int
     wearer_id: str
-    ended_at: datetime
+    ended_at: datetime | None
+    record_ended_at: datetime | None
     is_held: bool
+
+    def end_of(self, kind: Kind) -> datetime | None:
+        """From when a kind of data is counted."""
+        return self.record_ended_at if kind in OF_THE_RECORD else self.ended_at
 
 
 class Going(NamedTuple):
@@ -156,7 +175,8 @@ class Plan(NamedTuple):
     cutoffs: Mapping[Kind, datetime]
 
     def of(self, kind: Kind) -> list[Ended]:
-        return [one for one in self.people if one.ended_at < self.cutoffs[kind] and not one.is_held]
+        ended = [(one, one.end_of(kind)) for one in self.people if not one.is_held]
+        return [one for one, end in ended if end is not None and end < self.cutoffs[kind]]
 
     def why(self, kind: Kind, ended_at: datetime | None = None) -> str:
         since = "each is counted by itself" if ended_at is None else f"ended {ended_at:%Y-%m-%d}"
@@ -178,11 +198,17 @@ async def would_go(connection: Connection, plan: Plan) -> list[Going]:
         for person in plan.of(target.kind):
             rows = await connection.fetchval(target.how_many, person.wearer_no)
             going.append(
-                Going(target.kind, target.table, person.wearer_id, rows, plan.why(target.kind, person.ended_at))
+                Going(
+                    target.kind,
+                    target.table,
+                    person.wearer_id,
+                    rows,
+                    plan.why(target.kind, person.end_of(target.kind)),
+                )
             )
     for person in plan.of(Kind.POSITIONS):
         rows = await connection.fetchval(COUNT_POSITIONS, person.wearer_no)
-        why = plan.why(Kind.POSITIONS, person.ended_at)
+        why = plan.why(Kind.POSITIONS, person.end_of(Kind.POSITIONS))
         going.append(Going(Kind.POSITIONS, "positions", person.wearer_id, rows, why))
     for target in OF_NOBODY:
         rows = await connection.fetchval(target.how_many, plan.cutoffs[target.kind])

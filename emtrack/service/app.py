@@ -35,6 +35,7 @@ from emtrack.service.deliverer import Deliverer
 from emtrack.service.http_server import listening
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.sealer import Sealer
+from emtrack.service.signals import SignalMaker
 from emtrack.service.warm_up import calm_collector, warm_up
 from emtrack.service.witness import Witness
 from emtrack.service.worker import USUAL_PACE, Pace, Worker
@@ -127,6 +128,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         witness = Witness(settings.log_witness, metrics)
         clock_watch = ClockWatch(worker_dsn, settings.ntp_servers, metrics)
         sealer = Sealer(worker_dsn, settings, metrics, witness)
+        signals = SignalMaker(worker_dsn, clock, metrics)
         async with (
             _ground_of(settings) as basemap,
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
@@ -166,6 +168,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             sealing = group.create_task(sealer.run(all_written))
             telling = [group.create_task(part.run(stop)) for part in (deadlines, deliverer)]
             beside = [group.create_task(witness.run()), group.create_task(clock_watch.run())]
+            telling.append(group.create_task(signals.run(stop)))
             await _first_of(worker.ready.wait(), work)
             calm_collector()
             async with listening(application, settings, stop) as address:

@@ -114,6 +114,9 @@ def _environment() -> Environment:
         LOOKED_AT=wording.LOOKED_AT,
         static=assets().root,
         map_modules=assets().map_modules,
+        NOUNS=wording.NOUNS,
+        IOM_WORDS=wording.IOM_WORDS,
+        told_line=wording.told_line,
         shown=shown,
         unshown=lambda columns: (
             f'<tr class="govuk-table__row"><td colspan="{columns}">One row that cannot be shown.</td></tr>'

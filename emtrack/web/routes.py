@@ -21,6 +21,7 @@ from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
 from emtrack.web.api.description import description_route
 from emtrack.web.api.findings import finding_routes
+from emtrack.web.api.iom import IomRoutes
 from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.basemap import BasemapRoutes
@@ -31,6 +32,7 @@ from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.centre import CentrePages
 from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.history import HistoryPages
+from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.maintenance import MaintenancePages
 from emtrack.web.pages.provider_login import ProviderPages
@@ -70,6 +72,7 @@ def web_routes(
         *AlertRoutes(pool, work, clock, stop, credentials).routes(),
         *OrderRoutes(pool, clock, judges).routes(),
         *LedgerRoutes(pool, clock).routes(),
+        *IomRoutes(pool, clock).routes(),
         *site.routes(),
         *BasemapRoutes(pool, basemap).routes(),
         *ProviderPages(pages, site, settings).routes(),
@@ -88,4 +91,5 @@ def web_routes(
         *LookPages(pages).routes(),
         *CentrePages(pages).routes(),
         *ShiftPages(pages).routes(),
+        *IomPages(pages).routes(),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, EntryFate, LineKind, Occasion, Severity, Target
@@ -91,6 +91,7 @@ LOOKED_AT = {
     "export": "All that is stored, as files",
     "restricted record": "A restricted record was opened",
     "details": "Addresses and phones, in a list",
+    "IOM record": "The record of the IOM programme",
 }
 STATES = {"new": "New", "acknowledged": "Acknowledged", "in progress": "In progress", "closed": "Closed"}
 DEADLINES = {
@@ -496,3 +497,29 @@ def timetable_words(requirement: Requirement) -> str:
 
 def _days(days: list[str]) -> str:
     return "daily" if len(days) == 7 else ", ".join(days)
+
+
+NOUNS = {
+    "note": "Note", "signal": "Signal", "finding": "Finding", "grade": "Grade", "proposal": "Proposal", "task": "Task",
+    "contact": "Contact", "status": "Status", "transition": "Transition", "membership": "Membership", "nomination": "Nomination",
+    "assessment": "Assessment", "plan": "Plan", "circumstance": "Circumstance", "offence": "Offence", "breach": "Breach",
+    "share": "Disclosure", "person": "Personal details", "merge": "Records joined or parted", "meeting": "Meeting",
+}  # fmt: skip
+"""Nouns of the programme's record, and findings, as a chronology names them."""
+IOM_WORDS = COHORTS | {
+    "RED": "Red", "AMBER": "Amber", "GREEN": "Green", "COMMUNITY": "In the community", "REMAND": "On remand",
+    "SENTENCED": "Serving a sentence", "RECALLED": "Recalled", "UNLAWFULLY_AT_LARGE": "Unlawfully at large", "WANTED": "Wanted",
+    "HOSPITAL": "In hospital", "OUT_OF_AREA": "Out of the area", "DECEASED": "Died",
+}  # fmt: skip
+_FIRST_OF_LINE = ("because", "text", "title", "reason", "what", "status", "grade", "cohort", "kind", "outcome")
+
+
+def told_line(line: Any) -> str:
+    """A line of a chronology in words: what says most comes first; numbers of items and what follows from them is left out."""
+    content = {name: value for name, value in line.content.items() if isinstance(value, str) and value}
+    first = [content.pop(name) for name in _FIRST_OF_LINE if name in content]
+    rest = [
+        f"{name.replace('_', ' ')}: {value}" for name, value in content.items() if name not in ("direction", "why")
+    ]
+    why = [f"({content['why']})"] if "why" in content else []
+    return "; ".join(IOM_WORDS.get(part, part) for part in first + rest) + (" " + " ".join(why) if why else "")

@@ -1,0 +1,80 @@
+"""`emtrack iom`: the programme's record out of files and into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emtrack.cli.looking import PurposeOption, ReferenceOption, looker_here
+from emtrack.cli.running import run, settings
+from emtrack.cli.saying import say, say_counts, who
+
+if TYPE_CHECKING:
+    from emtrack.iom.importing import Report
+
+MOST_SHOWN = 20
+app = typer.Typer(no_args_is_help=True, help="The record of the IOM programme.")
+
+
+@app.command("import")
+def import_record(
+    file: Annotated[Path, typer.Argument(help="a file of rows: .csv, .json or .ndjson")],
+    system: Annotated[str, typer.Option(help="where rows come from that do not say it")] = "import",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would become of each row, and change nothing")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="where to write what became of each row, as JSON")] = None,
+) -> None:
+    """Enter people, memberships, contacts and the rest. The same file can be given again. Rows that do not fit are refused one by
+    one, and what is not understood is kept as it was given; exit code 1 if any was refused."""
+    from emtrack.files.iom import import_file, read_rows
+    from emtrack.files.progress import progress_on_terminal
+
+    total = len(read_rows(file))
+    with progress_on_terminal() as tell:
+        found = run(
+            import_file(
+                settings(), file, system, who(), keeps=not dry_run, tell=lambda done: tell("rows", done, total)
+            )
+        )
+    _say(found, dry_run=dry_run)
+    if report is not None:
+        _write(found, report)
+    if found.counts["refused"]:
+        raise typer.Exit(1)
+
+
+def _say(found: Report, *, dry_run: bool) -> None:
+    told = [one for one in found.rows if one.why or one.not_understood]
+    for one in told[:MOST_SHOWN]:
+        kept = f"kept and not understood: {', '.join(one.not_understood)}" if one.not_understood else ""
+        say(f"row {one.row}: {one.what}: {'; '.join(filter(None, [one.why, kept]))}")
+    if len(told) > MOST_SHOWN:
+        say(f"and {len(told) - MOST_SHOWN:,} more rows; --report FILE names each")
+    say_counts(found.counts.items())
+    say("nothing was changed (--dry-run)" if dry_run else f"this is import {found.import_no}")
+
+
+def _write(found: Report, path: Path) -> None:
+    import msgspec
+
+    from emtrack.atomic_files import replace_file
+
+    replace_file(path, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+
+
+@app.command("export")
+def export_record(
+    file: Annotated[Path, typer.Argument(help="the file to write: .csv, .json or .ndjson")],
+    person: Annotated[str | None, typer.Option(help="only this person, by reference")] = None,
+    purpose: PurposeOption = "SERVICE",
+    reference: ReferenceOption = None,
+) -> None:
+    """Write the record as rows that `iom import` reads, with registrations and contacts in the codes of probation systems. Who looked
+    and why is put on record first."""
+    from emtrack.files.iom import export_file
+
+    rows = run(export_file(settings(), file, looker_here(purpose, reference), person))
+    say(f"{rows:,} rows are in {file}; only you can read it")

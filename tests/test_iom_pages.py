@@ -1,0 +1,123 @@
+"""The daily view and a person's page, without a browser and in one."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from emtrack.iom.entries import Author, Draft, enter, load
+from emtrack.iom.grading import propose
+from emtrack.iom.notes import NOTE, Note, Visibility
+from emtrack.iom.proposals import PROPOSAL
+from emtrack.iom.record import load_iom
+from emtrack.iom.signals import SIGNAL, Direction, Signal, SignalKind
+from emtrack.people.roles import Role
+from geofence import parse_instant
+from tests.browser import OpenPage, axe
+from tests.office import BEGINS, Office
+from tests.test_pages_browser import logged_in
+from tests.visitor import Visitor
+
+NOW = parse_instant(BEGINS)
+DAY = 86_400_000
+
+
+async def number_of(office: Office, reference: str = "W1") -> int:
+    number: int = await office.connection.fetchval("SELECT wearer_no FROM wearers WHERE wearer_id = $1", reference)
+    return number
+
+
+async def exclusion(office: Office) -> int:
+    """A signal of W1 and the proposal that comes of it; its number."""
+    number = await number_of(office)
+    signal = Signal(kind=SignalKind.EXCLUSION, direction=Direction.UP, because="entered an exclusion zone")
+    async with office.connection.transaction():
+        drafts = [Draft(SIGNAL, number, signal, "LIVE", occurred_ms=NOW, due_ms=NOW + DAY)]
+        await enter(office.connection, Author("Ann"), drafts, NOW)
+        await propose(office.connection, None, NOW)
+    (proposal,) = [entry for entry in await load(office.connection, [number], [PROPOSAL]) if entry.state == "OPEN"]
+    return proposal.item_no
+
+
+async def test_a_new_officer_learns_in_two_clicks_who_needs_them_and_why(office: Office, visitor: Visitor) -> None:
+    await exclusion(office)
+    await visitor.log_in(await office.account(Role.OFFICER))
+    _, home = await visitor.get("/account")
+    assert 'href="/iom"' in home
+    status, page = await visitor.get("/iom")
+    assert status == 200
+    assert "Ann Other" in page
+    assert "entered an exclusion zone" in page
+    assert "<strong>Proposed: red.</strong> Entered an exclusion zone in the last 7 days" in page
+    assert 'href="/iom/people/W1"' in page
+    looks = [row["what"] for row in await office.connection.fetch("SELECT what FROM looks ORDER BY look_no")]
+    assert "IOM record" in looks
+
+
+async def test_a_proposal_is_answered_in_its_row(office: Office, visitor: Visitor) -> None:
+    item_no = await exclusion(office)
+    await visitor.log_in(await office.account(Role.OFFICER))
+    key = await visitor.form_key()
+    address = f"/iom/proposals/{item_no}"
+    status, page = await visitor.post(address, form_key=key, answer="against")
+    assert (status, "say why you decide against" in page) == (422, True)
+    assert await visitor.post(address, form_key=key, answer="accept") == (303, "/iom")
+    number = await number_of(office)
+    grade = (await load_iom(office.connection, [number]))[number].grades[0]
+    assert (grade.grade, grade.reason, grade.graded_by) == (
+        "RED",
+        "Entered an exclusion zone in the last 7 days",
+        "Ann",
+    )
+    status, page = await visitor.post(address, form_key=key, answer="accept")
+    assert (status, "is accepted already" in page) == (422, True)
+
+
+async def test_filters_narrow_and_can_be_taken_back(office: Office, visitor: Visitor) -> None:
+    await visitor.log_in(await office.account(Role.OFFICER))
+    _, page = await visitor.get("/iom?grade=RED")
+    assert "Nobody fits the filter." in page
+    _, page = await visitor.get("/iom?officer=B.+Ash&cohort=FIXED")
+    assert "Ann Other" in page
+
+
+async def test_two_agencies_see_different_notes_of_one_person(office: Office, visitor: Visitor) -> None:
+    number = await number_of(office)
+    notes = {
+        "ours alone": (Visibility.OWN, "Police"),
+        "for all": (Visibility.ALL, "Police"),
+        "theirs": (Visibility.OWN, "Probation Service"),
+    }
+    for text, (visibility, agency) in notes.items():
+        async with office.connection.transaction():
+            draft = Draft(NOTE, number, Note(text=text), occurred_ms=NOW, visibility=visibility)
+            await enter(office.connection, Author("Somebody", agency), [draft], NOW)
+    await visitor.log_in(await office.account(Role.OFFICER, agency="Police"))
+    _, page = await visitor.get("/iom/people/W1")
+    assert ("ours alone" in page, "for all" in page, "theirs" in page) == (True, True, False)
+    other = Visitor(office)
+    try:
+        await other.log_in(await office.account(Role.OFFICER, "Eve", "Probation Service"), "Eve")
+        _, page = await other.get("/iom/people/W1?noun=note")
+        assert ("ours alone" in page, "for all" in page, "theirs" in page) == (False, True, True)
+        _, page = await other.get("/iom/people/W1?known_at=2026-03-01T00:00:00Z")
+        assert "for all" not in page
+        assert (await other.get("/iom/people/W2"))[0] == 404
+    finally:
+        await other.http.close()
+
+
+@pytest.mark.parametrize("width", [1366, 320])
+async def test_the_pages_fit_every_screen_and_pass_axe(office: Office, open_page: OpenPage, width: int) -> None:
+    await exclusion(office)
+    page = await logged_in(office, open_page, "/iom", width=width, height=768)
+    await page.wait_for_selector("text=Proposed: red.")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    assert await axe(page) == []
+    await page.click("a:has-text('Ann Other')")
+    await page.wait_for_selector("h2:has-text('Chronology')")
+    assert re.search(r"entered an exclusion zone", await page.content())
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    assert await axe(page) == []
+    page.assert_clean(office.address)
