@@ -21,6 +21,7 @@ from alerts import look_at_alerts_due
 from emtrack.client import request_of
 from emtrack.clock import Clock
 from emtrack.demo.operator import DemoOperator
+from emtrack.demo.scenes import Scenes, cast, staged
 from emtrack.emulator.habits import PRESETS
 from emtrack.emulator.sending import Upload
 from emtrack.emulator.world import World, build_world
@@ -118,8 +119,8 @@ def fingerprint_of(worlds: list[World]) -> str:
 class Outgoing:
     """What the tags of a world send from an instant on, handed out up to others."""
 
-    def __init__(self, world: World, from_ms: int) -> None:
-        self._uploads = world.uploads(from_ms, None)
+    def __init__(self, world: World, scenes: Scenes, from_ms: int) -> None:
+        self._uploads = staged(world, scenes, from_ms)
         self._next = next(self._uploads)
 
     def before(self, to_ms: int) -> Iterator[Upload]:
@@ -152,6 +153,7 @@ class _History:
         self._connection = connection
         self._worlds = worlds
         self._end_ms = demo.end_ms
+        self._scenes = cast(worlds, demo.end_ms)
         self._opened: list[Outgoing] = []
         self._device_nos: dict[str, int] = {}
         self._keys: dict[str, str] = {}
@@ -182,7 +184,7 @@ class _History:
             entered = await enter_orders(self._connection, orders_of(world), who=WHO, now_ms=world.start_ms)
         self._keys |= entered.keys
         self._device_nos = {row["device_id"]: row["device_no"] for row in await self._connection.fetch(DEVICES)}
-        self._opened.append(Outgoing(world, world.start_ms))
+        self._opened.append(Outgoing(world, self._scenes, world.start_ms))
         calm_collector()
 
     async def _step(self, now_ms: int) -> None:

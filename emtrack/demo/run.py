@@ -47,6 +47,7 @@ from emtrack.demo.history import (
     orders_of,
 )
 from emtrack.demo.people import People
+from emtrack.demo.scenes import Scenes, cast, staged
 from emtrack.demo.waiting import Waiting, shown
 from emtrack.emulator.client import send_world
 from emtrack.emulator.paths import street_angle_rad
@@ -238,7 +239,8 @@ async def _begin(
         keys = await build_history(connection, demo, worlds, tell=tell, stop=stop)
     _keep_keys(settings, keys)
     waiting.what = "The past is there. The tags of the town are being switched on, and its map is drawn."
-    uploads = [await _begun(world, demo.end_ms, stop) for world in worlds]
+    scenes = cast(worlds, demo.end_ms)
+    uploads = [await _begun(world, scenes, demo.end_ms, stop) for world in worlds]
     passwords = await _passwords(connection, demo.end_ms)
     settings = await _with_town(settings, worlds, say)
     async with connection.transaction():
@@ -269,7 +271,8 @@ async def _go_on(
     assert heard_ms is not None, "the service was alive throughout the history"
     from_ms = max(min(heard_ms, clock.now_ms()) - AGAIN_MS, clock.now_ms() - REMEMBERED_MS)
     say(f"Going on with {demo.wearers} invented people; it was last on at {_wall(heard_ms)}.")
-    uploads = [await _begun(world, from_ms, stop) for world in worlds]
+    scenes = cast(worlds, demo.end_ms)
+    uploads = [await _begun(world, scenes, from_ms, stop) for world in worlds]
     passwords = await _passwords(connection, clock.now_ms())
     return Scene(chosen, worlds, uploads, from_ms, _kept_keys(settings), passwords)
 
@@ -311,14 +314,14 @@ def _with_clock(settings: Settings, demo: Demo) -> Settings:
     return msgspec.structs.replace(settings, clock=ClockSetting(demo.end_ms, 1.0))
 
 
-async def _begun(world: World, from_ms: int, stop: asyncio.Event) -> Iterator[Upload]:
+async def _begun(world: World, scenes: Scenes, from_ms: int, stop: asyncio.Event) -> Iterator[Upload]:
     """What a world sends from an instant on; the first upload is there already, and all days before it are stepped
     through. That takes a few milliseconds for each tag and day, beside the loop, and can be stopped after each day."""
     for at_ms in range(world.start_ms + DAY_MS, from_ms, DAY_MS):
         await asyncio.to_thread(next, world.uploads(at_ms, None))
         if stop.is_set():
             raise Stopped
-    uploads = world.uploads(from_ms, None)
+    uploads = staged(world, scenes, from_ms)
     return chain([await asyncio.to_thread(next, uploads)], uploads)
 
 
