@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True):
     webhook_networks: tuple[str, ...] = ()
     ntp_servers: tuple[str, ...] = ()
     basemap: Path | None = None
+    guide: Path | None = None
 
     @property
     def sets_dir(self) -> Path:
@@ -155,6 +156,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         mail_from=given.get("mail_from") or None,
         webhook_networks=_networks("webhook_networks", given.get("webhook_networks")),
         ntp_servers=_list(given.get("ntp_servers")),
+        guide=Path(given["guide"]).expanduser().absolute() if given.get("guide") else None,
         basemap=Path(given["basemap"]).expanduser().absolute() if given.get("basemap") else None,
     )
 

@@ -33,6 +33,7 @@ from emtrack.clock import Clock, clock_of, machine_ms
 from emtrack.db.connect import connect, database
 from emtrack.db.locks import WORKER_LOCK
 from emtrack.db.migrate import migrate
+from emtrack.demo.guide import write_guide
 from emtrack.demo.history import (
     HOUR_MS,
     MINUTE_MS,
@@ -243,6 +244,7 @@ async def _begin(
     uploads = [await _begun(world, scenes, demo.end_ms, stop) for world in worlds]
     passwords = await _passwords(connection, demo.end_ms)
     settings = await _with_town(settings, worlds, say)
+    settings = msgspec.structs.replace(settings, guide=write_guide(settings.data_dir, scenes))
     async with connection.transaction():
         await connection.execute(SET_CLOCK, datetime_of(demo.end_ms), datetime_of(machine_ms() + LEAD_MS))
         complete = OrderChange(COMPLETE, None, {"people": fingerprint_of(worlds)})
@@ -266,6 +268,7 @@ async def _go_on(
             f"--days {demo.days:g} --seed {demo.seed}, and goes on so. For another, set another EMTRACK_DATA_DIR."
         )
     chosen = await _with_town(_with_clock(settings, demo), worlds, say)
+    chosen = msgspec.structs.replace(chosen, guide=write_guide(settings.data_dir, cast(worlds, demo.end_ms)))
     clock = await clock_of(connection, chosen.clock, adopt=False)
     heard_ms = await alive_ms(connection)
     assert heard_ms is not None, "the service was alive throughout the history"

@@ -145,14 +145,18 @@ class Pages:
         zone_sets: ZoneSetCache,
         judges: Judges,
         not_watching: Callable[[], str | None],
+        *,
+        guided: bool = False,
     ) -> None:
-        """`not_watching`: why nobody is watched now, for every page; None: all is well."""
+        """`not_watching`: why nobody is watched now, for every page; None: all is well. `guided`: there is a page that guides through
+        a shift."""
         self._not_watching = not_watching
         self.pool = pool
         self.clock = clock
         self._zone_sets = zone_sets
         self._judges = judges
         self._environment = _environment()
+        self._environment.globals["guided"] = guided
 
     def route(
         self,

@@ -26,11 +26,13 @@ from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.basemap import BasemapRoutes
 from emtrack.web.guard import CredentialState
+from emtrack.web.guide import read_guide
 from emtrack.web.pages.account import AccountPages
 from emtrack.web.pages.alert_case import CasePages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.centre import CentrePages
 from emtrack.web.pages.curfews import CurfewPages
+from emtrack.web.pages.guide import GuidePages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.looks import LookPages
@@ -63,7 +65,9 @@ def web_routes(
 ) -> list[BaseRoute]:
     """`guesses`: those of all who give a password. `judges`: what is judged for readers. `changed` is told of changes of alerts
     and of credentials, and tells those who follow. `stop` ends streams. `trouble`: why nobody is watched now, or None."""
-    work, pages = AlertWork(pool, clock, changed), Pages(pool, clock, zone_sets, judges, trouble)
+    guide = read_guide(settings.guide)
+    work = AlertWork(pool, clock, changed)
+    pages = Pages(pool, clock, zone_sets, judges, trouble, guided=guide is not None)
     box = SecretBox(settings.data_dir)
     site = Site(pages, metrics, settings, guesses, box)
     return [
@@ -90,6 +94,7 @@ def web_routes(
         *VisitPages(pages).routes(),
         *LookPages(pages).routes(),
         *CentrePages(pages).routes(),
+        *GuidePages(pages, guide).routes(),
         *ShiftPages(pages).routes(),
         *IomPages(pages).routes(),
     ]
