@@ -28,30 +28,30 @@ def write_guide(folder: Path, scenes: Scenes) -> Path:
 
 
 OVER = (
-    "It is a minute before seven. Open the alerts and look at what is there: what nobody has acknowledged comes first. Press ? for the "
-    "keys. Turn the sound on, if you like."
+    "It is a minute before seven. Open the alerts and look at what is there: what nobody has acknowledged comes first. "
+    "Press ? for the keys. Turn the sound on, if you like."
 )
 BURST = (
-    "Some people are not at home. They stand together in one line, because they began in the same second: open it, and acknowledge all "
-    "of them at once. A row says how far away each is and how old that is."
+    "Some people are not at home. They stand together in one line, because they began in the same second: open it, and "
+    "acknowledge all of them at once. A row says how far away each is and how old that is."
 )
 ENTRY = (
-    "{name} drives into a zone that they must not enter. First it is a possible entry, then, with the next position, a finding. Open it: "
-    "the map, the steps for this kind, whom to call. Acknowledge it within two minutes, log a call, log that the police were told. They "
-    "leave after three minutes; the alert stays until you close it."
+    "{name} drives into a zone that they must not enter. First it is a possible entry, then, with the next position, a "
+    "finding. Open it: the map, the steps for this kind, whom to call. Acknowledge it within two minutes, log a call, log "
+    "that the police were told. They leave after three minutes; the alert stays until you close it."
 )
 DRIFT = (
-    "{name} seems to leave home during curfew, for a minute and a half, by 190 metres and back. Look at the positions before and after. "
-    "What do you think? Close it as a location error, so that it counts where the noise comes from."
+    "{name} seems to leave home during curfew, for a minute and a half, by 190 metres and back. Look at the positions "
+    "before and after. What do you think? Close it as a location error, so that it counts where the noise comes from."
 )
 OUTAGE = (
-    "The tags of {name} fall silent one after the other. When a fifth of them is silent they become one incident, instead of as many "
-    "alerts as there are people. The network comes back at a quarter past seven, and the tags send what they kept: nothing was lost, "
-    "and what they kept is judged at its own time."
+    "The tags of {name} fall silent one after the other. When a fifth of them is silent they become one incident, instead "
+    "of as many alerts as there are people. The network comes back at a quarter past seven, and the tags send what they "
+    "kept: nothing was lost, and what they kept is judged at its own time."
 )
 HANDOVER = (
-    "Close what is over, with its outcome and a note. Then open the handover sheet: what the next shift takes over, why it is open and "
-    "what is due. It can be printed."
+    "Close what is over, with its outcome and a note. Then open the handover sheet: what the next shift takes over, why it "
+    "is open and what is due. It can be printed."
 )
 
 
