@@ -383,3 +383,63 @@ async def test_a_database_that_another_program_serves_is_refused(stage: Stage, d
 )
 def test_a_history_ends_on_the_last_evening_of_the_wall_clock(now: str, end: str) -> None:
     assert datetime.fromtimestamp(last_evening_ms(parse_instant(now)) / 1000, UTC) == datetime.fromisoformat(end)
+
+
+# --- the past contradicts itself nowhere ------------------------------------------------------------------------------
+
+WORKED = """
+SELECT a.alert_no, a.kind, a.requirement_id, a.severity, w.wearer_id, a.raised_at, a.closed_at, c.action, c.done_at, c.outcome,
+       c.note, v.begin_at, v.end_at
+FROM alerts a JOIN wearers w USING (wearer_no) JOIN alert_actions c USING (alert_no)
+LEFT JOIN LATERAL (
+    SELECT min(n.begin_at) AS begin_at, max(n.end_at) AS end_at FROM alert_occurrences o
+    CROSS JOIN LATERAL newest_version(o.finding_no) n WHERE o.alert_no = a.alert_no AND n.change <> 'withdrawn') v ON true
+ORDER BY a.alert_no, c.action_no
+"""
+PLACES = (Kind.EXCLUSION, Kind.CURFEW, Kind.INCLUSION)
+
+
+def broken(wearer_id: str, requirement_id: str, begin: datetime, end: datetime) -> bool:
+    """Whether the order was truly broken about then."""
+    world = next(world for world in PAST.worlds() if any(w.wearer_id == wearer_id for w in world.wearers))
+    around = instant_of(begin - HOUR / 4), instant_of(end + HOUR / 4)
+    return any(span["requirement_id"] == requirement_id for span in world.truth(wearer_id, *around))
+
+
+async def test_what_operators_wrote_is_what_the_trail_shows(record: asyncpg.Connection[Any]) -> None:
+    closed = [row for row in await record.fetch(WORKED) if row["action"] == "closed" and row["begin_at"] is not None]
+    of_places = [row for row in closed if row["kind"] in PLACES]
+    assert of_places
+    for row in of_places:
+        was_broken = broken(row["wearer_id"], row["requirement_id"], row["begin_at"], row["end_at"])
+        if row["outcome"] == "VIOLATION":
+            assert was_broken, row["note"]
+        if row["outcome"] == "LOCATION_ERROR":
+            assert not was_broken, row["note"]
+        assert row["closed_at"] > row["end_at"], "what goes on is not closed"
+
+
+async def test_people_are_called_before_an_alert_is_closed_and_authorities_of_what_is_grave(
+    record: asyncpg.Connection[Any],
+) -> None:
+    rows = await record.fetch(WORKED)
+    called = [row for row in rows if row["action"] == "called"]
+    assert called
+    assert all(row["severity"] <= 2 and row["note"] for row in called)
+    assert all(row["closed_at"] is None or row["done_at"] < row["closed_at"] for row in called)
+    assert all(row["severity"] == 1 for row in rows if row["action"] == "authority told")
+    minutes = sorted(
+        (row["done_at"] - max(row["raised_at"], row["end_at"] or row["raised_at"])).total_seconds() / 60
+        for row in rows
+        if row["action"] == "closed" and row["severity"] <= 2
+    )
+    assert minutes[len(minutes) // 2] < 75, "nobody leaves what is grave and over for hours"
+
+
+async def test_deadlines_of_the_past_were_set_when_its_alerts_were_raised(record: asyncpg.Connection[Any]) -> None:
+    """So that the live part does not begin with a flood of escalations."""
+    assert await record.fetchval("SELECT count(*) FROM alerts WHERE look_at <= $1", datetime_of(END_MS)) == 0
+    late = await record.fetchval(
+        "SELECT count(*) FROM alert_occasions o JOIN alerts a USING (alert_no) WHERE o.noted_at > o.counts_from + interval '1 day'"
+    )
+    assert late == 0

@@ -29,8 +29,10 @@ def serve() -> None:
 def demo(
     wearers: Annotated[int, typer.Option(min=1, max=5_000)] = 730,
     long: Annotated[int, typer.Option(min=0, help="how many of them have a long past")] = 20,
-    hours: Annotated[float, typer.Option(min=0.1, max=240, help="hours of the past of all")] = 48,
-    days: Annotated[float, typer.Option(min=0.1, max=60, help="days of a long past")] = 14,
+    hours: Annotated[
+        float, typer.Option(min=0.1, max=240, help="hours of the past of all; more takes longer to build")
+    ] = 16,
+    days: Annotated[float, typer.Option(min=0.1, max=60, help="days of a long past")] = 5,
     seed: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Everything on this machine: embedded database with a past, service, pages, emulated tags. Ctrl-C stops it all."""
