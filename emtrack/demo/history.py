@@ -20,6 +20,7 @@ import msgspec
 from alerts import look_at_alerts_due
 from emtrack.client import request_of
 from emtrack.clock import Clock
+from emtrack.demo.details import with_details
 from emtrack.demo.operator import DemoOperator
 from emtrack.demo.scenes import Scenes, cast, staged
 from emtrack.emulator.habits import PRESETS
@@ -107,7 +108,7 @@ Tell = Callable[[Progress], None]
 
 def orders_of(world: World) -> Orders:
     """The orders of a world, read as those of anybody would be."""
-    return read_orders_of(world.orders(), "the emulator's orders")
+    return read_orders_of(with_details(world, world.orders()), "the emulator's orders")
 
 
 def fingerprint_of(worlds: list[World]) -> str:

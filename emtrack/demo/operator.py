@@ -30,7 +30,7 @@ SHIFTS = (6, 14, 22)
 """When they begin, in hours of UTC."""
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
-ACKNOWLEDGED_AFTER_MIN = {1: (1, 6), 2: (2, 14), 3: (5, 35), 4: (8, 60)}
+ACKNOWLEDGED_AFTER_MIN = {1: (0.3, 2.1), 2: (0.8, 10.5), 3: (3, 32), 4: (8, 60)}
 """By severity."""
 LOOKED_AT_AFTER_MIN = {1: (2, 9), 2: (4, 24), 3: (12, 70), 4: (20, 160)}
 """After it was acknowledged."""
