@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, AlertState, Deadline, EntryFate
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
 
 BURST = 4
 """So many alerts of one kind that began in the same second are one line that opens."""
+
+
+BurstKey = tuple[str, str | None, int, int]
 
 
 class QueueRow(NamedTuple):
@@ -44,15 +46,19 @@ class QueueLine(NamedTuple):
 def queue_lines(
     alerts: Sequence[Alert], seen: Sequence[LastSeen | None], words: Words, now_ms: int
 ) -> list[QueueLine]:
-    """In the order of the queue. Bursts are of alerts that nobody has acknowledged."""
+    """In the order of the queue. Bursts are of alerts that nobody has acknowledged, of one severity; one stands where the first of
+    its alerts would."""
     rows = [_row_at_all(alert, last, words, now_ms) for alert, last in zip(alerts, seen, strict=True)]
-    lines: list[QueueLine] = []
-    for key, group in groupby(rows, _burst_key):
-        members = list(group)
-        if key is not None and len(members) >= BURST:
-            lines.append(QueueLine(members, _burst_title(members, words)))
+    members: dict[BurstKey | int, list[QueueRow]] = {}
+    for number, row in enumerate(rows):
+        members.setdefault(_burst_key(row) or number, []).append(row)
+    lines = []
+    for number, row in enumerate(rows):
+        burst = members.get(_burst_key(row) or number, [])
+        if len(burst) >= BURST:
+            lines += [QueueLine(burst, _burst_title(burst, words))] if burst[0] is row else []
         else:
-            lines += [QueueLine([row]) for row in members]
+            lines.append(QueueLine([row]))
     return lines
 
 
@@ -60,7 +66,7 @@ def handover_rows(alerts: Sequence[Alert], words: Words, now_ms: int) -> list[Qu
     return [_row_at_all(alert, None, words, now_ms) for alert in alerts]
 
 
-def _burst_key(row: QueueRow) -> tuple[str, str | None, int, int] | None:
+def _burst_key(row: QueueRow) -> BurstKey | None:
     alert = row.alert
     if alert.state is not AlertState.NEW or alert.wearer_no is None or alert.possible is not None:
         return None
