@@ -51,6 +51,8 @@ FILTERED = """
     AND ($8::timestamptz IS NULL OR a.closed_at IS NULL AND (
         a.state = 'new' AND a.acknowledge_by <= $8 OR a.contacted_at IS NULL AND a.contact_by <= $8
         OR a.authority_told_at IS NULL AND a.authority_by <= $8))
+    AND ($9::text IS NULL OR a.wearer_no IN (
+        SELECT d.wearer_no FROM wearer_details d WHERE upper_inf(d.recorded) AND d.address ILIKE $9))
 """
 # What is grouped under an incident that is open is looked at there.
 NOT_GROUPED = """
@@ -59,16 +61,16 @@ NOT_GROUPED = """
 # People work what nobody has acknowledged first; programs get the order of RULES.md.
 OPEN = f"""
 SELECT * FROM (
-    SELECT {COLUMNS}, CASE WHEN $9 AND a.state <> 'new' THEN 1 ELSE 0 END::bigint AS work_rank
+    SELECT {COLUMNS}, CASE WHEN $10 AND a.state <> 'new' THEN 1 ELSE 0 END::bigint AS work_rank
     FROM {PEOPLE} WHERE a.closed_at IS NULL AND {FILTERED} AND {NOT_GROUPED}) q
-WHERE $10::bigint IS NULL
-      OR (work_rank, severity, rag_rank, mappa_rank, raised_at, alert_no) > ($10, $11, $12, $13, $14::timestamptz, $15)
-ORDER BY work_rank, severity, rag_rank, mappa_rank, raised_at, alert_no LIMIT $16
+WHERE $11::bigint IS NULL
+      OR (work_rank, severity, rag_rank, mappa_rank, raised_at, alert_no) > ($11, $12, $13, $14, $15::timestamptz, $16)
+ORDER BY work_rank, severity, rag_rank, mappa_rank, raised_at, alert_no LIMIT $17
 """  # noqa: S608  a constant made of constants
 CLOSED = f"""
 SELECT * FROM (SELECT {COLUMNS} FROM {PEOPLE} WHERE a.closed_at IS NOT NULL AND {FILTERED}) q
-WHERE $9::timestamptz IS NULL OR (closed_at, alert_no) < ($9, $10::bigint)
-ORDER BY closed_at DESC, alert_no DESC LIMIT $11
+WHERE $10::timestamptz IS NULL OR (closed_at, alert_no) < ($10, $11::bigint)
+ORDER BY closed_at DESC, alert_no DESC LIMIT $12
 """  # noqa: S608
 ONE = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = $1"  # noqa: S608
 NUMBERED = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = ANY($1::bigint[])"  # noqa: S608
@@ -132,7 +134,7 @@ class BadQueuePlace(ValueError):
 
 class AlertFilter(msgspec.Struct, frozen=True):
     """Which alerts; None: all. `person`: a part of a wearer's id or name, in whatever case. `agency`: that leads or takes part.
-    `overdue_at_ms`: a deadline was missed at that instant."""
+    `overdue_at_ms`: a deadline was missed at that instant. `area`: a part of the address of whose record is open."""
 
     wearer_id: str | None = None
     severity: int | None = None
@@ -142,12 +144,14 @@ class AlertFilter(msgspec.Struct, frozen=True):
     owner: str | None = None
     agency: str | None = None
     overdue_at_ms: int | None = None
+    area: str | None = None
 
     @property
     def columns(self) -> tuple[Any, ...]:
         return (
             self.wearer_id, self.severity, self.kind, None if self.person is None else f"%{_literal(self.person)}%",
             self.state, self.owner, self.agency, None if self.overdue_at_ms is None else datetime_of(self.overdue_at_ms),
+            None if self.area is None else f"%{_literal(self.area)}%",
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What the wall costs with 100,000 alerts and 30,000 people: its statements, as an operator asks them, and the page over HTTP.
+"""What the wall and the queue cost with 100,000 alerts and 30,000 people: statements, as an operator asks them, and pages over HTTP.
 
     python -m benchmarks.wall [--alerts 100000] [--people 30000] [--repeats 20]
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import os
 import platform
 import re
@@ -133,13 +134,14 @@ async def page(address: str, dsn: str, repeats: int) -> None:
         assert key is not None, "logged in"
         await http.post("/shift", data={"form_key": key[1], "purpose": "COMPLIANCE"})
 
-        async def once() -> None:
-            async with http.get("/wall") as answer:
+        async def once(path: str) -> None:
+            async with http.get(path) as answer:
                 assert answer.status == 200, await answer.text()
                 await answer.read()
 
-        median, worst = await timed_ms(once, repeats)
-        print(f"| /wall over HTTP | {median:.1f} / {worst:.1f} ms |")
+        for path in ("/wall", "/alerts", "/alerts?state=closed", "/alerts?overdue=yes", "/alerts?person=Person 77"):
+            median, worst = await timed_ms(functools.partial(once, path), repeats)
+            print(f"| {path} over HTTP | {median:.1f} / {worst:.1f} ms |")
 
 
 async def measure(settings: Settings, alerts: int, people: int, repeats: int) -> None:

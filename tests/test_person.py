@@ -17,6 +17,7 @@ from emtrack.people.looks import SERVICE, commander
 from emtrack.record.protocols import protocols_for
 from emtrack.record.wearer_details import load_details
 from tests.office import ORDERS, Office
+from tests.visitor import Visitor
 
 DETAILS: dict[str, Any] = {
     "date_of_birth": "1990-02-03", "sex": "female", "ethnicity": "White", "address": "12 Sample Street, Hanley, ST1 0AA",
@@ -152,3 +153,24 @@ def test_ticks_of_another_protocol_or_of_another_text_do_not_count() -> None:
     protocol = Protocol(1, 2, (Step("a"),))
     for tick in (Tick(1, "a", True, 5, "Ann", None), Tick(1, "older", True, 5, "Ann", 1)):
         assert states_of(protocol, [tick], 0)[0].tick is None
+
+
+async def test_the_queue_is_asked_for_an_area_and_a_closed_record_is_in_none(
+    office: Office, visitor: Visitor
+) -> None:
+    await enter(office, wearers=[{"wearer_id": "W1", "name": "Ann Other"} | DETAILS])
+    await visitor.log_in(await office.account())
+    await office.two_are_out()
+    while len((await office.get("/v1/alerts"))[1]["alerts"]) < 2:
+        await office.connection.execute("SELECT pg_sleep(0.05)")
+    for area, found in [("hanley", True), ("Sample ST1", True), ("100%", False), ("Leek", False)]:
+        _, page = await visitor.get(f"/alerts?area={area.replace(' ', '+').replace('%', '%25')}")
+        assert ("Ann Other" in page) == found, area
+        assert "W2" not in page
+    await office.connection.execute(
+        "INSERT INTO access_limits (wearer_no, kind, accounts, agencies, reason, recorded, entered_by) "
+        "SELECT wearer_no, 'excluded', '{Ann}', '{}', 'test', tstzrange(now() - interval '1 s', NULL), 'test' "
+        "FROM wearers WHERE wearer_id = 'W1'"
+    )
+    _, page = await visitor.get("/alerts?area=hanley")
+    assert "No alert is open that fits the filter" in " ".join(page.split())

@@ -420,7 +420,7 @@ class AlertPages:
 
 
 LISTS = ("open", "mine", "closed")
-FILTERS = ("severity", "kind", "wearer", "person", "work", "owner", "agency", "overdue")
+FILTERS = ("severity", "kind", "wearer", "person", "work", "owner", "agency", "area", "overdue")
 
 
 def wanted_alerts(query: QueryParams, owner: str | None, now_ms: int) -> AlertFilter:
@@ -428,10 +428,13 @@ def wanted_alerts(query: QueryParams, owner: str | None, now_ms: int) -> AlertFi
     work = query.get("work") or None
     if work is not None and work not in OPEN_STATES:
         raise Problem(400, f"work is {work[:60]!r}; expected {', '.join(OPEN_STATES)}")
-    text = {name: (query.get(name) or "").strip()[:200] or None for name in ("person", "wearer", "owner", "agency")}
+    text = {
+        name: (query.get(name) or "").strip()[:200] or None
+        for name in ("person", "wearer", "owner", "agency", "area")
+    }
     return AlertFilter(
         None, read_severity(query.get("severity")), read_kind(query.get("kind")), text["person"] or text["wearer"], work,
-        owner or text["owner"], text["agency"], now_ms if query.get("overdue") else None,
+        owner or text["owner"], text["agency"], now_ms if query.get("overdue") else None, text["area"],
     )  # fmt: skip
 
 
