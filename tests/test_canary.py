@@ -15,6 +15,7 @@ from emtrack.canary.entering import NAME, NameTaken, enter_canary
 from emtrack.canary.listening import Heard, listening
 from emtrack.canary.singing import Alarm, Beat, Canary
 from emtrack.files.export import export
+from emtrack.service.examination import examine
 from emtrack.settings import Settings
 from geofence import parse_instant
 from tests.office import BEGINS, Office
@@ -141,3 +142,14 @@ async def test_the_canary_tells_no_one_elses_channel(office: Office) -> None:
     await sung(canary_of(office), 1)
     names = await office.connection.fetch("SELECT DISTINCT c.name FROM messages m JOIN channels c USING (channel_no)")
     assert [row["name"] for row in names] == ["canary"]
+
+
+async def test_the_doctor_says_whether_alerts_arrive(office: Office) -> None:
+    async def said() -> str:
+        return next(str(look.health) for look in await examine(settings_of(office)) if look.what == "canary")
+
+    assert await said() == "note"
+    await sung(canary_of(office), 1)
+    assert await said() == "good"
+    await office.connection.execute("UPDATE canary_beats SET sent_at = sent_at - interval '6 minutes'")
+    assert await said() == "bad"

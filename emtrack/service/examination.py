@@ -37,6 +37,12 @@ DAY_PARTITION = "SELECT to_regclass('positions_' || to_char($1::timestamptz, 'YY
 ALIVE = "SELECT alive_at FROM liveness"
 MADE = "SELECT min(applied_at) FROM schema_migrations"
 LAST_RETENTION = "SELECT max(begun_at) FROM retention_runs"
+LAST_BEAT = "SELECT sent_at, trouble FROM canary_beats ORDER BY beat_no DESC LIMIT 1"
+LONGEST_SILENT = timedelta(minutes=5)
+COUNT_CHANNELS = "SELECT count(*) FROM channels WHERE ended_at IS NULL AND NOT is_canary"
+COUNT_FAILING = """
+SELECT count(*) FROM deliveries WHERE delivered_at IS NULL AND seen_at IS NULL AND (tries > 1 OR given_up_at IS NOT NULL)
+"""
 IS_SUPERUSER = "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"
 
 
@@ -127,6 +133,32 @@ async def _retention(connection: Connection) -> Look:
     return Look("retention", Health.GOOD, f"the last run began at {last:%Y-%m-%d %H:%M} UTC")
 
 
+async def _canary(connection: Connection) -> Look:
+    """Whether alerts arrive."""
+    row = await connection.fetchrow(LAST_BEAT)
+    if row is None:
+        words = "no canary has sung: run `emtrack canary` beside the service (docs/messages.md)"
+        return Look("canary", Health.NOTE, words)
+    since = f"{row['sent_at']:%Y-%m-%d %H:%M:%S} UTC"
+    if row["trouble"] is not None:
+        return Look("canary", Health.BAD, f"the last test alert, of {since}, did not arrive: {row['trouble']}")
+    if datetime_of(machine_ms()) - row["sent_at"] > LONGEST_SILENT:
+        return Look("canary", Health.BAD, f"it is silent since {since}: does `emtrack canary` run?")
+    return Look("canary", Health.GOOD, f"a test alert arrived, sent at {since}")
+
+
+async def _messages(connection: Connection) -> Look:
+    """Whether people can be told, and were."""
+    channels, failing = await connection.fetchval(COUNT_CHANNELS), await connection.fetchval(COUNT_FAILING)
+    if failing:
+        words = f"{failing} did not arrive, and nobody has seen to it: the page Messages says which"
+        return Look("messages", Health.BAD, words)
+    if not channels:
+        words = "no channel is entered: nobody is told of a missed deadline but on the pages (`emtrack channels add`)"
+        return Look("messages", Health.NOTE, words)
+    return Look("messages", Health.GOOD, f"{channels} channels, and all arrived")
+
+
 def _descriptors() -> Look:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     words = f"{soft:,} at once, at most {hard:,}"
@@ -197,6 +229,8 @@ async def _database(connection: Connection) -> list[Look]:
     looks.append(await _partition(connection))
     looks += await _clock_on_record(connection)
     looks.append(await _retention(connection))
+    looks.append(await _canary(connection))
+    looks.append(await _messages(connection))
     return looks
 
 
