@@ -22,7 +22,8 @@ from emtrack.client import request_of
 from emtrack.clock import Clock
 from emtrack.demo.details import with_details
 from emtrack.demo.operator import DemoOperator
-from emtrack.demo.scenes import Scenes, cast, staged
+from emtrack.demo.programme import answer_proposals, enter_programme
+from emtrack.demo.scenes import LEAST_PEOPLE, Scenes, cast, staged
 from emtrack.emulator.habits import PRESETS
 from emtrack.emulator.sending import Upload
 from emtrack.emulator.world import World, build_world
@@ -38,6 +39,7 @@ from ingest import Inbox, Submission, read_request
 if TYPE_CHECKING:
     import asyncpg
 
+    from emtrack.db.session import Session
     from ingest import Acknowledgement
 
 WHO = "demo"
@@ -132,15 +134,20 @@ class Outgoing:
 
 
 async def build_history(
-    connection: asyncpg.Connection[Any], demo: Demo, worlds: list[World], *, tell: Tell, stop: asyncio.Event
+    connection: Session, demo: Demo, worlds: list[World], *, tell: Tell, stop: asyncio.Event
 ) -> dict[str, str]:
     """Build all of it on a database without wearers, and return the keys of the devices.
 
     Raises Stopped; then what is there is not whole.
     """
     await connection.execute(WITHOUT_THE_DISK)
+    is_town = demo.wearers >= LEAST_PEOPLE
     try:
+        if is_town:
+            await enter_programme(connection, worlds, demo.end_ms, WHO)
         keys = await _History(connection, demo, worlds).build(tell, stop)
+        if is_town:
+            await answer_proposals(connection, demo.seed, demo.end_ms, WHO)
         await connection.execute(ANALYZE)
     finally:
         await connection.execute(WITH_THE_DISK)

@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime, time, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -67,9 +67,7 @@ from emtrack.settings import ClockSetting, Settings, SettingsError, demo_dir
 from geofence import datetime_of, format_instant, instant_of
 
 if TYPE_CHECKING:
-    import asyncpg
-
-    Connection = asyncpg.Connection[Any]
+    from emtrack.db.session import Session as Connection
 
 LONDON = ZoneInfo("Europe/London")
 EVENING = time(18, 59, 20)

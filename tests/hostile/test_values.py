@@ -50,7 +50,7 @@ def addresses(office: Office) -> list[tuple[str, str, frozenset[str]]]:
     found = [("/static/{path}", "/static/maps.js", frozenset({"GET"}))]
     for route in office.routes:
         if isinstance(route, Route):
-            usual = PARAMETER.sub(lambda one: PATHS[one[1]], route.path)
+            usual = PARAMETER.sub(lambda one: PATHS.get(one[1], "1"), route.path)
             found.append((route.path, usual, frozenset(route.methods or ()) - {"HEAD"}))
     return found
 
@@ -61,7 +61,7 @@ def hostile_requests(office: Office) -> Iterator[tuple[str, str, dict[str, Any]]
         for name in PARAMETER.findall(path):
             for value in VALUES:
                 filled = PARAMETER.sub(
-                    lambda one, n=name, v=value: quote(v, safe="") if one[1] == n else PATHS[one[1]], path
+                    lambda one, n=name, v=value: quote(v, safe="") if one[1] == n else PATHS.get(one[1], "1"), path
                 )
                 yield from ((method, filled, {}) for method in sorted(methods))
         if path == STREAM:
