@@ -15,15 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from alerts.grading import Severity
 from alerts.life import AlertState
-
-if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
 
 MINUTE_MS = 60_000
 LONGEST_MIN = 7 * 24 * 60
@@ -142,31 +139,34 @@ class Due(NamedTuple):
     next_ms: int | None
 
 
-def due(alert: Watched, noted: AbstractSet[Occasion], now_ms: int) -> Due:
-    """Of an alert that is looked at."""
+def due(alert: Watched, noted: Mapping[Occasion, int], now_ms: int) -> Due:
+    """Of an alert that is looked at. `noted`: what was, and when."""
     if alert.state is AlertState.CLOSED or alert.is_grouped:
         return Due([], None)
     if alert.suspended_until_ms is not None and alert.suspended_until_ms > now_ms:
         return Due([], alert.suspended_until_ms)
-    planned = {occasion: at_ms for occasion, at_ms in _plan(alert).items() if occasion not in noted}
-    later = [at_ms for at_ms in planned.values() if at_ms > now_ms]
-    return Due([occasion for occasion, at_ms in planned.items() if at_ms <= now_ms], min(later, default=None))
+    found = [occasion for occasion, at_ms in _plan(alert, noted).items() if occasion not in noted and at_ms <= now_ms]
+    after = _plan(alert, {**noted, **dict.fromkeys(found, now_ms)})
+    later = [at_ms for occasion, at_ms in after.items() if occasion not in noted and at_ms > now_ms]
+    return Due(found, min(later, default=None))
 
 
-def _plan(alert: Watched) -> Mapping[Occasion, int]:
+def _plan(alert: Watched, noted: Mapping[Occasion, int]) -> Mapping[Occasion, int]:
     """When each happens if nobody does anything more."""
     first = Occasion.POSSIBLE_ENTRY if alert.is_possible else Occasion.RAISED
     plan = {first: alert.counts_from_ms}
     if alert.escalates:
-        plan |= dict(_missed(alert))
+        plan |= dict(_missed(alert, noted))
     return plan
 
 
-def _missed(alert: Watched) -> Iterable[tuple[Occasion, int]]:
+def _missed(alert: Watched, noted: Mapping[Occasion, int]) -> Iterable[tuple[Occasion, int]]:
     acknowledge_ms, contact_ms, authority_ms = alert.deadlines
     if acknowledge_ms is not None and alert.state is AlertState.NEW:
         yield Occasion.NOT_ACKNOWLEDGED, acknowledge_ms
-        yield Occasion.STILL_NOT_ACKNOWLEDGED, 2 * acknowledge_ms - alert.counts_from_ms
+        if Occasion.NOT_ACKNOWLEDGED in noted:  # the second is told after the first had as long
+            told_ms = noted[Occasion.NOT_ACKNOWLEDGED]
+            yield Occasion.STILL_NOT_ACKNOWLEDGED, told_ms + acknowledge_ms - alert.counts_from_ms
     if contact_ms is not None and alert.contacted_ms is None and not alert.is_possible:
         yield Occasion.NO_CONTACT, contact_ms
     if authority_ms is not None and alert.told_ms is None and not alert.is_possible:

@@ -96,7 +96,7 @@ SELECT delivery_no, delivery_id, channel_no, made_at, tries FROM deliveries
 WHERE delivery_no IN (
     SELECT DISTINCT ON (channel_no) delivery_no FROM deliveries
     WHERE next_try_at <= $1 AND channel_no <> ALL($3::bigint[]) ORDER BY channel_no, next_try_at, delivery_no)
-ORDER BY next_try_at, delivery_no LIMIT $2 FOR UPDATE
+ORDER BY tries > 1, next_try_at, delivery_no LIMIT $2 FOR UPDATE
 """
 TRYING = "UPDATE deliveries SET tries = tries + 1, next_try_at = $2 WHERE delivery_no = $1"
 FIELDS = "SELECT delivery_no, fields FROM messages WHERE delivery_no = ANY($1::bigint[]) ORDER BY message_no"
@@ -113,11 +113,13 @@ UNDELIVERED = """
 SELECT d.delivery_no, c.name, c.target, d.made_at, d.tries, d.next_try_at, d.given_up_at, d.last_error
 FROM deliveries d LEFT JOIN channels c USING (channel_no)
 WHERE d.delivered_at IS NULL AND d.seen_at IS NULL AND (d.made_at <= $1 OR d.given_up_at IS NOT NULL)
+    AND (d.channel_no IS NULL OR d.channel_no NOT IN (SELECT canary_channels()))
 ORDER BY d.made_at, d.delivery_no LIMIT $2
 """
 COUNT_UNDELIVERED = """
 SELECT count(*) FROM deliveries
 WHERE delivered_at IS NULL AND seen_at IS NULL AND (made_at <= $1 OR given_up_at IS NOT NULL)
+    AND (channel_no IS NULL OR channel_no NOT IN (SELECT canary_channels()))
 """
 TRY_NOW = """
 UPDATE deliveries SET next_try_at = $2, given_up_at = NULL, tries = 0,
@@ -145,13 +147,18 @@ async def gather(connection: Connection, now_ms: int) -> None:
     await connection.execute(GATHER, datetime_of(now_ms), MOST_TOGETHER, NOBODY, MOST_PENDING)
 
 
-async def attempts_due(connection: Connection, now_ms: int, most: int, busy: Sequence[int] = ()) -> list[Attempt]:
-    """Deliveries to try now, one of a channel, none of the channels that are `busy`; the attempt after each is
+async def attempts_due(
+    connection: Connection, now_ms: int, most: int, busy: Sequence[int] = (), most_again: int = 1_000
+) -> list[Attempt]:
+    """Deliveries to try now, one of a channel, none of the channels that are `busy`, and at most `most_again` that
+    failed before; the attempt after each is
     written down first. What has been tried for too long, and what goes to a channel that was ended, is given up. Inside a
     transaction, after whose commit they are tried."""
     rows = await connection.fetch(NEXT_DUE, datetime_of(now_ms), most, list(busy))
-    found = []
+    found: list[Attempt] = []
     for row in rows:
+        if row["tries"] > 1 and sum(attempt.tries > 2 for attempt in found) >= most_again:
+            continue
         made_ms, tries = instant_of(row["made_at"]), row["tries"] + 1
         channel = await channel_of(connection, row["channel_no"])
         trouble = CHANNEL_ENDED if channel is None else None

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
 TICKED = "noted"
 """What feeds are told: programs that follow know it."""
-MEETS = {StepAction.CALL: Move.CALL, StepAction.NOTIFY: Move.TELL_AUTHORITY}
-"""Steps that are what a deadline asks for: ticked, it is met."""
+MEETS = StepAction.CALL
+"""A step that is what a deadline asks for: ticked, it is met. That an authority was told takes its log number."""
+# What still says so when a tick is taken back: a call that was logged.
+STILL_CALLED = """
+UPDATE alerts a SET contacted_at = (
+    SELECT min(c.done_at) FROM alert_actions c WHERE c.alert_no = a.alert_no AND c.action = 'called' AND c.done_at >= a.counts_from)
+WHERE a.alert_no = $1
+"""
 THERE = "SELECT alert_no FROM alerts WHERE alert_no = $1"
 TICKS = """
 SELECT step_no, step_text, is_done, ticked_at, ticked_by, protocol_no FROM step_ticks WHERE alert_no = $1 ORDER BY tick_no
@@ -62,8 +68,14 @@ async def tick(
     await connection.execute(
         ADD, alert_no, protocol.protocol_no, step_no, stands.step.text, done, datetime_of(now_ms), who
     )
-    move = MEETS.get(stands.step.action) if done else None
-    if move is not None:
-        await connection.execute(TIMED[move], alert_no, datetime_of(now_ms))
+    if stands.step.action is MEETS and done:
+        await connection.execute(TIMED[Move.CALL], alert_no, datetime_of(now_ms))
+    elif stands.step.action is MEETS and not _is_done_elsewhere(protocol, await ticks_of(connection, alert_no)):
+        await connection.execute(STILL_CALLED, alert_no)
     await note_changes(connection, [(alert_no, TICKED)], now_ms)
     return True
+
+
+def _is_done_elsewhere(protocol: Protocol, ticks: list[Tick]) -> bool:
+    """Whether another step that meets the deadline stands."""
+    return any(state.tick is not None and state.step.action is MEETS for state in states_of(protocol, ticks, 0))

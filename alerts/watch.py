@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from alerts.casework import ACT, CLOSE, EMTRACK, ESCALATE
+from alerts.casework import ACT, CLOSE, EMTRACK
 from alerts.channels import Channel, channels_now
 from alerts.deadlines import ON_CALL, REASONS, DeadlineRules, Deadlines, Due, Occasion, Watched, deadlines_of, due
 from alerts.grading import Severity
@@ -29,23 +29,28 @@ if TYPE_CHECKING:
 
     from alerts.store import Connection
 
-SLICE = 500
+SLICE = 200
+"""The lock of alerts is held for so many, and given to whoever waits between."""
 
 RULES = "SELECT rules_no, rules FROM deadline_rules ORDER BY rules_no DESC LIMIT 1"
 ENTER_RULES = "INSERT INTO deadline_rules (rules, entered_at, entered_by) VALUES ($1, $2, $3)"
 TO_SET_ANEW = "UPDATE alerts SET deadline_rules = NULL, look_at = '-infinity' WHERE closed_at IS NULL"
-# The first due first; those whose look nobody else has.
+# The first due first. What an alert counts from now may be a position that nothing has confirmed, whatever was found before.
 DUE = """
 SELECT a.alert_no, a.wearer_no, coalesce(a.wearer_no IN (SELECT canary_wearers()), false) AS is_canary, a.kind, a.severity,
        a.raised_at, a.known_at, a.closed_at, a.state, a.counts_from, a.acknowledge_by,
        a.contact_by, a.authority_by, a.deadline_rules, a.contacted_at, a.authority_told_at, a.suspended_until,
-       EXISTS (SELECT FROM possible_entries p WHERE p.alert_no = a.alert_no)
-           AND NOT EXISTS (SELECT FROM alert_occurrences o WHERE o.alert_no = a.alert_no) AS is_possible,
+       EXISTS (SELECT FROM possible_entries p WHERE p.alert_no = a.alert_no AND p.raised_at >= a.counts_from)
+           AND NOT EXISTS (SELECT FROM possible_entries p
+                           WHERE p.alert_no = a.alert_no AND p.raised_at >= a.counts_from AND p.fate = 'confirmed')
+           AND NOT EXISTS (SELECT FROM alert_occurrences o WHERE o.alert_no = a.alert_no AND o.added_at >= a.counts_from)
+           OR EXISTS (SELECT FROM possible_entries p WHERE p.alert_no = a.alert_no)
+              AND NOT EXISTS (SELECT FROM alert_occurrences o WHERE o.alert_no = a.alert_no) AS is_possible,
        EXISTS (SELECT FROM alerts i WHERE i.alert_no = a.incident_no AND i.closed_at IS NULL) AS is_grouped
 FROM alerts a WHERE a.look_at <= $1 ORDER BY a.look_at, a.severity, a.alert_no LIMIT $2 FOR UPDATE
 """
 NOTED = """
-SELECT o.alert_no, o.occasion FROM alert_occasions o
+SELECT o.alert_no, o.occasion, o.noted_at FROM alert_occasions o
 JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (alert_no, counts_from) USING (alert_no, counts_from)
 """
 NOTE = """
@@ -53,6 +58,14 @@ INSERT INTO alert_occasions (alert_no, counts_from, occasion, noted_at)
 SELECT alert_no, counts_from, occasion, $4 FROM unnest($1::bigint[], $2::timestamptz[], $3::text[])
     AS t (alert_no, counts_from, occasion)
 """
+# Several of one alert are numbered in their order.
+ESCALATED = """
+INSERT INTO alert_actions (alert_no, action_no, done_at, done_by, action, note)
+SELECT t.alert_no, coalesce((SELECT max(action_no) FROM alert_actions x WHERE x.alert_no = t.alert_no), 0)
+       + row_number() OVER (PARTITION BY t.alert_no ORDER BY t.place), $3, $4, $5, t.note
+FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS t (alert_no, note, place)
+"""
+SINCE = "UPDATE alerts SET escalated_at = $2 WHERE alert_no = ANY($1::bigint[])"
 LOOKED_AT = """
 UPDATE alerts a SET acknowledge_by = t.acknowledge_by, contact_by = t.contact_by, authority_by = t.authority_by,
     deadline_rules = t.rules_no, look_at = t.look_at
@@ -100,7 +113,7 @@ async def look_at_alerts_due(connection: Connection, now_ms: int) -> Looked:
         return Looked(0, 0, 0, more=False)
     in_force = await rules_in_force(connection)
     noted = await _noted(connection, rows)
-    looks = [_look(row, in_force, noted.get(row["alert_no"], frozenset()), now_ms) for row in rows]
+    looks = [_look(row, in_force, noted.get(row["alert_no"], {}), now_ms) for row in rows]
     happened = [(row, occasion) for row, look in zip(rows, looks, strict=True) for occasion in look.due.occasions]
     await _note(connection, happened, now_ms)
     messages = await _tell(connection, happened, now_ms)
@@ -125,7 +138,7 @@ class _Look(NamedTuple):
         return (self.alert_no, acknowledge_by, contact_by, authority_by, self.rules_no, look_at)
 
 
-def _look(row: asyncpg.Record, in_force: RulesInForce, noted: frozenset[Occasion], now_ms: int) -> _Look:
+def _look(row: asyncpg.Record, in_force: RulesInForce, noted: Mapping[Occasion, int], now_ms: int) -> _Look:
     severity, counts_from_ms = Severity(row["severity"]), instant_of(row["counts_from"])
     deadlines, rules_no = deadlines_of(in_force.rules, severity, counts_from_ms), in_force.rules_no
     if row["deadline_rules"] is not None:  # they stay what people were shown
@@ -142,12 +155,13 @@ def _ms(moment: datetime | None) -> int | None:
     return None if moment is None else instant_of(moment)
 
 
-async def _noted(connection: Connection, rows: Sequence[asyncpg.Record]) -> Mapping[int, frozenset[Occasion]]:
-    found: dict[int, set[Occasion]] = {}
+async def _noted(connection: Connection, rows: Sequence[asyncpg.Record]) -> Mapping[int, Mapping[Occasion, int]]:
+    """Of each alert what was noted, and when."""
+    found: dict[int, dict[Occasion, int]] = {}
     keys = [row["alert_no"] for row in rows], [row["counts_from"] for row in rows]
     for row in await connection.fetch(NOTED, *keys):
-        found.setdefault(row["alert_no"], set()).add(Occasion(row["occasion"]))
-    return {number: frozenset(occasions) for number, occasions in found.items()}
+        found.setdefault(row["alert_no"], {})[Occasion(row["occasion"])] = instant_of(row["noted_at"])
+    return found
 
 
 Happened = Sequence[tuple["asyncpg.Record", Occasion]]
@@ -162,10 +176,10 @@ async def _note(connection: Connection, happened: Happened, now_ms: int) -> None
 async def _escalate(connection: Connection, happened: Happened, now_ms: int) -> None:
     """What was missed stands in the record of the alert, and pages are told."""
     missed = [(row["alert_no"], occasion) for row, occasion in happened if occasion in ON_CALL]
-    for alert_no, occasion in missed:
-        at = datetime_of(now_ms)
-        await connection.execute(ACT, alert_no, at, EMTRACK, str(Move.ESCALATE), None, REASONS[occasion], None)
-        await connection.execute(ESCALATE, alert_no, at)
+    if missed:
+        numbers, notes = [alert_no for alert_no, _ in missed], [REASONS[occasion] for _, occasion in missed]
+        await connection.execute(ESCALATED, numbers, notes, datetime_of(now_ms), EMTRACK, str(Move.ESCALATE))
+        await connection.execute(SINCE, numbers, datetime_of(now_ms))
     changed = list(dict.fromkeys(alert_no for alert_no, _ in missed))
     await note_changes(connection, [(alert_no, str(Move.ESCALATE)) for alert_no in changed], now_ms)
 
@@ -189,7 +203,7 @@ async def _tell(connection: Connection, happened: Happened, now_ms: int) -> int:
     for row, occasion in happened:
         to = _recipients(row, occasion, channels, levels)
         numbers: list[int | None] = [channel.channel_no for channel in to]
-        if not numbers and occasion in ON_CALL:
+        if not numbers and occasion in ON_CALL and not row["is_canary"]:
             numbers = [None]
         messages += [_message(number, row, occasion) for number in numbers]
     return await post(connection, messages, now_ms)

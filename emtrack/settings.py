@@ -161,18 +161,22 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+HANDED_ON = frozenset(
+    {"PATH", "LANG", "LANGUAGE", "TZ", "TERM", "COLUMNS", "NO_COLOR", "CI", "CHROMIUM", "LD_LIBRARY_PATH"}
+)
+HANDED_ON_FROM = (PREFIX, "LC_", "NUMBA_", "OPENBLAS_", "OMP_", "PG", "PYTHON", "SSL_", "COVERAGE_")
+"""What of root's environment another user gets: nothing that root was given for itself."""
+
+
 def handed_on(
     settings: Settings, *, home: Path, name: str, environment: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """The environment for the same program as another user, who is called `name` and has `home`, where its caches are too. Paths are
     whole: the working directory is another."""
     environment = os.environ if environment is None else environment
-    kept = {key: value for key, value in environment.items() if not key.startswith(("SUDO_", "XDG_"))}
-    paths = {
-        field: getattr(settings, field)
-        for field in ("data_dir", "log_head", "retention_rules", "oidc_client_secret_file")
-        if getattr(settings, field) is not None
-    }
+    kept = {key: value for key, value in environment.items() if key in HANDED_ON or key.startswith(HANDED_ON_FROM)}
+    fields = {field: getattr(settings, field) for field in Settings.__struct_fields__}
+    paths = {field: value for field, value in fields.items() if isinstance(value, Path)}
     whole = {f"{PREFIX}{field.upper()}": str(path.absolute()) for field, path in paths.items()}
     user = {
         "HOME": str(home),

@@ -312,7 +312,7 @@ async def test_what_is_no_webhook_is_refused(office: Office, target: str) -> Non
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "[::1]", "10.0.0.1", "192.168.1.1", "169.254.169.254", "[::ffff:127.0.0.1]", "[fe80::1]", "0.0.0.0", "224.0.0.1",
-     "localhost", "[64:ff9b::7f00:1]"],
+     "localhost", "[64:ff9b::7f00:1]", "[fec0::1]", "[2002:7f00:1::]", "[2002:a00:1::1]", "[2001:0:7f00:1::]"],
 )  # fmt: skip
 async def test_a_webhook_does_not_reach_into_private_networks(host: str) -> None:
     sender = WebhookSender([])

@@ -163,10 +163,14 @@ async def test_the_queue_is_asked_for_an_area_and_a_closed_record_is_in_none(
     await office.two_are_out()
     while len((await office.get("/v1/alerts"))[1]["alerts"]) < 2:
         await office.connection.execute("SELECT pg_sleep(0.05)")
-    for area, found in [("hanley", True), ("Sample ST1", True), ("100%", False), ("Leek", False)]:
+    for area, found in [("hanley", True), ("Sample", True), ("ST1", True), ("Leek", False)]:
         _, page = await visitor.get(f"/alerts?area={area.replace(' ', '+').replace('%', '%25')}")
         assert ("Ann Other" in page) == found, area
         assert "W2" not in page
+    looks = "SELECT count(*) FROM looks WHERE what = 'details' AND looked_by = 'Ann'"
+    assert await office.connection.fetchval(looks) == 1, "who is listed under an area is looked at"
+    for guess in ("12 Sample", "12", "100%", "ST1 0AA"):
+        assert (await visitor.get(f"/alerts?area={guess.replace(' ', '+').replace('%', '%25')}"))[0] == 400
     await office.connection.execute(
         "INSERT INTO access_limits (wearer_no, kind, accounts, agencies, reason, recorded, entered_by) "
         "SELECT wearer_no, 'excluded', '{Ann}', '{}', 'test', tstzrange(now() - interval '1 s', NULL), 'test' "

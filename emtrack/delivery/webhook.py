@@ -10,6 +10,7 @@ connection made to what was checked; redirects are not followed, and of an answe
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -17,13 +18,13 @@ import socket
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from alerts import Attempt
 from emtrack.delivery.errors import NotDelivered
@@ -56,11 +57,26 @@ def body_of(attempt: Attempt, base_url: str) -> bytes:
 
 def may_be_reached(address: Address, allowed: Sequence[Network]) -> bool:
     """A public address, or one of the networks that the deployment names."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.is_site_local or address.teredo is not None:
+            return False
+        address = address.ipv4_mapped or address.sixtofour or address  # what it is sent to in the end
     if any(address in network for network in allowed if network.version == address.version):
         return True
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+NAMES: Final = ThreadPoolExecutor(8, thread_name_prefix="names of webhooks")
+"""Names are looked up by threads of their own: a server of names that does not answer keeps nobody else's work waiting."""
+
+
+async def _looked_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(NAMES, socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+    return [
+        ResolveResult(hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=0)
+        for kind, _, protocol, _, address in found
+    ]
 
 
 class CheckedResolver(AbstractResolver):
@@ -68,18 +84,17 @@ class CheckedResolver(AbstractResolver):
 
     def __init__(self, allowed: Sequence[Network]) -> None:
         self._allowed = allowed
-        self._resolver = ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
+        found = await _looked_up(host, port, family)
         if not found or not all(may_be_reached(ipaddress.ip_address(one["host"]), self._allowed) for one in found):
             raise Forbidden
         return found
 
     async def close(self) -> None:
-        await self._resolver.close()
+        return
 
 
 class WebhookSender:

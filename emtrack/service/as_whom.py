@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -87,4 +88,9 @@ def _begin_anew(account: Account, environment: dict[str, str]) -> NoReturn:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     os.umask(PRIVATE)
     os.chdir(environment["HOME"])
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor < 3:
+            continue
+        with suppress(OSError):  # what root had open stays root's
+            os.set_inheritable(descriptor, False)
     os.execve(sys.executable, [sys.executable, "-P", "-m", "emtrack", *sys.argv[1:]], environment)

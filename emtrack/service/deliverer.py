@@ -24,6 +24,8 @@ from emtrack.service.beside import keep_working
 
 EVERY_S: Final = 1.0
 MOST_AT_ONCE: Final = 8
+MOST_AGAIN: Final = 4
+"""Of them, that failed before: targets that hang keep no slot from one that works."""
 LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0)
 
 log = structlog.get_logger()
@@ -57,7 +59,7 @@ class Deliverer:
         self._mail_server = mail_server
         self._webhooks = webhooks
         self._base_url = base_url
-        self._under_way: dict[asyncio.Task[Outcome], int] = {}
+        self._under_way: dict[asyncio.Task[Outcome], Attempt] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; attempts that are under way then are broken off."""
@@ -81,12 +83,15 @@ class Deliverer:
     async def once(self, connection: Session) -> bool:
         """Write down what became of attempts, and begin those that are due."""
         await self._note(connection)
-        busy = list(self._under_way.values())
+        busy = [attempt.channel.channel_no for attempt in self._under_way.values()]
+        again = sum(attempt.tries > 2 for attempt in self._under_way.values())
         async with connection.transaction():
             await gather(connection, self._clock.now_ms())
-            attempts = await attempts_due(connection, self._clock.now_ms(), MOST_AT_ONCE - len(busy), busy)
+            attempts = await attempts_due(
+                connection, self._clock.now_ms(), MOST_AT_ONCE - len(busy), busy, MOST_AGAIN - again
+            )
         for attempt in attempts:
-            self._under_way[asyncio.create_task(self._try(attempt))] = attempt.channel.channel_no
+            self._under_way[asyncio.create_task(self._try(attempt))] = attempt
         self._metrics.undelivered.set(await count_undelivered(connection, self._clock.now_ms()))
         return False
 

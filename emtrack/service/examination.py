@@ -42,6 +42,7 @@ LONGEST_SILENT = timedelta(minutes=5)
 COUNT_CHANNELS = "SELECT count(*) FROM channels WHERE ended_at IS NULL AND NOT is_canary"
 COUNT_FAILING = """
 SELECT count(*) FROM deliveries WHERE delivered_at IS NULL AND seen_at IS NULL AND (tries > 1 OR given_up_at IS NOT NULL)
+    AND (channel_no IS NULL OR channel_no NOT IN (SELECT canary_channels()))
 """
 IS_SUPERUSER = "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"
 

@@ -6,6 +6,8 @@ ALTER TABLE channels ADD COLUMN is_canary boolean NOT NULL DEFAULT false;
 
 CREATE FUNCTION canary_wearers() RETURNS SETOF bigint LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp ROWS 1
 AS $$ SELECT wearer_no FROM wearers WHERE is_canary $$;
+CREATE FUNCTION canary_channels() RETURNS SETOF bigint LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp ROWS 10
+AS $$ SELECT channel_no FROM channels WHERE is_canary $$;
 CREATE INDEX canaries ON wearers (wearer_no) WHERE is_canary;
 
 -- Pages and programs do not know that it is there. What hangs on an alert, a finding or an activation of its is reached through those.
@@ -23,6 +25,11 @@ BEGIN
     LOOP
         EXECUTE format('CREATE POLICY no_canary ON %1$I AS RESTRICTIVE FOR SELECT USING (current_user <> ''emtrack_pages'''
                        ' OR EXISTS (SELECT FROM alerts a WHERE a.alert_no = %1$I.alert_no))', name);
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['messages', 'deliveries']
+    LOOP
+        EXECUTE format('CREATE POLICY no_canary ON %I AS RESTRICTIVE FOR SELECT USING (current_user <> ''emtrack_pages'''
+                       ' OR channel_no IS NULL OR channel_no NOT IN (SELECT canary_channels()))', name);
     END LOOP;
     EXECUTE 'CREATE POLICY no_canary ON channels AS RESTRICTIVE FOR SELECT USING (current_user <> ''emtrack_pages'' OR NOT is_canary)';
 END $$;

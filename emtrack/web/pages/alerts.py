@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -132,6 +133,9 @@ class AlertPages:
                 await look_at_queue(connection, looker, now_ms)
                 found = await read(connection, wanted, query.get("after") or None, PAGE)
                 await look_at_alerts(connection, looker, found, now_ms)
+                if wanted.area is not None:  # who is listed lives there: that is asked about an address
+                    listed = [alert.wearer_no for alert in found if alert.wearer_no is not None]
+                    await look_at_people(connection, looker, listed, What.DETAILS, now_ms)
                 seen = await last_seen_of(connection, found, now_ms)
                 counts = await open_counts(connection)
                 opened = await unseen_openings(connection) if caller.role in OVERSEERS else 0
@@ -419,6 +423,8 @@ class AlertPages:
         return answer({"actions": len(alert.actions) + len(ticks), "told": told, "by": by})
 
 
+AREA = re.compile(r"([A-Za-z][A-Za-z' .-]*)?|[A-Za-z]{1,2}[0-9][0-9A-Za-z]?")
+"""No house number: whoever could ask for one could find out an address by guessing."""
 LISTS = ("open", "mine", "closed")
 FILTERS = ("severity", "kind", "wearer", "person", "work", "owner", "agency", "area", "overdue")
 
@@ -428,6 +434,10 @@ def wanted_alerts(query: QueryParams, owner: str | None, now_ms: int) -> AlertFi
     work = query.get("work") or None
     if work is not None and work not in OPEN_STATES:
         raise Problem(400, f"work is {work[:60]!r}; expected {', '.join(OPEN_STATES)}")
+    if AREA.fullmatch((query.get("area") or "").strip()) is None:
+        raise Problem(
+            400, "An area is a town, a quarter or a street, or the first half of a postcode; never a house number."
+        )
     text = {
         name: (query.get(name) or "").strip()[:200] or None
         for name in ("person", "wearer", "owner", "agency", "area")
