@@ -28,6 +28,7 @@ from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.looks import LookPages
+from emtrack.web.pages.performance import PerformancePages
 from emtrack.web.pages.provider_login import ProviderPages
 from emtrack.web.pages.sessions import SessionPages
 from emtrack.web.pages.shift import ShiftPages
@@ -70,4 +71,5 @@ def web_routes(
         *LookPages(pages).routes(),
         *ShiftPages(pages).routes(),
         *IomPages(pages).routes(),
+        *PerformancePages(pages).routes(),
     ]

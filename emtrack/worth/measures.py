@@ -28,7 +28,7 @@ PROCESS_MONTHS: Final = 12
 
 def all_measures(facts: Facts, cohort: Cohort | None) -> list[Measure]:
     """Of everybody who was ever selected (for one cohort, or for any), those removed since too."""
-    chosen = [life for life in facts.everybody if any(cohort in (None, one.cohort) for one in life.selected)]
+    chosen = chosen_of(facts.everybody, cohort)
     begin, end = facts.period
     again = reoffending([_since_selected(life) for life in chosen], begin, end, facts.today)
     numbers = {life.person for life in chosen}
@@ -44,6 +44,11 @@ def all_measures(facts: Facts, cohort: Cohort | None) -> list[Measure]:
         _money(chosen, facts),
         _fairness(chosen, facts),
     ]
+
+
+def chosen_of(everybody: Iterable[Life], cohort: Cohort | None) -> list[Life]:
+    """Who was ever selected, for one cohort or for any."""
+    return [life for life in everybody if any(cohort in (None, one.cohort) for one in life.selected)]
 
 
 def _since_selected(life: Life) -> Life:
