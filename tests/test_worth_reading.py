@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from emtrack.iom.entries import enter, following, load
 from emtrack.iom.offences import OFFENCE
 from emtrack.iom.standing import merge
 from emtrack.iom.statuses import StatusKind
+from emtrack.reading.curfews_kept import HOUR_MS, _before, _calendar, months_under_tags
 from emtrack.reading.worth import Asked, career_of, facts_of, lives_of, performance, whole_period
 from emtrack.worth.figures import Figure
+from geofence import Interval
+from tests.office import Office
 from tests.programme_years import ANN, at, membership, offence, person, programme_years, release, removed, status
 from tests.service_world import World
 
@@ -85,3 +90,38 @@ async def test_the_measures_come_out_of_the_record(world: World) -> None:
 async def test_the_same_people_give_the_same_figures(world: World) -> None:
     await programme_years(world.connection, TODAY, 35, 35)
     assert await performance(world.connection, None, asked()) == await performance(world.connection, None, asked())  # type: ignore[arg-type]
+
+
+async def test_hours_of_curfews_are_those_obliged_out_and_not_known(office: Office) -> None:
+    """W1 keeps a curfew from 19:00; 19:50 to 20:00 he was seen out, and nobody heard of W2."""
+    await office.two_are_out()
+    numbers = {
+        row["wearer_id"]: row["wearer_no"]
+        for row in await office.connection.fetch("SELECT wearer_id, wearer_no FROM wearers")
+    }
+    tagged = {no: no for no in numbers.values()}
+    cohorts = dict.fromkeys(tagged, "FIXED")
+    later = at(date(2026, 3, 3), 0)
+    months = await months_under_tags(office.connection, tagged, cohorts, later)
+    by_person = {one.person: one for one in months if one.month == "2026-03"}
+    one = by_person[numbers["W1"]]
+    rows = await office.connection.fetch(
+        "SELECT f.kind, v.begin_at, v.end_at FROM findings f CROSS JOIN LATERAL newest_version(f.finding_no) v "
+        "JOIN activation_versions a USING (activation_no) WHERE a.wearer_no = $1", numbers["W1"],
+    )  # fmt: skip
+    assert {row["kind"] for row in rows} >= {"CURFEW"}
+    assert one.obliged > 0
+    assert 0 < one.out <= one.obliged
+    assert one.out + one.untold <= one.obliged + 1e-6
+    assert (one.bad_nights, one.findings) == (1, len(rows))
+
+
+def test_time_is_counted_to_the_month_in_which_the_night_begins() -> None:
+    zone = ZoneInfo("Europe/London")
+    span = Interval(at(date(2026, 2, 20), 12), at(date(2026, 4, 5), 12))
+    calendar = _calendar(span, zone)
+    assert calendar.names == ["2026-02", "2026-03", "2026-04"]
+    hours = np.diff(calendar.edges) / HOUR_MS
+    assert hours.tolist() == [28 * 24, 31 * 24 - 1, 30 * 24], "the clocks go forward in March"
+    spans = [Interval(10, 20), Interval(30, 50)]
+    assert _before(spans, np.array([0, 10, 15, 20, 25, 40, 99])).tolist() == [0, 0, 5, 10, 10, 20, 30]

@@ -20,7 +20,7 @@ class UnitCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most: Pounds
 
 
-COSTS_OF: Final = "unit costs of IOM.md, at prices of 2015/16"
+COSTS_OF: Final = "unit costs at prices of 2015/16"
 UNIT_COSTS: Final = {
     OffenceKind.ROBBERY: UnitCost(11_320, 11_320),
     OffenceKind.RESIDENTIAL_BURGLARY: UnitCost(5_930, 5_930),

@@ -24,10 +24,11 @@ class Year(NamedTuple):
 
 
 class MedianYear(NamedTuple):
-    """Offences in a year of age: quartiles over the `people` who have lived it to its end."""
+    """Offences in a year of age: quartiles over the `people` who have lived it to its end, by number; `offences`: of all of them."""
 
     age: int
-    people: int
+    people: tuple[int, ...]
+    offences: int
     lower: float
     median: float
     upper: float
@@ -62,12 +63,17 @@ def _meet(spell: Spell, begin: date, end: date) -> bool:
 
 def median_career(lives: Iterable[Life], today: date) -> list[MedianYear]:
     """By age, as far as anybody has lived it to its end."""
-    found: dict[int, list[int]] = {}
+    found: dict[int, list[tuple[int, int]]] = {}
     for life in lives:
         for year in career(life, today):
             if life.born is not None and birthday(life.born, year.age + 1) <= today:
-                found.setdefault(year.age, []).append(year.offences)
+                found.setdefault(year.age, []).append((life.person, year.offences))
     return [
-        MedianYear(age, len(counts), *(float(q) for q in np.percentile(counts, (25, 50, 75))))
+        MedianYear(
+            age,
+            tuple(no for no, _ in counts),
+            sum(count for _, count in counts),
+            *(float(q) for q in np.percentile([count for _, count in counts], (25, 50, 75))),
+        )
         for age, counts in sorted(found.items())
     ]

@@ -36,11 +36,9 @@ class Unit(StrEnum):
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """`key`: its name within the page. `count`: of what is counted, and `of`: of how many; None where nothing is counted.
-    `value`,
-    `low`, `high`: in `unit`; None: it rests on fewer than 30 people, or cannot be told (`few` says which). `rests_on`:
-    people.
-    `unknown`: how many are not known beside it. `people`: who is behind `count`."""
+    """`key`: its name within the page. `count`: of what is counted, and `of`: of how many; None where nothing is counted. `value`,
+    `low`, `high`: in `unit`; None: it rests on fewer than 30 people (`few`), or cannot be told. `rests_on`: people. `least_cell`:
+    the smallest count that the value would tell. `unknown`: how many are not known beside it. `people`: who is behind `count`."""
 
     key: str
     words: str
@@ -52,6 +50,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
     unit: Unit = Unit.COUNT
     few: bool = False
+    least_cell: int | None = None
     rests_on: int = 0
     unknown: int | None = None
     people: tuple[int, ...] = ()
@@ -146,6 +145,7 @@ def shared(
         high=high,
         unit=Unit.PERCENT,
         few=few,
+        least_cell=0 if share is None else min(share.hits, share.of - share.hits),
         rests_on=rests_on,
         people=tuple(people),
         unknown=unknown,
@@ -164,6 +164,7 @@ def estimated(
     people: Iterable[int] = (),
     unknown: int | None = None,
     times: float = 1,
+    least_cell: int | None = None,
 ) -> Figure:
     """A value with its interval, `times` what it is, such as 100 for percentage points."""
     few = rests_on < LEAST_PEOPLE
@@ -181,12 +182,13 @@ def estimated(
         words=words,
         group=group,
         count=count,
-        of=None if count is None else rests_on,
+        of=None,
         value=value,
         low=low,
         high=high,
         unit=unit,
         few=few,
+        least_cell=count if least_cell is None else least_cell,
         rests_on=rests_on,
         people=tuple(people),
         unknown=unknown,
@@ -223,6 +225,7 @@ def told(
         high=high,
         unit=unit,
         few=few,
+        least_cell=count,
         rests_on=rests_on,
         people=tuple(people),
         unknown=unknown,
@@ -261,8 +264,7 @@ def public_rows(measures: Iterable[Measure]) -> list[PublicRow]:
     rows = []
     for measure in measures:
         for one in measure.figures:
-            rest = None if one.of is None or one.count is None or one.unit is not Unit.PERCENT else one.of - one.count
-            told_value = all(cell is None or cell >= LEAST_CELL for cell in (one.count, rest))
+            told_value = one.least_cell is None or one.least_cell >= LEAST_CELL
             value, low, high = (_number(v, one.unit) if told_value else "" for v in (one.value, one.low, one.high))
             rows.append(
                 PublicRow(
@@ -270,7 +272,7 @@ def public_rows(measures: Iterable[Measure]) -> list[PublicRow]:
                     one.words,
                     one.group,
                     public_cell(one.count),
-                    public_cell(one.of),
+                    public_cell(one.rests_on or None if one.of is None else one.of),
                     value,
                     low,
                     high,

@@ -63,11 +63,10 @@ def _proven(again: Reoffending) -> Measure:
         key="proven",
         title="Proven reoffending",
         definition=(
-            "People with at least one offence committed within 365 days of their index date (release, non-custodial "
-            "conviction, "
-            "caution) and proven in those 365 days or the 6 months after, of all people with an index date in the "
-            "period, once each. "
-            "Index dates from the selection on. 95 % interval: Wilson."
+            "People with at least one offence committed within 365 days of their index date (release, "
+            "non-custodial conviction, caution) and proven in those 365 days or the 6 months after, of all "
+            "people with an index date in the period, once each. Index dates from the selection on. 95 % "
+            "interval: Wilson."
         ),
         figures=(
             shared(
@@ -109,22 +108,30 @@ def _often(again: Reoffending) -> Measure:
         key="often",
         title="How often, how gravely, how often at liberty",
         definition=(
-            f"Reoffences and harm days ({HARM_INDEX}) of the people followed up, divided by these people; and reoffences "
-            f"divided by "
-            "their days not in custody, for 100 days. 95 % interval: bootstrap over people, 2,000 draws, fixed seed."
+            f"Reoffences and harm days ({HARM_INDEX}) of the people followed up, divided by these people; and "
+            "reoffences divided by their days not in custody, for 100 days. 95 % interval: bootstrap over "
+            "people, 2,000 draws, fixed seed."
         ),
         figures=(
-            estimated("often.frequency", "Reoffences", again.per_person, Unit.OFFENCES, rests_on=people, people=who),
-            estimated("often.harm", "Harm days", again.harm, Unit.HARM, rests_on=people, people=who),
+            estimated(
+                "often.frequency",
+                "Reoffences",
+                again.per_person,
+                Unit.OFFENCES,
+                rests_on=people,
+                count=offences,
+                people=who,
+            ),
+            estimated("often.harm", "Harm days", again.harm, Unit.HARM, rests_on=people, count=offences, people=who),
             estimated(
                 "often.liberty",
                 "Reoffences at liberty",
                 again.at_liberty,
                 Unit.PER_100_DAYS,
                 rests_on=people,
+                count=offences,
                 people=who,
             ),
-            counted("often.offences", "Proven reoffences", offences, people=who),
         ),
         not_known=(
             f"{again.without_harm} reoffences are of kinds for which the index has no figure and add no harm. For "
@@ -141,12 +148,14 @@ def _before_after(found: BeforeAfter) -> Measure:
     people, pool = len(found.known), found.pool
     who = _people(one.life for one in found.known)
     rows = (
-        ("before", "12 months before the selection", found.before),
-        ("after", "12 months after it", found.after),
-        ("expected", "Expected if nothing worked", found.expected),
+        ("before", "12 months before the selection", found.before, sum(one.before for one in found.known)),
+        ("after", "12 months after it", found.after, sum(one.after for one in found.known)),
+        ("expected", "Expected if nothing worked", found.expected, None),
     )
     bars = tuple(
-        Bar(words, estimate.value, estimate.low, estimate.high) for _, words, estimate in rows if estimate is not None
+        Bar(words, estimate.value, estimate.low, estimate.high)
+        for _, words, estimate, _ in rows
+        if estimate is not None
     )
     notes = [
         "A year for which people are chosen is a bad one: the next is better by itself. What counts is after less expected."
@@ -156,23 +165,24 @@ def _before_after(found: BeforeAfter) -> Measure:
     elif pool is not None and pool.spread is not None:
         notes.append(
             f"The pool: {pool.people:,} people on record, {pool.others:,} of them never selected, from "
-            f"{pool.begin.isoformat()} to "
-            f"{pool.end.isoformat()}; α = {pool.spread.shape:.3g}, β = {pool.spread.rate:.3g} in a year at liberty."
+            f"{pool.begin.isoformat()} to {pool.end.isoformat()}; α = {pool.spread.shape:.3g}, β = "
+            f"{pool.spread.rate:.3g} in a year at liberty."
         )
     return Measure(
         key="before_after",
         title="Before, after, and expected if nothing worked",
         definition=(
-            "Proven offences in the 12 months before and after the first selection, of everybody ever selected, the "
-            "removed too, and "
-            "t(α + x)/(β + t) for x events in time t at liberty, with α and β fitted to the whole local pool and not to "
-            "the cohort "
-            "(gamma-Poisson, maximum likelihood). Known 18 months after the selection. 95 % interval: bootstrap over people."
+            "Proven offences in the 12 months before and after the first selection, of everybody ever selected, "
+            "the removed too, and t(α + x)/(β + t) for x events in time t at liberty, with α and β fitted to the "
+            "whole local pool and not to the cohort (gamma-Poisson, maximum likelihood). Known 18 months after "
+            "the selection. 95 % interval: bootstrap over people."
         ),
         figures=(
             *(
-                estimated(f"before_after.{key}", words, estimate, Unit.OFFENCES, rests_on=people, people=who)
-                for key, words, estimate in rows
+                estimated(
+                    f"before_after.{key}", words, estimate, Unit.OFFENCES, rests_on=people, count=offences, people=who
+                )
+                for key, words, estimate, offences in rows
             ),
             estimated(
                 "before_after.beyond", "After less expected", found.beyond, Unit.OFFENCES, rests_on=people, people=who
@@ -191,7 +201,7 @@ def _before_after(found: BeforeAfter) -> Measure:
 
 
 def _career(chosen: Sequence[Life], today: date) -> Measure:
-    years = [year for year in median_career(chosen, today) if year.people >= LEAST_DRAWN]
+    years = [year for year in median_career(chosen, today) if len(year.people) >= LEAST_DRAWN]
     unborn = [life for life in chosen if life.born is None]
     ages = [
         (life.chosen_on - life.born).days / 365.25
@@ -206,8 +216,7 @@ def _career(chosen: Sequence[Life], today: date) -> Measure:
         title="Career",
         definition=(
             "Proven offences by year of age, as far as at least 30 people have lived it: the cohort's median and "
-            "quartiles. A person's "
-            "own curve, with the programme marked, stands on their page of this measure."
+            "quartiles. A person's own curve, with the programme marked, stands on their page of this measure."
         ),
         figures=(
             told(
@@ -225,11 +234,12 @@ def _career(chosen: Sequence[Life], today: date) -> Measure:
                     "Offences at age",
                     y.median,
                     Unit.OFFENCES,
-                    rests_on=y.people,
+                    rests_on=len(y.people),
                     group=str(y.age),
                     low=y.lower,
                     high=y.upper,
-                    of=y.people,
+                    count=y.offences,
+                    people=y.people,
                 )
                 for y in years
             ),
@@ -248,9 +258,8 @@ def _risk(again: Reoffending) -> Measure:
         key="risk",
         title="Risk factors",
         definition=(
-            "For each need by pathway, as assessed by the index date: the share of reoffenders who have it, and the "
-            "reoffending rate "
-            "with and without it. 95 % intervals: Wilson; of the difference: Newcombe."
+            "For each need by pathway, as assessed by the index date: the share of reoffenders who have it, and "
+            "the reoffending rate with and without it. 95 % intervals: Wilson; of the difference: Newcombe."
         ),
         figures=tuple(figures),
         not_known=f"{len(found.not_assessed)} {_are(found.not_assessed)} without an assessment of needs, and in no rate here.",
@@ -295,6 +304,8 @@ def _of_factor(factor: RiskFactor) -> list[Figure]:
             Unit.POINTS,
             group=name,
             rests_on=min(having, lacking),
+            people=_people(one.life for one in (*factor.having, *factor.lacking)),
+            least_cell=min(len(hits), having - len(hits), len(others), lacking - len(others)),
             times=100,
         ),
     ]
@@ -358,10 +369,9 @@ def _process(facts: Facts, numbers: set[int]) -> Measure:
         title="Process",
         definition=(
             "Of the last 12 months: tasks and reviews done by the day they were due, of those due or done (95 % "
-            "interval: Wilson); and "
-            "how long it takes from an alert to being seen and decided, and from a finding to the decision, recall and "
-            "arrest: median "
-            "and the time for nine in ten. What is open counts as open for as long as it is (Kaplan–Meier)."
+            "interval: Wilson); and how long it takes from an alert to being seen and decided, and from a "
+            "finding to the decision, recall and arrest: median and the time for nine in ten. What is open "
+            "counts as open for as long as it is (Kaplan–Meier)."
         ),
         figures=tuple(figures),
         not_known="What is open and not yet due stands beside the shares. Where too much is open, the time cannot be told.",
@@ -406,9 +416,9 @@ def _needs(chosen: Sequence[Life], facts: Facts) -> Measure:
         key="needs",
         title="Needs after a release",
         definition=(
-            "People released in the period, by their first release: housed on the night of release and at 3 months, in "
-            "work at 6 weeks "
-            "and 6 months, in treatment within 3 weeks. Of those for whom it is known; 95 % interval: Wilson."
+            "People released in the period, by their first release: housed on the night of release and at 3 "
+            "months, in work at 6 weeks and 6 months, in treatment within 3 weeks. Of those for whom it is "
+            "known; 95 % interval: Wilson."
         ),
         figures=tuple(figures),
         drawings=tuple(drawings),
@@ -446,9 +456,9 @@ def _compliance(months: Sequence[Month]) -> Measure:
         key="compliance",
         title="Compliance",
         definition=(
-            "Of the last 12 months: findings a wearer-week (median and quartiles over people); curfew hours kept of "
-            "those that were "
-            "obliged and known; nights with a curfew violation by month, with limits of three standard errors (p-chart)."
+            "Of the last 12 months: findings a wearer-week (median and quartiles over people); curfew hours kept "
+            "of those that were obliged and known; nights with a curfew violation by month, with limits of three "
+            "standard errors (p-chart)."
         ),
         figures=tuple(figures),
         drawings=(drawing,) if enough else (),
@@ -502,9 +512,8 @@ def _money(chosen: Sequence[Life], facts: Facts) -> Measure:
         key="money",
         title="Money",
         definition=(
-            "Cost of 12 months of the programme divided by the mean unit cost of the local crime mix (proven offences "
-            "of the last 12 "
-            f"months with a unit cost): the crimes that must be prevented. "
+            "Cost of 12 months of the programme divided by the mean unit cost of the local crime mix (proven "
+            "offences of the last 12 months with a unit cost): the crimes that must be prevented. "
             f"{facts.unit_costs_of[:1].upper()}{facts.unit_costs_of[1:]}."
         ),
         figures=(
@@ -556,7 +565,7 @@ def _fairness(chosen: Sequence[Life], facts: Facts) -> Measure:
     figures: list[Figure] = []
     for row in rows:
         group, key = f"{row.by}: {row.group}", f"fairness.{row.event}.{row.by}.{row.group}"
-        others = len(cohort) - len(row.people)
+        others, hits, hit = len(cohort) - len(row.people), len(row.hit), 0 if row.others is None else row.others.hits
         figures.append(
             shared(
                 f"{key}.share",
@@ -575,6 +584,8 @@ def _fairness(chosen: Sequence[Life], facts: Facts) -> Measure:
                 Unit.POINTS,
                 group=group,
                 rests_on=min(len(row.people), others),
+                people=row.people,
+                least_cell=min(hits, len(row.people) - hits, hit, others - hit),
                 times=100,
             )
         )
@@ -583,11 +594,9 @@ def _fairness(chosen: Sequence[Life], facts: Facts) -> Measure:
         key="fairness",
         title="Fairness",
         definition=(
-            "Of people who were in the programme in the last 12 months: the share for whom red was proposed, who were "
-            "given red, were "
-            "removed, and whose positions were looked at, by sex, age group and ethnicity as recorded, beside all "
-            "others of the "
-            "cohort. 95 % interval of the difference: Newcombe."
+            "Of people who were in the programme in the last 12 months: the share for whom red was proposed, who "
+            "were given red, were removed, and whose positions were looked at, by sex, age group and ethnicity "
+            "as recorded, beside all others of the cohort. 95 % interval of the difference: Newcombe."
         ),
         figures=tuple(figures),
         not_known=f"{len(unsaid)} {_are(sorted(unsaid))} without sex, date of birth or ethnicity on record.",
