@@ -22,11 +22,12 @@ from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import Caller, Role
 from emtrack.reading.apart import Patience
 from emtrack.reading.people import person_of, wearer_no_of
+from emtrack.reading.what_if import MOST_MONTHS, UnfitRules, compared, read_rules, rows_of, rules_in_force
 from emtrack.reading.worth import Asked, Performance, basis_of, career_of, performance, whole_period
 from emtrack.record.deployment_settings import load_settings
 from emtrack.web import wording
 from emtrack.web.charts import drawn, number
-from emtrack.web.guard import Problem, looker_of, read_number
+from emtrack.web.guard import Problem, looker_of, read_form, read_number
 from emtrack.web.rendering import NO_STORE, Pages
 from emtrack.web.wording import Words
 from emtrack.worth.figures import Drawing, Figure, Measure, Point, PublicRow, Unit, public_rows
@@ -57,6 +58,8 @@ class PerformancePages:
         return [
             route("/iom/performance", self.measures, PERFORMANCE_READERS),
             route("/iom/performance.csv", self.public_file, PERFORMANCE_READERS),
+            route("/iom/performance/rules", self.rules, PERFORMANCE_READERS),
+            route("/iom/performance/rules", self.tried, PERFORMANCE_READERS, ["POST"]),
             route("/iom/performance/people", self.people, PERFORMANCE_READERS),
             route("/iom/performance/people/{reference}", self.career, PERFORMANCE_READERS),
         ]
@@ -125,6 +128,38 @@ class PerformancePages:
             asked=asked,
             **_SHOWING,
         )
+
+    async def rules(self, request: Request, caller: Caller) -> Response:
+        """The rules in force, to be changed and tried."""
+        del request
+        async with self._pages.pool.acquire() as connection:
+            words = await self._pages.words(connection)
+            text = (await rules_in_force(connection)).decode()
+        return self._pages.render("performance_rules.html", caller, words, text=text, months=3, found=None)
+
+    async def tried(self, request: Request, caller: Caller) -> Response:
+        """What changed rules would have proposed. Nothing is changed by it."""
+        form = await read_form(request)
+        months = read_number(form.get("months")) or 3
+        if months > MOST_MONTHS:
+            raise Problem(422, f"Choose {MOST_MONTHS} months at most.")
+        try:
+            changed = read_rules(form.get("rules", ""))
+        except UnfitRules as error:
+            raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        now_ms = self._pages.clock.now_ms()
+        async with self._pages.pool.acquire() as connection:
+            await look_at_everybody(connection, looker_of(caller), What.IOM_RECORD, now_ms)
+            words = await self._pages.words(connection)
+        found = await self._pages.judged_apart(caller, Patience.PAGE, compared, changed, months, now_ms)
+        numbers = [*found.only_changed, *found.only_now][: 2 * PAGE]
+        async with self._pages.pool.acquire() as connection:
+            await look_at_people(connection, looker_of(caller), numbers, What.IOM_RECORD, now_ms)
+            names = {row["wearer_no"]: row for row in await connection.fetch(NAMES, numbers)}
+        return self._pages.render(
+            "performance_rules.html", caller, words, text=form.get("rules", ""), months=months, found=found, rows=rows_of(found),
+            names=names,
+        )  # fmt: skip
 
     async def _asked(self, request: Request) -> tuple[Asked, Words]:
         """By default of any cohort and the last three years, as known at the last midnight. Raises Problem."""
