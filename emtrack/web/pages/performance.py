@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from emtrack.forms.iom import Cohort, Pathway
+from emtrack.forms.iom import Cohort
 from emtrack.forms.wall_time import zone_named
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import Caller, Role
 from emtrack.reading.apart import Patience
-from emtrack.reading.people import person_of, wearer_no_of
+from emtrack.reading.people import names_of, person_of, wearer_no_of
 from emtrack.reading.what_if import MOST_MONTHS, UnfitRules, compared, read_rules, rows_of, rules_in_force
 from emtrack.reading.worth import Asked, Performance, basis_of, career_of, performance, whole_period
 from emtrack.record.deployment_settings import load_settings
@@ -38,11 +38,7 @@ PERFORMANCE_READERS: Final = frozenset({Role.SUPERVISOR, Role.OFFICER, Role.CONT
 MOST_KEPT: Final = 32
 """Answers in memory: of so many accounts, cohorts and days."""
 PAGE: Final = 100
-NAMES: Final = (
-    "SELECT wearer_no, wearer_id, name FROM people WHERE wearer_no = ANY($1::bigint[]) ORDER BY name, wearer_id"
-)
-COHORT_NAMES: Final = {str(one): str(one) for one in Cohort}
-PATHWAY_NAMES: Final = {str(one) for one in Pathway}
+COHORT_NAMES: Final = [str(one) for one in Cohort]
 
 
 class PerformancePages:
@@ -94,7 +90,7 @@ class PerformancePages:
         numbers = figure.people[first : first + PAGE]
         async with self._pages.pool.acquire() as connection:
             await look_at_people(connection, looker_of(caller), numbers, What.IOM_RECORD, self._pages.clock.now_ms())
-            people = await connection.fetch(NAMES, list(numbers))
+            people = await names_of(connection, numbers)
         missing = len(numbers) - len(people)
         return self._pages.render(
             "performance_people.html", caller, words, measure=measure, figure=figure, people=people, asked=asked,
@@ -155,7 +151,7 @@ class PerformancePages:
         numbers = [*found.only_changed, *found.only_now][: 2 * PAGE]
         async with self._pages.pool.acquire() as connection:
             await look_at_people(connection, looker_of(caller), numbers, What.IOM_RECORD, now_ms)
-            names = {row["wearer_no"]: row for row in await connection.fetch(NAMES, numbers)}
+            names = {row["wearer_no"]: row for row in await names_of(connection, numbers)}
         return self._pages.render(
             "performance_rules.html", caller, words, text=form.get("rules", ""), months=months, found=found, rows=rows_of(found),
             names=names,
