@@ -13,6 +13,8 @@ from emtrack.errors import MendableError
 from emtrack.iom.programme_settings import load_settings
 from emtrack.iom.rules import Live, Rule
 from emtrack.iom.signals import SignalKind
+from emtrack.reading.worth import day_of, midnight_of
+from emtrack.record.deployment_settings import load_settings as load_deployment_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.worth.figures import LEAST_PEOPLE
 from geofence import FOREVER_MS, datetime_of
@@ -118,12 +120,14 @@ async def rules_in_force(connection: Connection) -> bytes:
 
 
 async def compared(
-    connection: Connection, zone_sets: ZoneSetCache | None, rules: Sequence[Rule], months: int, known_ms: int
+    connection: Connection, zone_sets: ZoneSetCache | None, rules: Sequence[Rule], months: int, now_ms: int
 ) -> Compared:
-    """Over the months before an instant; in a process of its own."""
+    """Over the months before the last local midnight; in a process of its own."""
     from emtrack.worth.what_if import what_if  # scipy: not where requests are answered
 
     del zone_sets
+    timezone, _ = await load_deployment_settings(connection, now_ms)
+    known_ms = midnight_of(day_of(now_ms, timezone), timezone)
     begin_ms = known_ms - months * MONTH_DAYS * DAY_MS
     settings = (await load_settings(connection)).settings
     pasts = await pasts_of(connection, [str(kind) for kind in settings.cohort_offences], begin_ms, known_ms)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emtrack.forms.iom import Cohort, Pathway, RagGrade
+from emtrack.forms.wall_time import zone_named
 from emtrack.iom.circumstances import CircumstanceKind
 from emtrack.iom.entries import records_of_person
 from emtrack.iom.offences import HARM_DAYS, PROVEN, OffenceKind, OffenceOutcome
@@ -22,7 +23,7 @@ from emtrack.reading.curfews_kept import months_under_tags
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.worth.facts import Due, Facts, Step
 from emtrack.worth.lives import Circumstances, Deed, Index, Life, Needs, Selected, Spell
-from geofence import datetime_of
+from geofence import datetime_of, instant_of
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -331,6 +332,16 @@ def _breach_steps(versions: Sequence[Any], main: Mapping[int, int]) -> list[tupl
     if "RECALLED" in at and ("ARRESTED" in at or not is_over):
         steps.append(("arrested", Step(person, at["RECALLED"], at.get("ARRESTED"))))
     return steps
+
+
+def midnight_of(day: date, timezone: str) -> int:
+    """The instant at which a local day begins."""
+    return instant_of(datetime.combine(day, datetime.min.time(), zone_named(timezone)))
+
+
+def day_of(now_ms: int, timezone: str) -> date:
+    """The local day of an instant."""
+    return datetime_of(now_ms).astimezone(zone_named(timezone)).date()
 
 
 def whole_period(today: date) -> tuple[date, date]:

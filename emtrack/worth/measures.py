@@ -166,7 +166,8 @@ def _before_after(found: BeforeAfter) -> Measure:
         notes.append(
             f"The pool: {pool.people:,} people on record, {pool.others:,} of them never selected, from "
             f"{pool.begin.isoformat()} to {pool.end.isoformat()}; α = {pool.spread.shape:.3g}, β = "
-            f"{pool.spread.rate:.3g} in a year at liberty."
+            f"{pool.spread.rate:.3g} in a year at liberty. "
+            "Whoever is on record without an offence counts as having had none."
         )
     return Measure(
         key="before_after",

@@ -17,13 +17,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.forms.iom import Cohort
-from emtrack.forms.wall_time import zone_named
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import Caller, Role
 from emtrack.reading.apart import Patience
 from emtrack.reading.people import names_of, person_of, wearer_no_of
 from emtrack.reading.what_if import MOST_MONTHS, UnfitRules, compared, read_rules, rows_of, rules_in_force
-from emtrack.reading.worth import Asked, Performance, basis_of, career_of, performance, whole_period
+from emtrack.reading.worth import (
+    Asked,
+    Performance,
+    basis_of,
+    career_of,
+    day_of,
+    midnight_of,
+    performance,
+    whole_period,
+)
 from emtrack.record.deployment_settings import load_settings
 from emtrack.web import wording
 from emtrack.web.charts import drawn, number
@@ -31,7 +39,6 @@ from emtrack.web.guard import Problem, looker_of, read_form, read_number
 from emtrack.web.rendering import NO_STORE, Pages
 from emtrack.web.wording import Words
 from emtrack.worth.figures import Drawing, Figure, Measure, Point, PublicRow, Unit, public_rows
-from geofence import datetime_of, instant_of
 
 PERFORMANCE_READERS: Final = frozenset({Role.SUPERVISOR, Role.OFFICER, Role.CONTACT, Role.ADMINISTRATOR})
 """Decision 30: operators work alerts and need none of it; auditors see how others looked, and nothing of the record."""
@@ -162,8 +169,7 @@ class PerformancePages:
         query, now_ms = request.query_params, self._pages.clock.now_ms()
         async with self._pages.pool.acquire() as connection:
             timezone, _ = await load_settings(connection, now_ms)
-        zone = zone_named(timezone)
-        latest = datetime_of(now_ms).astimezone(zone).date()
+        latest = day_of(now_ms, timezone)
         today = min(_day(query.get("known_on")) or latest, latest)
         begin, end = whole_period(today)
         begin, end = _day(query.get("from")) or begin, _day(query.get("until")) or end
@@ -172,10 +178,8 @@ class PerformancePages:
         cohort = query.get("cohort", "").strip() or None
         if cohort is not None and cohort not in COHORT_NAMES:
             raise Problem(422, f"Choose a cohort: {', '.join(COHORT_NAMES)}.")
-        midnight = datetime_of(now_ms).astimezone(zone).replace(
-            year=today.year, month=today.month, day=today.day, hour=0, minute=0, second=0, microsecond=0, fold=0
-        )  # fmt: skip
-        asked = Asked(None if cohort is None else Cohort(cohort), begin, end, today, instant_of(midnight), timezone)
+        midnight_ms = midnight_of(today, timezone)
+        asked = Asked(None if cohort is None else Cohort(cohort), begin, end, today, midnight_ms, timezone)
         return asked, Words(timezone)
 
     async def _performance(self, caller: Caller, asked: Asked) -> Performance:
