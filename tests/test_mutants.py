@@ -427,6 +427,9 @@ MUTANTS = [
     Mutant("a rate is shown of whom it rests on too few", "emtrack/worth/figures.py",
            "few = share is None or rests_on < LEAST_PEOPLE", "few = share is None",
            WORTH + "below_30_people_there_are_counts_and_no_rates"),
+    Mutant("a past day is asked with what was known later", "emtrack/worth/what_if.py",
+           "past.versions[place].recorded_ms <= day_ms:", "past.versions[place].recorded_ms <= end_ms:",
+           "tests/test_worth_rules.py::test_a_day_is_asked_as_it_was_known_at_its_beginning"),
 ]  # fmt: skip
 SAMPLE = {
     "a sighting holds no longer than a position", "who was out counts from the start whoever saw it", "unknown is absence",
