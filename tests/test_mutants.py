@@ -31,6 +31,7 @@ ENDS = "tests/test_provisional_ends.py::test_"
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
 
+WORTH = "tests/test_worth.py::test_"
 IOM, SIGNALS = "tests/test_iom_record.py::test_", "tests/test_iom_signals.py::test_"
 
 
@@ -494,6 +495,25 @@ MUTANTS = [
     Mutant("an end that cannot be read looks like none", "emtrack/iom/rows.py",
            'if is_needed or name in ("to", "due"):', "if is_needed:",
            "tests/test_iom_import.py::test_a_row_that_does_not_fit_is_refused_by_itself_and_kept_as_it_was_given"),
+    Mutant("what is not yet known counts as no reoffence", "emtrack/worth/reoffending.py",
+           "if is_known(index.day, today):", "if True:",
+           WORTH + "what_came_of_an_index_date_of_less_than_18_months_ago_is_not_yet_known"),
+    Mutant("the third bar is fitted to the selected alone", "emtrack/worth/before_after.py",
+           "others < LEAST_OTHERS:", "False:",
+           WORTH + "before_and_after_hold_the_removed_and_leave_out_what_is_not_yet_known"),
+    Mutant("who was removed is in no measure", "emtrack/worth/measures.py",
+           "if any(cohort in (None, one.cohort) for one in life.selected)",
+           "if any(cohort in (None, one.cohort) and one.spell.end is None for one in life.selected)",
+           "tests/test_worth_reading.py::test_the_measures_come_out_of_the_record"),
+    Mutant("unknown is read as a no", "emtrack/worth/settling.py",
+           "Answer.NO if spells else Answer.UNKNOWN", "Answer.NO",
+           WORTH + "unknown_is_an_answer_of_its_own"),
+    Mutant("a rate is shown of whom it rests on too few", "emtrack/worth/figures.py",
+           "few = share is None or rests_on < LEAST_PEOPLE", "few = share is None",
+           WORTH + "below_30_people_there_are_counts_and_no_rates"),
+    Mutant("a past day is asked with what was known later", "emtrack/worth/what_if.py",
+           "past.versions[place].recorded_ms <= day_ms:", "past.versions[place].recorded_ms <= end_ms:",
+           "tests/test_worth_rules.py::test_a_day_is_asked_as_it_was_known_at_its_beginning"),
 ]  # fmt: skip
 SAMPLE = {
     "a sighting holds no longer than a position", "who was out counts from the start whoever saw it", "unknown is absence",

@@ -144,11 +144,14 @@ def _header_of(path: Path, head: bytes, size: int) -> Any:
             f"The base map {path} is neither PMTiles of version 3 nor MBTiles. "
             "Set EMTRACK_BASEMAP to such a file, or unset it: then an outline of the country is drawn."
         ) from error
-    ends = (
-        header[f"{part}_offset"] + header[f"{part}_length"]
-        for part in ("root", "metadata", "leaf_directory", "tile_data")
+    begins = (
+        header["root_offset"],
+        header["metadata_offset"],
+        header["leaf_directory_offset"],
+        header["tile_data_offset"],
     )
-    if any(end > size for end in ends) or header["root_length"] == 0:
+    is_cut = max(begins) > size or header["tile_data_offset"] + header["tile_data_length"] > size
+    if is_cut or header["root_length"] == 0:
         raise BasemapError(f"The base map {path} is not whole: its end is missing. Copy it again.")
     return header
 

@@ -13,6 +13,9 @@ from emtrack.cli.saying import say, say_counts, who
 
 if TYPE_CHECKING:
     from emtrack.iom.importing import Report
+    from emtrack.people.looks import Looker
+    from emtrack.reading.what_if import Compared
+    from emtrack.settings import Settings
 
 MOST_SHOWN = 20
 app = typer.Typer(no_args_is_help=True, help="The record of the IOM programme.")
@@ -78,3 +81,42 @@ def export_record(
 
     rows = run(export_file(settings(), file, looker_here(purpose, reference), person))
     say(f"{rows:,} rows are in {file}; only you can read it")
+
+
+@app.command("what-if")
+def what_if(
+    rules: Annotated[
+        Path, typer.Argument(help="a file of rules as JSON, or of settings of the programme that have some")
+    ],
+    months: Annotated[int, typer.Option(min=1, max=12, help="how many past months of 30 days")] = 3,
+    purpose: PurposeOption = "SERVICE",
+    reference: ReferenceOption = None,
+) -> None:
+    """Run changed rules of the proposal over past months: for whom they would have proposed RED, which offences they would have
+    missed, how often people decided against. Changes nothing; who looked and why is put on record first."""
+    found = run(rules_compared(settings(), looker_here(purpose, reference), rules, months))
+    say(f"{found.members:,} members over {months * 30} days, in force then changed:")
+    for words, now, changed in _told(found):
+        say(f"  {words:<52} {now:>16} {changed:>16}")
+    say(
+        f"named by the changed rules only: {len(found.only_changed):,}; by those in force only: {len(found.only_now):,}"
+    )
+
+
+async def rules_compared(chosen: Settings, looker: Looker, file: Path, months: int) -> Compared:
+    """The rules of a file beside those in force."""
+    from emtrack.db.opened import opened_database
+    from emtrack.people.looks import What, record_look
+    from emtrack.reading.what_if import compared, read_rules
+
+    rules = read_rules(file.read_bytes())
+    async with opened_database(chosen, "iom what-if") as (connection, clock):
+        await record_look(connection, looker, What.IOM_RECORD, None, now_ms=clock.now_ms())
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await compared(connection, None, rules, months, clock.now_ms())
+
+
+def _told(found: Compared) -> list[tuple[str, str, str]]:
+    from emtrack.reading.what_if import rows_of
+
+    return [(row.words, row.now, row.changed) for row in rows_of(found)]

@@ -23,7 +23,7 @@ class OffenceKind(StrEnum):
     OTHER = "OTHER"
 
 
-HARM_INDEX: Final = "crime harm index of IOM.md, 2026-11"
+HARM_INDEX: Final = "crime harm index, version 2026-11"
 HARM_DAYS: Final = {
     OffenceKind.ROBBERY: 365.0, OffenceKind.RESIDENTIAL_BURGLARY: 273.5, OffenceKind.VIOLENCE_WITH_INJURY: 365.0,
     OffenceKind.VEHICLE: 5.0, OffenceKind.THEFT_FROM_PERSON: 2.0, OffenceKind.SHOPLIFTING: 1.0, OffenceKind.CRIMINAL_DAMAGE: 2.0,

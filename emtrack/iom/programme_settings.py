@@ -1,4 +1,5 @@
-"""Settings of the programme: rules, days, and mappings of codes; a table of versions, of which the newest counts. All numbers are
+"""Settings of the programme: rules, days, and mappings of codes; a table of versions, of which the newest counts. All
+numbers are
 ours."""
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from msgspec import Meta, field
 
 from emtrack.errors import MendableError
 from emtrack.forms.iom import RagGrade
+from emtrack.iom.costs import COSTS_OF, UNIT_COSTS, Pounds, UnitCost
 from emtrack.iom.offences import OffenceKind
 from emtrack.iom.rules import DEFAULT_RULES, Rule
 from geofence import datetime_of
@@ -32,10 +34,15 @@ INSERT INTO iom_settings (content, recorded_at, recorded_by) VALUES ($1, $2, $3)
 
 
 class ProgrammeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`review_days`: after which a grade is looked at again. `least_days`: for which a grade is held before it goes down at a review.
-    `answer_hours`: after which a proposal that nobody answers is a task. `cohort_offences`: arrests and charges for which RED is
-    proposed. `grade_of_code`: which code of another system means which grade; not public, so none is known. `police_agencies`: who
-    reads police intelligence."""
+    """`review_days`: after which a grade is looked at again. `least_days`: for which a grade is held before it goes down at
+    a review.
+    `answer_hours`: after which a proposal that nobody answers is a task. `cohort_offences`: arrests and charges for which
+    RED is
+    proposed. `grade_of_code`: which code of another system means which grade; not public, so none is known.
+    `police_agencies`: who
+    reads police intelligence. `yearly_cost`: pounds that twelve months of the programme cost; None: nobody said.
+    `unit_costs`: of a crime,
+    `unit_costs_of`: where they are from, and prices of which year."""
 
     rules: tuple[Rule, ...] = DEFAULT_RULES
     review_days: dict[RagGrade, Days] = field(default_factory=lambda: dict(REVIEW_DAYS))
@@ -45,6 +52,9 @@ class ProgrammeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     cohort_offences: tuple[OffenceKind, ...] = COHORT_OFFENCES
     grade_of_code: dict[str, RagGrade] = {}
     police_agencies: tuple[str, ...] = ("Police",)
+    yearly_cost: Pounds | None = None
+    unit_costs: dict[OffenceKind, UnitCost] = field(default_factory=lambda: dict(UNIT_COSTS))
+    unit_costs_of: str = COSTS_OF
 
 
 class UnfitSettings(MendableError, ValueError):

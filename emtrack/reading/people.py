@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from emtrack.errors import MendableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import asyncpg
 
     from emtrack.db.connect import Connection
@@ -22,6 +24,8 @@ ORDER BY w.wearer_id LIMIT $3
 """
 NUMBER = "SELECT wearer_no FROM wearers WHERE wearer_id = $1"
 PERSON = "SELECT wearer_no, wearer_id, name, is_closed FROM people WHERE wearer_no = $1"
+
+NAMES = "SELECT wearer_no, wearer_id, name FROM people WHERE wearer_no = ANY($1::bigint[]) ORDER BY name, wearer_id"
 
 
 async def list_people(connection: Connection, after: str | None, sought: str, most: int) -> list[asyncpg.Record]:
@@ -56,3 +60,8 @@ async def wearer_no_or_refusal(connection: Connection, wearer_id: str) -> int:
 async def person_of(connection: Connection, wearer_no: int) -> asyncpg.Record | None:
     """Number, id and name; None if there is nobody."""
     return await connection.fetchrow(PERSON, wearer_no)
+
+
+async def names_of(connection: Connection, wearer_nos: Iterable[int]) -> list[asyncpg.Record]:
+    """Number, id and name of some people, by name; without those whom the session may not see."""
+    return list(await connection.fetch(NAMES, list(wearer_nos)))

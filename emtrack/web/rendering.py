@@ -241,6 +241,17 @@ class Pages:
                 return await work(connection, self._zone_sets, *arguments, **named)
         return await asked(self._judges, caller, Patience.PAGE, work, *arguments, **named)
 
+    async def judged_apart(
+        self,
+        caller: Caller,
+        patience: Patience,
+        work: Work[Arguments, Answer],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> Answer:
+        """What is never judged in the loop, after the look is on record. Raises Problem."""
+        return await asked(self._judges, caller, patience, work, *arguments, **named)
+
     async def words(self, connection: Connection) -> Words:
         """Words in the time zone of the orders."""
         timezone, _ = await load_settings(connection, self.clock.now_ms())

@@ -37,6 +37,7 @@ from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.maintenance import MaintenancePages
+from emtrack.web.pages.performance import PerformancePages
 from emtrack.web.pages.provider_login import ProviderPages
 from emtrack.web.pages.requests import RequestPages
 from emtrack.web.pages.saved_views import SavedViewPages
@@ -97,4 +98,5 @@ def web_routes(
         *GuidePages(pages, guide).routes(),
         *ShiftPages(pages).routes(),
         *IomPages(pages).routes(),
+        *PerformancePages(pages).routes(),
     ]

@@ -25,7 +25,7 @@ CREATE TABLE deadline_rules (
 
 -- What happened to an alert by the clock, once for each time from which its deadlines count.
 CREATE TABLE alert_occasions (
-    alert_no bigint NOT NULL REFERENCES alerts,
+    alert_no bigint NOT NULL REFERENCES alerts ON DELETE CASCADE,   -- the clock may look while retention deletes
     counts_from timestamptz NOT NULL,
     occasion text NOT NULL CHECK (occasion IN (
         'possible entry', 'raised', 'not acknowledged', 'still not acknowledged', 'no contact', 'authority not told')),
