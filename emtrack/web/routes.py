@@ -22,6 +22,7 @@ from emtrack.web.api.alerts import AlertRoutes
 from emtrack.web.api.description import description_route
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.ledger import LedgerRoutes
+from emtrack.web.api.near import near_routes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.basemap import BasemapRoutes
 from emtrack.web.guard import CredentialState
@@ -33,6 +34,7 @@ from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.maintenance import MaintenancePages
+from emtrack.web.pages.near import NearPages
 from emtrack.web.pages.provider_login import ProviderPages
 from emtrack.web.pages.requests import RequestPages
 from emtrack.web.pages.saved_views import SavedViewPages
@@ -70,6 +72,7 @@ def web_routes(
         *AlertRoutes(pool, work, clock, stop, credentials).routes(),
         *OrderRoutes(pool, clock, judges).routes(),
         *LedgerRoutes(pool, clock).routes(),
+        *near_routes(pool, clock, judges),
         *site.routes(),
         *BasemapRoutes(pool, basemap).routes(),
         *ProviderPages(pages, site, settings).routes(),
@@ -82,6 +85,7 @@ def web_routes(
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
         *CurfewPages(pages).routes(),
+        *NearPages(pages).routes(),
         *MaintenancePages(pages).routes(),
         *RequestPages(pages).routes(),
         *VisitPages(pages).routes(),

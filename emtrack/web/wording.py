@@ -91,6 +91,7 @@ LOOKED_AT = {
     "export": "All that is stored, as files",
     "restricted record": "A restricted record was opened",
     "details": "Addresses and phones, in a list",
+    "near": "Who was near a place, or near whom",
 }
 STATES = {"new": "New", "acknowledged": "Acknowledged", "in progress": "In progress", "closed": "Closed"}
 DEADLINES = {

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from emtrack.forms.reading import schema_of_special
 from emtrack.people.roles import Role
-from emtrack.web.api import alerts, findings, ledger, log, orders, reports, service
+from emtrack.web.api import alerts, findings, ledger, log, near, orders, reports, service
 from emtrack.web.api.operation import (
     NOBODY,
     Body,
@@ -38,7 +38,7 @@ DESCRIPTION = Operation(
 
 OPERATIONS: tuple[Operation, ...] = (
     reports.REPORTS, alerts.QUEUE, alerts.STREAM, alerts.ACT, findings.FINDINGS, orders.REQUIREMENT, orders.ACTIVATION,
-    orders.ABSENCE, ledger.LEDGER, ledger.EXCUSE, service.TIME, log.HEAD, DESCRIPTION,
+    orders.ABSENCE, ledger.LEDGER, ledger.EXCUSE, near.NEAR, service.TIME, log.HEAD, DESCRIPTION,
 )  # fmt: skip
 
 REFUSALS = {
