@@ -24,7 +24,7 @@ from typing import Any
 import asyncpg
 import numpy as np
 
-from emtrack.db.connect import connect, database, open_pool
+from emtrack.db.connect import Connection, connect, database, open_pool
 from emtrack.db.identity import Identity, ask_as, identify
 from emtrack.db.migrate import migrate
 from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
@@ -40,6 +40,7 @@ from ingest.store import STORE_POSITIONS
 PATIENT = Limits(statement_s=600, lock_s=5, answer_s=600)
 FIRST_DAY = datetime(2026, 3, 2, tzinfo=UTC)
 STOKE = (-2.18, 53.01)
+TOWNS = [(-3.6 + 7 * k % 29 * 0.16, 50.6 + k % 29 * 0.15) for k in range(29)]
 TAGS = (
     "INSERT INTO wearers (wearer_id, name) SELECT 'B' || n, 'Person ' || n FROM generate_series(1, $1::bigint) n",
     "INSERT INTO devices (device_id, added_at) SELECT 'T' || n, now() FROM generate_series(1, $1::bigint) n",
@@ -144,16 +145,23 @@ async def measure(dsn: str, repeats: int, crimes: int) -> None:
             median, worst = await timed_ms(lambda q=question: near_place(connection, sets, q, 0), repeats)  # type: ignore[misc]
             counts = ", ".join(f"{count} {grade}" for grade, count in sorted(answer.counts.items()))
             print(f"| {hours} h, 100 m | {median:.0f} / {worst:.0f} ms | {counts} |", flush=True)
-        chance = np.random.default_rng(16)
-        started = time.perf_counter()
-        for _ in range(crimes):
-            begin = FIRST_DAY + timedelta(minutes=float(chance.uniform(30, 3 * 1440)))
-            lon, lat = STOKE[0] + chance.normal(0, 0.03), STOKE[1] + chance.normal(0, 0.02)
-            await near_place(
-                connection, sets, question_of(float(chance.choice([0.25, 0.5, 1, 2])), begin, lon, lat), 0
-            )
-        took = time.perf_counter() - started
-        print(f"| {crimes:,} crimes of 15 min to 2 h, one after the other | {took:.1f} s |")
+        for name, places in (("in the fullest town", [STOKE]), ("in all towns", TOWNS)):
+            await batch(connection, sets, name, places, crimes)
+
+
+async def batch(
+    connection: Connection, sets: ZoneSetCache, name: str, places: list[tuple[float, float]], crimes: int
+) -> None:
+    """Crimes of 15 minutes to 2 hours, one after the other, over all days."""
+    chance = np.random.default_rng(16)
+    started = time.perf_counter()
+    for number in range(crimes):
+        begin = FIRST_DAY + timedelta(minutes=float(chance.uniform(30, 3 * 1440)))
+        lon, lat = places[number % len(places)]
+        lon, lat = lon + chance.normal(0, 0.03), lat + chance.normal(0, 0.02)
+        await near_place(connection, sets, question_of(float(chance.choice([0.25, 0.5, 1, 2])), begin, lon, lat), 0)
+    took = time.perf_counter() - started
+    print(f"| {crimes:,} crimes {name} | {took:.1f} s, {1000 * took / crimes:.0f} ms each |", flush=True)
 
 
 async def beside(dsn: str, repeats: int) -> None:

@@ -87,6 +87,8 @@ FROM activation_versions v
 WHERE upper_inf(v.recorded) AND v.during && tstzrange($1, $2) AND v.wearer_no NOT IN (SELECT canary_wearers())
   AND ($3::bigint[] IS NULL OR v.wearer_no = ANY ($3))
 """
+# Sorting and hashing the samples of hours takes more than the 4 MB that a session has, and would go by way of the disk.
+ROOMY = "SELECT set_config('work_mem', '64MB', false)"
 # Devices whose samples all lie outside of a box, with one in each of $4 slots of 5 minutes from slot $3 on.
 FAR_AWAY = """
 SELECT device_no FROM (
@@ -200,6 +202,7 @@ async def _far_away(connection: Connection, spot: Spot, window: Interval) -> set
     far_m = (MAX_MPS * WITHOUT_ONE_S / 2 + 2 * LARGEST_CIRCLE_M + spot.radius_m) / 0.99
     north_deg = far_m / 110_500
     east_deg = far_m / (111_300 * math.cos(math.radians(min(89.0, abs(spot.lat_deg) + north_deg))))
+    await connection.fetchval(ROOMY)
     rows = await connection.fetch(
         FAR_AWAY, datetime_of(first * SLOT_S * 1000), datetime_of((first + slots) * SLOT_S * 1000), first, slots,
         spot.lat_deg - north_deg, spot.lat_deg + north_deg, spot.lon_deg - east_deg, spot.lon_deg + east_deg, LARGEST_CIRCLE_M,
