@@ -24,7 +24,8 @@ from typing import Any
 import asyncpg
 import numpy as np
 
-from emtrack.db.connect import Connection, connect, database, open_pool
+from emtrack.cli.near import AT_A_TIME
+from emtrack.db.connect import connect, database, open_pool
 from emtrack.db.identity import Identity, ask_as, identify
 from emtrack.db.migrate import migrate
 from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
@@ -131,7 +132,10 @@ async def measure(dsn: str, repeats: int, crimes: int) -> None:
     ask_as(Identity("benchmark", "operator", None))
     pages = await run_time_dsn(dsn, RunTime.PAGES)
     sets = ZoneSetCache(None)
-    async with open_pool(pages, size=1, limits=PATIENT, prepare=identify) as pool, pool.acquire() as connection:
+    async with (
+        open_pool(pages, size=AT_A_TIME + 1, limits=PATIENT, prepare=identify) as pool,
+        pool.acquire() as connection,
+    ):
         size = await connection.fetchval(
             "SELECT sum(reltuples)::bigint FROM pg_class WHERE relname LIKE 'positions_20__!___!___' ESCAPE '!'"
         )
@@ -146,20 +150,26 @@ async def measure(dsn: str, repeats: int, crimes: int) -> None:
             counts = ", ".join(f"{count} {grade}" for grade, count in sorted(answer.counts.items()))
             print(f"| {hours} h, 100 m | {median:.0f} / {worst:.0f} ms | {counts} |", flush=True)
         for name, places in (("in the fullest town", [STOKE]), ("in all towns", TOWNS)):
-            await batch(connection, sets, name, places, crimes)
+            await batch(pool, name, places, crimes)
 
 
-async def batch(
-    connection: Connection, sets: ZoneSetCache, name: str, places: list[tuple[float, float]], crimes: int
-) -> None:
-    """Crimes of 15 minutes to 2 hours, one after the other, over all days."""
+async def batch(pool: asyncpg.Pool[Any], name: str, places: list[tuple[float, float]], crimes: int) -> None:
+    """Crimes of 15 minutes to 2 hours over all days, as many at a time as the command asks."""
     chance = np.random.default_rng(16)
-    started = time.perf_counter()
+    waiting = []
     for number in range(crimes):
         begin = FIRST_DAY + timedelta(minutes=float(chance.uniform(30, 3 * 1440)))
         lon, lat = places[number % len(places)]
         lon, lat = lon + chance.normal(0, 0.03), lat + chance.normal(0, 0.02)
-        await near_place(connection, sets, question_of(float(chance.choice([0.25, 0.5, 1, 2])), begin, lon, lat), 0)
+        waiting.append(question_of(float(chance.choice([0.25, 0.5, 1, 2])), begin, lon, lat))
+
+    async def work() -> None:
+        async with pool.acquire() as connection:
+            while waiting:
+                await near_place(connection, ZoneSetCache(None), waiting.pop(), 0)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(AT_A_TIME)))
     took = time.perf_counter() - started
     print(f"| {crimes:,} crimes {name} | {took:.1f} s, {1000 * took / crimes:.0f} ms each |", flush=True)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +15,7 @@ from emtrack.cli.running import run, settings
 from emtrack.cli.saying import give, read_instant, refuse, say
 
 if TYPE_CHECKING:
+    from emtrack.db.connect import Connection
     from emtrack.people.looks import Looker
     from emtrack.record.near import Question
     from emtrack.settings import Settings
@@ -72,36 +76,65 @@ def _question(lat: Any, lon: Any, radius: float, begin_ms: int | None, end_ms: i
     return Question(Asked.PLACE, Interval(begin_ms, end_ms), radius, Spot(lon, lat, radius))
 
 
-async def near_of(chosen: Settings, looker: Looker, questions: list[Question]) -> list[bytes]:
+AT_A_TIME = 2
+"""Questions that are put at once: more than two keep the service from its devices."""
+
+
+async def near_of(chosen: Settings, looker: Looker, questions: Sequence[Question]) -> list[bytes]:
     """A line for each question, in their order."""
+    from emtrack.clock import clock_of
+    from emtrack.db.connect import connect, open_pool
+    from emtrack.db.opened import prepared_database
+    from emtrack.db.rights import RunTime, run_time_dsn
+    from emtrack.db.session import Limits
+
+    lines = [b""] * len(questions)
+    waiting = deque(enumerate(questions))
+    limits = Limits(statement_s=60, lock_s=5, answer_s=90)
+    async with prepared_database(chosen, program="near", exclusive=False) as dsn:
+        worker = await run_time_dsn(dsn, RunTime.WORKER)
+        first = await connect(worker)
+        try:
+            clock = await clock_of(first, chosen.clock, adopt=True)
+        finally:
+            await first.close()
+        async with open_pool(worker, size=AT_A_TIME, limits=limits) as pool:
+
+            async def work() -> None:
+                async with pool.acquire() as connection:
+                    while waiting:
+                        place, question = waiting.popleft()
+                        lines[place] = await _line(connection, looker, question, clock.now_ms())
+                        if len(waiting) % 50 == 0 and len(questions) > 1:
+                            say(f"{len(waiting):,} of {len(questions):,} are still to be asked")
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(AT_A_TIME, len(questions))):
+                    group.create_task(work())
+    return lines
+
+
+async def _line(connection: Connection, looker: Looker, question: Question, now_ms: int) -> bytes:
     import msgspec
 
-    from emtrack.db.opened import opened_database
     from emtrack.reading.near import keep, look_at_window, near_place
     from emtrack.record.near import results_of
     from emtrack.record.zone_sets import ZoneSetCache
     from geofence import format_instant
 
-    lines = []
-    async with opened_database(chosen, "near") as (connection, clock):
-        for done, question in enumerate(questions, 1):
-            now_ms = clock.now_ms()
-            await look_at_window(connection, looker, question, now_ms)
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                answer = await near_place(connection, ZoneSetCache(None), question, now_ms)
-            number = await keep(connection, looker, question, answer, now_ms)
-            people = [
-                {
-                    "wearer_id": one.wearer_id,
-                    "grade": one.named.grade,
-                    "probability": round(one.named.probability, 4),
-                    "fix_time": None if one.named.fix_ms is None else format_instant(one.named.fix_ms),
-                    "distance_m": one.named.distance_m,
-                }
-                for one in await results_of(connection, number)
-            ]
-            line = {"run_no": number, "label": question.label, "counts": answer.counts, "people": people}
-            lines.append(msgspec.json.encode(line) + b"\n")
-            if done % 50 == 0:
-                say(f"{done:,} of {len(questions):,}")
-    return lines
+    await look_at_window(connection, looker, question, now_ms)
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        answer = await near_place(connection, ZoneSetCache(None), question, now_ms)
+    number = await keep(connection, looker, question, answer, now_ms)
+    people = [
+        {
+            "wearer_id": one.wearer_id,
+            "grade": one.named.grade,
+            "probability": round(one.named.probability, 4),
+            "fix_time": None if one.named.fix_ms is None else format_instant(one.named.fix_ms),
+            "distance_m": one.named.distance_m,
+        }
+        for one in await results_of(connection, number)
+    ]
+    line = {"run_no": number, "label": question.label, "counts": answer.counts, "people": people}
+    return msgspec.json.encode(line) + b"\n"

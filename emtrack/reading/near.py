@@ -89,18 +89,22 @@ WHERE upper_inf(v.recorded) AND v.during && tstzrange($1, $2) AND v.wearer_no NO
 """
 # Sorting and hashing the samples of hours takes more than the 4 MB that a session has, and would go by way of the disk.
 ROOMY = "SELECT set_config('work_mem', '64MB', false)"
-# Devices whose samples all lie outside of a box, with one in each of $4 slots of 5 minutes from slot $3 on.
-FAR_AWAY = """
+# Devices whose samples all lie outside of a box, with one in each of $4 slots of 5 minutes from slot $3 on. Slots are bits of a
+# number: to count different ones costs three times as much. More than 60 take three numbers.
+SAMPLES_OF = """
 SELECT device_no FROM (
-    SELECT device_no, date_part('epoch', fix_time - '1970-01-01 00:00:00+00'::timestamptz)::bigint / 300 - $3::bigint AS slot,
+    SELECT device_no, (date_part('epoch', fix_time - '1970-01-01 00:00:00+00'::timestamptz)::bigint / 300 - $3::bigint)::int AS slot,
            (lat_deg < $5 OR lat_deg > $6 OR lon_deg < $7 OR lon_deg > $8) AND coalesce(precision_m, 0) <= $9 AS is_far
     FROM positions WHERE fix_time >= $1 AND fix_time < $2
       AND date_part('epoch', fix_time - '1970-01-01 00:00:00+00'::timestamptz)::bigint % 300 < 60) sampled
 GROUP BY device_no
+"""
+FAR_AWAY = f"{SAMPLES_OF} HAVING bool_and(is_far) AND bit_count(bit_or(1::bigint << slot)::bit(64)) = $4"
+FAR_AWAY_LONG = f"""{SAMPLES_OF}
 HAVING bool_and(is_far) AND bit_count(
-    (coalesce(bit_or(1::bigint << slot::int) FILTER (WHERE slot < 60), 0))::bit(64)
-    || (coalesce(bit_or(1::bigint << (slot - 60)::int) FILTER (WHERE slot >= 60 AND slot < 120), 0))::bit(64)
-    || (coalesce(bit_or(1::bigint << (slot - 120)::int) FILTER (WHERE slot >= 120), 0))::bit(64)) = $4
+    (coalesce(bit_or(1::bigint << slot) FILTER (WHERE slot < 60), 0))::bit(64)
+    || (coalesce(bit_or(1::bigint << (slot - 60)) FILTER (WHERE slot >= 60 AND slot < 120), 0))::bit(64)
+    || (coalesce(bit_or(1::bigint << (slot - 120)) FILTER (WHERE slot >= 120), 0))::bit(64)) = $4
 """
 # As arrays: a row for each position costs four times as much on the way.
 COLUMNS = """
@@ -203,8 +207,9 @@ async def _far_away(connection: Connection, spot: Spot, window: Interval) -> set
     north_deg = far_m / 110_500
     east_deg = far_m / (111_300 * math.cos(math.radians(min(89.0, abs(spot.lat_deg) + north_deg))))
     await connection.fetchval(ROOMY)
+    begin, end = datetime_of(first * SLOT_S * 1000), datetime_of((first + slots) * SLOT_S * 1000)
     rows = await connection.fetch(
-        FAR_AWAY, datetime_of(first * SLOT_S * 1000), datetime_of((first + slots) * SLOT_S * 1000), first, slots,
+        FAR_AWAY if slots <= 60 else FAR_AWAY_LONG, begin, end, first, slots,
         spot.lat_deg - north_deg, spot.lat_deg + north_deg, spot.lon_deg - east_deg, spot.lon_deg + east_deg, LARGEST_CIRCLE_M,
     )  # fmt: skip
     return {row["device_no"] for row in rows}
