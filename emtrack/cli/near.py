@@ -105,7 +105,7 @@ async def near_of(chosen: Settings, looker: Looker, questions: Sequence[Question
                     while waiting:
                         place, question = waiting.popleft()
                         lines[place] = await _line(connection, looker, question, clock.now_ms())
-                        if len(waiting) % 50 == 0 and len(questions) > 1:
+                        if waiting and len(waiting) % 50 == 0:
                             say(f"{len(waiting):,} of {len(questions):,} are still to be asked")
 
             async with asyncio.TaskGroup() as group:
