@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/.installed-dev
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence protected sealing history-map start-up pictures schemas lock clean
+.PHONY: near help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence protected sealing history-map start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -103,6 +103,9 @@ history-map: setup-dev browser ## the map of a fortnight in a browser: first pic
 
 start-up: setup-dev  ## how long `emtrack --help` takes, into docs/performance.md
 	$(BIN)/python -m benchmarks.start_up --write docs/performance.md
+
+near: setup-dev      ## how often *who was near here* is wrong, on worlds and real tracks, into docs/near.md
+	$(BIN)/python -m benchmarks.nearness --write docs/near.md
 
 pictures: setup-dev  ## the pictures of docs/core.md
 	$(BIN)/python tools/core_pictures.py

@@ -5,7 +5,7 @@ This door holds the words: ids, instants, facts, intervals, zones, obligations. 
 in one go). Who only needs the words loads no compiler.
 """
 
-from geofence.facts import FUTURE_LIMIT_MS, DeviceEvent, Fact, Position, without_duplicates
+from geofence.facts import DEFAULT_RADIUS_M, FUTURE_LIMIT_MS, DeviceEvent, Fact, Position, without_duplicates
 from geofence.intervals import Interval, clipped, merged, subtracted
 from geofence.obligations import (
     RULES_VERSION,
@@ -46,6 +46,7 @@ from geofence.zones import Area, Disc, LonLat, PolygonRings, Ring, SetZone, Shap
 
 __all__ = [
     "ALWAYS_MS",
+    "DEFAULT_RADIUS_M",
     "FIRST_MS",
     "FOREVER_MS",
     "FUTURE_LIMIT_MS",

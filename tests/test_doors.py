@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOORS = ("alerts", "geofence", "geofence.judgement", "geofence.shapes", "geofence.sweep", "ingest")
+DOORS = (
+    "alerts",
+    "geofence",
+    "geofence.judgement",
+    "geofence.nearness",
+    "geofence.shapes",
+    "geofence.sweep",
+    "ingest",
+)
 USERS = {"emtrack": ("alerts", "geofence", "ingest"), "alerts": ("geofence",), "ingest": ("geofence",)}
 
 

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from emtrack.cli.audit import proofs_of
 from emtrack.cli.curfews import curfews_of_tonight
 from emtrack.cli.findings import stored_findings
+from emtrack.cli.near import near_of
 from emtrack.cli.rejudging import would_change
 from emtrack.db.connect import connect
 from emtrack.db.session import Session
@@ -29,16 +30,18 @@ from emtrack.orders.importing import import_orders
 from emtrack.people.looks import AGAIN_MS, Door, Looker, What, commander, look_at_people, looks_at, record_look
 from emtrack.people.roles import Role
 from emtrack.reading import apart
+from emtrack.record.near import Asked, Question
 from emtrack.record.past_orders import NoReason
 from emtrack.web.rendering import LITTLE
-from geofence import datetime_of
+from geofence import Interval, datetime_of
+from geofence.nearness import Spot
 from tests.office import EXCLUSION, Office
-from tests.service_world import curfew, ms
+from tests.service_world import AWAY, curfew, ms
 from tests.visitor import Visitor
 
 TELLING = re.compile(
     r"\b(positions|future_positions|device_events|findings|finding_versions|newest_version|version_known_at|alert_occurrences|"
-    r"atv_lines|possible_entries|presence_notes|wearer_details)\b"
+    r"atv_lines|possible_entries|presence_notes|wearer_details|near_people)\b"
 )
 """What says where somebody was, or what was found about somebody."""
 COUNTS = re.compile(r"\A\s*SELECT (count\(\*\)|severity, count\(\*\))")
@@ -129,6 +132,11 @@ async def watched_there(
     return answer, watch.rows, watch.unseen
 
 
+NOBODY_NEAR = Question(Asked.PLACE, Interval(ms("19:00"), ms("20:00")), 100.0, Spot(1.0, 52.0, 100.0))
+NEAR = {
+    "purpose": "COURT", "lat": str(AWAY[1]), "lon": str(AWAY[0]), "radius": "100",
+    "begin": "2026-03-02T19:00", "end": "2026-03-02T20:00",
+}  # fmt: skip
 SEALED_FINDINGS = """
 SELECT m.keys[1] FROM log_leaves l JOIN log_material m USING (material_no), (SELECT max(size) AS size FROM log_heads) h
 WHERE m.kind = 'finding_versions' AND l.first_leaf + cardinality(m.keys) <= h.size
@@ -172,6 +180,9 @@ async def test_no_route_hands_out_a_telling_row_without_a_committed_look(
         "wearer_no": "1", "alert_no": "1", "wearer_id": "W1", "finding_no": finding, "requirement_id": "C1",
         "reference": "W1", "view_no": place.removeprefix("/views/"), "device_id": "D1",
     }  # fmt: skip
+    _, run = await visitor.post("/near", form_key=await visitor.form_key(), **NEAR)
+    values["run_no"] = run.removeprefix("/near/")
+    assert await office.connection.fetchval("SELECT count(*) FROM near_people") == 2
     asked = 0
     watch.unseen.clear()  # what this test read itself
     for route in office.routes:
@@ -206,6 +217,7 @@ async def test_no_command_reads_a_telling_row_without_a_committed_look(
         lambda: export_subject(office.settings, "W1", tmp_path / "W1", "Ann"),
         lambda: proofs_of(office.settings, ann, "finding", finding_no),
         lambda: curfews_of_tonight(office.settings, ann),
+        lambda: near_of(office.settings, ann, [NOBODY_NEAR]),
     ):
         await forget_looks(office)
         await work()

@@ -44,6 +44,19 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
+    Mutant("a circle as large as the place is certain", "geofence/nearness/grading.py", "& (chance >= rules.certain)", "",
+           "tests/test_nearness.py::test_a_circle_as_large_as_the_place_is_not_certain"),
+    Mutant("who was faster than the limit is cleared on the way", "geofence/nearness/grading.py",
+           "np.where(went_mps <= rules.speed_mps, rules.speed_mps, np.maximum(went_mps, MAX_MPS))", "rules.speed_mps + 0 * went_mps",
+           "tests/test_nearness.py::test_who_was_faster_than_the_limit_is_not_cleared_on_the_way"),
+    Mutant("a long gap excludes nothing", "geofence/nearness/grading.py", "<= rules.max_gap_ms", "<= 10**15",
+           "tests/test_nearness.py::test_a_gap_in_which_there_was_time_is_no_data_and_a_short_one_excludes_nothing"),
+    Mutant("people are cleared by samples that are too near", "emtrack/reading/near.py",
+           "far_m = (MAX_MPS", "far_m = (0.01 * MAX_MPS",
+           "tests/test_near.py::test_samples_and_arrays_give_each_person_the_grade_of_all_their_positions"),
+    Mutant("who is named is not looked at", "emtrack/reading/near.py",
+           "await look_at_each(connection, looker, numbers, What.NEAR, span, now_ms)", "pass",
+           "tests/test_near.py::test_a_program_is_told_who_was_there_and_everybody_named_is_a_look"),
     Mutant("a missed deadline is noted for ever anew", "alerts/deadlines.py", "if occasion not in noted}", "}",
            "tests/test_deadlines.py::test_whenever_the_clock_looks_the_same_happens_and_nothing_twice"),
     Mutant("a suspension loses what it mutes", "alerts/deadlines.py", "return Due([], alert.suspended_until_ms)",

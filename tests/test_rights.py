@@ -99,6 +99,10 @@ CANARIES = {
         VALUES ($2, 'H' || $2, {NOW}, $1, {NOW}, {NOW})""",
     "looks": f"""(look_no, looked_at, looked_by, role, door, what, wearer_no, purpose) OVERRIDING SYSTEM VALUE
         VALUES ($2, {NOW}, CASE WHEN $1 = $2 THEN 'Bob' ELSE 'Ann' END, 'x', 'page', 'findings', $1, 'COURT')""",
+    "near_people": """(result_no, run_no, wearer_no, grade, probability) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $2, $1, 'INSIDE', 1)""",
+    "near_assessments": f"""(assessment_no, result_no, is_relevant, why, assessed_at, assessed_by) OVERRIDING SYSTEM VALUE
+        VALUES ($2, $1, true, 'x', {NOW}, 'Ann')""",
     "order_requests": f"""(request_no, wearer_no, kind, asked_by, what, entered_at, entered_by) OVERRIDING SYSTEM VALUE
         VALUES ($2, $1, 'variation', 'x', 'x', {NOW}, 'Ann')""",
     "request_decisions": f"""(decision_no, request_no, is_granted, granted_by, why, effect, decided_at, decided_by)
@@ -122,6 +126,7 @@ OF_PERSON = {
     "network_silences": "activation_no",
     "request_decisions": "request_no",
     "visit_results": "visit_no",
+    "near_assessments": "result_no",
 }
 CLOSED_TO_PAGES = [table for table, rights in RIGHTS.items() if not rights.pages]
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -272,6 +277,11 @@ async def filled(dsn: str) -> None:
                 "VALUES ($1, 'A' || $1::bigint, now())",
                 person.no,
             )
+        await owner.execute(
+            "INSERT INTO near_runs (run_no, ran_at, ran_by, door, purpose, asked, radius_m, during, rules, counts) "
+            "OVERRIDING SYSTEM VALUE SELECT n, now(), 'Ann', 'page', 'COURT', 'everybody', 1, tstzrange(now(), NULL), '{}', '{}' "
+            "FROM generate_series(1, 105) n"
+        )
         for table, canary in CANARIES.items():
             for person in PEOPLE:
                 await owner.execute(row(canary, table, person.no, person.no))
@@ -343,7 +353,8 @@ async def test_run_time_roles_cannot_change_what_was_received_found_done_or_seen
     await filled(database_url)
     appended = ("raw_reports", "positions", "future_positions", "device_events", "quarantine", "integrity_events", "findings",
                 "finding_versions", "alert_actions", "alert_changes", "atv_lines", "looks", "account_events", "order_changes",
-                "alert_occurrences", "iom_entries", "iom_settings", "iom_imports", "iom_import_rows")  # fmt: skip
+                "alert_occurrences", "iom_entries", "iom_settings", "iom_imports", "iom_import_rows", "near_runs", "near_people",
+                "near_assessments")  # fmt: skip
     for role in RunTime:
         connection = await connect(await run_time_dsn(database_url, role))
         try:

@@ -19,6 +19,7 @@ from emtrack.cli import (
     evaluate,
     findings,
     iom,
+    near,
     orders,
     quarantine,
     rejudging,
@@ -42,7 +43,7 @@ app = typer.Typer(
     help="Judges electronic-monitoring data against orders, and serves it.",
 )
 app.registered_commands += centre.canary.registered_commands
-for module in (evaluate, sweep, service, doctor, findings, curfews, rejudging, emulation, schema):
+for module in (evaluate, sweep, service, doctor, findings, near, curfews, rejudging, emulation, schema):
     app.registered_commands += module.app.registered_commands
 for name, module in (
     ("orders", orders),

@@ -167,6 +167,9 @@ RIGHTS: Final[dict[str, Rights]] = {
     "sessions": BOTH_KEEP,
     "account_events": BOTH_ADD,
     "looks": BOTH_ADD,
+    "near_runs": BOTH_ADD,
+    "near_people": BOTH_ADD,
+    "near_assessments": BOTH_ADD,
     "record_openings": BOTH_ADD,
     "restricted_looks_seen": BOTH_ADD,
     # The log: what waits is written by triggers, with the rights of the owner

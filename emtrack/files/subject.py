@@ -132,6 +132,12 @@ FROM rag_grades WHERE wearer_no = $1 ORDER BY grade_no"""),
 SELECT looked_at, looked_by, role, door, what, lower(during) AS looked_from, upper(during) AS looked_to, purpose, reference, alert_no,
        wearer_no IS NULL AS at_everybody
 FROM looks WHERE wearer_no = $1 OR wearer_no IS NULL AND what <> 'shift' ORDER BY look_no"""),
+    Part("near", "questions who was near a place, or near whom, that named them, and what a person made of it", """
+SELECT q.ran_at, q.ran_by, q.purpose, q.reference, q.asked, q.label, q.lat_deg, q.lon_deg, q.radius_m, lower(q.during) AS asked_from,
+       upper(q.during) AS asked_to, n.grade, n.probability, n.fix_time, n.distance_m, n.fix_radius_m, a.is_relevant, a.why,
+       a.assessed_at, a.assessed_by
+FROM near_people n JOIN near_runs q USING (run_no) LEFT JOIN near_assessments a USING (result_no)
+WHERE n.wearer_no = $1 OR n.other_wearer_no = $1 ORDER BY n.result_no, a.assessment_no"""),
     Part("holds", "legal holds, which keep what would be deleted", """
 SELECT is_held, reason, entered_at, entered_by FROM retention_holds WHERE wearer_no = $1 ORDER BY hold_no"""),
 )  # fmt: skip

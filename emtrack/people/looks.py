@@ -58,6 +58,7 @@ class What(StrEnum):
     RESTRICTED_RECORD = "restricted record"
     DETAILS = "details"
     IOM_RECORD = "IOM record"
+    NEAR = "near"
 
 
 class Door(StrEnum):
@@ -111,6 +112,10 @@ class Lookers(NamedTuple):
 RECORD = """
 INSERT INTO looks (looked_at, looked_by, role, door, what, wearer_no, during, purpose, reference, alert_no)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING look_no
+"""
+RECORD_EACH = """
+INSERT INTO looks (looked_at, looked_by, role, door, what, wearer_no, during, purpose, reference)
+SELECT $1, $2, $3, $4, $5, w.wearer_no, $6, $7, $8 FROM unnest($9::bigint[]) AS w (wearer_no)
 """
 RECORD_PEOPLE = """
 INSERT INTO looks (looked_at, looked_by, role, door, what, wearer_no, purpose, reference)
@@ -188,6 +193,23 @@ async def enter_look(
         looker.purpose, looker.reference, alert_no,
     )  # fmt: skip
     return number
+
+
+async def look_at_each(
+    connection: Connection,
+    looker: Looker,
+    wearer_nos: Iterable[int],
+    what: What,
+    during: tuple[int, int],
+    now_ms: int,
+) -> None:
+    """On record for each of them with the time that is looked at, and committed when this returns."""
+    refuse_transaction(connection)
+    span = asyncpg.Range(datetime_of(during[0]), datetime_of(during[1]))
+    await connection.execute(
+        RECORD_EACH, datetime_of(now_ms), looker.name, looker.role, str(looker.door), str(what), span, looker.purpose,
+        looker.reference, sorted(set(wearer_nos)),
+    )  # fmt: skip
 
 
 async def look_at_people(

@@ -61,6 +61,7 @@ OF_ACTIVATION = """r.activation_no IN (
 OF_FINDING = f"r.finding_no IN (SELECT finding_no FROM findings r WHERE {OF_ACTIVATION})"  # noqa: S608
 OF_ALERT = "r.alert_no IN (SELECT alert_no FROM alerts WHERE wearer_no = $1)"
 OF_WEARER = "r.wearer_no = $1"
+OF_NEAR = "(r.wearer_no = $1 OR r.other_wearer_no = $1)"
 OF_LOOK = "r.look_no IN (SELECT look_no FROM looks WHERE wearer_no = $1)"
 
 OF_A_PERSON: Final = (
@@ -101,6 +102,8 @@ OF_A_PERSON: Final = (
     _target(Kind.ALERTS, "alert_people", OF_WEARER, "alert_no", "wearer_no"),
     _target(Kind.ALERTS, "alerts",
             "r.wearer_no = $1 AND NOT EXISTS (SELECT FROM alerts n WHERE n.previous_alert_no = r.alert_no)", "alert_no"),
+    _target(Kind.LOOKS, "near_assessments", f"r.result_no IN (SELECT result_no FROM near_people r WHERE {OF_NEAR})", "assessment_no"),  # noqa: S608
+    _target(Kind.LOOKS, "near_people", OF_NEAR, "result_no"),
     _target(Kind.LOOKS, "record_openings", OF_WEARER, "look_no"),
     _target(Kind.LOOKS, "restricted_looks_seen", OF_LOOK, "look_no"),
     _target(Kind.LOOKS, "looks", OF_WEARER, "look_no"),
@@ -137,6 +140,8 @@ OF_NOBODY: Final = (
     _target(Kind.IOM_RECORD, "iom_import_rows",
             "r.import_no IN (SELECT import_no FROM iom_imports WHERE imported_at < $1)", "import_no", "row_no"),
     _target(Kind.IOM_RECORD, "iom_imports", "r.imported_at < $1", "import_no"),
+    _target(Kind.LOOKS, "near_runs",
+            "r.ran_at < $1 AND NOT EXISTS (SELECT FROM near_people p WHERE p.run_no = r.run_no)", "run_no"),
     _target(Kind.LOOKS, "looks", "r.wearer_no IS NULL AND r.looked_at < $1", "look_no"),
     _target(Kind.CREDENTIAL_EVENTS, "credential_changes",
             "r.event_no IN (SELECT event_no FROM credential_events WHERE happened_at < $1)", "change_no"),

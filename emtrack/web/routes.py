@@ -23,6 +23,7 @@ from emtrack.web.api.description import description_route
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.iom import IomRoutes
 from emtrack.web.api.ledger import LedgerRoutes
+from emtrack.web.api.near import near_routes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.basemap import BasemapRoutes
 from emtrack.web.guard import CredentialState
@@ -37,6 +38,7 @@ from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.maintenance import MaintenancePages
+from emtrack.web.pages.near import NearPages
 from emtrack.web.pages.performance import PerformancePages
 from emtrack.web.pages.provider_login import ProviderPages
 from emtrack.web.pages.requests import RequestPages
@@ -78,6 +80,7 @@ def web_routes(
         *OrderRoutes(pool, clock, judges).routes(),
         *LedgerRoutes(pool, clock).routes(),
         *IomRoutes(pool, clock).routes(),
+        *near_routes(pool, clock, judges),
         *site.routes(),
         *BasemapRoutes(pool, basemap).routes(),
         *ProviderPages(pages, site, settings).routes(),
@@ -90,6 +93,7 @@ def web_routes(
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
         *CurfewPages(pages).routes(),
+        *NearPages(pages).routes(),
         *MaintenancePages(pages).routes(),
         *RequestPages(pages).routes(),
         *VisitPages(pages).routes(),

@@ -92,6 +92,7 @@ LOOKED_AT = {
     "restricted record": "A restricted record was opened",
     "details": "Addresses and phones, in a list",
     "IOM record": "The record of the IOM programme",
+    "near": "Who was near a place, or near whom",
 }
 STATES = {"new": "New", "acknowledged": "Acknowledged", "in progress": "In progress", "closed": "Closed"}
 DEADLINES = {
