@@ -4,7 +4,6 @@ from alerts.answers import AlertAnswer, alert_answer
 from alerts.casework import ACTIONS, NoAlert, Overtaken, StillLasts, UnfitAction, act, reopen_what_lasts
 from alerts.channels import (
     ADDRESS,
-    LISTED_CHANNELS,
     Channel,
     ChannelKind,
     NewChannel,
@@ -13,6 +12,7 @@ from alerts.channels import (
     channel_of,
     channels_now,
     end_channel,
+    listed_channels,
 )
 from alerts.clocks import (
     CLOCK,
@@ -145,7 +145,6 @@ __all__ = [
     "CLOCK",
     "HOME_UNIT_SILENT",
     "INCIDENT",
-    "LISTED_CHANNELS",
     "LONGEST_NOTE",
     "LONGEST_SUSPENSION_MS",
     "MOVES",
@@ -248,6 +247,7 @@ __all__ = [
     "is_right_again",
     "lasting_unit_silences",
     "ledger_of",
+    "listed_channels",
     "load_uploads",
     "look_at_alerts_due",
     "misplaced_alerts",

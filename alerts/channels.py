@@ -14,6 +14,8 @@ from geofence import datetime_of
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import asyncpg
+
     from alerts.store import Connection
 
 MOST = 100
@@ -76,7 +78,6 @@ LISTED_CHANNELS = """
 SELECT name, kind, target, account, severity_from, is_outside, is_fallback, is_for_wearers, entered_at, entered_by FROM channels
 WHERE ended_at IS NULL AND NOT is_canary ORDER BY name
 """
-"""For people: never with what the messages of a webhook are signed."""
 ADD = """
 INSERT INTO channels (name, kind, target, secret, account, severity_from, is_outside, is_fallback, is_canary, is_for_wearers,
                       entered_at, entered_by)
@@ -88,6 +89,12 @@ END = "UPDATE channels SET ended_at = $2, ended_by = $3 WHERE name = $1 AND ende
 async def channels_now(connection: Connection) -> list[Channel]:
     """Those in use, by name."""
     return [_channel(row) for row in await connection.fetch(NOW)]
+
+
+async def listed_channels(connection: Connection) -> list[asyncpg.Record]:
+    """Those in use, for people: never with what the messages of a webhook are signed."""
+    rows: list[asyncpg.Record] = await connection.fetch(LISTED_CHANNELS)
+    return rows
 
 
 async def channel_of(connection: Connection, channel_no: int) -> Channel | None:

@@ -13,12 +13,12 @@ MOST_STEPS = 200_000
 """Of SQLite's virtual machine for one question: a tile by its index takes some dozens."""
 HIGHEST_ZOOM = 24
 FORMATS = {"pbf": "mvt", "png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
-SAID = "SELECT name, value FROM metadata WHERE typeof(name) = 'text' AND typeof(value) = 'text' LIMIT 200"
+SAID = "/* of SQLite */ SELECT name, value FROM metadata WHERE typeof(name) = 'text' AND typeof(value) = 'text' LIMIT 200"
 ZOOMS = (
-    "SELECT (SELECT zoom_level FROM tiles ORDER BY zoom_level LIMIT 1), "
+    "/* of SQLite */ SELECT (SELECT zoom_level FROM tiles ORDER BY zoom_level LIMIT 1), "
     "(SELECT zoom_level FROM tiles ORDER BY zoom_level DESC LIMIT 1)"
 )
-TILE = "SELECT tile_data FROM tiles WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?"
+TILE = "/* of SQLite */ SELECT tile_data FROM tiles WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?"
 WORLD = (-180.0, -85.06, 180.0, 85.06)
 
 

@@ -23,7 +23,7 @@ from shapely import Geometry
 
 from emtrack.atomic_files import replace_file
 
-TILES = "SELECT zoom_level, tile_column, tile_row, tile_data FROM tiles"
+TILES = "/* of SQLite */ SELECT zoom_level, tile_column, tile_row, tile_data FROM tiles"
 LEVEL = 9
 
 Address = tuple[int, int, int]

@@ -139,10 +139,10 @@ def list_channels() -> None:
 
 
 async def listed(chosen: Settings) -> list[tuple[str, ...]]:
-    from alerts import LISTED_CHANNELS
+    from alerts import listed_channels
 
     async with _opened(chosen, "channels list") as (connection, _):
-        return [_line(row) for row in await connection.fetch(LISTED_CHANNELS)]
+        return [_line(row) for row in await listed_channels(connection)]
 
 
 def _line(row: Any) -> tuple[str, ...]:

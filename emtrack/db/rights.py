@@ -45,7 +45,7 @@ ORDERS = Rights(CLOSE, CLOSE)
 BOTH_ADD = Rights(ADD, ADD)
 BOTH_KEEP = Rights(KEEP, KEEP)
 CHANNELS_SHOWN = (
-    "SELECT (channel_no, name, kind, target, account, severity_from, is_outside, is_fallback, is_canary,"
+    READ + " (channel_no, name, kind, target, account, severity_from, is_outside, is_fallback, is_canary,"
     " is_for_wearers, entered_at, entered_by, ended_at)"
 )
 """Not with what the messages of a webhook are signed."""

@@ -91,7 +91,7 @@ WHERE upper_inf(v.recorded) AND v.during && tstzrange($1, $2) AND v.wearer_no NO
 ROOMY = "SELECT set_config('work_mem', '64MB', false)"
 # Devices whose samples all lie outside of a box, with one in each of $4 slots of 5 minutes from slot $3 on. Slots are bits of a
 # number: to count different ones costs three times as much. More than 60 take three numbers.
-SAMPLES_OF = """
+SAMPLES_OF = """-- of which a statement is made
 SELECT device_no FROM (
     SELECT device_no, (date_part('epoch', fix_time - '1970-01-01 00:00:00+00'::timestamptz)::bigint / 300 - $3::bigint)::int AS slot,
            (lat_deg < $5 OR lat_deg > $6 OR lon_deg < $7 OR lon_deg > $8) AND coalesce(precision_m, 0) <= $9 AS is_far

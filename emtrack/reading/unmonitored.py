@@ -19,7 +19,7 @@ MOST = 500
 
 # An order is in force while a requirement of it is, or while the order of a court says so. A tag that gives no evidence of places
 # (for alcohol) monitors nobody's whereabouts.
-OBLIGED = """
+OBLIGED = """-- of which a statement is made
     SELECT wearer_no, min(since) AS since FROM (
         SELECT wearer_no, lower(valid) AS since FROM requirement_versions WHERE upper_inf(recorded) AND valid @> $1::timestamptz
         UNION ALL

@@ -9,10 +9,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from alerts import (
-    LISTED_CHANNELS,
     UnfitShift,
     add_shift,
     end_shift,
+    listed_channels,
     rules_in_force,
     see_to,
     shifts_from,
@@ -21,7 +21,9 @@ from alerts import (
 )
 from emtrack.db.connect import Connection
 from emtrack.forms.wall_time import instant_of_wall, zone_named
+from emtrack.people.accounts import list_users
 from emtrack.people.roles import OVERSEERS, STAFF, Caller, Role
+from emtrack.record.canary_beats import last_beat
 from emtrack.web.guard import Problem, read_form, read_number
 from emtrack.web.rendering import NO_STORE, Pages
 from geofence import NotAnInstant
@@ -52,9 +54,9 @@ class CentrePages:
         now_ms = self._pages.clock.now_ms()
         async with self._pages.pool.acquire() as connection:
             found = await undelivered(connection, now_ms, MOST_UNDELIVERED)
-            channels = await connection.fetch(LISTED_CHANNELS)
+            channels = await listed_channels(connection)
             in_force = await rules_in_force(connection)
-            beat, sang = await connection.fetchrow(LAST_BEAT), await connection.fetchval(LAST_ARRIVED)
+            beat = await last_beat(connection)
             words = await self._pages.words(connection)
         return self._pages.render(
             "deliveries.html",
@@ -64,9 +66,8 @@ class CentrePages:
             channels=channels,
             rules=in_force.rules,
             beat=beat,
-            sang=sang,
             is_silent=beat is not None
-            and (beat["trouble"] is not None or beat["sent_at"] < datetime.now(UTC) - SILENT_AFTER),
+            and (beat.trouble is not None or beat.sent_at < datetime.now(UTC) - SILENT_AFTER),
             may_act=caller.role in RUNS_ROTA,
         )
 
@@ -94,7 +95,7 @@ class CentrePages:
         now_ms = self._pages.clock.now_ms()
         async with self._pages.pool.acquire() as connection:
             shifts = await shifts_from(connection, now_ms)
-            accounts = await connection.fetch(ACCOUNTS)
+            accounts = [user for user in await list_users(connection) if user.disabled is None]
             words = await self._pages.words(connection)
         return self._pages.render(
             "rota.html",
@@ -102,7 +103,7 @@ class CentrePages:
             words,
             status=422 if error else 200,
             shifts=shifts,
-            accounts=[row["name"] for row in accounts],
+            accounts=[user.name for user in accounts],
             form=form or {},
             error=error,
             may_act=caller.role in RUNS_ROTA,
@@ -143,7 +144,4 @@ class CentrePages:
         return RedirectResponse("/rota", 303, NO_STORE)
 
 
-LAST_BEAT = "SELECT sent_at, arrived_at, trouble FROM canary_beats ORDER BY beat_no DESC LIMIT 1"
-LAST_ARRIVED = "SELECT max(sent_at) FROM canary_beats WHERE arrived_at IS NOT NULL"
 SILENT_AFTER = timedelta(minutes=3)
-ACCOUNTS = "SELECT name FROM users WHERE disabled_at IS NULL ORDER BY name LIMIT 500"
