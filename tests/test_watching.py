@@ -324,6 +324,7 @@ THEIRS = {
     "requirement_versions.valid", "schema_migrations.applied_at", "silence_progress.gap_end_at",
     "silence_progress.heard_at", "outages.during", "late_judgements.late_at", "clock_uploads.newest_at",
     "iom_entries.valid", "iom_entries.occurred_at", "iom_entries.due_at", "iom_silences.look_at",
+    "iom_open_tasks.look_at",
     "log_keys.since", "log_heads.signed_at", "retention_holds.entered_at", "retention_runs.begun_at", "retention_removals.removed_at",
     "order_requests.during", "planned_maintenance.during", "visits.due_at",
 }  # fmt: skip

@@ -84,6 +84,8 @@ RIGHTS: Final[dict[str, Rights]] = {
     "iom_import_rows": BOTH_ADD,
     "iom_cursors": CACHE,
     "iom_silences": CACHE,
+    "iom_open_tasks": Rights(KEEP, READ),
+    "iom_deployment": Rights(READ, READ),
     # Orders
     "activations": BOTH_ADD,
     "activation_versions": ORDERS,

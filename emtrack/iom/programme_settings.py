@@ -35,7 +35,7 @@ class ProgrammeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """`review_days`: after which a grade is looked at again. `least_days`: for which a grade is held before it goes down at a review.
     `answer_hours`: after which a proposal that nobody answers is a task. `cohort_offences`: arrests and charges for which RED is
     proposed. `grade_of_code`: which code of another system means which grade; not public, so none is known. `police_agencies`: who
-    reads police intelligence."""
+    reads police intelligence. `chair`: accounts that are told of a task a working day after it was due."""
 
     rules: tuple[Rule, ...] = DEFAULT_RULES
     review_days: dict[RagGrade, Days] = field(default_factory=lambda: dict(REVIEW_DAYS))
@@ -45,6 +45,7 @@ class ProgrammeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     cohort_offences: tuple[OffenceKind, ...] = COHORT_OFFENCES
     grade_of_code: dict[str, RagGrade] = {}
     police_agencies: tuple[str, ...] = ("Police",)
+    chair: tuple[str, ...] = ()
 
 
 class UnfitSettings(MendableError, ValueError):

@@ -117,6 +117,8 @@ def _environment() -> Environment:
         NOUNS=wording.NOUNS,
         IOM_WORDS=wording.IOM_WORDS,
         told_line=wording.told_line,
+        TASK_STATES=wording.TASK_STATES,
+        ORIGINS=wording.ORIGINS,
         shown=shown,
         unshown=lambda columns: (
             f'<tr class="govuk-table__row"><td colspan="{columns}">One row that cannot be shown.</td></tr>'

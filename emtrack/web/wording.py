@@ -511,6 +511,13 @@ IOM_WORDS = COHORTS | {
     "SENTENCED": "Serving a sentence", "RECALLED": "Recalled", "UNLAWFULLY_AT_LARGE": "Unlawfully at large", "WANTED": "Wanted",
     "HOSPITAL": "In hospital", "OUT_OF_AREA": "Out of the area", "DECEASED": "Died",
 }  # fmt: skip
+TASK_STATES = {
+    "NEW": "New", "ACCEPTED": "Accepted", "DONE": "Done", "REJECTED": "Rejected", "CANCELLED": "Cancelled",
+}  # fmt: skip
+ORIGINS = {
+    "ALERT": "From an alert", "MEETING": "From a meeting", "PLAN": "From the plan", "SIGNAL": "From a signal",
+    "TRANSITION": "From a release", "PROPOSAL": "A proposal that nobody answered", "BY_HAND": "Entered by hand",
+}  # fmt: skip
 _FIRST_OF_LINE = ("because", "text", "title", "reason", "what", "status", "grade", "cohort", "kind", "outcome")
 
 

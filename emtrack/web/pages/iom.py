@@ -87,7 +87,15 @@ class IomPages:
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
             row = next(iter(await cohort(connection, now_ms, only=wearer_no)), None)
         return self._pages.render(
-            "iom_person.html", caller, words, person=person, row=row, found=found, chosen=chosen, asked_ms=asked_ms
+            "iom_person.html",
+            caller,
+            words,
+            person=person,
+            row=row,
+            found=found,
+            chosen=chosen,
+            asked_ms=asked_ms,
+            may_enter=caller.role in ORDER_KEEPERS and not person["is_closed"],
         )
 
     async def answer(self, request: Request, caller: Caller) -> Response:
