@@ -15,8 +15,10 @@ import msgspec
 from alerts import Channel, NewMessage, channels_now, post
 from emtrack.iom.entries import COLUMNS as ENTRY
 from emtrack.iom.entries import Author, Draft, Entry, enter, entry_of, following, take_turn
+from emtrack.iom.grades import DAY_MS
 from emtrack.iom.grading import SERVICE
 from emtrack.iom.programme_settings import load_settings
+from emtrack.iom.proposals import Proposal
 from emtrack.iom.tasks import Escalation, Task, Told
 from emtrack.iom.working_days import next_working_day
 from geofence import datetime_of, format_instant
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from emtrack.db.connect import Connection
 
 SLICE: Final = 200
+REMOVED_DAYS: Final = 30
 
 DUE = f"""
 SELECT {ENTRY} FROM iom_now WHERE item_no = ANY($1::bigint[])
@@ -56,6 +59,16 @@ SELECT {ENTRY} FROM iom_now t WHERE item_no IN (
     JOIN iom_now p ON p.item_no = (e.content ->> 'origin_no')::bigint
     WHERE e.content ->> 'origin' = 'PROPOSAL' AND p.noun = 'proposal' AND p.state <> 'OPEN' LIMIT $1)
 """  # noqa: S608
+# Tasks and proposals of people whom a panel removed in the last month, from before it did.
+OF_REMOVED = f"""
+WITH removed AS (
+    SELECT m.wearer_no, max(m.recorded_at) AS removed_at FROM iom_entries m
+    WHERE m.noun = 'membership' AND m.state = 'ENDED' AND m.recorded_at > $2 GROUP BY 1)
+SELECT {ENTRY} FROM iom_now t JOIN removed r USING (wearer_no)
+WHERE noun IN ('task', 'proposal') AND state IN ('NEW', 'ACCEPTED', 'OPEN') AND recorded_at <= removed_at
+AND NOT EXISTS (SELECT FROM iom_now m WHERE m.wearer_no = r.wearer_no AND m.noun = 'membership' AND m.state = 'OPEN') LIMIT $1
+"""  # noqa: S608
+REMOVED_WHY: Final = "the person was removed from the programme"
 MOOT_WHY: Final = "the proposal is answered, or was taken back"
 SUBJECTS: Final = {
     Told.CONTACT: "task {} is due and not done",
@@ -80,13 +93,24 @@ class Looked(NamedTuple):
 
 
 async def cancel_moot(connection: Connection, now_ms: int) -> int:
-    """Nobody is to work what is answered already. Inside the caller's transaction; how many were cancelled."""
+    """Nobody is to work what is answered already, or is of somebody whom a panel removed. Inside the caller's transaction; how many
+    were closed."""
     await take_turn(connection)
-    entries = [entry_of(row) for row in await connection.fetch(MOOT, SLICE)]
-    drafts = [following(e, state="CANCELLED", content=_replaced(e, reason=MOOT_WHY)) for e in entries]
-    for entry, draft in zip(entries, drafts, strict=True):
-        await enter(connection, _service_for(entry), [draft], now_ms)
-    return len(drafts)
+    moot = [(entry_of(row), MOOT_WHY) for row in await connection.fetch(MOOT, SLICE)]
+    moot += [
+        (entry_of(row), REMOVED_WHY)
+        for row in await connection.fetch(OF_REMOVED, SLICE, datetime_of(now_ms - REMOVED_DAYS * DAY_MS))
+    ]
+    for entry, why in {entry.item_no: (entry, why) for entry, why in moot}.values():
+        await enter(connection, _service_for(entry), [_closed(entry, why)], now_ms)
+    return len(moot)
+
+
+def _closed(entry: Entry, why: str) -> Draft:
+    if isinstance(entry.content, Proposal):
+        content = msgspec.structs.replace(entry.content, decided_why=why)
+        return following(entry, state="WITHDRAWN", content=content, due_ms=None)
+    return following(entry, state="CANCELLED", content=_replaced(entry, reason=why))
 
 
 async def look_at_tasks_due(connection: Connection, zone: ZoneInfo, now_ms: int) -> Looked:

@@ -33,6 +33,7 @@ from emtrack.web.pages.centre import CentrePages
 from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
+from emtrack.web.pages.iom_meetings import MeetingPages
 from emtrack.web.pages.iom_tasks import TaskPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.maintenance import MaintenancePages
@@ -94,4 +95,5 @@ def web_routes(
         *ShiftPages(pages).routes(),
         *IomPages(pages).routes(),
         *TaskPages(pages).routes(),
+        *MeetingPages(pages).routes(),
     ]

@@ -16,6 +16,9 @@ CREATE TABLE iom_open_tasks (
 CREATE INDEX iom_open_tasks_due ON iom_open_tasks (look_at) WHERE look_at IS NOT NULL;
 INSERT INTO iom_open_tasks SELECT item_no, due_at FROM iom_now WHERE noun = 'task' AND state IN ('NEW', 'ACCEPTED');
 
+-- Who is on the agenda of a meeting.
+CREATE INDEX iom_lines_of_meeting ON iom_entries (((content ->> 'meeting')::bigint)) WHERE noun = 'line';
+
 CREATE FUNCTION iom_task_is_watched() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NEW.state IN ('NEW', 'ACCEPTED') THEN
