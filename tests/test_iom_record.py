@@ -123,7 +123,7 @@ def test_the_tables_are_those_of_the_specification() -> None:
     }  # fmt: skip
     assert set(NOUNS) == {
         "person", "merge", "nomination", "membership", "status", "signal", "proposal", "grade", "assessment", "plan", "task",
-        "meeting", "note", "transition", "contact", "circumstance", "breach", "offence", "share",
+        "meeting", "line", "note", "transition", "contact", "circumstance", "breach", "offence", "share",
     }  # fmt: skip
 
 

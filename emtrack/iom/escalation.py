@@ -52,12 +52,13 @@ CONTACTS = """
 SELECT agency, array_agg(name) AS names FROM users
 WHERE role = 'contact' AND disabled_at IS NULL AND agency = ANY($1::text[]) GROUP BY agency
 """
-# Tasks to answer a proposal that is answered, or taken back, by now.
+# Tasks to answer a proposal that is answered, or taken back, by now; and of a release that is not to be.
 MOOT = f"""
 SELECT {ENTRY} FROM iom_now t WHERE item_no IN (
     SELECT o.item_no FROM iom_open_tasks o JOIN iom_entries e ON e.entry_no = o.item_no
     JOIN iom_now p ON p.item_no = (e.content ->> 'origin_no')::bigint
-    WHERE e.content ->> 'origin' = 'PROPOSAL' AND p.noun = 'proposal' AND p.state <> 'OPEN' LIMIT $1)
+    WHERE e.content ->> 'origin' = 'PROPOSAL' AND p.noun = 'proposal' AND p.state <> 'OPEN'
+          OR e.content ->> 'origin' = 'TRANSITION' AND p.noun = 'transition' AND p.state IN ('CANCELLED', 'WITHDRAWN') LIMIT $1)
 """  # noqa: S608
 # Tasks and proposals of people whom a panel removed in the last month, from before it did.
 OF_REMOVED = f"""
@@ -69,7 +70,7 @@ WHERE noun IN ('task', 'proposal') AND state IN ('NEW', 'ACCEPTED', 'OPEN') AND 
 AND NOT EXISTS (SELECT FROM iom_now m WHERE m.wearer_no = r.wearer_no AND m.noun = 'membership' AND m.state = 'OPEN') LIMIT $1
 """  # noqa: S608
 REMOVED_WHY: Final = "the person was removed from the programme"
-MOOT_WHY: Final = "the proposal is answered, or was taken back"
+MOOT_WHY: Final = "the proposal or the release that it came from is answered, or was taken back"
 SUBJECTS: Final = {
     Told.CONTACT: "task {} is due and not done",
     Told.CHAIR: "task {} is not done a working day after it was due",

@@ -12,6 +12,7 @@ from emtrack.errors import MendableError
 from emtrack.forms.iom import RagGrade
 from emtrack.iom.offences import OffenceKind
 from emtrack.iom.rules import DEFAULT_RULES, Rule
+from emtrack.iom.transitions import RELEASE_TASKS, ReleaseTask
 from geofence import datetime_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class ProgrammeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """`review_days`: after which a grade is looked at again. `least_days`: for which a grade is held before it goes down at a review.
     `answer_hours`: after which a proposal that nobody answers is a task. `cohort_offences`: arrests and charges for which RED is
     proposed. `grade_of_code`: which code of another system means which grade; not public, so none is known. `police_agencies`: who
-    reads police intelligence. `chair`: accounts that are told of a task a working day after it was due."""
+    reads police intelligence. `chair`: accounts that are told of a task a working day after it was due.
+    `release_tasks`: what a release opens, and when."""
 
     rules: tuple[Rule, ...] = DEFAULT_RULES
     review_days: dict[RagGrade, Days] = field(default_factory=lambda: dict(REVIEW_DAYS))
@@ -46,6 +48,7 @@ class ProgrammeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     grade_of_code: dict[str, RagGrade] = {}
     police_agencies: tuple[str, ...] = ("Police",)
     chair: tuple[str, ...] = ()
+    release_tasks: tuple[ReleaseTask, ...] = RELEASE_TASKS
 
 
 class UnfitSettings(MendableError, ValueError):

@@ -1,6 +1,7 @@
 """Looks at tasks of the programme whose time has come, every few seconds: a task and a connection of its own, beside the turns.
 
     moot        tasks to answer what is answered by now are cancelled
+    releases    those whose day comes open their tasks, now and then
     escalation  who has not done a task in time is told, and then the chair
 
 What is to be done stands in the database (`iom_open_tasks.look_at`), so that a restart finds it where it was. Each is a transaction
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 from emtrack.clock import Clock
 from emtrack.db.session import Limits, Session
 from emtrack.iom.escalation import Looked, cancel_moot, look_at_tasks_due
+from emtrack.iom.releasing import open_release_tasks
 from emtrack.metrics import Metrics
 from emtrack.record.deployment_settings import load_settings
 from emtrack.service.beside import keep_working
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVERY_S: Final = 2.0
+OPEN_EVERY_S: Final = 20.0
 LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0)
 
 
@@ -46,6 +49,7 @@ class TaskClock:
         self._to_deliver = to_deliver
         self._stopwatch = stopwatch
         self._looked_s = stopwatch()
+        self._opened_s = float("-inf")
         metrics.tasks_looked.set_function(lambda: self._stopwatch() - self._looked_s)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -64,9 +68,14 @@ class TaskClock:
         now_ms = self._clock.now_ms()
         async with connection.transaction():
             await cancel_moot(connection, now_ms)
+        timezone, _ = await load_settings(connection, now_ms)
+        zone = ZoneInfo(timezone)
+        if self._stopwatch() - self._opened_s >= OPEN_EVERY_S:
+            async with connection.transaction():
+                await open_release_tasks(connection, zone, now_ms)
+            self._opened_s = self._stopwatch()
         async with connection.transaction():
-            timezone, _ = await load_settings(connection, now_ms)
-            looked = await look_at_tasks_due(connection, ZoneInfo(timezone), now_ms)
+            looked = await look_at_tasks_due(connection, zone, now_ms)
         self._looked_s = self._stopwatch()
         if looked.messages:
             self._metrics.task_messages.inc(looked.messages)
