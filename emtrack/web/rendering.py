@@ -118,6 +118,7 @@ def _environment() -> Environment:
         IOM_WORDS=wording.IOM_WORDS,
         told_line=wording.told_line,
         TASK_STATES=wording.TASK_STATES,
+        BREACH_STATES=wording.BREACH_STATES,
         MEETING_STATES=wording.MEETING_STATES,
         DECISIONS=wording.DECISIONS,
         END_REASONS=wording.END_REASONS,

@@ -35,6 +35,7 @@ from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.iom_meetings import MeetingPages
 from emtrack.web.pages.iom_tasks import TaskPages
+from emtrack.web.pages.iom_transitions import TransitionPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.maintenance import MaintenancePages
 from emtrack.web.pages.provider_login import ProviderPages
@@ -96,4 +97,5 @@ def web_routes(
         *IomPages(pages).routes(),
         *TaskPages(pages).routes(),
         *MeetingPages(pages).routes(),
+        *TransitionPages(pages).routes(),
     ]

@@ -535,6 +535,11 @@ END_REASONS = {
     "IN_ERROR": "You should not have been in the programme. This was a mistake.",
 }
 """Of the letter, as the person reads it."""
+BREACH_STATES = {
+    "FINDING": "Finding", "TO_DECIDE": "To be decided", "NO_ACTION": "No action", "WARNED": "Warned",
+    "PACK_IN_PREPARATION": "Pack begun", "PACK_SENT": "Pack sent", "HEARING": "Hearing", "CLOSED": "Closed",
+    "RECALL_REQUESTED": "Recall requested", "RECALL_REFUSED": "Recall refused", "RECALLED": "Recalled", "ARRESTED": "Arrested",
+}  # fmt: skip
 TASK_STATES = {
     "NEW": "New", "ACCEPTED": "Accepted", "DONE": "Done", "REJECTED": "Rejected", "CANCELLED": "Cancelled",
 }  # fmt: skip
