@@ -163,7 +163,8 @@ async def test_what_only_an_agency_may_read_stays_its_own_when_it_escalates(offi
     task = await task_of(office, agency="Police", visibility=Visibility.OWN)
     await looked_at(office, NOW + HOUR)
     await visitor.log_in(await office.account(Role.OFFICER, agency="Police"))
-    assert (await visitor.get(f"/iom/tasks/{task.item_no}"))[0] == 200
+    status, page = await visitor.get(f"/iom/tasks/{task.item_no}")
+    assert (status, "The single point of contact could not be told" in page) == (200, True)
     other = Visitor(office)
     try:
         await other.log_in(await office.account(Role.OFFICER, "Eve", "Probation Service"), "Eve")

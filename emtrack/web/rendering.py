@@ -118,6 +118,8 @@ def _environment() -> Environment:
         IOM_WORDS=wording.IOM_WORDS,
         told_line=wording.told_line,
         TASK_STATES=wording.TASK_STATES,
+        STRANDS=wording.STRANDS,
+        STEP_STATES=wording.STEP_STATES,
         BREACH_STATES=wording.BREACH_STATES,
         MEETING_STATES=wording.MEETING_STATES,
         DECISIONS=wording.DECISIONS,

@@ -540,6 +540,11 @@ BREACH_STATES = {
     "PACK_IN_PREPARATION": "Pack begun", "PACK_SENT": "Pack sent", "HEARING": "Hearing", "CLOSED": "Closed",
     "RECALL_REQUESTED": "Recall requested", "RECALL_REFUSED": "Recall refused", "RECALLED": "Recalled", "ARRESTED": "Arrested",
 }  # fmt: skip
+STRANDS = {"CONTROL": "Control", "CHANGE": "Change", "DIVERT": "Divert"}
+STEP_STATES = {
+    "NOT_STARTED": "not started", "IN_PROGRESS": "in progress", "COMPLETED": "completed",
+    "CANNOT_BE_DONE_YET": "cannot be done yet", "NO_LONGER_NEEDED": "no longer needed",
+}  # fmt: skip
 TASK_STATES = {
     "NEW": "New", "ACCEPTED": "Accepted", "DONE": "Done", "REJECTED": "Rejected", "CANCELLED": "Cancelled",
 }  # fmt: skip
