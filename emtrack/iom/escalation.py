@@ -96,15 +96,19 @@ class Looked(NamedTuple):
 async def cancel_moot(connection: Connection, now_ms: int) -> int:
     """Nobody is to work what is answered already, or is of somebody whom a panel removed. Inside the caller's transaction; how many
     were closed."""
+    if not await _moot(connection, now_ms):
+        return 0  # nearly always: nobody who enters something has waited for us
     await take_turn(connection)
-    moot = [(entry_of(row), MOOT_WHY) for row in await connection.fetch(MOOT, SLICE)]
-    moot += [
-        (entry_of(row), REMOVED_WHY)
-        for row in await connection.fetch(OF_REMOVED, SLICE, datetime_of(now_ms - REMOVED_DAYS * DAY_MS))
-    ]
+    moot = await _moot(connection, now_ms)
     for entry, why in {entry.item_no: (entry, why) for entry, why in moot}.values():
         await enter(connection, _service_for(entry), [_closed(entry, why)], now_ms)
     return len(moot)
+
+
+async def _moot(connection: Connection, now_ms: int) -> list[tuple[Entry, str]]:
+    since = datetime_of(now_ms - REMOVED_DAYS * DAY_MS)
+    moot = [(entry_of(row), MOOT_WHY) for row in await connection.fetch(MOOT, SLICE)]
+    return moot + [(entry_of(row), REMOVED_WHY) for row in await connection.fetch(OF_REMOVED, SLICE, since)]
 
 
 def _closed(entry: Entry, why: str) -> Draft:
@@ -116,10 +120,10 @@ def _closed(entry: Entry, why: str) -> Draft:
 
 async def look_at_tasks_due(connection: Connection, zone: ZoneInfo, now_ms: int) -> Looked:
     """A slice of those whose time has come, inside the caller's transaction."""
-    await take_turn(connection)
-    numbers = [row["item_no"] for row in await connection.fetch(WAITING, datetime_of(now_ms), SLICE)]
-    if not numbers:
+    if not await _waiting(connection, now_ms):
         return Looked(0, 0, more=False)
+    await take_turn(connection)
+    numbers = await _waiting(connection, now_ms)
     entries = [entry_of(row) for row in await connection.fetch(DUE, numbers)]
     await connection.execute(FORGET, sorted(set(numbers) - {entry.item_no for entry in entries}))
     people = await _people(connection, entries)
@@ -139,6 +143,10 @@ async def look_at_tasks_due(connection: Connection, zone: ZoneInfo, now_ms: int)
     times = [None if at_ms is None else datetime_of(at_ms) for at_ms in looks.values()]
     await connection.execute(LOOK_AGAIN, list(looks), times)
     return Looked(len(entries), await post(connection, messages, now_ms), more=len(numbers) == SLICE)
+
+
+async def _waiting(connection: Connection, now_ms: int) -> list[int]:
+    return [row["item_no"] for row in await connection.fetch(WAITING, datetime_of(now_ms), SLICE)]
 
 
 class Step(NamedTuple):

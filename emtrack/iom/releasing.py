@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from emtrack.db.connect import Connection
 
+_Due = tuple[Entry, ReleaseTask, int]
 DUE_AT: Final = time(17)
 LATE_DAYS: Final = 3
 """What was to be done after a release is opened for so long; later it is history."""
@@ -36,7 +37,6 @@ AND occurred_at BETWEEN $1 AND $2 ORDER BY occurred_at LIMIT 1000
 
 async def open_release_tasks(connection: Connection, zone: ZoneInfo, now_ms: int) -> int:
     """Inside the caller's transaction; how many were opened."""
-    await take_turn(connection)
     wanted = (await load_settings(connection)).settings.release_tasks
     if not wanted:
         return 0
@@ -44,12 +44,17 @@ async def open_release_tasks(connection: Connection, zone: ZoneInfo, now_ms: int
     begin, end = now_ms - (last + LATE_DAYS + 1) * DAY_MS, now_ms - (first - 1) * DAY_MS
     releases = [entry_of(row) for row in await connection.fetch(RELEASES, datetime_of(begin), datetime_of(end))]
     due = [(entry, one, at_ms) for entry in releases for one, at_ms in tasks_due(entry, wanted, zone, now_ms)]
+    if not await _not_yet_open(connection, due):
+        return 0  # nearly always: nobody who enters something has waited for us
+    await take_turn(connection)
+    missing = await _not_yet_open(connection, due)
+    await enter(connection, SERVICE, [await _draft(connection, *one) for one in missing], now_ms)
+    return len(missing)
+
+
+async def _not_yet_open(connection: Connection, due: Sequence[_Due]) -> list[_Due]:
     there = await by_record(connection, TASK, OURS, [_name(entry, one) for entry, one, _ in due])
-    drafts = [
-        await _draft(connection, entry, one, at_ms) for entry, one, at_ms in due if _name(entry, one) not in there
-    ]
-    await enter(connection, SERVICE, drafts, now_ms)
-    return len(drafts)
+    return [(entry, one, at_ms) for entry, one, at_ms in due if _name(entry, one) not in there]
 
 
 def tasks_due(
