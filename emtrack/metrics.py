@@ -128,6 +128,16 @@ class Metrics:
             "What the clock noted of alerts: raised, deadlines that were missed.",
             registry=self.registry,
         )
+        self.tasks_looked = Gauge(
+            "emtrack_tasks_looked_seconds",
+            "How long ago the clock looked for tasks of the programme that are due.",
+            registry=self.registry,
+        )
+        self.task_messages = Counter(
+            "emtrack_task_messages_total",
+            "Messages of tasks that were not done in time.",
+            registry=self.registry,
+        )
         self.deliveries = Counter(
             "emtrack_deliveries_total",
             "Attempts to bring messages to their targets, by what became of them.",

@@ -181,13 +181,13 @@ async def test_what_ended_elsewhere_comes_as_it_ended(world: World) -> None:
 
 async def test_the_record_moves_whole_to_another_deployment(world: World, second_database_url: str) -> None:
     await imported(world, *ROWS)
-    await world.connection.execute(
-        "INSERT INTO log_keys (public_key, since, entered_by) VALUES (decode(repeat('ab', 32), 'hex'), now(), 'x')"
-    )
     rows = [row async for row in exported_rows(world.connection, "P1")]
     from tests.service_world import deployed
 
     async with deployed(second_database_url) as other:
+        await other.connection.execute(
+            "UPDATE iom_deployment SET name = 'another'"
+        )  # both are copies of one template
         report = await imported(other, *rows)
         assert [(one.row, one.why) for one in report.rows if one.what == "refused"] == []
         nouns = [entry.noun.name for entry in await of(world, "P1")]

@@ -6,9 +6,12 @@ import re
 
 import pytest
 
+from emtrack.forms.iom import Pathway
+from emtrack.iom.assessments import ASSESSMENT, Assessment
 from emtrack.iom.entries import Author, Draft, enter, load
 from emtrack.iom.grading import propose
 from emtrack.iom.notes import NOTE, Note, Visibility
+from emtrack.iom.plans import PLAN, Goal, Plan, Step, Strand
 from emtrack.iom.proposals import PROPOSAL
 from emtrack.iom.record import load_iom
 from emtrack.iom.signals import SIGNAL, Direction, Signal, SignalKind
@@ -106,6 +109,28 @@ async def test_two_agencies_see_different_notes_of_one_person(office: Office, vi
         assert (await other.get("/iom/people/W2"))[0] == 404
     finally:
         await other.http.close()
+
+
+async def test_a_persons_page_has_the_plan_by_strand_and_needs_without_a_goal_as_known_then(
+    office: Office, visitor: Visitor
+) -> None:
+    number = await number_of(office)
+    step = Step(step="s1", what="Apply to the council", agency="Housing", state="IN_PROGRESS")
+    goal = Goal(what="A room of his own", strand=Strand.CHANGE, pathway=Pathway.ACCOMMODATION, steps=[step])
+    needs = Assessment(source="OASys", needs=[Pathway.ACCOMMODATION, Pathway.FINANCE])
+    async with office.connection.transaction():
+        drafts = [
+            Draft(PLAN, number, Plan(goals=[goal], agreed=True), due_ms=NOW - DAY),
+            Draft(ASSESSMENT, number, needs, occurred_ms=NOW + DAY),  # after what the orders say
+        ]
+        await enter(office.connection, Author("Ann", "Police"), drafts, NOW + 60_000)
+    await visitor.log_in(await office.account(Role.OFFICER, agency="Police"))
+    _, page = await visitor.get("/iom/people/W1")
+    for words in ("The person agreed", "A room of his own", "Apply to the council: <strong>in progress", "Overdue",
+                  "Accommodation: A room of his own", "Finance: <strong>no goal in the plan"):  # fmt: skip
+        assert words in page, words
+    _, page = await visitor.get("/iom/people/W1?known_at=2026-03-01T00:00:00Z")
+    assert ("A room of his own" in page, "No plan is on record." in page) == (False, True)
 
 
 @pytest.mark.parametrize("width", [1366, 320])

@@ -17,6 +17,7 @@ from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
 from emtrack.forms.iom import Cohort, RagGrade
 from emtrack.iom.breaches import BREACH, Breach
 from emtrack.iom.contacts import CONTACT, Contact
+from emtrack.iom.convening import Listed, put_on_agenda
 from emtrack.iom.entries import (
     Author,
     Draft,
@@ -32,7 +33,7 @@ from emtrack.iom.entries import (
 )
 from emtrack.iom.grading import Answer, UnfitGrade, decide_against, give_grade, propose, raise_unanswered
 from emtrack.iom.identifiers import Scheme, identifier
-from emtrack.iom.meetings import MEETING, AgendaChanged, Line, Meeting, MeetingKind
+from emtrack.iom.meetings import LINE, MEETING, AgendaChanged, Decision, Line, Meeting, MeetingKind
 from emtrack.iom.memberships import MEMBERSHIP, EndReason, Membership
 from emtrack.iom.nominations import NOMINATION, Nomination
 from emtrack.iom.notes import NOTE, Note, Visibility
@@ -122,7 +123,7 @@ def test_the_tables_are_those_of_the_specification() -> None:
     }  # fmt: skip
     assert set(NOUNS) == {
         "person", "merge", "nomination", "membership", "status", "signal", "proposal", "grade", "assessment", "plan", "task",
-        "meeting", "note", "transition", "contact", "circumstance", "breach", "offence", "share",
+        "meeting", "line", "note", "transition", "contact", "circumstance", "breach", "offence", "share",
     }  # fmt: skip
 
 
@@ -179,18 +180,25 @@ async def test_steps_of_a_plan_follow_their_table_and_none_is_lost(world: World)
         await entered(world, following(second, content=plan()))
 
 
-async def test_an_agenda_is_frozen_and_decisions_are_added_to_it(world: World) -> None:
-    agenda = Meeting(kind=MeetingKind.HUDDLE, agenda_ms=NOW, lines=[Line(wearer_no=1, because="RED")])
-    (planned,) = await entered(world, Draft(MEETING, None, agenda, "PLANNED", occurred_ms=NOW))
-    (frozen,) = await entered(world, following(planned, state="AGENDA_FROZEN"))
+async def test_an_agenda_is_frozen_and_decisions_are_added_to_its_lines(world: World) -> None:
+    number = await person(world)
+    huddle = Meeting(kind=MeetingKind.HUDDLE)
+    (planned,) = await entered(world, Draft(MEETING, None, huddle, "PLANNED", occurred_ms=NOW))
+    listed = Line(meeting=planned.item_no, because="red", since_ms=NOW)
+    (line,) = await entered(world, Draft(LINE, number, listed, "LISTED"))
+    (frozen,) = await entered(
+        world, following(planned, content=Meeting(kind=MeetingKind.HUDDLE, agenda_ms=NOW), state="AGENDA_FROZEN")
+    )
     with pytest.raises(AgendaChanged):
-        await entered(
-            world,
-            following(frozen, content=Meeting(kind=MeetingKind.HUDDLE, agenda_ms=NOW, lines=[Line(wearer_no=2)])),
-        )
-    decided = Meeting(kind=MeetingKind.HUDDLE, agenda_ms=NOW, lines=[Line(wearer_no=1, because="RED", note="seen")])
-    (held,) = await entered(world, following(frozen, content=decided, state="HELD"))
-    assert held.version == 3
+        await entered(world, following(frozen, content=Meeting(kind=MeetingKind.HUDDLE, agenda_ms=NOW + 1)))
+    with pytest.raises(AgendaChanged):
+        await entered(world, following(line, content=Line(meeting=planned.item_no, because="amber", since_ms=NOW)))
+    decided = Line(meeting=planned.item_no, because="red", since_ms=NOW, decision=Decision.NONE, note="seen")
+    (then,) = await entered(world, following(line, content=decided, state="DECIDED"))
+    assert then.version == 2
+    with pytest.raises(AgendaChanged):
+        async with world.connection.transaction():
+            await put_on_agenda(world.connection, ANN, planned.item_no, [Listed(number, "late")], NOW)
 
 
 # ------------------------------------------------------------------ versions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from emtrack.db.connect import Connection, connect
 from emtrack.db.migrate import MigrationError, MigrationState, migrate, read_migrations, status
+from emtrack.iom.importing import this_deployment
 from tests.db_fixtures import TestServer
 
 
@@ -178,3 +180,17 @@ async def test_migrations_of_the_program_fit_every_supported_server(any_database
             assert await migrate(connection) == []
     finally:
         await connection.close()
+
+
+async def test_a_deployment_has_a_name_of_its_own_before_it_has_a_key(empty_url: str, database_url: str) -> None:
+    names = []
+    for dsn in (empty_url, database_url):
+        made = await connect(dsn)
+        try:
+            await migrate(made)
+            assert await made.fetchval("SELECT count(*) FROM log_keys") == 0
+            names.append(await this_deployment(made))
+        finally:
+            await made.close()
+    assert names[0] != names[1]
+    assert all(re.fullmatch(r"emtrack [0-9a-f]{8}", name) for name in names)

@@ -32,6 +32,7 @@ CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_to
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
 
 WORTH = "tests/test_worth.py::test_"
+TASKS = "tests/test_iom_tasks.py::test_"
 IOM, SIGNALS = "tests/test_iom_record.py::test_", "tests/test_iom_signals.py::test_"
 
 
@@ -527,6 +528,21 @@ MUTANTS = [
     Mutant("a past day is asked with what was known later", "emtrack/worth/what_if.py",
            "past.versions[place].recorded_ms <= day_ms:", "past.versions[place].recorded_ms <= end_ms:",
            "tests/test_worth_rules.py::test_a_day_is_asked_as_it_was_known_at_its_beginning"),
+    Mutant("the chair is told on a bank holiday", "emtrack/iom/working_days.py",
+           "return day.weekday() < SATURDAY and day not in bank_holidays(day.year)", "return day.weekday() < SATURDAY",
+           TASKS + "the_contact_is_told_when_it_is_due_and_the_chair_a_working_day_later"),
+    Mutant("nobody learns that there was nobody to tell", "emtrack/iom/escalation.py",
+           "for number in numbers or [None]]", "for number in numbers]",
+           TASKS + "an_escalation_with_nobody_to_tell_stands_on_the_page_of_messages"),
+    Mutant("a task that escalates is the programme's", "emtrack/iom/escalation.py",
+           "return Author(SERVICE.name, entry.agency)", "return Author(SERVICE.name)",
+           TASKS + "what_only_an_agency_may_read_stays_its_own_when_it_escalates"),
+    Mutant("intelligence stands on the agenda", "emtrack/reading/meetings.py",
+           "state = 'LIVE' AND visibility = 'ALL'", "state = 'LIVE'",
+           "tests/test_iom_meetings.py::test_what_only_some_may_read_stands_on_no_agenda"),
+    Mutant("history that is imported opens tasks", "emtrack/iom/releasing.py",
+           "(today - on).days <= LATE_DAYS", "True",
+           "tests/test_iom_releases.py::test_history_that_is_imported_opens_nothing"),
 ]  # fmt: skip
 SAMPLE = {
     "a sighting holds no longer than a position", "who was out counts from the start whoever saw it", "unknown is absence",

@@ -324,10 +324,11 @@ THEIRS = {
     "requirement_versions.valid", "schema_migrations.applied_at", "silence_progress.gap_end_at",
     "silence_progress.heard_at", "outages.during", "late_judgements.late_at", "clock_uploads.newest_at",
     "iom_entries.valid", "iom_entries.occurred_at", "iom_entries.due_at", "iom_silences.look_at",
+    "iom_open_tasks.look_at",
     "log_keys.since", "log_heads.signed_at", "retention_holds.entered_at", "retention_runs.begun_at", "retention_removals.removed_at",
     "order_requests.during", "planned_maintenance.during", "visits.due_at", "rota_shifts.during", "alerts.acknowledge_by",
     "alerts.contact_by", "alerts.authority_by", "alerts.look_at", "canary_beats.sent_at", "canary_beats.arrived_at",
-    "clock_checks.asked_at",
+    "clock_checks.asked_at", "near_runs.during", "near_people.possible", "near_people.fix_time",
 }  # fmt: skip
 """What tags, orders and judgements say of time, until when a credential is good, what the server wrote, what is forgotten; and
 outages, which have a statement of their own."""

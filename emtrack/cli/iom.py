@@ -120,3 +120,18 @@ def _told(found: Compared) -> list[tuple[str, str, str]]:
     from emtrack.reading.what_if import rows_of
 
     return [(row.words, row.now, row.changed) for row in rows_of(found)]
+
+
+@app.command("settings")
+def programme_settings(
+    file: Annotated[Path | None, typer.Argument(help="a JSON file with the whole of the new settings")] = None,
+) -> None:
+    """Show the settings of the programme as JSON, or enter new ones: a version of their own, in force at once. What the file leaves
+    out is as by default."""
+    from emtrack.files.iom import enter_programme_settings, shown_programme_settings
+
+    if file is None:
+        typer.echo(run(shown_programme_settings(settings())))
+    else:
+        version = run(enter_programme_settings(settings(), file, who()))
+        say(f"this is version {version}; it is in force at once")

@@ -45,7 +45,7 @@ ORDERS = Rights(CLOSE, CLOSE)
 BOTH_ADD = Rights(ADD, ADD)
 BOTH_KEEP = Rights(KEEP, KEEP)
 CHANNELS_SHOWN = (
-    READ + " (channel_no, name, kind, target, account, severity_from, is_outside, is_fallback, is_canary,"
+    "(channel_no, name, kind, target, account, severity_from, is_outside, is_fallback, is_canary,"
     " is_for_wearers, entered_at, entered_by, ended_at)"
 )
 """Not with what the messages of a webhook are signed."""
@@ -84,6 +84,8 @@ RIGHTS: Final[dict[str, Rights]] = {
     "iom_import_rows": BOTH_ADD,
     "iom_cursors": CACHE,
     "iom_silences": CACHE,
+    "iom_open_tasks": Rights(KEEP, READ),
+    "iom_deployment": Rights(READ, READ),
     # Orders
     "activations": BOTH_ADD,
     "activation_versions": ORDERS,
@@ -140,7 +142,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "alert_changes": BOTH_ADD,
     "alert_occasions": FACTS,
     "deadline_rules": FACTS,
-    "channels": Rights("SELECT, INSERT, UPDATE (ended_at, ended_by)", CHANNELS_SHOWN),
+    "channels": Rights("SELECT, INSERT, UPDATE (ended_at, ended_by)", f"{READ} {CHANNELS_SHOWN}"),
     "canary_beats": Rights("SELECT, INSERT, DELETE", READ),
     "rota_shifts": Rights(
         "SELECT, INSERT, UPDATE (ended_at, ended_by)", "SELECT, INSERT, UPDATE (ended_at, ended_by)"

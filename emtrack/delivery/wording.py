@@ -19,6 +19,8 @@ def shown_fields(fields: Fields, base_url: str) -> dict[str, Any]:
         shown["since"] = format_instant(fields["since_ms"])
     if "alert" in fields:
         shown["url"] = f"{base_url}/alerts/{fields['alert']}"
+    if "task" in fields:
+        shown["url"] = f"{base_url}/iom/tasks/{fields['task']}"
     return shown
 
 
@@ -47,7 +49,8 @@ def text_of(messages: Sequence[Fields], base_url: str) -> str:
 
 def _paragraph(fields: Fields, base_url: str) -> str:
     if fields.get("topic") != "alert":
-        return "\n".join([str(fields["subject"]), *map(str, fields.get("lines", []))])
+        where = [f"{base_url}/iom/tasks/{fields['task']}"] if "task" in fields else []
+        return "\n".join([str(fields["subject"]), *map(str, fields.get("lines", [])), *where])
     return (
         f"Alert {fields['alert']} ({fields['severity']}): {REASONS[Occasion(fields['what'])]}\n"
         f"Since {format_instant(fields['since_ms'])}\n{base_url}/alerts/{fields['alert']}"

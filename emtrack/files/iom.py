@@ -14,6 +14,7 @@ import msgspec
 from emtrack.atomic_files import replacing_file
 from emtrack.db.opened import opened_database
 from emtrack.errors import MendableError
+from emtrack.iom import programme_settings
 from emtrack.iom.entries import Author
 from emtrack.iom.exporting import exported_rows
 from emtrack.iom.importing import Report, Source, import_rows, nobody_looks
@@ -135,3 +136,20 @@ def written(rows: Sequence[dict[str, Any]], suffix: str) -> bytes:
 
 def _cell(value: Any) -> Any:
     return msgspec.json.encode(value).decode() if isinstance(value, list | dict | bool) else value
+
+
+async def shown_programme_settings(settings: Settings) -> str:
+    """As JSON: what is in force."""
+    async with opened_database(settings, "iom settings") as (connection, _):
+        force = await programme_settings.load_settings(connection)
+    return msgspec.json.format(msgspec.json.encode(force.settings), indent=1).decode()
+
+
+async def enter_programme_settings(settings: Settings, path: Path, who: str) -> int:
+    """The number of the version. Raises UnfitFile, UnfitSettings or OSError."""
+    try:
+        given = msgspec.json.decode(path.read_bytes())
+    except msgspec.DecodeError as error:
+        raise UnfitFile(f"{path}: {error}") from error
+    async with opened_database(settings, "iom settings") as (connection, clock):
+        return await programme_settings.enter_settings(connection, given, who, clock.now_ms())

@@ -59,7 +59,7 @@ KEEP_ROWS = """
 INSERT INTO iom_import_rows (import_no, row_no, what, why, given)
 SELECT $1, row_no, what, why, given FROM jsonb_to_recordset($2::jsonb) AS t (row_no bigint, what text, why text, given jsonb)
 """
-THIS_DEPLOYMENT = "SELECT encode(substring(public_key FOR 4), 'hex') FROM log_keys ORDER BY key_no LIMIT 1"
+THIS_DEPLOYMENT = "SELECT name FROM iom_deployment"
 
 Refusal = (UnfitEntry, NoTransition, RefusedRow, MendableError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError,
            asyncpg.InsufficientPrivilegeError)  # fmt: skip
@@ -566,5 +566,4 @@ def _usual_due(row: Row, occurred_ms: int | None) -> int | None:
 
 async def this_deployment(connection: Connection) -> str:
     """Under which name what is ours leaves: another deployment takes it for another's."""
-    key = await connection.fetchval(THIS_DEPLOYMENT)
-    return OURS if key is None else f"{OURS} {key}"
+    return f"{OURS} {await connection.fetchval(THIS_DEPLOYMENT)}"

@@ -14,6 +14,7 @@ from emtrack.forms.iom import RagGrade
 from emtrack.iom.costs import COSTS_OF, UNIT_COSTS, Pounds, UnitCost
 from emtrack.iom.offences import OffenceKind
 from emtrack.iom.rules import DEFAULT_RULES, Rule
+from emtrack.iom.transitions import RELEASE_TASKS, ReleaseTask
 from geofence import datetime_of
 
 if TYPE_CHECKING:
@@ -34,15 +35,12 @@ INSERT INTO iom_settings (content, recorded_at, recorded_by) VALUES ($1, $2, $3)
 
 
 class ProgrammeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`review_days`: after which a grade is looked at again. `least_days`: for which a grade is held before it goes down at
-    a review.
-    `answer_hours`: after which a proposal that nobody answers is a task. `cohort_offences`: arrests and charges for which
-    RED is
-    proposed. `grade_of_code`: which code of another system means which grade; not public, so none is known.
-    `police_agencies`: who
-    reads police intelligence. `yearly_cost`: pounds that twelve months of the programme cost; None: nobody said.
-    `unit_costs`: of a crime,
-    `unit_costs_of`: where they are from, and prices of which year."""
+    """`review_days`: after which a grade is looked at again. `least_days`: for which a grade is held before it goes down at a review.
+    `answer_hours`: after which a proposal that nobody answers is a task. `cohort_offences`: arrests and charges for which RED is
+    proposed. `grade_of_code`: which code of another system means which grade; not public, so none is known. `police_agencies`: who
+    reads police intelligence. `yearly_cost`: pounds that twelve months of the programme cost; None: nobody said. `unit_costs`: of a
+    crime, `unit_costs_of`: where they are from, and prices of which year. `chair`: accounts that are told of a task a working day
+    after it was due. `release_tasks`: what a release opens, and when."""
 
     rules: tuple[Rule, ...] = DEFAULT_RULES
     review_days: dict[RagGrade, Days] = field(default_factory=lambda: dict(REVIEW_DAYS))
@@ -55,6 +53,8 @@ class ProgrammeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     yearly_cost: Pounds | None = None
     unit_costs: dict[OffenceKind, UnitCost] = field(default_factory=lambda: dict(UNIT_COSTS))
     unit_costs_of: str = COSTS_OF
+    chair: tuple[str, ...] = ()
+    release_tasks: tuple[ReleaseTask, ...] = RELEASE_TASKS
 
 
 class UnfitSettings(MendableError, ValueError):

@@ -12,7 +12,7 @@ from emtrack.iom.breaches import BREACH, Breach
 from emtrack.iom.circumstances import CIRCUMSTANCE
 from emtrack.iom.contacts import CONTACT
 from emtrack.iom.grades import GRADE
-from emtrack.iom.meetings import MEETING, Meeting, check_agenda
+from emtrack.iom.meetings import LINE, MEETING, Line, Meeting, check_agenda, check_line
 from emtrack.iom.memberships import MEMBERSHIP, Membership
 from emtrack.iom.nominations import NOMINATION, Nomination
 from emtrack.iom.notes import NOTE, Visibility
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 NOUNS: Final = {
     noun.name: noun
     for noun in (
-        PERSON, MERGE, NOMINATION, MEMBERSHIP, STATUS, SIGNAL, PROPOSAL, GRADE, ASSESSMENT, PLAN, TASK, MEETING, NOTE, TRANSITION,
+        PERSON, MERGE, NOMINATION, MEMBERSHIP, STATUS, SIGNAL, PROPOSAL, GRADE, ASSESSMENT, PLAN, TASK, MEETING,
+        LINE, NOTE, TRANSITION,
         CONTACT, CIRCUMSTANCE, BREACH, OFFENCE, SHARE,
     )
 }  # fmt: skip
@@ -64,6 +65,8 @@ def check(draft: Draft) -> None:
         )
     if isinstance(draft.content, Meeting) and former is not None and isinstance(former.content, Meeting):
         check_agenda(former.content, former.state or "", draft.content)
+    if isinstance(draft.content, Line) and former is not None and isinstance(former.content, Line):
+        check_line(former.content, draft.content)
 
 
 def _check_columns(noun: Noun, draft: Draft) -> None:

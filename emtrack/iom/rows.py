@@ -36,7 +36,7 @@ from emtrack.iom.noun import Content, Noun
 from emtrack.iom.register import NOUNS
 from geofence import NotAnInstant, instant_of
 
-IMPORTED: Final = frozenset(NOUNS) - {"merge", "proposal", "meeting"}
+IMPORTED: Final = frozenset(NOUNS) - {"merge", "proposal", "meeting", "line"}
 REGISTRATION: Final = "registration"
 SCHEMES: Final = {"pnc": Scheme.PNC, "cro": Scheme.CRO, "crn": Scheme.CRN, "noms": Scheme.NOMS, "ecins": Scheme.ECINS}
 ABOUT: Final = frozenset({

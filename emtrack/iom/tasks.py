@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from emtrack.iom.noun import Content, Noun
 from emtrack.iom.states import states
 
@@ -19,9 +21,26 @@ class Origin(StrEnum):
     BY_HAND = "BY_HAND"
 
 
+class Told(StrEnum):
+    """Who is told of a task that is not done: the single point of contact of its agency when it is due, the chair a working day
+    later."""
+
+    CONTACT = "CONTACT"
+    CHAIR = "CHAIR"
+
+
+class Escalation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`due_ms`: of which deadline. `channels`: to how many a message went; 0: there was nobody to tell."""
+
+    told: Told
+    at_ms: int
+    due_ms: int
+    channels: int
+
+
 class Task(Content, frozen=True):
     """`for_agency`: who is to do it; None: whoever leads, or the programme. `origin_no`: number of the alert or item. `reason`: of a
-    rejection. `evidence`: of what was done."""
+    rejection or cancellation. `evidence`: of what was done."""
 
     title: str
     for_agency: str | None = None
@@ -30,8 +49,10 @@ class Task(Content, frozen=True):
     origin_no: int | None = None
     reason: str | None = None
     evidence: str | None = None
+    escalations: list[Escalation] = []
 
 
+OPEN: Final = frozenset({"NEW", "ACCEPTED"})
 STATES: Final = states(
     "NEW",
     {

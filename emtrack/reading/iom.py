@@ -379,3 +379,11 @@ def _finding_line(row: Any) -> Line:
     content = {"kind": row["kind"], "reason": row["reason"], "why": row["why"], **end}
     state = "WITHDRAWN" if row["change"] == "withdrawn" else None
     return Line(row["begin_ms"], "finding", row["finding_no"], state, None, None, content)
+
+
+async def likely_scores(connection: Connection, wearer_no: int) -> dict[str, float]:
+    """What the newest assessments of a person say, by names of predictors."""
+    assessed = await connection.fetch(ASSESSED, await records_of_person(connection, wearer_no))
+    likely, bad = _how_likely(assessed), _how_bad(assessed)
+    scores = {"reoffending": None if likely is None else likely.percent, "serious_harm": bad.serious_harm}
+    return {name: value for name, value in scores.items() if value is not None}

@@ -61,6 +61,8 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
     "judgement_faults": ["noticed_at"],
     "liveness": ["first_ready_at", "alive_at"],
     "messages": ["made_at"],
+    "near_assessments": ["assessed_at"],
+    "near_runs": ["ran_at"],
     "order_changes": ["changed_at"],
     "order_requests": ["entered_at"],
     "outages": ["recorded_at"],

@@ -107,6 +107,7 @@ OF_A_PERSON: Final = (
     _target(Kind.LOOKS, "record_openings", OF_WEARER, "look_no"),
     _target(Kind.LOOKS, "restricted_looks_seen", OF_LOOK, "look_no"),
     _target(Kind.LOOKS, "looks", OF_WEARER, "look_no"),
+    _target(Kind.IOM_RECORD, "iom_open_tasks", "r.item_no IN (SELECT item_no FROM iom_entries WHERE wearer_no = $1)", "item_no"),
     _target(Kind.IOM_RECORD, "iom_entries", OF_WEARER, "entry_no"),
     _target(Kind.IOM_RECORD, "rag_grades", OF_WEARER, "grade_no"),
     _target(Kind.IOM_RECORD, "iom_versions", OF_WEARER, "version_no"),

@@ -36,6 +36,7 @@ from emtrack.service.http_server import listening
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.sealer import Sealer
 from emtrack.service.signals import SignalMaker
+from emtrack.service.task_clock import TaskClock
 from emtrack.service.warm_up import calm_collector, warm_up
 from emtrack.service.witness import Witness
 from emtrack.service.worker import USUAL_PACE, Pace, Worker
@@ -123,6 +124,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         )  # fmt: skip
         to_deliver = asyncio.Event()
         deadlines = DeadlineClock(worker_dsn, clock, metrics, changed, to_deliver)
+        tasks = TaskClock(worker_dsn, clock, metrics, to_deliver)
         webhooks = WebhookSender([ipaddress.ip_network(network) for network in settings.webhook_networks])
         deliverer = Deliverer(worker_dsn, clock, metrics, to_deliver, mail_server, webhooks, settings.base_url)
         witness = Witness(settings.log_witness, metrics)
@@ -166,7 +168,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             work = group.create_task(worker.run(stop))
             watching = group.create_task(credentials.run(stop))
             sealing = group.create_task(sealer.run(all_written))
-            telling = [group.create_task(part.run(stop)) for part in (deadlines, deliverer)]
+            telling = [group.create_task(part.run(stop)) for part in (deadlines, tasks, deliverer)]
             beside = [group.create_task(witness.run()), group.create_task(clock_watch.run())]
             telling.append(group.create_task(signals.run(stop)))
             await _first_of(worker.ready.wait(), work)

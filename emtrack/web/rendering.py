@@ -42,7 +42,7 @@ from emtrack.web.guard import (
     route_without_head,
 )
 from emtrack.web.wording import Words
-from geofence import instant_of
+from geofence import format_instant, instant_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 LITTLE = 1_500
@@ -117,6 +117,15 @@ def _environment() -> Environment:
         NOUNS=wording.NOUNS,
         IOM_WORDS=wording.IOM_WORDS,
         told_line=wording.told_line,
+        TASK_STATES=wording.TASK_STATES,
+        STRANDS=wording.STRANDS,
+        STEP_STATES=wording.STEP_STATES,
+        BREACH_STATES=wording.BREACH_STATES,
+        MEETING_STATES=wording.MEETING_STATES,
+        DECISIONS=wording.DECISIONS,
+        END_REASONS=wording.END_REASONS,
+        instant=format_instant,
+        ORIGINS=wording.ORIGINS,
         shown=shown,
         unshown=lambda columns: (
             f'<tr class="govuk-table__row"><td colspan="{columns}">One row that cannot be shown.</td></tr>'

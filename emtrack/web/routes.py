@@ -36,6 +36,9 @@ from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.guide import GuidePages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
+from emtrack.web.pages.iom_meetings import MeetingPages
+from emtrack.web.pages.iom_tasks import TaskPages
+from emtrack.web.pages.iom_transitions import TransitionPages
 from emtrack.web.pages.looks import LookPages
 from emtrack.web.pages.maintenance import MaintenancePages
 from emtrack.web.pages.near import NearPages
@@ -103,4 +106,7 @@ def web_routes(
         *ShiftPages(pages).routes(),
         *IomPages(pages).routes(),
         *PerformancePages(pages).routes(),
+        *TaskPages(pages).routes(),
+        *MeetingPages(pages).routes(),
+        *TransitionPages(pages).routes(),
     ]

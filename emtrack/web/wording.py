@@ -505,12 +505,53 @@ NOUNS = {
     "contact": "Contact", "status": "Status", "transition": "Transition", "membership": "Membership", "nomination": "Nomination",
     "assessment": "Assessment", "plan": "Plan", "circumstance": "Circumstance", "offence": "Offence", "breach": "Breach",
     "share": "Disclosure", "person": "Personal details", "merge": "Records joined or parted", "meeting": "Meeting",
+    "line": "On an agenda",
 }  # fmt: skip
 """Nouns of the programme's record, and findings, as a chronology names them."""
 IOM_WORDS = COHORTS | {
     "RED": "Red", "AMBER": "Amber", "GREEN": "Green", "COMMUNITY": "In the community", "REMAND": "On remand",
     "SENTENCED": "Serving a sentence", "RECALLED": "Recalled", "UNLAWFULLY_AT_LARGE": "Unlawfully at large", "WANTED": "Wanted",
     "HOSPITAL": "In hospital", "OUT_OF_AREA": "Out of the area", "DECEASED": "Died",
+    "HUDDLE": "Huddle", "CASE_CONFERENCE": "Case conference", "SELECTION_PANEL": "Selection panel", "ACCEPTED": "Accepted",
+    "DECLINED": "Declined", "DEFERRED": "Deferred", "RISK_REDUCED": "risk reduced", "SENTENCE_ENDED": "sentence ended",
+    "CRITERIA_NOT_MET": "criteria not met", "MOVED": "moved", "MAPPA_2_3": "MAPPA level 2 or 3", "LONG_CUSTODY": "long custody",
+    "DEPORTED": "deported", "DIED": "died", "IN_ERROR": "entered in error",
+}  # fmt: skip
+MEETING_STATES = {
+    "PLANNED": "Planned", "AGENDA_FROZEN": "The agenda is frozen", "HELD": "Held", "CANCELLED": "Cancelled",
+}  # fmt: skip
+DECISIONS = {
+    "GRADE": "A grade is given", "TASK": "A task", "PLAN": "The plan is changed", "NOMINATION": "The nomination is answered",
+    "REMOVAL": "Removed from the programme", "DISCLOSURE": "A disclosure", "NONE": "Nothing was decided",
+}  # fmt: skip
+END_REASONS = {
+    "RISK_REDUCED": "The risk that you offend again has become lower.",
+    "SENTENCE_ENDED": "Your sentence has ended.",
+    "CRITERIA_NOT_MET": "You do not meet the conditions for being in the programme.",
+    "MOVED": "You moved to another area.",
+    "MAPPA_2_3": "You are now managed under the Multi-Agency Public Protection Arrangements (MAPPA).",
+    "LONG_CUSTODY": "You will be in prison for a long time.",
+    "DEPORTED": "You left the country.",
+    "DIED": "The programme was told of a death.",
+    "IN_ERROR": "You should not have been in the programme. This was a mistake.",
+}
+"""Of the letter, as the person reads it."""
+BREACH_STATES = {
+    "FINDING": "Finding", "TO_DECIDE": "To be decided", "NO_ACTION": "No action", "WARNED": "Warned",
+    "PACK_IN_PREPARATION": "Pack begun", "PACK_SENT": "Pack sent", "HEARING": "Hearing", "CLOSED": "Closed",
+    "RECALL_REQUESTED": "Recall requested", "RECALL_REFUSED": "Recall refused", "RECALLED": "Recalled", "ARRESTED": "Arrested",
+}  # fmt: skip
+STRANDS = {"CONTROL": "Control", "CHANGE": "Change", "DIVERT": "Divert"}
+STEP_STATES = {
+    "NOT_STARTED": "not started", "IN_PROGRESS": "in progress", "COMPLETED": "completed",
+    "CANNOT_BE_DONE_YET": "cannot be done yet", "NO_LONGER_NEEDED": "no longer needed",
+}  # fmt: skip
+TASK_STATES = {
+    "NEW": "New", "ACCEPTED": "Accepted", "DONE": "Done", "REJECTED": "Rejected", "CANCELLED": "Cancelled",
+}  # fmt: skip
+ORIGINS = {
+    "ALERT": "From an alert", "MEETING": "From a meeting", "PLAN": "From the plan", "SIGNAL": "From a signal",
+    "TRANSITION": "From a release", "PROPOSAL": "A proposal that nobody answered", "BY_HAND": "Entered by hand",
 }  # fmt: skip
 _FIRST_OF_LINE = ("because", "text", "title", "reason", "what", "status", "grade", "cohort", "kind", "outcome")
 

@@ -16,6 +16,7 @@ from emtrack.iom.statuses import StatusKind
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import ORDER_KEEPERS, READERS, Caller
 from emtrack.reading.iom import CohortRow, Wanted, chronology, cohort
+from emtrack.reading.iom_plan import plan_of
 from emtrack.reading.people import person_of, wearer_no_of
 from emtrack.web.api.iom import mending
 from emtrack.web.guard import LATEST_MS, Problem, looker_of, read_form, read_number
@@ -86,8 +87,18 @@ class IomPages:
             words = await self._pages.words(connection)
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
             row = next(iter(await cohort(connection, now_ms, only=wearer_no)), None)
+            plan = await plan_of(connection, wearer_no, known_ms if asked_ms else None)
         return self._pages.render(
-            "iom_person.html", caller, words, person=person, row=row, found=found, chosen=chosen, asked_ms=asked_ms
+            "iom_person.html",
+            caller,
+            words,
+            person=person,
+            row=row,
+            found=found,
+            chosen=chosen,
+            asked_ms=asked_ms,
+            plan=plan,
+            may_enter=caller.role in ORDER_KEEPERS and not person["is_closed"],
         )
 
     async def answer(self, request: Request, caller: Caller) -> Response:
