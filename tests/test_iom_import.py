@@ -363,6 +363,27 @@ async def test_a_row_changes_nothing_of_another_agency_or_of_the_service(world: 
     assert whats(await imported(world, note | {"text": "corrected"}, author=police)) == ["entered"]
 
 
+async def test_a_grade_that_was_given_is_not_rewritten_and_none_is_of_a_time_to_come(world: World) -> None:
+    grade = {"noun": "grade", "person": "P1", "record": "g", "grade": "GREEN", "occurred": "2026-03-01"}
+    await imported(world, JO, grade)
+    rows = (
+        grade,
+        grade | {"grade": "RED"},
+        grade | {"record": "h", "occurred": "2090-01-01"},
+        grade | {"record": "i", "from": "2090-01-01", "occurred": ""},
+    )
+    report = await imported(world, *rows)
+    assert whats(report) == ["unchanged", "refused", "refused", "refused"]
+    assert "is a row of its own" in (report.rows[1].why or "")
+    assert "expected one up to now" in (report.rows[2].why or "")
+    assert await world.connection.fetch("SELECT grade FROM rag_grades") == [("GREEN",)]
+    assert whats(
+        await imported(world, grade | {"record": "j", "grade": "RED", "occurred": "2026-03-01T00:00:01Z"})
+    ) == ["entered"]
+    newest = await world.connection.fetchval("SELECT grade FROM rag_grades ORDER BY since DESC LIMIT 1")
+    assert newest == "RED", "the one that corrects it counts"
+
+
 async def test_a_file_that_is_no_table_says_where(tmp_path: Path) -> None:
     for name, text, why in (
         ("a.csv", "person\nP1\n", "line 1: expected a column `noun`"),

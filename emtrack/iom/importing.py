@@ -28,7 +28,7 @@ from emtrack.iom.noun import Noun
 from emtrack.iom.people import PERSON, Person
 from emtrack.iom.programme_settings import REVIEW_DAYS
 from emtrack.iom.register import UnfitEntry, check
-from emtrack.iom.rows import RefusedRow, Row, content_of, read_row, usual_state
+from emtrack.iom.rows import IMPORTED, RefusedRow, Row, content_of, read_row, usual_state
 from emtrack.iom.rules import review_due
 from emtrack.iom.signals import DOWN, SIGNAL, Direction, SignalKind
 from emtrack.iom.sources import expires
@@ -86,11 +86,12 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Source(NamedTuple):
-    """`name`: of the file or request. `system`: of rows that do not say. `zone`: of days without a time."""
+    """`name`: of the file or request. `system`: of rows that do not say. `zone`: of days without a time. `nouns`: what is taken."""
 
     name: str
     system: str
     zone: ZoneInfo
+    nouns: frozenset[str] = IMPORTED
 
 
 class DryRun(Exception):
@@ -217,10 +218,18 @@ class _Importer:
             try:
                 found = read_row(row, self._source.system, self._source.zone, year)
                 content_of_row(found)
+                self._refuse_by_noun(found)
                 read.append(_Read(number, found))
             except RefusedRow as error:
                 told.append(Reported(number, REFUSED, str(error)[:LONGEST_WHY]))
         return read, told
+
+    def _refuse_by_noun(self, row: Row) -> None:
+        if row.noun.name not in self._source.nouns:
+            raise RefusedRow(f"no {row.noun.name} is taken as a row here; it has its own way in")
+        when_ms = row.begin_ms if row.occurred_ms is None else row.occurred_ms
+        if row.noun in (GRADE, SIGNAL) and when_ms is not None and when_ms > self._now_ms:
+            raise RefusedRow(f"`occurred`: a {row.noun.name} of a time to come; expected one up to now")
 
     def _known(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
         return dict(self._by_identifier), dict(self._by_reference)
@@ -419,6 +428,10 @@ class _Importer:
         )  # fmt: skip
         if draft.says_something_new:
             self._refuse_what_is_not_theirs(former)
+            if row.noun is GRADE:
+                raise RefusedRow(
+                    "a grade that was given stays as it was given; the one that corrects it is a row of its own"
+                )
         return [draft]
 
     def _refuse_what_is_not_theirs(self, former: Entry) -> None:
