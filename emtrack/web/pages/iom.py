@@ -21,6 +21,7 @@ from emtrack.web.api.iom import mending
 from emtrack.web.guard import LATEST_MS, Problem, looker_of, read_form, read_number
 from emtrack.web.rendering import NO_STORE, Pages, known_at
 from emtrack.web.wording import NOUNS
+from geofence import format_instant
 
 LONGEST_WHY: Final = 2_000
 PAGE: Final = 100
@@ -87,7 +88,15 @@ class IomPages:
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
             row = next(iter(await cohort(connection, now_ms, only=wearer_no)), None)
         return self._pages.render(
-            "iom_person.html", caller, words, person=person, row=row, found=found, chosen=chosen, asked_ms=asked_ms
+            "iom_person.html",
+            caller,
+            words,
+            person=person,
+            row=row,
+            found=found,
+            chosen=chosen,
+            asked_ms=asked_ms,
+            asked=None if asked_ms is None else format_instant(asked_ms),
         )
 
     async def answer(self, request: Request, caller: Caller) -> Response:
