@@ -100,7 +100,7 @@ async def test_what_is_held_in_merged_records_of_a_person_is_in_one_file(office:
         folder = tmp_path / name
         index = await export_subject(office.settings, name, folder, "Ann")
         assert index.merged == [other]
-        assert f"The records {other} are of the same person" in (folder / "index.txt").read_text()
+        assert f"other records of the same person: {other}" in (folder / "index.txt").read_text()
         assert {row["wearer_id"] for row in table(folder, "person")} == {"W1", "W2"}
         assert {row["device_id"] for row in table(folder, "positions")} == {"D1", "D2"}
         assert {row["requirement_id"] for row in table(folder, "requirements")} == {"C1", "C2"}

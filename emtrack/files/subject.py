@@ -251,12 +251,12 @@ def told(value: Any) -> Any:
 
 def told_index(index: Index) -> str:
     """The index for somebody who reads."""
+    merged = (
+        [f"with what is held in other records of the same person: {', '.join(index.merged)}"] if index.merged else []
+    )
     lines = [
         f"What is held about {index.wearer_id}",
-        *(
-            [f"The records {', '.join(index.merged)} are of the same person; what is held in them is in it, too."]
-            * bool(index.merged)
-        ),
+        *merged,
         f"Made at {index.made_at}. Times are in UTC. The tables open in any spreadsheet.",
         "",
         *(f"{table.file:<28}{table.rows:>9,} rows   {table.what}" for table in index.tables),
