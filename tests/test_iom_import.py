@@ -16,14 +16,14 @@ from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
 from emtrack.files.iom import UnfitFile, read_rows, written
 from emtrack.iom.assessments import ASSESSMENT, Assessment
 from emtrack.iom.contacts import CONTACT, Contact, Outcome
-from emtrack.iom.entries import Author, Entry, load
+from emtrack.iom.entries import Author, Draft, Entry, enter, following, load
 from emtrack.iom.exporting import exported_rows
 from emtrack.iom.importing import Report, Source, import_rows
 from emtrack.iom.memberships import MEMBERSHIP
 from emtrack.iom.notes import NOTE
 from emtrack.iom.people import PERSON, Person
 from emtrack.iom.record import load_iom
-from emtrack.iom.signals import SIGNAL
+from emtrack.iom.signals import SIGNAL, Direction, Signal, SignalKind
 from emtrack.iom.statuses import STATUS
 from geofence import parse_instant
 from tests.command_line import emtrack_aside
@@ -307,6 +307,81 @@ async def test_an_agency_imports_for_its_own_people_and_no_others(world: World) 
         assert await session.fetchval("SELECT count(*) FROM iom_import_rows") == 0, "of who imports"
     finally:
         await session.close()
+
+
+async def test_what_a_row_does_not_say_stays_as_it_was(world: World) -> None:
+    note = {"noun": "note", "person": "P1", "record": "n", "text": "heard", "occurred": "2026-03-01"}
+    signal = {"noun": "signal", "person": "P1", "record": "s", "kind": "ARREST", "occurred": "2026-03-01"}
+    await imported(
+        world, JO, note | {"visibility": "POLICE_INTEL"}, note | {"record": "m", "visibility": "NAMED", "named": "Health"}, signal
+    )  # fmt: skip
+    (arrest,) = await of(world, "P1", SIGNAL)
+    async with world.connection.transaction():
+        await enter(world.connection, ANN, [following(arrest, state="WITHDRAWN")], NOW)
+    again = await imported(world, note, note | {"record": "m"}, signal)
+    assert whats(again) == ["unchanged", "unchanged", "unchanged"]
+    await imported(world, note | {"text": "heard twice"}, note | {"record": "m", "text": "heard twice"})
+    told = {(str(entry.visibility), entry.named, entry.version) for entry in await of(world, "P1", NOTE)}
+    assert told == {("POLICE_INTEL", (), 2), ("NAMED", ("Health",), 2)}, "nothing is opened without being asked for"
+    (arrest,) = await of(world, "P1", SIGNAL)
+    assert arrest.state == "WITHDRAWN", "it does not come back with the file"
+    assert whats(await imported(world, note | {"text": "heard twice", "visibility": "ALL"})) == ["entered"]
+
+
+async def test_a_row_changes_nothing_of_another_agency_or_of_the_service(world: World) -> None:
+    police, probation = Author("Pat", "Police"), Author("Dee", "Probation")
+    note = {
+        "noun": "note",
+        "person": "P1",
+        "system": "niche",
+        "record": "n1",
+        "text": "ours",
+        "occurred": "2026-03-01",
+    }
+    await imported(world, JO)
+    await imported(world, note, author=police)
+    (person,) = await of(world, "P1", PERSON)
+    found = Signal(kind=SignalKind.EXCLUSION, direction=Direction.UP, because="entered a zone", finding_no=1)
+    async with world.connection.transaction():
+        await enter(
+            world.connection, Author("the service"),
+            [Draft(SIGNAL, person.wearer_no, found, "LIVE", occurred_ms=NOW, due_ms=NOW + 1, system="emtrack", record="finding 1")],
+            NOW,
+        )  # fmt: skip
+    taken_back = {"noun": "signal", "person": "P1", "system": "emtrack", "record": "finding 1", "state": "WITHDRAWN",
+                  "kind": "EXCLUSION", "occurred": "2026-03-02T12:00:00Z"}  # fmt: skip
+    report = await imported(
+        world, note | {"text": "nothing"}, note | {"visibility": "OWN"}, taken_back, note, author=probation
+    )
+    assert whats(report) == ["refused", "refused", "refused", "unchanged"]
+    assert [one.why for one in report.rows[1:3]] == [
+        "Police recorded it; only they change it", "the service recorded it, out of what it found; no row changes it",
+    ]  # fmt: skip
+    assert whats(await imported(world, taken_back)) == ["refused"], "nor does the programme itself"
+    (signal,) = await of(world, "P1", SIGNAL)
+    assert (signal.state, signal.version) == ("LIVE", 1)
+    assert whats(await imported(world, note | {"text": "corrected"}, author=police)) == ["entered"]
+
+
+async def test_a_grade_that_was_given_is_not_rewritten_and_none_is_of_a_time_to_come(world: World) -> None:
+    grade = {"noun": "grade", "person": "P1", "record": "g", "grade": "GREEN", "occurred": "2026-03-01"}
+    await imported(world, JO, grade)
+    rows = (
+        grade,
+        grade | {"grade": "RED"},
+        grade | {"record": "h", "occurred": "2090-01-01"},
+        grade | {"record": "i", "from": "2090-01-01", "occurred": ""},
+    )
+    report = await imported(world, *rows)
+    assert whats(report) == ["unchanged", "refused", "refused", "refused"]
+    assert "is a row of its own" in (report.rows[1].why or "")
+    assert "expected one up to now" in (report.rows[2].why or "")
+    assert await world.connection.fetch("SELECT grade FROM rag_grades") == [("GREEN",)]
+    assert whats(
+        await imported(world, grade | {"record": "j", "grade": "RED", "occurred": "2026-03-01T00:00:01Z"})
+    ) == ["entered"]
+    newest = await world.connection.fetchval("SELECT grade FROM rag_grades ORDER BY since DESC LIMIT 1")
+    assert newest == "RED", "the one that corrects it counts"
 
 
 async def test_a_file_that_is_no_table_says_where(tmp_path: Path) -> None:

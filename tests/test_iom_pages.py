@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -16,6 +17,7 @@ from emtrack.iom.proposals import PROPOSAL
 from emtrack.iom.record import load_iom
 from emtrack.iom.signals import SIGNAL, Direction, Signal, SignalKind
 from emtrack.people.roles import Role
+from emtrack.reading.iom import MOST_LINES
 from geofence import parse_instant
 from tests.browser import OpenPage, axe
 from tests.office import BEGINS, Office
@@ -131,6 +133,27 @@ async def test_a_persons_page_has_the_plan_by_strand_and_needs_without_a_goal_as
         assert words in page, words
     _, page = await visitor.get("/iom/people/W1?known_at=2026-03-01T00:00:00Z")
     assert ("A room of his own" in page, "No plan is on record." in page) == (False, True)
+
+
+async def test_what_was_known_is_told_by_itself_and_to_the_end(office: Office, visitor: Visitor) -> None:
+    await exclusion(office)
+    number = await number_of(office)
+    async with office.connection.transaction():
+        drafts = [Draft(NOTE, number, Note(text=f"note {i}"), occurred_ms=NOW - i) for i in range(MOST_LINES + 1)]
+        await enter(office.connection, Author("Ann"), drafts, NOW)
+    await visitor.log_in(await office.account(Role.OFFICER))
+    _, page = await visitor.get("/iom/people/W1")
+    assert "GREEN since" in page
+    asked = "2026-03-02T20:00:00Z"
+    _, page = await visitor.get(f"/iom/people/W1?known_at={asked}")
+    assert "As it was known at" in page
+    assert "GREEN since" not in page, "reasons are of now"
+    assert "em-panels" not in page, "so are the panels"
+    assert f'value="{asked}"' in page
+    (before,) = re.findall(r'href="([^"]+)">What lies before', page)
+    assert "known_at=2026-03-02T20%3A00%3A00Z" in before
+    _, page = await visitor.get(html.unescape(before))
+    assert "As it was known at" in page
 
 
 @pytest.mark.parametrize("width", [1366, 320])

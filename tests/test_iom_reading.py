@@ -19,7 +19,7 @@ from emtrack.iom.signals import SIGNAL, Direction, Signal, SignalKind
 from emtrack.iom.standing import add_person, merge
 from emtrack.people.roles import Role
 from emtrack.reading.iom import Wanted, chronology, cohort
-from geofence import parse_instant
+from geofence import instant_of, parse_instant
 from tests.office import BEGINS, Office
 from tests.service_world import World, ms
 
@@ -245,6 +245,39 @@ async def test_a_grade_is_given_and_a_proposal_decided_against_with_a_reason(off
     assert (status, body["content"]["graded_by"]) == (200, "the officer")
     assert (await office.post("/v1/iom/people/W1/grades", {"grade": "GREEN"}, "officer"))[0] == 422
     assert (await office.post("/v1/iom/people/W1/grades", {"grade": "RED", "why": "x"}, "auditor"))[0] == 403
+
+
+async def test_no_grade_is_given_by_a_row_over_http(office: Office) -> None:
+    row = {
+        "noun": "grade",
+        "person": "W1",
+        "record": "q",
+        "grade": "RED",
+        "occurred": "2026-03-01",
+        "graded_by": "the chief",
+    }
+    status, report = await office.post("/v1/iom/rows", {"rows": [row]}, "officer")
+    assert (status, report["rows"][0]["what"]) == (200, "refused")
+    assert report["rows"][0]["why"] == "no grade is taken as a row here; it has its own way in"
+
+
+async def test_an_amended_finding_is_told_as_it_was_known(office: Office) -> None:
+    connection = office.connection
+    found = await connection.fetchrow(
+        "SELECT f.finding_no, a.wearer_no, v.recorded_at, v.version FROM findings f JOIN activation_versions a USING (activation_no) "
+        "CROSS JOIN LATERAL newest_version(f.finding_no) v WHERE upper_inf(a.recorded) LIMIT 1"
+    )
+    at_ms = instant_of(found["recorded_at"])
+    asked = (connection, found["wearer_no"], at_ms + 1_000_000 * DAY // 1_000, at_ms, frozenset({"finding"}))
+    before = await chronology(*asked)
+    assert before.lines
+    await connection.execute(
+        "INSERT INTO finding_versions SELECT (jsonb_populate_record(v, jsonb_build_object('version', v.version + 1, "
+        "'change', 'amended', 'recorded_at', v.recorded_at + interval '1 hour'))).* "
+        "FROM finding_versions v WHERE finding_no = $1 AND version = $2",
+        found["finding_no"], found["version"],
+    )  # fmt: skip
+    assert (await chronology(*asked)).lines == before.lines
 
 
 @pytest.mark.parametrize(

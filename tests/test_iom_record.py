@@ -432,6 +432,17 @@ async def test_a_note_that_was_for_everybody_by_mistake_is_not_shown_as_it_was(w
         assert len(await load(session, [number], [NOTE])) == 1
 
 
+async def test_a_note_that_was_narrowed_and_opened_again_is_read_as_it_is_now(world: World) -> None:
+    number = await person(world, agencies=("Police", "Housing"))
+    (note,) = await entered(world, Draft(NOTE, number, Note(text="too much"), occurred_ms=NOW))
+    (note,) = await entered(world, following(note, visibility=Visibility.OWN))
+    (note,) = await entered(world, following(note, visibility=Visibility.ALL, content=Note(text="opened")))
+    async with asking(world, "officer", "Housing") as session:
+        told = [note.content for note in await load(session, [number], [NOTE])]
+        assert told == [Note(text="opened")]
+        assert len(await versions_of_item(session, note.item_no)) == 1, "what it was before stays hidden"
+
+
 async def test_nobody_enters_in_the_name_of_another_or_for_another_agency(world: World) -> None:
     number = await person(world, agencies=("Police", "Housing"))
     draft = Draft(NOTE, number, Note(text="x"), occurred_ms=NOW)
@@ -569,6 +580,43 @@ async def test_a_proposal_that_rests_on_intelligence_is_for_those_who_may_read_i
         assert await load(session, [number], [PROPOSAL, SIGNAL]) == []
     async with asking(world, "officer", "Police") as session:
         assert len(await load(session, [number], [PROPOSAL, SIGNAL])) == 2
+
+
+HEALTH, POLICE, BOTH = ("Health",), ("Police",), ("Health", "Police")
+NAMED, INTEL, ALL = Visibility.NAMED, Visibility.POLICE_INTEL, Visibility.ALL
+
+
+@pytest.mark.parametrize(
+    ("arrest", "intelligence", "readers"),
+    [
+        ((NAMED, BOTH), (INTEL, ()), (NAMED, POLICE)),
+        ((NAMED, BOTH), (NAMED, HEALTH), (NAMED, HEALTH)),
+        ((INTEL, ()), (INTEL, ()), (INTEL, ())),
+        ((NAMED, HEALTH), (NAMED, POLICE), (NAMED, HEALTH)),
+        ((NAMED, HEALTH), (INTEL, ()), (NAMED, HEALTH)),
+        ((ALL, ()), (NAMED, ("Ann",)), (NAMED, ("Ann",))),
+    ],
+)
+async def test_a_proposal_is_for_those_who_may_read_all_that_it_tells(
+    world: World, arrest: Any, intelligence: Any, readers: Any
+) -> None:
+    number = await member(world, agencies=("Police", "Health"))
+    await entered(
+        world,
+        signal(number, SignalKind.ARREST, visibility=arrest[0], named=arrest[1]),
+        signal(number, SignalKind.INTELLIGENCE, visibility=intelligence[0], named=intelligence[1]),
+    )
+    await proposed(world)
+    assert await proposed(world) == 0
+    (proposal,) = await load(world.connection, [number], [PROPOSAL])
+    assert (proposal.visibility, proposal.named) == readers
+    used = proposal.content.signals if isinstance(proposal.content, Proposal) else []
+    told = [e for e in await load(world.connection, [number], [SIGNAL]) if e.item_no in used]
+    assert told
+    for agency in ("Police", "Health"):
+        async with asking(world, "officer", agency) as session:
+            if await load(session, [number], [PROPOSAL]):
+                assert {e.item_no for e in await load(session, [number], [SIGNAL])} >= set(used), agency
 
 
 async def test_signals_of_a_merged_record_count_for_the_person(world: World) -> None:

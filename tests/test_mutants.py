@@ -491,7 +491,7 @@ MUTANTS = [
            'return last.state == "DECIDED_AGAINST" and set(content.signals) <= set(before.signals)', "return False",
            IOM + "who_decides_against_a_proposal_is_not_asked_again_until_something_new_speaks_for_it"),
     Mutant("a note that was narrowed is shown as it was before", "emtrack/db/migrations/0033_iom.sql",
-           "    AND item_no NOT IN (SELECT narrowed_items())));", "    ));",
+           "    AND entry_no NOT IN (SELECT narrowed_entries())));", "    ));",
            IOM + "a_note_that_was_for_everybody_by_mistake_is_not_shown_as_it_was"),
     Mutant("staff of the centre read what is for some only", "emtrack/db/migrations/0033_iom.sql",
            "SELECT visibility = 'ALL' OR recorded_by = asking_account()",

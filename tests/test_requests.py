@@ -11,6 +11,7 @@ from emtrack.orders.requests import requests_of
 from emtrack.people.roles import Role
 from tests.browser import OpenPage, axe
 from tests.office import Office, at_home, away
+from tests.test_agencies import restricted
 from tests.test_case_page import shown
 from tests.test_pages_browser import logged_in
 from tests.visitor import Visitor
@@ -150,6 +151,29 @@ async def test_operators_enter_requests_and_decide_none_and_agencies_see_their_o
     finally:
         await police.http.close()
     assert await office.connection.fetchval("SELECT count(*) FROM request_decisions") == 0
+
+
+async def test_texts_of_a_restricted_record_are_hidden_from_who_may_not_open_it(
+    office: Office, visitor: Visitor
+) -> None:
+    await visitor.log_in(await office.account())
+    secret = {"asked_by": "her mother", "what": "moves to Low Road", "evidence": "a lease"}
+    await ask(visitor, kind="variation", **secret)
+    await ask(visitor, kind="variation", **secret)
+    keeper = await officer(office)
+    try:
+        assert (await decide(keeper, 1, **GRANT | {"decision": "refused"}))[0] == 303
+    finally:
+        await keeper.http.close()
+    await restricted(office)
+    for path in ("/requests", "/wearers/1/requests"):
+        status, page = await visitor.get(path)
+        assert status == 200
+        assert "Variation" in page
+        assert "The record is restricted" in page
+        for text in (*secret.values(), GRANT["granted_by"], GRANT["why"], "Nothing was changed"):
+            assert text not in page, (path, text)
+    assert (await ask(visitor, kind="variation", **secret))[0] == 303
 
 
 async def test_requests_are_entered_with_the_keyboard_at_320_px(office: Office, open_page: OpenPage) -> None:

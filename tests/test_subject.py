@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from emtrack.files.subject import NAMES, PARTS, UnfitSubject, export_subject
-from tests.office import ORDERS, Office, open_office
+from emtrack.iom.entries import Author
+from emtrack.iom.standing import merge
+from geofence import parse_instant
+from tests.office import BEGINS, ORDERS, Office, open_office
 from tests.service_world import curfew
 
 
@@ -84,6 +87,29 @@ async def test_the_files_of_two_people_do_not_mix(office: Office, tmp_path: Path
     await export_subject(office.settings, "W1", tmp_path / "one", "Ann")
     with pytest.raises(UnfitSubject, match="is not empty"):
         await export_subject(office.settings, "W2", tmp_path / "one", "Ann")
+
+
+async def test_what_is_held_in_merged_records_of_a_person_is_in_one_file(office: Office, tmp_path: Path) -> None:
+    one, two = [
+        await office.connection.fetchval("SELECT wearer_no FROM wearers WHERE wearer_id = $1", name)
+        for name in ("W1", "W2")
+    ]
+    async with office.connection.transaction():
+        await merge(office.connection, Author("Ann"), two, one, "the same", parse_instant(BEGINS))
+    for name, other in (("W1", "W2"), ("W2", "W1")):
+        folder = tmp_path / name
+        index = await export_subject(office.settings, name, folder, "Ann")
+        assert index.merged == [other]
+        assert f"other records of the same person: {other}" in (folder / "index.txt").read_text()
+        assert {row["wearer_id"] for row in table(folder, "person")} == {"W1", "W2"}
+        assert {row["device_id"] for row in table(folder, "positions")} == {"D1", "D2"}
+        assert {row["requirement_id"] for row in table(folder, "requirements")} == {"C1", "C2"}
+        looks = table(folder, "looks")
+        assert len(looks) == len({tuple(row.values()) for row in looks if row["at_everybody"] == "True"}) + sum(
+            row["at_everybody"] == "False" for row in looks
+        ), "looks at everybody are told once"
+    looked = await office.connection.fetch("SELECT wearer_no FROM looks WHERE what = 'export' ORDER BY look_no")
+    assert [row["wearer_no"] for row in looked] == [one, two, one, two]
 
 
 LEFT_OUT = {

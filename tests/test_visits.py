@@ -10,6 +10,7 @@ from emtrack.people.roles import Role
 from emtrack.record.visits import Place, not_worn, stock
 from tests.browser import OpenPage, axe
 from tests.office import Office
+from tests.test_agencies import restricted
 from tests.test_case_page import shown
 from tests.test_pages_browser import logged_in
 from tests.visitor import Visitor
@@ -110,6 +111,34 @@ async def test_officers_see_visits_of_their_agency_and_book_none(office: Office,
         assert (await book(officer, **SWAP))[0] == 403
     finally:
         await officer.http.close()
+
+
+async def test_texts_of_a_restricted_record_are_hidden_and_its_visits_are_worked(
+    office: Office, visitor: Visitor
+) -> None:
+    await visitor.log_in(await office.account())
+    await book(visitor, **SWAP)
+    await book(visitor, **SWAP)
+    await report(visitor, result="failed", note="the brother opened")
+    await restricted(office)
+    for path in ("/visits", "/wearers/1/visits"):
+        status, page = await visitor.get(path)
+        assert status == 200
+        assert "swap" in page
+        assert "The strap is worn" not in page, path
+        assert "the brother opened" not in page, path
+        assert "The record is restricted" in page
+    assert (await report(visitor, 2, result="done", fitted="D9", taken="D1", note="no trouble"))[0] == 303
+
+
+async def test_past_visits_are_looks_too(office: Office, visitor: Visitor) -> None:
+    await visitor.log_in(await office.account())
+    await book(visitor, **SWAP)
+    await report(visitor, result="failed", note="nobody opened")
+    await office.connection.execute("DELETE FROM looks")
+    await visitor.get("/visits")
+    looked = "SELECT DISTINCT wearer_no FROM looks WHERE what = 'details'"
+    assert [row["wearer_no"] for row in await office.connection.fetch(looked)] == [1]
 
 
 async def test_visits_are_worked_with_the_keyboard_at_320_px(office: Office, open_page: OpenPage) -> None:

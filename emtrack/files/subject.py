@@ -19,6 +19,7 @@ import msgspec
 from emtrack.atomic_files import replace_file, replacing_file
 from emtrack.db.opened import opened_database
 from emtrack.errors import MendableError
+from emtrack.iom.entries import records_of_person
 from emtrack.people.looks import SERVICE, What, commander, record_look
 from emtrack.retention.targets import SENT, WORN
 from emtrack.settings import Settings
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """A table of the file. `$1` of the statement is the number of the person; its columns are those of the table."""
+    """A table of the file. `$1` of the statement is the number of the person, or those of their records that are merged; its columns
+    are those of the table."""
 
     name: str
     what: str
@@ -89,7 +91,7 @@ SELECT a.alert_no, a.kind, a.requirement_id, a.code, a.severity, a.raised_at, a.
 FROM alerts a WHERE a.wearer_no = $1
 UNION ALL
 SELECT a.alert_no, a.kind, NULL, a.code, a.severity, p.added_at, a.known_at, a.closed_at
-FROM alert_people p JOIN alerts a USING (alert_no) WHERE p.wearer_no = $1 AND a.wearer_no IS DISTINCT FROM $1 ORDER BY 1"""),
+FROM alert_people p JOIN alerts a USING (alert_no) WHERE p.wearer_no = $1 AND (a.wearer_no = $1) IS NOT TRUE ORDER BY 1"""),
     Part("alert_actions", "what staff did about those alerts", """
 SELECT c.alert_no, c.action_no, c.done_at, c.done_by, c.action, c.outcome, c.note FROM alert_actions c JOIN alerts a USING (alert_no)
 WHERE a.wearer_no = $1 ORDER BY c.alert_no, c.action_no"""),
@@ -150,6 +152,7 @@ BY_RULE: Final[Mapping[str, str]] = {
 }
 """Withheld from everybody."""
 
+OTHERS = "SELECT wearer_id FROM wearers WHERE wearer_no = ANY($1::bigint[]) AND wearer_no <> $2 ORDER BY wearer_id"
 WEARER = "SELECT wearer_no FROM wearers WHERE wearer_id = $1"
 FETCHED_AT_ONCE: Final = 2_000
 
@@ -174,9 +177,10 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Index(msgspec.Struct, frozen=True):
-    """What the file is."""
+    """What the file is. `merged`: references of other records of the same person, of which all is in it, too."""
 
     wearer_id: str
+    merged: list[str]
     made_at: str
     tables: list[Table]
     withheld: list[Withheld]
@@ -199,13 +203,14 @@ async def export_subject(
         if wearer_no is None:
             raise UnfitSubject(f"there is no wearer {wearer_id!r}")
         looker = commander(who, SERVICE, "subject access request")
-        await record_look(connection, looker, What.EXPORT, wearer_no, now_ms=clock.now_ms())
+        records = await records_of_person(connection, wearer_no)
+        for one in records:
+            await record_look(connection, looker, What.EXPORT, one, now_ms=clock.now_ms())
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            tables = [
-                await _write(connection, part, wearer_no, folder) for part in PARTS if part.name not in withheld
-            ]
+            tables = [await _write(connection, part, records, folder) for part in PARTS if part.name not in withheld]
+            merged = [row["wearer_id"] for row in await connection.fetch(OTHERS, records, wearer_no)]
         made_at = format_instant(clock.now_ms())
-    index = Index(wearer_id, made_at, tables, _all_withheld(withheld))
+    index = Index(wearer_id, merged, made_at, tables, _all_withheld(withheld))
     replace_file(folder / "index.json", msgspec.json.format(msgspec.json.encode(index), indent=1))
     replace_file(folder / "index.txt", told_index(index).encode())
     return index
@@ -225,14 +230,14 @@ def _all_withheld(withheld: Mapping[str, str]) -> list[Withheld]:
     return [Withheld(what, reason) for what, reason in {**BY_RULE, **chosen}.items()]
 
 
-async def _write(connection: Connection, part: Part, wearer_no: int, folder: Path) -> Table:
+async def _write(connection: Connection, part: Part, records: list[int], folder: Path) -> Table:
     name, rows = f"{part.name}.csv", 0
-    prepared = await connection.prepare(part.statement)
+    prepared = await connection.prepare(part.statement.replace("= $1", "= ANY($1::bigint[])"))
     with replacing_file(folder / name) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         table = csv.writer(text)
         table.writerow([column.name for column in prepared.get_attributes()])
-        async for row in prepared.cursor(wearer_no, prefetch=FETCHED_AT_ONCE):
+        async for row in prepared.cursor(records, prefetch=FETCHED_AT_ONCE):
             table.writerow([told(value) for value in row.values()])
             rows += 1
         text.detach()  # the file is closed by whoever opened it
@@ -252,8 +257,12 @@ def told(value: Any) -> Any:
 
 def told_index(index: Index) -> str:
     """The index for somebody who reads."""
+    merged = (
+        [f"with what is held in other records of the same person: {', '.join(index.merged)}"] if index.merged else []
+    )
     lines = [
         f"What is held about {index.wearer_id}",
+        *merged,
         f"Made at {index.made_at}. Times are in UTC. The tables open in any spreadsheet.",
         "",
         *(f"{table.file:<28}{table.rows:>9,} rows   {table.what}" for table in index.tables),

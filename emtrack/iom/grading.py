@@ -16,9 +16,9 @@ from emtrack.errors import MendableError
 from emtrack.forms.iom import RagGrade
 from emtrack.iom.entries import COLUMNS as ENTRY
 from emtrack.iom.entries import Author, Draft, Entry, enter, entry_of, following, load, records_of_person, take_turn
-from emtrack.iom.grades import DAY_MS, GRADE, Grade, Held, is_down, may_go_down
+from emtrack.iom.grades import DAY_MS, GRADE, ORDER, Grade, Held, is_down, may_go_down
 from emtrack.iom.notes import Visibility
-from emtrack.iom.programme_settings import InForce, load_settings
+from emtrack.iom.programme_settings import InForce, ProgrammeSettings, load_settings
 from emtrack.iom.proposals import PROPOSAL, Proposal
 from emtrack.iom.rules import Advice, Live, advice, review_due, what_fires
 from emtrack.iom.signals import SignalKind
@@ -79,6 +79,10 @@ SELECT {ENTRY} FROM iom_now WHERE item_no = $1
 """  # noqa: S608
 
 
+Readers = tuple[Visibility, tuple[str, ...]]
+"""For whom an item is: its visibility, with who is named."""
+
+
 class UnfitGrade(MendableError, ValueError):
     """A grade that may not be given so, or a proposal that cannot be answered so."""
 
@@ -128,19 +132,19 @@ def _drafts(
     main_no: int, seen: Sequence[Seen], held: Held | None, last: Entry | None, force: InForce, now_ms: int
 ) -> list[Draft]:
     settings = force.settings
-    said = advice(settings.rules, [one.live for one in seen], held, dict(settings.least_days), now_ms)
+    found = _readable(seen, held, settings, now_ms)
     is_open = last is not None and last.state == "OPEN"
-    if said is None:
+    if found is None:
         return (
             [_ended(last, "WITHDRAWN", "the signals that it rested on are no longer live")]
             if last and is_open
             else []
         )
+    said, (visibility, named) = found
     content = _content(said, held, force.version)
     if last is not None and _is_same(last, content):
         return []
     due_ms = now_ms + settings.answer_hours * HOUR_MS
-    visibility, named = _for_whom(said, seen)
     made = Draft(PROPOSAL, main_no, content, "OPEN", due_ms=due_ms, visibility=visibility, named=named)
     ended = [_ended(last, "SUPERSEDED", "the rules say something else by now")] if last and is_open else []
     return [*ended, made]
@@ -174,14 +178,53 @@ def _ended(last: Entry, state: str, why: str) -> Draft:
     return following(last, state=state, content=msgspec.structs.replace(content, decided_why=why), due_ms=None)
 
 
-def _for_whom(said: Advice, seen: Sequence[Seen]) -> tuple[Visibility, tuple[str, ...]]:
-    """A proposal that rests on what only some may read is theirs, too."""
+def _readable(
+    seen: Sequence[Seen], held: Held | None, settings: ProgrammeSettings, now_ms: int
+) -> tuple[Advice, Readers] | None:
+    """What the rules say, with who may read it. Where nobody may read all that it rests on, it rests on less: on what the same people
+    may read and for which the highest grade follows, and it tells of nothing else."""
+
+    def said_of(some: Sequence[Seen]) -> Advice | None:
+        return advice(settings.rules, [one.live for one in some], held, dict(settings.least_days), now_ms)
+
+    police = frozenset(settings.police_agencies)
+    whole = said_of(seen)
+    if whole is None:
+        return None
+    if (readers := _for_whom(whole, seen, police)) is not None:
+        return whole, readers
+    found = [
+        (said, readers)
+        for some in _read_together(seen)
+        if (said := said_of(some)) is not None and (readers := _for_whom(said, some, police)) is not None
+        if said.fired or said.grade == whole.grade  # that less is known is no reason to go down
+    ]
+    return max(found, key=lambda one: ORDER.index(one[0].grade), default=None)
+
+
+def _read_together(seen: Sequence[Seen]) -> list[list[Seen]]:
+    """What everybody reads; then the same with what each group of readers does."""
+    groups = sorted({(str(one.visibility), one.named) for one in seen if one.visibility is not Visibility.ALL})
+    everybody = (str(Visibility.ALL), ())
+    return [
+        [one for one in seen if one.visibility is Visibility.ALL or (str(one.visibility), one.named) == group]
+        for group in (everybody, *groups)
+    ]
+
+
+def _for_whom(said: Advice, seen: Sequence[Seen], police: frozenset[str]) -> Readers | None:
+    """Who may read everything that a proposal rests on; None: nobody, as far as names say."""
     used = {live.item_no for one in said.fired for live in one.signals}
     narrow = [one for one in seen if one.live.item_no in used and one.visibility is not Visibility.ALL]
-    for one in narrow:
-        if one.visibility is Visibility.NAMED:
-            return one.visibility, one.named
-    return (Visibility.POLICE_INTEL, ()) if narrow else (Visibility.ALL, ())
+    if not narrow:
+        return Visibility.ALL, ()
+    named = [set(one.named) for one in narrow if one.visibility is Visibility.NAMED]
+    if not named:
+        return Visibility.POLICE_INTEL, ()
+    if len(named) < len(narrow):
+        named.append(set(police))  # of an account that is named nothing says here whether it is of the police
+    both = set.intersection(*named)
+    return (Visibility.NAMED, tuple(sorted(both))) if both else None
 
 
 async def live_signals(connection: Connection, main_nos: Sequence[int], now_ms: int) -> dict[int, list[Seen]]:

@@ -23,11 +23,12 @@ from emtrack.iom.grades import GRADE
 from emtrack.iom.grading import OURS
 from emtrack.iom.identifiers import Identifier
 from emtrack.iom.memberships import MEMBERSHIP
+from emtrack.iom.notes import Visibility
 from emtrack.iom.noun import Noun
 from emtrack.iom.people import PERSON, Person
 from emtrack.iom.programme_settings import REVIEW_DAYS
 from emtrack.iom.register import UnfitEntry, check
-from emtrack.iom.rows import RefusedRow, Row, content_of, read_row
+from emtrack.iom.rows import IMPORTED, RefusedRow, Row, content_of, read_row, usual_state
 from emtrack.iom.rules import review_due
 from emtrack.iom.signals import DOWN, SIGNAL, Direction, SignalKind
 from emtrack.iom.sources import expires
@@ -85,11 +86,12 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Source(NamedTuple):
-    """`name`: of the file or request. `system`: of rows that do not say. `zone`: of days without a time."""
+    """`name`: of the file or request. `system`: of rows that do not say. `zone`: of days without a time. `nouns`: what is taken."""
 
     name: str
     system: str
     zone: ZoneInfo
+    nouns: frozenset[str] = IMPORTED
 
 
 class DryRun(Exception):
@@ -216,10 +218,18 @@ class _Importer:
             try:
                 found = read_row(row, self._source.system, self._source.zone, year)
                 content_of_row(found)
+                self._refuse_by_noun(found)
                 read.append(_Read(number, found))
             except RefusedRow as error:
                 told.append(Reported(number, REFUSED, str(error)[:LONGEST_WHY]))
         return read, told
+
+    def _refuse_by_noun(self, row: Row) -> None:
+        if row.noun.name not in self._source.nouns:
+            raise RefusedRow(f"no {row.noun.name} is taken as a row here; it has its own way in")
+        when_ms = row.begin_ms if row.occurred_ms is None else row.occurred_ms
+        if row.noun in (GRADE, SIGNAL) and when_ms is not None and when_ms > self._now_ms:
+            raise RefusedRow(f"`occurred`: a {row.noun.name} of a time to come; expected one up to now")
 
     def _known(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
         return dict(self._by_identifier), dict(self._by_reference)
@@ -399,23 +409,36 @@ class _Importer:
             occurred_ms = self._now_ms if row.begin_ms is None else row.begin_ms
         due_ms = row.due_ms if row.due_ms is not None else _usual_due(row, occurred_ms)
         return Draft(
-            row.noun, wearer_no, content_of_row(row), row.state, valid, occurred_ms, due_ms, row.system, row.record,
-            row.visibility, row.named,
+            row.noun, wearer_no, content_of_row(row), row.state or usual_state(row.noun), valid, occurred_ms, due_ms, row.system,
+            row.record, row.visibility or Visibility.ALL, row.named or (),
         )  # fmt: skip
 
     def _next(self, row: Row, wearer_no: int, former: Entry) -> list[Draft]:
         if former.wearer_no != wearer_no:
             raise RefusedRow(f"{row.system} {row.record} is of somebody else on record")
         made = self._new(row, wearer_no)
-        if row.noun is STATUS and row.end_ms is None and former.valid is not None and made.valid is not None:
+        keeps_end = row.noun is STATUS or (row.noun.states is not None and row.state is None)
+        if keeps_end and row.end_ms is None and former.valid is not None and made.valid is not None:
             made = made._replace(valid=Span(made.valid.begin_ms, former.valid.end_ms))  # the next one ended it
         occurred_ms = former.occurred_ms if row.occurred_ms is None and row.begin_ms is None else made.occurred_ms
-        return [
-            following(
-                former, content=made.content, state=made.state, valid=made.valid if row.noun.holds else None, occurred_ms=occurred_ms,
-                due_ms=former.due_ms if row.due_ms is None else row.due_ms, visibility=made.visibility, named=made.named,
-            )
-        ]  # fmt: skip
+        visibility, named = _for_whom(row, former)
+        draft = following(
+            former, content=made.content, state=row.state or former.state, valid=made.valid if row.noun.holds else None,
+            occurred_ms=occurred_ms, due_ms=former.due_ms if row.due_ms is None else row.due_ms, visibility=visibility, named=named,
+        )  # fmt: skip
+        if draft.says_something_new:
+            self._refuse_what_is_not_theirs(former)
+            if row.noun is GRADE:
+                raise RefusedRow(
+                    "a grade that was given stays as it was given; the one that corrects it is a row of its own"
+                )
+        return [draft]
+
+    def _refuse_what_is_not_theirs(self, former: Entry) -> None:
+        if former.system == OURS:
+            raise RefusedRow("the service recorded it, out of what it found; no row changes it")
+        if former.agency != self._author.agency:
+            raise RefusedRow(f"{former.agency or 'the programme itself'} recorded it; only they change it")
 
     async def _entered(self, read: Sequence[_Read], drafts: Sequence[list[Draft]]) -> list[Reported]:
         every = [draft for some in drafts for draft in some]
@@ -551,6 +574,14 @@ def _meet(first: Span, second: Span) -> bool:
     return (first.end_ms is None or second.begin_ms < first.end_ms) and (
         second.end_ms is None or first.begin_ms < second.end_ms
     )
+
+
+def _for_whom(row: Row, former: Entry) -> tuple[Visibility, tuple[str, ...]]:
+    """What a row does not say stays: nothing is opened to more people without being asked for."""
+    visibility = row.visibility or former.visibility
+    if row.named is not None:
+        return visibility, row.named
+    return visibility, former.named if visibility is former.visibility else ()
 
 
 def _usual_due(row: Row, occurred_ms: int | None) -> int | None:

@@ -53,7 +53,8 @@ class RefusedRow(MendableError, ValueError):
 
 class Row(NamedTuple):
     """What a row says. `person`: the reference, if it was given. `content` None: a registration of which `code` says all. Times in
-    milliseconds. `not_understood`: by name, as it was given."""
+    milliseconds. `state`, `visibility`, `named` None: it does not say; what is on record stays. `not_understood`: by name, as it was
+    given."""
 
     noun: Noun
     person: str | None
@@ -66,8 +67,8 @@ class Row(NamedTuple):
     end_ms: int | None
     occurred_ms: int | None
     due_ms: int | None
-    visibility: Visibility
-    named: tuple[str, ...]
+    visibility: Visibility | None
+    named: tuple[str, ...] | None
     code: str | None
     not_understood: dict[str, str]
 
@@ -103,13 +104,13 @@ def read_row(given: Mapping[str, Any], system: str, zone: ZoneInfo, this_year: i
         _text(values.get("system", system)),
         _text(values["record"]) if "record" in values else _made_name(values),
         fields,
-        _text(values["state"]).upper() if "state" in values else _usual_state(noun),
+        _text(values["state"]).upper() if "state" in values else None,
         _time(values, "from", lost, zone, is_needed=noun.holds),
         _time(values, "to", lost, zone),
         _time(values, "occurred", lost, zone, is_needed=noun.happens and noun not in (ASSESSMENT, GRADE)),
         _time(values, "due", lost, zone),
         _visibility(values),
-        tuple(_list(values.get("named", []))),
+        tuple(_list(values["named"])) if "named" in values else None,
         code if name == REGISTRATION else None,
         dict(list(lost.items())[:MOST_NOT_UNDERSTOOD]),
     )
@@ -160,15 +161,17 @@ def _made_name(values: Mapping[str, Any]) -> str:
     return f"row {hashlib.sha256(told).hexdigest()[:24]}"
 
 
-def _usual_state(noun: Noun) -> str | None:
+def usual_state(noun: Noun) -> str | None:
     """Where an item begins that says no state."""
     if noun.states is None:
         return None
     return next(state for state in noun.states.after if state in noun.states.begin)
 
 
-def _visibility(values: Mapping[str, Any]) -> Visibility:
-    text = _text(values.get("visibility", "ALL")).upper()
+def _visibility(values: Mapping[str, Any]) -> Visibility | None:
+    if "visibility" not in values:
+        return None
+    text = _text(values["visibility"]).upper()
     if text not in set(Visibility):
         raise RefusedRow(
             f"visibility is {text[:60]!r}; expected {', '.join(Visibility)}"

@@ -25,13 +25,15 @@ LONGEST_ABSENCE_MS = 92 * 86_400_000
 MOST = 100
 
 COLUMNS = """
-    q.request_no, q.wearer_no, p.wearer_id, p.name, q.kind, q.asked_by, lower(q.during) AS begin_at, upper(q.during) AS end_at,
-    q.finding_no, q.what, q.evidence, q.entered_at, q.entered_by, d.is_granted, d.granted_by, d.why, d.effect, d.decided_at,
-    d.decided_by
+    q.request_no, q.wearer_no, p.wearer_id, p.name, p.is_closed, q.kind, lower(q.during) AS begin_at, upper(q.during) AS end_at,
+    q.finding_no, q.entered_at, q.entered_by, d.is_granted, d.decided_at, d.decided_by, t.*
 """
 JOINED = """
     order_requests q JOIN people p USING (wearer_no) LEFT JOIN LATERAL (
         SELECT * FROM request_decisions x WHERE x.request_no = q.request_no ORDER BY decision_no LIMIT 1) d ON true
+    CROSS JOIN LATERAL (
+        SELECT q.asked_by, q.what, q.evidence, d.granted_by, d.why, d.effect WHERE NOT p.is_closed
+        UNION ALL SELECT '', '', NULL, '', '', '' WHERE p.is_closed) t
 """
 LISTED = f"""
 SELECT {COLUMNS} FROM {JOINED} WHERE $1::bigint IS NULL OR q.wearer_no = $1
@@ -79,12 +81,13 @@ class Decision(NamedTuple):
 
 
 class OrderRequest(NamedTuple):
-    """`decision` None: it waits."""
+    """`is_closed`: the record is closed to the asker, for whom texts are empty. `decision` None: it waits."""
 
     request_no: int
     wearer_no: int
     wearer_id: str
     name: str | None
+    is_closed: bool
     asked: Asked
     entered_ms: int
     entered_by: str
@@ -112,7 +115,8 @@ def _request(row: asyncpg.Record) -> OrderRequest:
             row["is_granted"], row["granted_by"], row["why"], row["effect"], instant_of(row["decided_at"]), row["decided_by"]
         )  # fmt: skip
     return OrderRequest(
-        row["request_no"], row["wearer_no"], row["wearer_id"], row["name"], asked, instant_of(row["entered_at"]), row["entered_by"],
+        row["request_no"], row["wearer_no"], row["wearer_id"], row["name"], row["is_closed"], asked,
+        instant_of(row["entered_at"]), row["entered_by"],
         decision,
     )  # fmt: skip
 
@@ -166,7 +170,8 @@ async def decide(
 
 async def _carry_out(connection: Connection, request: OrderRequest, who: str, now_ms: int) -> str:
     """What it did, for people."""
-    asked, reason = request.asked, f"request {request.request_no}: {request.asked.what}"
+    asked = request.asked
+    reason = f"request {request.request_no}" + (f": {asked.what}" if asked.what else "")
     if asked.kind is RequestKind.ABSENCE:
         assert asked.begin_ms is not None and asked.end_ms is not None, "an absence has a time"  # noqa: PT018
         absence = AbsenceForm(request.wearer_id, Moment(asked.begin_ms), Moment(asked.end_ms), reason[:LONGEST_TEXT])

@@ -317,9 +317,10 @@ def _since(since_ms: int | None) -> str:
 
 FINDINGS = """
 SELECT f.finding_no, f.kind, v.change, v.reason, epoch_ms(v.begin_at) AS begin_ms, epoch_ms(v.end_at) AS end_ms, v.why
-FROM activation_versions a JOIN findings f USING (activation_no) CROSS JOIN LATERAL newest_version(f.finding_no) v
-WHERE a.wearer_no = ANY($1::bigint[]) AND upper_inf(a.recorded) AND v.begin_at < $2 AND ($3::timestamptz IS NULL OR v.recorded_at
-<= $3) ORDER BY v.begin_at DESC, f.finding_no DESC LIMIT $4
+FROM activation_versions a JOIN findings f USING (activation_no)
+CROSS JOIN LATERAL version_known_at(f.finding_no, coalesce($3::timestamptz, 'infinity')) v
+WHERE a.wearer_no = ANY($1::bigint[]) AND upper_inf(a.recorded) AND v.begin_at < $2
+ORDER BY v.begin_at DESC, f.finding_no DESC LIMIT $4
 """
 MOST_LINES: Final = 500
 

@@ -170,10 +170,14 @@ AS $$
         OR visibility = 'NAMED' AND (asking_account() = ANY (named) OR coalesce(asking_agency() = ANY (named), false))
         OR visibility = 'POLICE_INTEL' AND reads_police_intelligence()
 $$;
--- Items of which a later version is for others than the session: it does not see their earlier versions either, as if they still held.
-CREATE FUNCTION narrowed_items() RETURNS SETOF bigint LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp ROWS 10
+-- Versions of which a later one is for others than the session: it does not see them either, as if they still held. What is newer than
+-- the last one that it may not read is judged by itself.
+CREATE FUNCTION narrowed_entries() RETURNS SETOF bigint LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp ROWS 10
 AS $$
-    SELECT item_no FROM iom_entries WHERE narrows AND NOT may_read_entry(visibility, named, agency, recorded_by)
+    SELECT e.entry_no FROM iom_entries e JOIN (
+        SELECT item_no, max(version) AS version FROM iom_entries
+        WHERE narrows AND NOT may_read_entry(visibility, named, agency, recorded_by) GROUP BY item_no) last USING (item_no)
+    WHERE e.version < last.version
 $$;
 -- Somebody of whom nothing is known yet: no tag, no requirement, no record. Who enters somebody new shares them with their agency.
 CREATE FUNCTION is_new_person(person bigint) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
@@ -196,7 +200,7 @@ CREATE POLICY of_open_records ON iom_entries FOR SELECT USING (current_user <> '
          ELSE ((SELECT watches()) OR (SELECT sees_every_agency()) OR wearer_no IN (SELECT shared_wearers()))
               AND wearer_no NOT IN (SELECT closed_wearers()) END
     AND (visibility = 'ALL' OR may_read_entry(visibility, named, agency, recorded_by))
-    AND item_no NOT IN (SELECT narrowed_items())));
+    AND entry_no NOT IN (SELECT narrowed_entries())));
 CREATE POLICY in_their_own_name ON iom_entries FOR INSERT WITH CHECK (current_user <> 'emtrack_pages' OR (
     recorded_by = asking_account() AND agency IS NOT DISTINCT FROM asking_agency()
     AND asking_role() IN ('officer', 'contact', 'administrator')   -- staff of the centre read the record and add nothing to it

@@ -19,9 +19,11 @@ from emtrack.errors import MendableError
 from emtrack.forms.iom import RagGrade
 from emtrack.forms.names import unfit_text
 from emtrack.iom.entries import Author, Entry, SomebodyWasFaster, entries_after
+from emtrack.iom.grades import GRADE as GRADE_NOUN
 from emtrack.iom.grading import Answer, decide_against, give_grade
 from emtrack.iom.importing import Report, Source, import_rows
 from emtrack.iom.register import NOUNS
+from emtrack.iom.rows import IMPORTED
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import ORDER_KEEPERS, READERS, Caller
 from emtrack.reading.iom import Chronology, CohortRow, Wanted, chronology, cohort
@@ -103,7 +105,8 @@ PERSON = Parameter("reference", IdInAddress, "Reference of the person", "path")
 ROWS = Operation(
     "importIomRows", "POST", "/v1/iom/rows",
     f"Rows of another system into the record of the programme, as `emtrack iom import` takes them; at most {MOST_ROWS} of them and "
-    f"{LARGEST >> 20} MiB. The same rows again change nothing; one that does not fit is refused by itself.",
+    f"{LARGEST >> 20} MiB. The same rows again change nothing; one that does not fit is refused by itself. "
+    "Grades are given one by one (`giveIomGrade`).",
     {200: Content(Report, "What became of each row")}, WRITERS, body=Body(RowsForm),
 )  # fmt: skip
 CHANGES = Operation(
@@ -167,7 +170,7 @@ class IomRoutes:
         async with self._pool.acquire() as connection:
             now_ms = self._clock.now_ms()
             zone, _ = await load_settings(connection, now_ms)
-            source = Source("POST /v1/iom/rows", form.system, ZoneInfo(zone))
+            source = Source("POST /v1/iom/rows", form.system, ZoneInfo(zone), IMPORTED - {GRADE_NOUN.name})
             report = await import_rows(
                 connection, author_of(caller), form.rows, source, now_ms, keeps=not form.dry_run
             )

@@ -22,6 +22,7 @@ from emtrack.web.api.iom import mending
 from emtrack.web.guard import LATEST_MS, Problem, looker_of, read_form, read_number
 from emtrack.web.rendering import NO_STORE, Pages, known_at
 from emtrack.web.wording import NOUNS
+from geofence import format_instant
 
 LONGEST_WHY: Final = 2_000
 PAGE: Final = 100
@@ -99,6 +100,7 @@ class IomPages:
             asked_ms=asked_ms,
             plan=plan,
             may_enter=caller.role in ORDER_KEEPERS and not person["is_closed"],
+            asked=None if asked_ms is None else format_instant(asked_ms),
         )
 
     async def answer(self, request: Request, caller: Caller) -> Response:

@@ -59,7 +59,7 @@ class VisitPages:
         async with self._pages.pool.acquire() as connection:
             await look_at_queue(connection, looker, now_ms)
             waiting, past = await visits_to_come(connection), await past_visits(connection)
-            people = [visit.wearer_no for visit in waiting]
+            people = list({visit.wearer_no: None for visit in (*waiting, *past)})
             await look_at_people(connection, looker, people, What.DETAILS, now_ms)
             details = await load_details(connection, people)
             words = await self._pages.words(connection)
