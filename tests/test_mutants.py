@@ -494,6 +494,18 @@ MUTANTS = [
     Mutant("an end that cannot be read looks like none", "emtrack/iom/rows.py",
            'if is_needed or name in ("to", "due"):', "if is_needed:",
            "tests/test_iom_import.py::test_a_row_that_does_not_fit_is_refused_by_itself_and_kept_as_it_was_given"),
+    Mutant("a row that does not say for whom opens what was narrow", "emtrack/iom/importing.py",
+           "visibility = row.visibility or former.visibility", "visibility = row.visibility or Visibility.ALL",
+           "tests/test_iom_import.py::test_what_a_row_does_not_say_stays_as_it_was"),
+    Mutant("a row rewrites what another agency recorded", "emtrack/iom/importing.py",
+           "if former.agency != self._author.agency:", "if former.agency is self:",
+           "tests/test_iom_import.py::test_a_row_changes_nothing_of_another_agency_or_of_the_service"),
+    Mutant("a proposal tells one agency what only the police may read", "emtrack/iom/grading.py",
+           "named.append(set(police))", "named.append(set(named[0]))",
+           IOM + "a_proposal_is_for_those_who_may_read_all_that_it_tells"),
+    Mutant("a restricted record shows why it is visited", "emtrack/record/visits.py",
+           "CASE WHEN p.is_closed THEN '' ELSE v.why END AS why", "v.why",
+           "tests/test_visits.py::test_texts_of_a_restricted_record_are_hidden_and_its_visits_are_worked"),
 ]  # fmt: skip
 SAMPLE = {
     "a sighting holds no longer than a position", "who was out counts from the start whoever saw it", "unknown is absence",
