@@ -506,6 +506,9 @@ MUTANTS = [
     Mutant("a restricted record shows why it is visited", "emtrack/record/visits.py",
            "CASE WHEN p.is_closed THEN '' ELSE v.why END AS why", "v.why",
            "tests/test_visits.py::test_texts_of_a_restricted_record_are_hidden_and_its_visits_are_worked"),
+    Mutant("a restricted record shows what is asked for", "emtrack/orders/requests.py",
+           "d.effect WHERE NOT p.is_closed", "d.effect",
+           "tests/test_requests.py::test_texts_of_a_restricted_record_are_hidden_from_who_may_not_open_it"),
 ]  # fmt: skip
 SAMPLE = {
     "a sighting holds no longer than a position", "who was out counts from the start whoever saw it", "unknown is absence",
