@@ -28,6 +28,7 @@ from geofence.shapes.zone_sets import Member, ZoneSet, content_of
 from geofence.words import Kind
 from geofence.zones import Area, SetZone
 from tests.office import Office, away, open_office
+from tests.packed import unpacked
 from tests.service_world import World, activation, deployed, iso, ms, orders, position
 from tests.test_set_forms import BOW_TIE, ELM, OAK, SCHOOLS, collection, exclusion, feature, form, square, zone_set
 from tests.visitor import Visitor
@@ -381,7 +382,8 @@ async def test_an_alert_names_the_zone_in_words_and_in_its_facts_and_the_map_dra
         assert "each zone 15 m wider than drawn" in page
         assert "inside (elm)" in page
         source = page.split('data-source="')[1].split('"')[0].replace("&amp;", "&")
-        drawn = json.loads((await visitor.get(source))[1])
+        async with visitor.http.get(source) as answer:
+            drawn = unpacked(await answer.read())
         assert [(z["label"], z["widen_m"], z["buffer_m"]) for z in drawn["zones"]] == [
             ("elm", 15.0, 40.0),
             ("oak", 15.0, 40.0),

@@ -25,7 +25,7 @@ LONGEST_ABSENCE_MS = 92 * 86_400_000
 MOST = 100
 
 COLUMNS = """
-    q.request_no, q.wearer_no, p.wearer_id, p.name, p.is_closed, q.kind, lower(q.during) AS begin_at, upper(q.during) AS end_at,
+    q.request_no, q.wearer_no, p.wearer_id, p.name, q.kind, lower(q.during) AS begin_at, upper(q.during) AS end_at,
     q.finding_no, q.entered_at, q.entered_by, d.is_granted, d.decided_at, d.decided_by, t.*
 """
 JOINED = """
@@ -81,13 +81,12 @@ class Decision(NamedTuple):
 
 
 class OrderRequest(NamedTuple):
-    """`is_closed`: the record is closed to the asker, for whom texts are empty. `decision` None: it waits."""
+    """Texts are empty where the record is closed to the asker. `decision` None: it waits."""
 
     request_no: int
     wearer_no: int
     wearer_id: str
     name: str | None
-    is_closed: bool
     asked: Asked
     entered_ms: int
     entered_by: str
@@ -115,7 +114,7 @@ def _request(row: asyncpg.Record) -> OrderRequest:
             row["is_granted"], row["granted_by"], row["why"], row["effect"], instant_of(row["decided_at"]), row["decided_by"]
         )  # fmt: skip
     return OrderRequest(
-        row["request_no"], row["wearer_no"], row["wearer_id"], row["name"], row["is_closed"], asked,
+        row["request_no"], row["wearer_no"], row["wearer_id"], row["name"], asked,
         instant_of(row["entered_at"]), row["entered_by"],
         decision,
     )  # fmt: skip

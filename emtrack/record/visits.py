@@ -50,7 +50,7 @@ GIVES = frozenset({VisitKind.FIT, VisitKind.SWAP})
 TAKES = frozenset({VisitKind.SWAP, VisitKind.COLLECT})
 
 VISITS = """
-SELECT v.visit_no, v.wearer_no, p.wearer_id, p.name, p.is_closed, v.kind, v.due_at, v.entered_at, v.entered_by,
+SELECT v.visit_no, v.wearer_no, p.wearer_id, p.name, v.kind, v.due_at, v.entered_at, v.entered_by,
        CASE WHEN p.is_closed THEN '' ELSE v.why END AS why, r.result, r.fitted_tag, r.taken_tag,
        CASE WHEN p.is_closed THEN '' ELSE r.note END AS note, r.done_at, r.done_by
 FROM visits v JOIN people p USING (wearer_no) LEFT JOIN LATERAL (
@@ -81,13 +81,12 @@ class VisitResult(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """`is_closed`: the record is closed to the asker, for whom texts are empty. `result` None: it is to come."""
+    """`why` and the note of the result are empty where the record is closed to the asker. `result` None: it is to come."""
 
     visit_no: int
     wearer_no: int
     wearer_id: str
     name: str | None
-    is_closed: bool
     kind: VisitKind
     due_ms: int
     why: str
@@ -125,7 +124,7 @@ def _visit(row: asyncpg.Record) -> Visit:
             Result(row["result"]), row["fitted_tag"], row["taken_tag"], row["note"], instant_of(row["done_at"]), row["done_by"]
         )  # fmt: skip
     return Visit(
-        row["visit_no"], row["wearer_no"], row["wearer_id"], row["name"], row["is_closed"], VisitKind(row["kind"]),
+        row["visit_no"], row["wearer_no"], row["wearer_id"], row["name"], VisitKind(row["kind"]),
         instant_of(row["due_at"]),
         row["why"], instant_of(row["entered_at"]), row["entered_by"], result,
     )  # fmt: skip
