@@ -58,7 +58,7 @@ MUTANTS = [
     Mutant("who is named is not looked at", "emtrack/reading/near.py",
            "await look_at_each(connection, looker, numbers, What.NEAR, span, now_ms)", "pass",
            "tests/test_near.py::test_a_program_is_told_who_was_there_and_everybody_named_is_a_look"),
-    Mutant("a missed deadline is noted for ever anew", "alerts/deadlines.py", "if occasion not in noted}", "}",
+    Mutant("a missed deadline is noted for ever anew", "alerts/deadlines.py", "if occasion not in noted and at_ms <= now_ms]", "if at_ms <= now_ms]",
            "tests/test_deadlines.py::test_whenever_the_clock_looks_the_same_happens_and_nothing_twice"),
     Mutant("a suspension loses what it mutes", "alerts/deadlines.py", "return Due([], alert.suspended_until_ms)",
            "return Due([], None)", "tests/test_deadlines.py::test_a_suspension_mutes_and_loses_nothing"),

@@ -99,7 +99,7 @@ BASIS = """
 SELECT (SELECT version_no FROM iom_settings ORDER BY version_no DESC LIMIT 1) AS settings,
        (SELECT md5(string_agg(w::text, ',' ORDER BY w)) FROM shared_wearers() w) AS shared,
        (SELECT md5(string_agg(w::text, ',' ORDER BY w)) FROM closed_wearers() w) AS closed,
-       (SELECT md5(string_agg(w::text, ',' ORDER BY w)) FROM narrowed_items() w) AS narrowed,
+       (SELECT md5(string_agg(w::text, ',' ORDER BY w)) FROM narrowed_entries() w) AS narrowed,
        (SELECT md5(string_agg(m::text, ',' ORDER BY m.wearer_no)) FROM merged_people() m) AS merged
 """
 
