@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +81,8 @@ AT_A_TIME = 2
 
 async def near_of(chosen: Settings, looker: Looker, questions: Sequence[Question]) -> list[bytes]:
     """A line for each question, in their order."""
+    import asyncio
+
     from emtrack.clock import clock_of
     from emtrack.db.connect import connect, open_pool
     from emtrack.db.opened import prepared_database
