@@ -13,6 +13,7 @@ from geofence import CurfewReason, EventType, Kind
 if TYPE_CHECKING:
     from emtrack.reading.last_seen import LastSeen
 
+MINUTE_MS = 60_000
 BURST = 4
 """So many alerts of one kind that began in the same second are one line that opens."""
 
@@ -90,17 +91,22 @@ def _row_at_all(alert: Alert, last: LastSeen | None, words: Words, now_ms: int) 
 def _row(alert: Alert, last: LastSeen | None, words: Words, now_ms: int) -> QueueRow:
     deadline = None if alert.state is AlertState.CLOSED else alert.next_deadline
     return QueueRow(
-        alert, sentence_of(alert, words, now_ms), position_words(last, alert.kind, words, now_ms), length(now_ms - alert.raised_ms),
+        alert, sentence_of(alert, words, now_ms), position_words(last, alert.kind, words, now_ms), _brief(now_ms - alert.raised_ms),
         "" if deadline is None else deadline_words(deadline, now_ms),
         is_overdue=deadline is not None and deadline.is_missed(now_ms), is_near=deadline is not None and deadline.is_near(now_ms),
     )  # fmt: skip
+
+
+def _brief(length_ms: int) -> str:
+    """In whole minutes from two minutes on, so that a row keeps to two lines."""
+    return length(length_ms if length_ms < 2 * MINUTE_MS else length_ms // MINUTE_MS * MINUTE_MS)
 
 
 def deadline_words(deadline: Deadline, now_ms: int) -> str:
     """ "acknowledge within 1 min", "call: 4 min late"."""
     left_ms = deadline.due_ms - now_ms
     what = DEADLINES[deadline.target]
-    return f"{what}: {length(left_ms)} left" if left_ms > 0 else f"{what}: {length(-left_ms)} late"
+    return f"{what}: {_brief(left_ms)} left" if left_ms > 0 else f"{what}: {_brief(-left_ms)} late"
 
 
 def position_words(last: LastSeen | None, kind: str, words: Words, now_ms: int) -> str:
@@ -111,7 +117,7 @@ def position_words(last: LastSeen | None, kind: str, words: Words, now_ms: int) 
     if last.margin_m is not None:
         parts.append(_distance(last.margin_m, kind))
     parts.append("radius not known" if last.radius_m is None else f"±{last.radius_m:.0f} m")
-    parts.append(f"{length(now_ms - last.fix_ms)} old")
+    parts.append(f"{_brief(now_ms - last.fix_ms)} old")
     return ", ".join(parts)
 
 
