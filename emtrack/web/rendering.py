@@ -261,12 +261,6 @@ class Pages:
         """What is never judged in the loop, after the look is on record. Raises Problem."""
         return await asked(self._judges, caller, patience, work, *arguments, **named)
 
-    async def asked(
-        self, caller: Caller, work: Work[Arguments, Answer], *arguments: Arguments.args, **named: Arguments.kwargs
-    ) -> Answer:
-        """What is always judged in a process of its own, after the look is on record. Raises Problem."""
-        return await asked(self._judges, caller, Patience.PAGE, work, *arguments, **named)
-
     async def words(self, connection: Connection) -> Words:
         """Words in the time zone of the orders."""
         timezone, _ = await load_settings(connection, self.clock.now_ms())

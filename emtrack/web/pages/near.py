@@ -21,6 +21,7 @@ from emtrack.people.looks import (
     look_at_people,
 )
 from emtrack.people.roles import READERS, Caller
+from emtrack.reading.apart import Patience
 from emtrack.reading.near import (
     Answer,
     UnfitQuestion,
@@ -95,7 +96,7 @@ class NearPages:
             async with self._pages.pool.acquire() as connection:
                 question = _question_of_place(form, await self._pages.words(connection))
                 await look_at_window(connection, looker, question, now_ms)
-            answer = await self._pages.asked(caller, near_place, question, now_ms)
+            answer = await self._pages.judged_apart(caller, Patience.PAGE, near_place, question, now_ms)
             return await self._kept(looker, question, answer, now_ms)
         except (UnfitQuestion, UnfitTimes) as error:
             return await self._ask(caller, "near.html", form, str(error))
@@ -113,7 +114,7 @@ class NearPages:
                 await look_at_window(connection, looker, question, now_ms)
                 span = question.window.begin_ms, question.window.end_ms
                 await look_at_each(connection, looker, numbers, What.NEAR, span, now_ms)
-            answer = await self._pages.asked(caller, near_each_other, question, numbers, now_ms)
+            answer = await self._pages.judged_apart(caller, Patience.PAGE, near_each_other, question, numbers, now_ms)
             if isinstance(answer, str):
                 raise UnfitQuestion(answer)
             return await self._kept(looker, question, answer, now_ms)
@@ -173,7 +174,9 @@ class NearPages:
                 await look_at_each(connection, looker, [number], What.NEAR, span, now_ms)
         if number is None or run.question.spot is None:
             return await self._run(request, caller, "Enter the id of a person whom you may see.")
-        answer = await self._pages.asked(caller, person_near_place, run.question, number, now_ms)
+        answer = await self._pages.judged_apart(
+            caller, Patience.PAGE, person_near_place, run.question, number, now_ms
+        )
         return await self._run(request, caller, opened=Opened(wearer_id, answer))
 
     async def assess(self, request: Request, caller: Caller) -> Response:
