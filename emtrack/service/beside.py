@@ -45,5 +45,10 @@ async def keep_working(dsn: str, name: str, limits: Limits, once: Once, pause: P
                 error=type(error).__name__,
                 where=origin_of(error).line,
             )
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), back_off.next_s())
+            await wait_for_stop(stop, back_off.next_s())
+
+
+async def wait_for_stop(stop: asyncio.Event, at_most_s: float) -> None:
+    """Until `stop` is set, or the seconds are over."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), at_most_s)

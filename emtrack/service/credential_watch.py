@@ -21,6 +21,7 @@ import structlog
 
 from emtrack.db.connect import connect
 from emtrack.db.session import Limits, Session
+from emtrack.service.beside import wait_for_stop
 from emtrack.service.keys import DeviceKeys
 from ingest import KeysUnknown
 
@@ -95,7 +96,7 @@ class CredentialWatch:
                         await connection.close(timeout=2)
             except LOST as error:
                 log.error("credentials are not watched", error=type(error).__name__, retry_s=RETRY_S)
-                await _wait(stop, RETRY_S)
+                await wait_for_stop(stop, RETRY_S)
 
     async def _follow(self, connection: Session, stop: asyncio.Event) -> None:
         await connection.set_limits(LIMITS)
@@ -105,7 +106,7 @@ class CredentialWatch:
         await self._tell_fresh(began_s)
         await self._tell_changed()
         while not stop.is_set():
-            await _wait(stop, LOOK_EVERY_S)
+            await wait_for_stop(stop, LOOK_EVERY_S)
             await self.look(connection)
 
     async def look(self, connection: Session) -> None:
@@ -136,8 +137,3 @@ class CredentialWatch:
         self.version += 1
         async with self._changed:
             self._changed.notify_all()
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

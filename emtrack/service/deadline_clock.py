@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import Final
 
 from alerts import Looked, look_at_alerts_due
 from emtrack.clock import Clock
 from emtrack.db.session import Limits, Session
 from emtrack.metrics import Metrics
-from emtrack.service.beside import keep_working
+from emtrack.service.beside import keep_working, wait_for_stop
 
 EVERY_S: Final = 1.0
 LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0)
@@ -43,8 +42,7 @@ class DeadlineClock:
         return (await self.look(connection)).more
 
     async def _pause(self, stop: asyncio.Event) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), EVERY_S)
+        await wait_for_stop(stop, EVERY_S)
 
     async def look(self, connection: Session) -> Looked:
         """One slice."""

@@ -45,6 +45,7 @@ from emtrack.sealing.store import (
 )
 from emtrack.sealing.tree import Growing, hashes_in
 from emtrack.service.back_off import BackOff
+from emtrack.service.beside import wait_for_stop
 from emtrack.service.witness import Witness
 from emtrack.settings import Settings
 from geofence import datetime_of
@@ -110,16 +111,14 @@ class Sealer:
             except Exception as error:
                 self._metrics.seal_failures.inc()
                 log.error("sealing starts anew", error=type(error).__name__, where=origin_of(error).line)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), self._back_off.next_s())
+                await wait_for_stop(stop, self._back_off.next_s())
 
     async def _seal_until(self, stop: asyncio.Event, connection: Session) -> None:
         await connection.set_limits(LIMITS)
         await self.load(connection)
         while not stop.is_set():
             if not await self.pass_once(connection):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), EVERY_S)
+                await wait_for_stop(stop, EVERY_S)
             self._back_off.went_well()
         while await self.pass_once(connection):
             pass

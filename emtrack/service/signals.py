@@ -38,6 +38,7 @@ from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
 from emtrack.sealing.store import Fence, ended_before, fence
 from emtrack.service.back_off import BackOff
+from emtrack.service.beside import wait_for_stop
 
 if TYPE_CHECKING:
     from emtrack.db.session import Session
@@ -93,15 +94,13 @@ class SignalMaker:
             except Exception as error:
                 self._metrics.signal_failures.inc()
                 log.error("making of signals starts anew", error=type(error).__name__, where=origin_of(error).line)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), self._back_off.next_s())
+                await wait_for_stop(stop, self._back_off.next_s())
 
     async def _follow(self, stop: asyncio.Event, connection: Session) -> None:
         while not stop.is_set():
             if not await self.pass_once(connection):
                 self._all_taken_s = self._stopwatch()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), EVERY_S)
+                await wait_for_stop(stop, EVERY_S)
             self._back_off.went_well()
 
     async def load(self, connection: Session) -> None:

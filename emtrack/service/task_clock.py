@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
@@ -22,7 +21,7 @@ from emtrack.iom.escalation import Looked, cancel_moot, look_at_tasks_due
 from emtrack.iom.releasing import open_release_tasks
 from emtrack.metrics import Metrics
 from emtrack.record.deployment_settings import load_settings
-from emtrack.service.beside import keep_working
+from emtrack.service.beside import keep_working, wait_for_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +59,7 @@ class TaskClock:
         return (await self.look(connection)).more
 
     async def _pause(self, stop: asyncio.Event) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), EVERY_S)
+        await wait_for_stop(stop, EVERY_S)
 
     async def look(self, connection: Session) -> Looked:
         """One slice of each."""
