@@ -37,12 +37,22 @@ WHERE f.activation_no = ANY($1::bigint[]) AND v.change <> 'withdrawn' AND (v.end
 """
 
 
-class _Found(NamedTuple):
-    """Findings of an activation. `out`: by entry of a requirement. `untold`: those of the tag itself under None."""
+class FoundOf(NamedTuple):
+    """Findings of an activation. `out`: by entry of a requirement. `untold`: those of the tag itself under None. `kinds`: of each, as
+    `begins`."""
 
     begins: list[int]
+    kinds: list[str]
     out: dict[int | None, list[Interval]]
     untold: dict[int | None, list[Interval]]
+
+
+class Kept(NamedTuple):
+    """A curfew over a time, sorted and apart: when it was in force, when the wearer was out by then, and when nobody could tell."""
+
+    periods: list[Interval]
+    outs: list[Interval]
+    untolds: list[Interval]
 
 
 async def months_under_tags(
@@ -51,7 +61,7 @@ async def months_under_tags(
     """`tagged`: number of a record to that of the person; `cohorts`: by person. Of the last 12 months."""
     begin_ms = known_ms - DAYS * DAY_MS - NOON_MS
     assignments = await load_assignments(connection, known_ms, sorted(tagged))
-    found = await _findings(connection, list(assignments), begin_ms, known_ms)
+    found = await findings_of(connection, list(assignments), begin_ms, known_ms)
     months: list[Month] = []
     span = Interval(begin_ms, known_ms)
     for number, assignment in assignments.items():
@@ -61,15 +71,17 @@ async def months_under_tags(
     return months
 
 
-async def _findings(
+async def findings_of(
     connection: Connection, activations: Sequence[int], begin_ms: int, known_ms: int
-) -> dict[int, _Found]:
-    found: dict[int, _Found] = defaultdict(lambda: _Found([], defaultdict(list), defaultdict(list)))
+) -> dict[int, FoundOf]:
+    """Those that stood at `known_ms` and had not ended by `begin_ms`, by activation."""
+    found: dict[int, FoundOf] = defaultdict(lambda: FoundOf([], [], defaultdict(list), defaultdict(list)))
     rows = await connection.fetch(FINDINGS, activations, datetime_of(known_ms), datetime_of(begin_ms))
     for row in rows:
         there = found[row["activation_no"]]
         span = Interval(row["begin_ms"], known_ms if row["end_ms"] is None else row["end_ms"])
         there.begins.append(row["begin_ms"])
+        there.kinds.append(row["kind"])
         if row["kind"] == Kind.CURFEW:
             there.out[row["entry_no"]].append(span)
         elif row["kind"] in UNTOLD:
@@ -93,14 +105,14 @@ def _calendar(span: Interval, zone: ZoneInfo) -> _Calendar:
 
 
 def _months(
-    assignment: Assignment, found: _Found, person: int, cohort: str, span: Interval, calendar: _Calendar
+    assignment: Assignment, found: FoundOf, person: int, cohort: str, span: Interval, calendar: _Calendar
 ) -> list[Month]:
     """Arrays by month: people have some hundred nights a year, and are many."""
     activation = assignment.plan.activation
     worn = clipped([(activation.from_ms, activation.to_ms)], span.begin_ms, span.end_ms)
     if not worn:
         return []
-    weeks = np.diff(_before(worn, calendar.edges)) / WEEK_MS
+    weeks = lengths_within(worn, calendar.edges) / WEEK_MS
     begins = np.array(found.begins, np.int64)
     during = begins[(begins >= worn[0].begin_ms) & (begins < worn[0].end_ms)]
     findings = np.histogram(during, calendar.edges)[0]
@@ -117,22 +129,32 @@ def _months(
 
 
 def _curfew(
-    assignment: Assignment, requirement: Requirement, found: _Found, span: Interval, calendar: _Calendar
+    assignment: Assignment, requirement: Requirement, found: FoundOf, span: Interval, calendar: _Calendar
 ) -> NDArray[np.float64]:
     """By month: hours obliged, out and untold; nights that are known at all, and those with a violation. A night belongs to the month
     in which it begins."""
-    entry_no = int(requirement.entry_id)
-    periods = clipped(Schedule(assignment.plan, requirement).periods(*span), *span)
+    periods, outs, untolds = kept(assignment, requirement, found, span)
     if not periods:
         return np.zeros((5, len(calendar.names)))
-    outs = merged(found.out[entry_no])
-    untolds = subtracted(merged([*found.untold[entry_no], *found.untold[None]]), outs)
     begins, ends = np.array(periods, np.int64).T
     out, untold = (_before(spans, ends) - _before(spans, begins) for spans in (outs, untolds))
     obliged = ends - begins
     month = np.clip(np.searchsorted(calendar.edges, begins, "right") - 1, 0, len(calendar.names) - 1)
     each = (obliged / HOUR_MS, out / HOUR_MS, untold / HOUR_MS, untold < obliged, out > 0)
     return np.stack([np.bincount(month, values, len(calendar.names)) for values in each])
+
+
+def kept(assignment: Assignment, requirement: Requirement, found: FoundOf, span: Interval) -> Kept:
+    """How a curfew was kept to, by what was found."""
+    entry_no = int(requirement.entry_id)
+    periods = clipped(Schedule(assignment.plan, requirement).periods(*span), *span)
+    outs = merged(found.out[entry_no])
+    return Kept(periods, outs, subtracted(merged([*found.untold[entry_no], *found.untold[None]]), outs))
+
+
+def lengths_within(spans: Sequence[Interval], edges: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How many milliseconds of the spans lie between each edge and the next."""
+    return np.diff(_before(spans, edges))
 
 
 def _before(spans: Sequence[Interval], instants: NDArray[np.int64]) -> NDArray[np.float64]:

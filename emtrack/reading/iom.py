@@ -6,6 +6,7 @@ compared first decides. Three panels stand beside each other and are never added
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ from emtrack.forms.iom import RagGrade
 from emtrack.iom.assessments import BANDS, HARM_BANDS, REOFFENDING_BANDS, Rosh, band_of
 from emtrack.iom.entries import Entry, load, records_of_person
 from emtrack.iom.grades import DAY_MS
+from emtrack.iom.offences import HARM_DAYS, PROVEN, OffenceKind
 from geofence import datetime_of, format_instant
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ LAST: Final = 9
 SEVERITIES: Final = {1: "critical", 2: "serious", 3: "warning", 4: "information"}
 GRADES: Final = {RagGrade.RED: 1, RagGrade.AMBER: 2, RagGrade.GREEN: 3}
 ROSH_WORDS: Final = {Rosh.VERY_HIGH: "very high", Rosh.HIGH: "high", Rosh.MEDIUM: "medium", Rosh.LOW: "low"}
+
+HARM_MS: Final = 730 * DAY_MS
+"""Harm days are of the last 24 months."""
+ASSESSED_FIELDS: Final = ("rosh", "mappa_level", "serious_harm")
 
 # Names are asked for apart: the planner takes members to be few, and would go through all people for each.
 MEMBERS = """
@@ -82,6 +88,12 @@ STATUSES = """
 SELECT wearer_no, content ->> 'status' AS status, epoch_ms(lower(valid)) AS since_ms FROM iom_now
 WHERE noun = 'status' AND state = 'STATED' AND wearer_no = ANY($1::bigint[]) AND valid @> $2::timestamptz
 """
+# Proven offences that were committed since an instant, by person and kind.
+OFFENDED = """
+SELECT wearer_no, content ->> 'kind' AS kind, count(*) AS offences FROM iom_now
+WHERE noun = 'offence' AND state = 'STATED' AND wearer_no = ANY($1::bigint[]) AND content ->> 'outcome' = ANY($2::text[])
+      AND occurred_at > $3 AND occurred_at <= $4 GROUP BY 1, 2
+"""
 # What was entered of them since an instant, by noun and state.
 CHANGED = """
 SELECT wearer_no, noun, state, count(*) AS entries FROM iom_entries
@@ -118,19 +130,23 @@ class HowLikely(msgspec.Struct, frozen=True):
 
 
 class HowBad(msgspec.Struct, frozen=True):
-    """Not in one number: each as it was assessed; None: not assessed."""
+    """Not in one number: each as it was assessed; None: not assessed. `harm_days`: of the `offences` of the last 24 months that are
+    proven; `without_harm` of them have no figure in the index and add nothing."""
 
     rosh: str | None = None
     mappa_level: int | None = None
     serious_harm: float | None = None
+    harm_days: float = 0.0
+    offences: int = 0
+    without_harm: int = 0
 
     @property
-    def place(self) -> tuple[int, int, int]:
-        """RoSH, then MAPPA level, then the band of the predictor of serious harm; the worst first."""
+    def place(self) -> tuple[int, int, int, float]:
+        """RoSH, then MAPPA level, then the band of the predictor of serious harm, then harm days; the worst first."""
         rosh = LAST if self.rosh is None else 1 + list(ROSH_WORDS).index(Rosh(self.rosh))
         level = LAST if self.mappa_level is None else 4 - self.mappa_level
         harm = LAST if self.serious_harm is None else len(BANDS) - BANDS.index(band_of(self.serious_harm, HARM_BANDS))
-        return rosh, level, harm
+        return rosh, level, harm, -self.harm_days
 
 
 class CohortRow(msgspec.Struct, frozen=True):
@@ -187,12 +203,17 @@ class Wanted(NamedTuple):
         return all(wanted is None or wanted == there for wanted, there in pairs)
 
 
+async def records_by_person(connection: Connection, mains: Sequence[int]) -> dict[int, int]:
+    """Every record of some people, with the one under which they are read."""
+    return {row["wearer_no"]: row["main_no"] for row in await connection.fetch(RECORDS, list(mains))}
+
+
 async def cohort(
     connection: Connection, now_ms: int, wanted: Wanted | None = None, only: int | None = None
 ) -> list[CohortRow]:
     """Everybody in the programme whom the session may see and who fits, in order. `only`: a person whose row is wanted."""
     members = {row["main_no"]: row for row in await connection.fetch(MEMBERS) if only in (None, row["main_no"])}
-    records = {row["wearer_no"]: row["main_no"] for row in await connection.fetch(RECORDS, list(members))}
+    records = await records_by_person(connection, list(members))
     names = {row["wearer_no"]: row for row in await connection.fetch(NAMES, list(members))}
     numbers, now = list(records), datetime_of(now_ms)
     held = _newest_of(records, await connection.fetch(HELD, numbers), "since_ms")
@@ -200,11 +221,13 @@ async def cohort(
     assessed = _by_main(records, await connection.fetch(ASSESSED, numbers))
     signals = _by_main(records, await connection.fetch(SIGNALS, now))
     proposed = _by_main(records, await connection.fetch(PROPOSED, numbers))
+    since = datetime_of(now_ms - HARM_MS)
+    offended = _by_main(records, await connection.fetch(OFFENDED, numbers, list(PROVEN), since, now))
     statuses = _newest_of(records, await connection.fetch(STATUSES, numbers, now), "since_ms")
     changed = _by_main(records, await connection.fetch(CHANGED, numbers, datetime_of(now_ms - DAY_MS)))
     rows = [
         _row(member, names[no], held.get(no), alerts.get(no, []), assessed.get(no, []), signals.get(no, []), proposed.get(no, []),
-             statuses.get(no), changed.get(no, []), now_ms)
+             statuses.get(no), changed.get(no, []), offended.get(no, []), now_ms)
         for no, member in members.items()
         if no in names
     ]  # fmt: skip
@@ -238,6 +261,7 @@ def _row(
     proposed: Sequence[Any],
     status: Any,
     changed: Sequence[Any],
+    offended: Sequence[Any],
     now_ms: int,
 ) -> CohortRow:
     row = CohortRow(
@@ -254,7 +278,7 @@ def _row(
         review_ms=None if held is None else held["review_ms"],
         status=None if status is None else status["status"],
         how_likely=_how_likely(assessed),
-        how_bad=_how_bad(assessed),
+        how_bad=_how_bad(assessed, offended),
         signals=[
             LiveSignal(s["item_no"], s["kind"], s["direction"], s["because"], s["occurred_ms"], s["expires_ms"])
             for s in signals
@@ -282,12 +306,13 @@ def _how_likely(assessed: Sequence[Any]) -> HowLikely | None:
     return HowLikely(percent, band_of(percent, REOFFENDING_BANDS), at_ms, source, bool(from_release))
 
 
-def _how_bad(assessed: Sequence[Any]) -> HowBad:
-    first = {
-        name: next((one[name] for one in assessed if one[name] is not None), None)
-        for name in HowBad.__struct_fields__
-    }
-    return HowBad(**first)
+def _how_bad(assessed: Sequence[Any], offended: Sequence[Any]) -> HowBad:
+    first = {name: next((one[name] for one in assessed if one[name] is not None), None) for name in ASSESSED_FIELDS}
+    count = Counter[OffenceKind]()
+    for one in offended:
+        count[OffenceKind(one["kind"])] += one["offences"]
+    days = sum(HARM_DAYS[kind] * number for kind, number in count.items())
+    return HowBad(**first, harm_days=days, offences=count.total(), without_harm=count[OffenceKind.OTHER])
 
 
 def reasons(row: CohortRow, now_ms: int) -> list[str]:
@@ -301,6 +326,8 @@ def reasons(row: CohortRow, now_ms: int) -> list[str]:
         told.append(f"risk of serious harm {ROSH_WORDS[Rosh(row.how_bad.rosh)]}")
     if row.how_bad.mappa_level is not None:
         told.append(f"MAPPA level {row.how_bad.mappa_level}")
+    if row.how_bad.harm_days:
+        told.append(f"{row.how_bad.harm_days:g} harm days in 24 months")
     if row.how_likely is not None:
         told.append(f"reoffending predictor {row.how_likely.band.lower().replace('_', ' ')}")
     if row.review_ms is not None and row.review_ms <= now_ms:
@@ -385,6 +412,6 @@ def _finding_line(row: Any) -> Line:
 async def likely_scores(connection: Connection, wearer_no: int) -> dict[str, float]:
     """What the newest assessments of a person say, by names of predictors."""
     assessed = await connection.fetch(ASSESSED, await records_of_person(connection, wearer_no))
-    likely, bad = _how_likely(assessed), _how_bad(assessed)
+    likely, bad = _how_likely(assessed), _how_bad(assessed, [])
     scores = {"reoffending": None if likely is None else likely.percent, "serious_harm": bad.serious_harm}
     return {name: value for name, value in scores.items() if value is not None}

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from alerts import OUTCOMES
 from emtrack.clock import Clock
 from emtrack.db.connect import Connection
+from emtrack.iom.offences import HARM_INDEX
 from emtrack.people.looks import PURPOSES
 from emtrack.people.roles import Caller, Needs, Role
 from emtrack.reading.apart import Answer, Arguments, Judges, Patience, Work
@@ -102,6 +103,7 @@ def _environment() -> Environment:
         contact_words=case_words.contact_words,
         order_words=case_words.order_words,
         zone_name=case_words.zone_name,
+        HARM_INDEX=HARM_INDEX,
         MOVED=wording.MOVED,
         DEADLINES=wording.DEADLINES,
         OCCASIONS=wording.OCCASIONS,

@@ -12,12 +12,15 @@ from emtrack.forms.iom import Cohort, RagGrade
 from emtrack.iom.entries import Author
 from emtrack.iom.grading import Answer, decide_against, give_grade, open_proposal
 from emtrack.iom.proposals import Proposal
+from emtrack.iom.record import IomRecord, load_iom
 from emtrack.iom.statuses import StatusKind
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import ORDER_KEEPERS, READERS, Caller
-from emtrack.reading.iom import CohortRow, Wanted, chronology, cohort
+from emtrack.reading.compliance import compliance_of, progress_of
+from emtrack.reading.iom import CohortRow, Wanted, chronology, cohort, records_by_person
 from emtrack.reading.iom_plan import plan_of
 from emtrack.reading.people import person_of, wearer_no_of
+from emtrack.reading.person_card import person_card
 from emtrack.web.api.iom import mending
 from emtrack.web.guard import LATEST_MS, Problem, looker_of, read_form, read_number
 from emtrack.web.rendering import NO_STORE, Pages, known_at
@@ -53,12 +56,16 @@ class IomPages:
             await look_at_everybody(connection, looker, What.IOM_RECORD, now_ms)
             words = await self._pages.words(connection)
             people = await cohort(connection, now_ms, asked)
-        first = min(read_number(query.get("first")) or 0, len(people))
+            first = min(read_number(query.get("first")) or 0, len(people))
+            shown = people[first : first + PAGE]
+            records = await records_by_person(connection, [row.wearer_no for row in shown])
+            progress = await progress_of(connection, records, now_ms)
         return self._pages.render(
             "iom.html",
             caller,
             words,
-            people=people[first : first + PAGE],
+            people=shown,
+            progress=progress,
             count=len(people),
             following=first + PAGE if first + PAGE < len(people) else None,
             asked=asked,
@@ -89,6 +96,9 @@ class IomPages:
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
             row = next(iter(await cohort(connection, now_ms, only=wearer_no)), None)
             plan = await plan_of(connection, wearer_no, known_ms if asked_ms else None)
+            compliance = await compliance_of(connection, wearer_no, known_ms)
+            card = None if asked_ms else await person_card(connection, wearer_no, now_ms)
+            summary = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
         return self._pages.render(
             "iom_person.html",
             caller,
@@ -99,6 +109,9 @@ class IomPages:
             chosen=chosen,
             asked_ms=asked_ms,
             plan=plan,
+            compliance=compliance,
+            card=card,
+            summary=summary,
             may_enter=caller.role in ORDER_KEEPERS and not person["is_closed"],
             asked=None if asked_ms is None else format_instant(asked_ms),
         )
