@@ -17,6 +17,7 @@ from emtrack.db import connect as connecting
 from emtrack.db.connect import DatabaseUnavailable, connect, database, open_pool
 from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.db.session import READING, TCP_GONE_S, Limits, Session, notice_when_gone
+from emtrack.service import app
 from emtrack.service.back_off import BackOff
 from emtrack.service.worker import AlreadyServed, Pace, take_worker_lock
 from tests.db_fixtures import SUPERUSER, with_user
@@ -34,6 +35,13 @@ async def acknowledged(door: Door, seq: int) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its end the service waits for nobody."""
+    monkeypatch.setattr(app, "STOP_WITHIN_S", 0.2)
+
+
+@pytest.mark.usefixtures("soon")
 async def test_when_bytes_are_swallowed_the_worker_gives_the_connection_up_and_comes_back(database_url: str) -> None:
     async with (
         wired(database_url) as wire,
@@ -43,6 +51,8 @@ async def test_when_bytes_are_swallowed_the_worker_gives_the_connection_up_and_c
         wire.swallow()
         await acknowledged(door, 2)
         assert "emtrack_failed_turns_total 0.0" not in await door.metrics()
+        told = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - told < 40, "what works beside the turns would wait for a minute"
 
 
 async def test_a_reader_whose_bytes_are_swallowed_is_told_so_and_the_next_is_served(database_url: str) -> None:
@@ -174,6 +184,7 @@ def test_the_wait_doubles_from_failure_to_failure_and_begins_anew_after_a_good_t
     assert back_off.next_s() == 0.5
 
 
+@pytest.mark.usefixtures("soon")
 async def test_short_breaks_one_after_another_are_each_over_soon(database_url: str) -> None:
     with structlog.testing.capture_logs() as logs:
         async with wired(database_url) as wire, serving(wire.dsn, pace=Pace(turn=SHORT, loading=READING)) as door:

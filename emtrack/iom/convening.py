@@ -13,6 +13,7 @@ import msgspec
 
 from emtrack.errors import MendableError
 from emtrack.forms.iom import Cohort, RagGrade
+from emtrack.iom.disclosing import NewShare, record_share
 from emtrack.iom.entries import (
     Author,
     Draft,
@@ -30,6 +31,7 @@ from emtrack.iom.grading import Answer, give_grade
 from emtrack.iom.meetings import FROZEN, LINE, MEETING, AgendaChanged, Decision, Line, Meeting, MeetingKind
 from emtrack.iom.memberships import MEMBERSHIP, EndReason, Membership
 from emtrack.iom.nominations import NOMINATION, Nomination
+from emtrack.iom.planning import NewGoal, add_goal
 from emtrack.iom.tasking import NewTask, enter_task
 from emtrack.iom.tasks import Origin
 
@@ -70,6 +72,8 @@ class Chosen(NamedTuple):
     answer: str | None = None
     membership: Membership | None = None
     end_reason: EndReason | None = None
+    goal: NewGoal | None = None
+    share: NewShare | None = None
 
 
 async def plan_meeting(connection: Connection, author: Author, meeting: Meeting, at_ms: int, now_ms: int) -> Entry:
@@ -186,8 +190,14 @@ async def _enter_decision(
             return [await _remove(connection, author, wearer_no, chosen, now_ms)]
         case Decision.NONE:
             return []
-        case Decision.PLAN | Decision.DISCLOSURE:
-            raise UnfitDecision("enter it on the page of the person, and here that nothing else was decided")
+        case Decision.PLAN:
+            if chosen.goal is None:
+                raise UnfitDecision("say which goal comes into the plan")
+            return [await add_goal(connection, author, wearer_no, chosen.goal, now_ms)]
+        case Decision.DISCLOSURE:
+            if chosen.share is None:
+                raise UnfitDecision("say to whom what is disclosed")
+            return [await record_share(connection, author, wearer_no, chosen.share, now_ms)]
 
 
 def panel_name(on: date) -> str:

@@ -111,6 +111,18 @@ async def lines_of(connection: Connection, rows: Sequence[Any]) -> list[BreachLi
     return [_line(row, contents[row["item_no"]], began) for row in rows]
 
 
+ONE = """
+SELECT b.item_no, b.wearer_no, p.wearer_id, p.name, b.state, b.content, epoch_ms(b.occurred_at) AS at_ms,
+       epoch_ms(b.due_at) AS due_ms, b.recorded_by
+FROM iom_now b JOIN people p USING (wearer_no) WHERE b.noun = 'breach' AND b.item_no = $1
+"""
+
+
+async def breach_row(connection: Connection, item_no: int) -> Any:
+    """For `lines_of`; None: there is none that may be seen."""
+    return await connection.fetchrow(ONE, item_no)
+
+
 def _line(row: Any, content: Breach, began: dict[int, int]) -> BreachLine:
     found = [began[number] for number in content.findings if number in began]
     steps = [("FINDING", min(found))] if found else []

@@ -131,6 +131,11 @@ FROM (SELECT finding_no FROM alert_occurrences WHERE alert_no = $1 ORDER BY adde
 JOIN findings f USING (finding_no) JOIN finding_versions v USING (finding_no)
 ORDER BY f.finding_no DESC, v.version
 """  # noqa: S608  a constant made of constants
+VERSIONS_OF = f"""
+SELECT {COLUMNS}, v.recorded_at, v.why
+FROM unnest($1::bigint[]) AS w (finding_no) JOIN findings f USING (finding_no) JOIN finding_versions v USING (finding_no)
+ORDER BY f.finding_no, v.version
+"""  # noqa: S608
 VERSIONS_OF_WEARER = f"""
 SELECT {COLUMNS}, v.recorded_at, v.why
 FROM (
@@ -148,6 +153,11 @@ ORDER BY n.newest DESC, f.finding_no DESC, v.version
 async def versions_of_alert(connection: Connection, alert_no: int, limit: int) -> list[list[FindingVersion]]:
     """The newest occurrences of an alert, each with all its versions in order."""
     return _by_finding(await connection.fetch(VERSIONS_OF_ALERT, alert_no, limit))
+
+
+async def versions_of(connection: Connection, finding_nos: Sequence[int]) -> list[list[FindingVersion]]:
+    """Some findings by number, each with all its versions in order; those that may be seen."""
+    return _by_finding(await connection.fetch(VERSIONS_OF, list(finding_nos)))
 
 
 async def versions_of_wearer(

@@ -50,6 +50,8 @@ from ingest import Inbox, device_route
 
 POOL = 6
 """Connections for those who read; the worker has one of its own."""
+STOP_WITHIN_S = 10.0
+"""Work beside the turns has so long to end; a database that says nothing would keep the program for a minute and more."""
 
 log = structlog.get_logger()
 
@@ -177,12 +179,21 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                 yield Service(address, dsn, clock, routes)
                 stop.set()
             await work
-            await asyncio.gather(*telling)
+            await ended(telling)
             watching.cancel()
             all_written.set()
-            await sealing
+            await ended([sealing])
             for task in beside:
                 task.cancel()
+
+
+async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Work that was told to end. What still waits for a database that says nothing is cancelled: what it leaves undone stands
+    there."""
+    _, pending = await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
+    for task in pending:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def _encrypt_secrets(connection: Connection, settings: Settings) -> None:

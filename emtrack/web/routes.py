@@ -36,6 +36,7 @@ from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.guide import GuidePages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
+from emtrack.web.pages.iom_handed import HandedPages
 from emtrack.web.pages.iom_meetings import MeetingPages
 from emtrack.web.pages.iom_tasks import TaskPages
 from emtrack.web.pages.iom_transitions import TransitionPages
@@ -105,6 +106,7 @@ def web_routes(
         *GuidePages(pages, guide).routes(),
         *ShiftPages(pages).routes(),
         *IomPages(pages).routes(),
+        *HandedPages(pages).routes(),
         *PerformancePages(pages).routes(),
         *TaskPages(pages).routes(),
         *MeetingPages(pages).routes(),

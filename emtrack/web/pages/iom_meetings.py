@@ -3,6 +3,7 @@ a panel removed."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -10,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from emtrack.errors import MendableError
-from emtrack.forms.iom import Cohort, RagGrade
+from emtrack.forms.iom import Cohort, Pathway, RagGrade
 from emtrack.iom.convening import (
     Chosen,
     Listed,
@@ -23,6 +24,7 @@ from emtrack.iom.convening import (
     put_on_agenda,
     screen_nomination,
 )
+from emtrack.iom.disclosing import NewShare
 from emtrack.iom.entries import (
     Author,
     Draft,
@@ -36,6 +38,8 @@ from emtrack.iom.grades import DAY_MS
 from emtrack.iom.meetings import Decision, Line, Meeting, MeetingKind
 from emtrack.iom.memberships import MEMBERSHIP, EndReason, Membership
 from emtrack.iom.nominations import NOMINATION, Nomination
+from emtrack.iom.planning import NewGoal, UnfitPlan
+from emtrack.iom.plans import Strand
 from emtrack.iom.tasking import NewTask
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import ORDER_KEEPERS, READERS, Caller
@@ -48,8 +52,6 @@ from emtrack.web.rendering import NO_STORE, Pages
 from emtrack.web.wording import Words
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from emtrack.db.connect import Connection
 
 WAITING: Final = ("NEW", "SCREENED", "DEFERRED")
@@ -127,7 +129,8 @@ class MeetingPages:
             "iom_meeting.html", caller, words, status=422 if error else 200, agenda=agenda, meeting=agenda.meeting,
             content=agenda.content, rows=rows, error=error, failed=failed, may_enter=caller.role in ORDER_KEEPERS,
             due=words.field(now_ms + TASK_DAYS * DAY_MS), grades=list(RagGrade), cohorts=list(Cohort), reasons=list(EndReason),
-            answers=ANSWERS, undecided=sum(line.state == "LISTED" for line in agenda.lines),
+            answers=ANSWERS, strands=list(Strand), pathways=list(Pathway),
+            undecided=sum(line.state == "LISTED" for line in agenda.lines),
         )  # fmt: skip
 
     async def _agenda(self, caller: Caller, item_no: int) -> tuple[Words, Agenda]:
@@ -309,7 +312,31 @@ def _chosen(form: dict[str, str], words: Words, on: date) -> Chosen:
     return Chosen(
         decision, on, note, _one_of(RagGrade, form.get("grade")), task, form.get("answer"), _membership(form),
         _one_of(EndReason, form.get("end_reason")),
+        read_goal(form) if decision is Decision.PLAN else None,
+        read_share(form) if decision is Decision.DISCLOSURE else None,
     )  # fmt: skip
+
+
+def read_goal(form: dict[str, str]) -> NewGoal:
+    """Raises UnfitPlan or Problem."""
+    strand, due = _one_of(Strand, form.get("strand")), form.get("step_due", "").strip()
+    if strand is None:
+        raise UnfitPlan("choose control, change or divert")
+    try:
+        by = date.fromisoformat(due) if due else None
+    except ValueError as error:
+        raise UnfitPlan("give the day by when the step is done") from error
+    what, step, agency = words_of(form, "note") or "", words_of(form, "step"), words_of(form, "agency")
+    return NewGoal(what, strand, _one_of(Pathway, form.get("pathway")), step, agency, by)
+
+
+def read_share(form: dict[str, str]) -> NewShare:
+    """Raises Problem."""
+    recipient, purpose, basis, who = (
+        words_of(form, name) or "" for name in ("recipient", "note", "basis", "released_by")
+    )
+    fields = [one for part in (words_of(form, "fields") or "").split(",") if (one := part.strip())]
+    return NewShare(recipient, purpose, basis, tuple(fields), who)
 
 
 def _membership(form: dict[str, str]) -> Membership | None:

@@ -16,7 +16,8 @@ from emtrack.iom.grades import DAY_MS
 from emtrack.iom.transitions import TRANSITION, Transition, TransitionKind
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import ORDER_KEEPERS, READERS, Caller
-from emtrack.reading.transitions import breaches, lines_of, releases
+from emtrack.reading.breach_pack import pack_of
+from emtrack.reading.transitions import breach_row, breaches, lines_of, releases
 from emtrack.web.form_times import UnfitTimes, read_times
 from emtrack.web.guard import Problem, looker_of, read_form, read_number
 from emtrack.web.pages.iom_tasks import person_found, sentence, words_of
@@ -41,6 +42,7 @@ class TransitionPages:
             route("/iom/people/{reference}/release", self.plan, ORDER_KEEPERS, ["POST"]),
             route("/iom/breaches", self.breaches, READERS),
             route("/iom/breaches/{item_no:number}", self.step, ORDER_KEEPERS, ["POST"]),
+            route("/iom/breaches/{item_no:number}/{kind}", self.file, READERS),
             route("/iom/people/{reference}/breach", self.begin, ORDER_KEEPERS, ["POST"]),
         ]
 
@@ -111,6 +113,23 @@ class TransitionPages:
             "iom_breaches.html", caller, words, breaches=found, due=words.field(now_ms + DECIDE_DAYS * DAY_MS),
             may_enter=caller.role in ORDER_KEEPERS,
         )  # fmt: skip
+
+    async def file(self, request: Request, caller: Caller) -> Response:
+        """The warning to the person, or the pack for the court, as known now."""
+        kind, now_ms = request.path_params["kind"], self._pages.clock.now_ms()
+        if kind not in ("warning", "pack"):
+            raise Problem(404, "There is no such page.")
+        async with self._pages.pool.acquire() as connection:
+            words = await self._pages.words(connection)
+            row = await breach_row(connection, request.path_params["item_no"])
+            if row is None:
+                raise Problem(
+                    404, "There is no such breach, or it is of somebody who is not shared with your agency."
+                )
+            for what in (What.IOM_RECORD, What.FINDINGS):
+                await look_at_people(connection, looker_of(caller), [row["wearer_no"]], what, now_ms)
+            pack = await pack_of(connection, row, now_ms)
+        return self._pages.render("iom_breach_file.html", caller, words, pack=pack, kind=kind)
 
     async def begin(self, request: Request, caller: Caller) -> Response:
         form, reference, now_ms = (
