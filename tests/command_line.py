@@ -7,8 +7,10 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any, TextIO
 from unittest.mock import patch
 
 import structlog
@@ -30,6 +32,17 @@ def emtrack_process(*arguments: str | Path, **settings: str) -> Ran:
     )  # fmt: skip
 
 
+class OfOneThread:
+    """Standard error of the thread that made it; what others write meanwhile (the service of a test, which logs) goes where it
+    went."""
+
+    def __init__(self, ours: TextIO, others: TextIO) -> None:
+        self._ours, self._others, self._thread = ours, others, threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ours if threading.get_ident() == self._thread else self._others, name)
+
+
 def emtrack(*arguments: str | Path, **settings: str) -> Ran:
     """The same from `main` on. What a command does not expect is raised here, and not a traceback on standard error."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
@@ -38,7 +51,7 @@ def emtrack(*arguments: str | Path, **settings: str) -> Ran:
         patch.object(sys, "argv", argv),
         patch.dict(os.environ, _environment(settings), clear=True),
         redirect_stdout(out),
-        redirect_stderr(err),
+        redirect_stderr(OfOneThread(err, sys.stderr)),  # type: ignore[type-var]
     ):
         code = _exit_code()
     return subprocess.CompletedProcess(argv, code, _written(out), _written(err))
