@@ -60,6 +60,29 @@ async def test_a_new_officer_learns_in_two_clicks_who_needs_them_and_why(office:
     assert "IOM record" in looks
 
 
+async def test_a_chronology_and_a_person_speak_no_programmers_words(office: Office, visitor: Visitor) -> None:
+    """No kind of finding as code calls it, and no time in the form that machines exchange, whatever the page shows."""
+    await office.two_are_out()
+    await exclusion(office)
+    await visitor.log_in(await office.account(Role.OFFICER))
+    while "Curfew: seen out" not in (page := (await visitor.get("/iom/people/W1"))[1]):
+        pass
+    shown = re.sub(r"<[^>]*>", " ", page)
+    assert re.findall(r"[A-Z]+_[A-Z_]+|\d{4}-\d\d-\d\dT|more facts came|time passed", shown) == []
+    _, page = await visitor.get("/wearers/1")
+    assert re.findall(r"more facts came|time passed|with its zone", page) == []
+
+
+async def test_what_was_known_is_asked_in_local_time_without_a_zone(office: Office, visitor: Visitor) -> None:
+    await visitor.log_in(await office.account(Role.OFFICER))
+    _, page = await visitor.get("/iom/people/W1?known_at=2026-03-01T12:30")
+    assert "As it was known at Sun 1 Mar 2026 12:30:00 GMT" in page
+    _, page = await visitor.get("/iom/people/W1?known_at=2025-10-26T01:30")
+    assert "As it was known at Sun 26 Oct 2025 01:30:00 GMT" in page, "the later of the two"
+    assert (await visitor.get("/iom/people/W1?known_at=2026-03-29T01:30"))[0] == 400, "there is no such time"
+    assert (await visitor.get("/iom/people/W1?known_at=noon"))[0] == 400
+
+
 async def test_a_proposal_is_answered_in_its_row(office: Office, visitor: Visitor) -> None:
     item_no = await exclusion(office)
     await visitor.log_in(await office.account(Role.OFFICER))
@@ -143,11 +166,11 @@ async def test_what_was_known_is_told_by_itself_and_to_the_end(office: Office, v
         await enter(office.connection, Author("Ann"), drafts, NOW)
     await visitor.log_in(await office.account(Role.OFFICER))
     _, page = await visitor.get("/iom/people/W1")
-    assert "GREEN since" in page
+    assert "green since" in page
     asked = "2026-03-02T20:00:00Z"
     _, page = await visitor.get(f"/iom/people/W1?known_at={asked}")
     assert "As it was known at" in page
-    assert "GREEN since" not in page, "reasons are of now"
+    assert "green since" not in page, "reasons are of now"
     assert "em-panels" not in page, "so are the panels"
     assert f'value="{asked}"' in page
     (before,) = re.findall(r'href="([^"]+)">What lies before', page)

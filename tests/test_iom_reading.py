@@ -103,7 +103,7 @@ async def test_a_row_says_why_it_stands_there_and_shows_three_panels(world: Worl
         await propose(world.connection, None, NOW)
     (row,) = await cohort(world.connection, NOW)
     assert row.because == [
-        "serious alert open", "RED since 2026-02-20", "risk of serious harm very high", "MAPPA level 2",
+        "serious alert open", "red since 20 February 2026", "risk of serious harm very high", "MAPPA level 2",
         "reoffending predictor high", "review overdue by 3 days",
     ]  # fmt: skip
     assert [signal.because for signal in row.signals] == ["entered an exclusion zone"], "what expired is not live"
@@ -175,7 +175,7 @@ async def test_the_cohort_over_http_is_that_of_the_agency_and_is_a_look(office: 
     assert (await office.get("/v1/iom/cohort", theirs))[1] == {"people": []}
     status, body = await office.get("/v1/iom/cohort?grade=GREEN", "officer")
     assert (status, [row["reference"] for row in body["people"]]) == (200, ["W1"])
-    assert body["people"][0]["because"][0] == "GREEN since 2026-03-02"
+    assert body["people"][0]["because"][0] == "green since 2 March 2026"
     assert await looked(office) == ["IOM record", "IOM record"]
 
 

@@ -74,10 +74,12 @@ class Part(NamedTuple):
 
 
 class Night(NamedTuple):
-    """`parts`: of its hours under curfew that are past. `alerts`, `calls`: how many. `tag`: kinds of finding about the tag itself."""
+    """`is_worn`: a tag was, at some time of it. `parts`: of its hours under curfew that are past. `alerts`, `calls`: how many. `tag`:
+    kinds of finding about the tag itself."""
 
     begin_ms: int
     end_ms: int
+    is_worn: bool
     parts: list[Part]
     alerts: int
     calls: int
@@ -160,7 +162,7 @@ async def compliance_of(connection: Connection, wearer_no: int, known_ms: int) -
     weeks = _weeks(curfews, counts, noons)
     places = await new_places(connection, records, known_ms)
     return Compliance(
-        _nights(curfews, found, times, noons),
+        _nights(curfews, found, times, noons, merged(worn)),
         weeks,
         _beside(curfews, counts, noons, merged(worn)[0].begin_ms, places),
     )
@@ -249,7 +251,9 @@ def _counts(instants: Collection[int], noons: Sequence[int]) -> NDArray[np.int64
     return counts
 
 
-def _nights(curfews: _Curfews, found: Mapping[int, FoundOf], times: _Times, noons: Sequence[int]) -> list[Night]:
+def _nights(
+    curfews: _Curfews, found: Mapping[int, FoundOf], times: _Times, noons: Sequence[int], worn: Sequence[Interval]
+) -> list[Night]:
     told = {"in": subtracted(curfews.obliged, merged([*curfews.out, *curfews.unknown])), "out": curfews.out}
     told["unknown"] = curfews.unknown
     alerts, calls = _counts(times.alerts, noons), _counts(times.calls, noons)
@@ -266,7 +270,8 @@ def _nights(curfews: _Curfews, found: Mapping[int, FoundOf], times: _Times, noon
             Part(*part, presence) for presence, spans in told.items() for part in clipped(spans, begin_ms, end_ms)
         ]
         tag = sorted({kind for at_ms, kind in of_tag if begin_ms <= at_ms < end_ms})
-        nights.append(Night(begin_ms, end_ms, sorted(parts), int(alerts[no]), int(calls[no]), tag))
+        is_worn = bool(clipped(worn, begin_ms, end_ms))
+        nights.append(Night(begin_ms, end_ms, is_worn, sorted(parts), int(alerts[no]), int(calls[no]), tag))
     return nights
 
 

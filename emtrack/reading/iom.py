@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from emtrack.forms.iom import RagGrade
+from emtrack.forms.wall_time import zone_named
 from emtrack.iom.assessments import BANDS, HARM_BANDS, REOFFENDING_BANDS, Rosh, band_of
 from emtrack.iom.entries import Entry, load, records_of_person
 from emtrack.iom.grades import DAY_MS
 from emtrack.iom.offences import HARM_DAYS, PROVEN, OffenceKind
+from emtrack.record.deployment_settings import load_settings
 from geofence import datetime_of, format_instant
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from emtrack.db.connect import Connection
 
 LAST: Final = 9
@@ -221,13 +225,13 @@ async def cohort(
     assessed = _by_main(records, await connection.fetch(ASSESSED, numbers))
     signals = _by_main(records, await connection.fetch(SIGNALS, now))
     proposed = _by_main(records, await connection.fetch(PROPOSED, numbers))
-    since = datetime_of(now_ms - HARM_MS)
+    since, zone = datetime_of(now_ms - HARM_MS), zone_named((await load_settings(connection, now_ms))[0])
     offended = _by_main(records, await connection.fetch(OFFENDED, numbers, list(PROVEN), since, now))
     statuses = _newest_of(records, await connection.fetch(STATUSES, numbers, now), "since_ms")
     changed = _by_main(records, await connection.fetch(CHANGED, numbers, datetime_of(now_ms - DAY_MS)))
     rows = [
         _row(member, names[no], held.get(no), alerts.get(no, []), assessed.get(no, []), signals.get(no, []), proposed.get(no, []),
-             statuses.get(no), changed.get(no, []), offended.get(no, []), now_ms)
+             statuses.get(no), changed.get(no, []), offended.get(no, []), now_ms, zone)
         for no, member in members.items()
         if no in names
     ]  # fmt: skip
@@ -263,6 +267,7 @@ def _row(
     changed: Sequence[Any],
     offended: Sequence[Any],
     now_ms: int,
+    zone: ZoneInfo,
 ) -> CohortRow:
     row = CohortRow(
         wearer_no=member["main_no"],
@@ -287,7 +292,7 @@ def _row(
         changed=_changes(changed),
         because=[],
     )
-    return msgspec.structs.replace(row, because=reasons(row, now_ms))
+    return msgspec.structs.replace(row, because=reasons(row, now_ms, zone))
 
 
 def _changes(changed: Sequence[Any]) -> dict[str, int]:
@@ -315,13 +320,13 @@ def _how_bad(assessed: Sequence[Any], offended: Sequence[Any]) -> HowBad:
     return HowBad(**first, harm_days=days, offences=count.total(), without_harm=count[OffenceKind.OTHER])
 
 
-def reasons(row: CohortRow, now_ms: int) -> list[str]:
-    """Why a row stands where it does, in the order in which rows are compared."""
+def reasons(row: CohortRow, now_ms: int, zone: ZoneInfo) -> list[str]:
+    """Why a row stands where it does, in the order in which rows are compared. `zone`: of the days that it names."""
     told = []
     if row.severity is not None:
         more = f" and {row.open_alerts - 1} more" if row.open_alerts > 1 else ""
         told.append(f"{SEVERITIES[row.severity]} alert open{more}")
-    told.append("no grade yet" if row.grade is None else f"{row.grade}{_since(row.grade_since_ms)}")
+    told.append("no grade yet" if row.grade is None else f"{row.grade.lower()}{_since(row.grade_since_ms, zone)}")
     if row.how_bad.rosh is not None:
         told.append(f"risk of serious harm {ROSH_WORDS[Rosh(row.how_bad.rosh)]}")
     if row.how_bad.mappa_level is not None:
@@ -336,8 +341,11 @@ def reasons(row: CohortRow, now_ms: int) -> list[str]:
     return told
 
 
-def _since(since_ms: int | None) -> str:
-    return "" if since_ms is None else f" since {format_instant(since_ms)[:10]}"
+def _since(since_ms: int | None, zone: ZoneInfo) -> str:
+    if since_ms is None:
+        return ""
+    day = datetime_of(since_ms).astimezone(zone)
+    return f" since {day.day} {day:%B %Y}"
 
 
 # ------------------------------------------------------------------ one person

@@ -30,6 +30,8 @@ from emtrack.web.assets import assets
 from emtrack.web.form_keys import masked
 from emtrack.web.guard import (
     DATABASE_ERRORS,
+    EARLIEST_MS,
+    LATEST_MS,
     NOT_YOURS,
     Endpoint,
     NoPurpose,
@@ -43,7 +45,7 @@ from emtrack.web.guard import (
     route_without_head,
 )
 from emtrack.web.wording import Words
-from geofence import format_instant, instant_of
+from geofence import NotAnInstant, format_instant, instant_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 LITTLE = 1_500
@@ -119,6 +121,10 @@ def _environment() -> Environment:
         NOUNS=wording.NOUNS,
         IOM_WORDS=wording.IOM_WORDS,
         told_line=wording.told_line,
+        changed_words=wording.changed_words,
+        finding_words=wording.finding_words,
+        why_words=wording.why_words,
+        CONTACT_OUTCOMES=wording.CONTACT_OUTCOMES,
         TASK_STATES=wording.TASK_STATES,
         STRANDS=wording.STRANDS,
         STEP_STATES=wording.STEP_STATES,
@@ -284,10 +290,21 @@ class KnownAt(NamedTuple):
     ms: int
 
 
-def known_at(request: Request, now_ms: int) -> KnownAt:
-    """Of the query's `known_at`. Raises Problem."""
-    asked_ms = read_instant(request.query_params.get("known_at"))
+def known_at(request: Request, now_ms: int, words: Words | None = None) -> KnownAt:
+    """Of the query's `known_at`: an instant or, where there are `words` to read it, a local time as a browser's field gives it; of a
+    time that comes twice the later one. Raises Problem."""
+    text = request.query_params.get("known_at")
+    local_ms = None if words is None or not text else _local_ms(text, words)
+    asked_ms = read_instant(text) if local_ms is None else local_ms
     return KnownAt(asked_ms, now_ms if asked_ms is None else min(asked_ms, now_ms))
+
+
+def _local_ms(text: str, words: Words) -> int | None:
+    try:
+        at_ms = words.read_field(text, (words.passes(text) or [""])[-1])
+    except NotAnInstant:
+        return None
+    return at_ms if EARLIEST_MS <= at_ms < LATEST_MS else None
 
 
 def _here(request: Request) -> str:

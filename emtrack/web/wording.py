@@ -20,6 +20,7 @@ from geofence import (
     Requirement,
     datetime_of,
     instant_of,
+    parse_instant,
 )
 from geofence.judgement import Finding, PositionStatus, Weighed
 
@@ -285,6 +286,10 @@ class Words:
         """As a browser's date and time field takes it, in local time."""
         return self.local(instant_ms).strftime("%Y-%m-%dT%H:%M")
 
+    def field_to_the_second(self, instant_ms: int) -> str:
+        """The same of a field with `step="1"`."""
+        return self.local(instant_ms).strftime("%Y-%m-%dT%H:%M:%S")
+
     def read_field(self, text: str, pass_name: str = "") -> int:
         """Milliseconds of a local date and time out of such a field. Of a time that comes twice, `pass_name` says which: the name
         of its offset (BST, GMT). Raises NotAnInstant."""
@@ -517,6 +522,20 @@ IOM_WORDS = COHORTS | {
     "CRITERIA_NOT_MET": "criteria not met", "MOVED": "moved", "MAPPA_2_3": "MAPPA level 2 or 3", "LONG_CUSTODY": "long custody",
     "DEPORTED": "deported", "DIED": "died", "IN_ERROR": "entered in error",
 }  # fmt: skip
+MANY = {
+    "status": "statuses", "person": "changes of personal details", "merge": "records joined or parted", "breach": "breaches",
+    "line": "times on an agenda",
+}  # fmt: skip
+
+
+def changed_words(noun: str, count: int) -> str:
+    """ "3 signals", "1 grade"; of what was withdrawn "2 signals withdrawn"."""
+    name, _, withdrawn = noun.partition(" ")
+    one = NOUNS.get(name, name).lower()
+    said = one if count == 1 else MANY.get(name, f"{one}s")
+    return f"{count} {said}{' ' if withdrawn else ''}{withdrawn}"
+
+
 MEETING_STATES = {
     "PLANNED": "Planned", "AGENDA_FROZEN": "The agenda is frozen", "HELD": "Held", "CANCELLED": "Cancelled",
 }  # fmt: skip
@@ -553,15 +572,44 @@ ORIGINS = {
     "ALERT": "From an alert", "MEETING": "From a meeting", "PLAN": "From the plan", "SIGNAL": "From a signal",
     "TRANSITION": "From a release", "PROPOSAL": "A proposal that nobody answered", "BY_HAND": "Entered by hand",
 }  # fmt: skip
+CONTACT_OUTCOMES = {
+    "KEPT": "kept", "ACCEPTABLE_ABSENCE": "missed, with a reason that was accepted", "UNACCEPTABLE_ABSENCE": "missed",
+    "ATTENDED_DID_NOT_COMPLY": "came, and did not do what was asked", "NOT_RECORDED": "nothing recorded yet",
+}  # fmt: skip
+WHYS = {"more facts came": "new data was received", "time passed": "no new data was received"}
+"""Why a version of a finding was added, as people say it; what stands for itself is left as it is."""
+
+
+def why_words(why: str) -> str:
+    return WHYS.get(why, why)
+
+
+_MOMENTS = {"from": "from", "to": "until", "due": "due", "end": "until"}
 _FIRST_OF_LINE = ("because", "text", "title", "reason", "what", "status", "grade", "cohort", "kind", "outcome")
 
 
-def told_line(line: Any) -> str:
+def told_line(line: Any, words: Words) -> str:
     """A line of a chronology in words: what says most comes first; numbers of items and what follows from them is left out."""
     content = {name: value for name, value in line.content.items() if isinstance(value, str) and value}
-    first = [content.pop(name) for name in _FIRST_OF_LINE if name in content]
-    rest = [
-        f"{name.replace('_', ' ')}: {value}" for name, value in content.items() if name not in ("direction", "why")
+    moments = [
+        f"{said} {words.moment(parse_instant(content.pop(name)))}"
+        for name, said in _MOMENTS.items()
+        if name in content
     ]
-    why = [f"({content['why']})"] if "why" in content else []
-    return "; ".join(IOM_WORDS.get(part, part) for part in first + rest) + (" " + " ".join(why) if why else "")
+    why = [f"({why_words(content.pop('why'))})"] if "why" in content else []
+    if line.what == "finding":
+        first = [finding_words(content.pop("kind"), content.pop("reason", None))]
+    else:
+        first = [content.pop(name) for name in _FIRST_OF_LINE if name in content]
+    rest = [
+        f"{name.replace('_', ' ')}: {IOM_WORDS.get(value, value)}"
+        for name, value in content.items()
+        if name != "direction"
+    ]
+    parts = [IOM_WORDS.get(part) or CONTACT_OUTCOMES.get(part, part) for part in first]
+    return " ".join(["; ".join(parts + rest + moments), *why])
+
+
+def finding_words(kind: str, reason: str | None) -> str:
+    name, title = KINDS[Kind(kind)], title_of(kind, reason)
+    return title if name.lower() in title.lower() else f"{name}: {title[:1].lower()}{title[1:]}"

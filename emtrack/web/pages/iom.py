@@ -80,7 +80,6 @@ class IomPages:
     async def person(self, request: Request, caller: Caller) -> Response:
         """Everything that is known, the newest first, as known at an instant."""
         looker, now_ms = looker_of(caller), self._pages.clock.now_ms()
-        asked_ms, known_ms = known_at(request, now_ms)
         chosen = frozenset(request.query_params.getlist("noun")) & LINES
         before_ms = min(read_number(request.query_params.get("before_ms")) or LATEST_MS, LATEST_MS)
         reference = request.path_params["reference"]
@@ -93,6 +92,7 @@ class IomPages:
                 )
             await look_at_people(connection, looker, [wearer_no], What.IOM_RECORD, now_ms)
             words = await self._pages.words(connection)
+            asked_ms, known_ms = known_at(request, now_ms, words)
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
             row = next(iter(await cohort(connection, now_ms, only=wearer_no)), None)
             plan = await plan_of(connection, wearer_no, known_ms if asked_ms else None)

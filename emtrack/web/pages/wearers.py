@@ -74,14 +74,14 @@ class WearerPages:
         """The IOM record, what the person is obliged to, what was found and alerted; no position."""
         looker = looker_of(caller)
         now_ms = self._pages.clock.now_ms()
-        asked_ms, known_ms = known_at(request, now_ms)
         async with self._pages.pool.acquire() as connection:
+            words = await self._pages.words(connection)
+            asked_ms, known_ms = known_at(request, now_ms, words)
             wearer = await person_or_problem(connection, request.path_params["wearer_no"])
             number = wearer["wearer_no"]
             if wearer["is_closed"] and caller.role not in STAFF:
                 return self._pages.render("restricted.html", caller, wearer=wearer)
             await look_at_people(connection, looker, [number], What.FINDINGS, now_ms)
-            words = await self._pages.words(connection)
             iom = (await load_iom(connection, [number])).get(number, IomRecord())
             found = await versions_of_wearer(connection, number, known_ms - LONGEST_MS, known_ms, FINDINGS)
             shown = await shown_at(connection, found, known_ms)
