@@ -172,7 +172,7 @@ async def test_what_was_known_is_told_by_itself_and_to_the_end(office: Office, v
     assert "As it was known at" in page
     assert "green since" not in page, "reasons are of now"
     assert "em-panels" not in page, "so are the panels"
-    assert f'value="{asked}"' in page
+    assert f'value="{asked.removesuffix("Z")}"' in page
     (before,) = re.findall(r'href="([^"]+)">What lies before', page)
     assert "known_at=2026-03-02T20%3A00%3A00Z" in before
     _, page = await visitor.get(html.unescape(before))
