@@ -31,7 +31,7 @@ def demo(
     long: Annotated[int, typer.Option(min=0, help="how many of them have a long past")] = 20,
     hours: Annotated[
         float, typer.Option(min=0.1, max=240, help="hours of the past of all; more takes longer to build")
-    ] = 16,
+    ] = 12,
     days: Annotated[float, typer.Option(min=0.1, max=60, help="days of a long past")] = 5,
     seed: Annotated[int, typer.Option()] = 1,
 ) -> None:

@@ -50,7 +50,7 @@ STREET_M = 160.0
 """Streets of the town lie so far apart, and its people keep to them: their trails are to lie on the map of the town."""
 MIX = replace(PRESETS[PRESET], habits=replace(PRESETS[PRESET].habits, street_m=STREET_M))
 STEP_MS = MINUTE_MS
-STEP_OF_FEW_MS = 2 * MINUTE_MS
+STEP_OF_FEW_MS = 4 * MINUTE_MS
 """While only those with a long past are there. A finding is noticed half a step late on average, at most a whole one."""
 
 DEVICES = "SELECT device_id, device_no FROM devices"
