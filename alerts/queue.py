@@ -149,13 +149,13 @@ class AlertFilter(msgspec.Struct, frozen=True):
     @property
     def columns(self) -> tuple[Any, ...]:
         return (
-            self.wearer_id, self.severity, self.kind, None if self.person is None else f"%{_literal(self.person)}%",
+            self.wearer_id, self.severity, self.kind, None if self.person is None else f"%{literal_pattern(self.person)}%",
             self.state, self.owner, self.agency, None if self.overdue_at_ms is None else datetime_of(self.overdue_at_ms),
-            None if self.area is None else f"%{_literal(self.area)}%",
+            None if self.area is None else f"%{literal_pattern(self.area)}%",
         )  # fmt: skip
 
 
-def _literal(text: str) -> str:
+def literal_pattern(text: str) -> str:
     """For ILIKE, with nothing in it that stands for something else; several words may have anything between them."""
     for sign in "\\%_":
         text = text.replace(sign, f"\\{sign}")

@@ -60,6 +60,19 @@ async def test_a_new_officer_learns_in_two_clicks_who_needs_them_and_why(office:
     assert "IOM record" in looks
 
 
+async def test_the_cohort_is_asked_by_area_and_never_by_house(office: Office, visitor: Visitor) -> None:
+    await office.connection.execute(
+        "INSERT INTO wearer_details (wearer_no, address, phones, contacts, recorded, entered_by) "
+        "VALUES ($1, '12 Kiln Lane, Rookton', '{}', '[]', tstzrange(now(), NULL), 'test')", await number_of(office),
+    )  # fmt: skip
+    await visitor.log_in(await office.account(Role.OFFICER))
+    assert "Ann Other" in (await visitor.get("/iom?area=rookton"))[1]
+    assert "details" in {row["what"] for row in await office.connection.fetch("SELECT what FROM looks")}
+    _, page = await visitor.get("/iom?area=Stoke")
+    assert ("Ann Other" in page, "Nobody fits the filter" in page) == (False, True)
+    assert (await visitor.get("/iom?area=12+Kiln"))[0] == 400
+
+
 async def test_a_chronology_and_a_person_speak_no_programmers_words(office: Office, visitor: Visitor) -> None:
     """No kind of finding as code calls it, and no time in the form that machines exchange, whatever the page shows."""
     await office.two_are_out()

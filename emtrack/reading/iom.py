@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from alerts import literal_pattern
 from emtrack.forms.iom import RagGrade
 from emtrack.forms.wall_time import zone_named
 from emtrack.iom.assessments import BANDS, HARM_BANDS, REOFFENDING_BANDS, Rosh, band_of
@@ -44,6 +45,11 @@ FROM iom_now m LEFT JOIN merged_people() g ON g.wearer_no = m.wearer_no
 WHERE m.noun = 'membership' AND m.state = 'OPEN'
 """
 NAMES = "SELECT wearer_no, wearer_id, name FROM people WHERE wearer_no = ANY($1::bigint[])"
+# Those who live in a part of an address, of whose record is open.
+IN_AREA = """
+SELECT d.wearer_no FROM wearer_details d
+WHERE upper_inf(d.recorded) AND d.wearer_no = ANY($1::bigint[]) AND d.address ILIKE $2
+"""
 # Every record of some people, each with the one under which they are read.
 RECORDS = """
 SELECT p.wearer_no AS main_no, coalesce(g.wearer_no, p.wearer_no) AS wearer_no
@@ -191,13 +197,14 @@ class CohortRow(msgspec.Struct, frozen=True):
 
 
 class Wanted(NamedTuple):
-    """Filters; None: whatever it is."""
+    """Filters; None: whatever it is. `area`: a part of an address."""
 
     cohort: str | None = None
     grade: str | None = None
     agency: str | None = None
     officer: str | None = None
     status: str | None = None
+    area: str | None = None
 
     def fits(self, row: CohortRow) -> bool:
         pairs = (
@@ -235,7 +242,12 @@ async def cohort(
         for no, member in members.items()
         if no in names
     ]  # fmt: skip
-    return sorted((row for row in rows if wanted is None or wanted.fits(row)), key=lambda row: row.place)
+    fitting = [row for row in rows if wanted is None or wanted.fits(row)]
+    if wanted is not None and wanted.area is not None:
+        there = await connection.fetch(IN_AREA, numbers, f"%{literal_pattern(wanted.area)}%")
+        live_there = {records[row["wearer_no"]] for row in there}
+        fitting = [row for row in fitting if row.wearer_no in live_there]
+    return sorted(fitting, key=lambda row: row.place)
 
 
 def _by_main(records: Mapping[int, int], rows: Sequence[Any]) -> dict[int, list[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -64,6 +63,7 @@ from emtrack.record.findings import FindingVersion
 from emtrack.record.maintenance import shown as maintenance_shown
 from emtrack.web.alert_work import AlertWork, Wish
 from emtrack.web.api.alerts import ACTION_ERRORS, ALERT_KINDS, problem_of, read_kind, read_severity
+from emtrack.web.areas import read_area
 from emtrack.web.bands import drawn_bands
 from emtrack.web.case_words import timeline_of
 from emtrack.web.guard import Problem, answer, guarded, looker_of, read_form, read_number
@@ -423,8 +423,6 @@ class AlertPages:
         return answer({"actions": len(alert.actions) + len(ticks), "told": told, "by": by})
 
 
-AREA = re.compile(r"([A-Za-z][A-Za-z' .-]*)?|[A-Za-z]{1,2}[0-9][0-9A-Za-z]?")
-"""No house number: whoever could ask for one could find out an address by guessing."""
 LISTS = ("open", "mine", "closed")
 FILTERS = ("severity", "kind", "wearer", "person", "work", "owner", "agency", "area", "overdue")
 
@@ -434,17 +432,11 @@ def wanted_alerts(query: QueryParams, owner: str | None, now_ms: int) -> AlertFi
     work = query.get("work") or None
     if work is not None and work not in OPEN_STATES:
         raise Problem(400, f"work is {work[:60]!r}; expected {', '.join(OPEN_STATES)}")
-    if AREA.fullmatch((query.get("area") or "").strip()) is None:
-        raise Problem(
-            400, "An area is a town, a quarter or a street, or the first half of a postcode; never a house number."
-        )
-    text = {
-        name: (query.get(name) or "").strip()[:200] or None
-        for name in ("person", "wearer", "owner", "agency", "area")
-    }
+    text = {name: (query.get(name) or "").strip()[:200] or None for name in ("person", "wearer", "owner", "agency")}
     return AlertFilter(
         None, read_severity(query.get("severity")), read_kind(query.get("kind")), text["person"] or text["wearer"], work,
-        owner or text["owner"], text["agency"], now_ms if query.get("overdue") else None, text["area"],
+        owner or text["owner"], text["agency"], now_ms if query.get("overdue") else None,
+        read_area(query.get("area")),
     )  # fmt: skip
 
 

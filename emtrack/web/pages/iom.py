@@ -22,6 +22,7 @@ from emtrack.reading.iom_plan import plan_of
 from emtrack.reading.people import person_of, wearer_no_of
 from emtrack.reading.person_card import person_card
 from emtrack.web.api.iom import mending
+from emtrack.web.areas import read_area
 from emtrack.web.guard import LATEST_MS, Problem, looker_of, read_form, read_number
 from emtrack.web.rendering import NO_STORE, Pages, known_at
 from emtrack.web.wording import NOUNS
@@ -50,7 +51,8 @@ class IomPages:
     async def daily(self, request: Request, caller: Caller) -> Response:
         """Who needs somebody today, and why."""
         query = request.query_params
-        asked = Wanted(**{name: query.get(name, "").strip() or None for name in Wanted._fields})
+        asked = Wanted(**{name: query.get(name, "").strip() or None for name in Wanted._fields if name != "area"})
+        asked = asked._replace(area=read_area(query.get("area")))
         looker, now_ms = looker_of(caller), self._pages.clock.now_ms()
         async with self._pages.pool.acquire() as connection:
             await look_at_everybody(connection, looker, What.IOM_RECORD, now_ms)
@@ -58,6 +60,9 @@ class IomPages:
             people = await cohort(connection, now_ms, asked)
             first = min(read_number(query.get("first")) or 0, len(people))
             shown = people[first : first + PAGE]
+            if asked.area is not None:  # who is listed lives there: that is asked about an address
+                listed = [row.wearer_no for row in people]
+                await look_at_people(connection, looker, listed, What.DETAILS, now_ms)
             records = await records_by_person(connection, [row.wearer_no for row in shown])
             progress = await progress_of(connection, records, now_ms)
         return self._pages.render(
