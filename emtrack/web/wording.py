@@ -9,6 +9,10 @@ from zoneinfo import ZoneInfo
 
 from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, EntryFate, LineKind, Occasion, Severity, Target
 from emtrack.forms.wall_time import instant_of_wall, passes_of_wall, wall_clock
+from emtrack.iom.circumstances import CircumstanceKind
+from emtrack.iom.offences import OffenceKind, OffenceOutcome
+from emtrack.iom.signals import SignalKind
+from emtrack.iom.transitions import TransitionKind
 from geofence import (
     FIRST_MS,
     LAST_MS,
@@ -601,13 +605,19 @@ def told_line(line: Any, words: Words) -> str:
         first = [finding_words(content.pop("kind"), content.pop("reason", None))]
     else:
         first = [content.pop(name) for name in _FIRST_OF_LINE if name in content]
-    rest = [
-        f"{name.replace('_', ' ')}: {IOM_WORDS.get(value, value)}"
-        for name, value in content.items()
-        if name != "direction"
-    ]
-    parts = [IOM_WORDS.get(part) or CONTACT_OUTCOMES.get(part, part) for part in first]
+    rest = [f"{name.replace('_', ' ')}: {_said(value)}" for name, value in content.items() if name != "direction"]
+    parts = [_said(part) for part in first]
     return " ".join(["; ".join(parts + rest + moments), *why])
+
+
+_CODED = frozenset(map(str, (*SignalKind, *OffenceKind, *OffenceOutcome, *CircumstanceKind, *TransitionKind)))
+
+
+def _said(value: str) -> str:
+    """A value of the record in words; a text is left as it is."""
+    if value in _CODED:
+        return value.replace("_", " ").lower()
+    return IOM_WORDS.get(value) or CONTACT_OUTCOMES.get(value, value)
 
 
 def finding_words(kind: str, reason: str | None) -> str:
