@@ -423,3 +423,25 @@ async def test_within_a_minute_of_the_report_the_proposal_has_moved(office: Offi
             return
         await asyncio.sleep(0.2)
     raise AssertionError("not within a minute")
+
+
+async def test_of_contacts_only_those_that_changed_are_read_whatever_a_person_has(
+    programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person may have thousands, and an import brings them of everybody: what is read must follow what came."""
+    await programme.join()
+    await programme.passes()
+    read: list[str] = []
+
+    async def watched(connection: Any, people: Any, nouns: Any = None, *more: Any) -> list[Entry]:
+        found = await load(connection, people, nouns, *more)
+        read.extend(entry.noun.name for entry in found)
+        return found
+
+    monkeypatch.setattr("emtrack.iom.signal_making.load", watched)
+    missed = Contact(kind="appointment", outcome=Outcome.UNACCEPTABLE_ABSENCE)
+    for minute in range(5):
+        await programme.enter(Draft(CONTACT, 1, missed, "RECORDED", occurred_ms=ms(f"12:0{minute}")))
+        await programme.passes()
+    assert "contact" not in read
+    assert (await programme.signals()).count("UNACCEPTABLE_ABSENCE LIVE") == 5

@@ -104,6 +104,11 @@ class Seen(NamedTuple):
     named: tuple[str, ...]
 
 
+async def members_now(connection: Connection) -> list[int]:
+    """The records of everybody in the programme."""
+    return sorted({row["main_no"] for row in await connection.fetch(MEMBERS, None)})
+
+
 async def propose(connection: Connection, people: Sequence[int] | None, now_ms: int) -> int:
     """What the rules say of members of the programme (None: of all) becomes proposals, inside the caller's transaction; how many were
     made, superseded or withdrawn."""

@@ -228,34 +228,32 @@ async def take_entries(connection: Connection, above: int, most: int, now_ms: in
 
 
 async def _take_items(connection: Connection, changed: Mapping[int, Entry], now_ms: int) -> None:
-    """Of each item that changed, and of those of its noun and person: what one says may depend on the others."""
+    """Of each item that changed; of what holds for a time, such as a status, of all of its noun and person: what one says depends on
+    the others. Nothing else is read: a person may have a thousand contacts."""
     await take_turn(connection)
-    nouns = list({entry.noun.name: entry.noun for entry in changed.values()}.values())
-    people = sorted({entry.wearer_no for entry in changed.values() if entry.wearer_no is not None})
     settings = (await load_settings(connection)).settings
-    there = await load(connection, people, nouns)
-    drafts: list[Draft] = []
-    for noun in nouns:
-        wishes: dict[str, tuple[int, list[Wish]]] = {}
-        of_noun = [entry for entry in there if entry.noun is noun]
-        touched = {entry.wearer_no for entry in changed.values() if entry.noun is noun}
-        for entry in of_noun:
-            if entry.wearer_no is None or entry.wearer_no not in touched or not _concerns(entry, changed):
-                continue
-            others = [other for other in of_noun if other.wearer_no == entry.wearer_no]
-            said = {wish.record: wish for wish in from_entry(entry, others, settings.cohort_offences)}
+    read = [entry for entry in changed.values() if not entry.noun.holds]
+    lasting = [entry for entry in changed.values() if entry.noun.holds]
+    if lasting:
+        nouns = list({entry.noun.name: entry.noun for entry in lasting}.values())
+        people = sorted({entry.wearer_no for entry in lasting if entry.wearer_no is not None})
+        read += await load(connection, people, nouns)
+    together: dict[tuple[str, int | None], list[Entry]] = {}
+    for entry in read:
+        together.setdefault((entry.noun.name, entry.wearer_no), []).append(entry)
+    wishes: dict[str, dict[str, tuple[int, list[Wish]]]] = {}
+    for (noun, wearer_no), entries in together.items():
+        assert wearer_no is not None, "the caller chose what is of somebody"
+        for entry in entries:
+            said = {wish.record: wish for wish in from_entry(entry, entries, settings.cohort_offences)}
             said = {name: wish for name, wish in said.items() if not await _is_ours(connection, entry, wish)}
             for name in names_of_item(entry):
-                wishes[name] = (entry.wearer_no, [said[name]] if name in said else [])
-        drafts += await _signal_drafts(
-            connection, wishes, dict.fromkeys(wishes, f"the {noun.name} says something else by now")
-        )
+                wishes.setdefault(noun, {})[name] = (wearer_no, [said[name]] if name in said else [])
+    drafts: list[Draft] = []
+    for noun, wished in wishes.items():
+        gone = dict.fromkeys(wished, f"the {noun} says something else by now")
+        drafts += await _signal_drafts(connection, wished, gone)
     await enter(connection, SERVICE, drafts, now_ms)
-
-
-def _concerns(entry: Entry, changed: Mapping[int, Entry]) -> bool:
-    """Contacts and offences speak for themselves; of intervals, the one before may say something else when another begins."""
-    return entry.item_no in changed or entry.valid is not None
 
 
 async def _is_ours(connection: Connection, entry: Entry, wish: Wish) -> bool:

@@ -23,7 +23,7 @@ import structlog
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.db.session import Limits
-from emtrack.iom.grading import propose, raise_unanswered
+from emtrack.iom.grading import members_now, propose, raise_unanswered
 from emtrack.iom.signal_making import (
     ENTRY_CURSOR,
     MATERIAL_CURSOR,
@@ -189,7 +189,9 @@ class SignalMaker:
         for step in (take_silences, take_ledger_alerts):
             async with connection.transaction():
                 await step(connection, MOST_SWEPT, now_ms)
-        async with connection.transaction():
-            await propose(connection, None, now_ms)
+        members = await members_now(connection)
+        for first in range(0, len(members), MOST_SWEPT):
+            async with connection.transaction():
+                await propose(connection, members[first : first + MOST_SWEPT], now_ms)
         async with connection.transaction():
             await raise_unanswered(connection, MOST_SWEPT, now_ms)

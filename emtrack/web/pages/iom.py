@@ -29,7 +29,7 @@ from emtrack.web.wording import NOUNS
 from geofence import format_instant
 
 LONGEST_WHY: Final = 2_000
-PAGE: Final = 100
+PAGE: Final = 50
 """People on one page of the daily view."""
 LINES: Final = frozenset(NOUNS)
 
