@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -24,6 +25,7 @@ from emtrack.demo.details import with_details
 from emtrack.demo.operator import DemoOperator
 from emtrack.demo.programme import answer_proposals, enter_programme
 from emtrack.demo.scenes import LEAST_PEOPLE, Scenes, cast, staged
+from emtrack.demo.stories import story_rows, tell_stories
 from emtrack.emulator.habits import PRESETS
 from emtrack.emulator.sending import Upload
 from emtrack.emulator.world import World, build_world
@@ -144,9 +146,11 @@ async def build_history(
     is_town = demo.wearers >= LEAST_PEOPLE
     try:
         if is_town:
-            await enter_programme(connection, worlds, demo.end_ms, WHO)
+            more = story_rows(demo.seed, demo.end_ms)
+            await enter_programme(connection, worlds, more, demo.end_ms, WHO)
         keys = await _History(connection, demo, worlds).build(tell, stop)
         if is_town:
+            await tell_stories(connection, ZoneInfo(worlds[0].timezone), demo.end_ms)
             await answer_proposals(connection, demo.seed, demo.end_ms, WHO)
         await connection.execute(ANALYZE)
     finally:

@@ -95,20 +95,23 @@ def rows_of(worlds: Sequence[World], end_ms: int) -> list[dict[str, Any]]:
     seed = worlds[0].seed
     wearers = [wearer for world in worlds for wearer in world.wearers]
     for wearer in wearers:
-        rows += _Life(seed, wearer.wearer_id, wearer.name, end_ms, wearer).rows()
+        rows += Life(seed, wearer.wearer_id, wearer.name, end_ms, wearer).rows()
     for kind, share in (("F", FORMER), ("N", NEVER)):
         for number in range(1, round(share * len(wearers)) + 1):
             reference = f"{kind}{number:04d}"
             rng = dice(seed, f"name of {reference}")
             name = f"{rng.choice(GIVEN)} {rng.choice(FAMILY)}"
-            rows += _Life(seed, reference, name, end_ms, None).rows()
+            rows += Life(seed, reference, name, end_ms, None).rows()
     return rows
 
 
-class _Life:
-    """One person's years. `wearer` None: somebody without a tag, who left the programme (F…) or never was in it (N…)."""
+class Life:
+    """One person's years. `wearer` None: somebody without a tag, who left the programme (F…), never was in it (N…), or is in a story.
+    `picked_ms`: since when they are in it; None: as it falls."""
 
-    def __init__(self, seed: int, reference: str, name: str, end_ms: int, wearer: Wearer | None) -> None:
+    def __init__(
+        self, seed: int, reference: str, name: str, end_ms: int, wearer: Wearer | None, picked_ms: int | None = None
+    ) -> None:
         self._rng = dice(seed, f"life of {reference}")
         self._reference = reference
         self._name = name
@@ -116,7 +119,7 @@ class _Life:
         self._wearer = wearer
         self._was_picked = not reference.startswith("N")
         months = self._rng.uniform(*MONTHS_BACK)
-        self._picked_ms = end_ms - round(months * 30.4 * DAY_MS)
+        self._picked_ms = end_ms - round(months * 30.4 * DAY_MS) if picked_ms is None else picked_ms
         self._left_ms = self._leaving() if reference.startswith("F") else None
         self._rate, self._year_before = self._picked()
 
@@ -246,10 +249,12 @@ class _Life:
             }  # fmt: skip
 
 
-async def enter_programme(connection: Session, worlds: Sequence[World], end_ms: int, who: str) -> Report:
-    """Before the first orders: so the record knows since when somebody is in the programme."""
+async def enter_programme(
+    connection: Session, worlds: Sequence[World], more: Sequence[dict[str, Any]], end_ms: int, who: str
+) -> Report:
+    """Before the first orders: so the record knows since when somebody is in the programme. `more`: rows of others."""
     source = Source(SYSTEM, SYSTEM, ZoneInfo(worlds[0].timezone))
-    return await import_rows(connection, Author(who), rows_of(worlds, end_ms), source, worlds[0].start_ms)
+    return await import_rows(connection, Author(who), [*rows_of(worlds, end_ms), *more], source, worlds[0].start_ms)
 
 
 OPEN_PROPOSALS = """

@@ -1,0 +1,96 @@
+"""The stories of a demonstration stand in its record, to the hour, and contradict nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from emtrack.db.connect import connect
+from emtrack.demo.history import Demo, build_history
+from emtrack.demo.stories import LETTER, LIMITED, POLICE, RECALL_MS, RELEASED
+from emtrack.iom.breaches import BREACH, Breach
+from emtrack.iom.circumstances import CIRCUMSTANCE
+from emtrack.iom.entries import Entry, load
+from emtrack.iom.memberships import MEMBERSHIP
+from emtrack.iom.notes import NOTE, Visibility
+from emtrack.iom.offences import OFFENCE
+from emtrack.iom.signals import SIGNAL
+from emtrack.iom.statuses import STATUS
+from emtrack.iom.transitions import TRANSITION
+from emtrack.people.limits import limits_in_force
+from geofence import format_instant, parse_instant
+
+END_MS = parse_instant("2026-03-06T18:59:20Z")
+"""A Friday in winter."""
+DEMO = Demo(wearers=120, long=0, hours=16.5, days=1.0, seed=1, end_ms=END_MS)
+
+
+async def of(connection: Any, reference: str, *nouns: Any) -> list[Entry]:
+    number = await connection.fetchval("SELECT wearer_no FROM wearers WHERE wearer_id = $1", reference)
+    return await load(connection, [number], nouns)
+
+
+async def test_every_story_stands_in_the_record_to_the_hour(database_url: str) -> None:
+    connection = await connect(database_url)
+    await build_history(connection, DEMO, DEMO.worlds(), tell=lambda _: None, stop=asyncio.Event())
+
+    # Friday: released, the tag late, no bed at five.
+    (release,) = await of(connection, RELEASED, TRANSITION)
+    assert (release.state, format_instant(release.occurred_ms or 0)) == ("DONE", "2026-03-06T09:30:00Z")
+    spans = [(e.valid.begin_ms, e.valid.end_ms) for e in await of(connection, RELEASED, STATUS) if e.valid]
+    assert spans[0][1] == spans[1][0] == release.occurred_ms, "in prison until the gate, and free from it on"
+    (housing,) = await of(connection, RELEASED, CIRCUMSTANCE)
+    assert housing.valid is not None
+    assert format_instant(housing.valid.begin_ms) == "2026-03-06T17:00:00Z"
+
+    # The letter: a year and a half without an offence, a panel, gone.
+    offences = [e.occurred_ms or 0 for e in await of(connection, LETTER, OFFENCE)]
+    assert END_MS - max(offences) > 18 * 30 * 86_400_000
+    (membership,) = await of(connection, LETTER, MEMBERSHIP)
+    assert (membership.state, getattr(membership.content, "end_reason", None)) == ("ENDED", "RISK_REDUCED")
+
+    # Ten past nine: red on three signals; the note that police cannot open; the burglary that was not theirs.
+    given = await connection.fetch(
+        "SELECT wearer_no FROM rag_grades WHERE grade = 'RED' AND since = '2026-03-06T09:10:00Z'"
+    )
+    assert len(given) == 1
+    number = given[0]["wearer_no"]
+    signals = [
+        e
+        for e in await load(connection, [number], [SIGNAL])
+        if e.state == "LIVE" and (e.occurred_ms or 0) <= parse_instant("2026-03-06T09:10:00Z")
+    ]
+    assert len(signals) >= 3
+    notes = {getattr(e.content, "kind", None): e for e in await load(connection, [number], [NOTE])}
+    assert "elsewhere for certain (question" in getattr(notes["crime"].content, "text", "")
+    assert await connection.fetchval("SELECT (counts ->> 'ELSEWHERE')::bigint FROM near_runs") >= 1
+    assert (notes["safeguarding"].visibility, POLICE in notes["safeguarding"].named) == (Visibility.NAMED, False)
+    assert notes["crime"].visibility is Visibility.ALL
+
+    # Restricted: to one account.
+    assert [(one.wearer_id, one.accounts) for one in await limits_in_force(connection)] == [
+        (LIMITED, ["Mair Coldbrook"])
+    ]
+
+    # Five hours twenty, from a finding that stands to the recall.
+    (breach,) = [
+        e
+        for e in await load(
+            connection, [r["wearer_no"] for r in await connection.fetch("SELECT wearer_no FROM wearers")], [BREACH]
+        )
+    ]
+    content = msgspec.convert(msgspec.to_builtins(breach.content), Breach)
+    version = await connection.fetchrow(
+        "SELECT epoch_ms(begin_at) AS begin_ms, change FROM newest_version($1)", content.findings[0]
+    )
+    assert version["change"] != "withdrawn"
+    assert content.steps["RECALLED"] - version["begin_ms"] == RECALL_MS
+    recorded = await connection.fetchval("SELECT max(recorded_at) FROM iom_entries")
+    assert recorded.timestamp() * 1000 <= END_MS + 1000, "nothing is recorded in a time to come"
+    assert (
+        await connection.fetchval("SELECT count(*) FROM iom_now WHERE noun = 'grade' AND occurred_at > recorded_at")
+        == 0
+    )
+    await connection.close()
