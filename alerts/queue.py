@@ -72,6 +72,11 @@ SELECT * FROM (SELECT {COLUMNS} FROM {PEOPLE} WHERE a.closed_at IS NOT NULL AND 
 WHERE $10::timestamptz IS NULL OR (closed_at, alert_no) < ($10, $11::bigint)
 ORDER BY closed_at DESC, alert_no DESC LIMIT $12
 """  # noqa: S608
+# The same of all that are closed: by the index, before anybody is joined to them.
+LAST_CLOSED = """
+SELECT alert_no FROM alerts WHERE closed_at IS NOT NULL AND ($1::timestamptz IS NULL OR (closed_at, alert_no) < ($1, $2::bigint))
+ORDER BY closed_at DESC, alert_no DESC LIMIT $3
+"""
 ONE = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = $1"  # noqa: S608
 NUMBERED = f"SELECT {COLUMNS} FROM {PEOPLE} WHERE a.alert_no = ANY($1::bigint[])"  # noqa: S608
 OF_WEARER = f"""
@@ -153,6 +158,9 @@ class AlertFilter(msgspec.Struct, frozen=True):
             self.state, self.owner, self.agency, None if self.overdue_at_ms is None else datetime_of(self.overdue_at_ms),
             None if self.area is None else f"%{literal_pattern(self.area)}%",
         )  # fmt: skip
+
+
+ALL = AlertFilter()
 
 
 def literal_pattern(text: str) -> str:
@@ -290,6 +298,9 @@ async def alerts_to_work(connection: Connection, wanted: AlertFilter, after: str
 
 async def closed_alerts(connection: Connection, wanted: AlertFilter, after: str | None, limit: int) -> list[Alert]:
     """A page of closed alerts, the last closed first. Raises BadQueuePlace."""
+    if wanted == ALL:
+        last = await connection.fetch(LAST_CLOSED, *_closed_place(after), limit)
+        return await alerts_numbered(connection, [row["alert_no"] for row in last])
     rows = await connection.fetch(CLOSED, *wanted.columns, *_closed_place(after), limit)
     return await _with_details(connection, rows)
 
