@@ -38,3 +38,25 @@ if (there) {
   setInterval(() => askWhere().catch(() => {}), ASK_WHERE_MS);
   document.addEventListener('visibilitychange', () => askWhere().catch(() => {}));
 }
+
+// Letters, as in the queue, for who works without a mouse; what they lead to is on the page whether or not somebody uses them.
+const KEYS = 'emtrack-keys';
+const leads = {
+  o: () => document.querySelector("input[name='outcome']"),
+  t: () => document.getElementById('note'),
+  c: () => {
+    const button = document.querySelector("button[value='called']");
+    const folded = button?.closest('details');
+    if (folded) folded.open = true;
+    return document.getElementById('called');
+  },
+};
+
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem(KEYS) === 'off') return;
+  if (event.target.matches('input:not([type=checkbox], [type=radio]), select, textarea')) return;
+  const place = leads[event.key]?.();
+  if (!place) return;
+  event.preventDefault();
+  place.focus();
+});
