@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from emtrack.cli.audit import proofs_of
 from emtrack.cli.curfews import curfews_of_tonight
+from emtrack.cli.exporting import AskedExport, export_positions
 from emtrack.cli.findings import stored_findings
 from emtrack.cli.near import near_of
 from emtrack.cli.rejudging import would_change
@@ -137,6 +138,8 @@ NEAR = {
     "purpose": "COURT", "lat": str(AWAY[1]), "lon": str(AWAY[0]), "radius": "100",
     "begin": "2026-03-02T19:00", "end": "2026-03-02T20:00",
 }  # fmt: skip
+ONE_EXPORT = AskedExport("W1", (ms("19:00"), ms("21:00")), "csv")
+EXPORT = {"purpose": "COURT", "begin": "2026-03-02T19:00", "end": "2026-03-02T20:00", "form": "csv"}
 SEALED_FINDINGS = """
 SELECT m.keys[1] FROM log_leaves l JOIN log_material m USING (material_no), (SELECT max(size) AS size FROM log_heads) h
 WHERE m.kind = 'finding_versions' AND l.first_leaf + cardinality(m.keys) <= h.size
@@ -202,6 +205,26 @@ async def test_no_route_hands_out_a_telling_row_without_a_committed_look(
     assert watch.unseen == []
 
 
+async def test_nothing_is_handed_out_without_a_look_that_was_committed_before(
+    office: Office, visitor: Visitor, watch: Watch
+) -> None:
+    """What is posted, and answered with where somebody was."""
+    await office.two_are_out()
+    await visitor.log_in(await office.account(Role.OFFICER))
+    key = await visitor.form_key()
+    headers = office.bearer("officer") | {"Purpose": "COURT"}
+    watch.unseen.clear()
+    await forget_looks(office)
+    status, text = await visitor.post("/wearers/1/export", form_key=key, **EXPORT)
+    assert (status, text.count("GPS")) == (200, 2)
+    await forget_looks(office)
+    body = {"from": "2026-03-02T19:00:00Z", "to": "2026-03-02T20:00:00Z"}
+    async with office.http.post("/v1/wearers/W1/export", json=body, headers=headers) as answer:
+        assert (answer.status, (await answer.text()).count("GPS")) == (200, 2)
+    assert watch.rows_apart >= 4
+    assert watch.unseen == []
+
+
 async def test_no_command_reads_a_telling_row_without_a_committed_look(
     office: Office, watch: Watch, tmp_path: Path
 ) -> None:
@@ -218,6 +241,7 @@ async def test_no_command_reads_a_telling_row_without_a_committed_look(
         lambda: proofs_of(office.settings, ann, "finding", finding_no),
         lambda: curfews_of_tonight(office.settings, ann),
         lambda: near_of(office.settings, ann, [NOBODY_NEAR]),
+        lambda: export_positions(office.settings, ann, ONE_EXPORT, tmp_path / "W1.csv"),
     ):
         await forget_looks(office)
         await work()

@@ -26,7 +26,7 @@ HeadFile = Annotated[Path | None, typer.Option("--head", help="a head from elsew
 @app.command("prove")
 def prove(
     what: Annotated[
-        str, typer.Argument(help="fact, finding, action, look, order, activation, requirement or removal")
+        str, typer.Argument(help="fact, finding, action, look, disclosure, order, activation, requirement or removal")
     ] = "",
     number: Annotated[int, typer.Argument(help="its number")] = 0,
     consistency: Annotated[

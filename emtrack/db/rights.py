@@ -172,6 +172,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "near_runs": BOTH_ADD,
     "near_people": BOTH_ADD,
     "near_assessments": BOTH_ADD,
+    "disclosures": BOTH_ADD,
     "record_openings": BOTH_ADD,
     "restricted_looks_seen": BOTH_ADD,
     # The log: what waits is written by triggers, with the rights of the owner

@@ -19,6 +19,7 @@ PROVABLE: Final[Mapping[str, Sequence[str]]] = {
     "finding": ("findings", "finding_versions"),
     "action": ("alert_actions",),
     "look": ("looks",),
+    "disclosure": ("disclosures",),
     "order": ("order_changes",),
     "activation": ("activation_versions", "activation_versions closed"),
     "requirement": ("requirement_versions", "requirement_versions closed"),

@@ -20,6 +20,7 @@ from emtrack.settings import Settings
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
 from emtrack.web.api.description import description_route
+from emtrack.web.api.exports import export_routes
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.iom import IomRoutes
 from emtrack.web.api.ledger import LedgerRoutes
@@ -33,6 +34,7 @@ from emtrack.web.pages.alert_case import CasePages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.centre import CentrePages
 from emtrack.web.pages.curfews import CurfewPages
+from emtrack.web.pages.exports import ExportPages
 from emtrack.web.pages.guide import GuidePages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
@@ -84,6 +86,7 @@ def web_routes(
         *LedgerRoutes(pool, clock).routes(),
         *IomRoutes(pool, clock).routes(),
         *near_routes(pool, clock, judges),
+        *export_routes(pool, clock, judges),
         *site.routes(),
         *BasemapRoutes(pool, basemap).routes(),
         *ProviderPages(pages, site, settings).routes(),
@@ -95,6 +98,7 @@ def web_routes(
         *WallPages(pages, work).routes(),
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
+        *ExportPages(pages).routes(),
         *CurfewPages(pages).routes(),
         *NearPages(pages).routes(),
         *MaintenancePages(pages).routes(),

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, EntryFate, LineKind, Occasion, Severity, Target
+from emtrack.files.positions import PositionForm
 from emtrack.forms.wall_time import instant_of_wall, passes_of_wall, wall_clock
+from emtrack.record.disclosures import Given
 from geofence import (
     FIRST_MS,
     LAST_MS,
@@ -88,12 +90,24 @@ LOOKED_AT = {
     "findings": "Findings",
     "positions": "Positions",
     "past order": "An order for a time that was past",
-    "export": "All that is stored, as files",
+    "export": "What is stored, as files",
     "restricted record": "A restricted record was opened",
     "details": "Addresses and phones, in a list",
     "IOM record": "The record of the IOM programme",
     "near": "Who was near a place, or near whom",
 }
+GIVEN = {Given.POSITIONS: "Positions", Given.REPORT: "Evidence report"}
+POSITION_FORMS = {
+    PositionForm.CSV: ("Table, condensed (CSV)", "Number, time, place, accuracy and type of each position"),
+    PositionForm.CSV_FULL: ("Table, full (CSV)", "All that is known of each position"),
+    PositionForm.GEOJSON: ("GeoJSON", "For maps: a point for each position"),
+    PositionForm.GPX: (
+        "GPX",
+        "For route planners: a track through the positions that count as evidence, parted at gaps",
+    ),
+    PositionForm.GEOPARQUET: ("GeoParquet", "For analysis of many positions"),
+}
+"""What each kind of file is called, and what it is for."""
 STATES = {"new": "New", "acknowledged": "Acknowledged", "in progress": "In progress", "closed": "Closed"}
 DEADLINES = {
     Target.ACKNOWLEDGE: "acknowledge",
