@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from emtrack.cli.audit import proofs_of
 from emtrack.cli.curfews import curfews_of_tonight
-from emtrack.cli.exporting import AskedExport, export_positions
+from emtrack.cli.exporting import AskedExport, export_positions, export_report
 from emtrack.cli.findings import stored_findings
 from emtrack.cli.near import near_of
 from emtrack.cli.rejudging import would_change
@@ -218,6 +218,9 @@ async def test_nothing_is_handed_out_without_a_look_that_was_committed_before(
     status, text = await visitor.post("/wearers/1/export", form_key=key, **EXPORT)
     assert (status, text.count("GPS")) == (200, 2)
     await forget_looks(office)
+    async with visitor.http.post("/wearers/1/report", data=EXPORT | {"form_key": key}) as answer:
+        assert (answer.status, (await answer.read())[:2]) == (200, b"PK")
+    await forget_looks(office)
     body = {"from": "2026-03-02T19:00:00Z", "to": "2026-03-02T20:00:00Z"}
     async with office.http.post("/v1/wearers/W1/export", json=body, headers=headers) as answer:
         assert (answer.status, (await answer.text()).count("GPS")) == (200, 2)
@@ -242,6 +245,7 @@ async def test_no_command_reads_a_telling_row_without_a_committed_look(
         lambda: curfews_of_tonight(office.settings, ann),
         lambda: near_of(office.settings, ann, [NOBODY_NEAR]),
         lambda: export_positions(office.settings, ann, ONE_EXPORT, tmp_path / "W1.csv"),
+        lambda: export_report(office.settings, ann, ONE_EXPORT, tmp_path / "W1.zip"),
     ):
         await forget_looks(office)
         await work()

@@ -52,6 +52,27 @@ def export_facts(
     say_counts(run(export_to(settings(), path, looker)).items(), width=9)
 
 
+@app.command("report")
+def evidence_report(
+    path: Annotated[Path, typer.Argument(help="the zip to write")],
+    wearer: Annotated[str, typer.Option(help="of this person")],
+    begin: Annotated[str, typer.Option("--from", help="first instant, with a zone")],
+    end: Annotated[str, typer.Option("--to", help="the instant after the last, at most 14 days later")],
+    purpose: PurposeOption,
+    reference: ReferenceOption = None,
+    as_known_at: Annotated[str | None, typer.Option(help="only what had been received and found by then")] = None,
+    recipient: Annotated[str | None, typer.Option(help="who receives the report, if it is not you")] = None,
+) -> None:
+    """Write an evidence report of one person for its owner alone: findings and what they rest on, orders, positions, maps, gaps, and
+    proofs that `emtrack audit verify` checks. Who asks is put on record first, and the report with its hash."""
+    begin_ms, end_ms = read_instant(begin, "--from"), read_instant(end, "--to")
+    assert begin_ms is not None, "it is given"
+    assert end_ms is not None, "it is given"
+    asked = AskedExport(wearer, (begin_ms, end_ms), "", read_instant(as_known_at, "--as-known-at"), recipient)
+    number, positions = run(export_report(settings(), looker_here(purpose, reference), asked, path))
+    say(f"{positions:,} positions; on record as disclosure {number}")
+
+
 class AskedExport(NamedTuple):
     """What a command line says of one person's export."""
 
@@ -84,5 +105,32 @@ async def export_positions(chosen: Settings, looker: Looker, asked: AskedExport,
         if isinstance(made, str):
             raise UnfitExport(made)
         kept = await keep_export(connection, looker, wanted, made, now_ms)
+    replace_file(path, made.content)
+    return kept, made.positions
+
+
+async def export_report(chosen: Settings, looker: Looker, asked: AskedExport, path: Path) -> tuple[int, int]:
+    """The number of the disclosure, and how many positions it is of. It is on record before the file is there."""
+    from emtrack.atomic_files import replace_file
+    from emtrack.db.opened import opened_database
+    from emtrack.reading.exports import UnfitExport
+    from emtrack.reading.people import person_of, wearer_no_or_refusal
+    from emtrack.record.zone_sets import ZoneSetCache
+    from emtrack.web.reports.making import Person, WantedReport, keep_report, look_at_report, report_file
+    from geofence import Interval
+
+    async with opened_database(chosen, "report") as (connection, clock):
+        now_ms = clock.now_ms()
+        number = await wearer_no_or_refusal(connection, asked.wearer_id)
+        row = await person_of(connection, number)
+        person = Person(asked.wearer_id, None if row is None else row["name"])
+        known_ms = now_ms if asked.known_ms is None else min(asked.known_ms, now_ms)
+        wanted = WantedReport(number, Interval(*asked.window_ms), known_ms, asked.recipient)
+        await look_at_report(connection, looker, wanted, now_ms)
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            made = await report_file(connection, ZoneSetCache(chosen.sets_dir), wanted, looker, person, now_ms)
+        if isinstance(made, str):
+            raise UnfitExport(made)
+        kept = await keep_report(connection, looker, wanted, made, now_ms)
     replace_file(path, made.content)
     return kept, made.positions

@@ -46,6 +46,7 @@ from emtrack.web.pages.maintenance import MaintenancePages
 from emtrack.web.pages.near import NearPages
 from emtrack.web.pages.performance import PerformancePages
 from emtrack.web.pages.provider_login import ProviderPages
+from emtrack.web.pages.reports import ReportPages
 from emtrack.web.pages.requests import RequestPages
 from emtrack.web.pages.saved_views import SavedViewPages
 from emtrack.web.pages.sessions import SessionPages
@@ -99,6 +100,7 @@ def web_routes(
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
         *ExportPages(pages).routes(),
+        *ReportPages(pages).routes(),
         *CurfewPages(pages).routes(),
         *NearPages(pages).routes(),
         *MaintenancePages(pages).routes(),
