@@ -27,6 +27,7 @@ from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.near import near_routes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.basemap import BasemapRoutes
+from emtrack.web.draft_runs import DraftRuns
 from emtrack.web.guard import CredentialState
 from emtrack.web.guide import read_guide
 from emtrack.web.pages.account import AccountPages
@@ -55,6 +56,7 @@ from emtrack.web.pages.site import Site
 from emtrack.web.pages.visits import VisitPages
 from emtrack.web.pages.wall import WallPages
 from emtrack.web.pages.wearers import WearerPages
+from emtrack.web.pages.what_if import WhatIfPages
 from emtrack.web.rendering import Pages
 
 
@@ -103,6 +105,7 @@ def web_routes(
         *ReportPages(pages).routes(),
         *CurfewPages(pages).routes(),
         *NearPages(pages).routes(),
+        *WhatIfPages(pages, DraftRuns(judges, clock.now_ms, stop)).routes(),
         *MaintenancePages(pages).routes(),
         *RequestPages(pages).routes(),
         *VisitPages(pages).routes(),
