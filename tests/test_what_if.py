@@ -30,7 +30,8 @@ from emtrack.people.looks import Door, Looker, commander
 from emtrack.people.roles import Caller, Role
 from emtrack.reading import drafts
 from emtrack.reading.apart import Judges
-from emtrack.reading.drafts import Change, Outcome, Trial, UnfitTrial, narrowed, received_of, slices_of, total_of
+from emtrack.reading.drafts import Change, Outcome, Trial, UnfitTrial, narrowed, slices_of, total_of
+from emtrack.record.fact_columns import received_of
 from emtrack.record.facts import load_facts
 from emtrack.record.plans import load_judged
 from emtrack.web.draft_runs import DraftRuns, RunState

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from emtrack.reading.band import presence_parts
+from emtrack.reading.band import always_in_force, parts_of
 from geofence import FOREVER_MS, Interval, Plan, Presence, merged, subtracted
 from geofence.judgement import NO_SETS, PositionStatus
+from geofence.sweep import Received, judge_columns
 
 if TYPE_CHECKING:
     from emtrack.reading.casefile import WeighedFix
     from emtrack.record.plans import Assignment
-    from geofence import Fact, Requirement
+    from geofence import DeviceEvent, Requirement
     from geofence.shapes import ZoneSet
 
 
@@ -23,6 +24,13 @@ class Coverage(NamedTuple):
     worn: list[Interval]
     known: list[Interval]
     gaps: list[Interval]
+
+
+class Told(NamedTuple):
+    """What the tag of one activation sent."""
+
+    received: Received
+    events: Sequence[DeviceEvent]
 
 
 class Times(NamedTuple):
@@ -53,7 +61,7 @@ def coverage_of(
 def times_at(
     plan: Plan,
     requirement: Requirement,
-    facts: Sequence[Fact],
+    told: Told,
     window: Interval,
     known_ms: int,
     sets: Mapping[str, ZoneSet] = NO_SETS,
@@ -64,7 +72,9 @@ def times_at(
     end_ms = min(window.end_ms, requirement.to_ms, activation.to_ms, known_ms, FOREVER_MS)
     if begin_ms >= end_ms:
         return None
+    span = Interval(begin_ms, end_ms)
+    findings = judge_columns(always_in_force(plan, requirement, span), told.received, told.events, known_ms, sets)
     total = dict.fromkeys(Presence, 0)
-    for part in presence_parts(plan, requirement, facts, Interval(begin_ms, end_ms), known_ms, sets):
+    for part in parts_of(findings, span):
         total[part.presence] += part.end_ms - part.begin_ms
     return Times(total[Presence.INSIDE], total[Presence.OUTSIDE], total[Presence.UNKNOWN])

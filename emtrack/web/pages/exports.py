@@ -52,7 +52,7 @@ class ExportPages:
             except (UnfitExport, UnfitTimes) as error:
                 return await self._ask(connection, caller, words, wearer, form, str(error))
         made = await self._pages.judged_apart(
-            caller, Patience.PROGRAM, position_file, wanted, looker, wearer["wearer_id"], now_ms
+            caller, Patience.PAGE, position_file, wanted, looker, wearer["wearer_id"], now_ms
         )
         async with self._pages.pool.acquire() as connection:
             if isinstance(made, str):

@@ -55,7 +55,7 @@ class ReportPages:
             except (UnfitExport, UnfitTimes) as error:
                 return await self._ask(connection, caller, words, wearer, form, str(error))
         person = Person(wearer["wearer_id"], wearer["name"])
-        made = await self._pages.judged_apart(caller, Patience.PROGRAM, report_file, wanted, looker, person, now_ms)
+        made = await self._pages.judged_apart(caller, Patience.PAGE, report_file, wanted, looker, person, now_ms)
         async with self._pages.pool.acquire() as connection:
             if isinstance(made, str):
                 return await self._ask(connection, caller, words, wearer, form, made)

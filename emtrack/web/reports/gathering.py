@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emtrack.reading.band import LEAD_MS
 from emtrack.reading.casefile import Occurrence, WeighedFix, basis_of, history_of
-from emtrack.reading.coverage import Coverage, Times, coverage_of, times_at
+from emtrack.reading.coverage import Coverage, Times, Told, coverage_of, times_at
+from emtrack.reading.drafts import narrowed
 from emtrack.reading.history import StoredEvent, View, events_of
 from emtrack.record.deployment_settings import load_settings
-from emtrack.record.facts import load_facts
+from emtrack.record.fact_columns import received_of, said_of
 from emtrack.record.findings import FindingVersion, shown_at, versions_of_wearer
 from emtrack.record.outages import load_outages
 from emtrack.record.plans import Assignment, load_assignments
@@ -36,7 +37,6 @@ from geofence import (
     Disc,
     EntryId,
     EventType,
-    Fact,
     Interval,
     ObligationKind,
     Requirement,
@@ -120,6 +120,7 @@ async def gathered(
 ) -> Gathered | str:
     """Or why it is too much."""
     window = Interval(view.begin_ms, view.end_ms)
+    around = Interval(view.begin_ms - LEAD_MS, view.end_ms + LEAD_MS)
     versions = await versions_of_wearer(connection, view.wearer_no, view.begin_ms, known_ms, MOST_LISTED)
     shown = await shown_at(connection, versions, known_ms)
     findings = [
@@ -138,16 +139,15 @@ async def gathered(
     _, settings = await load_settings(connection, known_ms)
     names = await load_names(connection, [view.wearer_no])
     drawn = await drawn_zones(connection, requirements, seen)
-    facts = await load_facts(connection, [(a, view.begin_ms - LEAD_MS) for a in assignments])
+    worn = [narrowed(a, around) for a in assignments]
+    told = await _told(connection, worn)
     sets = await zone_sets.sets_of(connection, requirements)
-    times = [
-        (requirement, _added(times_at(a.plan, requirement, _within(facts, a, window), window, known_ms, sets) for a in assignments))
-        for requirement in requirements[:MOST_JUDGED]
-    ]  # fmt: skip
-    asked = None if place is None else _requirement_at(place, window, assignments)
-    place_times = None if asked is None else _added(
-        times_at(a.plan, asked, _within(facts, a, window), window, known_ms) for a in assignments
-    )  # fmt: skip
+
+    def times_in(requirement: Requirement) -> Times | None:
+        return _added(times_at(a.plan, requirement, told[a.activation_no], window, known_ms, sets) for a in worn)
+
+    times = [(requirement, times_in(requirement)) for requirement in requirements[:MOST_JUDGED]]
+    place_times = None if place is None else times_in(_requirement_at(place, window, assignments))
     bases = {}
     for occurrence in findings:
         if (version := occurrence.version) is not None:
@@ -163,9 +163,13 @@ async def gathered(
     )  # fmt: skip
 
 
-def _within(facts: Mapping[int, list[Fact]], assignment: Assignment, window: Interval) -> list[Fact]:
-    """What came after the time of the report is of no account for where somebody was in it, but that it shows that a gap ended."""
-    return [fact for fact in facts[assignment.activation_no] if fact.own_ms < window.end_ms + LEAD_MS]
+async def _told(connection: Connection, worn: Sequence[Assignment]) -> dict[int, Told]:
+    """By activation number. What came after the time of the report is among it: it shows that a gap ended."""
+    received, events = await received_of(connection, worn), await said_of(connection, worn)
+    return {
+        a.activation_no: Told(received.taken(received.wearer == place), events[a.activation_no])
+        for place, a in enumerate(worn)
+    }
 
 
 def _added(times: Iterable[Times | None]) -> Times | None:
