@@ -170,7 +170,9 @@ WHAT_IF = EXPORT | {
 THERE = Draft(zone=DraftZone(ObligationKind.EXCLUSION, Disc(AWAY, 100.0)))
 SEALED_FINDINGS = """
 SELECT m.keys[1] FROM log_leaves l JOIN log_material m USING (material_no), (SELECT max(size) AS size FROM log_heads) h
-WHERE m.kind = 'finding_versions' AND l.first_leaf + cardinality(m.keys) <= h.size
+WHERE m.kind = 'finding_versions' AND l.first_leaf + cardinality(m.keys) <= h.size AND NOT EXISTS (
+    SELECT FROM log_material w LEFT JOIN log_leaves x USING (material_no)
+    WHERE w.kind IN ('findings', 'finding_versions') AND (x.first_leaf IS NULL OR x.first_leaf + cardinality(w.keys) > h.size))
 """
 
 

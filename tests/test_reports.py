@@ -131,6 +131,7 @@ def report(text: str = "x") -> Report:
         [text],
         none,
         [],
+        none,
         [],
         [],
         [],
@@ -257,9 +258,12 @@ def said_in_report(files: dict[str, bytes]) -> None:
     titles = [one["title"] for one in data["standing"] + data["amended"]]
     assert any("curfew" in title.lower() for title in titles), titles
     assert "Tamper: strap" in titles
+    versions = {dict(one["lines"])["Version"].split(";")[0] for one in data["obligations"]}
     curfew = next(one for one in data["standing"] + data["amended"] if "curfew" in one["title"].lower())
     assert {name for name, _ in curfew["lines"]} >= {"Decided under", "Hash of the facts it rests on", "Requirement"}
-    assert "rules" in dict(curfew["lines"])["Decided under"]
+    decided = dict(curfew["lines"])["Decided under"]
+    assert "rules 2" in decided
+    assert any(version in decided for version in versions), "the order that is listed is the one it was decided under"
     assert curfew["evidence"]["rows"][0][5] == f"{AWAY[1]:.6f}, {AWAY[0]:.6f}"
     assert curfew["map"]["svg"].startswith("<svg")
     places = [row for row in data["negatives"]["rows"] if row[0].startswith("Place asked about")]

@@ -103,10 +103,11 @@ def test_settings_that_can_be_tried_are_listed_and_bounded(fields: dict[str, Any
 
 
 def outcome(wearer_no: int, now: int, then: int) -> Outcome:
-    finding = Finding(Kind.CURFEW, 0, 1, 0)
     gained, lost = max(0, then - now), max(0, now - then)
-    counts = (Counter({"CURFEW": some}) if some else Counter[str]() for some in (now, then))
-    return Outcome(wearer_no, 10, *counts, [Change(finding)] * gained, [Change(finding)] * lost, [])
+    changes = [("gained", Change(Finding(Kind.CURFEW, 0, 1, 0)))] * gained
+    return Outcome(
+        wearer_no, 10, *(Counter({"CURFEW": some} if some else {}) for some in (now, then, gained, lost)), changes
+    )
 
 
 @pytest.mark.parametrize("affected", range(12))

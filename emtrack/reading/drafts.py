@@ -84,15 +84,16 @@ class Change(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Of one activation. `now`, `then`: findings by kind, today and by the draft."""
+    """Of one activation, findings by kind. `now`, `then`: today and by the draft. `changes`: each of them, of a trial of one person
+    only: those of a whole programme would fill the memory, and nobody may read them."""
 
     wearer_no: int
     positions: int
     now: Counter[str]
     then: Counter[str]
-    gained: list[Change]
-    lost: list[Change]
-    moved: list[Change]
+    gained: Counter[str]
+    lost: Counter[str]
+    changes: list[tuple[str, Change]]
 
 
 class Home(NamedTuple):
@@ -201,7 +202,7 @@ async def slice_outcomes(
         drafted = trial.draft.applied(plan)
         now = judge_columns(plan, own, said, now_ms, sets)
         then = now if drafted == plan else judge_columns(drafted, own, said, now_ms, sets)
-        outcomes.append(outcome_of(assignment.wearer_no, len(own.fix_ms), now, then, trial.window))
+        outcomes.append(outcome_of(assignment.wearer_no, len(own.fix_ms), now, then, trial))
     return outcomes
 
 
@@ -218,17 +219,24 @@ def narrowed(assignment: Assignment, window: Interval) -> Assignment:
 
 
 def outcome_of(
-    wearer_no: int, positions: int, now: Sequence[Finding], then: Sequence[Finding], window: Interval
+    wearer_no: int, positions: int, now: Sequence[Finding], then: Sequence[Finding], trial: Trial
 ) -> Outcome:
     """Of findings that begin in the window."""
+    window = trial.window
     before, after = ([f for f in some if window.begin_ms <= f.begin_ms < window.end_ms] for some in (now, then))
-    changes = amendments(list(enumerate(before)), after)
+    found = amendments(list(enumerate(before)), after)
+    changes: list[tuple[str, Change]] = []
+    if trial.wearer_no is not None:
+        changes += [("gained", Change(finding)) for finding in found.new]
+        changes += [("lost", Change(before[at])) for at in found.withdrawn]
+        changes += [("moved", Change(finding, before[at])) for at, finding in found.amended]
     return Outcome(
-        wearer_no, positions, Counter(str(f.kind) for f in before), Counter(str(f.kind) for f in after),
-        [Change(finding) for finding in changes.new],
-        [Change(before[at]) for at in changes.withdrawn],
-        [Change(finding, before[at]) for at, finding in changes.amended],
+        wearer_no, positions, _kinds(before), _kinds(after), _kinds(found.new), _kinds(before[at] for at in found.withdrawn), changes
     )  # fmt: skip
+
+
+def _kinds(findings: Iterable[Finding]) -> Counter[str]:
+    return Counter(str(finding.kind) for finding in findings)
 
 
 # ------------------------------------------------------------------------------------------ a drafted zone and one life
@@ -342,13 +350,8 @@ def total_of(outcomes: Sequence[Outcome], *, is_one_person: bool) -> Total:
     """Of many people no count below 5 is given; of one person everything, by name."""
     kinds = sorted({kind for one in outcomes for kind in (*one.now, *one.then)})
     rows = [_row(kind, outcomes, 1 if is_one_person else LEAST_PEOPLE) for kind in kinds]
-    named: list[tuple[str, Change]] = []
-    if is_one_person:
-        for one in outcomes:
-            named += [("gained", change) for change in one.gained]
-            named += [("lost", change) for change in one.lost]
-            named += [("moved", change) for change in one.moved]
-        named.sort(key=lambda pair: pair[1].finding.begin_ms)
+    named = [change for one in outcomes for change in one.changes] if is_one_person else []
+    named.sort(key=lambda pair: pair[1].finding.begin_ms)
     people = len({one.wearer_no for one in outcomes})
     return Total(
         people, sum(one.positions for one in outcomes), rows, named[:MOST_NAMED], max(0, len(named) - MOST_NAMED)
@@ -358,8 +361,8 @@ def total_of(outcomes: Sequence[Outcome], *, is_one_person: bool) -> Total:
 def _row(kind: str, outcomes: Sequence[Outcome], least: int) -> KindRow:
     now = _counted(((one.wearer_no, one.now[kind]) for one in outcomes), least)
     then = _counted(((one.wearer_no, one.then[kind]) for one in outcomes), least)
-    gained = _counted(((one.wearer_no, _of_kind(one.gained, kind)) for one in outcomes), least)
-    lost = _counted(((one.wearer_no, _of_kind(one.lost, kind)) for one in outcomes), least)
+    gained = _counted(((one.wearer_no, one.gained[kind]) for one in outcomes), least)
+    lost = _counted(((one.wearer_no, one.lost[kind]) for one in outcomes), least)
     if least > 1 and _tells_few(now[0], then[0]):
         then = None, None
     if least > 1 and gained[0] is None and lost[0] is None and now[1] != then[1]:
@@ -370,10 +373,6 @@ def _row(kind: str, outcomes: Sequence[Outcome], least: int) -> KindRow:
 def _tells_few(now: int | None, then: int | None) -> bool:
     """Whether two counts of people differ by so few that the difference is a count of few."""
     return now is not None and then is not None and 0 < abs(now - then) < LEAST_PEOPLE
-
-
-def _of_kind(changes: Sequence[Change], kind: str) -> int:
-    return sum(str(change.finding.kind) == kind for change in changes)
 
 
 def _counted(of_people: Iterable[tuple[int, int]], least: int) -> tuple[int | None, int | None]:

@@ -51,6 +51,7 @@ class Report(msgspec.Struct, frozen=True):
     cautions: list[str]
     tags: Table
     obligations: list[Obligation]
+    absences: Table
     standing: list[ReportedFinding]
     amended: list[ReportedFinding]
     withdrawn: list[ReportedFinding]

@@ -45,6 +45,7 @@ from geofence import (
     WearerId,
     clipped,
     format_instant,
+    version_of,
 )
 from geofence.judgement import Finding, PositionStatus
 
@@ -223,11 +224,20 @@ def _obligation(found: Gathered, requirement: Requirement) -> Obligation:
         ("Zone", _zone_words(requirement)),
         ("To be confirmed by", f"{requirement.confirm_points} positions, {requirement.confirm_ms / 1000:g} s"),
         ("Entry of the record", requirement.entry_id),
+        ("Version", f"requirement {version_of(requirement)}; geometry {version_of(requirement.zone)}"),
     ]
     lines += [("Taken wider by", f"{requirement.widen_m:g} m")] if requirement.widen_m else []
     lines += [("Warning distance around it", f"{requirement.buffer_m:g} m")] if requirement.buffer_m else []
     lines += [("Grace", f"{requirement.grace_ms / 1000:g} s")] if requirement.grace_ms else []
     return Obligation(found.named(requirement.requirement_id), lines)
+
+
+def absences_table(found: Gathered) -> Table:
+    """When the person was allowed to be away."""
+    allowed = {interval for a in found.assignments for interval in clipped(a.plan.absences, *found.window)}
+    return Table(
+        ("From", "To"), [(both(found.words, begin), both(found.words, end)) for begin, end in sorted(allowed)]
+    )
 
 
 def _zone_words(requirement: Requirement) -> str:

@@ -174,7 +174,8 @@ def _report(
 
     return Report(
         f"Evidence report: {person.wearer_id}", about, _summary(found, standing, amended, withdrawn), list(CAUTIONS),
-        gathering.tags_table(found), gathering.obligations(found), told(standing), told(amended), told(withdrawn),
+        gathering.tags_table(found), gathering.obligations(found), gathering.absences_table(found),
+        told(standing), told(amended), told(withdrawn),
         gathering.negatives(found), gathering.coverage_lines(found), gathering.gaps_table(found), gathering.health(found),
         gathering.events_table(found), gathering.whole_map(found), gathering.positions_table(found), _proved(proofs, waiting),
         _files(), FOOTER,
