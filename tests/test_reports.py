@@ -23,9 +23,10 @@ from emtrack.cli.audit import proofs_of
 from emtrack.cli.exporting import AskedExport, export_report
 from emtrack.people.looks import commander
 from emtrack.people.roles import Role
+from emtrack.reading.exports import UnfitExport
 from emtrack.sealing.bundles import MANIFEST, bundled, manifest_of, read_bundle, verify_bundle
 from emtrack.sealing.proofs import Inclusion, NotProved, read_proofs, written
-from emtrack.web.reports import printing
+from emtrack.web.reports import gathering, printing
 from emtrack.web.reports.contents import Report, Table
 from emtrack.web.reports.drawing import MapPoint, MapZone, drawn_map
 from geofence.words import parse_instant
@@ -335,6 +336,19 @@ async def test_a_report_of_a_time_without_anything_says_that_nothing_is_known(of
     said = {row[0]: row[5] for row in found["negatives"]["rows"]}
     assert "For 2 h nobody can tell." in said["C1"]
     assert dict(found["coverage"])["Of that, nothing is known for"].startswith("2 h")
+
+
+async def test_more_findings_than_a_report_holds_are_refused_and_later_ones_count_for_nothing(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await a_night(office)
+    monkeypatch.setattr(gathering, "MOST_FINDINGS", 1)
+    with pytest.raises(UnfitExport, match="more than 1 findings"):
+        await made(office, tmp_path / "W1.zip")
+    before = AskedExport("W1", (WINDOW[0], parse_instant("2026-03-02T18:30:00Z")), "")
+    await export_report(office.settings, commander("Ann", "COURT"), before, tmp_path / "W1.zip")
+    found = json.loads(opened((tmp_path / "W1.zip").read_bytes())["report.json"])
+    assert found["standing"] + found["amended"] + found["withdrawn"] == []
 
 
 async def test_what_does_not_fit_is_refused_before_anybody_is_looked_at(office: Office, visitor: Visitor) -> None:

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from emtrack.db.connect import Connection
 
 MOST_FINDINGS = 200
-MOST_LISTED = 2_000
 MOST_EVENTS = 200
 MOST_GAPS = 200
 MOST_POSITIONS_SHOWN = 300
@@ -122,15 +121,17 @@ async def gathered(
     """Or why it is too much."""
     window = Interval(view.begin_ms, view.end_ms)
     around = Interval(view.begin_ms - LEAD_MS, view.end_ms + LEAD_MS)
-    versions = await versions_of_wearer(connection, view.wearer_no, view.begin_ms, known_ms, MOST_LISTED)
+    versions = await versions_of_wearer(
+        connection, view.wearer_no, view.begin_ms, known_ms, MOST_FINDINGS + 1, before_ms=view.end_ms
+    )
+    if len(versions) > MOST_FINDINGS:
+        return f"There are more than {MOST_FINDINGS} findings in this time. Choose a shorter time."
     shown = await shown_at(connection, versions, known_ms)
     findings = [
         Occurrence(found, version).until(known_ms)
         for found, version in zip(versions, shown, strict=True)
-        if version is not None and version.finding.begin_ms < view.end_ms
+        if version is not None
     ]
-    if len(findings) > MOST_FINDINGS or len(versions) == MOST_LISTED:
-        return f"There are more than {MOST_FINDINGS} findings in this time. Choose a shorter time."
     assignments = [
         a for a in (await load_assignments(connection, known_ms, [view.wearer_no])).values()
         if a.plan.activation.from_ms < view.end_ms and a.plan.activation.to_ms > view.begin_ms
