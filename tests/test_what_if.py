@@ -30,7 +30,7 @@ from emtrack.people.looks import Door, Looker, commander
 from emtrack.people.roles import Caller, Role
 from emtrack.reading import drafts
 from emtrack.reading.apart import Judges
-from emtrack.reading.drafts import Change, Outcome, Trial, UnfitTrial, narrowed, slices_of, total_of
+from emtrack.reading.drafts import Change, KindRow, Outcome, Trial, UnfitTrial, narrowed, slices_of, total_of
 from emtrack.record.fact_columns import received_of
 from emtrack.record.facts import load_facts
 from emtrack.record.plans import load_judged
@@ -110,17 +110,32 @@ def outcome(wearer_no: int, now: int, then: int) -> Outcome:
     )
 
 
+def row_of(outcomes: list[Outcome]) -> KindRow:
+    rows = total_of(outcomes, is_one_person=False).rows
+    assert [row.kind for row in rows] == sorted(Kind), "a kind that is left out would tell that nobody has it"
+    return next(row for row in rows if row.kind == "CURFEW")
+
+
 @pytest.mark.parametrize("affected", range(12))
 def test_no_count_of_fewer_than_five_people_is_given(affected: int) -> None:
     outcomes = [outcome(n, 1, 2 if n < affected else 1) for n in range(20)]
-    (row,) = total_of(outcomes, is_one_person=False).rows
+    row = row_of(outcomes)
     assert row.people_now == 20
     assert row.people_gained == (affected if affected >= 5 else None)
     assert row.gained == (affected if affected >= 5 else None)
-    assert (row.then is None) == (0 < affected < 5), "what is gained is no difference of what is shown"
+    assert (row.then is None) == (affected > 0), (
+        "nobody loses any, which is a count of few that would follow from the others"
+    )
     appeared = [outcome(n, int(n < 8), int(n < 8 + affected)) for n in range(20)]
-    (row,) = total_of(appeared, is_one_person=False).rows
+    row = row_of(appeared)
     assert (row.people_then is None) == (0 < affected < 5)
+
+
+def test_what_many_gain_and_many_lose_is_shown_beside_what_is_found_then() -> None:
+    row = row_of([outcome(n, 2, 3 if n < 6 else 1) for n in range(12)])
+    assert (row.now, row.then, row.gained, row.lost, row.people_gained, row.people_lost) == (24, 24, 6, 6, 6, 6)
+    row = row_of([outcome(n, 2, 3 if n < 2 else 1) for n in range(12)])
+    assert (row.now, row.then, row.gained, row.lost) == (24, None, None, 10)
 
 
 def test_one_person_is_told_everything() -> None:

@@ -27,6 +27,7 @@ from geofence import (
     Activation,
     Disc,
     Interval,
+    Kind,
     ObligationKind,
     Plan,
     SetZone,
@@ -348,7 +349,8 @@ def refuse_few(trial: Trial, outcomes: Sequence[Outcome]) -> None:
 
 def total_of(outcomes: Sequence[Outcome], *, is_one_person: bool) -> Total:
     """Of many people no count below 5 is given; of one person everything, by name."""
-    kinds = sorted({kind for one in outcomes for kind in (*one.now, *one.then)})
+    found = {kind for one in outcomes for kind in (*one.now, *one.then)}
+    kinds = sorted(found if is_one_person else map(str, Kind))  # which kinds are not there would tell 0 from 1
     rows = [_row(kind, outcomes, 1 if is_one_person else LEAST_PEOPLE) for kind in kinds]
     named = [change for one in outcomes for change in one.changes] if is_one_person else []
     named.sort(key=lambda pair: pair[1].finding.begin_ms)
@@ -365,7 +367,9 @@ def _row(kind: str, outcomes: Sequence[Outcome], least: int) -> KindRow:
     lost = _counted(((one.wearer_no, one.lost[kind]) for one in outcomes), least)
     if least > 1 and _tells_few(now[0], then[0]):
         then = None, None
-    if least > 1 and gained[0] is None and lost[0] is None and now[1] != then[1]:
+    if (
+        least > 1 and None in (gained[0], lost[0]) and now[1] != then[1]
+    ):  # what is held back would follow from the others
         then = then[0], None
     return KindRow(kind, now[0], then[0], gained[0], lost[0], now[1], then[1], gained[1], lost[1])
 
