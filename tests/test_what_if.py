@@ -39,6 +39,7 @@ from geofence import ALWAYS_MS, Disc, Interval, Kind, ObligationKind, Position, 
 from geofence.judgement import Finding
 from geofence.sweep import MECHANISMS
 from geofence.words import parse_instant
+from tests.command_line import emtrack
 from tests.office import Office, at_home, away, open_office
 from tests.service_world import AWAY, HOME, activation, curfew
 from tests.visitor import Visitor
@@ -344,7 +345,7 @@ async def test_what_does_not_fit_is_refused_before_anybody_is_looked_at(office: 
         ({"radius": ""}, "A circle needs"),
         ({"geojson": "{}"}, "not both"),
         ({"confirm_points": "nan"}, "no number"),
-        ({"confirm_points": "99"}, "does not fit"),
+        ({"confirm_points": "99"}, "Positions that confirm: 99 does not fit. Allowed: 1 to 20."),
         (nothing | {"timetable": "MON 19:00-07:00", "requirement": "C1"}, "Name the person"),
     ):
         status, page = await visitor.post("/what-if", form_key=key, **FORM | changed)
@@ -424,3 +425,16 @@ async def test_a_trial_is_cancelled_between_two_slices_and_one_of_an_account_goe
     runs.refuse_another(caller)
     assert runs.of(Caller("Bob", Role.OFFICER, "key"), run.run_no) is None
     await judges.aclose()
+
+
+# ------------------------------------------------------------------------------------------ the command
+
+
+def test_the_command_says_what_does_not_fit() -> None:
+    time = ("--from", "2026-03-01T00:00:00Z", "--to", "2026-03-02T00:00:00Z", "--purpose", "COMPLIANCE")
+    for more, said in (
+        (("--wearer", "W1", "--everybody", "--set", "confirm_points=3"), "one of --wearer"),
+        (("--wearer", "W1", "--set", "confirm_points=99"), "confirm_points"),
+    ):
+        ended = emtrack("whatif", *time, *more)
+        assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr

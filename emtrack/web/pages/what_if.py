@@ -169,13 +169,24 @@ def draft_of(form: dict[str, str]) -> Draft:
     fields: dict[str, Any] = {}
     for name in NUMBERS:
         if text := form.get(name, "").strip():
-            value = _number(text)
-            fields[name] = int(value) if value.is_integer() else value
+            fields[name] = _setting(name, text)
     settings = read_settings(fields)
     rows = form.get("timetable", "").strip()
     requirement_id = form.get("requirement", "").strip()[:LONGEST_ID] or None
     timetable = DraftTimetable(read_timetable_text(rows), requirement_id) if rows else None
     return Draft(None if settings == DraftSettings() else settings, _zone(form), timetable)
+
+
+def _setting(name: str, text: str) -> float | int:
+    """One that may be tried. Raises UnfitDraft in the words of the form."""
+    value = _number(text)
+    whole = int(value) if value.is_integer() else value
+    try:
+        read_settings({name: whole})
+    except UnfitDraft:
+        what, _, allowed = DRAFT_NUMBERS[name]
+        raise UnfitDraft(f"{what}: {text[:40]} does not fit. Allowed: {allowed}.") from None
+    return whole
 
 
 def _number(text: str) -> float:
