@@ -39,6 +39,7 @@ from emtrack.reading import exports
 from geofence import Interval, Mechanism, Position
 from geofence.judgement import PositionStatus
 from geofence.words import parse_instant
+from tests.command_line import emtrack_aside
 from tests.office import Office, away, open_office
 from tests.service_world import AWAY
 from tests.visitor import Visitor
@@ -278,3 +279,37 @@ async def test_a_command_writes_a_file_for_its_owner_alone_and_records_it(office
         hashlib.sha256(path.read_bytes()).digest(),
     )
     assert await looks(office) == [("export", 1, "COURT", "7")]
+
+
+async def test_files_reports_and_trials_are_had_on_a_command_line_with_a_purpose(
+    office: Office, tmp_path: Path
+) -> None:
+    await office.two_are_out()
+    there = {
+        "EMTRACK_DATABASE_URL": office.settings.database_url or "",
+        "EMTRACK_DATA_DIR": str(office.settings.data_dir),
+    }
+    of_one = ("--wearer", "W1", "--from", BODY["from"], "--to", BODY["to"])
+    for command in (
+        ("export", tmp_path / "W1.gpx", *of_one, "--form", "gpx"),
+        ("report", tmp_path / "W1.zip", *of_one),
+        ("whatif", *of_one, "--timetable", "SUN 01:00-02:00; MON 01:00-02:00"),
+    ):
+        if command[0] != "report":  # which asks for it by itself
+            ended = await emtrack_aside(
+                *command, *([] if command[0] == "export" else ["--purpose", "SERVICE"]), **there
+            )
+            assert (ended.returncode, "purpose is needed" in ended.stderr) == (2, True), ended.stderr
+        ended = await emtrack_aside(*command, "--purpose", "COURT", "--reference", "7", **there)
+        assert ended.returncode == 0, ended.stderr
+    assert len(gpxpy.parse((tmp_path / "W1.gpx").read_text()).tracks[0].segments[0].points) == 2
+    assert (tmp_path / "W1.zip").read_bytes()[:2] == b"PK"
+    assert {change["what"] for change in json.loads(ended.stdout)["changes"]} == {"lost"}
+    rows = await office.connection.fetch(
+        "SELECT what, purpose, reference FROM looks WHERE door = 'command' ORDER BY look_no"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("export", "COURT", "7"),
+        ("export", "COURT", "7"),
+        ("what if", "COURT", "7"),
+    ]
