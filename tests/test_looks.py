@@ -18,13 +18,16 @@ from starlette.routing import Route
 
 from emtrack.cli.audit import proofs_of
 from emtrack.cli.curfews import curfews_of_tonight
+from emtrack.cli.exporting import AskedExport, export_positions, export_report
 from emtrack.cli.findings import stored_findings
 from emtrack.cli.near import near_of
 from emtrack.cli.rejudging import would_change
+from emtrack.cli.what_if import tried
 from emtrack.db.connect import connect
 from emtrack.db.session import Session
 from emtrack.files.export import export_to
 from emtrack.files.subject import export_subject
+from emtrack.forms.drafts import Draft, DraftZone
 from emtrack.forms.reading import read_orders
 from emtrack.orders.importing import import_orders
 from emtrack.people.looks import AGAIN_MS, Door, Looker, What, commander, look_at_people, looks_at, record_look
@@ -33,7 +36,7 @@ from emtrack.reading import apart
 from emtrack.record.near import Asked, Question
 from emtrack.record.past_orders import NoReason
 from emtrack.web.rendering import LITTLE
-from geofence import Interval, datetime_of
+from geofence import Disc, Interval, ObligationKind, datetime_of
 from geofence.nearness import Spot
 from tests.office import EXCLUSION, Office
 from tests.service_world import AWAY, curfew, ms
@@ -88,6 +91,9 @@ def watching(watch: Watch, which: Callable[[Any], bool]) -> Iterator[None]:
     with ExitStack() as patched:
         for name in ("fetch", "fetchrow", "fetchval"):
             patched.enter_context(mock.patch.object(Session, name, watched(getattr(Session, name), watch, which)))
+        patched.enter_context(
+            mock.patch.object(Session, "copy_from_query", copied(Session.copy_from_query, watch, which))
+        )
         yield
 
 
@@ -99,6 +105,20 @@ def watched(
         if which(session):
             await watch.saw(statement, len(found) if isinstance(found, list) else int(found is not None))
         return found
+
+    return seen
+
+
+def copied(
+    copy: Callable[..., Awaitable[Any]], watch: Watch, which: Callable[[Any], bool]
+) -> Callable[..., Awaitable[Any]]:
+    """COPY says how many rows it gave."""
+
+    async def seen(session: Any, statement: str, *args: Any, **options: Any) -> Any:
+        said = await copy(session, statement, *args, **options)
+        if which(session):
+            await watch.saw(statement, int(said.split()[-1]))
+        return said
 
     return seen
 
@@ -137,9 +157,22 @@ NEAR = {
     "purpose": "COURT", "lat": str(AWAY[1]), "lon": str(AWAY[0]), "radius": "100",
     "begin": "2026-03-02T19:00", "end": "2026-03-02T20:00",
 }  # fmt: skip
+ONE_EXPORT = AskedExport("W1", (ms("19:00"), ms("21:00")), "csv")
+EXPORT = {"purpose": "COURT", "begin": "2026-03-02T19:00", "end": "2026-03-02T20:00", "form": "csv"}
+WHAT_IF = EXPORT | {
+    "who": "person",
+    "wearer": "W1",
+    "zone_kind": "EXCLUSION",
+    "lat": str(AWAY[1]),
+    "lon": str(AWAY[0]),
+    "radius": "100",
+}
+THERE = Draft(zone=DraftZone(ObligationKind.EXCLUSION, Disc(AWAY, 100.0)))
 SEALED_FINDINGS = """
 SELECT m.keys[1] FROM log_leaves l JOIN log_material m USING (material_no), (SELECT max(size) AS size FROM log_heads) h
-WHERE m.kind = 'finding_versions' AND l.first_leaf + cardinality(m.keys) <= h.size
+WHERE m.kind = 'finding_versions' AND l.first_leaf + cardinality(m.keys) <= h.size AND NOT EXISTS (
+    SELECT FROM log_material w LEFT JOIN log_leaves x USING (material_no)
+    WHERE w.kind IN ('findings', 'finding_versions') AND (x.first_leaf IS NULL OR x.first_leaf + cardinality(w.keys) > h.size))
 """
 
 
@@ -202,6 +235,39 @@ async def test_no_route_hands_out_a_telling_row_without_a_committed_look(
     assert watch.unseen == []
 
 
+async def test_nothing_is_handed_out_without_a_look_that_was_committed_before(
+    office: Office, visitor: Visitor, watch: Watch
+) -> None:
+    """What is posted, and answered with where somebody was."""
+    await office.two_are_out()
+    await visitor.log_in(await office.account(Role.OFFICER))
+    key = await visitor.form_key()
+    headers = office.bearer("officer") | {"Purpose": "COURT"}
+    watch.unseen.clear()
+    await forget_looks(office)
+    status, text = await visitor.post("/wearers/1/export", form_key=key, **EXPORT)
+    assert (status, text.count("GPS")) == (200, 2)
+    await forget_looks(office)
+    async with visitor.http.post("/wearers/1/report", data=EXPORT | {"form_key": key}) as answer:
+        assert (answer.status, (await answer.read())[:2]) == (200, b"PK")
+    await forget_looks(office)
+    before = watch.rows_apart
+    status, place = await visitor.post("/what-if", form_key=key, **WHAT_IF)
+    assert (status, place) == (303, "/what-if/1")
+    for _ in range(400):
+        if '"running"' not in (await visitor.get("/what-if/1/state"))[1]:
+            break
+        await asyncio.sleep(0.02)
+    assert "drafted zone" in (await visitor.get("/what-if/1"))[1]
+    assert watch.rows_apart > before
+    await forget_looks(office)
+    body = {"from": "2026-03-02T19:00:00Z", "to": "2026-03-02T20:00:00Z"}
+    async with office.http.post("/v1/wearers/W1/export", json=body, headers=headers) as answer:
+        assert (answer.status, (await answer.text()).count("GPS")) == (200, 2)
+    assert watch.rows_apart >= 4
+    assert watch.unseen == []
+
+
 async def test_no_command_reads_a_telling_row_without_a_committed_look(
     office: Office, watch: Watch, tmp_path: Path
 ) -> None:
@@ -218,6 +284,9 @@ async def test_no_command_reads_a_telling_row_without_a_committed_look(
         lambda: proofs_of(office.settings, ann, "finding", finding_no),
         lambda: curfews_of_tonight(office.settings, ann),
         lambda: near_of(office.settings, ann, [NOBODY_NEAR]),
+        lambda: export_positions(office.settings, ann, ONE_EXPORT, tmp_path / "W1.csv"),
+        lambda: tried(office.settings, ann, THERE, (ms("19:00"), ms("20:00")), "W1", None),
+        lambda: export_report(office.settings, ann, ONE_EXPORT, tmp_path / "W1.zip"),
     ):
         await forget_looks(office)
         await work()

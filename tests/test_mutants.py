@@ -45,6 +45,23 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
+    Mutant("a text begins a formula", "emtrack/files/positions.py", 'plain_cell(point.device_id)', "point.device_id",
+           "tests/test_exports.py::test_no_text_begins_a_formula_whatever_parts_the_cells"),
+    Mutant("a track runs through a gap", "emtrack/files/positions.py", "> file.max_gap_ms", "> 10**15",
+           "tests/test_exports.py::test_gpxpy_reads_the_gpx_and_no_track_runs_through_a_gap_or_a_jump"),
+    Mutant("the zip around the files of a report is not compared", "emtrack/sealing/bundles.py",
+           "and bundled(files) != content", "and False",
+           "tests/test_reports.py::test_every_flipped_byte_of_a_zip_shows"),
+    Mutant("another report passes for the one that was handed out", "emtrack/sealing/bundles.py",
+           'if f"\\\\x{sha256}" in json.loads(proof.content):',
+           "if proof.content:", "tests/test_reports.py::test_a_report_is_handed_out_read_by_others_checked_offline_and_on_record"),
+    Mutant("counts of few people are given", "emtrack/reading/drafts.py", "if least > 1 and people < least:", "if False:",
+           "tests/test_what_if.py::test_no_count_of_fewer_than_five_people_is_given"),
+    Mutant("few people follow from a difference", "emtrack/reading/drafts.py", "0 < abs(now - then) < LEAST_PEOPLE", "False",
+           "tests/test_what_if.py::test_no_count_of_fewer_than_five_people_is_given"),
+    Mutant("a trial that was cancelled goes on", "emtrack/web/draft_runs.py",
+           "run.state = RunState.CANCELLED\n            run.outcomes = []", "pass",
+           "tests/test_what_if.py::test_a_trial_is_cancelled_between_two_slices_and_one_of_an_account_goes_at_a_time"),
     Mutant("a circle as large as the place is certain", "geofence/nearness/grading.py", "& (chance >= rules.certain)", "",
            "tests/test_nearness.py::test_a_circle_as_large_as_the_place_is_not_certain"),
     Mutant("who was faster than the limit is cleared on the way", "geofence/nearness/grading.py",

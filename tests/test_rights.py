@@ -103,6 +103,9 @@ CANARIES = {
         VALUES ($2, $2, $1, 'INSIDE', 1)""",
     "near_assessments": f"""(assessment_no, result_no, is_relevant, why, assessed_at, assessed_by) OVERRIDING SYSTEM VALUE
         VALUES ($2, $1, true, 'x', {NOW}, 'Ann')""",
+    "disclosures": f"""(disclosure_no, disclosed_at, disclosed_by, role, door, purpose, wearer_no, what, form, during, known_at,
+        positions, size_bytes, sha256) OVERRIDING SYSTEM VALUE VALUES ($2, {NOW}, 'Ann', 'x', 'page', 'COURT', $1, 'positions', 'csv',
+        {DAY}, {NOW}, 0, 0, sha256(''))""",
     "order_requests": f"""(request_no, wearer_no, kind, asked_by, what, entered_at, entered_by) OVERRIDING SYSTEM VALUE
         VALUES ($2, $1, 'variation', 'x', 'x', {NOW}, 'Ann')""",
     "request_decisions": f"""(decision_no, request_no, is_granted, granted_by, why, effect, decided_at, decided_by)
@@ -143,7 +146,7 @@ def of_person(table: str) -> str:
 def sees(role: str, agency: str | None, person: Person, table: str) -> bool:
     """What docs/security.md says, in Python."""
     if role == "auditor":
-        return table == "looks"
+        return table in ("looks", "disclosures")
     if table == "looks" and role in ("supervisor", "administrator", "operator"):
         return True
     if role in WATCH:
@@ -171,6 +174,8 @@ def may_insert(role: str, agency: str | None, person: Person, table: str) -> boo
         return True
     if table in ("alert_actions", "step_ticks", "gap_work", "visits", "visit_results"):
         return role in WATCH
+    if table == "disclosures" and role == "auditor":  # they read it
+        return False
     if table == "request_decisions" and role not in ("officer", "contact", "administrator"):
         return False
     if table == "iom_entries" and role in ("operator", "supervisor"):  # they read it
@@ -354,7 +359,7 @@ async def test_run_time_roles_cannot_change_what_was_received_found_done_or_seen
     appended = ("raw_reports", "positions", "future_positions", "device_events", "quarantine", "integrity_events", "findings",
                 "finding_versions", "alert_actions", "alert_changes", "atv_lines", "looks", "account_events", "order_changes",
                 "alert_occurrences", "iom_entries", "iom_settings", "iom_imports", "iom_import_rows", "near_runs", "near_people",
-                "near_assessments")  # fmt: skip
+                "near_assessments", "disclosures")  # fmt: skip
     for role in RunTime:
         connection = await connect(await run_time_dsn(database_url, role))
         try:

@@ -26,7 +26,7 @@ HeadFile = Annotated[Path | None, typer.Option("--head", help="a head from elsew
 @app.command("prove")
 def prove(
     what: Annotated[
-        str, typer.Argument(help="fact, finding, action, look, order, activation, requirement or removal")
+        str, typer.Argument(help="fact, finding, action, look, disclosure, order, activation, requirement or removal")
     ] = "",
     number: Annotated[int, typer.Argument(help="its number")] = 0,
     consistency: Annotated[
@@ -51,14 +51,30 @@ def prove(
 
 @app.command("verify")
 def verify_file(
-    file: Annotated[Path, typer.Argument(help="what `emtrack audit prove` wrote")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="what `emtrack audit prove` wrote; or a report: its zip, or the folder it was unpacked into"
+        ),
+    ],
     key: KeyFile,
     head: HeadFile = None,
+    disclosure: Annotated[
+        Path | None,
+        typer.Option(
+            help="of a report: what `emtrack audit prove disclosure` wrote, to prove that this file was given"
+        ),
+    ] = None,
 ) -> None:
-    """Check a file of proofs with the public key alone: no database, no service. Exit code 1 where it does not hold."""
+    """Check a file of proofs, or a report, with the public key alone: no database, no service. Exit code 1 where it does not hold."""
+    from emtrack.sealing.bundles import is_bundle, verify_bundle
     from emtrack.sealing.proofs import read_proofs, read_small_file, verify
 
     trusted = None if head is None else read_small_file(head).decode(errors="replace")
+    if is_bundle(file):
+        for line in verify_bundle(file, read_small_file(key).decode(errors="replace"), trusted, disclosure):
+            typer.echo(line)
+        return
     for proof in read_proofs(read_small_file(file)):
         typer.echo(verify(proof, read_small_file(key).decode(errors="replace"), trusted))
 

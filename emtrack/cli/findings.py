@@ -1,15 +1,14 @@
-"""`emtrack findings` and `emtrack export`."""
+"""`emtrack findings`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emtrack.cli.looking import PurposeOption, ReferenceOption, looker_here
 from emtrack.cli.running import run, settings
-from emtrack.cli.saying import read_instant, say_counts, write_result
+from emtrack.cli.saying import read_instant, write_result
 
 if TYPE_CHECKING:
     from emtrack.people.looks import Looker
@@ -47,16 +46,3 @@ async def stored_findings(
         zone_sets = ZoneSetCache(chosen.sets_dir)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             return await findings_as_lines(connection, clock.now_ms(), as_known_ms, until_ms, wearer_id, zone_sets)
-
-
-@app.command("export")
-def export_facts(
-    folder: Annotated[Path, typer.Argument(help="where to write the files")],
-    purpose: PurposeOption = "SERVICE",
-    reference: ReferenceOption = None,
-) -> None:
-    """Write what is stored as files for `evaluate`, so that anybody can judge it again. Only their owner can read them. Who asks, and
-    for which purpose, is put on record first."""
-    from emtrack.files.export import export_to
-
-    say_counts(run(export_to(settings(), folder, looker_here(purpose, reference))).items(), width=9)

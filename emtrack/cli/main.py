@@ -17,6 +17,7 @@ from emtrack.cli import (
     doctor,
     emulation,
     evaluate,
+    exporting,
     findings,
     iom,
     near,
@@ -30,6 +31,7 @@ from emtrack.cli import (
     sweep,
     tokens,
     users,
+    what_if,
     zones,
 )
 from emtrack.cli.saying import say
@@ -43,7 +45,20 @@ app = typer.Typer(
     help="Judges electronic-monitoring data against orders, and serves it.",
 )
 app.registered_commands += centre.canary.registered_commands
-for module in (evaluate, sweep, service, doctor, findings, near, curfews, rejudging, emulation, schema):
+for module in (
+    evaluate,
+    sweep,
+    service,
+    doctor,
+    findings,
+    exporting,
+    near,
+    what_if,
+    curfews,
+    rejudging,
+    emulation,
+    schema,
+):
     app.registered_commands += module.app.registered_commands
 for name, module in (
     ("orders", orders),

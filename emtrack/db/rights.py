@@ -172,13 +172,15 @@ RIGHTS: Final[dict[str, Rights]] = {
     "near_runs": BOTH_ADD,
     "near_people": BOTH_ADD,
     "near_assessments": BOTH_ADD,
+    "disclosures": BOTH_ADD,
     "record_openings": BOTH_ADD,
     "restricted_looks_seen": BOTH_ADD,
     # The log: what waits is written by triggers, with the rights of the owner
-    "sealed_kinds": Rights(READ),
-    "log_material": Rights(READ),
-    "log_leaves": HIDDEN_FACTS,
-    "log_nodes": HIDDEN_FACTS,
+    # the pages read hashes, to prove rows that they may read: a hash with 16 bytes of chance says nothing of its row
+    "sealed_kinds": Rights(READ, READ),
+    "log_material": Rights(READ, READ),
+    "log_leaves": FACTS,
+    "log_nodes": FACTS,
     "log_keys": FACTS,
     "log_heads": FACTS,
     # Retention: runs are the owner's

@@ -134,6 +134,10 @@ FROM rag_grades WHERE wearer_no = $1 ORDER BY grade_no"""),
 SELECT looked_at, looked_by, role, door, what, lower(during) AS looked_from, upper(during) AS looked_to, purpose, reference, alert_no,
        wearer_no IS NULL AS at_everybody
 FROM looks WHERE wearer_no = $1 OR wearer_no IS NULL AND what <> 'shift' ORDER BY look_no"""),
+    Part("disclosures", "what was handed out of their positions, to whom and why", """
+SELECT disclosed_at, disclosed_by, purpose, reference, recipient, what, form, lower(during) AS given_from, upper(during) AS given_to,
+       known_at, positions, encode(sha256, 'hex') AS sha256
+FROM disclosures WHERE wearer_no = $1 ORDER BY disclosure_no"""),
     Part("near", "questions who was near a place, or near whom, that named them, and what a person made of it", """
 SELECT q.ran_at, q.ran_by, q.purpose, q.reference, q.asked, q.label, q.lat_deg, q.lon_deg, q.radius_m, lower(q.during) AS asked_from,
        upper(q.during) AS asked_to, n.grade, n.probability, n.fix_time, n.distance_m, n.fix_radius_m, a.is_relevant, a.why,

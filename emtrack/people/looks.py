@@ -59,6 +59,7 @@ class What(StrEnum):
     DETAILS = "details"
     IOM_RECORD = "IOM record"
     NEAR = "near"
+    WHAT_IF = "what if"
 
 
 class Door(StrEnum):

@@ -25,6 +25,8 @@ STAFF = frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMINISTRATOR})
 """Who works alerts, of everybody."""
 ORDER_KEEPERS = frozenset({Role.OFFICER, Role.CONTACT, Role.ADMINISTRATOR})
 """Who enters and varies orders."""
+PLANNERS = frozenset({Role.SUPERVISOR, Role.OFFICER, Role.CONTACT, Role.ADMINISTRATOR})
+"""Who tries out settings, zones and timetables over past positions. Who only works alerts has no need to."""
 OVERSEERS = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINISTRATOR})
 """Who sees how others looked."""
 

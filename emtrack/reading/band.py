@@ -6,7 +6,7 @@ nobody could tell, and the rest of the time the person was in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from emtrack.record.facts import load_facts
 from emtrack.record.plans import Assignment, load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence import Fact, Interval, Kind, ObligationKind, Plan, Presence, Requirement, merged, subtracted
-from geofence.judgement import NO_SETS, judge_history
+from geofence.judgement import NO_SETS, Finding, judge_history
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -94,7 +94,13 @@ def presence_parts(
     sets: Mapping[str, ZoneSet] = NO_SETS,
 ) -> list[BandPart]:
     """The presence of the wearer at the address of a curfew, or in another zone, over a span, from the facts received by an instant;
-    in order. Of another zone it is asked as of an inclusion, which finds who is outside and who nobody can tell."""
+    in order."""
+    return parts_of(judge_history(always_in_force(plan, requirement, span), facts, known_ms, sets), span)
+
+
+def always_in_force(plan: Plan, requirement: Requirement, span: Interval) -> Plan:
+    """A plan whose findings say where the wearer was over a span. Of another zone than a curfew's it is asked as of an inclusion,
+    which finds who is outside and who nobody can tell."""
     kind = requirement.kind if requirement.kind is ObligationKind.CURFEW else ObligationKind.INCLUSION
     always = replace(
         requirement,
@@ -106,9 +112,13 @@ def presence_parts(
         seen_within_ms=EVER_MS,
         grace_ms=0,
     )
-    alone = replace(plan, requirements=(always,), absences=(), settings=replace(plan.settings, unknown_limit_ms=0))
+    return replace(plan, requirements=(always,), absences=(), settings=replace(plan.settings, unknown_limit_ms=0))
+
+
+def parts_of(findings: Iterable[Finding], span: Interval) -> list[BandPart]:
+    """Of the findings of such a plan; in order."""
     found: dict[Presence, list[Interval]] = {Presence.OUTSIDE: [], Presence.UNKNOWN: []}
-    for finding in judge_history(alone, facts, known_ms, sets):
+    for finding in findings:
         if finding.kind not in _MEANS:
             continue
         end_ms = span.end_ms if finding.end_ms is None else finding.end_ms

@@ -61,6 +61,7 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
     "judgement_faults": ["noticed_at"],
     "liveness": ["first_ready_at", "alive_at"],
     "messages": ["made_at"],
+    "disclosures": ["disclosed_at", "known_at"],
     "near_assessments": ["assessed_at"],
     "near_runs": ["ran_at"],
     "order_changes": ["changed_at"],

@@ -143,7 +143,7 @@ FROM (
     FROM findings f
     CROSS JOIN LATERAL version_known_at(f.finding_no, $3) v
     WHERE f.activation_no IN (SELECT activation_no FROM activation_versions WHERE wearer_no = $1)
-      AND (v.end_at IS NULL OR v.end_at >= $2)
+      AND (v.end_at IS NULL OR v.end_at >= $2) AND ($5::timestamptz IS NULL OR v.begin_at < $5)
     ORDER BY newest DESC, f.finding_no DESC LIMIT $4) n
 JOIN findings f USING (finding_no) JOIN finding_versions v USING (finding_no)
 ORDER BY n.newest DESC, f.finding_no DESC, v.version
@@ -161,12 +161,13 @@ async def versions_of(connection: Connection, finding_nos: Sequence[int]) -> lis
 
 
 async def versions_of_wearer(
-    connection: Connection, wearer_no: int, ending_ms: int, known_ms: int, limit: int
+    connection: Connection, wearer_no: int, ending_ms: int, known_ms: int, limit: int, *, before_ms: int | None = None
 ) -> list[list[FindingVersion]]:
-    """Findings of a wearer that, as known at an instant, last or end at `ending_ms` or later; the newest first, each with
-    all its versions."""
+    """Findings of a wearer that, as known at an instant, last or end at `ending_ms` or later, and begin before `before_ms`; the
+    newest first, each with all its versions."""
     ending_at, known_at = datetime_of(ending_ms), datetime_of(known_ms)
-    return _by_finding(await connection.fetch(VERSIONS_OF_WEARER, wearer_no, ending_at, known_at, limit))
+    before = None if before_ms is None else datetime_of(before_ms)
+    return _by_finding(await connection.fetch(VERSIONS_OF_WEARER, wearer_no, ending_at, known_at, limit, before))
 
 
 def _by_finding(rows: Sequence[asyncpg.Record]) -> list[list[FindingVersion]]:

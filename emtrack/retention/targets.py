@@ -104,6 +104,7 @@ OF_A_PERSON: Final = (
             "r.wearer_no = $1 AND NOT EXISTS (SELECT FROM alerts n WHERE n.previous_alert_no = r.alert_no)", "alert_no"),
     _target(Kind.LOOKS, "near_assessments", f"r.result_no IN (SELECT result_no FROM near_people r WHERE {OF_NEAR})", "assessment_no"),  # noqa: S608
     _target(Kind.LOOKS, "near_people", OF_NEAR, "result_no"),
+    _target(Kind.LOOKS, "disclosures", OF_WEARER, "disclosure_no"),
     _target(Kind.LOOKS, "record_openings", OF_WEARER, "look_no"),
     _target(Kind.LOOKS, "restricted_looks_seen", OF_LOOK, "look_no"),
     _target(Kind.LOOKS, "looks", OF_WEARER, "look_no"),

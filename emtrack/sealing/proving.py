@@ -12,6 +12,8 @@ from emtrack.sealing.store import StoredHead, head_of_size, last_head, range_has
 from emtrack.sealing.tree import consistency_ranges, inclusion_ranges
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from emtrack.db.connect import Connection
 
 PROVABLE: Final[Mapping[str, Sequence[str]]] = {
@@ -19,6 +21,7 @@ PROVABLE: Final[Mapping[str, Sequence[str]]] = {
     "finding": ("findings", "finding_versions"),
     "action": ("alert_actions",),
     "look": ("looks",),
+    "disclosure": ("disclosures",),
     "order": ("order_changes",),
     "activation": ("activation_versions", "activation_versions closed"),
     "requirement": ("requirement_versions", "requirement_versions closed"),
@@ -103,3 +106,59 @@ async def prove_growth(connection: Connection, old: int, new: int) -> Consistenc
         raise NothingToProve(f"the log does not shrink: {old} is more than {new}; give the older size first")
     path = await range_hashes(connection, consistency_ranges(old, new))
     return Consistency(before.note, after.note, [one.hex() for one in path])
+
+
+# Rows of a table whose number is no key: by device and time, which is how they are found.
+CONTENT_BY_TIME = """
+SELECT format('SELECT r.salt, %s AS content FROM %I r WHERE r.device_no = $2 AND r.%I = $3 AND %s = $1',
+              content_of(k), k.of_table, $3::text, k.key)
+FROM sealed_kinds k WHERE k.kind = $1 AND k.form = $2
+"""
+TIME_OF: Final[Mapping[str, str]] = {"positions": "fix_time", "device_events": "event_time"}
+
+
+class SealedRow(NamedTuple):
+    """A row by its kind and number; of one that is found by device and time, both. `parts`: only these of it."""
+
+    kind: str
+    number: int
+    device_no: int | None = None
+    own_at: datetime | None = None
+    parts: frozenset[int] | None = None
+
+
+async def prove_some(connection: Connection, rows: Sequence[SealedRow]) -> tuple[list[Inclusion], list[SealedRow]]:
+    """Proofs of rows, and the rows that no head covers yet. Inside a transaction."""
+    await connection.execute(PLAIN_TEXT)
+    head = await last_head(connection)
+    proofs: list[Inclusion] = []
+    waiting: list[SealedRow] = []
+    for row in rows:
+        leaves = [
+            leaf
+            for leaf in await _leaves(connection, row.kind, row.number)
+            if row.parts is None or leaf.part in row.parts
+        ]
+        found = [leaf for leaf in leaves if leaf.leaf is not None and head is not None and leaf.leaf < head.size]
+        if head is None or not found:
+            waiting.append(row)
+            continue
+        for leaf in found:
+            proof = await (
+                _proof(connection, leaf, row.number, head)
+                if row.own_at is None
+                else _timed(connection, leaf, row, head)
+            )
+            proofs += [] if proof is None else [proof]
+    return proofs, waiting
+
+
+async def _timed(connection: Connection, leaf: Leaf, sealed: SealedRow, head: StoredHead) -> Inclusion | None:
+    statement = await connection.fetchval(CONTENT_BY_TIME, leaf.kind, leaf.form, TIME_OF[leaf.kind])
+    row = await connection.fetchrow(statement, sealed.number, sealed.device_no, sealed.own_at)
+    if row is None or leaf.leaf is None:
+        return None
+    path = await range_hashes(connection, inclusion_ranges(leaf.leaf, head.size))
+    return Inclusion(
+        leaf.leaf, leaf.kind, row["content"].decode(), row["salt"].hex(), [one.hex() for one in path], head.note
+    )

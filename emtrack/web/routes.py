@@ -20,12 +20,14 @@ from emtrack.settings import Settings
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
 from emtrack.web.api.description import description_route
+from emtrack.web.api.exports import export_routes
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.iom import IomRoutes
 from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.near import near_routes
 from emtrack.web.api.orders import OrderRoutes
 from emtrack.web.basemap import BasemapRoutes
+from emtrack.web.draft_runs import DraftRuns
 from emtrack.web.guard import CredentialState
 from emtrack.web.guide import read_guide
 from emtrack.web.pages.account import AccountPages
@@ -33,6 +35,7 @@ from emtrack.web.pages.alert_case import CasePages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.centre import CentrePages
 from emtrack.web.pages.curfews import CurfewPages
+from emtrack.web.pages.exports import ExportPages
 from emtrack.web.pages.guide import GuidePages
 from emtrack.web.pages.history import HistoryPages
 from emtrack.web.pages.iom import IomPages
@@ -45,6 +48,7 @@ from emtrack.web.pages.maintenance import MaintenancePages
 from emtrack.web.pages.near import NearPages
 from emtrack.web.pages.performance import PerformancePages
 from emtrack.web.pages.provider_login import ProviderPages
+from emtrack.web.pages.reports import ReportPages
 from emtrack.web.pages.requests import RequestPages
 from emtrack.web.pages.saved_views import SavedViewPages
 from emtrack.web.pages.sessions import SessionPages
@@ -53,6 +57,7 @@ from emtrack.web.pages.site import Site
 from emtrack.web.pages.visits import VisitPages
 from emtrack.web.pages.wall import WallPages
 from emtrack.web.pages.wearers import WearerPages
+from emtrack.web.pages.what_if import WhatIfPages
 from emtrack.web.rendering import Pages
 
 
@@ -85,6 +90,7 @@ def web_routes(
         *LedgerRoutes(pool, clock).routes(),
         *IomRoutes(pool, clock).routes(),
         *near_routes(pool, clock, judges),
+        *export_routes(pool, clock, judges),
         *site.routes(),
         *BasemapRoutes(pool, basemap).routes(),
         *ProviderPages(pages, site, settings).routes(),
@@ -96,8 +102,11 @@ def web_routes(
         *WallPages(pages, work).routes(),
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
+        *ExportPages(pages).routes(),
+        *ReportPages(pages).routes(),
         *CurfewPages(pages).routes(),
         *NearPages(pages).routes(),
+        *WhatIfPages(pages, DraftRuns(judges, clock.now_ms, stop)).routes(),
         *MaintenancePages(pages).routes(),
         *RequestPages(pages).routes(),
         *VisitPages(pages).routes(),

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from alerts import ATV, CLOCK, HOME_UNIT_SILENT, INCIDENT, Alert, EntryFate, LineKind, Occasion, Severity, Target
+from emtrack.files.positions import PositionForm
+from emtrack.forms.drafts import Draft
 from emtrack.forms.wall_time import instant_of_wall, passes_of_wall, wall_clock
 from emtrack.iom.circumstances import CircumstanceKind
 from emtrack.iom.offences import OffenceKind, OffenceOutcome
 from emtrack.iom.signals import SignalKind
 from emtrack.iom.transitions import TransitionKind
+from emtrack.record.disclosures import Given
 from geofence import (
     FIRST_MS,
     LAST_MS,
     CurfewReason,
+    Disc,
     EventType,
     Kind,
     Mechanism,
+    ObligationKind,
     Presence,
     Requirement,
+    TimetableRow,
     datetime_of,
     instant_of,
     parse_instant,
@@ -29,6 +35,8 @@ from geofence import (
 from geofence.judgement import Finding, PositionStatus, Weighed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alerts import PossibleEntry, Skew
     from emtrack.reading.casefile import LateFacts, WeighedFix
     from emtrack.reading.home_units import UnitOfWearer
@@ -93,12 +101,25 @@ LOOKED_AT = {
     "findings": "Findings",
     "positions": "Positions",
     "past order": "An order for a time that was past",
-    "export": "All that is stored, as files",
+    "export": "What is stored, as files",
     "restricted record": "A restricted record was opened",
     "details": "Addresses and phones, in a list",
     "IOM record": "The record of the IOM programme",
     "near": "Who was near a place, or near whom",
+    "what if": "What would have been found with other settings or zones",
 }
+GIVEN = {Given.POSITIONS: "Positions", Given.REPORT: "Evidence report"}
+POSITION_FORMS = {
+    PositionForm.CSV: ("Table, condensed (CSV)", "Number, time, place, accuracy and type of each position"),
+    PositionForm.CSV_FULL: ("Table, full (CSV)", "All that is known of each position"),
+    PositionForm.GEOJSON: ("GeoJSON", "For maps: a point for each position"),
+    PositionForm.GPX: (
+        "GPX",
+        "For route planners: a track through the positions that count as evidence, parted at gaps",
+    ),
+    PositionForm.GEOPARQUET: ("GeoParquet", "For analysis of many positions"),
+}
+"""What each kind of file is called, and what it is for."""
 STATES = {"new": "New", "acknowledged": "Acknowledged", "in progress": "In progress", "closed": "Closed"}
 DEADLINES = {
     Target.ACKNOWLEDGE: "acknowledge",
@@ -496,10 +517,13 @@ def margin_words(margin_m: float) -> str:
 
 def timetable_words(requirement: Requirement) -> str:
     """ "always", or "Mon–Fri 19:00–07:00"."""
-    if requirement.timetable is None:
-        return "always"
+    return "always" if requirement.timetable is None else rows_words(requirement.timetable)
+
+
+def rows_words(rows: Sequence[TimetableRow]) -> str:
+    """ "Mon–Fri 19:00–07:00"."""
     by_time: dict[str, list[str]] = {}
-    for row in requirement.timetable:
+    for row in rows:
         times = f"{wall_clock(row.start_min)}–{wall_clock(row.end_min)}"
         by_time.setdefault(times, []).append(DAYS[row.day])
     return "; ".join(f"{_days(days)} {times}" for times, days in by_time.items())
@@ -623,3 +647,48 @@ def _said(value: str) -> str:
 def finding_words(kind: str, reason: str | None) -> str:
     name, title = KINDS[Kind(kind)], title_of(kind, reason)
     return title if name.lower() in title.lower() else f"{name}: {title[:1].lower()}{title[1:]}"
+
+
+DRAFT_NUMBERS = {
+    "max_gap_s": (
+        "How long a position holds",
+        "s",
+        "Longest time without a position in which it is still known where somebody is (60 to 7,200)",
+    ),
+    "unknown_limit_s": ("Whereabouts not known after", "s", "60 to 86,400"),
+    "silence_buffer_s": ("No communication: allowance", "s", "Added to the time between two uploads (0 to 86,400)"),
+    "confirm_points": ("Positions that confirm", "", "1 to 20"),
+    "confirm_seconds": ("Seconds that confirm", "s", "0 to 3,600"),
+    "grace_s": ("Grace of curfews", "s", "0 to 7,200"),
+    "seen_within_s": ("Seen out before the start within", "s", "0 to 3,600"),
+    "widen_m": ("Zones taken wider by", "m", "0 to 500"),
+    "buffer_m": ("Warning distance around exclusion zones", "m", "0 to 5,000"),
+}
+"""Settings that can be tried: what they are called, their unit, and what is allowed."""
+DRAFT_KINDS = {
+    ObligationKind.EXCLUSION: "Exclusion zone",
+    ObligationKind.INCLUSION: "Inclusion zone",
+    ObligationKind.CURFEW: "Curfew address",
+}
+
+
+def draft_words(draft: Draft) -> list[str]:
+    """What is tried, a line for each change."""
+    said: list[str] = []
+    if draft.settings is not None:
+        for name, (what, unit, _) in DRAFT_NUMBERS.items():
+            value = getattr(draft.settings, name)
+            said += [] if value is None else [f"{what}: {value:g} {unit}".strip()]
+    if draft.zone is not None:
+        shape = draft.zone.shape
+        where = (
+            f"circle of {shape.radius_m:g} m around {shape.centre[1]:.5f}, {shape.centre[0]:.5f}"
+            if isinstance(shape, Disc)
+            else f"{len(shape.polygons)} area(s)"
+        )
+        times = "always" if draft.zone.timetable is None else rows_words(draft.zone.timetable)
+        said.append(f"{DRAFT_KINDS[draft.zone.kind]}, drafted: {where}; {times}")
+    if draft.timetable is not None:
+        whose = draft.timetable.requirement_id or "every curfew"
+        said.append(f"Timetable of {whose}: {rows_words(draft.timetable.rows)}")
+    return said
