@@ -73,7 +73,15 @@ def web_routes(
     and of credentials, and tells those who follow. `stop` ends streams. `trouble`: why nobody is watched now, or None."""
     guide = read_guide(settings.guide)
     work = AlertWork(pool, clock, changed)
-    pages = Pages(pool, clock, zone_sets, judges, trouble, guided=guide is not None)
+    pages = Pages(
+        pool,
+        clock,
+        zone_sets,
+        judges,
+        trouble,
+        guided=guide is not None,
+        history_gap_ms=settings.history_gap_s * 1000,
+    )
     box = SecretBox(settings.data_dir)
     site = Site(pages, metrics, settings, guesses, box)
     return [

@@ -263,6 +263,11 @@ class Words:
         zone = f" {moment:%Z}" if self._clocks_change_near(instant_ms) else ""
         return f"{moment.day} {moment:%b %H:%M:%S}{zone}"
 
+    def row(self, instant_ms: int) -> str:
+        """ "26 Oct 01:35:00 GMT": of a row of a history, which always says which of the two clocks it is of."""
+        moment = self.local(instant_ms)
+        return f"{moment.day} {moment:%b %H:%M:%S %Z}"
+
     def _clocks_change_near(self, instant_ms: int) -> bool:
         if not FIRST_MS + _DAY_MS < instant_ms < LAST_MS - _DAY_MS:
             return False

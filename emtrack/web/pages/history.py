@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import asyncpg
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -12,12 +14,13 @@ from emtrack.forms.names import unfit_text
 from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, PURPOSES, Looker
 from emtrack.people.roles import READERS, Caller
 from emtrack.reading import band
-from emtrack.reading.casefile import LEAD_MS
+from emtrack.reading.casefile import LEAD_MS, number_at
+from emtrack.reading.found_in_view import MOST_FOUND, found_in_view
 from emtrack.reading.history import MOST_FIXES, UnfitView, View, events_of, record_view, view_of
 from emtrack.record.plans import load_assignments
 from emtrack.web.bands import drawn_bands
 from emtrack.web.form_times import UnfitTimes, read_times
-from emtrack.web.guard import Problem, door_of, guarded, read_form, read_number
+from emtrack.web.guard import Problem, door_of, guarded, read_form, read_instant, read_number
 from emtrack.web.judged import bands_of_view, map_of_alert, map_of_history, page_of_history
 from emtrack.web.maps import event_rows, history_rows
 from emtrack.web.packed import MEDIA_TYPE
@@ -28,6 +31,32 @@ from geofence import EventType
 
 ROWS = 250
 DAY_MS = 86_400_000
+
+
+class Sought(NamedTuple):
+    """The time that somebody wants to see in the table. `passes`: names of the clocks where it comes twice."""
+
+    at_ms: int | None
+    text: str
+    pass_name: str
+    passes: list[str]
+    error: str | None
+
+
+def _sought(request: Request, words: Words) -> Sought:
+    """Of the query: `at`, an instant or a local time; where that comes twice, `at_pass` says which is meant."""
+    text, pass_name = request.query_params.get("at", "").strip(), request.query_params.get("at_pass", "")
+    if not text:
+        return Sought(None, "", "", [], None)
+    if text.endswith("Z"):
+        at_ms = read_instant(text)
+        assert at_ms is not None, "it is not empty"
+        return Sought(at_ms, words.field(at_ms), words.pass_name(at_ms), words.passes(words.field(at_ms)), None)
+    try:
+        (at_ms,) = read_times(words, {"at": text, "at_pass": pass_name}, ("at",))
+    except UnfitTimes as error:
+        return Sought(None, text, pass_name, words.passes(text), str(error))
+    return Sought(at_ms, text, pass_name, words.passes(text), None)
 
 
 class HistoryPages:
@@ -41,6 +70,7 @@ class HistoryPages:
         return [
             route("/wearers/{wearer_no:number}/history", self.purpose, READERS, ["GET", "POST"]),
             route("/views/{view_no:number}", self.view, READERS),
+            route("/views/{view_no:number}/rows", self.rows, READERS),
             guarded(self._pages.pool, "/views/{view_no:number}/map", self.map, READERS),
         ]
 
@@ -90,25 +120,46 @@ class HistoryPages:
 
     async def view(self, request: Request, caller: Caller) -> Response:
         """The history that a recorded look is for: map, and table in pages."""
+        return await self._history(request, caller, "history.html")
+
+    async def rows(self, request: Request, caller: Caller) -> Response:
+        """A page of the table alone, for playback that goes beyond the one that is shown."""
+        return await self._history(request, caller, "history_positions.html")
+
+    async def _history(self, request: Request, caller: Caller, template: str) -> Response:
         now_ms = self._pages.clock.now_ms()
-        first = max(1, read_number(request.query_params.get("from")) or 1)
+        known_ms = known_at(request, now_ms).ms
         async with self._pages.pool.acquire() as connection:
             view = await self._view(connection, request, caller)
             wearer = await person_or_problem(connection, view.wearer_no)
             words = await self._pages.words(connection)
-        known_ms = known_at(request, now_ms).ms
+            found = await found_in_view(connection, view, known_ms)
+            sought = _sought(request, words)
+            number = None
+            if sought.at_ms is not None:
+                number = await number_at(connection, view, known_ms, sought.at_ms)
+        first = max(1, read_number(request.query_params.get("from")) or 1)
+        if number is not None:
+            first = (number - 1) // ROWS * ROWS + 1
         span = FactSpan(view, known_ms, LEAD_MS)
         page = await self._pages.judged(caller, span, page_of_history, view, known_ms, first, ROWS)
         if page.size == 0:
             return await self._without_positions(request, caller, view, words, known_ms, first)
+        gap_ms = self._pages.history_gap_ms
         return self._pages.render(
-            "history.html",
+            template,
             caller,
             words,
+            status=422 if sought.error else 200,
             wearer=wearer,
             view=view,
             purpose=PURPOSES[view.purpose],
-            rows=history_rows(page.rows, words),
+            rows=history_rows(page.rows, page.before_ms, found, words, gap_ms),
+            found=found,
+            most_found=MOST_FOUND,
+            sought=sought,
+            chosen=number,
+            gap_ms=gap_ms,
             first=first,
             count=page.size,
             step=ROWS,
@@ -157,12 +208,12 @@ class HistoryPages:
         async with self._pages.pool.acquire() as connection:
             view = await self._view(connection, request, caller)
             timezone = (await self._pages.words(connection)).timezone
-        span = FactSpan(view, known_ms, LEAD_MS)
+        span, gap_ms = FactSpan(view, known_ms, LEAD_MS), self._pages.history_gap_ms
         if view.alert_no is None:
-            drawn = await self._pages.judged(caller, span, map_of_history, view, known_ms, timezone)
+            drawn = await self._pages.judged(caller, span, map_of_history, view, known_ms, timezone, gap_ms)
             return Response(drawn, 200, NO_STORE, MEDIA_TYPE)
         number = read_number(request.query_params.get("finding"))
-        found = await self._pages.judged(caller, span, map_of_alert, view, known_ms, timezone, number)
+        found = await self._pages.judged(caller, span, map_of_alert, view, known_ms, timezone, gap_ms, number)
         if found is None:
             raise Problem(404, f"the alert has no finding {number} that was known then")
         return Response(found, 200, NO_STORE, MEDIA_TYPE)

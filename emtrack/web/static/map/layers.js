@@ -28,7 +28,7 @@ function degrees(value, positive, negative) {
   return `${Number(Math.abs(value).toFixed(5))}° ${value < 0 ? negative : positive}`;
 }
 
-const vectors = (features, options) => new VectorLayer({ source: new VectorSource({ features }), ...options });
+export const vectors = (features, options) => new VectorLayer({ source: new VectorSource({ features }), ...options });
 
 // ---- zones
 
@@ -50,7 +50,7 @@ export function zoneLayers(zones) {
 
 const projected = (line) => line.map((place) => fromLonLat(place));
 
-function styled(geometry, style) {
+export function styled(geometry, style) {
   const feature = new Feature(geometry);
   feature.setStyle(style);
   return feature;
@@ -71,7 +71,7 @@ export function numbersLayer(points) {
   return { layer, show };
 }
 
-const radiusCircle = ({ place, radius_m, lat_deg }) => new CircleGeometry(place, radius_m * mapUnitsPerMetre(lat_deg));
+export const radiusCircle = ({ place, radius_m, lat_deg }) => new CircleGeometry(place, radius_m * mapUnitsPerMetre(lat_deg));
 
 export function chosenLayer() {
   const layer = vectors([]);

@@ -1,6 +1,6 @@
 // What the signs on the map mean, in words beside small drawings.
 import { drawing, element } from './dom.js';
-import { FINDING_COLOUR, INK, NO_VERDICT_COLOUR, VERDICT_COLOURS, ZONE_COLOURS } from './symbols.js';
+import { FINDING_COLOUR, INK, NO_VERDICT_COLOUR, VERDICT_COLOURS, ZONE_COLOURS, colourOfPerson } from './symbols.js';
 import { MECHANISMS } from './words.js';
 
 const round = (fill) => ['circle', { cx: 12, cy: 12, r: 6, fill, stroke: INK, 'stroke-width': 1.5 }];
@@ -29,11 +29,19 @@ const SIGNS = [
   ['In the finding', round(NO_VERDICT_COLOUR), ['circle', { cx: 12, cy: 12, r: 9.5, fill: 'none', stroke: FINDING_COLOUR, 'stroke-width': 3 }]],
 ];
 
-export function legend() {
+const SIGNS_OF_PLAYBACK = [
+  ['Playback: the last position', ['circle', { cx: 12, cy: 12, r: 7, fill: colourOfPerson(0), stroke: INK, 'stroke-width': 2 }]],
+  ['Playback: too long ago to say where', ['circle', { cx: 12, cy: 12, r: 7, fill: '#ffffff', stroke: colourOfPerson(0), 'stroke-width': 3 }]],
+  ['Playback: the last half hour', ['path', { d: 'M1 12h22', stroke: colourOfPerson(0), 'stroke-width': 4 }]],
+];
+
+/** `plays`: whether there is playback. */
+export function legend(plays) {
+  const signs = plays ? [...SIGNS, ...SIGNS_OF_PLAYBACK] : SIGNS;
   return element('details', { class: 'govuk-details emtrack-map__legend' },
     element('summary', { class: 'govuk-details__summary' }, element('span', { class: 'govuk-details__summary-text' }, 'Key')),
     element('div', { class: 'govuk-details__text' },
-      element('ul', { class: 'govuk-list' }, ...SIGNS.map(([meaning, ...shapes]) => element('li', {}, sign(shapes), meaning)))));
+      element('ul', { class: 'govuk-list' }, ...signs.map(([meaning, ...shapes]) => element('li', {}, sign(shapes), meaning)))));
 }
 
 function sign(shapes) {

@@ -7,6 +7,8 @@ import { onMap } from './geodesy.js';
 import { groundLayers } from './ground.js';
 import { chosenLayer, gridLayer, numbersLayer, wholeExtent, zoneLayers } from './layers.js';
 import { legend } from './legend.js';
+import { playback } from './playback.js';
+import { knownWords, lastAt, playheadLayer } from './playhead.js';
 import { MANY_POINTS, positionsLayer } from './positions.js';
 import { tableRows } from './rows.js';
 
@@ -17,34 +19,76 @@ const REACH_PX = 14;
 const MOST_NUMBERED_AT_FIRST = 60;
 
 /** Draws `data` on the ground of `file` into the element `place`, and marks it ready when the first picture is complete. */
-export async function positionMap(place, { zones = [], zones_left_out = 0, points = [], max_gap_s }, file) {
+export async function positionMap(place, data, file) {
+  const { zones = [], zones_left_out = 0, points = [], gap_s } = data;
   for (const point of points) point.place = onMap(point.lon_deg, point.lat_deg);
   // Of a fortnight the circles would hide the town.
   const shown = { radii: points.length <= MANY_POINTS, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, hiddenMechanisms: new Set() };
   const screen = screenOf(place, file);
-  const parts = layersOf(zones, points, max_gap_s, groundLayers(file, screen.groundFailed));
+  const parts = layersOf(zones, points, gap_s, groundLayers(file, screen.groundFailed));
   const reader = pointReader(points, shown, (point, visible) => {
     parts.chosen.show(point);
-    mark(point.n);
+    rows.mark(point.n);
     card.show(point, possibleSteps(visible, point));
     bringIntoView(map, point.place);
-  });
+  }, (point) => player?.show(point.at_ms));
   const card = pointCard(reader, points.length);
-  const mark = tableRows(place.id, (n) => reader.chooseNumber(n));
+  const rows = tableRows(place.id, (n) => reader.chooseNumber(n));
+  const player = playerOf(data, parts.playhead, reader, (isPlaying) => card.quiet(isPlaying));
   const refresh = () => {
+    reader.refresh();
     parts.show(shown);
+    rows.hide(shown.hiddenMechanisms);
     card.show(null, possibleSteps(reader.visible(), reader.chosen()));
   };
   const fit = () => map.getView().fit(isEmpty(parts.extent) ? GREAT_BRITAIN : parts.extent, FIT);
   // The place has its size before the map is made: one without width and height draws nothing, and says so in the console.
   screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), card.section,
-    [layerChoices(shown, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend()], points.length + zones.length > 0);
+    [layerChoices(shown, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null)], points.length + zones.length > 0, player);
   const map = mapOn(screen.viewport, parts.all);
   fit();
   refresh();
   map.on('click', ({ coordinate }) => reader.choose(parts.positions.nearest(coordinate, map.getView().getResolution() * REACH_PX)));
+  player?.show(Number(place.dataset.atMs ?? data.begin_ms));
+  followLinks(player);
   await new Promise((drawn) => { map.once('rendercomplete', drawn); });
-  Object.assign(place.dataset, { points: points.length, zones: zones.length, gaps: parts.positions.gaps, ground: file?.container ?? 'none', ready: 'true' });
+  Object.assign(place.dataset, { points: points.length, zones: zones.length, gaps: parts.positions.gaps(), ground: file?.container ?? 'none', ready: 'true' });
+}
+
+/** Playback of a history: what has a time that it is of. */
+function playerOf({ begin_ms, end_ms, findings = [], points = [], moment }, playhead, reader, running) {
+  if (begin_ms === undefined || points.length === 0) return null;
+  const evidence = () => reader.visible().filter(({ is_evidence }) => is_evidence);
+  let [of, trail] = [null, []];
+  const shownTrail = () => {
+    if (of !== reader.visible()) [of, trail] = [reader.visible(), evidence()];
+    return trail;
+  };
+  return playback({ begin_ms, end_ms, findings, moment }, {
+    moved(at_ms) {
+      const known = playhead.show(shownTrail(), at_ms);
+      if (known.point) reader.follow(known.point);
+      return knownWords(known, points.length);
+    },
+    beside(at_ms, direction) {
+      const last = lastAt(shownTrail(), at_ms);
+      const at = direction > 0 ? last + 1 : shownTrail()[last]?.at_ms < at_ms ? last : last - 1;
+      return shownTrail()[at]?.at_ms;
+    },
+    running,
+  });
+}
+
+/** Links of the page that lead to a time: `<a data-at-ms="…">`. */
+function followLinks(player) {
+  if (!player) return;
+  document.addEventListener('click', (event) => {
+    const link = event.target.closest('a[data-at-ms]');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    player.show(Number(link.dataset.atMs));
+    player.section.scrollIntoView({ block: 'nearest' });
+  });
 }
 
 function leftOut(zones_left_out) {
@@ -52,15 +96,16 @@ function leftOut(zones_left_out) {
   return [element('p', { class: 'govuk-body-s emtrack-map__left-out' }, `${zones_left_out} more zones lie near and are not drawn.`)];
 }
 
-function layersOf(zones, points, max_gap_s, ground) {
+function layersOf(zones, points, gap_s, ground) {
   const zoned = zoneLayers(zones);
-  const positions = positionsLayer(points, max_gap_s);
-  const [numbers, chosen] = [numbersLayer(points), chosenLayer()];
+  const positions = positionsLayer(points, gap_s);
+  const [numbers, chosen, playhead] = [numbersLayer(points), chosenLayer(), playheadLayer(gap_s, 0)];
   return {
-    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, numbers.layer, zoned.labels, chosen.layer],
+    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, numbers.layer, zoned.labels, chosen.layer, playhead.layer],
     extent: wholeExtent(zoned, points),
     positions,
     chosen,
+    playhead,
     show(shown) {
       const passes = (point) => isShown(point, shown);
       positions.show({ ...shown, passes });
@@ -106,10 +151,12 @@ function screenOf(place, file) {
   place.setAttribute('role', 'region');
   place.setAttribute('aria-label', name);
 
-  function fill(buttons, card, choices, isAnythingDrawn) {
+  function fill(buttons, card, choices, isAnythingDrawn, player) {
+    if (player) viewport.addEventListener('keydown', player.keysOfMap);
     const nothing = element('p', { class: 'govuk-body emtrack-map__nothing', role: 'status' }, 'There is nothing to draw here: no points and no zones.');
     replaceContent(place, element('div', { class: 'emtrack-map__layout' },
-      element('div', { class: 'emtrack-map__frame' }, help, buttons, viewport, ...(isAnythingDrawn ? [] : [nothing]), ground),
+      element('div', {}, element('div', { class: 'emtrack-map__frame' }, help, buttons, viewport, ...(isAnythingDrawn ? [] : [nothing]), ground),
+        ...(player ? [player.section] : [])),
       card,
       element('div', { class: 'emtrack-map__choices' }, ...choices)));
   }
@@ -147,20 +194,34 @@ function bringIntoView(map, place) {
 // ---- the choice
 
 /** Which point is read, and the steps from it: over the points that are shown, in the order of the record. */
-function pointReader(points, shown, onChoose) {
+/** `onChosen`: of what a person chose, not of what playback came to. */
+function pointReader(points, shown, onChoose, onChosen) {
   let chosen = null;
-  const visible = () => points.filter((point) => isShown(point, shown));
+  let seen = points;
+  let isChoosing = false; // what a person chose is not changed by where playback is then
+  const visible = () => seen;
+
+  function follow(point) {
+    if (isChoosing || point === chosen) return;
+    chosen = point;
+    onChoose(point, visible());
+  }
 
   function choose(point) {
     if (!point) return;
     chosen = point;
     onChoose(point, visible());
+    isChoosing = true;
+    onChosen(point);
+    isChoosing = false;
   }
 
   return {
     chosen: () => chosen,
     visible,
     choose,
+    follow,
+    refresh() { seen = points.filter((point) => isShown(point, shown)); },
     step: (to) => choose(stepped(visible(), chosen, to)),
     chooseNumber: (n) => choose(points.find((point) => point.n === n)),
   };

@@ -15,8 +15,9 @@ const MARGIN_PX = 24;
 const ROOM = 2; // a drag from the middle to an edge shows nothing that is not drawn
 
 /** {layer, gaps, show, nearest}. `shown`: {radii, trail, passes: (point) => boolean}. */
-export function positionsLayer(points, max_gap_s) {
-  const lines = trailLines(points.filter(({ is_evidence }) => is_evidence), max_gap_s);
+export function positionsLayer(points, gap_s) {
+  const evidence = points.filter(({ is_evidence }) => is_evidence);
+  let lines = trailLines(evidence, gap_s);
   const sprites = pointSprites(points.length > MANY_POINTS ? 4 : 5.5);
   const spot_px = points.length > MANY_POINTS ? SPOT_PX : 0;
   const byWeight = [...points].sort((one, other) => weightOf(one) - weightOf(other));
@@ -44,10 +45,11 @@ export function positionsLayer(points, max_gap_s) {
 
   return {
     layer,
-    gaps: lines.gaps.length,
+    gaps: () => lines.gaps.length,
     show(choice) {
       shown = choice;
       visible = byWeight.filter(choice.passes);
+      lines = trailLines(evidence.filter(choice.passes), gap_s);
       made = null;
       layer.changed();
     },

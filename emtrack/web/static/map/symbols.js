@@ -154,6 +154,27 @@ function ringed(radius, colour, width) {
 
 export const chosenStyles = ringed(12, FOCUS_COLOUR, 5);
 
+// ---- playback: of two people, each has a shape and a colour
+
+const PEOPLE = [{ colour: '#d4351c', points: 0 }, { colour: '#00625b', points: 4 }];
+const PLAYHEAD_PX = 9;
+
+/** The last known position: full; where it is too old to say anything, hollow. */
+export function playheadStyles(person, isKnown) {
+  const { colour, points } = PEOPLE[person];
+  const look = { points, radius: points === 0 ? PLAYHEAD_PX : PLAYHEAD_PX * 1.35, angle: 0 };
+  return [new Style({ image: shape({ ...look, radius: look.radius + 3 }, 'rgba(0, 0, 0, 0)', '#ffffff', 3), zIndex: 3 }),
+    new Style({ image: shape(look, isKnown ? colour : 'rgba(255, 255, 255, 0.9)', isKnown ? INK : colour, isKnown ? 2 : 3), zIndex: 3 })];
+}
+
+export function playheadRadiusStyle(person, isKnown) {
+  return new Style({ stroke: new Stroke({ color: PEOPLE[person].colour, width: 2, lineDash: isKnown ? [] : [2, 6] }), zIndex: 1 });
+}
+
+export const tailStyle = (person) => new Style({ stroke: new Stroke({ color: PEOPLE[person].colour, width: 4 }), zIndex: 2 });
+export const gapOfTailStyle = (person) => new Style({ stroke: new Stroke({ color: PEOPLE[person].colour, width: 4, lineDash: [0.1, 8], lineCap: 'round' }), zIndex: 2 });
+export const colourOfPerson = (person) => PEOPLE[person].colour;
+
 export const numberStyle = (n) => new Style({ text: haloed(String(n), `12px ${FONT}`, INK, { offsetX: 9, offsetY: -9, textAlign: 'left' }) });
 
 export const RADIUS = { line: `rgba(${RADIUS_COLOUR}, 0.55)`, fill: `rgba(${RADIUS_COLOUR}, 0.05)` };

@@ -1,0 +1,147 @@
+"""A history that is played back: the clock, the map and the table in step, by keyboard alone, over a night of 25 hours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emtrack.people.roles import Role
+from geofence import format_instant, parse_instant
+from tests.browser import OpenPage, WatchedPage, axe
+from tests.office import EXCLUSION, Office, away, open_office
+from tests.service_world import HOME, activation, curfew
+from tests.test_pages_browser import assert_usable, drawn, logged_in
+
+AUTUMN = {
+    "activations": [activation(1, **{"from": "2025-10-20T00:00:00Z"})],
+    "requirements": [
+        curfew(1, **{"from": "2025-10-20T00:00:00Z"}),
+        EXCLUSION | {"from": "2025-10-20T00:00:00Z"},
+    ],
+    "wearers": [{"wearer_id": "W1", "name": "Ann Other"}],
+}
+"""The clocks went back on Sunday 26 October 2025 at 2:00."""
+MIDNIGHT_MS = parse_instant("2025-10-25T23:00:00Z")
+MINUTE_MS = 60_000
+
+
+def night(minutes: int, without: range) -> list[dict[str, Any]]:
+    """A position a minute from local midnight on, at home, but for the minutes of a gap; from minute 150 on a walk away."""
+    fixes = []
+    for minute in range(minutes):
+        if minute in without:
+            continue
+        place = HOME if minute < 150 else (HOME[0] + (minute - 149) * 2e-4, HOME[1])
+        at = format_instant(MIDNIGHT_MS + minute * MINUTE_MS)
+        mechanism = "WIFI" if minute % 10 == 0 else "GPS"
+        fixes.append(away("19:00", minute + 1, place) | {"fix_time": at, "mechanism": mechanism})
+    return fixes
+
+
+async def history(office: Office, open_page: OpenPage, begin: str, end: str, **page: Any) -> WatchedPage:
+    opened = await logged_in(office, open_page, "/wearers/1/history", Role.OFFICER, **page)
+    await opened.fill("#begin", begin)
+    await opened.fill("#end", end)
+    await opened.get_by_label("To review how the person keeps to the order").check()
+    await opened.get_by_role("button", name="Record and show").click()
+    return opened
+
+
+async def shows(page: WatchedPage, what: str) -> str:
+    told: str = await page.locator(f"#map [data-shows={what}]").inner_text()
+    return told
+
+
+async def chosen_row(page: WatchedPage) -> str:
+    rows = page.locator("table[data-map] tr[aria-current=true] td:first-child")
+    return "" if await rows.count() == 0 else await rows.first.inner_text()
+
+
+async def test_playback_keeps_the_clock_the_map_and_the_table_in_step_over_a_night_of_25_hours(
+    database_url: str, data_dir: Path, open_page: OpenPage
+) -> None:
+    """By keyboard alone, from the clock change to the finding."""
+    async with open_office(database_url, data_dir, AUTUMN) as office:
+        await office.report("D1", *night(320, range(40, 60)))
+        page = await history(office, open_page, "2025-10-26T00:00", "2025-10-26T04:30")
+        assert await drawn(page) == (300, 2)
+        assert "It is not the route that was taken." in await page.locator("main").inner_text()
+        assert await page.get_attribute("#map", "data-gaps") == "1"
+        gap = page.locator("tr.em-row--gap")
+        assert await gap.inner_text() == "No position for 21 min. Where the person was in between is not known."
+
+        # Both passes of the hour that comes twice are told apart, in each row and by playback.
+        rows = [row.split("\t")[1] for row in await page.locator("tr[data-n]").all_inner_texts()]
+        assert rows[90 - 20] == "26 Oct 01:30:00 BST"
+        assert rows[150 - 20] == "26 Oct 01:30:00 GMT"
+        scrubber = page.get_by_role("slider", name="Time")
+        await scrubber.focus()
+        assert await scrubber.get_attribute("aria-valuetext") == "Sun 26 Oct 2025 00:00:00 BST"
+        for _ in range(2):
+            await page.keyboard.press("PageUp")
+        assert await scrubber.get_attribute("aria-valuetext") == "Sun 26 Oct 2025 01:00:00 GMT"
+        assert (await shows(page, "known")).startswith("Last position now: point 101 of 300")
+        assert await chosen_row(page) == "101"
+        await page.keyboard.press("ArrowRight")
+        assert await chosen_row(page) == "102"
+        await page.keyboard.press("ArrowLeft")
+        await page.keyboard.press("ArrowLeft")
+        assert await chosen_row(page) == "100"
+
+        # A gap is a time of which nothing is known, and no way is made up for it.
+        await page.keyboard.press("Home")
+        for _ in range(5):
+            await page.keyboard.press("ArrowUp")
+        assert await shows(page, "known") == "No position for 11 min. Where the person was is not known."
+
+        # Played at 600 times it pauses where a finding begins: the person left home while the curfew was in force.
+        await page.keyboard.press("PageUp")
+        for key in ("ArrowUp", "ArrowUp", "ArrowUp", ".", ".", "."):
+            await page.keyboard.press(key)
+        assert "Speed 600 times." in await shows(page, "playback")
+        await page.keyboard.press(" ")
+        await page.wait_for_selector("[data-shows=playback] >> text=A finding begins")
+        told = await shows(page, "playback")
+        assert "Curfew: left home during curfew" in told
+        assert await page.locator("#map [data-does=play]").inner_text() == "Play"
+        number = int(await chosen_row(page))
+        assert f"point {number} of 300" in await shows(page, "known")
+
+        # On it goes, beyond the part of the table that was there.
+        for key in ("PageUp", "PageUp", "ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp", " "):
+            await page.keyboard.press(key)
+        await page.wait_for_selector("[data-shows=playback] >> text=This is the end")
+        await page.wait_for_selector("tr[data-n='300'][aria-current=true]")
+        assert await page.locator("#table-heading").inner_text() == "Positions 251 to 300 of 300"
+        assert await axe(page) == []
+
+        # Signal types that are hidden on the map are hidden in the table, and playback passes them by.
+        await page.uncheck("[data-shows=WIFI]", force=True)
+        assert not await page.locator("tr[data-mechanism=WIFI]").first.is_visible()
+
+        # The finding is a link to its time, and both passes can be searched without a script, too.
+        view = page.url.split("?")[0]
+        await page.get_by_role("link", name="to Curfew: left home during curfew").click()
+        await page.wait_for_selector(f"tr[data-n='{number}'][aria-current=true]")
+        page.assert_clean(office.address)
+        for clock, n in (("BST", 71), ("GMT", 131)):
+            await page.goto(f"{view}?at=2025-10-26T01:30")
+            await page.get_by_label(f"in {clock}").check()
+            await page.get_by_role("button", name="Go", exact=True).click()
+            await page.wait_for_selector(f"tr[data-n='{n}'][aria-current=true]")
+            assert f"26 Oct 01:30:00 {clock}" in await page.locator(f"tr[data-n='{n}']").inner_text()
+
+
+@pytest.mark.parametrize("width", [1280, 320])
+async def test_playback_is_usable_on_every_screen(office: Office, open_page: OpenPage, width: int) -> None:
+    await office.two_are_out()
+    page = await history(office, open_page, "2026-03-02T19:00", "2026-03-02T21:00", width=width)
+    assert await drawn(page) == (2, 2)
+    await page.get_by_role("button", name="Play").click()
+    await page.wait_for_selector("[data-does=play] >> text=Pause")
+    await page.get_by_role("button", name="Pause").click()
+    assert (await shows(page, "playback")).startswith("Paused at Mon 2 Mar 2026 19:")
+    await assert_usable(page)
+    page.assert_clean(office.address)
