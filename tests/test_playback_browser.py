@@ -135,6 +135,28 @@ async def test_playback_keeps_the_clock_the_map_and_the_table_in_step_over_a_nig
 
 
 @pytest.mark.parametrize("width", [1280, 320])
+async def test_stops_and_places_stand_in_tables_beside_their_map(
+    database_url: str, data_dir: Path, open_page: OpenPage, width: int
+) -> None:
+    async with open_office(database_url, data_dir, AUTUMN) as office:
+        await office.report("D1", *night(320, range(40, 60)))
+        page = await history(office, open_page, "2025-10-26T00:00", "2025-10-26T04:30", width=width)
+        await page.get_by_role("link", name="Stops and places").click()
+        assert await drawn(page) == (300, 2)
+        assert await page.get_attribute("#map", "data-stops") == "1"
+        assert await page.is_checked("[data-shows=heat]")
+        (place,) = await page.locator("section[aria-labelledby=places-heading] tbody tr").all_inner_texts()
+        assert place.split("\t")[:3] == ["A C1", "2 h 34 min", "1"]
+        stop = await page.locator("tr[data-stop='1']").inner_text()
+        assert "26 Oct 00:00:00 BST\t26 Oct 01:34:00 GMT" in stop, "a night of 25 hours"
+        assert "86 %" in stop
+        await page.locator("tr[data-stop='1'] a").click()
+        assert await shows(page, "clock") == "Sun 26 Oct 2025 00:00:00 BST"
+        await assert_usable(page)
+        page.assert_clean(office.address)
+
+
+@pytest.mark.parametrize("width", [1280, 320])
 async def test_playback_is_usable_on_every_screen(office: Office, open_page: OpenPage, width: int) -> None:
     await office.two_are_out()
     page = await history(office, open_page, "2026-03-02T19:00", "2026-03-02T21:00", width=width)

@@ -11,6 +11,7 @@ from emtrack.db.connect import Connection
 from emtrack.reading.casefile import FactsAround, WeighedFix
 from emtrack.reading.found_in_view import Found
 from emtrack.reading.history import StoredEvent, View
+from emtrack.reading.stays import Stays
 from emtrack.record.plans import Assignment
 from emtrack.record.zone_sets import members_near
 from emtrack.web.packed import DrawnPoint, packed
@@ -191,6 +192,32 @@ def played(view: View, found: Sequence[Found]) -> dict[str, Any]:
         for one in found
     ]
     return {"begin_ms": view.begin_ms, "end_ms": view.end_ms, "findings": findings}
+
+
+def drawn_stops(stays: Stays) -> list[dict[str, Any]]:
+    """Stops as the map takes them; `n` and `place` stand in the tables of stops, too."""
+    return [
+        {
+            "n": number,
+            "place": place_name(place),
+            "lon_deg": round(stop.lon_deg, 6),
+            "lat_deg": round(stop.lat_deg, 6),
+            "radius_m": round(stop.radius_m, 1),
+            "begin_ms": stop.begin_ms,
+            "end_ms": stop.end_ms,
+            "is_exact": stop.exact > 0,
+        }
+        for number, (stop, place) in enumerate(zip(stays.stops, stays.place_of, strict=True), 1)
+    ]
+
+
+def place_name(number: int) -> str:
+    """A, B, … Z, AA, …: of the places, that where most time was spent first."""
+    name = ""
+    while number >= 0:
+        number, letter = divmod(number, 26)
+        name, number = chr(ord("A") + letter) + name, number - 1
+    return name
 
 
 def map_of(

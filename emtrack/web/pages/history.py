@@ -18,16 +18,18 @@ from emtrack.reading.casefile import LEAD_MS, number_at
 from emtrack.reading.found_in_view import MOST_FOUND, found_in_view
 from emtrack.reading.history import MOST_FIXES, UnfitView, View, events_of, record_view, view_of
 from emtrack.record.plans import load_assignments
+from emtrack.record.requirement_names import load_names
 from emtrack.web.bands import drawn_bands
 from emtrack.web.form_times import UnfitTimes, read_times
 from emtrack.web.guard import Problem, door_of, guarded, read_form, read_instant, read_number
-from emtrack.web.judged import bands_of_view, map_of_alert, map_of_history, page_of_history
-from emtrack.web.maps import event_rows, history_rows
+from emtrack.web.judged import bands_of_view, map_of_alert, map_of_history, page_of_history, stays_of_history
+from emtrack.web.maps import event_rows, history_rows, place_name
 from emtrack.web.packed import MEDIA_TYPE
 from emtrack.web.pages.wearers import person_or_problem
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
 from emtrack.web.wording import Words
 from geofence import EventType
+from geofence.dwelling import STOP_RULES
 
 ROWS = 250
 DAY_MS = 86_400_000
@@ -71,6 +73,7 @@ class HistoryPages:
             route("/wearers/{wearer_no:number}/history", self.purpose, READERS, ["GET", "POST"]),
             route("/views/{view_no:number}", self.view, READERS),
             route("/views/{view_no:number}/rows", self.rows, READERS),
+            route("/views/{view_no:number}/stops", self.stops, READERS),
             guarded(self._pages.pool, "/views/{view_no:number}/map", self.map, READERS),
         ]
 
@@ -167,6 +170,31 @@ class HistoryPages:
             most=MOST_FIXES,
             asked=request.query_params.get("known_at") or "",
             known_ms=known_ms,
+        )
+
+    async def stops(self, request: Request, caller: Caller) -> Response:
+        """Where the person stayed, and which places that was."""
+        known_ms = known_at(request, self._pages.clock.now_ms()).ms
+        async with self._pages.pool.acquire() as connection:
+            view = await self._view(connection, request, caller)
+            wearer = await person_or_problem(connection, view.wearer_no)
+            words = await self._pages.words(connection)
+            names = await load_names(connection, [view.wearer_no])
+        span, gap_ms = FactSpan(view, known_ms, LEAD_MS), self._pages.history_gap_ms
+        stays = await self._pages.judged(caller, span, stays_of_history, view, known_ms, gap_ms)
+        return self._pages.render(
+            "history_stops.html",
+            caller,
+            words,
+            wearer=wearer,
+            view=view,
+            purpose=PURPOSES[view.purpose],
+            stays=stays,
+            at=[[names.get((view.wearer_no, r.requirement_id), r.requirement_id) for r in at] for at in stays.at],
+            place_name=place_name,
+            rules=STOP_RULES,
+            gap_ms=gap_ms,
+            asked=request.query_params.get("known_at") or "",
         )
 
     async def _without_positions(

@@ -5,7 +5,8 @@ import {
 } from '../vendor/ol.js';
 import { mapUnitsPerMetre } from './geodesy.js';
 import { bufferLines, polygonsOf } from './outlines.js';
-import { GRID_STROKE, bufferStyle, chosenRadiusStyle, chosenStyles, gridLabel, numberStyle, zoneLabelStyle, zoneStyle } from './symbols.js';
+import { GRID_STROKE, bufferStyle, chosenRadiusStyle, chosenStyles, gridLabel, numberStyle, stopRingStyle, stopStyle, zoneLabelStyle, zoneStyle } from './symbols.js';
+import { lengthOf } from './words.js';
 
 const MOST_NUMBERS = 1_500;
 const GRID_STEPS_DEG = [10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001, 0.00005];
@@ -72,6 +73,23 @@ export function numbersLayer(points) {
 }
 
 export const radiusCircle = ({ place, radius_m, lat_deg }) => new CircleGeometry(place, radius_m * mapUnitsPerMetre(lat_deg));
+
+/** Places of stops: a ring as wide as the place is known to be, with its letter; one for each place, however often it was visited. */
+export function stopsLayer(stops) {
+  const places = new Map();
+  for (const stop of stops) {
+    const seen = places.get(stop.place);
+    places.set(stop.place, { ...(seen ?? stop), stay_ms: (seen?.stay_ms ?? 0) + stop.end_ms - stop.begin_ms });
+  }
+  const features = [...places.values()].flatMap((place) => {
+    const middle = fromLonLat([place.lon_deg, place.lat_deg]);
+    return [
+      styled(radiusCircle({ ...place, place: middle }), stopRingStyle(place.is_exact)),
+      styled(new Point(middle), stopStyle(`${place.place} ${lengthOf(place.stay_ms)}`)),
+    ];
+  });
+  return vectors(features, { declutter: 'stops' });
+}
 
 export function chosenLayer() {
   const layer = vectors([]);

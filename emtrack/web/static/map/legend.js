@@ -1,5 +1,6 @@
 // What the signs on the map mean, in words beside small drawings.
 import { drawing, element } from './dom.js';
+import { HEAT_STEPS } from './heat.js';
 import { FINDING_COLOUR, INK, NO_VERDICT_COLOUR, VERDICT_COLOURS, ZONE_COLOURS, colourOfPerson } from './symbols.js';
 import { MECHANISMS } from './words.js';
 
@@ -32,6 +33,8 @@ const SIGNS = [
 const SIGNS_OF_PLAYBACK = [
   ['Playback: the last position', ['circle', { cx: 12, cy: 12, r: 7, fill: colourOfPerson(0), stroke: INK, 'stroke-width': 2 }]],
   ['Playback: too long ago to say where', ['circle', { cx: 12, cy: 12, r: 7, fill: '#ffffff', stroke: colourOfPerson(0), 'stroke-width': 3 }]],
+  ['Stop: a place as wide as it is known', ['circle', { cx: 12, cy: 12, r: 9, fill: 'none', stroke: '#4a1456', 'stroke-width': 3 }]],
+  ...HEAT_STEPS.map(([, colour, meaning]) => [`Time spent: ${meaning}`, ['rect', { x: 3, y: 3, width: 18, height: 18, fill: colour }]]),
   ['Playback: the last half hour', ['path', { d: 'M1 12h22', stroke: colourOfPerson(0), 'stroke-width': 4 }]],
 ];
 

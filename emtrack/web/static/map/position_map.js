@@ -5,7 +5,7 @@ import { layerChoices, mechanismChoices } from './choices.js';
 import { element, freshId, replaceContent } from './dom.js';
 import { onMap } from './geodesy.js';
 import { groundLayers } from './ground.js';
-import { chosenLayer, gridLayer, numbersLayer, wholeExtent, zoneLayers } from './layers.js';
+import { chosenLayer, gridLayer, numbersLayer, stopsLayer, wholeExtent, zoneLayers } from './layers.js';
 import { legend } from './legend.js';
 import { playback } from './playback.js';
 import { knownWords, lastAt, playheadLayer } from './playhead.js';
@@ -23,9 +23,10 @@ export async function positionMap(place, data, file) {
   const { zones = [], zones_left_out = 0, points = [], gap_s } = data;
   for (const point of points) point.place = onMap(point.lon_deg, point.lat_deg);
   // Of a fortnight the circles would hide the town.
-  const shown = { radii: points.length <= MANY_POINTS, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, hiddenMechanisms: new Set() };
+  const shown = { points: true, radii: points.length <= MANY_POINTS, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, stops: false, heat: false, hiddenMechanisms: new Set() };
+  for (const first of (place.dataset.first ?? '').split(' ').filter(Boolean)) Object.assign(shown, { points: false, radii: false, numbers: false, trail: false, [first]: true });
   const screen = screenOf(place, file);
-  const parts = layersOf(zones, points, gap_s, groundLayers(file, screen.groundFailed));
+  const parts = layersOf(zones, points, data.stops ?? [], gap_s, groundLayers(file, screen.groundFailed));
   const reader = pointReader(points, shown, (point, visible) => {
     parts.chosen.show(point);
     rows.mark(point.n);
@@ -44,7 +45,7 @@ export async function positionMap(place, data, file) {
   const fit = () => map.getView().fit(isEmpty(parts.extent) ? GREAT_BRITAIN : parts.extent, FIT);
   // The place has its size before the map is made: one without width and height draws nothing, and says so in the console.
   screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), card.section,
-    [layerChoices(shown, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null)], points.length + zones.length > 0, player);
+    [layerChoices(shown, data.stops !== undefined, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null)], points.length + zones.length > 0, player);
   const map = mapOn(screen.viewport, parts.all);
   fit();
   refresh();
@@ -52,7 +53,7 @@ export async function positionMap(place, data, file) {
   player?.show(Number(place.dataset.atMs ?? data.begin_ms));
   followLinks(player);
   await new Promise((drawn) => { map.once('rendercomplete', drawn); });
-  Object.assign(place.dataset, { points: points.length, zones: zones.length, gaps: parts.positions.gaps(), ground: file?.container ?? 'none', ready: 'true' });
+  Object.assign(place.dataset, { points: points.length, zones: zones.length, stops: (data.stops ?? []).length, gaps: parts.positions.gaps(), ground: file?.container ?? 'none', ready: 'true' });
 }
 
 /** Playback of a history: what has a time that it is of. */
@@ -96,12 +97,13 @@ function leftOut(zones_left_out) {
   return [element('p', { class: 'govuk-body-s emtrack-map__left-out' }, `${zones_left_out} more zones lie near and are not drawn.`)];
 }
 
-function layersOf(zones, points, gap_s, ground) {
+function layersOf(zones, points, stops, gap_s, ground) {
   const zoned = zoneLayers(zones);
   const positions = positionsLayer(points, gap_s);
+  const stayed = stopsLayer(stops);
   const [numbers, chosen, playhead] = [numbersLayer(points), chosenLayer(), playheadLayer(gap_s, 0)];
   return {
-    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, numbers.layer, zoned.labels, chosen.layer, playhead.layer],
+    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, stayed, numbers.layer, zoned.labels, chosen.layer, playhead.layer],
     extent: wholeExtent(zoned, points),
     positions,
     chosen,
@@ -109,6 +111,7 @@ function layersOf(zones, points, gap_s, ground) {
     show(shown) {
       const passes = (point) => isShown(point, shown);
       positions.show({ ...shown, passes });
+      stayed.setVisible(shown.stops);
       numbers.layer.setVisible(shown.numbers);
       if (shown.numbers) numbers.show(passes);
     },

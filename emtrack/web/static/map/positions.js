@@ -5,6 +5,7 @@
 import { Layer } from '../vendor/ol.js';
 import { element } from './dom.js';
 import { mapUnitsPerMetre } from './geodesy.js';
+import { drawHeat, heatAt } from './heat.js';
 import { GAP, MERGED_RADIUS, RADIUS, SMALLEST_RADIUS_PX, TRAIL, arrowSprite, pointSprites } from './symbols.js';
 import { arrowsAlong, simplified, trailLines } from './trail.js';
 
@@ -14,14 +15,14 @@ const SPOT_PX = 3;
 const MARGIN_PX = 24;
 const ROOM = 2; // a drag from the middle to an edge shows nothing that is not drawn
 
-/** {layer, gaps, show, nearest}. `shown`: {radii, trail, passes: (point) => boolean}. */
+/** {layer, gaps, show, nearest}. `shown`: {radii, trail, points, heat, passes: (point) => boolean}. */
 export function positionsLayer(points, gap_s) {
   const evidence = points.filter(({ is_evidence }) => is_evidence);
   let lines = trailLines(evidence, gap_s);
   const sprites = pointSprites(points.length > MANY_POINTS ? 4 : 5.5);
   const spot_px = points.length > MANY_POINTS ? SPOT_PX : 0;
   const byWeight = [...points].sort((one, other) => weightOf(one) - weightOf(other));
-  let shown = { radii: false, trail: true, passes: () => true };
+  let shown = { radii: false, trail: true, points: true, passes: () => true };
   let visible = byWeight;
   let made = null;
 
@@ -30,8 +31,9 @@ export function positionsLayer(points, gap_s) {
     if (made?.resolution !== resolution) {
       made = {
         resolution,
+        heat: shown.heat ? heatAt(evidence.filter(shown.passes), gap_s, resolution) : [],
         circles: shown.radii ? circlesAt(visible, resolution) : [],
-        points: thinned(visible, resolution * spot_px),
+        points: shown.points ? thinned(visible, resolution * spot_px) : [],
         joined: shown.trail ? lines.joined.map((line) => simplified(line, resolution)) : [],
         gaps: shown.trail ? lines.gaps : [],
         arrows: shown.trail ? arrowsAlong(lines.joined, resolution) : [],
@@ -134,6 +136,7 @@ function movingSheet(drawOn) {
 }
 
 function draw(pen, screen, picture, resolution, pixelRatio, sprites) {
+  drawHeat(pen, screen, picture.heat, resolution);
   drawCircles(pen, screen, picture.circles, resolution);
   drawLines(pen, screen, picture.joined, TRAIL);
   drawLines(pen, screen, picture.gaps, GAP);

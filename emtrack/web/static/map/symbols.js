@@ -154,6 +154,13 @@ function ringed(radius, colour, width) {
 
 export const chosenStyles = ringed(12, FOCUS_COLOUR, 5);
 
+// ---- stops
+
+const STOP_COLOUR = '#4a1456';
+
+export const stopRingStyle = (is_exact) => new Style({ stroke: new Stroke({ color: STOP_COLOUR, width: 3, lineDash: is_exact ? [] : [2, 6] }) });
+export const stopStyle = (label) => new Style({ text: haloed(label, `bold 14px ${FONT}`, STOP_COLOUR, { offsetY: 20, overflow: true }) });
+
 // ---- playback: of two people, each has a shape and a colour
 
 const PEOPLE = [{ colour: '#d4351c', points: 0 }, { colour: '#00625b', points: 4 }];
