@@ -83,6 +83,7 @@ async def test_playback_keeps_the_clock_the_map_and_the_table_in_step_over_a_nig
             await page.keyboard.press("PageUp")
         assert await scrubber.get_attribute("aria-valuetext") == "Sun 26 Oct 2025 01:00:00 GMT"
         assert (await shows(page, "known")).startswith("Last position now: point 101 of 300")
+        assert "In force now: C1." in await shows(page, "known"), "the exclusion zone is of Tuesdays only"
         assert await chosen_row(page) == "101"
         await page.keyboard.press("ArrowRight")
         assert await chosen_row(page) == "102"
@@ -94,7 +95,9 @@ async def test_playback_keeps_the_clock_the_map_and_the_table_in_step_over_a_nig
         await page.keyboard.press("Home")
         for _ in range(5):
             await page.keyboard.press("ArrowUp")
-        assert await shows(page, "known") == "No position for 11 min. Where the person was is not known."
+        assert await shows(page, "known") == (
+            "No position for 11 min. Where the person was is not known. In force now: C1."
+        )
 
         # Played at 600 times it pauses where a finding begins: the person left home while the curfew was in force.
         await page.keyboard.press("PageUp")
@@ -135,12 +138,43 @@ async def test_playback_keeps_the_clock_the_map_and_the_table_in_step_over_a_nig
 
 
 @pytest.mark.parametrize("width", [1280, 320])
+async def test_a_day_of_25_hours_has_25_hours_in_the_calendar_of_curfews(
+    database_url: str, data_dir: Path, open_page: OpenPage, width: int
+) -> None:
+    """At home but for the end of the night. Of a gap of 21 minutes the last 6 are not known."""
+    async with open_office(database_url, data_dir, AUTUMN) as office:
+        await office.report("D1", *night(320, range(40, 60)))
+        page = await history(
+            office, open_page, "2025-10-26T00:00", "2025-10-27T00:00", width=width, java_script_enabled=False
+        )
+        await page.get_by_role("link", name="Curfew calendar").click()
+        rows = [row.split("\t") for row in await page.locator("tbody tr").all_inner_texts()]
+        (day, obliged, home, away, unknown, when), total = rows
+        assert day.split("\n") == ["Sun 26 Oct 2025", "25 hours"]
+        # 00:00 BST to 07:00 GMT are eight hours; 19:00 to 24:00 five.
+        assert (obliged, home) == ("13 h", "2 h 28 min")
+        assert when.strip().startswith(
+            "00:00 BST to 00:54 BST at home; 00:54 BST to 01:00 BST not known; 01:00 BST to 01:34 GMT at home; 01:34 GMT to "
+        )
+        assert total[1:5] == [obliged, home, away, unknown]
+        await page.get_by_role("link", name="Trail").click()
+        zones = await page.locator("section[aria-labelledby=zones-heading] tbody tr").all_inner_texts()
+        assert zones[0].split("\t") == [
+            "C1",
+            "Home: curfew address",
+            "from 20 Oct 01:00:00 BST on",
+            "daily 19:00–07:00",
+        ]
+
+
+@pytest.mark.parametrize("width", [1280, 320])
 async def test_stops_and_places_stand_in_tables_beside_their_map(
     database_url: str, data_dir: Path, open_page: OpenPage, width: int
 ) -> None:
     async with open_office(database_url, data_dir, AUTUMN) as office:
         await office.report("D1", *night(320, range(40, 60)))
         page = await history(office, open_page, "2025-10-26T00:00", "2025-10-26T04:30", width=width)
+        await drawn(page)
         await page.get_by_role("link", name="Stops and places").click()
         assert await drawn(page) == (300, 2)
         assert await page.get_attribute("#map", "data-stops") == "1"

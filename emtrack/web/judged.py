@@ -22,6 +22,7 @@ from emtrack.reading.casefile import (
     history_page,
     occurrences_of,
 )
+from emtrack.reading.curfew_calendar import CurfewCalendar, curfew_calendars
 from emtrack.reading.findings import findings_as_lines
 from emtrack.reading.found_in_view import found_in_view
 from emtrack.reading.history import View
@@ -30,7 +31,7 @@ from emtrack.reading.there_now import There, there_at
 from emtrack.record.findings import FindingVersion
 from emtrack.record.plans import load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.web.maps import drawn_stops, drawn_zones, in_findings, map_of, played, requirements_of
+from emtrack.web.maps import drawn_stops, drawn_zones, in_findings, in_their_times, map_of, played, requirements_of
 from emtrack.web.wording import Words
 
 
@@ -73,6 +74,12 @@ async def bands_of_view(
     return await bands_of(connection, view, known_ms, zone_sets, requirement_id)
 
 
+async def calendars_of_view(
+    connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int
+) -> list[CurfewCalendar]:
+    return await curfew_calendars(connection, view, known_ms, zone_sets)
+
+
 async def there_now(
     connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, requirement_id: str | None
 ) -> There:
@@ -90,7 +97,7 @@ async def map_of_history(
     in_force = [
         r for r in requirements_of(assignments.values()) if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
     ]
-    drawn = await drawn_zones(connection, in_force, seen)
+    drawn = in_their_times(await drawn_zones(connection, in_force, seen), list(assignments.values()), in_force, view)
     stays = stays_of(seen, in_force, gap_ms)
     return map_of(drawn, seen, Words(timezone), gap_ms, played(view, found) | {"stops": drawn_stops(stays)})
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from emtrack.db.connect import Connection
 from emtrack.reading.casefile import FactsAround, WeighedFix
+from emtrack.reading.curfew_calendar import periods_of
 from emtrack.reading.found_in_view import Found
 from emtrack.reading.history import StoredEvent, View
 from emtrack.reading.stays import Stays
@@ -244,9 +245,26 @@ def requirements_of(assignments: Iterable[Assignment]) -> list[Requirement]:
     return sorted(found.values(), key=lambda requirement: (requirement.requirement_id, requirement.from_ms))
 
 
+def in_their_times(
+    drawn: DrawnZones, assignments: Sequence[Assignment], requirements: Sequence[Requirement], view: View
+) -> DrawnZones:
+    """With the times in which each was in force and obliged somebody, within a view: playback shows zones as they were then."""
+    span = Interval(view.begin_ms, view.end_ms)
+    times = {
+        str(requirement.entry_id): {
+            "from_ms": requirement.from_ms,
+            "to_ms": min(requirement.to_ms, FOREVER_MS),
+            "periods": [list(period) for period in periods_of(assignments, requirement, span)],
+        }
+        for requirement in requirements
+    }
+    return drawn._replace(zones=[zone | times.get(zone["entry"], {}) for zone in drawn.zones])
+
+
 def _zone(requirement: Requirement, shape: Shape, label: str) -> dict[str, Any]:
     return {
         "label": label,
+        "entry": str(requirement.entry_id),
         "kind": str(requirement.kind),
         "geometry": geojson_from_zone(shape),
         "widen_m": requirement.widen_m,

@@ -274,6 +274,11 @@ class Words:
         before, after = (self.local(instant_ms + by_ms).utcoffset() for by_ms in (-_DAY_MS, _DAY_MS))
         return before != after
 
+    def force(self, requirement: Requirement) -> str:
+        """ "from 1 Mar 00:00:00 GMT on", "from … to …": of a requirement as it was in force."""
+        begin = f"from {self.row(requirement.from_ms)}"
+        return f"{begin} on" if requirement.to_ms >= LAST_MS else f"{begin} to {self.row(requirement.to_ms)}"
+
     def clock(self, instant_ms: int, now_ms: int) -> str:
         """ "19:00"; of another day "1 Mar 19:00"."""
         moment = self.local(instant_ms)

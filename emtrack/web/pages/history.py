@@ -20,19 +20,33 @@ from emtrack.reading.history import MOST_FIXES, UnfitView, View, events_of, reco
 from emtrack.record.plans import load_assignments
 from emtrack.record.requirement_names import load_names
 from emtrack.web.bands import drawn_bands
+from emtrack.web.curfew_days import drawn_calendars
 from emtrack.web.form_times import UnfitTimes, read_times
 from emtrack.web.guard import Problem, door_of, guarded, read_form, read_instant, read_number
-from emtrack.web.judged import bands_of_view, map_of_alert, map_of_history, page_of_history, stays_of_history
-from emtrack.web.maps import event_rows, history_rows, place_name
+from emtrack.web.judged import (
+    bands_of_view,
+    calendars_of_view,
+    map_of_alert,
+    map_of_history,
+    page_of_history,
+    stays_of_history,
+)
+from emtrack.web.maps import event_rows, history_rows, place_name, requirements_of
 from emtrack.web.packed import MEDIA_TYPE
 from emtrack.web.pages.wearers import person_or_problem
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
-from emtrack.web.wording import Words
-from geofence import EventType
+from emtrack.web.wording import Words, timetable_words
+from geofence import EventType, Requirement
 from geofence.dwelling import STOP_RULES
 
 ROWS = 250
 DAY_MS = 86_400_000
+
+
+async def _zones_of(connection: Connection, view: View, known_ms: int) -> list[Requirement]:
+    """Requirements that were in force at some time of a view, as they were held at an instant."""
+    held = requirements_of((await load_assignments(connection, known_ms, [view.wearer_no])).values())
+    return [r for r in held if r.from_ms < view.end_ms and r.to_ms > view.begin_ms]
 
 
 class Sought(NamedTuple):
@@ -74,6 +88,7 @@ class HistoryPages:
             route("/views/{view_no:number}", self.view, READERS),
             route("/views/{view_no:number}/rows", self.rows, READERS),
             route("/views/{view_no:number}/stops", self.stops, READERS),
+            route("/views/{view_no:number}/curfews", self.curfews, READERS),
             guarded(self._pages.pool, "/views/{view_no:number}/map", self.map, READERS),
         ]
 
@@ -137,6 +152,8 @@ class HistoryPages:
             wearer = await person_or_problem(connection, view.wearer_no)
             words = await self._pages.words(connection)
             found = await found_in_view(connection, view, known_ms)
+            zones = await _zones_of(connection, view, known_ms)
+            names = await load_names(connection, [view.wearer_no])
             sought = _sought(request, words)
             number = None
             if sought.at_ms is not None:
@@ -159,6 +176,9 @@ class HistoryPages:
             purpose=PURPOSES[view.purpose],
             rows=history_rows(page.rows, page.before_ms, found, words, gap_ms),
             found=found,
+            zones=zones,
+            names={r: name for (_, r), name in names.items()},
+            timetable_words=timetable_words,
             most_found=MOST_FOUND,
             sought=sought,
             chosen=number,
@@ -197,6 +217,27 @@ class HistoryPages:
             asked=request.query_params.get("known_at") or "",
         )
 
+    async def curfews(self, request: Request, caller: Caller) -> Response:
+        """How the person kept to curfews, day by day."""
+        known_ms = known_at(request, self._pages.clock.now_ms()).ms
+        async with self._pages.pool.acquire() as connection:
+            view = await self._view(connection, request, caller)
+            wearer = await person_or_problem(connection, view.wearer_no)
+            words = await self._pages.words(connection)
+            names = await load_names(connection, [view.wearer_no])
+        span = FactSpan(view, known_ms, band.LEAD_MS)
+        calendars = await self._pages.judged(caller, span, calendars_of_view, view, known_ms)
+        return self._pages.render(
+            "history_curfews.html",
+            caller,
+            words,
+            wearer=wearer,
+            view=view,
+            purpose=PURPOSES[view.purpose],
+            calendars=drawn_calendars(calendars, names, view.wearer_no, words),
+            asked=request.query_params.get("known_at") or "",
+        )
+
     async def _without_positions(
         self,
         request: Request,
@@ -224,7 +265,7 @@ class HistoryPages:
             bands=drawn_bands(bands, view.begin_ms, view.end_ms, words),
             rows=event_rows(said[first - 1 : first - 1 + ROWS], words),
             first=first,
-            count=len(said),
+            events=len(said),
             step=ROWS,
             asked=request.query_params.get("known_at") or "",
         )

@@ -1,11 +1,11 @@
 // The layers of the map over its ground and under its positions, and what is chosen.
 import {
-  CircleGeometry, Feature, Graticule, MultiLineString, MultiPolygon, Point, VectorLayer, VectorSource, boundingExtent, createEmpty, extend,
+  CircleGeometry, Feature, Graticule, MultiLineString, MultiPolygon, Point, Style, VectorLayer, VectorSource, boundingExtent, createEmpty, extend,
   fromLonLat,
 } from '../vendor/ol.js';
 import { mapUnitsPerMetre } from './geodesy.js';
 import { bufferLines, polygonsOf } from './outlines.js';
-import { GRID_STROKE, bufferStyle, chosenRadiusStyle, chosenStyles, gridLabel, numberStyle, stopRingStyle, stopStyle, zoneLabelStyle, zoneStyle } from './symbols.js';
+import { GRID_STROKE, bufferStyle, chosenRadiusStyle, chosenStyles, gridLabel, numberStyle, restingZoneStyle, stopRingStyle, stopStyle, zoneLabelStyle, zoneStyle } from './symbols.js';
 import { lengthOf } from './words.js';
 
 const MOST_NUMBERS = 1_500;
@@ -33,7 +33,7 @@ export const vectors = (features, options) => new VectorLayer({ source: new Vect
 
 // ---- zones
 
-/** {areas, buffers, labels} */
+/** {areas, buffers, labels, at} */
 export function zoneLayers(zones) {
   const areas = zones.map(({ geometry, kind }) =>
     styled(new MultiPolygon(polygonsOf(geometry).map((polygon) => polygon.map(projected))), zoneStyle(kind)));
@@ -46,7 +46,32 @@ export function zoneLayers(zones) {
     const [west, , east, north] = [areas[index], buffers[index]].map((each) => each.getGeometry().getExtent()).reduce(extend, createEmpty());
     return styled(new Point([(west + east) / 2, north]), zoneLabelStyle({ label, kind, width: east - west }));
   });
-  return { areas: vectors(areas), buffers: vectors(buffers), labels: vectors(labels) };
+  const full = zones.map((_, index) => [areas, buffers, labels].map((each) => each[index].getStyle()));
+
+  /** Zones as they were at an instant: filled where they obliged, an outline where they were in force, else nothing. */
+  let states = '';
+  function at(at_ms) {
+    const now = zones.map((zone) => stateAt(zone, at_ms));
+    if (now.join() === states) return;
+    states = now.join();
+    now.forEach((state, index) => {
+      const [area, buffer, label] = state === 'none' ? [NOTHING, NOTHING, NOTHING] : full[index];
+      areas[index].setStyle(state === 'in force' ? restingZoneStyle(zones[index].kind) : area);
+      buffers[index].setStyle(buffer);
+      labels[index].setStyle(label);
+    });
+  }
+
+  return { areas: vectors(areas), buffers: vectors(buffers), labels: vectors(labels), at };
+}
+
+const NOTHING = new Style({});
+
+/** `periods`: in which a zone obliges; a map that is of no time has none. */
+export function stateAt({ from_ms, to_ms, periods }, at_ms) {
+  if (periods === undefined) return 'obliges';
+  if (at_ms < from_ms || at_ms >= to_ms) return 'none';
+  return periods.some(([begin_ms, end_ms]) => begin_ms <= at_ms && at_ms < end_ms) ? 'obliges' : 'in force';
 }
 
 const projected = (line) => line.map((place) => fromLonLat(place));

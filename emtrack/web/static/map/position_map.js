@@ -5,7 +5,7 @@ import { layerChoices, mechanismChoices } from './choices.js';
 import { element, freshId, replaceContent } from './dom.js';
 import { onMap } from './geodesy.js';
 import { groundLayers } from './ground.js';
-import { chosenLayer, gridLayer, numbersLayer, stopsLayer, wholeExtent, zoneLayers } from './layers.js';
+import { chosenLayer, gridLayer, numbersLayer, stateAt, stopsLayer, wholeExtent, zoneLayers } from './layers.js';
 import { legend } from './legend.js';
 import { playback } from './playback.js';
 import { knownWords, lastAt, playheadLayer } from './playhead.js';
@@ -16,6 +16,7 @@ const GREAT_BRITAIN = [onMap(-8.2, 49.9), onMap(1.8, 60.9)].flat();
 const FIT = { padding: [48, 36, 56, 36], maxZoom: 18 };
 const CLOSEST_ZOOM = 22;
 const REACH_PX = 14;
+const MOST_NAMED_ZONES = 6;
 const MOST_NUMBERED_AT_FIRST = 60;
 
 /** Draws `data` on the ground of `file` into the element `place`, and marks it ready when the first picture is complete. */
@@ -35,7 +36,7 @@ export async function positionMap(place, data, file) {
   }, (point) => player?.show(point.at_ms));
   const card = pointCard(reader, points.length);
   const rows = tableRows(place.id, (n) => reader.chooseNumber(n));
-  const player = playerOf(data, parts.playhead, reader, (isPlaying) => card.quiet(isPlaying));
+  const player = playerOf(data, parts, reader, (isPlaying) => card.quiet(isPlaying));
   const refresh = () => {
     reader.refresh();
     parts.show(shown);
@@ -57,7 +58,7 @@ export async function positionMap(place, data, file) {
 }
 
 /** Playback of a history: what has a time that it is of. */
-function playerOf({ begin_ms, end_ms, findings = [], points = [], moment }, playhead, reader, running) {
+function playerOf({ begin_ms, end_ms, findings = [], points = [], moment, zones = [] }, { playhead, zonesAt }, reader, running) {
   if (begin_ms === undefined || points.length === 0) return null;
   const evidence = () => reader.visible().filter(({ is_evidence }) => is_evidence);
   let [of, trail] = [null, []];
@@ -69,7 +70,8 @@ function playerOf({ begin_ms, end_ms, findings = [], points = [], moment }, play
     moved(at_ms) {
       const known = playhead.show(shownTrail(), at_ms);
       if (known.point) reader.follow(known.point);
-      return knownWords(known, points.length);
+      zonesAt(at_ms);
+      return [knownWords(known, points.length), zoneWords(zones, at_ms)].filter(Boolean).join(' ');
     },
     beside(at_ms, direction) {
       const last = lastAt(shownTrail(), at_ms);
@@ -78,6 +80,12 @@ function playerOf({ begin_ms, end_ms, findings = [], points = [], moment }, play
     },
     running,
   });
+}
+
+/** Which zones oblige at an instant, in words. */
+function zoneWords(zones, at_ms) {
+  const names = new Set(zones.filter((zone) => zone.periods && stateAt(zone, at_ms) === 'obliges').map(({ label }) => label));
+  return names.size ? `In force now: ${[...names].slice(0, MOST_NAMED_ZONES).join(', ')}${names.size > MOST_NAMED_ZONES ? ' and others' : ''}.` : '';
 }
 
 /** Links of the page that lead to a time: `<a data-at-ms="…">`. */
@@ -108,6 +116,7 @@ function layersOf(zones, points, stops, gap_s, ground) {
     positions,
     chosen,
     playhead,
+    zonesAt: zoned.at,
     show(shown) {
       const passes = (point) => isShown(point, shown);
       positions.show({ ...shown, passes });

@@ -50,6 +50,11 @@ export function zoneStyle(kind) {
   return new Style({ fill: new Fill({ color: pattern(kind) }), stroke: new Stroke({ color: colourOf(kind), width: 2.5 }) });
 }
 
+/** Of a zone that is in force and obliges nobody just then. */
+export function restingZoneStyle(kind) {
+  return new Style({ stroke: new Stroke({ color: `${colourOf(kind)}99`, width: 1.5 }) });
+}
+
 export function bufferStyle(kind) {
   return new Style({ stroke: new Stroke({ color: colourOf(kind), width: 2, lineDash: [8, 7] }) });
 }
