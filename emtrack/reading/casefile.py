@@ -206,6 +206,11 @@ async def history_page(connection: Connection, view: View, known_ms: int, first:
     return HistoryPage(shown, count - left_out, left_out > 0, before_ms)
 
 
+async def count_known(connection: Connection, view: View, known_ms: int) -> int:
+    """How many positions of the time of a view were received by an instant."""
+    return (await place_in_history(connection, view, known_ms, 0, 0)).size
+
+
 async def number_at(connection: Connection, view: View, known_ms: int, at_ms: int) -> int:
     """The number of the first position at an instant or later; of the last one, if there is none. 1 where there is no position."""
     count = (await place_in_history(connection, view, known_ms, 0, 0)).size

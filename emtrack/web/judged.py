@@ -109,6 +109,22 @@ async def stays_of_history(
     return await stays_in_view(connection, view, known_ms, gap_ms)
 
 
+async def map_of_facts(
+    connection: Connection,
+    zone_sets: ZoneSetCache,
+    view: View,
+    version: FindingVersion,
+    known_ms: int,
+    timezone: str,
+    gap_ms: int,
+) -> bytes:
+    """What was known around a version of a finding, packed."""
+    facts = await facts_around(connection, view, version, known_ms, zone_sets)
+    zones: list[Any] = [] if facts.requirement is None else [facts.requirement]
+    drawn = await drawn_zones(connection, zones, facts.fixes, version.finding.zone_id)
+    return map_of(drawn, facts.fixes, Words(timezone), gap_ms)
+
+
 async def map_of_alert(
     connection: Connection,
     zone_sets: ZoneSetCache,
@@ -124,8 +140,5 @@ async def map_of_alert(
     for occurrence in [] if alert is None else await occurrences_of(connection, alert, known_ms):
         version = occurrence.version
         if occurrence.finding_no == finding_no and version is not None:
-            facts = await facts_around(connection, view, version, known_ms, zone_sets)
-            zones: list[Any] = [] if facts.requirement is None else [facts.requirement]
-            drawn = await drawn_zones(connection, zones, facts.fixes, version.finding.zone_id)
-            return map_of(drawn, facts.fixes, Words(timezone), gap_ms)
+            return await map_of_facts(connection, zone_sets, view, version, known_ms, timezone, gap_ms)
     return None

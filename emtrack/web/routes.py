@@ -30,11 +30,13 @@ from emtrack.web.guard import CredentialState
 from emtrack.web.guide import read_guide
 from emtrack.web.pages.account import AccountPages
 from emtrack.web.pages.alert_case import CasePages
+from emtrack.web.pages.alert_replay import AlertReplayPages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.centre import CentrePages
 from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.guide import GuidePages
 from emtrack.web.pages.history import HistoryPages
+from emtrack.web.pages.history_known import HistoryKnownPages
 from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.iom_meetings import MeetingPages
 from emtrack.web.pages.iom_tasks import TaskPages
@@ -99,10 +101,12 @@ def web_routes(
         *SessionPages(pages).routes(),
         *AlertPages(pages, work).routes(),
         *CasePages(pages, work).routes(),
+        *AlertReplayPages(pages).routes(),
         *SavedViewPages(pages).routes(),
         *WallPages(pages, work).routes(),
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
+        *HistoryKnownPages(pages).routes(),
         *CurfewPages(pages).routes(),
         *NearPages(pages).routes(),
         *MaintenancePages(pages).routes(),

@@ -75,6 +75,17 @@ def _sought(request: Request, words: Words) -> Sought:
     return Sought(at_ms, text, pass_name, words.passes(text), None)
 
 
+async def view_or_problem(connection: Connection, request: Request, caller: Caller, now_ms: int) -> View:
+    """The look that an address names, if it is the caller's and not too long ago. Raises Problem."""
+    view = await view_of(connection, request.path_params["view_no"], caller.name, now_ms)
+    if view is None:
+        raise Problem(
+            404,
+            "This look at a history is not yours, or longer ago than an hour. Say again for which purpose you look.",
+        )
+    return view
+
+
 class HistoryPages:
     """/wearers/…/history and /views/…"""
 
@@ -148,7 +159,7 @@ class HistoryPages:
         now_ms = self._pages.clock.now_ms()
         known_ms = known_at(request, now_ms).ms
         async with self._pages.pool.acquire() as connection:
-            view = await self._view(connection, request, caller)
+            view = await view_or_problem(connection, request, caller, self._pages.clock.now_ms())
             wearer = await person_or_problem(connection, view.wearer_no)
             words = await self._pages.words(connection)
             found = await found_in_view(connection, view, known_ms)
@@ -196,7 +207,7 @@ class HistoryPages:
         """Where the person stayed, and which places that was."""
         known_ms = known_at(request, self._pages.clock.now_ms()).ms
         async with self._pages.pool.acquire() as connection:
-            view = await self._view(connection, request, caller)
+            view = await view_or_problem(connection, request, caller, self._pages.clock.now_ms())
             wearer = await person_or_problem(connection, view.wearer_no)
             words = await self._pages.words(connection)
             names = await load_names(connection, [view.wearer_no])
@@ -221,7 +232,7 @@ class HistoryPages:
         """How the person kept to curfews, day by day."""
         known_ms = known_at(request, self._pages.clock.now_ms()).ms
         async with self._pages.pool.acquire() as connection:
-            view = await self._view(connection, request, caller)
+            view = await view_or_problem(connection, request, caller, self._pages.clock.now_ms())
             wearer = await person_or_problem(connection, view.wearer_no)
             words = await self._pages.words(connection)
             names = await load_names(connection, [view.wearer_no])
@@ -275,7 +286,7 @@ class HistoryPages:
         now_ms = self._pages.clock.now_ms()
         known_ms = known_at(request, now_ms).ms
         async with self._pages.pool.acquire() as connection:
-            view = await self._view(connection, request, caller)
+            view = await view_or_problem(connection, request, caller, self._pages.clock.now_ms())
             timezone = (await self._pages.words(connection)).timezone
         span, gap_ms = FactSpan(view, known_ms, LEAD_MS), self._pages.history_gap_ms
         if view.alert_no is None:
@@ -286,12 +297,3 @@ class HistoryPages:
         if found is None:
             raise Problem(404, f"the alert has no finding {number} that was known then")
         return Response(found, 200, NO_STORE, MEDIA_TYPE)
-
-    async def _view(self, connection: Connection, request: Request, caller: Caller) -> View:
-        view = await view_of(connection, request.path_params["view_no"], caller.name, self._pages.clock.now_ms())
-        if view is None:
-            raise Problem(
-                404,
-                "This look at a history is not yours, or longer ago than an hour. Say again for which purpose you look.",
-            )
-        return view

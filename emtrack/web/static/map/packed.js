@@ -50,7 +50,7 @@ class Position {
 }
 
 /** "Mon 2 Mar 2026 21:02:10 GMT", as the table beside the map has it; made when somebody reads it. */
-function momentIn(timeZone) {
+export function momentIn(timeZone) {
   const parts = { year: 'numeric', month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23', timeZoneName: 'short' };
   const clock = new Intl.DateTimeFormat('en-GB', { ...parts, timeZone });
   return (at_ms) => {

@@ -8,17 +8,18 @@ const LONGEST_STEP_MS = 250; // a page that was hidden, or a machine that was bu
 const STILL_STEP_MS = 1_000;
 const STEPS_S = { ArrowUp: 600, ArrowDown: -600, PageUp: 3_600, PageDown: -3_600 };
 const MARKS = 1_000;
-const KEYS = 'Keys: space plays and pauses, left and right arrow go to the position before and after, up and down ten minutes, Page Up and Page Down an hour, comma and full stop make it slower and faster.';
+const OF_POSITIONS = { heading: 'Playback', slider: 'Time', stops: 'Pause at findings', step: 'position', met: 'A finding begins' };
+const KEYS = 'up and down ten minutes, Page Up and Page Down an hour, comma and full stop make it slower and faster.';
 
 /**
  * `moved(at_ms)`: shows what was known at an instant, and says it in words. `beside(at_ms, direction)`: when the position before (-1) or
  * after (1) is, if there is one. `running(isPlaying)` is told when playback begins and ends.
  */
-export function playback({ begin_ms, end_ms, findings, moment }, { moved, beside, running }) {
+export function playback({ begin_ms, end_ms, findings, moment, words = OF_POSITIONS }, { moved, beside, running }) {
   const isStill = matchMedia('(prefers-reduced-motion: reduce)').matches;
   const soon = isStill ? (next) => setTimeout(() => next(performance.now()), STILL_STEP_MS) : requestAnimationFrame;
   const longest_ms = isStill ? STILL_STEP_MS : LONGEST_STEP_MS;
-  const screen = screenOf(begin_ms, end_ms, findings);
+  const screen = screenOf(begin_ms, end_ms, findings, words);
   let at_ms = begin_ms;
   let run = null; // another for each time that it is played
 
@@ -43,7 +44,7 @@ export function playback({ begin_ms, end_ms, findings, moment }, { moved, beside
       const met = screen.stops.checked ? findings.find((finding) => finding.begin_ms > at_ms && finding.begin_ms <= next_ms) : null;
       before = now;
       show(met ? met.begin_ms : next_ms);
-      if (met) pause(`Paused. A finding begins: ${met.title}, ${moment(met.begin_ms)}.`);
+      if (met) pause(`Paused. ${words.met}: ${met.title}, ${moment(met.begin_ms)}.`);
       else if (at_ms >= end_ms) pause('Paused. This is the end of the time that was asked for.');
       else soon(step);
     };
@@ -95,28 +96,28 @@ export function playback({ begin_ms, end_ms, findings, moment }, { moved, beside
   return { section: screen.section, show, keysOfMap: onKey(false), isPlaying: () => run !== null };
 }
 
-function screenOf(begin_ms, end_ms, findings) {
+function screenOf(begin_ms, end_ms, findings, words) {
   const [title, keys] = [freshId('playback'), freshId('playback-keys')];
   const clock = element('p', { class: 'emtrack-map__clock', 'data-shows': 'clock' });
   const known = element('p', { class: 'emtrack-map__known', 'data-shows': 'known' });
   const status = element('p', { class: 'govuk-body-s', role: 'status', 'data-shows': 'playback' });
   const scrubber = element('input', {
     type: 'range', class: 'emtrack-map__scrubber', min: 0, max: Math.ceil((end_ms - begin_ms) / 1000), step: 1, value: 0,
-    'aria-label': 'Time', 'aria-describedby': keys, autocomplete: 'off',
+    'aria-label': words.slider, 'aria-describedby': keys, autocomplete: 'off',
   });
   const toggle = element('button', { type: 'button', class: 'govuk-button', 'data-does': 'play' }, 'Play');
   const speed = element('select', { class: 'govuk-select', id: freshId('speed'), autocomplete: 'off', 'data-does': 'speed' },
     ...SPEEDS.map((times) => element('option', { value: times, selected: times === USUAL_SPEED }, `${times} times`)));
   const stops = element('input', { class: 'govuk-checkboxes__input', type: 'checkbox', id: freshId('stops'), checked: true, autocomplete: 'off', 'data-does': 'stops' });
   const section = element('section', { class: 'emtrack-map__playback', 'aria-labelledby': title },
-    element('h3', { class: 'govuk-heading-s govuk-!-margin-bottom-1', id: title }, 'Playback'),
+    element('h3', { class: 'govuk-heading-s govuk-!-margin-bottom-1', id: title }, words.heading),
     clock, known, marksOf(begin_ms, end_ms, findings), scrubber,
     element('div', { class: 'emtrack-map__controls' }, toggle,
       element('div', { class: 'govuk-form-group' }, element('label', { class: 'govuk-label', for: speed.id }, 'Speed'), speed),
       element('div', { class: 'govuk-checkboxes govuk-checkboxes--small' }, element('div', { class: 'govuk-checkboxes__item' }, stops,
-        element('label', { class: 'govuk-label govuk-checkboxes__label', for: stops.id }, 'Pause at findings')))),
+        element('label', { class: 'govuk-label govuk-checkboxes__label', for: stops.id }, words.stops)))),
     status,
-    element('p', { class: 'emtrack-map__keys', id: keys }, KEYS));
+    element('p', { class: 'emtrack-map__keys', id: keys }, `Keys: space plays and pauses, left and right arrow go to the ${words.step} before and after, ${KEYS}`));
   return { section, clock, known, status, scrubber, toggle, speed, stops };
 }
 

@@ -19,8 +19,9 @@ const REACH_PX = 14;
 const MOST_NAMED_ZONES = 6;
 const MOST_NUMBERED_AT_FIRST = 60;
 
-/** Draws `data` on the ground of `file` into the element `place`, and marks it ready when the first picture is complete. */
-export async function positionMap(place, data, file) {
+/** `viewBefore`: of the map that was here, which is kept. Returns {view, end}.
+ * Draws `data` on the ground of `file` into the element `place`, and marks it ready when the first picture is complete. */
+export async function positionMap(place, data, file, viewBefore = null) {
   const { zones = [], zones_left_out = 0, points = [], gap_s } = data;
   for (const point of points) point.place = onMap(point.lon_deg, point.lat_deg);
   // Of a fortnight the circles would hide the town.
@@ -36,7 +37,7 @@ export async function positionMap(place, data, file) {
   }, (point) => player?.show(point.at_ms));
   const card = pointCard(reader, points.length);
   const rows = tableRows(place.id, (n) => reader.chooseNumber(n));
-  const player = playerOf(data, parts, reader, (isPlaying) => card.quiet(isPlaying));
+  const player = 'still' in place.dataset ? null : playerOf(data, parts, reader, (isPlaying) => card.quiet(isPlaying));
   const refresh = () => {
     reader.refresh();
     parts.show(shown);
@@ -48,14 +49,27 @@ export async function positionMap(place, data, file) {
   screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), card.section,
     [layerChoices(shown, data.stops !== undefined, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null)], points.length + zones.length > 0, player);
   const map = mapOn(screen.viewport, parts.all);
-  fit();
+  if (viewBefore) keepView(map, viewBefore);
+  else fit();
   refresh();
   map.on('click', ({ coordinate }) => reader.choose(parts.positions.nearest(coordinate, map.getView().getResolution() * REACH_PX)));
   player?.show(Number(place.dataset.atMs ?? data.begin_ms));
-  followLinks(player);
+  const ending = new AbortController();
+  followLinks(player, ending.signal);
   await new Promise((drawn) => { map.once('rendercomplete', drawn); });
   Object.assign(place.dataset, { points: points.length, zones: zones.length, stops: (data.stops ?? []).length, gaps: parts.positions.gaps(), ground: file?.container ?? 'none', ready: 'true' });
+  const end = () => {
+    ending.abort();
+    map.setTarget(null);
+  };
+  return { view: points.length > 0 ? map.getView() : null, end };
 }
+
+function keepView(map, before) {
+  map.getView().setResolution(before.getResolution());
+  map.getView().setCenter(before.getCenter());
+}
+
 
 /** Playback of a history: what has a time that it is of. */
 function playerOf({ begin_ms, end_ms, findings = [], points = [], moment, zones = [] }, { playhead, zonesAt }, reader, running) {
@@ -89,7 +103,7 @@ function zoneWords(zones, at_ms) {
 }
 
 /** Links of the page that lead to a time: `<a data-at-ms="…">`. */
-function followLinks(player) {
+function followLinks(player, signal) {
   if (!player) return;
   document.addEventListener('click', (event) => {
     const link = event.target.closest('a[data-at-ms]');
@@ -97,7 +111,7 @@ function followLinks(player) {
     event.preventDefault();
     player.show(Number(link.dataset.atMs));
     player.section.scrollIntoView({ block: 'nearest' });
-  });
+  }, { signal });
 }
 
 function leftOut(zones_left_out) {
