@@ -177,7 +177,7 @@ async def test_stops_and_places_stand_in_tables_beside_their_map(
         await drawn(page)
         await page.get_by_role("link", name="Stops and places").click()
         assert await drawn(page) == (300, 2)
-        assert await page.get_attribute("#map", "data-stops") == "1"
+        await page.wait_for_selector("#map[data-stops-drawn='1']")
         assert await page.is_checked("[data-shows=heat]")
         (place,) = await page.locator("section[aria-labelledby=places-heading] tbody tr").all_inner_texts()
         assert place.split("\t")[:3] == ["A C1", "2 h 34 min", "1"]

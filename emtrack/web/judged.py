@@ -26,12 +26,12 @@ from emtrack.reading.curfew_calendar import CurfewCalendar, curfew_calendars
 from emtrack.reading.findings import findings_as_lines
 from emtrack.reading.found_in_view import found_in_view
 from emtrack.reading.history import View
-from emtrack.reading.stays import Stays, stays_in_view, stays_of
+from emtrack.reading.stays import Stays, stays_in_view
 from emtrack.reading.there_now import There, there_at
 from emtrack.record.findings import FindingVersion
 from emtrack.record.plans import load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.web.maps import drawn_stops, drawn_zones, in_findings, in_their_times, map_of, played, requirements_of
+from emtrack.web.maps import drawn_zones, in_findings, in_their_times, map_of, played, requirements_of
 from emtrack.web.wording import Words
 
 
@@ -98,8 +98,7 @@ async def map_of_history(
         r for r in requirements_of(assignments.values()) if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
     ]
     drawn = in_their_times(await drawn_zones(connection, in_force, seen), list(assignments.values()), in_force, view)
-    stays = stays_of(seen, in_force, gap_ms)
-    return map_of(drawn, seen, Words(timezone), gap_ms, played(view, found) | {"stops": drawn_stops(stays)})
+    return map_of(drawn, seen, Words(timezone), gap_ms, played(view, found))
 
 
 async def stays_of_history(

@@ -100,6 +100,8 @@ def in_findings(seen: Sequence[WeighedFix], found: Sequence[Found]) -> list[Weig
             for one in found
         ]
     )
+    if not spans:
+        return list(seen)
     begins = [span.begin_ms for span in spans]
 
     def is_within(at_ms: int) -> bool:

@@ -22,7 +22,7 @@ from emtrack.record.requirement_names import load_names
 from emtrack.web.bands import drawn_bands
 from emtrack.web.curfew_days import drawn_calendars
 from emtrack.web.form_times import UnfitTimes, read_times
-from emtrack.web.guard import Problem, door_of, guarded, read_form, read_instant, read_number
+from emtrack.web.guard import Problem, answer, door_of, guarded, read_form, read_instant, read_number
 from emtrack.web.judged import (
     bands_of_view,
     calendars_of_view,
@@ -31,7 +31,7 @@ from emtrack.web.judged import (
     page_of_history,
     stays_of_history,
 )
-from emtrack.web.maps import event_rows, history_rows, place_name, requirements_of
+from emtrack.web.maps import drawn_stops, event_rows, history_rows, place_name, requirements_of
 from emtrack.web.packed import MEDIA_TYPE
 from emtrack.web.pages.wearers import person_or_problem
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
@@ -99,6 +99,7 @@ class HistoryPages:
             route("/views/{view_no:number}", self.view, READERS),
             route("/views/{view_no:number}/rows", self.rows, READERS),
             route("/views/{view_no:number}/stops", self.stops, READERS),
+            guarded(self._pages.pool, "/views/{view_no:number}/stops/map", self.map_of_stops, READERS),
             route("/views/{view_no:number}/curfews", self.curfews, READERS),
             guarded(self._pages.pool, "/views/{view_no:number}/map", self.map, READERS),
         ]
@@ -227,6 +228,16 @@ class HistoryPages:
             gap_ms=gap_ms,
             asked=request.query_params.get("known_at") or "",
         )
+
+    async def map_of_stops(self, request: Request, caller: Caller) -> Response:
+        """What the map draws of stops, when it is wanted: it takes longer than the map itself."""
+        now_ms = self._pages.clock.now_ms()
+        known_ms = known_at(request, now_ms).ms
+        async with self._pages.pool.acquire() as connection:
+            view = await view_or_problem(connection, request, caller, now_ms)
+        span, gap_ms = FactSpan(view, known_ms, LEAD_MS), self._pages.history_gap_ms
+        stays = await self._pages.judged(caller, span, stays_of_history, view, known_ms, gap_ms)
+        return answer(drawn_stops(stays))
 
     async def curfews(self, request: Request, caller: Caller) -> Response:
         """How the person kept to curfews, day by day."""

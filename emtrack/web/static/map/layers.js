@@ -99,21 +99,26 @@ export function numbersLayer(points) {
 
 export const radiusCircle = ({ place, radius_m, lat_deg }) => new CircleGeometry(place, radius_m * mapUnitsPerMetre(lat_deg));
 
-/** Places of stops: a ring as wide as the place is known to be, with its letter; one for each place, however often it was visited. */
-export function stopsLayer(stops) {
+/** {layer, show}. Places of stops: a ring as wide as the place is known to be, with its letter; one for each place, however often it was visited. */
+export function stopsLayer() {
+  const layer = vectors([], { declutter: 'stops' });
+  const show = (stops) => layer.getSource().addFeatures(featuresOf(stops));
+  return { layer, show };
+}
+
+function featuresOf(stops) {
   const places = new Map();
   for (const stop of stops) {
     const seen = places.get(stop.place);
     places.set(stop.place, { ...(seen ?? stop), stay_ms: (seen?.stay_ms ?? 0) + stop.end_ms - stop.begin_ms });
   }
-  const features = [...places.values()].flatMap((place) => {
+  return [...places.values()].flatMap((place) => {
     const middle = fromLonLat([place.lon_deg, place.lat_deg]);
     return [
       styled(radiusCircle({ ...place, place: middle }), stopRingStyle(place.is_exact)),
       styled(new Point(middle), stopStyle(`${place.place} ${lengthOf(place.stay_ms)}`)),
     ];
   });
-  return vectors(features, { declutter: 'stops' });
 }
 
 export function chosenLayer() {

@@ -28,7 +28,7 @@ export async function positionMap(place, data, file, viewBefore = null) {
   const shown = { points: true, radii: points.length <= MANY_POINTS, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, stops: false, heat: false, hiddenMechanisms: new Set() };
   for (const first of (place.dataset.first ?? '').split(' ').filter(Boolean)) Object.assign(shown, { points: false, radii: false, numbers: false, trail: false, [first]: true });
   const screen = screenOf(place, file);
-  const parts = layersOf(zones, points, data.stops ?? [], gap_s, groundLayers(file, screen.groundFailed));
+  const parts = layersOf(zones, points, stopsOf(place), gap_s, groundLayers(file, screen.groundFailed));
   const reader = pointReader(points, shown, (point, visible) => {
     parts.chosen.show(point);
     rows.mark(point.n);
@@ -47,7 +47,7 @@ export async function positionMap(place, data, file, viewBefore = null) {
   const fit = () => map.getView().fit(isEmpty(parts.extent) ? GREAT_BRITAIN : parts.extent, FIT);
   // The place has its size before the map is made: one without width and height draws nothing, and says so in the console.
   screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), card.section,
-    [layerChoices(shown, data.stops !== undefined, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null)], points.length + zones.length > 0, player);
+    [layerChoices(shown, 'stops' in place.dataset, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null)], points.length + zones.length > 0, player);
   const map = mapOn(screen.viewport, parts.all);
   if (viewBefore) keepView(map, viewBefore);
   else fit();
@@ -57,7 +57,7 @@ export async function positionMap(place, data, file, viewBefore = null) {
   const ending = new AbortController();
   followLinks(player, ending.signal);
   await new Promise((drawn) => { map.once('rendercomplete', drawn); });
-  Object.assign(place.dataset, { points: points.length, zones: zones.length, stops: (data.stops ?? []).length, gaps: parts.positions.gaps(), ground: file?.container ?? 'none', ready: 'true' });
+  Object.assign(place.dataset, { points: points.length, zones: zones.length, gaps: parts.positions.gaps(), ground: file?.container ?? 'none', ready: 'true' });
   const end = () => {
     ending.abort();
     map.setTarget(null);
@@ -119,13 +119,13 @@ function leftOut(zones_left_out) {
   return [element('p', { class: 'govuk-body-s emtrack-map__left-out' }, `${zones_left_out} more zones lie near and are not drawn.`)];
 }
 
-function layersOf(zones, points, stops, gap_s, ground) {
+function layersOf(zones, points, fetchStops, gap_s, ground) {
   const zoned = zoneLayers(zones);
   const positions = positionsLayer(points, gap_s);
-  const stayed = stopsLayer(stops);
+  const stayed = stopsLayer();
   const [numbers, chosen, playhead] = [numbersLayer(points), chosenLayer(), playheadLayer(gap_s, 0)];
   return {
-    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, stayed, numbers.layer, zoned.labels, chosen.layer, playhead.layer],
+    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, stayed.layer, numbers.layer, zoned.labels, chosen.layer, playhead.layer],
     extent: wholeExtent(zoned, points),
     positions,
     chosen,
@@ -134,10 +134,28 @@ function layersOf(zones, points, stops, gap_s, ground) {
     show(shown) {
       const passes = (point) => isShown(point, shown);
       positions.show({ ...shown, passes });
-      stayed.setVisible(shown.stops);
+      stayed.layer.setVisible(shown.stops);
+      if (shown.stops) fetchStops(stayed.show);
       numbers.layer.setVisible(shown.numbers);
       if (shown.numbers) numbers.show(passes);
     },
+  };
+}
+
+/** Stops are asked for once, when somebody wants to see them. */
+function stopsOf(place) {
+  let asked = false;
+  return async (show) => {
+    if (asked) return;
+    asked = true;
+    try {
+      const answer = await fetch(place.dataset.stops, { credentials: 'same-origin' });
+      const stops = answer.ok ? await answer.json() : [];
+      show(stops);
+      place.dataset.stopsDrawn = stops.length;
+    } catch {
+      asked = false; // the table has them; the next time that they are chosen, they are asked for again
+    }
   };
 }
 
