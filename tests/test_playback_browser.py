@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from emtrack.people.roles import Role
 from geofence import format_instant, parse_instant
-from tests.browser import OpenPage, WatchedPage, axe
+from tests.browser import OpenPage, WatchedPage
 from tests.office import EXCLUSION, Office, away, open_office
-from tests.service_world import HOME, activation, curfew
+from tests.service_world import AWAY, HOME, activation, curfew
 from tests.test_pages_browser import assert_usable, drawn, logged_in
+from tests.visitor import Visitor
 
 AUTUMN = {
     "activations": [activation(1, **{"from": "2025-10-20T00:00:00Z"})],
@@ -47,6 +46,12 @@ async def history(office: Office, open_page: OpenPage, begin: str, end: str, **p
     await opened.get_by_label("To review how the person keeps to the order").check()
     await opened.get_by_role("button", name="Record and show").click()
     return opened
+
+
+async def assert_usable_at_both_widths(page: WatchedPage) -> None:
+    for width in (320, 1280):
+        await page.set_viewport_size({"width": width, "height": 1000})
+        await assert_usable(page)
 
 
 async def shows(page: WatchedPage, what: str) -> str:
@@ -118,7 +123,7 @@ async def test_playback_keeps_the_clock_the_map_and_the_table_in_step_over_a_nig
         await page.wait_for_selector("[data-shows=playback] >> text=This is the end")
         await page.wait_for_selector("tr[data-n='300'][aria-current=true]")
         assert await page.locator("#table-heading").inner_text() == "Positions 251 to 300 of 300"
-        assert await axe(page) == []
+        await assert_usable(page)
 
         # Signal types that are hidden on the map are hidden in the table, and playback passes them by.
         await page.uncheck("[data-shows=WIFI]", force=True)
@@ -137,16 +142,13 @@ async def test_playback_keeps_the_clock_the_map_and_the_table_in_step_over_a_nig
             assert f"26 Oct 01:30:00 {clock}" in await page.locator(f"tr[data-n='{n}']").inner_text()
 
 
-@pytest.mark.parametrize("width", [1280, 320])
 async def test_a_day_of_25_hours_has_25_hours_in_the_calendar_of_curfews(
-    database_url: str, data_dir: Path, open_page: OpenPage, width: int
+    database_url: str, data_dir: Path, open_page: OpenPage
 ) -> None:
     """At home but for the end of the night. Of a gap of 21 minutes the last 6 are not known."""
     async with open_office(database_url, data_dir, AUTUMN) as office:
         await office.report("D1", *night(320, range(40, 60)))
-        page = await history(
-            office, open_page, "2025-10-26T00:00", "2025-10-27T00:00", width=width, java_script_enabled=False
-        )
+        page = await history(office, open_page, "2025-10-26T00:00", "2025-10-27T00:00", java_script_enabled=False)
         await page.get_by_role("link", name="Curfew calendar").click()
         rows = [row.split("\t") for row in await page.locator("tbody tr").all_inner_texts()]
         (day, obliged, home, away, unknown, when), total = rows
@@ -167,13 +169,12 @@ async def test_a_day_of_25_hours_has_25_hours_in_the_calendar_of_curfews(
         ]
 
 
-@pytest.mark.parametrize("width", [1280, 320])
 async def test_stops_and_places_stand_in_tables_beside_their_map(
-    database_url: str, data_dir: Path, open_page: OpenPage, width: int
+    database_url: str, data_dir: Path, open_page: OpenPage
 ) -> None:
     async with open_office(database_url, data_dir, AUTUMN) as office:
         await office.report("D1", *night(320, range(40, 60)))
-        page = await history(office, open_page, "2025-10-26T00:00", "2025-10-26T04:30", width=width)
+        page = await history(office, open_page, "2025-10-26T00:00", "2025-10-26T04:30")
         await drawn(page)
         await page.get_by_role("link", name="Stops and places").click()
         assert await drawn(page) == (300, 2)
@@ -186,18 +187,69 @@ async def test_stops_and_places_stand_in_tables_beside_their_map(
         assert "86 %" in stop
         await page.locator("tr[data-stop='1'] a").click()
         assert await shows(page, "clock") == "Sun 26 Oct 2025 00:00:00 BST"
-        await assert_usable(page)
+        await assert_usable_at_both_widths(page)
+        await page.get_by_role("link", name="Curfew calendar").click()
+        await assert_usable_at_both_widths(page)
         page.assert_clean(office.address)
 
 
-@pytest.mark.parametrize("width", [1280, 320])
-async def test_playback_is_usable_on_every_screen(office: Office, open_page: OpenPage, width: int) -> None:
-    await office.two_are_out()
-    page = await history(office, open_page, "2026-03-02T19:00", "2026-03-02T21:00", width=width)
-    assert await drawn(page) == (2, 2)
-    await page.get_by_role("button", name="Play").click()
-    await page.wait_for_selector("[data-does=play] >> text=Pause")
-    await page.get_by_role("button", name="Pause").click()
-    assert (await shows(page, "playback")).startswith("Paused at Mon 2 Mar 2026 19:")
-    await assert_usable(page)
+async def test_two_people_are_played_together_each_after_a_look_of_its_own(
+    office: Office, open_page: OpenPage
+) -> None:
+    north = (AWAY[0], AWAY[1] + 0.002)
+    await office.report("D1", *[away(f"19:{minute:02}", minute) for minute in range(20, 50)])
+    await office.report("D2", *[away(f"19:{minute:02}", minute, north) for minute in range(20, 40, 2)])
+    page = await history(office, open_page, "2026-03-02T19:00", "2026-03-02T20:00")
+    await drawn(page)
+    await page.locator("summary", has_text="Beside another person").click()
+    await page.get_by_label("Id of the other person").fill("W2")
+    await page.get_by_role("button", name="Record and show both").click()
+    await page.wait_for_selector("text=Select a reason.")
+    looks = "SELECT wearer_no FROM looks WHERE what = 'positions' ORDER BY look_no"
+    assert [row["wearer_no"] for row in await office.connection.fetch(looks)] == [1]
+    page.console.clear()  # the browser noted the form that was refused
+    await page.get_by_label("To investigate an offence").check()
+    await page.get_by_role("button", name="Record and show both").click()
+    await page.wait_for_url("**?with=*")
+    assert [row["wearer_no"] for row in await office.connection.fetch(looks)] == [1, 2]
+    assert await drawn(page) == (30, 3)
+    assert await page.get_attribute("#map", "data-others") == "10"
+
+    # One clock moves both, on the map and in both tables; how far apart they are is told as long as both are known.
+    await page.get_by_role("slider", name="Time").focus()
+    for key in ("PageUp", "PageDown", "ArrowUp", "ArrowUp", "ArrowUp"):
+        await page.keyboard.press(key)
+    known = await shows(page, "known")
+    assert known.startswith(
+        "Ann Other: Last position now: point 11 of 30, accurate to 6 m. W2: Last position now: point 6 of 10"
+    )
+    assert "Their last positions are 223 m apart, to within 12 m." in known
+    for person, number in (("0", "11"), ("1", "6")):
+        row = page.locator(f"table[data-person='{person}'] tr[aria-current=true] td:first-child")
+        assert await row.inner_text() == number
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("ArrowUp")
+    assert "W2: No position for 12 min. Where the person was is not known." in await shows(page, "known")
+    assert "apart" not in await shows(page, "known")
+    await page.locator("table[data-person='1'] tr[data-n='2'] td:first-child").click()
+    assert await shows(page, "clock") == "Mon 2 Mar 2026 19:22:00 GMT"
+    await assert_usable_at_both_widths(page)
     page.assert_clean(office.address)
+
+
+async def test_a_second_person_is_looked_at_by_the_right_that_the_first_needs(
+    office: Office, visitor: Visitor
+) -> None:
+    """Somebody whom the account does not see, or a look of somebody else, is nobody."""
+    await office.two_are_out()
+    span = {"begin": "2026-03-02T19:00", "end": "2026-03-02T21:00", "purpose": "COURT"}
+    await visitor.log_in(await office.account(Role.OFFICER))
+    key = await visitor.form_key()
+    _, first = await visitor.post("/wearers/1/history", form_key=key, **span)
+    for other in ("W9", "W1", "", "x' OR 1=1"):
+        status, text = await visitor.post(f"{first}/beside", form_key=key, purpose="COURT", other=other)
+        assert (status, "another person whose history you may see" in text) == (422, True), other
+    _, both = await visitor.post(f"{first}/beside", form_key=key, purpose="COURT", other="W2")
+    assert (await visitor.get(both))[0] == 200
+    await office.connection.execute("UPDATE looks SET looked_by = 'Somebody' WHERE wearer_no = 2")
+    assert (await visitor.get(both))[0] == 404

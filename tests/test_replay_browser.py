@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from emtrack.people.roles import Role
 from tests.browser import OpenPage, WatchedPage
 from tests.office import Office, at_home, away
-from tests.test_pages_browser import assert_usable, drawn, logged_in
-from tests.test_playback_browser import history
+from tests.test_pages_browser import drawn, logged_in
+from tests.test_playback_browser import assert_usable_at_both_widths, history
 from tests.visitor import Visitor
 
 
@@ -33,12 +31,9 @@ async def told(page: WatchedPage) -> list[str]:
     return texts
 
 
-@pytest.mark.parametrize("width", [1280, 320])
-async def test_an_alert_is_replayed_moment_by_moment_by_keyboard(
-    office: Office, open_page: OpenPage, width: int
-) -> None:
+async def test_an_alert_is_replayed_moment_by_moment_by_keyboard(office: Office, open_page: OpenPage) -> None:
     number = await an_alert_with_a_story(office)
-    page = await logged_in(office, open_page, f"/alerts/{number}", width=width)
+    page = await logged_in(office, open_page, f"/alerts/{number}")
     await drawn(page)
     await page.get_by_role("link", name="Watch this alert as it came").click()
     moments = await told(page)
@@ -64,15 +59,14 @@ async def test_an_alert_is_replayed_moment_by_moment_by_keyboard(
     await page.wait_for_selector("#map[data-ready='true'][data-points='2']")
     assert await page.locator("[data-known=facts] tr[data-n]").count() == 2
     assert await page.locator("main form").count() == 0, "nothing can be done there"
-    await assert_usable(page)
+    await assert_usable_at_both_widths(page)
     page.assert_clean(office.address)
 
 
-@pytest.mark.parametrize("width", [1280, 320])
-async def test_a_slider_replays_what_we_knew_of_a_history(office: Office, open_page: OpenPage, width: int) -> None:
+async def test_a_slider_replays_what_we_knew_of_a_history(office: Office, open_page: OpenPage) -> None:
     await office.report("D1", away("19:30", 1), away("19:32", 2))
     await office.report("D1", at_home("19:10", 3), at_home("19:11", 4))
-    page = await history(office, open_page, "2026-03-02T19:00", "2026-03-02T20:00", width=width)
+    page = await history(office, open_page, "2026-03-02T19:00", "2026-03-02T20:00")
     await drawn(page)
     await page.get_by_role("link", name="What we knew when").click()
     assert await drawn(page) == (4, 2)
@@ -87,7 +81,7 @@ async def test_a_slider_replays_what_we_knew_of_a_history(office: Office, open_p
     assert "0 positions and 1 finding of this time were known." in await page.locator("[data-known=now]").inner_text()
     await page.keyboard.press("End")
     await page.wait_for_selector("#map[data-ready='true'][data-points='4']")
-    await assert_usable(page)
+    await assert_usable_at_both_widths(page)
     await page.get_by_role("link", name="First moment").click()
     assert await drawn(page) == (0, 2)
     await page.get_by_role("link", name="Next moment").click()

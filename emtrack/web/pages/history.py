@@ -15,8 +15,9 @@ from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, PURPOSES, Looker
 from emtrack.people.roles import READERS, Caller
 from emtrack.reading import band
 from emtrack.reading.casefile import LEAD_MS, number_at
-from emtrack.reading.found_in_view import MOST_FOUND, found_in_view
+from emtrack.reading.found_in_view import MOST_FOUND, Found, found_in_view
 from emtrack.reading.history import MOST_FIXES, UnfitView, View, events_of, record_view, view_of
+from emtrack.reading.people import wearer_no_of
 from emtrack.record.plans import load_assignments
 from emtrack.record.requirement_names import load_names
 from emtrack.web.bands import drawn_bands
@@ -31,7 +32,7 @@ from emtrack.web.judged import (
     page_of_history,
     stays_of_history,
 )
-from emtrack.web.maps import drawn_stops, event_rows, history_rows, place_name, requirements_of
+from emtrack.web.maps import TableRow, drawn_stops, event_rows, history_rows, place_name, requirements_of
 from emtrack.web.packed import MEDIA_TYPE
 from emtrack.web.pages.wearers import person_or_problem
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
@@ -47,6 +48,50 @@ async def _zones_of(connection: Connection, view: View, known_ms: int) -> list[R
     """Requirements that were in force at some time of a view, as they were held at an instant."""
     held = requirements_of((await load_assignments(connection, known_ms, [view.wearer_no])).values())
     return [r for r in held if r.from_ms < view.end_ms and r.to_ms > view.begin_ms]
+
+
+def _looker(caller: Caller, form: dict[str, str]) -> Looker:
+    """Who looks, for the purpose and reference of a form. Raises UnfitView."""
+    if (trouble := unfit_text(form.get("note", ""))) is not None:
+        raise UnfitView(f"The note cannot be kept: {trouble}.")
+    purpose, reference = form.get("purpose", ""), form.get("note", "").strip()[:LONGEST_REFERENCE] or None
+    if purpose not in CHOSEN:
+        raise UnfitView("Select a reason.")
+    return Looker(caller.name, str(caller.role), door_of(caller), purpose, reference)
+
+
+class Table(NamedTuple):
+    """A part of the table of a history, from number `first` on, with what belongs to it. `size`: of all positions. `names`: of
+    zones, by requirement."""
+
+    view: View
+    rows: list[TableRow]
+    found: list[Found]
+    zones: list[Requirement]
+    names: dict[str, str]
+    first: int
+    size: int
+    is_cut: bool
+
+
+class Second(NamedTuple):
+    """Another person who is looked at beside the first."""
+
+    view: View
+    wearer: asyncpg.Record
+
+
+async def _second(connection: Connection, request: Request, caller: Caller, now_ms: int) -> Second | None:
+    """Of the query: `with`, the number of another look of the same account. Raises Problem."""
+    number = read_number(request.query_params.get("with"))
+    if number is None:
+        return None
+    view = await view_of(connection, number, caller.name, now_ms)
+    if view is None:
+        raise Problem(
+            404, "The look at the second person is not yours, or longer ago than an hour. Ask for it again."
+        )
+    return Second(view, await person_or_problem(connection, view.wearer_no))
 
 
 class Sought(NamedTuple):
@@ -98,6 +143,7 @@ class HistoryPages:
             route("/wearers/{wearer_no:number}/history", self.purpose, READERS, ["GET", "POST"]),
             route("/views/{view_no:number}", self.view, READERS),
             route("/views/{view_no:number}/rows", self.rows, READERS),
+            route("/views/{view_no:number}/beside", self.beside, READERS, ["POST"]),
             route("/views/{view_no:number}/stops", self.stops, READERS),
             guarded(self._pages.pool, "/views/{view_no:number}/stops/map", self.map_of_stops, READERS),
             route("/views/{view_no:number}/curfews", self.curfews, READERS),
@@ -140,12 +186,7 @@ class HistoryPages:
             begin_ms, end_ms = read_times(words, form, ("begin", "end"))
         except UnfitTimes as error:
             raise UnfitView(str(error)) from error
-        if (trouble := unfit_text(form.get("note", ""))) is not None:
-            raise UnfitView(f"The note cannot be kept: {trouble}.")
-        purpose, reference = form.get("purpose", ""), form.get("note", "").strip()[:LONGEST_REFERENCE] or None
-        if purpose not in CHOSEN:
-            raise UnfitView("Select a reason.")
-        looker = Looker(caller.name, str(caller.role), door_of(caller), purpose, reference)
+        looker = _looker(caller, form)
         return await record_view(connection, looker, wearer_no, begin_ms, end_ms, now_ms=now_ms)
 
     async def view(self, request: Request, caller: Caller) -> Response:
@@ -156,53 +197,90 @@ class HistoryPages:
         """A page of the table alone, for playback that goes beyond the one that is shown."""
         return await self._history(request, caller, "history_positions.html")
 
-    async def _history(self, request: Request, caller: Caller, template: str) -> Response:
+    async def _history(
+        self,
+        request: Request,
+        caller: Caller,
+        template: str,
+        form: dict[str, str] | None = None,
+        error: str | None = None,
+    ) -> Response:
         now_ms = self._pages.clock.now_ms()
         known_ms = known_at(request, now_ms).ms
+        query = request.query_params
         async with self._pages.pool.acquire() as connection:
-            view = await view_or_problem(connection, request, caller, self._pages.clock.now_ms())
+            view = await view_or_problem(connection, request, caller, now_ms)
+            second = await _second(connection, request, caller, now_ms)
             wearer = await person_or_problem(connection, view.wearer_no)
             words = await self._pages.words(connection)
-            found = await found_in_view(connection, view, known_ms)
-            zones = await _zones_of(connection, view, known_ms)
-            names = await load_names(connection, [view.wearer_no])
             sought = _sought(request, words)
             number = None
             if sought.at_ms is not None:
                 number = await number_at(connection, view, known_ms, sought.at_ms)
-        first = max(1, read_number(request.query_params.get("from")) or 1)
+        first = max(1, read_number(query.get("from")) or 1)
         if number is not None:
             first = (number - 1) // ROWS * ROWS + 1
-        span = FactSpan(view, known_ms, LEAD_MS)
-        page = await self._pages.judged(caller, span, page_of_history, view, known_ms, first, ROWS)
-        if page.size == 0:
+        table = await self._table(caller, view, known_ms, first, words)
+        if table.size == 0:
             return await self._without_positions(request, caller, view, words, known_ms, first)
-        gap_ms = self._pages.history_gap_ms
+        beside = None
+        if second is not None:
+            first_of_second = max(1, read_number(query.get("from2")) or 1)
+            beside = await self._table(caller, second.view, known_ms, first_of_second, words)
         return self._pages.render(
             template,
             caller,
             words,
-            status=422 if sought.error else 200,
+            status=422 if sought.error or error else 200,
             wearer=wearer,
             view=view,
             purpose=PURPOSES[view.purpose],
-            rows=history_rows(page.rows, page.before_ms, found, words, gap_ms),
-            found=found,
-            zones=zones,
-            names={r: name for (_, r), name in names.items()},
+            table=table,
+            found=table.found,
             timetable_words=timetable_words,
             most_found=MOST_FOUND,
             sought=sought,
             chosen=number,
-            gap_ms=gap_ms,
-            first=first,
-            count=page.size,
+            second=second,
+            beside=beside,
+            purposes=CHOSEN,
+            purpose_words=PURPOSES,
+            form=form or {},
+            error=error,
+            gap_ms=self._pages.history_gap_ms,
+            count=table.size,
             step=ROWS,
-            is_cut=page.is_cut,
+            is_cut=table.is_cut,
             most=MOST_FIXES,
-            asked=request.query_params.get("known_at") or "",
+            asked=query.get("known_at") or "",
             known_ms=known_ms,
         )
+
+    async def _table(self, caller: Caller, view: View, known_ms: int, first: int, words: Words) -> Table:
+        async with self._pages.pool.acquire() as connection:
+            found = await found_in_view(connection, view, known_ms)
+            zones = await _zones_of(connection, view, known_ms)
+            names = {r: name for (_, r), name in (await load_names(connection, [view.wearer_no])).items()}
+        span = FactSpan(view, known_ms, LEAD_MS)
+        page = await self._pages.judged(caller, span, page_of_history, view, known_ms, first, ROWS)
+        rows = history_rows(page.rows, page.before_ms, found, words, self._pages.history_gap_ms)
+        return Table(view, rows, found, zones, names, first, page.size, page.is_cut)
+
+    async def beside(self, request: Request, caller: Caller) -> Response:
+        """Another person over the same time: a look of its own, on record before any position of that person is read."""
+        now_ms = self._pages.clock.now_ms()
+        form = await read_form(request)
+        try:
+            async with self._pages.pool.acquire() as connection:
+                view = await view_or_problem(connection, request, caller, now_ms)
+                number = await wearer_no_of(connection, form.get("other", "").strip())
+                if number is None or number == view.wearer_no:
+                    raise UnfitView("Enter the id of another person whose history you may see.")
+                looker = _looker(caller, form)
+                second = await record_view(connection, looker, number, view.begin_ms, view.end_ms, now_ms=now_ms)
+        except UnfitView as error:
+            return await self._history(request, caller, "history.html", form, str(error))
+        return RedirectResponse(f"/views/{view.view_no}?with={second.view_no}", 303, NO_STORE)
 
     async def stops(self, request: Request, caller: Caller) -> Response:
         """Where the person stayed, and which places that was."""

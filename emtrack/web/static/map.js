@@ -43,6 +43,7 @@ async function load(place, ground) {
   let data;
   try {
     data = await fetched(place.dataset.source);
+    if (place.dataset.beside) data.beside = await fetched(place.dataset.beside);
   } catch (failure) {
     fail(place, failure.message);
     return;

@@ -38,9 +38,15 @@ const SIGNS_OF_PLAYBACK = [
   ['Playback: the last half hour', ['path', { d: 'M1 12h22', stroke: colourOfPerson(0), 'stroke-width': 4 }]],
 ];
 
-/** `plays`: whether there is playback. */
-export function legend(plays) {
-  const signs = plays ? [...SIGNS, ...SIGNS_OF_PLAYBACK] : SIGNS;
+const signsOfSecond = (name) => [
+  [`${name}: a position`, ['polygon', { points: '12,3 14.5,9.2 21,9.6 16,13.8 17.6,20.2 12,16.6 6.4,20.2 8,13.8 3,9.6 9.5,9.2', fill: colourOfPerson(1) }]],
+  [`${name}: trail`, ['path', { d: 'M1 12h22', stroke: colourOfPerson(1), 'stroke-width': 2.5, 'stroke-dasharray': '9 3' }]],
+  [`${name}: the last position in playback`, ['polygon', { points: '12,3 21,12 12,21 3,12', fill: colourOfPerson(1), stroke: INK, 'stroke-width': 2 }]],
+];
+
+/** `plays`: whether there is playback; `second`: the name of the second of two people. */
+export function legend(plays, second) {
+  const signs = [...SIGNS, ...(plays ? SIGNS_OF_PLAYBACK : []), ...(second ? signsOfSecond(second) : [])];
   return element('details', { class: 'govuk-details emtrack-map__legend' },
     element('summary', { class: 'govuk-details__summary' }, element('span', { class: 'govuk-details__summary-text' }, 'Key')),
     element('div', { class: 'govuk-details__text' },

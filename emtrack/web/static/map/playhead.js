@@ -1,9 +1,10 @@
 // What playback shows on the map: the last known position with its circle, and the trail of the last half hour before it.
 import { Feature, MultiLineString, Point } from '../vendor/ol.js';
+import { metresPerDegree } from './geodesy.js';
 import { radiusCircle, styled, vectors } from './layers.js';
 import { gapOfTailStyle, playheadRadiusStyle, playheadStyles, tailStyle } from './symbols.js';
 import { trailLines } from './trail.js';
-import { lengthOf } from './words.js';
+import { distanceOf, lengthOf } from './words.js';
 
 const TAIL_MS = 30 * 60_000;
 const LONGEST_TAIL = 400;
@@ -54,6 +55,15 @@ export function lastAt(points, at_ms) {
     else high = middle;
   }
   return low - 1;
+}
+
+/** How far apart the last positions of two people are, in words; nothing where one of them is too old. */
+export function apartWords(one, other) {
+  if (!one.isKnown || !other.isKnown) return '';
+  const { east, north } = metresPerDegree(one.point.lat_deg);
+  const apart_m = Math.hypot((one.point.lon_deg - other.point.lon_deg) * east, (one.point.lat_deg - other.point.lat_deg) * north);
+  const exact_m = Math.round((one.point.radius_m ?? 0) + (other.point.radius_m ?? 0));
+  return `Their last positions are ${distanceOf(apart_m)} apart, to within ${exact_m} m.`;
 }
 
 /** What is known at an instant, in words. */

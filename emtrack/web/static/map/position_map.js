@@ -8,7 +8,7 @@ import { groundLayers } from './ground.js';
 import { chosenLayer, gridLayer, numbersLayer, stateAt, stopsLayer, wholeExtent, zoneLayers } from './layers.js';
 import { legend } from './legend.js';
 import { playback } from './playback.js';
-import { knownWords, lastAt, playheadLayer } from './playhead.js';
+import { apartWords, knownWords, lastAt, playheadLayer } from './playhead.js';
 import { MANY_POINTS, positionsLayer } from './positions.js';
 import { tableRows } from './rows.js';
 
@@ -22,13 +22,15 @@ const MOST_NUMBERED_AT_FIRST = 60;
 /** `viewBefore`: of the map that was here, which is kept. Returns {view, end}.
  * Draws `data` on the ground of `file` into the element `place`, and marks it ready when the first picture is complete. */
 export async function positionMap(place, data, file, viewBefore = null) {
-  const { zones = [], zones_left_out = 0, points = [], gap_s } = data;
-  for (const point of points) point.place = onMap(point.lon_deg, point.lat_deg);
+  const { zones_left_out = 0, points = [], gap_s, beside } = data;
+  const zones = [...(data.zones ?? []), ...(beside?.zones ?? [])];
+  const others = beside?.points ?? [];
+  for (const point of [...points, ...others]) point.place = onMap(point.lon_deg, point.lat_deg);
   // Of a fortnight the circles would hide the town.
   const shown = { points: true, radii: points.length <= MANY_POINTS, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, stops: false, heat: false, hiddenMechanisms: new Set() };
   for (const first of (place.dataset.first ?? '').split(' ').filter(Boolean)) Object.assign(shown, { points: false, radii: false, numbers: false, trail: false, [first]: true });
   const screen = screenOf(place, file);
-  const parts = layersOf(zones, points, stopsOf(place), gap_s, groundLayers(file, screen.groundFailed));
+  const parts = layersOf(zones, points, others, stopsOf(place), gap_s, groundLayers(file, screen.groundFailed));
   const reader = pointReader(points, shown, (point, visible) => {
     parts.chosen.show(point);
     rows.mark(point.n);
@@ -37,17 +39,19 @@ export async function positionMap(place, data, file, viewBefore = null) {
   }, (point) => player?.show(point.at_ms));
   const card = pointCard(reader, points.length);
   const rows = tableRows(place.id, (n) => reader.chooseNumber(n));
-  const player = 'still' in place.dataset ? null : playerOf(data, parts, reader, (isPlaying) => card.quiet(isPlaying));
+  const second = secondOf(place, others, parts, shown, (at_ms) => player?.show(at_ms));
+  const player = 'still' in place.dataset ? null : playerOf(place, { ...data, zones }, parts, reader, second, (isPlaying) => card.quiet(isPlaying));
   const refresh = () => {
     reader.refresh();
     parts.show(shown);
     rows.hide(shown.hiddenMechanisms);
+    second?.refresh();
     card.show(null, possibleSteps(reader.visible(), reader.chosen()));
   };
   const fit = () => map.getView().fit(isEmpty(parts.extent) ? GREAT_BRITAIN : parts.extent, FIT);
   // The place has its size before the map is made: one without width and height draws nothing, and says so in the console.
   screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), card.section,
-    [layerChoices(shown, 'stops' in place.dataset, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null)], points.length + zones.length > 0, player);
+    [layerChoices(shown, 'stops' in place.dataset, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null, place.dataset.besideName)], points.length + zones.length > 0, player);
   const map = mapOn(screen.viewport, parts.all);
   if (viewBefore) keepView(map, viewBefore);
   else fit();
@@ -57,7 +61,7 @@ export async function positionMap(place, data, file, viewBefore = null) {
   const ending = new AbortController();
   followLinks(player, ending.signal);
   await new Promise((drawn) => { map.once('rendercomplete', drawn); });
-  Object.assign(place.dataset, { points: points.length, zones: zones.length, gaps: parts.positions.gaps(), ground: file?.container ?? 'none', ready: 'true' });
+  Object.assign(place.dataset, { points: points.length, others: others.length, zones: zones.length, gaps: parts.positions.gaps(), ground: file?.container ?? 'none', ready: 'true' });
   const end = () => {
     ending.abort();
     map.setTarget(null);
@@ -72,7 +76,8 @@ function keepView(map, before) {
 
 
 /** Playback of a history: what has a time that it is of. */
-function playerOf({ begin_ms, end_ms, findings = [], points = [], moment, zones = [] }, { playhead, zonesAt }, reader, running) {
+function playerOf(place, data, { playhead, zonesAt }, reader, second, running) {
+  const { begin_ms, end_ms, points = [], moment, zones } = data;
   if (begin_ms === undefined || points.length === 0) return null;
   const evidence = () => reader.visible().filter(({ is_evidence }) => is_evidence);
   let [of, trail] = [null, []];
@@ -80,12 +85,16 @@ function playerOf({ begin_ms, end_ms, findings = [], points = [], moment, zones 
     if (of !== reader.visible()) [of, trail] = [reader.visible(), evidence()];
     return trail;
   };
-  return playback({ begin_ms, end_ms, findings, moment }, {
+  return playback({ begin_ms, end_ms, findings: findingsOf(place, data), moment }, {
     moved(at_ms) {
       const known = playhead.show(shownTrail(), at_ms);
       if (known.point) reader.follow(known.point);
       zonesAt(at_ms);
-      return [knownWords(known, points.length), zoneWords(zones, at_ms)].filter(Boolean).join(' ');
+      const other = second?.at(at_ms);
+      const said = other
+        ? [`${place.dataset.name}: ${knownWords(known, points.length)}`, other.words, apartWords(known, other.known)]
+        : [knownWords(known, points.length)];
+      return [...said, zoneWords(zones, at_ms)].filter(Boolean).join(' ');
     },
     beside(at_ms, direction) {
       const last = lastAt(shownTrail(), at_ms);
@@ -94,6 +103,32 @@ function playerOf({ begin_ms, end_ms, findings = [], points = [], moment, zones 
     },
     running,
   });
+}
+
+/** Of two people with their names, in order of time. */
+function findingsOf(place, { findings = [], beside }) {
+  if (!beside) return findings;
+  const named = (name) => (finding) => ({ ...finding, title: `${name}: ${finding.title}` });
+  return [...findings.map(named(place.dataset.name)), ...beside.findings.map(named(place.dataset.besideName))]
+    .sort((one, other) => one.begin_ms - other.begin_ms);
+}
+
+/** The second of two people: a symbol of its own on the map, and a table of its own, in step with the first. */
+function secondOf(place, others, { playheadOfOther }, shown, onChoose) {
+  if (!playheadOfOther) return null;
+  const rows = tableRows(place.id, (n) => onChoose(others[n - 1].at_ms), 1);
+  let trail = [];
+  return {
+    refresh() {
+      trail = others.filter((point) => point.is_evidence && isShown(point, shown));
+      rows.hide(shown.hiddenMechanisms);
+    },
+    at(at_ms) {
+      const known = playheadOfOther.show(trail, at_ms);
+      if (known.point) rows.mark(known.point.n);
+      return { known, words: `${place.dataset.besideName}: ${knownWords(known, others.length)}` };
+    },
+  };
 }
 
 /** Which zones oblige at an instant, in words. */
@@ -119,21 +154,24 @@ function leftOut(zones_left_out) {
   return [element('p', { class: 'govuk-body-s emtrack-map__left-out' }, `${zones_left_out} more zones lie near and are not drawn.`)];
 }
 
-function layersOf(zones, points, fetchStops, gap_s, ground) {
+function layersOf(zones, points, others, fetchStops, gap_s, ground) {
   const zoned = zoneLayers(zones);
   const positions = positionsLayer(points, gap_s);
   const stayed = stopsLayer();
   const [numbers, chosen, playhead] = [numbersLayer(points), chosenLayer(), playheadLayer(gap_s, 0)];
+  const [ofOthers, playheadOfOther] = others.length ? [positionsLayer(others, gap_s, 1), playheadLayer(gap_s, 1)] : [null, null];
   return {
-    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, stayed.layer, numbers.layer, zoned.labels, chosen.layer, playhead.layer],
-    extent: wholeExtent(zoned, points),
+    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, ...(ofOthers ? [ofOthers.layer] : []), stayed.layer, numbers.layer, zoned.labels, chosen.layer, ...(playheadOfOther ? [playheadOfOther.layer] : []), playhead.layer],
+    extent: wholeExtent(zoned, [...points, ...others]),
     positions,
     chosen,
     playhead,
+    playheadOfOther,
     zonesAt: zoned.at,
     show(shown) {
       const passes = (point) => isShown(point, shown);
       positions.show({ ...shown, passes });
+      ofOthers?.show({ ...shown, heat: false, passes });
       stayed.layer.setVisible(shown.stops);
       if (shown.stops) fetchStops(stayed.show);
       numbers.layer.setVisible(shown.numbers);

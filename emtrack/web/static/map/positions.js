@@ -6,7 +6,7 @@ import { Layer } from '../vendor/ol.js';
 import { element } from './dom.js';
 import { mapUnitsPerMetre } from './geodesy.js';
 import { drawHeat, heatAt } from './heat.js';
-import { GAP, MERGED_RADIUS, RADIUS, SMALLEST_RADIUS_PX, TRAIL, arrowSprite, pointSprites } from './symbols.js';
+import { MERGED_RADIUS, RADIUS, SMALLEST_RADIUS_PX, arrowSprite, pointSprites, trailOf } from './symbols.js';
 import { arrowsAlong, simplified, trailLines } from './trail.js';
 
 export const MANY_POINTS = 3_000;
@@ -15,11 +15,11 @@ const SPOT_PX = 3;
 const MARGIN_PX = 24;
 const ROOM = 2; // a drag from the middle to an edge shows nothing that is not drawn
 
-/** {layer, gaps, show, nearest}. `shown`: {radii, trail, points, heat, passes: (point) => boolean}. */
-export function positionsLayer(points, gap_s) {
+/** `person`: 0, or 1 for the second of two. {layer, gaps, show, nearest}. `shown`: {radii, trail, points, heat, passes: (point) => boolean}. */
+export function positionsLayer(points, gap_s, person = 0) {
   const evidence = points.filter(({ is_evidence }) => is_evidence);
   let lines = trailLines(evidence, gap_s);
-  const sprites = pointSprites(points.length > MANY_POINTS ? 4 : 5.5);
+  const sprites = pointSprites(points.length > MANY_POINTS ? 4 : 5.5, person);
   const spot_px = points.length > MANY_POINTS ? SPOT_PX : 0;
   const byWeight = [...points].sort((one, other) => weightOf(one) - weightOf(other));
   let shown = { radii: false, trail: true, points: true, passes: () => true };
@@ -42,7 +42,7 @@ export function positionsLayer(points, gap_s) {
     return made;
   }
 
-  const sheet = movingSheet((pen, screen, resolution, pixelRatio) => draw(pen, screen, at(resolution), resolution, pixelRatio, sprites));
+  const sheet = movingSheet((pen, screen, resolution, pixelRatio) => draw(pen, screen, at(resolution), resolution, pixelRatio, sprites, trailOf(person)));
   const layer = new Layer({ className: 'emtrack-map__positions', render: (frame) => sheet.at(frame, at(frame.viewState.resolution)) });
 
   return {
@@ -135,11 +135,11 @@ function movingSheet(drawOn) {
   };
 }
 
-function draw(pen, screen, picture, resolution, pixelRatio, sprites) {
+function draw(pen, screen, picture, resolution, pixelRatio, sprites, { trail, gap }) {
   drawHeat(pen, screen, picture.heat, resolution);
   drawCircles(pen, screen, picture.circles, resolution);
-  drawLines(pen, screen, picture.joined, TRAIL);
-  drawLines(pen, screen, picture.gaps, GAP);
+  drawLines(pen, screen, picture.joined, trail);
+  drawLines(pen, screen, picture.gaps, gap);
   for (const { place, rotation } of picture.arrows) stamp(pen, screen, place, arrowSprite(rotation, pixelRatio), pixelRatio);
   for (const point of picture.points) stamp(pen, screen, point.place, sprites(point, pixelRatio), pixelRatio);
 }

@@ -20,7 +20,7 @@ export function verdictOf({ verdict, margin_m }) {
   return `${verdict}, ${distanceOf(Math.abs(margin_m))} ${margin_m < 0 ? 'outside' : 'inside'}`;
 }
 
-function distanceOf(distance_m) {
+export function distanceOf(distance_m) {
   return distance_m < 1000 ? `${Math.round(distance_m)} m` : `${(distance_m / 1000).toFixed(1)} km`;
 }
 
