@@ -74,6 +74,7 @@ async def test_playback_keeps_the_clock_the_map_and_the_table_in_step_over_a_nig
         assert await drawn(page) == (300, 2)
         assert "It is not the route that was taken." in await page.locator("main").inner_text()
         assert await page.get_attribute("#map", "data-gaps") == "1"
+        assert await page.is_checked("[data-shows=findings]")
         gap = page.locator("tr.em-row--gap")
         assert await gap.inner_text() == "No position for 21 min. Where the person was in between is not known."
 

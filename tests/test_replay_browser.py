@@ -105,3 +105,7 @@ async def test_without_scripts_each_moment_is_a_link_and_before_the_alert_there_
     assert "No alert yet" in early
     assert "Nothing had been found yet." in early
     assert (await visitor.get("/alerts/99/replay"))[0] == 404
+    await office.falls_silent_with("carrier-a")
+    status, incident = await visitor.get("/alerts/900/replay")
+    assert (status, "Alert raised." in incident, "Where</h2>" in incident) == (200, True, False)
+    assert (await visitor.get("/alerts/900/replay/map"))[0] == 404

@@ -305,6 +305,7 @@ class HistoryPages:
             rules=STOP_RULES,
             gap_ms=gap_ms,
             asked=request.query_params.get("known_at") or "",
+            known_ms=known_ms,
         )
 
     async def map_of_stops(self, request: Request, caller: Caller) -> Response:
@@ -336,6 +337,7 @@ class HistoryPages:
             purpose=PURPOSES[view.purpose],
             calendars=drawn_calendars(calendars, names, view.wearer_no, words),
             asked=request.query_params.get("known_at") or "",
+            known_ms=known_ms,
         )
 
     async def _without_positions(
@@ -368,6 +370,7 @@ class HistoryPages:
             events=len(said),
             step=ROWS,
             asked=request.query_params.get("known_at") or "",
+            known_ms=known_ms,
         )
 
     async def map(self, request: Request, caller: Caller) -> Response:

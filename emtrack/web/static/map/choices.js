@@ -4,7 +4,7 @@ import { MECHANISMS } from './words.js';
 
 /** `hasStops`: of a history, in which there are stops and times spent. */
 export function layerChoices(shown, hasStops, onChange) {
-  const ofHistory = hasStops ? { points: 'Points', stops: 'Stops', heat: 'Time spent' } : {};
+  const ofHistory = hasStops ? { points: 'Points', findings: 'Findings', stops: 'Stops', heat: 'Time spent' } : {};
   const names = { radii: 'Accuracy circles', trail: 'Trail', numbers: 'Numbers', notEvidence: 'Points that are not evidence', ...ofHistory };
   return checkboxes('Show', Object.entries(names), (key) => shown[key], (key, isShown) => {
     shown[key] = isShown;

@@ -5,7 +5,7 @@ import {
 } from '../vendor/ol.js';
 import { mapUnitsPerMetre } from './geodesy.js';
 import { bufferLines, polygonsOf } from './outlines.js';
-import { GRID_STROKE, bufferStyle, chosenRadiusStyle, chosenStyles, gridLabel, numberStyle, restingZoneStyle, stopRingStyle, stopStyle, zoneLabelStyle, zoneStyle } from './symbols.js';
+import { GRID_STROKE, bufferStyle, chosenRadiusStyle, chosenStyles, findingStyle, gridLabel, numberStyle, restingZoneStyle, stopRingStyle, stopStyle, zoneLabelStyle, zoneStyle } from './symbols.js';
 import { lengthOf } from './words.js';
 
 const MOST_NUMBERS = 1_500;
@@ -119,6 +119,16 @@ function featuresOf(stops) {
       styled(new Point(middle), stopStyle(`${place.place} ${lengthOf(place.stay_ms)}`)),
     ];
   });
+}
+
+/** Where findings begin on the trail: at the last evidence before, or the first after. Those without a position have no place. */
+export function findingsLayer(findings, trail) {
+  const features = findings.flatMap(({ begin_ms, title, alert_no }) => {
+    const before = trail.findLast(({ at_ms }) => at_ms <= begin_ms) ?? trail.find(({ at_ms }) => at_ms > begin_ms);
+    if (!before) return [];
+    return [styled(new Point(before.place), findingStyle(alert_no === null ? title : `${title} (alert ${alert_no})`))];
+  });
+  return vectors(features, { declutter: 'findings' });
 }
 
 export function chosenLayer() {

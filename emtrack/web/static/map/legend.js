@@ -33,6 +33,7 @@ const SIGNS = [
 const SIGNS_OF_PLAYBACK = [
   ['Playback: the last position', ['circle', { cx: 12, cy: 12, r: 7, fill: colourOfPerson(0), stroke: INK, 'stroke-width': 2 }]],
   ['Playback: too long ago to say where', ['circle', { cx: 12, cy: 12, r: 7, fill: '#ffffff', stroke: colourOfPerson(0), 'stroke-width': 3 }]],
+  ['A finding begins', ['polygon', { points: '4,4 20,4 12,19', fill: FINDING_COLOUR, stroke: INK, 'stroke-width': 1.5 }]],
   ['Stop: a place as wide as it is known', ['circle', { cx: 12, cy: 12, r: 9, fill: 'none', stroke: '#4a1456', 'stroke-width': 3 }]],
   ...HEAT_STEPS.map(([, colour, meaning]) => [`Time spent: ${meaning}`, ['rect', { x: 3, y: 3, width: 18, height: 18, fill: colour }]]),
   ['Playback: the last half hour', ['path', { d: 'M1 12h22', stroke: colourOfPerson(0), 'stroke-width': 4 }]],

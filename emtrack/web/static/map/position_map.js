@@ -5,7 +5,7 @@ import { layerChoices, mechanismChoices } from './choices.js';
 import { element, freshId, replaceContent } from './dom.js';
 import { onMap } from './geodesy.js';
 import { groundLayers } from './ground.js';
-import { chosenLayer, gridLayer, numbersLayer, stateAt, stopsLayer, wholeExtent, zoneLayers } from './layers.js';
+import { chosenLayer, findingsLayer, gridLayer, numbersLayer, stateAt, stopsLayer, wholeExtent, zoneLayers } from './layers.js';
 import { legend } from './legend.js';
 import { playback } from './playback.js';
 import { apartWords, knownWords, lastAt, playheadLayer } from './playhead.js';
@@ -27,10 +27,10 @@ export async function positionMap(place, data, file, viewBefore = null) {
   const others = beside?.points ?? [];
   for (const point of [...points, ...others]) point.place = onMap(point.lon_deg, point.lat_deg);
   // Of a fortnight the circles would hide the town.
-  const shown = { points: true, radii: points.length <= MANY_POINTS, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, stops: false, heat: false, hiddenMechanisms: new Set() };
+  const shown = { points: true, findings: true, radii: points.length <= MANY_POINTS, trail: true, numbers: points.length <= MOST_NUMBERED_AT_FIRST, notEvidence: true, stops: false, heat: false, hiddenMechanisms: new Set() };
   for (const first of (place.dataset.first ?? '').split(' ').filter(Boolean)) Object.assign(shown, { points: false, radii: false, numbers: false, trail: false, [first]: true });
   const screen = screenOf(place, file);
-  const parts = layersOf(zones, points, others, stopsOf(place), gap_s, groundLayers(file, screen.groundFailed));
+  const parts = layersOf(zones, points, others, data.findings ?? [], stopsOf(place), gap_s, groundLayers(file, screen.groundFailed));
   const reader = pointReader(points, shown, (point, visible) => {
     parts.chosen.show(point);
     rows.mark(point.n);
@@ -154,14 +154,15 @@ function leftOut(zones_left_out) {
   return [element('p', { class: 'govuk-body-s emtrack-map__left-out' }, `${zones_left_out} more zones lie near and are not drawn.`)];
 }
 
-function layersOf(zones, points, others, fetchStops, gap_s, ground) {
+function layersOf(zones, points, others, findings, fetchStops, gap_s, ground) {
   const zoned = zoneLayers(zones);
   const positions = positionsLayer(points, gap_s);
+  const begun = findingsLayer(findings, points.filter(({ is_evidence }) => is_evidence));
   const stayed = stopsLayer();
   const [numbers, chosen, playhead] = [numbersLayer(points), chosenLayer(), playheadLayer(gap_s, 0)];
   const [ofOthers, playheadOfOther] = others.length ? [positionsLayer(others, gap_s, 1), playheadLayer(gap_s, 1)] : [null, null];
   return {
-    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, ...(ofOthers ? [ofOthers.layer] : []), stayed.layer, numbers.layer, zoned.labels, chosen.layer, ...(playheadOfOther ? [playheadOfOther.layer] : []), playhead.layer],
+    all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, ...(ofOthers ? [ofOthers.layer] : []), stayed.layer, begun, numbers.layer, zoned.labels, chosen.layer, ...(playheadOfOther ? [playheadOfOther.layer] : []), playhead.layer],
     extent: wholeExtent(zoned, [...points, ...others]),
     positions,
     chosen,
@@ -172,6 +173,7 @@ function layersOf(zones, points, others, fetchStops, gap_s, ground) {
       const passes = (point) => isShown(point, shown);
       positions.show({ ...shown, passes });
       ofOthers?.show({ ...shown, heat: false, passes });
+      begun.setVisible(shown.findings);
       stayed.layer.setVisible(shown.stops);
       if (shown.stops) fetchStops(stayed.show);
       numbers.layer.setVisible(shown.numbers);

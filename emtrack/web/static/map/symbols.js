@@ -175,6 +175,13 @@ function ringed(radius, colour, width) {
 
 export const chosenStyles = ringed(12, FOCUS_COLOUR, 5);
 
+// ---- where findings begin
+
+export const findingStyle = (label) => new Style({
+  image: new RegularShape({ points: 3, radius: 9, rotation: Math.PI, displacement: [0, 14], fill: new Fill({ color: FINDING_COLOUR }), stroke: new Stroke({ color: INK, width: 1.5 }) }),
+  text: haloed(label, `bold 13px ${FONT}`, INK, { offsetY: -30 }),
+});
+
 // ---- stops
 
 const STOP_COLOUR = '#4a1456';
