@@ -45,6 +45,14 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
+    Mutant("a wide circle is a departure", "geofence/dwelling/stops.py",
+           "<= candidate.meets_m(radius_m)", "<= candidate.meets_m(0.0)",
+           "tests/test_stops.py::test_a_cell_circle_of_700_m_is_no_departure"),
+    Mutant("a stray is a departure", "geofence/dwelling/stops.py", "AWAY_TO_LEAVE = 2\n", "AWAY_TO_LEAVE = 1\n",
+           "tests/test_stops.py::test_one_position_far_away_is_a_stray_and_two_are_a_departure"),
+    Mutant("vague positions draw a stop out", "geofence/dwelling/stops.py",
+           "told = self._exact_ms or self._times", "told = self._times",
+           "tests/test_stops.py::test_an_end_is_the_last_position_that_says_so_and_vague_ones_draw_it_out_no_longer"),
     Mutant("a circle as large as the place is certain", "geofence/nearness/grading.py", "& (chance >= rules.certain)", "",
            "tests/test_nearness.py::test_a_circle_as_large_as_the_place_is_not_certain"),
     Mutant("who was faster than the limit is cleared on the way", "geofence/nearness/grading.py",
