@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/.installed-dev
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: near help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence protected sealing history-map start-up pictures schemas lock clean
+.PHONY: near help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -97,6 +97,9 @@ protected: setup-dev ## reports with policies, signatures and the log on, and of
 
 sealing: setup-dev   ## what the log costs: a leaf, a proof, and reports with it and without
 	$(BIN)/python -m benchmarks.sealing
+
+stops: setup-dev ## detectors of stops beside each other, into docs/stops.md (others where they are installed)
+	$(BIN)/python -m benchmarks.stops --write docs/stops.md
 
 history-map: setup-dev browser ## the map of a fortnight in a browser: first picture and frames, into docs/performance.md
 	$(BIN)/python -m benchmarks.history_map --write docs/performance.md

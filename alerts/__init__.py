@@ -113,6 +113,7 @@ from alerts.queue import (
 )
 from alerts.raising import FindingChange, Raised, RaisedFinding, raise_alerts
 from alerts.rota import RotaShift, UnfitShift, add_shift, end_shift, on_call, shifts_from
+from alerts.store import RaisedFor, raised_for
 from alerts.ticks import tick, ticks_of
 from alerts.wall import (
     LISTS as WALL_LISTS,
@@ -197,6 +198,7 @@ __all__ = [
     "Protocol",
     "Raised",
     "RaisedFinding",
+    "RaisedFor",
     "RotaShift",
     "RulesInForce",
     "Severity",
@@ -270,6 +272,7 @@ __all__ = [
     "possible_entries_of",
     "post",
     "raise_alerts",
+    "raised_for",
     "read_rules",
     "reopen_what_lasts",
     "rules_in_force",

@@ -203,6 +203,26 @@ async def alerts_of_findings(connection: Connection, finding_nos: Sequence[int])
     return {row["finding_no"]: row["alert_no"] for row in rows}
 
 
+RAISED_FOR = """
+SELECT o.finding_no, a.alert_no, epoch_ms(a.raised_at) AS raised_ms, epoch_ms(o.added_at) AS added_ms
+FROM alert_occurrences o JOIN alerts a USING (alert_no) WHERE o.finding_no = ANY($1::bigint[]) AND o.added_at <= $2
+"""
+
+
+class RaisedFor(NamedTuple):
+    """The alert of which a finding is an occurrence, and since when it is."""
+
+    alert_no: int
+    raised_ms: int
+    added_ms: int
+
+
+async def raised_for(connection: Connection, finding_nos: Sequence[int], known_ms: int) -> dict[int, RaisedFor]:
+    """Of findings that had an alert at an instant: which."""
+    rows = await connection.fetch(RAISED_FOR, list(finding_nos), datetime_of(known_ms))
+    return {row["finding_no"]: RaisedFor(row["alert_no"], row["raised_ms"], row["added_ms"]) for row in rows}
+
+
 # ---------------------------------------------------------------------------------------------- timers
 
 SET_TIMERS = """

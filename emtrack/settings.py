@@ -75,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True):
     ntp_servers: tuple[str, ...] = ()
     basemap: Path | None = None
     guide: Path | None = None
+    history_gap_s: int = 300
 
     @property
     def sets_dir(self) -> Path:
@@ -158,6 +159,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ntp_servers=_list(given.get("ntp_servers")),
         guide=Path(given["guide"]).expanduser().absolute() if given.get("guide") else None,
         basemap=Path(given["basemap"]).expanduser().absolute() if given.get("basemap") else None,
+        history_gap_s=_count("history_gap_s", given.get("history_gap_s"), 300),
     )
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 DOORS = (
     "alerts",
     "geofence",
+    "geofence.dwelling",
     "geofence.judgement",
     "geofence.nearness",
     "geofence.shapes",

@@ -76,7 +76,7 @@ def test_what_is_packed_is_read_back_as_it_was() -> None:
             2, 1_772_485_320_000, -0.0, 179.9999999, None, "LBS", None, None, None, None, "a jump", False, True
         ),
     ]
-    head = {"timezone": "Europe/London", "max_gap_s": 900.0, "zones": [{"label": "Ünder (1)"}]}
+    head = {"timezone": "Europe/London", "gap_s": 900.0, "zones": [{"label": "Ünder (1)"}]}
     for some in ([], points[:1], points, points * 40):
         found = unpacked(packed(head, some))
         assert found == head | {"points": [point._asdict() for point in some]}

@@ -218,6 +218,8 @@ async def test_no_route_hands_out_a_telling_row_without_a_committed_look(
     assert await office.connection.fetchval("SELECT count(*) FROM near_people") == 2
     asked = 0
     watch.unseen.clear()  # what this test read itself
+    _, both = await visitor.post(f"{place}/beside", form_key=await visitor.form_key(), purpose="COURT", other="W2")
+    assert (await visitor.get(both))[0] == 200
     for route in office.routes:
         if not isinstance(route, Route) or "GET" not in (route.methods or ()) or route.path.endswith("/stream"):
             continue

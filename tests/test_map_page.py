@@ -119,22 +119,22 @@ def fortnight() -> list[dict[str, Any]]:
 
 
 DATA: dict[str, dict[str, Any]] = {
-    "walk": {"timezone": "Europe/London", "max_gap_s": 900, "zones": zones(), "points": walk()},
-    "nothing": {"timezone": "Europe/London", "max_gap_s": 900, "zones": [], "points": []},
+    "walk": {"timezone": "Europe/London", "gap_s": 900, "zones": zones(), "points": walk()},
+    "nothing": {"timezone": "Europe/London", "gap_s": 900, "zones": [], "points": []},
     "formless": {
         "timezone": "Europe/London",
-        "max_gap_s": 900,
+        "gap_s": 900,
         "zones": [{"label": "R2", "kind": "EXCLUSION", "buffer_m": 0, "geometry": None}],
         "points": [],
     },
     "widened": {
         "timezone": "Europe/London",
-        "max_gap_s": 900,
+        "gap_s": 900,
         "points": [position(1, 0, 0, 0)],
         "zones_left_out": 12,
         "zones": [{**zones()[0], "kind": "INCLUSION", "widen_m": 200, "buffer_m": 0}],
     },
-    "one": {"timezone": "Europe/London", "max_gap_s": 900, "zones": [], "points": [position(1, 0, 0, 0)]},
+    "one": {"timezone": "Europe/London", "gap_s": 900, "zones": [], "points": [position(1, 0, 0, 0)]},
 }
 
 

@@ -20,7 +20,7 @@ class Visitor:
 
     async def get(self, path: str) -> tuple[int, str]:
         async with self.http.get(path, allow_redirects=False) as response:
-            return response.status, await response.text() or response.headers.get("Location", "")
+            return response.status, await response.text(errors="replace") or response.headers.get("Location", "")
 
     async def post(self, path: str, origin: str | None = None, **fields: str) -> tuple[int, str]:
         headers = {} if origin is None else {"Origin": origin}

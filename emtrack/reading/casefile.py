@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alerts import Alert, EntryFate, PossibleEntry
 from emtrack.reading.history import MOST_FIXES, StoredEvent, StoredFix, View, events_of, fixes_of, place_in_history
-from emtrack.record.deployment_settings import load_settings
 from emtrack.record.findings import FindingVersion, shown_at, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement
 from emtrack.record.signing_keys import signed_among
@@ -80,7 +79,6 @@ class FactsAround(NamedTuple):
     events: list[StoredEvent]
     sightings: list[Sighting]
     """What home units said on the requirement, heartbeats that repeat it among them."""
-    max_gap_ms: int
     signed: frozenset[int] = frozenset()
     """Ids of those that came signed by their device: the higher grade of evidence."""
 
@@ -136,7 +134,6 @@ async def facts_around(
     if finding.entry_id is not None:
         requirement = await load_requirement(connection, finding.entry_id, known_ms)
     sets = await zone_sets.sets_of(connection, [] if requirement is None else [requirement])
-    _, settings = await load_settings(connection, known_ms)
     assignments = await load_assignments(connection, known_ms, [view.wearer_no])
     number = version.activation_no
     assignment = assignments.get(number)
@@ -158,7 +155,7 @@ async def facts_around(
     signed = await signed_among(
         connection, [*(one.fix.position.fact_id for one in seen), *(s.event.fact_id for s in shown)]
     )
-    return FactsAround(requirement, seen, shown, sightings, settings.max_gap_ms, signed)
+    return FactsAround(requirement, seen, shown, sightings, signed)
 
 
 def _seen(weights: Weights, fixes: Sequence[StoredFix], begin_ms: int, finding: Finding) -> list[WeighedFix]:
@@ -181,11 +178,13 @@ def _seen(weights: Weights, fixes: Sequence[StoredFix], begin_ms: int, finding: 
 
 
 class HistoryPage(NamedTuple):
-    """Some positions of a history. `size`: of all that can be shown; `is_cut`: there are more, and these are the newest."""
+    """Some positions of a history. `size`: of all that can be shown; `is_cut`: there are more, and these are the newest.
+    `before_ms`: when the last evidence before the first of them was; None before the first of all."""
 
     rows: list[WeighedFix]
     size: int
     is_cut: bool
+    before_ms: int | None = None
 
 
 async def history_of(connection: Connection, view: View, known_ms: int) -> list[WeighedFix]:
@@ -202,7 +201,28 @@ async def history_page(connection: Connection, view: View, known_ms: int, first:
     part = view._replace(begin_ms=place.from_ms, end_ms=min(place.to_ms + 1, view.end_ms))
     fixes = await fixes_of(connection, part, known_ms=known_ms, lead_ms=LEAD_MS)
     rows = _in_order(fixes, place.from_ms, place.before - left_out + 1)
-    return HistoryPage([row for row in rows if first <= row.n < first + most], count - left_out, left_out > 0)
+    shown = [row for row in rows if first <= row.n < first + most]
+    before_ms = _last_evidence_ms(fixes, place.from_ms) if first > 1 else None
+    return HistoryPage(shown, count - left_out, left_out > 0, before_ms)
+
+
+async def count_known(connection: Connection, view: View, known_ms: int) -> int:
+    """How many positions of the time of a view were received by an instant."""
+    return (await place_in_history(connection, view, known_ms, 0, 0)).size
+
+
+async def number_at(connection: Connection, view: View, known_ms: int, at_ms: int) -> int:
+    """The number of the first position at an instant or later; of the last one, if there is none. 1 where there is no position."""
+    count = (await place_in_history(connection, view, known_ms, 0, 0)).size
+    until = view._replace(end_ms=min(max(at_ms, view.begin_ms), view.end_ms))
+    before = (await place_in_history(connection, until, known_ms, 0, 0)).size
+    left_out = max(0, count - MOST_FIXES)
+    return max(1, min(before, count - 1) - left_out + 1)
+
+
+def _last_evidence_ms(fixes: Sequence[StoredFix], before_ms: int) -> int | None:
+    earlier = _in_order([fix for fix in fixes if fix.position.fix_ms < before_ms], 0, 1)
+    return next((row.fix.position.fix_ms for row in reversed(earlier) if row.status is PositionStatus.EVIDENCE), None)
 
 
 def _statuses_of(fixes: Sequence[StoredFix]) -> list[tuple[StoredFix, PositionStatus]]:

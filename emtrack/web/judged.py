@@ -22,14 +22,16 @@ from emtrack.reading.casefile import (
     history_page,
     occurrences_of,
 )
+from emtrack.reading.curfew_calendar import CurfewCalendar, curfew_calendars
 from emtrack.reading.findings import findings_as_lines
+from emtrack.reading.found_in_view import found_in_view
 from emtrack.reading.history import View
+from emtrack.reading.stays import Stays, stays_in_view
 from emtrack.reading.there_now import There, there_at
-from emtrack.record.deployment_settings import load_settings
 from emtrack.record.findings import FindingVersion
 from emtrack.record.plans import load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.web.maps import drawn_zones, map_of, requirements_of
+from emtrack.web.maps import drawn_zones, in_findings, in_their_times, map_of, played, requirements_of
 from emtrack.web.wording import Words
 
 
@@ -72,6 +74,12 @@ async def bands_of_view(
     return await bands_of(connection, view, known_ms, zone_sets, requirement_id)
 
 
+async def calendars_of_view(
+    connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int
+) -> list[CurfewCalendar]:
+    return await curfew_calendars(connection, view, known_ms, zone_sets)
+
+
 async def there_now(
     connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, requirement_id: str | None
 ) -> There:
@@ -79,22 +87,51 @@ async def there_now(
 
 
 async def map_of_history(
-    connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, timezone: str
+    connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, timezone: str, gap_ms: int
 ) -> bytes:
-    """The whole history with all zones, packed."""
+    """The whole history with all zones and what was found, packed."""
     del zone_sets  # nothing is judged, only weighed
-    seen = await history_of(connection, view, known_ms)
+    found = await found_in_view(connection, view, known_ms)
+    seen = in_findings(await history_of(connection, view, known_ms), found)
     assignments = await load_assignments(connection, known_ms, [view.wearer_no])
-    _, settings = await load_settings(connection, known_ms)
     in_force = [
         r for r in requirements_of(assignments.values()) if r.from_ms < view.end_ms and r.to_ms > view.begin_ms
     ]
-    drawn = await drawn_zones(connection, in_force, seen)
-    return map_of(drawn, seen, Words(timezone), settings.max_gap_ms)
+    drawn = in_their_times(await drawn_zones(connection, in_force, seen), list(assignments.values()), in_force, view)
+    return map_of(drawn, seen, Words(timezone), gap_ms, played(view, found))
+
+
+async def stays_of_history(
+    connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, gap_ms: int
+) -> Stays:
+    del zone_sets
+    return await stays_in_view(connection, view, known_ms, gap_ms)
+
+
+async def map_of_facts(
+    connection: Connection,
+    zone_sets: ZoneSetCache,
+    view: View,
+    version: FindingVersion,
+    known_ms: int,
+    timezone: str,
+    gap_ms: int,
+) -> bytes:
+    """What was known around a version of a finding, packed."""
+    facts = await facts_around(connection, view, version, known_ms, zone_sets)
+    zones: list[Any] = [] if facts.requirement is None else [facts.requirement]
+    drawn = await drawn_zones(connection, zones, facts.fixes, version.finding.zone_id)
+    return map_of(drawn, facts.fixes, Words(timezone), gap_ms)
 
 
 async def map_of_alert(
-    connection: Connection, zone_sets: ZoneSetCache, view: View, known_ms: int, timezone: str, finding_no: int | None
+    connection: Connection,
+    zone_sets: ZoneSetCache,
+    view: View,
+    known_ms: int,
+    timezone: str,
+    gap_ms: int,
+    finding_no: int | None,
 ) -> bytes | None:
     """A finding of the view's alert with its zone, packed; None if it was not known then."""
     assert view.alert_no is not None, "a view of an alert"
@@ -102,8 +139,5 @@ async def map_of_alert(
     for occurrence in [] if alert is None else await occurrences_of(connection, alert, known_ms):
         version = occurrence.version
         if occurrence.finding_no == finding_no and version is not None:
-            facts = await facts_around(connection, view, version, known_ms, zone_sets)
-            zones: list[Any] = [] if facts.requirement is None else [facts.requirement]
-            drawn = await drawn_zones(connection, zones, facts.fixes, version.finding.zone_id)
-            return map_of(drawn, facts.fixes, Words(timezone), facts.max_gap_ms)
+            return await map_of_facts(connection, zone_sets, view, version, known_ms, timezone, gap_ms)
     return None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from emtrack.db.connect import Connection
 from emtrack.reading.casefile import FactsAround, WeighedFix
-from emtrack.reading.history import StoredEvent
+from emtrack.reading.curfew_calendar import periods_of
+from emtrack.reading.found_in_view import Found
+from emtrack.reading.history import StoredEvent, View
+from emtrack.reading.stays import Stays
 from emtrack.record.plans import Assignment
 from emtrack.record.zone_sets import members_near
 from emtrack.web.packed import DrawnPoint, packed
@@ -16,15 +21,18 @@ from emtrack.web.wording import (
     POSITION_STATUSES,
     Words,
     event_words,
+    length,
     margin_words,
     reporter_words,
+    title_of,
     use_of,
 )
-from geofence import Requirement, SetZone, Shape
+from geofence import FOREVER_MS, Interval, Requirement, SetZone, Shape, merged
 from geofence.judgement import PositionStatus
 from geofence.shapes import geojson_from_zone
 
 NEAR_M = 3_000.0
+NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 MOST_MEMBERS = 300
 """Of a zone set only the members near the positions are drawn, and no more than these: a browser need not carry a county."""
 
@@ -45,6 +53,11 @@ class TableRow(NamedTuple):
     within: bool
     place: str = ""
     speed: str = ""
+    mechanism: str = ""
+    gap: str = ""
+    """Of a history: for how long nothing was known before it, where that was long."""
+    found: str = ""
+    """Of a history: the findings in whose time it lies."""
     is_signed: bool = False
     """By the device that sent it."""
 
@@ -60,8 +73,42 @@ def fact_rows(facts: FactsAround, words: Words) -> list[TableRow]:
     return sorted(rows, key=lambda row: (row.own_ms, row.n is None, row.n or 0))
 
 
-def history_rows(seen: Sequence[WeighedFix], words: Words) -> list[TableRow]:
-    return [_position_row(one, words) for one in seen]
+def history_rows(
+    seen: Sequence[WeighedFix], before_ms: int | None, found: Sequence[Found], words: Words, gap_ms: int
+) -> list[TableRow]:
+    """Each with the name of its zone's clock, the gap before it and the findings that it lies in: what the map shows, in words.
+    `before_ms`: when the last evidence before the first of them was."""
+    rows = []
+    for one in in_findings(seen, found):
+        position = one.fix.position
+        gap = ""
+        if one.status is PositionStatus.EVIDENCE:
+            if before_ms is not None and position.fix_ms - before_ms > gap_ms:
+                gap = length(position.fix_ms - before_ms)
+            before_ms = position.fix_ms
+        names = [title_of(each.finding.kind, each.finding.reason) for each in found if each.holds_at(position.fix_ms)]
+        row = _position_row(one, words)._replace(gap=gap, found="; ".join(dict.fromkeys(names)))
+        rows.append(row._replace(at=words.row(position.fix_ms), received=words.row(position.received_ms)))
+    return rows
+
+
+def in_findings(seen: Sequence[WeighedFix], found: Sequence[Found]) -> list[WeighedFix]:
+    """Positions marked that lie in the time of a finding."""
+    spans = merged(
+        [
+            Interval(one.finding.begin_ms, FOREVER_MS if one.finding.end_ms is None else one.finding.end_ms + 1)
+            for one in found
+        ]
+    )
+    if not spans:
+        return list(seen)
+    begins = [span.begin_ms for span in spans]
+
+    def is_within(at_ms: int) -> bool:
+        place = bisect_right(begins, at_ms)
+        return place > 0 and at_ms < spans[place - 1].end_ms
+
+    return [one._replace(within=True) if is_within(one.fix.position.fix_ms) else one for one in seen]
 
 
 def event_rows(said: Sequence[StoredEvent], words: Words) -> list[TableRow]:
@@ -77,6 +124,7 @@ def _position_row(seen: WeighedFix, words: Words) -> TableRow:
         at=words.short(position.fix_ms),
         received=words.short(position.received_ms),
         what=MECHANISMS[position.mechanism],
+        mechanism=str(position.mechanism),
         radius=f"{position.radius_m:.0f} m" + ("" if (position.precision_m or 0) > 0 else " (assumed)"),
         margin=""
         if weight is None
@@ -134,13 +182,61 @@ async def drawn_zones(
     return DrawnZones(zones, left_out)
 
 
-def map_of(drawn: DrawnZones, seen: Sequence[WeighedFix], words: Words, max_gap_ms: int) -> bytes:
+def played(view: View, found: Sequence[Found]) -> dict[str, Any]:
+    """What a history has that can be played back: its time, and where playback stops."""
+    findings = [
+        {
+            "title": title_of(one.finding.kind, one.finding.reason),
+            "begin_ms": one.finding.begin_ms,
+            "end_ms": one.finding.end_ms,
+            "requirement_id": one.finding.requirement_id,
+            "alert_no": None if one.alert is None else one.alert.alert_no,
+        }
+        for one in found
+    ]
+    return {"begin_ms": view.begin_ms, "end_ms": view.end_ms, "findings": findings}
+
+
+def drawn_stops(stays: Stays) -> list[dict[str, Any]]:
+    """Stops as the map takes them; `n` and `place` stand in the tables of stops, too."""
+    return [
+        {
+            "n": number,
+            "place": place_name(place),
+            "lon_deg": round(stop.lon_deg, 6),
+            "lat_deg": round(stop.lat_deg, 6),
+            "radius_m": round(stop.radius_m, 1),
+            "begin_ms": stop.begin_ms,
+            "end_ms": stop.end_ms,
+            "is_exact": stop.exact > 0,
+        }
+        for number, (stop, place) in enumerate(zip(stays.stops, stays.place_of, strict=True), 1)
+    ]
+
+
+def place_name(number: int) -> str:
+    """A, B, … Z, AA, …: of the places, that where most time was spent first."""
+    name = ""
+    while number >= 0:
+        number, letter = divmod(number, 26)
+        name, number = chr(ord("A") + letter) + name, number - 1
+    return name
+
+
+def map_of(
+    drawn: DrawnZones,
+    seen: Sequence[WeighedFix],
+    words: Words,
+    gap_ms: int,
+    more: Mapping[str, Any] = NOTHING_MORE,
+) -> bytes:
     """What static/map.js draws, packed."""
     head = {
         "timezone": words.timezone,
-        "max_gap_s": max_gap_ms / 1000,
+        "gap_s": gap_ms / 1000,
         "zones": drawn.zones,
         "zones_left_out": drawn.left_out,
+        **more,
     }
     return packed(head, [_point(one) for one in seen])
 
@@ -151,9 +247,26 @@ def requirements_of(assignments: Iterable[Assignment]) -> list[Requirement]:
     return sorted(found.values(), key=lambda requirement: (requirement.requirement_id, requirement.from_ms))
 
 
+def in_their_times(
+    drawn: DrawnZones, assignments: Sequence[Assignment], requirements: Sequence[Requirement], view: View
+) -> DrawnZones:
+    """With the times in which each was in force and obliged somebody, within a view: playback shows zones as they were then."""
+    span = Interval(view.begin_ms, view.end_ms)
+    times = {
+        str(requirement.entry_id): {
+            "from_ms": requirement.from_ms,
+            "to_ms": min(requirement.to_ms, FOREVER_MS),
+            "periods": [list(period) for period in periods_of(assignments, requirement, span)],
+        }
+        for requirement in requirements
+    }
+    return drawn._replace(zones=[zone | times.get(zone["entry"], {}) for zone in drawn.zones])
+
+
 def _zone(requirement: Requirement, shape: Shape, label: str) -> dict[str, Any]:
     return {
         "label": label,
+        "entry": str(requirement.entry_id),
         "kind": str(requirement.kind),
         "geometry": geojson_from_zone(shape),
         "widen_m": requirement.widen_m,

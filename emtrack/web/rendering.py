@@ -164,12 +164,14 @@ class Pages:
         not_watching: Callable[[], str | None],
         *,
         guided: bool = False,
+        history_gap_ms: int = 300_000,
     ) -> None:
         """`not_watching`: why nobody is watched now, for every page; None: all is well. `guided`: there is a page that guides through
-        a shift."""
+        a shift. `history_gap_ms`: after so long without a position nothing is known of a way."""
         self._not_watching = not_watching
         self.pool = pool
         self.clock = clock
+        self.history_gap_ms = history_gap_ms
         self._zone_sets = zone_sets
         self._judges = judges
         self._environment = _environment()

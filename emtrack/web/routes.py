@@ -32,12 +32,14 @@ from emtrack.web.guard import CredentialState
 from emtrack.web.guide import read_guide
 from emtrack.web.pages.account import AccountPages
 from emtrack.web.pages.alert_case import CasePages
+from emtrack.web.pages.alert_replay import AlertReplayPages
 from emtrack.web.pages.alerts import AlertPages
 from emtrack.web.pages.centre import CentrePages
 from emtrack.web.pages.curfews import CurfewPages
 from emtrack.web.pages.exports import ExportPages
 from emtrack.web.pages.guide import GuidePages
 from emtrack.web.pages.history import HistoryPages
+from emtrack.web.pages.history_known import HistoryKnownPages
 from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.iom_handed import HandedPages
 from emtrack.web.pages.iom_meetings import MeetingPages
@@ -79,7 +81,15 @@ def web_routes(
     and of credentials, and tells those who follow. `stop` ends streams. `trouble`: why nobody is watched now, or None."""
     guide = read_guide(settings.guide)
     work = AlertWork(pool, clock, changed)
-    pages = Pages(pool, clock, zone_sets, judges, trouble, guided=guide is not None)
+    pages = Pages(
+        pool,
+        clock,
+        zone_sets,
+        judges,
+        trouble,
+        guided=guide is not None,
+        history_gap_ms=settings.history_gap_s * 1000,
+    )
     box = SecretBox(settings.data_dir)
     site = Site(pages, metrics, settings, guesses, box)
     return [
@@ -98,12 +108,14 @@ def web_routes(
         *SessionPages(pages).routes(),
         *AlertPages(pages, work).routes(),
         *CasePages(pages, work).routes(),
+        *AlertReplayPages(pages).routes(),
         *SavedViewPages(pages).routes(),
         *WallPages(pages, work).routes(),
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
         *ExportPages(pages).routes(),
         *ReportPages(pages).routes(),
+        *HistoryKnownPages(pages).routes(),
         *CurfewPages(pages).routes(),
         *NearPages(pages).routes(),
         *WhatIfPages(pages, DraftRuns(judges, clock.now_ms, stop)).routes(),

@@ -289,11 +289,21 @@ class Words:
         zone = f" {moment:%Z}" if self._clocks_change_near(instant_ms) else ""
         return f"{moment.day} {moment:%b %H:%M:%S}{zone}"
 
+    def row(self, instant_ms: int) -> str:
+        """ "26 Oct 01:35:00 GMT": of a row of a history, which always says which of the two clocks it is of."""
+        moment = self.local(instant_ms)
+        return f"{moment.day} {moment:%b %H:%M:%S %Z}"
+
     def _clocks_change_near(self, instant_ms: int) -> bool:
         if not FIRST_MS + _DAY_MS < instant_ms < LAST_MS - _DAY_MS:
             return False
         before, after = (self.local(instant_ms + by_ms).utcoffset() for by_ms in (-_DAY_MS, _DAY_MS))
         return before != after
+
+    def force(self, requirement: Requirement) -> str:
+        """ "from 1 Mar 00:00:00 GMT on", "from … to …": of a requirement as it was in force."""
+        begin = f"from {self.row(requirement.from_ms)}"
+        return f"{begin} on" if requirement.to_ms >= LAST_MS else f"{begin} to {self.row(requirement.to_ms)}"
 
     def clock(self, instant_ms: int, now_ms: int) -> str:
         """ "19:00"; of another day "1 Mar 19:00"."""

@@ -37,24 +37,33 @@ function fail(place, sentence) {
   replaceContent(place, element('p', { class: 'govuk-body emtrack-map__failure', role: 'alert' }, sentence));
 }
 
+const drawn = new Map(); // by id: what was drawn there last
+
 async function load(place, ground) {
   let data;
   try {
     data = await fetched(place.dataset.source);
+    if (place.dataset.beside) data.beside = await fetched(place.dataset.beside);
   } catch (failure) {
     fail(place, failure.message);
     return;
   }
   try {
     const { positionMap } = await drawing;
-    await positionMap(place, data, await ground);
+    const before = drawn.get(place.id);
+    before?.end();
+    drawn.set(place.id, await positionMap(place, data, await ground, before?.view));
   } catch {
     fail(place, 'The map could not be drawn: its data is not in the form that the map knows. Tell the people who run the service; the table has the same points.');
   }
 }
 
-const places = document.querySelectorAll('.emtrack-map[data-source]');
-if (places.length > 0) {
-  const ground = groundFile();
-  for (const place of places) load(place, ground);
+let ground = null;
+
+/** Draws the map of a place; where there was one before, in the same view. */
+export function drawMap(place) {
+  ground ??= groundFile();
+  return load(place, ground);
 }
+
+for (const place of document.querySelectorAll('.emtrack-map[data-source]')) drawMap(place);

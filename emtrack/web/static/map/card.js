@@ -23,7 +23,10 @@ export function pointCard(reader, count) {
     if (point) replaceContent(content, facts(point, count, () => copy(point, copied)));
   }
 
-  return { section, show };
+  /** While points go by, nobody is read each of them. */
+  const quiet = (isQuiet) => content.setAttribute('aria-live', isQuiet ? 'off' : 'polite');
+
+  return { section, show, quiet };
 }
 
 function stepButtons(reader) {

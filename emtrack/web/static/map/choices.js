@@ -2,8 +2,10 @@
 import { element, freshId } from './dom.js';
 import { MECHANISMS } from './words.js';
 
-export function layerChoices(shown, onChange) {
-  const names = { radii: 'Accuracy circles', trail: 'Trail', numbers: 'Numbers', notEvidence: 'Points that are not evidence' };
+/** `hasStops`: of a history, in which there are stops and times spent. */
+export function layerChoices(shown, hasStops, onChange) {
+  const ofHistory = hasStops ? { points: 'Points', findings: 'Findings', stops: 'Stops', heat: 'Time spent' } : {};
+  const names = { radii: 'Accuracy circles', trail: 'Trail', numbers: 'Numbers', notEvidence: 'Points that are not evidence', ...ofHistory };
   return checkboxes('Show', Object.entries(names), (key) => shown[key], (key, isShown) => {
     shown[key] = isShown;
     onChange();

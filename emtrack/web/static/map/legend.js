@@ -1,6 +1,7 @@
 // What the signs on the map mean, in words beside small drawings.
 import { drawing, element } from './dom.js';
-import { FINDING_COLOUR, INK, NO_VERDICT_COLOUR, VERDICT_COLOURS, ZONE_COLOURS } from './symbols.js';
+import { HEAT_STEPS } from './heat.js';
+import { FINDING_COLOUR, INK, NO_VERDICT_COLOUR, VERDICT_COLOURS, ZONE_COLOURS, colourOfPerson } from './symbols.js';
 import { MECHANISMS } from './words.js';
 
 const round = (fill) => ['circle', { cx: 12, cy: 12, r: 6, fill, stroke: INK, 'stroke-width': 1.5 }];
@@ -29,11 +30,28 @@ const SIGNS = [
   ['In the finding', round(NO_VERDICT_COLOUR), ['circle', { cx: 12, cy: 12, r: 9.5, fill: 'none', stroke: FINDING_COLOUR, 'stroke-width': 3 }]],
 ];
 
-export function legend() {
+const SIGNS_OF_PLAYBACK = [
+  ['Playback: the last position', ['circle', { cx: 12, cy: 12, r: 7, fill: colourOfPerson(0), stroke: INK, 'stroke-width': 2 }]],
+  ['Playback: too long ago to say where', ['circle', { cx: 12, cy: 12, r: 7, fill: '#ffffff', stroke: colourOfPerson(0), 'stroke-width': 3 }]],
+  ['A finding begins', ['polygon', { points: '4,4 20,4 12,19', fill: FINDING_COLOUR, stroke: INK, 'stroke-width': 1.5 }]],
+  ['Stop: a place as wide as it is known', ['circle', { cx: 12, cy: 12, r: 9, fill: 'none', stroke: '#4a1456', 'stroke-width': 3 }]],
+  ...HEAT_STEPS.map(([, colour, meaning]) => [`Time spent: ${meaning}`, ['rect', { x: 3, y: 3, width: 18, height: 18, fill: colour }]]),
+  ['Playback: the last half hour', ['path', { d: 'M1 12h22', stroke: colourOfPerson(0), 'stroke-width': 4 }]],
+];
+
+const signsOfSecond = (name) => [
+  [`${name}: a position`, ['polygon', { points: '12,3 14.5,9.2 21,9.6 16,13.8 17.6,20.2 12,16.6 6.4,20.2 8,13.8 3,9.6 9.5,9.2', fill: colourOfPerson(1) }]],
+  [`${name}: trail`, ['path', { d: 'M1 12h22', stroke: colourOfPerson(1), 'stroke-width': 2.5, 'stroke-dasharray': '9 3' }]],
+  [`${name}: the last position in playback`, ['polygon', { points: '12,3 21,12 12,21 3,12', fill: colourOfPerson(1), stroke: INK, 'stroke-width': 2 }]],
+];
+
+/** `plays`: whether there is playback; `second`: the name of the second of two people. */
+export function legend(plays, second) {
+  const signs = [...SIGNS, ...(plays ? SIGNS_OF_PLAYBACK : []), ...(second ? signsOfSecond(second) : [])];
   return element('details', { class: 'govuk-details emtrack-map__legend' },
     element('summary', { class: 'govuk-details__summary' }, element('span', { class: 'govuk-details__summary-text' }, 'Key')),
     element('div', { class: 'govuk-details__text' },
-      element('ul', { class: 'govuk-list' }, ...SIGNS.map(([meaning, ...shapes]) => element('li', {}, sign(shapes), meaning)))));
+      element('ul', { class: 'govuk-list' }, ...signs.map(([meaning, ...shapes]) => element('li', {}, sign(shapes), meaning)))));
 }
 
 function sign(shapes) {

@@ -4,7 +4,7 @@ const NONE = 255;
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
-/** {zones, max_gap_s, …, points}: as one would write it in JSON. Throws where the answer is not in this form. */
+/** {zones, gap_s, …, points}: as one would write it in JSON. Throws where the answer is not in this form. */
 export function unpacked(buffer) {
   const headLength = new DataView(buffer).getUint32(0, true);
   const { count, columns, words, ...head } = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, headLength)));
@@ -15,7 +15,7 @@ export function unpacked(buffer) {
     at += Math.ceil(column[name].byteLength / 8) * 8;
   }
   const moment = momentIn(head.timezone);
-  return { ...head, points: Array.from({ length: count }, (_, row) => new Position(column, words, moment, row)) };
+  return { ...head, moment, points: Array.from({ length: count }, (_, row) => new Position(column, words, moment, row)) };
 }
 
 const number = (value) => (Number.isNaN(value) ? null : value);
@@ -50,7 +50,7 @@ class Position {
 }
 
 /** "Mon 2 Mar 2026 21:02:10 GMT", as the table beside the map has it; made when somebody reads it. */
-function momentIn(timeZone) {
+export function momentIn(timeZone) {
   const parts = { year: 'numeric', month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23', timeZoneName: 'short' };
   const clock = new Intl.DateTimeFormat('en-GB', { ...parts, timeZone });
   return (at_ms) => {

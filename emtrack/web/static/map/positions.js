@@ -5,7 +5,8 @@
 import { Layer } from '../vendor/ol.js';
 import { element } from './dom.js';
 import { mapUnitsPerMetre } from './geodesy.js';
-import { GAP, MERGED_RADIUS, RADIUS, SMALLEST_RADIUS_PX, TRAIL, arrowSprite, pointSprites } from './symbols.js';
+import { drawHeat, heatAt } from './heat.js';
+import { MERGED_RADIUS, RADIUS, SMALLEST_RADIUS_PX, arrowSprite, pointSprites, trailOf } from './symbols.js';
 import { arrowsAlong, simplified, trailLines } from './trail.js';
 
 export const MANY_POINTS = 3_000;
@@ -14,13 +15,14 @@ const SPOT_PX = 3;
 const MARGIN_PX = 24;
 const ROOM = 2; // a drag from the middle to an edge shows nothing that is not drawn
 
-/** {layer, gaps, show, nearest}. `shown`: {radii, trail, passes: (point) => boolean}. */
-export function positionsLayer(points, max_gap_s) {
-  const lines = trailLines(points.filter(({ is_evidence }) => is_evidence), max_gap_s);
-  const sprites = pointSprites(points.length > MANY_POINTS ? 4 : 5.5);
+/** `person`: 0, or 1 for the second of two. {layer, gaps, show, nearest}. `shown`: {radii, trail, points, heat, passes: (point) => boolean}. */
+export function positionsLayer(points, gap_s, person = 0) {
+  const evidence = points.filter(({ is_evidence }) => is_evidence);
+  let lines = trailLines(evidence, gap_s);
+  const sprites = pointSprites(points.length > MANY_POINTS ? 4 : 5.5, person);
   const spot_px = points.length > MANY_POINTS ? SPOT_PX : 0;
   const byWeight = [...points].sort((one, other) => weightOf(one) - weightOf(other));
-  let shown = { radii: false, trail: true, passes: () => true };
+  let shown = { radii: false, trail: true, points: true, passes: () => true };
   let visible = byWeight;
   let made = null;
 
@@ -29,8 +31,9 @@ export function positionsLayer(points, max_gap_s) {
     if (made?.resolution !== resolution) {
       made = {
         resolution,
+        heat: shown.heat ? heatAt(evidence.filter(shown.passes), gap_s, resolution) : [],
         circles: shown.radii ? circlesAt(visible, resolution) : [],
-        points: thinned(visible, resolution * spot_px),
+        points: shown.points ? thinned(visible, resolution * spot_px) : [],
         joined: shown.trail ? lines.joined.map((line) => simplified(line, resolution)) : [],
         gaps: shown.trail ? lines.gaps : [],
         arrows: shown.trail ? arrowsAlong(lines.joined, resolution) : [],
@@ -39,15 +42,16 @@ export function positionsLayer(points, max_gap_s) {
     return made;
   }
 
-  const sheet = movingSheet((pen, screen, resolution, pixelRatio) => draw(pen, screen, at(resolution), resolution, pixelRatio, sprites));
+  const sheet = movingSheet((pen, screen, resolution, pixelRatio) => draw(pen, screen, at(resolution), resolution, pixelRatio, sprites, trailOf(person)));
   const layer = new Layer({ className: 'emtrack-map__positions', render: (frame) => sheet.at(frame, at(frame.viewState.resolution)) });
 
   return {
     layer,
-    gaps: lines.gaps.length,
+    gaps: () => lines.gaps.length,
     show(choice) {
       shown = choice;
       visible = byWeight.filter(choice.passes);
+      lines = trailLines(evidence.filter(choice.passes), gap_s);
       made = null;
       layer.changed();
     },
@@ -131,10 +135,11 @@ function movingSheet(drawOn) {
   };
 }
 
-function draw(pen, screen, picture, resolution, pixelRatio, sprites) {
+function draw(pen, screen, picture, resolution, pixelRatio, sprites, { trail, gap }) {
+  drawHeat(pen, screen, picture.heat, resolution);
   drawCircles(pen, screen, picture.circles, resolution);
-  drawLines(pen, screen, picture.joined, TRAIL);
-  drawLines(pen, screen, picture.gaps, GAP);
+  drawLines(pen, screen, picture.joined, trail);
+  drawLines(pen, screen, picture.gaps, gap);
   for (const { place, rotation } of picture.arrows) stamp(pen, screen, place, arrowSprite(rotation, pixelRatio), pixelRatio);
   for (const point of picture.points) stamp(pen, screen, point.place, sprites(point, pixelRatio), pixelRatio);
 }

@@ -50,6 +50,11 @@ export function zoneStyle(kind) {
   return new Style({ fill: new Fill({ color: pattern(kind) }), stroke: new Stroke({ color: colourOf(kind), width: 2.5 }) });
 }
 
+/** Of a zone that is in force and obliges nobody just then. */
+export function restingZoneStyle(kind) {
+  return new Style({ stroke: new Stroke({ color: `${colourOf(kind)}99`, width: 1.5 }) });
+}
+
 export function bufferStyle(kind) {
   return new Style({ stroke: new Stroke({ color: colourOf(kind), width: 2, lineDash: [8, 7] }) });
 }
@@ -73,8 +78,16 @@ export const gridLabel = (options) => haloed('', `12px ${FONT}`, '#505a5f', opti
 
 // ---- trail
 
-export const TRAIL = { colour: TRAIL_COLOUR, width: 1.6, dash: [], cap: 'butt' };
-export const GAP = { colour: TRAIL_COLOUR, width: 2, dash: [0.1, 7], cap: 'round' };
+const SECOND_COLOUR = '#00625b';
+
+/** Of the second of two people in another colour, and in long dashes. */
+export function trailOf(person) {
+  const colour = person === 0 ? TRAIL_COLOUR : SECOND_COLOUR;
+  return {
+    trail: { colour, width: person === 0 ? 1.6 : 2.2, dash: person === 0 ? [] : [14, 4], cap: 'butt' },
+    gap: { colour, width: 2, dash: [0.1, 7], cap: 'round' },
+  };
+}
 
 const ARROW_TURNS = 72;
 const arrowSprites = new Map();
@@ -124,11 +137,11 @@ function shape({ points, ...options }, fillColour, lineColour, width) {
 }
 
 /** The pictures of points: one for each look that occurs, shared by all points that look so. */
-export function pointSprites(radius_px) {
+export function pointSprites(radius_px, person = 0) {
   const known = new Map();
   return ({ mechanism, verdict, is_evidence, in_finding }, pixelRatio) => {
     const look = `${mechanism} ${is_evidence && verdict} ${is_evidence} ${in_finding} ${pixelRatio}`;
-    if (!known.has(look)) known.set(look, sprite(pointLook(mechanism, verdict, is_evidence, in_finding, radius_px), pixelRatio));
+    if (!known.has(look)) known.set(look, sprite(person === 0 ? pointLook(mechanism, verdict, is_evidence, in_finding, radius_px) : secondLook(is_evidence, in_finding, radius_px), pixelRatio));
     return known.get(look);
   };
 }
@@ -139,6 +152,14 @@ function pointLook(mechanism, verdict, is_evidence, in_finding, radius_px) {
     ? [new Style({ image: shape(outline, VERDICT_COLOURS[verdict] ?? NO_VERDICT_COLOUR, INK, 1.2) })]
     : [new Style({ image: shape(outline, 'rgba(255, 255, 255, 0.85)', NOT_EVIDENCE_COLOUR, 1.5) }), new Style({ image: cross(radius_px) })];
   return in_finding ? [...ringed(radius_px + 5, FINDING_COLOUR, 4), ...body] : body;
+}
+
+/** Of the second of two people: a star, whatever told it; the table says what did. */
+function secondLook(is_evidence, in_finding, radius_px) {
+  const fill = new Fill({ color: is_evidence ? SECOND_COLOUR : 'rgba(255, 255, 255, 0.85)' });
+  const stroke = new Stroke({ color: is_evidence ? '#ffffff' : SECOND_COLOUR, width: 1 });
+  const star = new Style({ image: new RegularShape({ points: 5, radius: radius_px * 1.6, radius2: radius_px * 0.7, fill, stroke }) });
+  return in_finding ? [...ringed(radius_px + 5, FINDING_COLOUR, 4), star] : [star];
 }
 
 function cross(radius_px) {
@@ -153,6 +174,41 @@ function ringed(radius, colour, width) {
 }
 
 export const chosenStyles = ringed(12, FOCUS_COLOUR, 5);
+
+// ---- where findings begin
+
+export const findingStyle = (label) => new Style({
+  image: new RegularShape({ points: 3, radius: 9, rotation: Math.PI, displacement: [0, 14], fill: new Fill({ color: FINDING_COLOUR }), stroke: new Stroke({ color: INK, width: 1.5 }) }),
+  text: haloed(label, `bold 13px ${FONT}`, INK, { offsetY: -30 }),
+});
+
+// ---- stops
+
+const STOP_COLOUR = '#4a1456';
+
+export const stopRingStyle = (is_exact) => new Style({ stroke: new Stroke({ color: STOP_COLOUR, width: 3, lineDash: is_exact ? [] : [2, 6] }) });
+export const stopStyle = (label) => new Style({ text: haloed(label, `bold 14px ${FONT}`, STOP_COLOUR, { offsetY: 20, overflow: true }) });
+
+// ---- playback: of two people, each has a shape and a colour
+
+const PEOPLE = [{ colour: '#d4351c', points: 0 }, { colour: SECOND_COLOUR, points: 4 }];
+const PLAYHEAD_PX = 9;
+
+/** The last known position: full; where it is too old to say anything, hollow. */
+export function playheadStyles(person, isKnown) {
+  const { colour, points } = PEOPLE[person];
+  const look = { points, radius: points === 0 ? PLAYHEAD_PX : PLAYHEAD_PX * 1.35, angle: 0 };
+  return [new Style({ image: shape({ ...look, radius: look.radius + 3 }, 'rgba(0, 0, 0, 0)', '#ffffff', 3), zIndex: 3 }),
+    new Style({ image: shape(look, isKnown ? colour : 'rgba(255, 255, 255, 0.9)', isKnown ? INK : colour, isKnown ? 2 : 3), zIndex: 3 })];
+}
+
+export function playheadRadiusStyle(person, isKnown) {
+  return new Style({ stroke: new Stroke({ color: PEOPLE[person].colour, width: 2, lineDash: isKnown ? [] : [2, 6] }), zIndex: 1 });
+}
+
+export const tailStyle = (person) => new Style({ stroke: new Stroke({ color: PEOPLE[person].colour, width: 4 }), zIndex: 2 });
+export const gapOfTailStyle = (person) => new Style({ stroke: new Stroke({ color: PEOPLE[person].colour, width: 4, lineDash: [0.1, 8], lineCap: 'round' }), zIndex: 2 });
+export const colourOfPerson = (person) => PEOPLE[person].colour;
 
 export const numberStyle = (n) => new Style({ text: haloed(String(n), `12px ${FONT}`, INK, { offsetX: 9, offsetY: -9, textAlign: 'left' }) });
 

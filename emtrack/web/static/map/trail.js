@@ -4,14 +4,14 @@ const ARROW_ROOM_PX = 34;
 const SHORTEST_WITH_ARROW_PX = 14;
 const LEAST_STEP_PX = 1.5;
 
-/** {joined, gaps}: lists of lines. A gap is where more than `max_gap_s` is not covered: nobody knows the way taken. */
-export function trailLines(points, max_gap_s) {
+/** {joined, gaps}: lists of lines. A gap is where more than `gap_s` is not covered: nobody knows the way taken. */
+export function trailLines(points, gap_s) {
   const joined = [];
   const gaps = [];
   let line = [];
   points.forEach((point, index) => {
     const before = points[index - 1];
-    if (before && (point.at_ms - before.at_ms) / 1000 > max_gap_s) {
+    if (before && (point.at_ms - before.at_ms) / 1000 > gap_s) {
       joined.push(line);
       gaps.push([before.place, point.place]);
       line = [];

@@ -20,8 +20,17 @@ export function verdictOf({ verdict, margin_m }) {
   return `${verdict}, ${distanceOf(Math.abs(margin_m))} ${margin_m < 0 ? 'outside' : 'inside'}`;
 }
 
-function distanceOf(distance_m) {
+export function distanceOf(distance_m) {
   return distance_m < 1000 ? `${Math.round(distance_m)} m` : `${(distance_m / 1000).toFixed(1)} km`;
+}
+
+/** "2 h 5 min", "4 min 10 s", as the pages beside the map say it. */
+export function lengthOf(duration_ms) {
+  const whole_s = Math.max(0, Math.floor(duration_ms / 1000));
+  const [days, hours, minutes, seconds] = [Math.floor(whole_s / 86_400), Math.floor(whole_s / 3600) % 24, Math.floor(whole_s / 60) % 60, whole_s % 60];
+  const parts = [[days, days === 1 ? 'day' : 'days'], [hours, 'h'], [minutes, 'min'], [seconds, 's']];
+  const first = parts.findIndex(([count]) => count > 0);
+  return parts.slice(first < 0 ? 3 : first, (first < 0 ? 3 : first) + 2).filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}`).join(' ') || '0 s';
 }
 
 export const accuracyOf = ({ radius_m }) => (radius_m === null ? 'not known' : `within ${rounded(radius_m)} m`);
