@@ -34,6 +34,7 @@ from emtrack.reading.drafts import Change, KindRow, Outcome, Trial, UnfitTrial, 
 from emtrack.record.fact_columns import received_of
 from emtrack.record.facts import load_facts
 from emtrack.record.plans import load_judged
+from emtrack.web import draft_runs
 from emtrack.web.draft_runs import DraftRuns, RunState
 from geofence import ALWAYS_MS, Disc, Interval, Kind, ObligationKind, Position, TimetableRow
 from geofence.judgement import Finding
@@ -424,6 +425,11 @@ async def test_a_trial_is_cancelled_between_two_slices_and_one_of_an_account_goe
     assert run.done <= 1
     runs.refuse_another(caller)
     assert runs.of(Caller("Bob", Role.OFFICER, "key"), run.run_no) is None
+    for _ in range(draft_runs.MOST_OF_ONE + 2):
+        last = runs.begin(caller, looker, trial, [])
+        assert last.task is not None
+        await last.task
+    assert len(runs.last_of(caller)) == draft_runs.MOST_OF_ONE, "nobody fills the places of the others"
     await judges.aclose()
 
 

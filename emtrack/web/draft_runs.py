@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 KEPT_MS = 3_600_000
-MOST_KEPT = 50
+MOST_KEPT = 200
+MOST_OF_ONE = 4
+"""An account that tries more loses its oldest: nobody fills the places of the others."""
 WAIT_S = 0.5
 """Before a slice is asked for again, where too many others ask."""
 
@@ -82,6 +84,8 @@ class DraftRuns:
         self._forget_old()
         if any(run.caller.name == caller.name and run.state is RunState.RUNNING for run in self._runs.values()):
             raise UnfitTrial("What you tried before is still being judged. Wait for it, or cancel it.")
+        for run in self.last_of(caller)[MOST_OF_ONE - 1 :]:
+            del self._runs[run.run_no]
         if len(self._runs) >= MOST_KEPT:
             raise UnfitTrial("Very many trials are kept just now. Try again in some minutes.")
 
