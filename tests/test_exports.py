@@ -205,6 +205,9 @@ async def test_a_page_hands_out_a_file_that_is_on_record_with_its_hash(office: O
     assert tuple(row) == (
         "Ann", "page", "COURT", "T20267001", "Crown Court", 1, "positions", "csv", 2, len(content), hashed.digest(),
     )  # fmt: skip
+    for path in ("/wearers/1/export", "/wearers/1/report"):
+        _, page = await visitor.get(f"{path}?begin=2026-03-02T18:00&end=2026-03-02T19:30")
+        assert 'value="2026-03-02T18:00"' in page, "the time of the history that leads here"
     _, page = await visitor.get("/wearers/1/export")
     assert hashed.hexdigest() in page
     assert "for Crown Court" in page

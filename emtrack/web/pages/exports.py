@@ -44,7 +44,7 @@ class ExportPages:
             wearer = await person_or_problem(connection, request.path_params["wearer_no"])
             words = await self._pages.words(connection)
             if request.method == "GET":
-                return await self._ask(connection, caller, words, wearer, {})
+                return await self._ask(connection, caller, words, wearer, times_of_address(request))
             try:
                 looker = looker_of_form(caller, form)
                 wanted = _wanted(wearer["wearer_no"], form, words, now_ms)
@@ -76,6 +76,11 @@ class ExportPages:
             form={"purpose": "", "form": PositionForm.CSV, "known": ""} | chosen, forms=POSITION_FORMS, GIVEN=GIVEN,
             disclosures=await disclosures_of(connection, wearer["wearer_no"], MOST_DISCLOSURES),
         )  # fmt: skip
+
+
+def times_of_address(request: Request) -> dict[str, str]:
+    """The time of a history, where its page leads here."""
+    return {name: text for name in ("begin", "end") if (text := request.query_params.get(name))}
 
 
 def usual_times(words: Words, form: dict[str, str], now_ms: int) -> tuple[dict[str, str], dict[str, list[str]]]:

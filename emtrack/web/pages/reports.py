@@ -19,7 +19,14 @@ from emtrack.record.disclosures import disclosures_of
 from emtrack.web.form_times import UnfitTimes
 from emtrack.web.guard import read_form
 from emtrack.web.handing import attachment
-from emtrack.web.pages.exports import MOST_DISCLOSURES, looker_of_form, read_text, read_window, usual_times
+from emtrack.web.pages.exports import (
+    MOST_DISCLOSURES,
+    looker_of_form,
+    read_text,
+    read_window,
+    times_of_address,
+    usual_times,
+)
 from emtrack.web.pages.wearers import person_or_problem
 from emtrack.web.rendering import Pages
 from emtrack.web.reports.gathering import AskedPlace
@@ -47,7 +54,7 @@ class ReportPages:
             wearer = await person_or_problem(connection, request.path_params["wearer_no"])
             words = await self._pages.words(connection)
             if request.method == "GET":
-                return await self._ask(connection, caller, words, wearer, {})
+                return await self._ask(connection, caller, words, wearer, times_of_address(request))
             try:
                 looker = looker_of_form(caller, form)
                 wanted = _wanted(wearer["wearer_no"], form, words, now_ms)
