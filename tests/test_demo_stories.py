@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 
 from emtrack.db.connect import connect
+from emtrack.demo import history
 from emtrack.demo.history import Demo, build_history
 from emtrack.demo.stories import LETTER, LIMITED, POLICE, RECALL_MS, RELEASED
 from emtrack.iom.breaches import BREACH, Breach
@@ -32,7 +34,10 @@ async def of(connection: Any, reference: str, *nouns: Any) -> list[Entry]:
     return await load(connection, [number], nouns)
 
 
-async def test_every_story_stands_in_the_record_to_the_hour(database_url: str) -> None:
+async def test_every_story_stands_in_the_record_to_the_hour(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "STEP_MS", 6 * history.MINUTE_MS)  # a stride, so that a day is there in seconds
     connection = await connect(database_url)
     await build_history(connection, DEMO, DEMO.worlds(), tell=lambda _: None, stop=asyncio.Event())
 
