@@ -50,7 +50,12 @@ def test_nothing_is_lost_but_what_would_put_somebody_in_two_places(
     assert {boot for _, boot, _ in added} == {BOOT}
     assert max(added.values()) == 1
     spans = (ENTRY_MS[1] - ENTRY_MS[0]) + (DRIFT_MS[1] - DRIFT_MS[0])
-    assert len(added) == spans // 20_000
+    strap = sorted(
+        event["event"] for u in with_scenes if u.boot == BOOT for event in u.reports if u.device_id == scenes.strap
+    )
+    assert strap == ["STRAP_CLEAR", "STRAP_TAMPER"]
+    assert scenes.strap not in scenes.silent | {scenes.enters, scenes.drifts}
+    assert len(added) == spans // 20_000 + len(strap)
 
 
 def test_they_go_in_order_and_the_silent_network_says_nothing_until_it_is_back(

@@ -31,6 +31,10 @@ OVER = (
     "It is a minute before seven. Open the alerts and look at what is there: what nobody has acknowledged comes first. "
     "Press ? for the keys. Turn the sound on, if you like."
 )
+STRAP = (
+    " The strap of {name} was opened at ten to seven and closed again four minutes later. The alert is still there: what clears by "
+    "itself needs somebody who finds out why."
+)
 BURST = (
     "Some people are not at home. They stand together in one line, because they began in the same second: open it, and "
     "acknowledge all of them at once. A row says how far away each is and how old that is."
@@ -58,7 +62,7 @@ HANDOVER = (
 def _steps(scenes: Scenes) -> list[tuple[int, str, str, str]]:
     """When, what, what to do, where; in no order."""
     steps = [
-        (0, "You take over", OVER, "/alerts"),
+        (0, "You take over", OVER + (STRAP.format(name=scenes.strap_name) if scenes.strap else ""), "/alerts"),
         (BURST_MS, "Curfews begin", BURST, "/alerts"),
         (HANDOVER_MS, "You hand over", HANDOVER, "/alerts/handover"),
     ]

@@ -1,9 +1,9 @@
 """What happens in the first minutes of a demonstration, so that somebody who sits down at it has a shift to work.
 
-The tags of the town send what their people do. Three of the things that happen are put there by us: somebody is driven into a zone
-that they must not enter and out again; some positions of somebody at home are far off; and the tags of one network are not heard for
-a while and send then what they kept. They are put into what tags send, and go through the device door like everything else: nothing
-is raised but by what the service finds.
+The tags of the town send what their people do. Some of the things that happen are put there by us: somebody is driven into a zone
+that they must not enter and out again; some positions of somebody at home are far off; a strap was opened and closed again in four
+minutes just before; and the tags of one network are not heard for a while and send then what they kept. They are put into what tags
+send, and go through the device door like everything else: nothing is raised but by what the service finds.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ ENTRY_MS: Final = (2 * MINUTE_MS, 10 * MINUTE_MS)
 INSIDE_MS: Final = (4 * MINUTE_MS, 7 * MINUTE_MS)
 DRIFT_MS: Final = (5 * MINUTE_MS, 9 * MINUTE_MS)
 DRIFTED_M: Final = 190.0
+STRAP_MS: Final = (-9 * MINUTE_MS, -5 * MINUTE_MS)
+"""Opened, and closed again: the alert stays until somebody has looked into it."""
 PRECISION_M: Final = 8.0
 LEAST_PEOPLE: Final = 100
 """In a smaller town nothing is put there."""
@@ -47,6 +49,8 @@ class Scenes:
     network: str | None
     enters_name: str = ""
     drifts_name: str = ""
+    strap: str | None = None
+    strap_name: str = ""
 
 
 class _Scripted(NamedTuple):
@@ -69,6 +73,7 @@ def cast(worlds: Sequence[World], end_ms: int) -> Scenes:
     busy = {tags[one.wearer_id].device_id for one in (enters, drifts) if one is not None}
     networks = sorted({a.network for a in tags.values() if a.network})
     network = networks[-1] if networks else None
+    strap = next((w for w in people if w not in (enters, drifts) and tags[w.wearer_id].network != network), None)
     of_it = sorted(a.device_id for a in tags.values() if a.network == network and a.device_id not in busy)
     return Scenes(
         end_ms,
@@ -78,6 +83,8 @@ def cast(worlds: Sequence[World], end_ms: int) -> Scenes:
         network,
         "" if enters is None else enters.name,
         "" if drifts is None else drifts.name,
+        None if strap is None else tags[strap.wearer_id].device_id,
+        "" if strap is None else strap.name,
     )
 
 
@@ -164,6 +171,8 @@ def _scripted(world: World, scenes: Scenes) -> Iterator[_Scripted]:
         yield _drive(world, worn[scenes.enters], scenes.enters, scenes.end_ms)
     if scenes.drifts in worn:
         yield _drift(worn[scenes.drifts], scenes.drifts, scenes.end_ms)
+    if scenes.strap in worn:
+        yield _strap(scenes.strap, scenes.end_ms)
 
 
 def _drive(world: World, wearer: Wearer, device_id: str, end_ms: int) -> _Scripted:
@@ -185,6 +194,22 @@ def _drift(wearer: Wearer, device_id: str, end_ms: int) -> _Scripted:
         away_m = DRIFTED_M if 3 <= number < 8 else 0.0
         places.append((at_ms, wearer.home[0] + away_m, wearer.home[1] + away_m / 3))
     return _Scripted(device_id, begin_ms, over_ms, _uploads(device_id, places))
+
+
+def _strap(device_id: str, end_ms: int) -> _Scripted:
+    """Two events more; what the tag says besides is as it is."""
+    opened_ms, closed_ms = (end_ms + at_ms for at_ms in STRAP_MS)
+    told = [(opened_ms, "STRAP_TAMPER"), (closed_ms, "STRAP_CLEAR")]
+    uploads = [
+        Upload(
+            at_ms + 1_500,
+            device_id,
+            BOOT,
+            [{"seq": seq, "type": "event", "event": what, "event_time": iso_of(at_ms)}],
+        )
+        for seq, (at_ms, what) in enumerate(told, 1)
+    ]
+    return _Scripted(device_id, end_ms, end_ms, uploads)
 
 
 def _true_place(world: World, wearer: Wearer, at_ms: int) -> Point:
