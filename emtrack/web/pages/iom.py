@@ -95,7 +95,8 @@ class IomPages:
                 raise Problem(
                     404, "Nobody with this reference is on record, or they are not shared with your agency."
                 )
-            await look_at_people(connection, looker, [wearer_no], What.IOM_RECORD, now_ms)
+            for what in (What.IOM_RECORD, What.FINDINGS):
+                await look_at_people(connection, looker, [wearer_no], what, now_ms)
             words = await self._pages.words(connection)
             asked_ms, known_ms = known_at(request, now_ms, words)
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
