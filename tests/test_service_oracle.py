@@ -32,10 +32,10 @@ from tests.service_world import World as Service
 from tests.test_oracle import HOUR_MS, LONG_WORLDS, MEMBERS_OF, World, by_the_rules, told, worlds
 
 SEEDS = settings(
-    max_examples=30, derandomize=True, deadline=None, print_blob=True,
+    max_examples=22, derandomize=True, deadline=None, print_blob=True,
     suppress_health_check=list(HealthCheck), database=None,
 )  # fmt: skip
-FEW = settings(SEEDS, max_examples=6)
+FEW = settings(SEEDS, max_examples=4)
 NOTHING = Budget(-1, 0)
 """Nothing is judged again in a turn."""
 MANY = settings(SEEDS, max_examples=max(1, LONG_WORLDS // 25), derandomize=False)
