@@ -46,9 +46,13 @@ async def test_every_story_stands_in_the_record_to_the_hour(
     assert (release.state, format_instant(release.occurred_ms or 0)) == ("DONE", "2026-03-06T09:30:00Z")
     spans = [(e.valid.begin_ms, e.valid.end_ms) for e in await of(connection, RELEASED, STATUS) if e.valid]
     assert spans[0][1] == spans[1][0] == release.occurred_ms, "in prison until the gate, and free from it on"
-    (housing,) = await of(connection, RELEASED, CIRCUMSTANCE)
-    assert housing.valid is not None
-    assert format_instant(housing.valid.begin_ms) == "2026-03-06T17:00:00Z"
+    at_five = [e for e in await of(connection, RELEASED, NOTE) if "No bed" in getattr(e.content, "text", "")]
+    assert [format_instant(e.occurred_ms or 0) for e in at_five] == ["2026-03-06T17:00:00Z"]
+    begin_ms = spans[0][0]
+    assert all((e.occurred_ms or 0) < begin_ms for e in await of(connection, RELEASED, OFFENCE)), (
+        "nobody offends in prison"
+    )
+    assert await of(connection, RELEASED, CIRCUMSTANCE) == [], "who has no bed has no housing on record"
 
     # The letter: a year and a half without an offence, a panel, gone.
     offences = [e.occurred_ms or 0 for e in await of(connection, LETTER, OFFENCE)]

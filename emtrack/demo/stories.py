@@ -25,7 +25,6 @@ from emtrack.emulator.chance import dice
 from emtrack.emulator.schedule import DAY_MS
 from emtrack.forms.iom import RagGrade
 from emtrack.iom.breaching import BreachStep, begin_breach, step_breach
-from emtrack.iom.circumstances import CIRCUMSTANCE, Circumstance, CircumstanceKind
 from emtrack.iom.contacts import CONTACT, Contact, Outcome
 from emtrack.iom.convening import (
     Chosen,
@@ -66,6 +65,8 @@ PEOPLE: Final = (RELEASED, LETTER, LIMITED)
 """People without a tag, who are in the programme for a story."""
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 QUIET_MONTHS: Final = 19
+PRISON_DAYS: Final = 300
+"""Nothing is done by somebody in prison; the sentence began in that time."""
 RECALL_MS: Final = 5 * HOUR_MS + 20 * MINUTE_MS
 POLICE, PROBATION, HOUSING = "Police", "Probation Service", "Council housing team"
 BURGLARY_M: Final = 150.0
@@ -108,12 +109,14 @@ def _rows(seed: int, reference: str, end_ms: int) -> Iterator[dict[str, Any]]:
     name = {RELEASED: "Ivo Harthill", LETTER: "Cerys Fordwell", LIMITED: "Garrow Etruria"}[reference]
     since_ms = end_ms - round((QUIET_MONTHS + 9 + rng.random()) * 30.4) * DAY_MS
     quiet_from = f"{datetime_of(end_ms - QUIET_MONTHS * 30 * DAY_MS):%Y-%m-%d}"
+    prison_from = f"{datetime_of(end_ms - PRISON_DAYS * DAY_MS):%Y-%m-%d}"
     for row in Life(seed, reference, name, end_ms, None, since_ms).rows():
-        is_late = row["noun"] == "offence" and row["occurred"] >= quiet_from
+        quiet = {LETTER: quiet_from, RELEASED: prison_from}.get(reference)
+        is_late = quiet is not None and row["noun"] == "offence" and row["occurred"] >= quiet
         is_of_custody = reference == RELEASED and row["noun"] in ("status", "circumstance")
         if row["noun"] == "person":
             row |= {"agencies": [POLICE, PROBATION, HOUSING]}
-        if not (reference == LETTER and is_late) and not is_of_custody:
+        if not is_late and not is_of_custody:
             yield row
 
 
@@ -177,20 +180,7 @@ async def _friday(connection: Session, number: int, at: Callable[[int, int], int
         tag_ms,
         _note(number, tag_ms, FITTED, "tag"),
     )
-    nowhere = Circumstance(kind=CircumstanceKind.HOUSING, what="no bed for tonight", source=HOUSING)
-    await _enter(
-        connection,
-        "Dilys Weir",
-        HOUSING,
-        none_ms,
-        Draft(CIRCUMSTANCE, number, nowhere, "STATED", Span(none_ms)),
-        _note(
-            number,
-            none_ms,
-            NO_BED,
-            "housing",
-        ),
-    )
+    await _enter(connection, "Dilys Weir", HOUSING, none_ms, _note(number, none_ms, NO_BED, "housing"))
     async with connection.transaction():
         task = NewTask("Find a bed for tonight", none_ms + 4 * HOUR_MS, None)
         await enter_task(connection, Author("Hester Dunmere", PROBATION), number, task, none_ms + 5 * MINUTE_MS)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from alerts import OUTCOMES, Alert, RaisedFor, Tick
 from emtrack.reading.becoming_known import Receipt
 from emtrack.record.findings import FindingVersion
-from emtrack.web.wording import CHANGES, MOVED, Words, title_of
+from emtrack.web.wording import CHANGES, MOVED, Words, title_of, why_words
 
 
 class KnownMoment(NamedTuple):
@@ -83,5 +83,5 @@ def _found(version: FindingVersion, words: Words) -> _Told:
     finding = version.finding
     end = "ongoing" if finding.end_ms is None else f"to {words.row(finding.end_ms)}"
     title = title_of(finding.kind, finding.reason)
-    text = f"{CHANGES[version.change]}: {title}, from {words.row(finding.begin_ms)}, {end}; because {version.why}."
+    text = f"{CHANGES[version.change]}: {title}, from {words.row(finding.begin_ms)}, {end}; because {why_words(version.why)}."
     return _Told(version.recorded_ms, text, True)

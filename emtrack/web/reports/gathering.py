@@ -31,6 +31,7 @@ from emtrack.web.wording import (
     length,
     timetable_words,
     title_of,
+    why_words,
 )
 from geofence import (
     FOREVER_MS,
@@ -279,7 +280,8 @@ def _versions(found: Gathered, versions: Sequence[FindingVersion]) -> Table:
     words = found.words
     rows = [
         (
-            str(one.version), CHANGES[one.change], both(words, one.recorded_ms), one.why, words.short(one.finding.begin_ms),
+            str(one.version), CHANGES[one.change], both(words, one.recorded_ms), why_words(one.why),
+            words.short(one.finding.begin_ms),
             "ongoing" if one.finding.end_ms is None else words.short(one.finding.end_ms),
         )
         for one in versions
