@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncpg
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,13 +11,11 @@ from emtrack.files.positions import FILE_TYPES, PositionForm
 from emtrack.forms.names import unfit_text
 from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE, Looker
 from emtrack.people.roles import READERS, Caller
-from emtrack.reading.apart import Patience
-from emtrack.reading.exports import UnfitExport, WantedExport, keep_export, look_at_export, position_file
+from emtrack.reading.exports import MadeFile, UnfitExport, WantedExport, keep_export, look_at_export, position_file
 from emtrack.record.disclosures import disclosures_of
-from emtrack.web.form_times import UnfitTimes, read_times
-from emtrack.web.guard import door_of, read_form
-from emtrack.web.handing import attachment
-from emtrack.web.pages.wearers import person_or_problem
+from emtrack.web.form_times import read_times
+from emtrack.web.guard import door_of
+from emtrack.web.handing import Asking, Handing, handed_out
 from emtrack.web.rendering import Pages
 from emtrack.web.wording import GIVEN, POSITION_FORMS, Words
 from geofence import Interval
@@ -38,49 +35,28 @@ class ExportPages:
 
     async def export(self, request: Request, caller: Caller) -> Response:
         """Asks for purpose, time and form; the answer is the file."""
-        form = await read_form(request) if request.method == "POST" else {}
-        now_ms = self._pages.clock.now_ms()
-        async with self._pages.pool.acquire() as connection:
-            wearer = await person_or_problem(connection, request.path_params["wearer_no"])
-            words = await self._pages.words(connection)
-            if request.method == "GET":
-                return await self._ask(connection, caller, words, wearer, times_of_address(request))
-            try:
-                looker = looker_of_form(caller, form)
-                wanted = _wanted(wearer["wearer_no"], form, words, now_ms)
-                await look_at_export(connection, looker, wanted, now_ms)
-            except (UnfitExport, UnfitTimes) as error:
-                return await self._ask(connection, caller, words, wearer, form, str(error))
-        made = await self._pages.judged_apart(
-            caller, Patience.PAGE, position_file, wanted, looker, wearer["wearer_id"], now_ms
-        )
-        async with self._pages.pool.acquire() as connection:
-            if isinstance(made, str):
-                return await self._ask(connection, caller, words, wearer, form, made)
-            number = await keep_export(connection, looker, wanted, made, now_ms)
-        return attachment(made.content, FILE_TYPES[wanted.form], f"positions-{number}", number)
+        return await handed_out(self._pages, request, caller, self._ask, _handing)
 
-    async def _ask(
-        self,
-        connection: Connection,
-        caller: Caller,
-        words: Words,
-        wearer: asyncpg.Record,
-        form: dict[str, str],
-        error: str | None = None,
-    ) -> Response:
-        now_ms = self._pages.clock.now_ms()
-        chosen, passes = usual_times(words, form, now_ms)
+    async def _ask(self, asking: Asking) -> Response:
+        chosen, passes = usual_times(asking.words, asking.form, asking.now_ms)
         return self._pages.render(
-            "export.html", caller, words, status=422 if error else 200, wearer=wearer, passes=passes, purposes=CHOSEN, error=error,
-            form={"purpose": "", "form": PositionForm.CSV, "known": ""} | chosen, forms=POSITION_FORMS, GIVEN=GIVEN,
-            disclosures=await disclosures_of(connection, wearer["wearer_no"], MOST_DISCLOSURES),
+            "export.html", asking.caller, asking.words, status=422 if asking.error else 200, wearer=asking.wearer, passes=passes,
+            purposes=CHOSEN, error=asking.error, form={"purpose": "", "form": PositionForm.CSV, "known": ""} | chosen,
+            forms=POSITION_FORMS, GIVEN=GIVEN,
+            disclosures=await disclosures_of(asking.connection, asking.wearer["wearer_no"], MOST_DISCLOSURES),
         )  # fmt: skip
 
 
-def times_of_address(request: Request) -> dict[str, str]:
-    """The time of a history, where its page leads here."""
-    return {name: text for name in ("begin", "end") if (text := request.query_params.get(name))}
+async def _handing(asking: Asking) -> Handing:
+    looker, now_ms = looker_of_form(asking.caller, asking.form), asking.now_ms
+    wanted = _wanted(asking.wearer["wearer_no"], asking.form, asking.words, now_ms)
+    await look_at_export(asking.connection, looker, wanted, now_ms)
+
+    async def keep(connection: Connection, made: MadeFile) -> int:
+        return await keep_export(connection, looker, wanted, made, now_ms)
+
+    arguments = wanted, looker, asking.wearer["wearer_id"], now_ms
+    return Handing(position_file, arguments, keep, FILE_TYPES[wanted.form], "positions")
 
 
 def usual_times(words: Words, form: dict[str, str], now_ms: int) -> tuple[dict[str, str], dict[str, list[str]]]:
