@@ -52,16 +52,12 @@ WHERE a.wearer_no = ANY($1::bigint[]) AND c.action = 'called' AND c.done_at > $2
 CELLS = """
 SELECT x, y, count(DISTINCT minute) FILTER (WHERE minute >= $5) AS after, count(DISTINCT minute) FILTER (WHERE minute < $5) AS before
 FROM (SELECT floor(p.lat_deg * 111320 / $6)::bigint AS y,
-             floor(p.lon_deg * 111320 * cos(radians($8)) / $6)::bigint AS x,
+             floor(p.lon_deg * 111320 * cos(radians(round(p.lat_deg))) / $6)::bigint AS x,
              epoch_ms(p.fix_time) / 60000 AS minute
       FROM activation_versions v JOIN positions p ON p.device_no = v.device_no AND v.during @> p.fix_time
       WHERE v.wearer_no = ANY($1::bigint[]) AND upper_inf(v.recorded) AND p.fix_time >= $2 AND p.fix_time < $3
             AND p.received_at <= $4 AND p.precision_m BETWEEN 1 AND $7) f
 GROUP BY x, y
-"""
-LATITUDE = """
-SELECT p.lat_deg FROM activation_versions v JOIN positions p ON p.device_no = v.device_no AND v.during @> p.fix_time
-WHERE v.wearer_no = ANY($1::bigint[]) AND upper_inf(v.recorded) AND p.fix_time >= $2 AND p.fix_time < $3 LIMIT 1
 """
 
 
@@ -90,15 +86,15 @@ class Night(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of some nights. Times in milliseconds. `missed`: contacts that were unacceptably missed."""
+    """Of some nights, or a share of them. Times in milliseconds. `missed`: contacts that were unacceptably missed."""
 
     obliged_ms: float
     out_ms: float
     unknown_ms: float
-    nights_out: int
-    findings: int
-    alerts: int
-    missed: int
+    nights_out: float
+    findings: float
+    alerts: float
+    missed: float
 
 
 class Week(NamedTuple):
@@ -305,7 +301,7 @@ def _beside(
     if nights == 0:
         return Beside(lately, None, places)
     sums = _sums(curfews, counts, noons, first, last - WEEK)
-    return Beside(lately, Sums(*(value * WEEK / nights for value in sums)), places)  # type: ignore[arg-type]
+    return Beside(lately, Sums(*(value * WEEK / nights for value in sums)), places)
 
 
 # ------------------------------------------------------------------ places that are new
@@ -316,11 +312,8 @@ async def new_places(connection: Connection, records: Sequence[int], known_ms: i
     days, have no position that is good enough."""
     begin_ms, lately_ms = known_ms - (WEEK + NORMAL_NIGHTS) * DAY_MS, known_ms - WEEK * DAY_MS
     begin, known = datetime_of(begin_ms), datetime_of(known_ms)
-    latitude = await connection.fetchval(LATITUDE, records, begin, known)
-    if latitude is None:
-        return None
     rows = await connection.fetch(
-        CELLS, records, begin, known, known, lately_ms // MINUTE_MS, CELL_M, LARGEST_CIRCLE_M, latitude
+        CELLS, records, begin, known, known, lately_ms // MINUTE_MS, CELL_M, LARGEST_CIRCLE_M
     )
     before = {(row["x"], row["y"]) for row in rows if row["before"]}
     after = {(row["x"], row["y"]): row["after"] for row in rows if row["after"]}
