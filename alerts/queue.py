@@ -18,12 +18,10 @@ from alerts.entries import PossibleEntry, possible_entries_of
 from alerts.grading import Severity
 from alerts.life import AlertState, Move, state_after
 from alerts.store import state_of
-from geofence import datetime_of, instant_of
+from geofence import datetime_of, instant_of, instant_or_none
 from geofence.judgement import Finding
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import asyncpg
 
     from alerts.store import Connection
@@ -154,9 +152,9 @@ class AlertFilter(msgspec.Struct, frozen=True):
     @property
     def columns(self) -> tuple[Any, ...]:
         return (
-            self.wearer_id, self.severity, self.kind, None if self.person is None else f"%{literal_pattern(self.person)}%",
+            self.wearer_id, self.severity, self.kind, None if self.person is None else literal_pattern(self.person),
             self.state, self.owner, self.agency, None if self.overdue_at_ms is None else datetime_of(self.overdue_at_ms),
-            None if self.area is None else f"%{literal_pattern(self.area)}%",
+            None if self.area is None else literal_pattern(self.area),
         )  # fmt: skip
 
 
@@ -164,10 +162,10 @@ ALL = AlertFilter()
 
 
 def literal_pattern(text: str) -> str:
-    """For ILIKE, with nothing in it that stands for something else; several words may have anything between them."""
+    """For ILIKE: what has this text in it, which stands for itself; several words may have anything between them."""
     for sign in "\\%_":
         text = text.replace(sign, f"\\{sign}")
-    return "%".join(text.split())
+    return f"%{'%'.join(text.split())}%"
 
 
 class AlertAction(msgspec.Struct, frozen=True):
@@ -355,7 +353,9 @@ async def _with_details(connection: Connection, rows: Sequence[asyncpg.Record]) 
     for row in await connection.fetch(ACTIONS, numbers):
         done_ms = instant_of(row["done_at"])
         actions[row["alert_no"]].append(
-            AlertAction(done_ms, row["done_by"], row["action"], row["outcome"], row["note"], _ms(row["until_at"]))
+            AlertAction(
+                done_ms, row["done_by"], row["action"], row["outcome"], row["note"], instant_or_none(row["until_at"])
+            )
         )
     return [
         msgspec.structs.replace(
@@ -431,9 +431,9 @@ def _alert(row: asyncpg.Record, details: asyncpg.Record | dict[str, Any], action
         occurrences=details["occurrences"], lasts=bool(details["lasts"]), withdrawn=details["withdrawn"],
         begin_ms=instant_of(details["begin_at"]), latest_ms=instant_of(details["latest_at"]), reason=details["reason"],
         evidence=list(details["evidence"]), actions=actions, place=_place(row),
-        unknown_since_ms=_ms(details.get("unknown_since")),
+        unknown_since_ms=instant_or_none(details.get("unknown_since")),
         state=state_of(row), owner=row["owner"],
-        escalated_ms=_ms(row["escalated_at"]), suspended_until_ms=_ms(row["suspended_until"]),
+        escalated_ms=instant_or_none(row["escalated_at"]), suspended_until_ms=instant_or_none(row["suspended_until"]),
         lead_officer=row["lead_officer"], lead_agency=row["lead_agency"], cohort=row["cohort"],
         deadlines=_deadlines(row, actions), repeats=_repeats(details.get("reasons")),
     )  # fmt: skip
@@ -444,18 +444,14 @@ def _deadlines(row: asyncpg.Record, actions: Sequence[AlertAction]) -> list[Dead
     taken_ms = next((done.done_ms for done in actions if done.action in TAKEN and done.done_ms >= set_ms), None)
     found = (
         (Target.ACKNOWLEDGE, row["acknowledge_by"], taken_ms),
-        (Target.CONTACT, row["contact_by"], _ms(row["contacted_at"])),
-        (Target.AUTHORITY, row["authority_by"], _ms(row["authority_told_at"])),
+        (Target.CONTACT, row["contact_by"], instant_or_none(row["contacted_at"])),
+        (Target.AUTHORITY, row["authority_by"], instant_or_none(row["authority_told_at"])),
     )
     return [Deadline(target, set_ms, instant_of(by), met_ms) for target, by, met_ms in found if by is not None]
 
 
 def _repeats(reasons: Sequence[str | None] | None) -> int:
     return sum(reason == reasons[0] for reason in reasons) if reasons else 1
-
-
-def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else instant_of(moment)
 
 
 # ---------------------------------------------------------------------------------------------- places as texts

@@ -20,7 +20,7 @@ from alerts.locks import AlertLock, take_lock
 from alerts.outbox import NewMessage, post
 from alerts.rota import on_call
 from alerts.store import note_changes, state_of
-from geofence import datetime_of, instant_of
+from geofence import datetime_of, instant_of, instant_or_none
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -142,17 +142,17 @@ def _look(row: asyncpg.Record, in_force: RulesInForce, noted: Mapping[Occasion, 
     severity, counts_from_ms = Severity(row["severity"]), instant_of(row["counts_from"])
     deadlines, rules_no = deadlines_of(in_force.rules, severity, counts_from_ms), in_force.rules_no
     if row["deadline_rules"] is not None:  # they stay what people were shown
-        deadlines = Deadlines(_ms(row["acknowledge_by"]), _ms(row["contact_by"]), _ms(row["authority_by"]))
+        deadlines = Deadlines(
+            instant_or_none(row["acknowledge_by"]),
+            instant_or_none(row["contact_by"]),
+            instant_or_none(row["authority_by"]),
+        )
         rules_no = row["deadline_rules"]
     watched = Watched(
-        state_of(row), counts_from_ms, deadlines, _ms(row["contacted_at"]), _ms(row["authority_told_at"]),
-        _ms(row["suspended_until"]), row["is_possible"], row["is_grouped"], in_force.rules.of(severity).escalates,
+        state_of(row), counts_from_ms, deadlines, instant_or_none(row["contacted_at"]), instant_or_none(row["authority_told_at"]),
+        instant_or_none(row["suspended_until"]), row["is_possible"], row["is_grouped"], in_force.rules.of(severity).escalates,
     )  # fmt: skip
     return _Look(row["alert_no"], deadlines, rules_no, due(watched, noted, now_ms))
-
-
-def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else instant_of(moment)
 
 
 async def _noted(connection: Connection, rows: Sequence[asyncpg.Record]) -> Mapping[int, Mapping[Occasion, int]]:

@@ -40,6 +40,7 @@ from geofence.words import (
     datetime_of,
     format_instant,
     instant_of,
+    instant_or_none,
     parse_instant,
 )
 from geofence.zones import Area, Disc, LonLat, PolygonRings, Ring, SetZone, Shape, Zone
@@ -88,6 +89,7 @@ __all__ = [
     "datetime_of",
     "format_instant",
     "instant_of",
+    "instant_or_none",
     "merged",
     "parse_instant",
     "read_time",

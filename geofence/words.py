@@ -122,6 +122,11 @@ def parse_instant(text: str) -> int:
     return instant_of(read_time(text))
 
 
+def instant_or_none(moment: datetime | None) -> int | None:
+    """The same of a moment that may not be there."""
+    return None if moment is None else instant_of(moment)
+
+
 def datetime_of(instant_ms: int) -> datetime:
     """The UTC datetime of an instant. Raises OverflowError beyond the years 1 to 9999."""
     return _EPOCH + timedelta(milliseconds=instant_ms)

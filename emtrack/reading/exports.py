@@ -13,11 +13,9 @@ from emtrack.reading.history import COUNT, EARLIEST_MS, MOST_FIXES, OF_WEARER, V
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.disclosures import LONGEST_RECIPIENT, Given, HandedOut, record_disclosure
 from emtrack.record.plans import load_assignments
-from geofence import Interval, datetime_of, instant_of
+from geofence import Interval, datetime_of, instant_or_none
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import asyncpg
 
     from emtrack.db.connect import Connection
@@ -122,13 +120,9 @@ def _file_position(seen: WeighedFix, device_id: str, said: asyncpg.Record | None
     if said is None:
         return found
     return found._replace(
-        satellites=said["satellites"], hdop=said["hdop"], recorded_ms=_instant(said["recorded_time"]),
-        uploaded_ms=_instant(said["uploaded_time"]),
+        satellites=said["satellites"], hdop=said["hdop"], recorded_ms=instant_or_none(said["recorded_time"]),
+        uploaded_ms=instant_or_none(said["uploaded_time"]),
     )  # fmt: skip
-
-
-def _instant(moment: datetime | None) -> int | None:
-    return None if moment is None else instant_of(moment)
 
 
 async def keep_export(

@@ -244,7 +244,7 @@ async def cohort(
     ]  # fmt: skip
     fitting = [row for row in rows if wanted is None or wanted.fits(row)]
     if wanted is not None and wanted.area is not None:
-        there = await connection.fetch(IN_AREA, numbers, f"%{literal_pattern(wanted.area)}%")
+        there = await connection.fetch(IN_AREA, numbers, literal_pattern(wanted.area))
         live_there = {records[row["wearer_no"]] for row in there}
         fitting = [row for row in fitting if row.wearer_no in live_there]
     return sorted(fitting, key=lambda row: row.place)

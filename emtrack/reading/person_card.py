@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerts import Skew
 from emtrack.record.requirement_names import load_names
 from emtrack.record.wearer_details import NOTHING, Details, load_details
-from geofence import EventType, datetime_of, instant_of
+from geofence import EventType, datetime_of, instant_of, instant_or_none
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import asyncpg
 
     from emtrack.db.connect import Connection
@@ -97,14 +95,10 @@ async def person_card(connection: Connection, wearer_no: int, now_ms: int) -> Pe
 
 def _tag(row: asyncpg.Record, now_ms: int) -> TagHealth:
     heard = [instant_of(at) for at in (row["position_at"], row["event_at"]) if at is not None]
-    to_ms = _instant(row["to_at"])
+    to_ms = instant_or_none(row["to_at"])
     is_worn = to_ms is None or to_ms > now_ms
     return TagHealth(
         row["device_id"], row["activation_no"], instant_of(row["from_at"]), None if is_worn else to_ms, row["network"],
-        max(heard, default=None), row["battery"], _instant(row["battery_at"]),
+        max(heard, default=None), row["battery"], instant_or_none(row["battery_at"]),
         None if row["least_ms"] is None else Skew(row["least_ms"], row["most_ms"]),
     )  # fmt: skip
-
-
-def _instant(at: datetime | None) -> int | None:
-    return None if at is None else instant_of(at)
