@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 from starlette.requests import Request
@@ -129,6 +129,23 @@ async def view_or_problem(connection: Connection, request: Request, caller: Call
             "This look at a history is not yours, or longer ago than an hour. Say again for which purpose you look.",
         )
     return view
+
+
+class Opened(NamedTuple):
+    """A look that was recorded, with whom it is of, words for them, and names of zones by wearer and requirement."""
+
+    view: View
+    wearer: asyncpg.Record
+    words: Words
+    names: dict[tuple[int, str], str]
+    known_ms: int
+
+    def shown(self, request: Request) -> dict[str, Any]:
+        """For the head of each page of it."""
+        return {
+            "view": self.view, "wearer": self.wearer, "purpose": PURPOSES[self.view.purpose], "known_ms": self.known_ms,
+            "asked": request.query_params.get("known_at") or "",
+        }  # fmt: skip
 
 
 class HistoryPages:
@@ -284,28 +301,20 @@ class HistoryPages:
 
     async def stops(self, request: Request, caller: Caller) -> Response:
         """Where the person stayed, and which places that was."""
-        known_ms = known_at(request, self._pages.clock.now_ms()).ms
-        async with self._pages.pool.acquire() as connection:
-            view = await view_or_problem(connection, request, caller, self._pages.clock.now_ms())
-            wearer = await person_or_problem(connection, view.wearer_no)
-            words = await self._pages.words(connection)
-            names = await load_names(connection, [view.wearer_no])
-        span, gap_ms = FactSpan(view, known_ms, LEAD_MS), self._pages.history_gap_ms
-        stays = await self._pages.judged(caller, span, stays_of_history, view, known_ms, gap_ms)
+        opened = await self._opened(request, caller)
+        view, names, gap_ms = opened.view, opened.names, self._pages.history_gap_ms
+        span = FactSpan(view, opened.known_ms, LEAD_MS)
+        stays = await self._pages.judged(caller, span, stays_of_history, view, opened.known_ms, gap_ms)
         return self._pages.render(
             "history_stops.html",
             caller,
-            words,
-            wearer=wearer,
-            view=view,
-            purpose=PURPOSES[view.purpose],
+            opened.words,
+            **opened.shown(request),
             stays=stays,
             at=[[names.get((view.wearer_no, r.requirement_id), r.requirement_id) for r in at] for at in stays.at],
             place_name=place_name,
             rules=STOP_RULES,
             gap_ms=gap_ms,
-            asked=request.query_params.get("known_at") or "",
-            known_ms=known_ms,
         )
 
     async def map_of_stops(self, request: Request, caller: Caller) -> Response:
@@ -320,25 +329,23 @@ class HistoryPages:
 
     async def curfews(self, request: Request, caller: Caller) -> Response:
         """How the person kept to curfews, day by day."""
-        known_ms = known_at(request, self._pages.clock.now_ms()).ms
+        opened = await self._opened(request, caller)
+        view, words = opened.view, opened.words
+        span = FactSpan(view, opened.known_ms, band.LEAD_MS)
+        calendars = await self._pages.judged(caller, span, calendars_of_view, view, opened.known_ms)
+        drawn = drawn_calendars(calendars, opened.names, view.wearer_no, words)
+        return self._pages.render("history_curfews.html", caller, words, **opened.shown(request), calendars=drawn)
+
+    async def _opened(self, request: Request, caller: Caller) -> Opened:
+        """What a look is for that was recorded. Raises Problem."""
+        now_ms = self._pages.clock.now_ms()
+        known_ms = known_at(request, now_ms).ms
         async with self._pages.pool.acquire() as connection:
-            view = await view_or_problem(connection, request, caller, self._pages.clock.now_ms())
+            view = await view_or_problem(connection, request, caller, now_ms)
             wearer = await person_or_problem(connection, view.wearer_no)
             words = await self._pages.words(connection)
             names = await load_names(connection, [view.wearer_no])
-        span = FactSpan(view, known_ms, band.LEAD_MS)
-        calendars = await self._pages.judged(caller, span, calendars_of_view, view, known_ms)
-        return self._pages.render(
-            "history_curfews.html",
-            caller,
-            words,
-            wearer=wearer,
-            view=view,
-            purpose=PURPOSES[view.purpose],
-            calendars=drawn_calendars(calendars, names, view.wearer_no, words),
-            asked=request.query_params.get("known_at") or "",
-            known_ms=known_ms,
-        )
+        return Opened(view, wearer, words, names, known_ms)
 
     async def _without_positions(
         self,
