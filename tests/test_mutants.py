@@ -45,6 +45,15 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
+    Mutant("intelligence is handed to the person", "emtrack/iom/disclosing.py", "SignalKind.INTELLIGENCE, ", "",
+           "tests/test_iom_handed.py::test_the_page_that_is_handed_leaves_out_others_intelligence_and_places"),
+    Mutant("what is for some is handed to the person", "emtrack/reading/handed.py", " if e.visibility is Visibility.ALL]", "]",
+           "tests/test_iom_handed.py::test_the_page_that_is_handed_leaves_out_others_intelligence_and_places"),
+    Mutant("a normal is of nights without a tag", "emtrack/reading/compliance.py", "and noons[first] < worn_ms:", "and False:",
+           "tests/test_compliance.py::test_a_persons_normal_is_of_the_weeks_before_and_only_while_a_tag_was_worn"),
+    Mutant("all contacts are read for one", "emtrack/iom/signal_making.py",
+           "lasting = [entry for entry in changed.values() if entry.noun.holds]", "lasting = list(changed.values())",
+           "tests/test_iom_signals.py::test_of_contacts_only_those_that_changed_are_read_whatever_a_person_has"),
     Mutant("a text begins a formula", "emtrack/files/positions.py", 'plain_cell(point.device_id)', "point.device_id",
            "tests/test_exports.py::test_no_text_begins_a_formula_whatever_parts_the_cells"),
     Mutant("a track runs through a gap", "emtrack/files/positions.py", "> file.max_gap_ms", "> 10**15",
