@@ -436,7 +436,7 @@ MUTANTS = [
            RULES + "3_a_jump_is_faster_than_70_m_per_s_from_the_last_evidence"),
     Mutant("of being inside nothing is put off", "geofence/judgement/judge.py",
            "INSIDE not in (entry.zone.value, entry.widened.value)", "True",
-           ENDS + "a_finding_of_a_device_that_uploads_in_tens_has_one_version_while_it_lasts"),
+           "tests/test_judge.py::test_a_fix_in_order_that_comes_after_presence_lapsed_lengthens_what_is_shown"),
     Mutant("repetitions in columns are communication", "geofence/sweep/evidence.py",
            "rivals.received_ms[order][is_first])", "rivals.received_ms[order])",
            "tests/test_together.py::test_a_repetition_is_no_communication_in_columns_either"),
