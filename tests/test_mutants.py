@@ -27,6 +27,7 @@ CASE = "tests/test_conformance.py::test_a_case_gives_what_it_expects"
 UNITS, SILENT = "tests/test_home_units.py::test_", "tests/test_silent_home_units.py::test_"
 PUT_OFF = "tests/test_put_off.py::test_"
 TOGETHER = "tests/test_together.py::test_facts_looked_at_together_leave_what_they_leave_one_by_one"
+WHOLE = "tests/test_whole_requests.py::test_"
 ENDS = "tests/test_provisional_ends.py::test_"
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
@@ -293,9 +294,9 @@ MUTANTS = [
            "            await forget_checkpoints_from(self._connection, number, done.late_ms)\n", "            pass\n",
            "tests/test_late_facts.py::test_kept_checkpoints_know_every_fact_before_them"),
     Mutant("devices are answered before the commit", "emtrack/service/worker.py",
-           "        incoming = await self._incoming(connection, batch)\n",
-           "        incoming = await self._incoming(connection, batch)\n"
-           "        answer_devices(batch, incoming, StoreOutcome([], {}, []), self._tell)\n",
+           "        self._highest.begin_turn()\n",
+           "        self._highest.begin_turn()\n"
+           "        answer_devices(batch, incoming, StoreOutcome([], {}, [], {}, frozenset()), self._tell)\n",
            "tests/test_pipeline.py::test_a_turn_that_fails_leaves_nothing_behind_and_tells_senders_to_come_again"),
     Mutant("an edge along the ray counts for both corners", "geofence/shapes/kernels.py",
            "(ax * by - bx * ay - 1 - (down >> 63))", "(ax * by - bx * ay)", PLAIN + "plain_python_and_shapely_agree_on_all_sides"),
@@ -437,6 +438,21 @@ MUTANTS = [
     Mutant("of being inside nothing is put off", "geofence/judgement/judge.py",
            "INSIDE not in (entry.zone.value, entry.widened.value)", "True",
            "tests/test_judge.py::test_a_fix_in_order_that_comes_after_presence_lapsed_lengthens_what_is_shown"),
+    Mutant("a number that came again is new", "ingest/whole_requests.py",
+           "received.seq is None or received.seq <= highest or", "received.seq is None or",
+           WHOLE + "a_number_of_a_whole_request_that_comes_again_is_told_from_one_with_other_content"),
+    Mutant("other content under a number of a whole request is no clash", "ingest/store.py",
+           "        if before is not None:\n            clashing", "        if False:\n            clashing",
+           WHOLE + "a_number_of_a_whole_request_that_comes_again_is_told_from_one_with_other_content"),
+    Mutant("numbers of a turn that failed are kept", "ingest/whole_requests.py",
+           'was not adopted is forgotten."""\n        self._of_turn = {}', 'was not adopted is forgotten."""\n        self.adopt()',
+           WHOLE + "a_turn_that_fails_leaves_no_number_behind"),
+    Mutant("a long request is kept whole", "ingest/whole_requests.py",
+           "<= MOST_BYTES + BYTES_A_REPORT * len(self.items)", "<= 10**9",
+           WHOLE + "whatever_is_out_of_the_ordinary_is_kept_report_by_report"),
+    Mutant("positions are copied though one is there", "ingest/store.py",
+           "    except asyncpg.UniqueViolationError:\n        return False", "    except ZeroDivisionError:\n        return False",
+           WHOLE + "what_is_stored_already_though_it_should_be_new_stops_no_other_device"),
     Mutant("repetitions in columns are communication", "geofence/sweep/evidence.py",
            "rivals.received_ms[order][is_first])", "rivals.received_ms[order])",
            "tests/test_together.py::test_a_repetition_is_no_communication_in_columns_either"),
