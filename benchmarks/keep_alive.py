@@ -12,6 +12,8 @@ class KeptAlive(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._came = b""
+        self.retry_after_s = 1
+        """As the last answer that said so has it."""
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
         self._transport: asyncio.Transport | None = None
 
@@ -40,11 +42,17 @@ class KeptAlive(asyncio.Protocol):
         head, found, body = self._came.partition(b"\r\n\r\n")
         if not found:
             return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
-        if len(body) >= length and self._answer is not None:
+        length = _number(head, b"content-length:", 0)
+        if len(body) >= length and self._answer is not None and not self._answer.done():
             self._came = b""
+            self.retry_after_s = _number(head, b"retry-after:", self.retry_after_s)
             self._answer.set_result((int(head[9:12]), body[:length]))
 
     def connection_lost(self, _error: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError("the connection ended before the answer"))
+
+
+def _number(head: bytes, name: bytes, otherwise: int) -> int:
+    value = head.lower().partition(name)[2].split(b"\r\n", 1)[0].strip()
+    return int(value) if value.isdigit() else otherwise
