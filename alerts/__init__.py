@@ -115,6 +115,7 @@ from alerts.raising import FindingChange, Raised, RaisedFinding, raise_alerts
 from alerts.rota import RotaShift, UnfitShift, add_shift, end_shift, on_call, shifts_from
 from alerts.store import RaisedFor, raised_for
 from alerts.ticks import tick, ticks_of
+from alerts.to_the_centre import tell_on_call
 from alerts.wall import (
     LISTS as WALL_LISTS,
 )
@@ -285,6 +286,7 @@ __all__ = [
     "skew_of",
     "states_of",
     "store_uploads",
+    "tell_on_call",
     "tick",
     "ticks_of",
     "try_now",

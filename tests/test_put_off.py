@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import emtrack.service.worker
+from alerts import ChannelKind, NewChannel, add_channel
 from emtrack.record.rules import ask_to_judge_again
 from emtrack.service.costs import Budget
 from emtrack.service.slices import MOST_CHANGES
@@ -85,6 +86,39 @@ async def test_what_comes_while_somebody_waits_is_judged_when_it_is_taken_over(w
     await world.settle()
     assert ("00:05", None) in await curfews(world)
     assert await as_shown(world) == await as_judged_again(world)
+
+
+async def test_that_something_waits_is_said_after_a_minute_and_people_on_call_are_told_once_after_ten(
+    world: World,
+) -> None:
+    await out_in_the_night(world)
+    await world.wait_until("03T00:00")
+    desk = NewChannel("desk", ChannelKind.EMAIL, "desk@centre.example", is_fallback=True)
+    await add_channel(world.connection, desk, "test", world.clock.at_ms)
+    await world.enter({"requirements": [ALL_DAY]})
+    await world.turn()
+    (live,) = world.worker.activations.waiting()
+    waiting = live.waiting
+    assert waiting is not None
+    while waiting.rebuilt is None:  # noqa: ASYNC110  another process: there is nothing to wait on but its answer
+        await asyncio.sleep(0.01)
+    rebuilt, waiting.rebuilt = waiting.rebuilt, None  # as if it took longer
+    watch = world.worker.watch
+    await world.wait_until("03T00:00:50")
+    assert (watch.late(), watch.trouble()) == (None, None)
+    await world.wait_until("03T00:02")
+    assert watch.late() == (
+        "New reports or changed orders of 1 tag have been waiting to be judged for up to 2 min. Alerts about them may come late."
+    )
+    assert await world.count("messages") == 0
+    for at in ("03T00:10:30", "03T00:10:40", "03T00:20"):
+        await world.wait_until(at)
+    (told,) = await world.connection.fetch("SELECT fields FROM messages")
+    assert (told["fields"]["subject"], told["fields"]["topic"]) == ("emtrack is behind", "service")
+    assert "W1" not in str(told["fields"])
+    waiting.rebuilt = rebuilt
+    await world.settle()
+    assert watch.late() is None
 
 
 async def test_while_somebody_waits_they_are_judged_as_before(world: World) -> None:

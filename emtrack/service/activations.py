@@ -210,8 +210,10 @@ class LiveActivations:
         self._by_tag: ActivationIndex[object, LiveActivation] = ActivationIndex(())
         self._by_wearer: dict[int, list[LiveActivation]] = {}
         self._heap: list[tuple[int, int]] = []
-        self._again: dict[int, None] = {}
-        self._waiting: dict[int, None] = {}
+        self._again: dict[int, int] = {}
+        self._waiting: dict[int, int] = {}
+        """Who is to be judged again, in a turn and beside the turns, and since when."""
+        self._now_ms = ALWAYS_MS
         self._to_submit: list[LiveActivation] = []
         self._outages: tuple[Interval, ...] = ()
         self._rules_since_ms = ALWAYS_MS
@@ -242,7 +244,7 @@ class LiveActivations:
         self.silence_near_m = await silence_near_m(connection)
         fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
         await self._resume(connection, fresh, ALWAYS_MS if judged_ms is None else judged_ms)
-        self._by_number = fresh
+        self._by_number, self._now_ms = fresh, held_ms
         self._heap, self._again, self._waiting, self._to_submit = [], {}, {}, []
         for live in fresh.values():
             self._push(live)
@@ -314,6 +316,7 @@ class LiveActivations:
         """
         if not wearer_nos:
             return set()
+        self._now_ms = held_ms
         fresh = await load_judged(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, fresh)
         self._forget_but(fresh, wearer_nos)
@@ -429,6 +432,11 @@ class LiveActivations:
         """How many wait to be judged again, in a turn or beside the turns."""
         return len(self._again) + len(self._waiting)
 
+    @property
+    def waits_since_ms(self) -> int | None:
+        """Since when the one has waited that waits for the longest; None: nobody waits."""
+        return min((*self._again.values(), *self._waiting.values()), default=None)
+
     def take_put_off(self) -> list[LiveActivation]:
         """Those that were put off since this was asked last: they wait for somebody to judge them."""
         taken, self._to_submit = self._to_submit, []
@@ -437,12 +445,13 @@ class LiveActivations:
     def _push(self, live: LiveActivation) -> None:
         heapq.heappush(self._heap, (live.due_ms, live.number))
         if live.rebuild is not None and live.waiting is None and live.rebuild != FAULT:
-            self._again[live.number] = None
+            self._again.setdefault(live.number, self._now_ms)
 
     # ------------------------------------------------------------------------------------- after the commit
 
     def adopt(self, updates: Iterable[ActivationUpdate], now_ms: int) -> None:
         """The updates are committed: memory follows."""
+        self._now_ms = now_ms
         for update in updates:
             live = self._by_number.get(update.live.number, update.live)
             if update.fault is not None:
@@ -478,10 +487,11 @@ class LiveActivations:
             live.is_asked_for, live.late_facts = False, ()
 
     def _put_off(self, live: LiveActivation, put_off: PutOff, facts: Sequence[Fact], now_ms: int) -> None:
+        since_ms = self._again.get(live.number, now_ms)
         self._no_longer_waits(live)
         live.rebuild, live.late_ms = put_off
         live.waiting = Waiting(live.rebuild_of(put_off.cause, put_off.late_ms, facts, now_ms), facts)
-        self._waiting[live.number] = None
+        self._waiting[live.number] = since_ms
         self._to_submit.append(live)
         if live.watched is None:
             live.due_ms = FOREVER_MS

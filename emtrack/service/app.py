@@ -143,7 +143,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                 device_route(
                     inbox, keys, credentials.fresh, lambda status: metrics.answers.labels(str(status)).inc()
                 ),
-                *service_routes(clock, metrics, settings.metrics_token, worker.watch.trouble),
+                *service_routes(clock, metrics, settings.metrics_token, worker.watch),
                 *log_routes(pool),
                 *web_routes(
                     pool,
@@ -153,7 +153,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     metrics,
                     changed,
                     stop,
-                    worker.watch.trouble,
+                    worker.watch,
                     credentials,
                     guesses,
                     settings,

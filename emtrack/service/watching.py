@@ -15,6 +15,8 @@ from emtrack.clock import Clock
 from emtrack.metrics import Metrics
 from geofence import format_instant
 
+LATE_S, OVERDUE_S = 60.0, 600.0
+"""Of the service's clock, times its rate: of what has waited so long to be judged pages say so, and people on call are told."""
 LONGEST_S = 10.0
 """Of real time: without a commit, and of judged time behind or ahead of the clock (times the rate of an emulated one)."""
 
@@ -29,6 +31,8 @@ class Watch:
         self._stopwatch = stopwatch
         self._committed_s: float | None = None
         self._committed_ms = self._judged_ms = 0
+        self._waiting = 0
+        self._waits_since_ms: int | None = None
         metrics.ready.set_function(lambda: float(self.trouble() is None))
         metrics.ahead.set_function(lambda: max(0, self.ahead_ms) / 1000)
 
@@ -41,6 +45,32 @@ class Watch:
     def committed(self, judged_ms: int) -> None:
         """A turn is committed just now, and everything is judged to `judged_ms`."""
         self._committed_s, self._committed_ms, self._judged_ms = self._stopwatch(), self._clock.now_ms(), judged_ms
+
+    def waits(self, people: int, since_ms: int | None) -> None:
+        """So many wait to be judged again, the first since an instant; None: nobody does."""
+        self._waiting, self._waits_since_ms = people, since_ms
+
+    @property
+    def waited_ms(self) -> int:
+        """For how long what has waited longest waits to be judged."""
+        return 0 if self._waits_since_ms is None else self._judged_ms - self._waits_since_ms
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether people on call are to know of it."""
+        return self.waited_ms > OVERDUE_S * 1000 * self._clock.rate
+
+    def late(self) -> str | None:
+        """What of the watching is late, in a sentence; None: nothing is, or nobody watches at all."""
+        if (
+            self._committed_s is None
+            or self._waits_since_ms is None
+            or self.waited_ms <= LATE_S * 1000 * self._clock.rate
+        ):
+            return None
+        of_whom = "1 tag" if self._waiting == 1 else f"{self._waiting:,} tags"
+        told = f"New reports or changed orders of {of_whom} have been waiting to be judged for up to {self.waited_ms // 60_000} min."
+        return f"{told} Alerts about them may come late."
 
     def stopped(self) -> None:
         """No turn can be taken."""

@@ -28,6 +28,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from alerts import tell_on_call
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.db.ids import IdBlocks
@@ -171,6 +172,7 @@ class Worker:
         self._highest = HighestNumbers()
         self._stages = StageClock(metrics.stage_seconds, pace.stopwatch)
         self._can_copy = False
+        self._told_of_ms: int | None = None
         self._ahead: set[int] = set()
         """Devices that once sent a position too far ahead of its time."""
         self._alert_nos = IdBlocks("alert_no_blocks")
@@ -427,6 +429,7 @@ class Worker:
             wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
             look = self._units.look(_heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms)
             noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
+            await self._tell_of_what_waits(connection, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
             if self._is_judging_again and self._activations.are_judged_again:
                 await judged_again(connection, now_ms)
@@ -544,6 +547,14 @@ class Worker:
         self._metrics.outages.inc(recorded)
         log.warning("outage recorded", seconds=round(stalled_s, 1))
 
+    async def _tell_of_what_waits(self, connection: Connection, now_ms: int) -> None:
+        """People on call are told once of each time that something waits for too long to be judged."""
+        since_ms, late = self._activations.waits_since_ms, self.watch.late()
+        if since_ms is None or late is None or not self.watch.is_overdue or since_ms == self._told_of_ms:
+            return
+        await tell_on_call(connection, f"behind {since_ms}", "emtrack is behind", [late], now_ms)
+        self._told_of_ms = since_ms
+
     def _submit_put_off(self) -> None:
         for live in self._activations.take_put_off():
             if live.waiting is not None:
@@ -579,6 +590,9 @@ class Worker:
         metrics.to_judge_again.set(self._activations.to_judge_again_count + len(self._to_reload))
         metrics.judged_to.set(self._now_ms / 1000)
         self.watch.committed(self._now_ms)
+        self.watch.waits(
+            self._activations.to_judge_again_count + len(self._to_reload), self._activations.waits_since_ms
+        )
         self._examination = ORDERS_CHANGED
 
 

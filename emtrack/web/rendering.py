@@ -44,6 +44,7 @@ from emtrack.web.guard import (
     read_instant,
     route_without_head,
 )
+from emtrack.web.watched import Watched
 from emtrack.web.wording import Words
 from geofence import NotAnInstant, format_instant, instant_of
 
@@ -161,14 +162,14 @@ class Pages:
         clock: Clock,
         zone_sets: ZoneSetCache,
         judges: Judges,
-        not_watching: Callable[[], str | None],
+        watched: Watched,
         *,
         guided: bool = False,
         history_gap_ms: int = 300_000,
     ) -> None:
-        """`not_watching`: why nobody is watched now, for every page; None: all is well. `guided`: there is a page that guides through
+        """`watched`: what every page says of the watching. `guided`: there is a page that guides through
         a shift. `history_gap_ms`: after so long without a position nothing is known of a way."""
-        self._not_watching = not_watching
+        self._watched = watched
         self.pool = pool
         self.clock = clock
         self.history_gap_ms = history_gap_ms
@@ -236,7 +237,13 @@ class Pages:
         if caller is not None and caller.form_key is not None:
             caller = caller._replace(form_key=masked(caller.form_key))
         text = self._environment.get_template(template).render(
-            caller=caller, words=words, now_ms=now_ms, clock=self.clock, not_watching=self._not_watching(), **context
+            caller=caller,
+            words=words,
+            now_ms=now_ms,
+            clock=self.clock,
+            not_watching=self._watched.trouble(),
+            late=self._watched.late(),
+            **context,
         )
         return HTMLResponse(text, status, {**NO_STORE, **headers})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -61,6 +60,7 @@ from emtrack.web.pages.wall import WallPages
 from emtrack.web.pages.wearers import WearerPages
 from emtrack.web.pages.what_if import WhatIfPages
 from emtrack.web.rendering import Pages
+from emtrack.web.watched import Watched
 
 
 def web_routes(
@@ -71,14 +71,14 @@ def web_routes(
     metrics: Metrics,
     changed: asyncio.Condition,
     stop: asyncio.Event,
-    trouble: Callable[[], str | None],
+    watched: Watched,
     credentials: CredentialState,
     guesses: Guesses,
     settings: Settings,
     basemap: Basemap,
 ) -> list[BaseRoute]:
     """`guesses`: those of all who give a password. `judges`: what is judged for readers. `changed` is told of changes of alerts
-    and of credentials, and tells those who follow. `stop` ends streams. `trouble`: why nobody is watched now, or None."""
+    and of credentials, and tells those who follow. `stop` ends streams. `watched`: whether the service watches."""
     guide = read_guide(settings.guide)
     work = AlertWork(pool, clock, changed)
     pages = Pages(
@@ -86,7 +86,7 @@ def web_routes(
         clock,
         zone_sets,
         judges,
-        trouble,
+        watched,
         guided=guide is not None,
         history_gap_ms=settings.history_gap_s * 1000,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Callable
 
 import msgspec
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from starlette.routing import Route
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
 from emtrack.web.api.operation import NOBODY, Content, Instant, Operation
+from emtrack.web.watched import Watched
 from geofence import format_instant
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -55,18 +55,18 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def service_routes(
-    clock: Clock, metrics: Metrics, metrics_token: str | None, trouble: Callable[[], str | None]
-) -> list[Route]:
+def service_routes(clock: Clock, metrics: Metrics, metrics_token: str | None, watched: Watched) -> list[Route]:
     """GET /healthz, /readyz, /metrics, /v1/time. `metrics_token`: who sends it reads the metrics; None: who calls from this machine.
-    `trouble`: why nobody is watched now; None: all is well."""
+    `watched`: whether the service watches."""
 
     async def healthz(_: Request) -> Response:
         return _json({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
-        what = trouble()
-        return _json({"status": "ready"}) if what is None else _json({"status": "not ready", "what": what}, 503)
+        what, late = watched.trouble(), watched.late()
+        if what is not None:
+            return _json({"status": "not ready", "what": what}, 503)
+        return _json({"status": "ready"} if late is None else {"status": "ready", "late": late})
 
     async def exposed(request: Request) -> Response:
         if not _may_read_metrics(request, metrics_token):

@@ -20,6 +20,8 @@ setInterval(() => {
 // A page that stays open says within seconds that nobody is watched, and why. Where nobody answers, the list of alerts says so.
 const warning = document.getElementById('not-watching');
 const why = document.getElementById('not-watching-why');
+const behind = document.getElementById('late');
+const lateWhy = document.getElementById('late-why');
 const ASK_WHETHER_IT_WATCHES_MS = 5000;
 
 const withoutNumbers = (text) => text.replaceAll(/\d+/g, '');
@@ -27,10 +29,12 @@ const withoutNumbers = (text) => text.replaceAll(/\d+/g, '');
 async function askWhetherItWatches() {
   const answer = await fetch('/readyz').catch(() => null);
   if (!answer) return;
-  const { what } = await answer.json().catch(() => ({}));
+  const { what, late } = await answer.json().catch(() => ({}));
   // Who has it read aloud hears it again only when it is about something else, and not for every second that passes.
   if (what && withoutNumbers(what) !== withoutNumbers(why.textContent)) why.textContent = what;
   warning.hidden = answer.ok;
+  if (late && withoutNumbers(late) !== withoutNumbers(lateWhy.textContent)) lateWhy.textContent = late;
+  behind.hidden = !late;
 }
 
 if (warning) setInterval(askWhetherItWatches, ASK_WHETHER_IT_WATCHES_MS);
