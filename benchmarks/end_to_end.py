@@ -302,16 +302,20 @@ async def measure(ready: Ready, seconds: float, repeats: int) -> None:
 
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+TURNS = re.compile(r"^emtrack_turns_total (\S+)", re.MULTILINE)
 STAGE_SECONDS = re.compile(r'emtrack_turn_stage_seconds_total\{stage="(\w+)"\} (\S+)')
 
 
-async def stages_s(address: str) -> dict[str, float]:
-    """What turns have spent so far, by ready."""
+async def turns_so_far(address: str) -> tuple[int, dict[str, float]]:
+    """How many turns there were, and what they spent (s) by stage."""
     host, port = address.split(":")
     connection = await KeptAlive.opened(host, int(port))
     _, answer = await connection.ask(f"GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
     connection.close()
-    return {name: float(value) for name, value in STAGE_SECONDS.findall(answer.decode())}
+    text = answer.decode()
+    found = TURNS.search(text)
+    turns = round(float(found[1])) if found else 0
+    return turns, {name: float(value) for name, value in STAGE_SECONDS.findall(text)}
 
 
 def processor_s(words: bytes, parent: int | None = None) -> float:
@@ -331,14 +335,15 @@ def processor_s(words: bytes, parent: int | None = None) -> float:
     return sum(ticks for number, (_, ticks) in used.items() if number in chosen) / TICKS_A_SECOND
 
 
-async def spent_s(ready: Ready) -> dict[str, float]:
+async def spent_s(ready: Ready) -> tuple[int, dict[str, float]]:
     """Seconds so far: of the processors by process, and of turns by stage."""
+    turns, stages = await turns_so_far(ready.address)
     database_s = processor_s(str(ready.settings.data_dir / "postgres").encode())
-    return {
+    return turns, {
         "processor time of the sender": time.process_time(),
         "processor time of the service": processor_s(b"emtrack\0serve", os.getpid()) - database_s,  # which it began
         "processor time of the database": database_s,
-        **{f"turn, {name}": seconds for name, seconds in (await stages_s(ready.address)).items()},
+        **{f"turn, {name}": seconds for name, seconds in stages.items()},
     }
 
 
@@ -349,11 +354,12 @@ async def profile(ready: Ready, seconds: float) -> None:
         await fleet.send(3)
         fleet.make_ready(round(seconds * MOST_A_SECOND) // load.fixes_a_request)
         sample = fleet.sample(40)
-        before = await spent_s(ready)
+        turns_before, before = await spent_s(ready)
         rate, latencies = await fleet.send(seconds)
         fixes = len(latencies) * load.fixes_a_request
-        print(f"| **{load.name}**, {rate:,.0f} fixes/s | |")
-        for name, now in (await spent_s(ready)).items():
+        turns, after = await spent_s(ready)
+        print(f"| **{load.name}**, {rate:,.0f} fixes/s, {fixes / (turns - turns_before):,.0f} a turn | |")
+        for name, now in after.items():
             print(f"| {load.name}: {name} | {_us(now - before.get(name, 0.0), fixes)} |")
         for name, floor_s in floors_s(sample, ready).items():
             print(f"| {load.name}: floor, {name} | {_us(floor_s, len(sample) * load.fixes_a_request)} |")

@@ -242,7 +242,7 @@ class Pages:
             now_ms=now_ms,
             clock=self.clock,
             not_watching=self._watched.trouble(),
-            late=self._watched.late(),
+            behind=self._watched.late(),
             **context,
         )
         return HTMLResponse(text, status, {**NO_STORE, **headers})

@@ -20,8 +20,8 @@ setInterval(() => {
 // A page that stays open says within seconds that nobody is watched, and why. Where nobody answers, the list of alerts says so.
 const warning = document.getElementById('not-watching');
 const why = document.getElementById('not-watching-why');
-const behind = document.getElementById('late');
-const lateWhy = document.getElementById('late-why');
+const behind = document.getElementById('behind');
+const behindWhy = document.getElementById('behind-why');
 const ASK_WHETHER_IT_WATCHES_MS = 5000;
 
 const withoutNumbers = (text) => text.replaceAll(/\d+/g, '');
@@ -33,7 +33,7 @@ async function askWhetherItWatches() {
   // Who has it read aloud hears it again only when it is about something else, and not for every second that passes.
   if (what && withoutNumbers(what) !== withoutNumbers(why.textContent)) why.textContent = what;
   warning.hidden = answer.ok;
-  if (late && withoutNumbers(late) !== withoutNumbers(lateWhy.textContent)) lateWhy.textContent = late;
+  if (late && withoutNumbers(late) !== withoutNumbers(behindWhy.textContent)) behindWhy.textContent = late;
   behind.hidden = !late;
 }
 
