@@ -1,0 +1,32 @@
+"""Protocols of trackers: bytes to reports and back, each in a file of its own. No I/O, no clock."""
+
+from ingest.protocols.conversation import (
+    NEED_DATA,
+    Conversation,
+    Event,
+    Frame,
+    Login,
+    ProtocolError,
+    Reading,
+    Report,
+    Spoiled,
+)
+from ingest.protocols.identity import Source, kept_whole, named
+from ingest.protocols.teltonika import TeltonikaConversation, read_datagram
+
+__all__ = [
+    "NEED_DATA",
+    "Conversation",
+    "Event",
+    "Frame",
+    "Login",
+    "ProtocolError",
+    "Reading",
+    "Report",
+    "Source",
+    "Spoiled",
+    "TeltonikaConversation",
+    "kept_whole",
+    "named",
+    "read_datagram",
+]

@@ -1,0 +1,129 @@
+"""What a decoder of a device protocol is: bytes in, events out, and bytes for the device when somebody says that all is stored.
+
+A decoder does no I/O and reads no clock, as h11 does it for HTTP. Who holds the socket
+
+    1. gives it what came (`receive_data`) and asks for the next event until it is NEED_DATA;
+    2. on a `Login` looks whether the device is known, and sends what `accept` gives, or closes without a byte;
+    3. on a `Frame` makes room for it *before* it is read, then reads it (`read`), puts its reports into the inbox, and sends what
+       `acknowledge` gives after they are committed, and not before;
+    4. on a `Spoiled` frame sends its answer and counts it;
+    5. on ProtocolError closes.
+
+Nothing that comes in raises anything but ProtocolError, and a decoder holds no more than one frame.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from geofence import EventType, Mechanism, format_instant
+
+Report = dict[str, Any]
+"""As devices send it over HTTP (docs/forms.md). One that says no time is of the moment at which it came in."""
+
+LONGEST_IDENTIFIER = 64
+
+
+class ProtocolError(Exception):
+    """What came is not of this protocol: nothing after it can be told apart, and the connection is to be closed."""
+
+
+class Unreadable(ValueError):
+    """A frame came whole and says nothing that can be read. The message says why."""
+
+
+class Login(NamedTuple):
+    """The device says who it is. An identifier is no secret."""
+
+    identifier: str
+
+
+class Frame(NamedTuple):
+    """A message with reports that came whole, and that nobody has read yet. `kind`, `mark`: what its protocol answers by."""
+
+    data: bytes
+    kind: int = 0
+    mark: int = 0
+
+
+class Spoiled(NamedTuple):
+    """A message that was changed on its way: its checksum is wrong. `answer`: what makes the device send it again."""
+
+    what: str
+    answer: bytes = b""
+
+
+class Need(Enum):
+    DATA = "data"
+
+
+NEED_DATA = Need.DATA
+
+Event = Login | Frame | Spoiled | Need
+
+
+class Reading(NamedTuple):
+    """What a frame says. `trouble`: why nothing of it could be read; it is then kept whole, as one refusal."""
+
+    reports: tuple[Report, ...]
+    trouble: str | None = None
+
+
+class Conversation(Protocol):
+    """The decoder of one connection."""
+
+    def receive_data(self, data: bytes) -> None:
+        """What came from the socket, in pieces of any size."""
+
+    def next_event(self) -> Event:
+        """The next thing that came whole. Raises ProtocolError."""
+
+    def accept(self) -> bytes:
+        """What to send when the device of the login may report."""
+
+    def read(self, frame: Frame) -> Reading:
+        """What it says. Never raises."""
+
+    def acknowledge(self, frame: Frame) -> bytes:
+        """What tells the device that it may forget the frame; empty where the protocol has no word for it."""
+
+
+# ---------------------------------------------------------------------------------------------- what reports are made of
+
+LEAST_PRECISE_M = 20.0
+METRES_OF_HDOP = 10.0
+"""A GNSS receiver is off by some 5 m for a dilution of 1, and a circle of twice that holds the true place 95 times of 100."""
+LOW_BATTERY_PERCENT, CRITICAL_BATTERY_PERCENT = 20, 10
+
+
+def timed(kind: str, at_ms: int, **fields: Any) -> Report:
+    """A report of an instant. One that no calendar has is written down as it is, and refused by itself, as a bad time."""
+    try:
+        instant = format_instant(at_ms)
+    except (OverflowError, ValueError):
+        instant = f"{at_ms} ms after 1970"
+    return {"type": kind, "fix_time" if kind == "position" else "event_time": instant, **fields}
+
+
+def gps_position(at_ms: int, lat_deg: float, lon_deg: float, dilution: float | None, **fields: Any) -> Report:
+    """A position of a GNSS receiver. `dilution`: HDOP, or PDOP, which is never less; None: not said. Its circle is never less than
+    what stands for an unknown one, and wider where the receiver says that it saw badly. `fields` that are None are left out."""
+    said = {name: value for name, value in fields.items() if value is not None}
+    if dilution is not None and 0 < dilution * METRES_OF_HDOP > LEAST_PRECISE_M:
+        said["precision_m"] = dilution * METRES_OF_HDOP
+    return timed("position", at_ms, lat_deg=lat_deg, lon_deg=lon_deg, mechanism=str(Mechanism.GPS), **said)
+
+
+def event_at(at_ms: int | None, event: EventType) -> Report:
+    """An event; `at_ms` None: of the moment at which it came in."""
+    if at_ms is None:
+        return {"type": "event", "event": str(event)}
+    return timed("event", at_ms, event=str(event))
+
+
+def battery_trouble(percent: float) -> EventType | None:
+    """What a battery that is so full is to be told of."""
+    if percent <= CRITICAL_BATTERY_PERCENT:
+        return EventType.BATTERY_CRITICAL
+    return EventType.BATTERY_LOW if percent <= LOW_BATTERY_PERCENT else None
