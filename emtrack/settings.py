@@ -39,6 +39,15 @@ class MailSetting(msgspec.Struct, frozen=True):
     user: str | None
 
 
+class TrackerListener(msgspec.Struct, frozen=True):
+    """Where trackers of a protocol are heard. `is_datagram`: over UDP, else TCP."""
+
+    protocol: str
+    is_datagram: bool
+    host: str
+    port: int
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What a deployment chooses. Each field is the variable EMTRACK_ + its name in capitals."""
 
@@ -76,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True):
     basemap: Path | None = None
     guide: Path | None = None
     history_gap_s: int = 300
+    trackers: tuple[TrackerListener, ...] = ()
+    private_networks: tuple[str, ...] = ()
 
     @property
     def sets_dir(self) -> Path:
@@ -160,6 +171,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         guide=Path(given["guide"]).expanduser().absolute() if given.get("guide") else None,
         basemap=Path(given["basemap"]).expanduser().absolute() if given.get("basemap") else None,
         history_gap_s=_count("history_gap_s", given.get("history_gap_s"), 300),
+        trackers=tuple(map(_tracker, _list(given.get("trackers")))),
+        private_networks=_networks("private_networks", given.get("private_networks")),
     )
 
 
@@ -211,6 +224,22 @@ def _listen(text: str) -> str:
     if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or not 0 <= int(port) < 65_536:
         raise SettingsError(f"{PREFIX}LISTEN is {text!r}; expected ADDRESS:PORT, such as 127.0.0.1:8040")
     return text
+
+
+def _tracker(text: str) -> TrackerListener:
+    """PROTOCOL=ADDRESS:PORT, or PROTOCOL/udp=ADDRESS:PORT."""
+    name, _, listen = text.partition("=")
+    protocol, _, transport = name.strip().partition("/")
+    try:
+        if not protocol or transport not in ("", "tcp", "udp"):
+            raise SettingsError(text)
+        host, _, port = _listen(listen.strip()).rpartition(":")
+    except SettingsError:
+        raise SettingsError(
+            f"{PREFIX}TRACKERS has {text!r}; expected PROTOCOL=ADDRESS:PORT, such as teltonika=127.0.0.1:5027 or "
+            "teltonika/udp=127.0.0.1:5027, with commas between them"
+        ) from None
+    return TrackerListener(protocol, transport == "udp", host.strip("[]"), int(port))
 
 
 def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:

@@ -1,7 +1,7 @@
 """Reports in: wire format, refusals, the inbox, what is written of them, and the HTTP door for devices."""
 
 from ingest.http import KeyCheck, KeysUnknown, device_route
-from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyDays
+from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyAtOnce, TooManyDays
 from ingest.reports import (
     NAME_A_UNIT,
     OF_THE_UNIT_ITSELF,
@@ -73,6 +73,7 @@ __all__ = [
     "Submission",
     "Tell",
     "Told",
+    "TooManyAtOnce",
     "TooManyDays",
     "UnreadableText",
     "WireError",

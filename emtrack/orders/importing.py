@@ -17,6 +17,7 @@ from emtrack.forms.orders import Orders
 from emtrack.orders.entry import enter_orders, enter_with_keys
 from emtrack.people.looks import ORDER, commander
 from emtrack.record.changes import are_noticed
+from emtrack.record.device_identifiers import end_identifier, set_identifier
 from emtrack.record.devices import (
     add_device_key,
     expire_device_keys,
@@ -142,6 +143,26 @@ async def expire_keys(
     """Until when the keys of a device are good, or the one that is named; how many there are."""
     return await _done(
         settings, "devices expire", lambda c, _: expire_device_keys(c, device_id, who, expires_at, key_no)
+    )
+
+
+async def set_device_identifier(
+    settings: Settings, device_id: str, protocol: str, identifier: str, *, who: str
+) -> None:
+    """A device speaks a protocol, and is known there by this identifier. Raises UnfitIdentifier, NoDevice or IdentifierTaken."""
+    await _done(
+        settings,
+        "devices identifiers add",
+        lambda c, now_ms: set_identifier(c, device_id, protocol, identifier, who, now_ms),
+    )
+
+
+async def end_device_identifier(settings: Settings, device_id: str, protocol: str, *, who: str) -> None:
+    """It speaks it no longer. Raises NoDevice."""
+    await _done(
+        settings,
+        "devices identifiers end",
+        lambda c, now_ms: end_identifier(c, device_id, protocol, who, now_ms),
     )
 
 

@@ -75,6 +75,7 @@ OF_A_PERSON: Final = (
             f"r.request_no IN (SELECT request_no FROM signed_requests r WHERE {SENT})", "fact_id"),  # noqa: S608
     _target(Kind.RAW_REPORTS, "signed_requests", SENT, "request_no"),
     _target(Kind.RAW_REPORTS, "raw_reports", SENT, "fact_id"),
+    _target(Kind.FINDINGS, "unauthenticated_facts", SENT, "fact_id"),
     _target(Kind.FINDINGS, "atv_lines", OF_WEARER, "line_no"),
     _target(Kind.FINDINGS, "atv_timers", OF_WEARER, "wearer_no"),
     _target(Kind.FINDINGS, "network_silences", OF_FINDING, "finding_no"),

@@ -12,11 +12,15 @@ from ingest.protocols.conversation import (
     Spoiled,
 )
 from ingest.protocols.identity import Source, kept_whole, named
-from ingest.protocols.teltonika import TeltonikaConversation, read_datagram
+from ingest.protocols.registry import PROTOCOLS, DeviceProtocol
+from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_datagram
 
 __all__ = [
     "NEED_DATA",
+    "PROTOCOLS",
     "Conversation",
+    "Datagram",
+    "DeviceProtocol",
     "Event",
     "Frame",
     "Login",

@@ -73,6 +73,10 @@ class Reading(NamedTuple):
 class Conversation(Protocol):
     """The decoder of one connection."""
 
+    @property
+    def has_part(self) -> bool:
+        """Something has come, and waits for the rest of it."""
+
     def receive_data(self, data: bytes) -> None:
         """What came from the socket, in pieces of any size."""
 

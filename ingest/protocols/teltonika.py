@@ -43,6 +43,10 @@ class TeltonikaConversation:
         self._buffer = bytearray()
         self._is_logged_in = False
 
+    @property
+    def has_part(self) -> bool:
+        return bool(self._buffer)
+
     def receive_data(self, data: bytes) -> None:
         self._buffer += data
 
@@ -102,6 +106,10 @@ class Datagram(NamedTuple):
     identifier: str
     frame: Frame
     ids: tuple[int, int]
+
+    def read(self) -> Reading:
+        """What it says. Never raises."""
+        return read_data(self.frame.data)
 
     def acknowledgement(self) -> bytes:
         packet_id, avl_id = self.ids

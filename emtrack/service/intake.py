@@ -1,0 +1,104 @@
+"""The one way from a protocol of trackers into the inbox, over whatever it came: who it is, room before reading, the commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+from emtrack.clock import Clock
+from emtrack.metrics import Metrics
+from emtrack.service.identifiers import DeviceIdentifiers
+from ingest import (
+    Acknowledgement,
+    Inbox,
+    InboxClosed,
+    InboxFull,
+    KeysUnknown,
+    NotCommitted,
+    Submission,
+    TooManyAtOnce,
+    TooManyDays,
+)
+from ingest.protocols import Reading, Source, kept_whole, named
+
+ANSWER_WITHIN_S = 30.0
+"""As over HTTP: what is not committed by then is not answered, and sent again."""
+BYTES_OF_JSON_A_BYTE = 4
+"""Room is made by the length of JSON; what trackers send is shorter."""
+
+
+class Outcome(StrEnum):
+    """What became of a message of a tracker, as it is counted."""
+
+    COMMITTED = "committed"
+    UNREADABLE = "unreadable"
+    UNKNOWN_DEVICE = "unknown device"
+    BAD_CHECKSUM = "bad checksum"
+    NOT_OF_THE_PROTOCOL = "not of the protocol"
+    PUT_OFF = "put off"
+
+
+class NotTaken(Exception):
+    """Nothing of the message is answered: the device sends it again. `wait_s`: how long it is better to hear nothing of it."""
+
+    def __init__(self, outcome: Outcome, wait_s: float = 0.0) -> None:
+        super().__init__(str(outcome))
+        self.outcome = outcome
+        self.wait_s = wait_s
+
+
+class Intake:
+    """`fresh` returns when what is known of devices is of now, and raises KeysUnknown."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        identifiers: DeviceIdentifiers,
+        fresh: Callable[[], Awaitable[None]],
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._inbox = inbox
+        self._identifiers = identifiers
+        self._fresh = fresh
+        self._clock = clock
+        self._metrics = metrics
+
+    def count(self, protocol: str, outcome: Outcome) -> None:
+        self._metrics.protocol_messages.labels(protocol, str(outcome)).inc()
+
+    async def device_no(self, protocol: str, identifier: str) -> int:
+        """Asked before each message and not once a connection: what was ended is in force within a second. Raises NotTaken."""
+        try:
+            await self._fresh()
+        except KeysUnknown:
+            raise NotTaken(Outcome.PUT_OFF) from None
+        device_no = self._identifiers.device_no(protocol, identifier)
+        if device_no is None:
+            raise NotTaken(Outcome.UNKNOWN_DEVICE)
+        return device_no
+
+    async def commit(self, device_no: int, data: bytes, read: Callable[[], Reading], source: Source) -> Outcome:
+        """Returns when all that the message says is committed, refused reports among it. It is read when there is room for it. Raises
+        NotTaken; then nothing is to be answered."""
+        try:
+            with self._inbox.admit(device_no, len(data) * BYTES_OF_JSON_A_BYTE) as admission:
+                submission = self._submission(device_no, data, read(), source)
+                if submission.reports or submission.unreadable is not None:
+                    admission.gives_room()
+                    self._inbox.put(submission)
+                    async with asyncio.timeout(ANSWER_WITHIN_S):
+                        await submission.done
+        except (InboxFull, TooManyAtOnce, TooManyDays) as full:
+            raise NotTaken(Outcome.PUT_OFF, full.retry_after_s) from full
+        except (InboxClosed, NotCommitted, TimeoutError) as error:
+            raise NotTaken(Outcome.PUT_OFF) from error
+        return Outcome.COMMITTED if submission.unreadable is None else Outcome.UNREADABLE
+
+    def _submission(self, device_no: int, data: bytes, reading: Reading, source: Source) -> Submission:
+        done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
+        if reading.trouble is not None:
+            return Submission(device_no, [], done, kept_whole(data, reading.trouble, source))
+        now_ms = self._clock.now_ms()
+        return Submission(device_no, [named(report, source, now_ms) for report in reading.reports], done)

@@ -1,0 +1,28 @@
+"""All protocols by name. A new one is a file beside this, and an entry here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from ingest.protocols.conversation import Conversation
+from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_datagram
+
+IMEI: Final = re.compile(r"[0-9]{14,17}")
+IMEI_IS: Final = "an IMEI: 14 to 17 digits"
+
+
+class DeviceProtocol(NamedTuple):
+    """`identifier`: what a device is known by, in words `identifier_is`. `converse`: the decoder of a connection over TCP, and
+    `read_datagram` of a datagram over UDP; None: it is not spoken so."""
+
+    identifier: re.Pattern[str]
+    identifier_is: str
+    converse: Callable[[], Conversation] | None = None
+    read_datagram: Callable[[bytes], Datagram] | None = None
+
+
+PROTOCOLS: Final = {
+    "teltonika": DeviceProtocol(IMEI, IMEI_IS, TeltonikaConversation, read_datagram),
+}

@@ -1,0 +1,269 @@
+"""Trackers that speak protocols of their own, over real sockets: from the first byte to the commit, and the answer after it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from emtrack.db.connect import connect
+from emtrack.orders.importing import end_device_identifier, set_device_identifier
+from emtrack.record.device_identifiers import (
+    IdentifierTaken,
+    UnfitIdentifier,
+    list_identifiers,
+    unauthenticated_among,
+)
+from emtrack.record.devices import NoDevice
+from emtrack.settings import Settings, SettingsError, TrackerListener, read_settings
+from tests.service_world import AWAY, Door, assert_conserved, serving, settings_for
+from tests.trackers import IMEI, Avl, avl_datagram, avl_frame, avl_login, framed
+
+OTHER_IMEI = "356307042441021"
+HEARD = (TrackerListener("teltonika", False, "127.0.0.1", 0), TrackerListener("teltonika", True, "127.0.0.1", 0))
+
+
+class Tracked:
+    """The service with its trackers' doors, and what stands in its database."""
+
+    def __init__(self, door: Door, connection: asyncpg.Connection, settings: Settings) -> None:
+        self.door = door
+        self.connection = connection
+        self.settings = settings
+
+    def port(self, protocol: str, how: str = "TCP") -> int:
+        told = next(heard for heard in self.door.service.heard if heard.startswith(protocol) and how in heard)
+        return int(re.search(r":(\d+) ", told)[1])  # type: ignore[index]
+
+    async def dialled(self, protocol: str = "teltonika") -> Dialled:
+        return Dialled(*await asyncio.open_connection("127.0.0.1", self.port(protocol)))
+
+    async def stored(self) -> list[str]:
+        """What stands in the record, in the order in which it came."""
+        rows = await self.connection.fetch(
+            "SELECT fact_id, fix_time AS at, 'position' AS what FROM positions UNION ALL "
+            "SELECT fact_id, event_time, type FROM device_events ORDER BY fact_id"
+        )
+        return [f"{row['at']:%H:%M} {row['what']}" for row in rows]
+
+    async def counted(self, protocol: str, outcome: str) -> int:
+        name = f'emtrack_protocol_messages_total{{outcome="{outcome}",protocol="{protocol}"}} '
+        found = [line for line in (await self.door.metrics()).splitlines() if line.startswith(name)]
+        return int(float(found[0].rpartition(" ")[2])) if found else 0
+
+
+class Dialled:
+    """A tracker's end of a connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def says(self, sent: bytes, expected: int) -> bytes:
+        """What it is answered, of so many bytes; less where the other end closes."""
+        self.writer.write(sent)
+        try:
+            async with asyncio.timeout(10):
+                return await self.reader.readexactly(expected)
+        except asyncio.IncompleteReadError as error:
+            return error.partial
+
+    async def is_closed(self) -> bool:
+        async with asyncio.timeout(10):
+            return await self.reader.read() == b""
+
+    def leaves(self) -> None:
+        self.writer.close()
+
+
+@asynccontextmanager
+async def tracked(dsn: str, **fields: object) -> AsyncIterator[Tracked]:
+    """D1 speaks Teltonika."""
+    async with serving(dsn, **{"trackers": HEARD, **fields}) as door:  # type: ignore[arg-type]
+        settings = settings_for(dsn)
+        await set_device_identifier(settings, "D1", "teltonika", IMEI, who="Ann")
+        connection = await connect(dsn)
+        try:
+            yield Tracked(door, connection, settings)
+        finally:
+            await connection.close()
+
+
+async def test_a_teltonika_tracker_is_answered_after_the_commit_and_what_it_sends_again_changes_nothing(
+    database_url: str,
+) -> None:
+    async with tracked(database_url) as world:
+        tracker = await world.dialled()
+        assert await tracker.says(avl_login(), 1) == b"\x01"
+        records = [Avl("11:58"), Avl("11:59", satellites=0), Avl("12:00", elements={(249, 1): 1})]
+        assert await tracker.says(avl_frame(*records), 4) == b"\x00\x00\x00\x03"
+        there = ["11:58 position", "11:59 HEARTBEAT", "12:00 position", "12:00 JAMMING"]
+        assert await world.stored() == there
+
+        again = await world.dialled()
+        assert await again.says(avl_login(), 1) == b"\x01"
+        assert (
+            await again.says(avl_frame(*records[1:]) + avl_frame(Avl("12:01")), 8)
+            == b"\x00\x00\x00\x02\x00\x00\x00\x01"
+        )
+        assert await world.stored() == [*there, "12:01 position"]
+
+        spoiled = bytearray(avl_frame(Avl("12:02")))
+        spoiled[15] ^= 1
+        assert await again.says(bytes(spoiled), 4) == bytes(4)
+        assert await again.says(framed(b"\x08\x07 what nobody can read"), 4) == b"\x00\x00\x00\x07"
+        assert await again.says(avl_frame(Avl("12:02", AWAY)), 4) == b"\x00\x00\x00\x01"
+        counted = {
+            outcome: await world.counted("teltonika", outcome)
+            for outcome in ("committed", "bad checksum", "unreadable")
+        }
+        assert counted == {"committed": 4, "bad checksum": 1, "unreadable": 1}
+        assert (await assert_conserved(world.connection))["D1"] == 10
+        reason = await world.connection.fetchval("SELECT reason || ': ' || action FROM quarantine")
+        assert reason.startswith("unreadable: a record ends before its end")
+        tracker.leaves()
+        again.leaves()
+
+
+async def test_over_udp_a_datagram_is_answered_after_the_commit(database_url: str) -> None:
+    async with tracked(database_url) as world:
+        answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+        class Tracker(asyncio.DatagramProtocol):
+            def datagram_received(self, data: bytes, _: object) -> None:  # type: ignore[override]
+                answers.put_nowait(data)
+
+        loop = asyncio.get_running_loop()
+        to = ("127.0.0.1", world.port("teltonika", "UDP"))
+        transport, _ = await loop.create_datagram_endpoint(Tracker, remote_addr=to)
+        for sent in (b"", b"GET / HTTP/1.1", avl_datagram(Avl("11:59"), imei=OTHER_IMEI), avl_datagram(Avl("12:00"))):
+            transport.sendto(sent)
+        async with asyncio.timeout(10):
+            assert await answers.get() == bytes.fromhex("0005CAFE010501")
+        assert await world.stored() == ["12:00 position"]
+        assert answers.empty(), "who is not known hears nothing"
+        assert await world.counted("teltonika", "unknown device") == 1
+        transport.close()
+
+
+async def test_a_device_that_is_not_known_or_no_longer_hears_nothing_and_is_counted(database_url: str) -> None:
+    async with tracked(database_url) as world:
+        stranger = await world.dialled()
+        assert await stranger.says(avl_login(OTHER_IMEI), 1) == b""
+        scan = await world.dialled()
+        assert await scan.says(b"GET / HTTP/1.1\r\n\r\n", 1) == b""
+        assert await world.counted("teltonika", "unknown device") == 1
+        assert await world.counted("teltonika", "not of the protocol") == 1
+
+        known = await world.dialled()
+        assert await known.says(avl_login(), 1) == b"\x01"
+        await end_device_identifier(world.settings, "D1", "teltonika", who="Ann")
+        assert await known.says(avl_frame(Avl("12:00")), 4) == b"", "a connection that is open ends too"
+        assert await world.counted("teltonika", "unknown device") == 2
+        assert await world.stored() == []
+
+
+async def test_what_only_an_identifier_stands_behind_is_marked_and_what_a_private_network_vouches_for_is_not(
+    database_url: str,
+) -> None:
+    async def grades(world: Tracked) -> list[bool]:
+        tracker = await world.dialled()
+        assert await tracker.says(avl_login(), 1) == b"\x01"
+        at = "12:00" if not await world.stored() else "12:01"
+        assert await tracker.says(avl_frame(Avl(at)), 4) == b"\x00\x00\x00\x01"
+        tracker.leaves()
+        facts = [row[0] for row in await world.connection.fetch("SELECT fact_id FROM positions ORDER BY fix_time")]
+        marked = await unauthenticated_among(world.connection, facts)
+        return [fact in marked for fact in facts]
+
+    async with tracked(database_url) as world:
+        assert await grades(world) == [True]
+    async with tracked(database_url, private_networks=("127.0.0.0/8",)) as world:
+        assert await grades(world) == [True, False]
+
+
+async def test_a_source_has_so_many_connections_and_half_messages_give_way(database_url: str) -> None:
+    async with tracked(database_url, connections=12, connections_of_one=10, proxies=()) as world:
+        held = [await world.dialled() for _ in range(14)]
+        for one in held:
+            one.writer.write(b"\x00\x0f3563")
+        closed = await asyncio.gather(*map(_ends_at_once, held))
+        assert closed.count(True) == 4
+        for one in held:
+            one.leaves()
+        tracker = await world.dialled()
+        assert await tracker.says(avl_login(), 1) == b"\x01"
+        tracker.leaves()
+
+
+async def _ends_at_once(one: Dialled) -> bool:
+    try:
+        async with asyncio.timeout(0.2):
+            return await one.reader.read(1) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+# ---------------------------------------------------------------------------------------------- entering them
+
+
+async def test_an_identifier_is_of_one_device_and_every_change_is_on_record(database_url: str) -> None:
+    async with tracked(database_url) as world:
+        with pytest.raises(IdentifierTaken, match="is the teltonika identifier of D1"):
+            await set_device_identifier(world.settings, "D2", "teltonika", IMEI, who="Ann")
+        for protocol, identifier, expected in (("morse", "x", "no protocol"), ("teltonika", "12", "an IMEI")):
+            with pytest.raises(UnfitIdentifier, match=expected):
+                await set_device_identifier(world.settings, "D2", protocol, identifier, who="Ann")
+        with pytest.raises(NoDevice):
+            await end_device_identifier(world.settings, "D2", "teltonika", who="Ann")
+        await set_device_identifier(world.settings, "D1", "teltonika", OTHER_IMEI, who="Bob")
+        await set_device_identifier(world.settings, "D2", "teltonika", IMEI, who="Bob")
+        listed = [(one.identifier, bool(one.ended)) for one in await list_identifiers(world.connection, "D1")]
+        assert listed == [(IMEI, True), (OTHER_IMEI, False)]
+        done = await world.connection.fetch(
+            "SELECT name, done_by, detail FROM credential_events WHERE what = 'identifier set' ORDER BY event_no"
+        )
+        assert [tuple(row) for row in done] == [
+            ("D1", "Ann", f"teltonika {IMEI}"), ("D1", "Bob", f"teltonika {OTHER_IMEI}"), ("D2", "Bob", f"teltonika {IMEI}"),
+        ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize("text", ["teltonika", "teltonika=5027", "=127.0.0.1:1", "teltonika/sctp=127.0.0.1:1"])
+def test_a_listener_that_cannot_be_read_says_what_was_expected(text: str) -> None:
+    with pytest.raises(SettingsError, match="PROTOCOL=ADDRESS:PORT"):
+        read_settings({"EMTRACK_TRACKERS": text})
+
+
+def test_listeners_are_read_with_their_transport() -> None:
+    read = read_settings({"EMTRACK_TRACKERS": "teltonika=[::1]:5027, gt06/udp=10.0.0.1:5023"})
+    assert read.trackers == (
+        TrackerListener("teltonika", False, "::1", 5027), TrackerListener("gt06", True, "10.0.0.1", 5023),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("listener", "expected"),
+    [(TrackerListener("morse", False, "127.0.0.1", 0), "expected one of"),
+     (TrackerListener("teltonika", False, "192.0.2.1", 0), "the clock is emulated")],
+)  # fmt: skip
+async def test_the_service_does_not_start_with_a_listener_that_it_cannot_or_may_not_open(
+    database_url: str, listener: TrackerListener, expected: str
+) -> None:
+    with pytest.raises(SettingsError, match=expected):
+        async with serving(database_url, trackers=(listener,)):
+            pass
+
+
+def test_the_folder_of_protocols_names_no_socket() -> None:
+    folder = Path(__file__).parent.parent / "ingest" / "protocols"
+    assert [path.name for path in folder.glob("*.py") if "import socket" in path.read_text()] == []
