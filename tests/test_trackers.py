@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from alerts import AlertFilter, Severity, open_alerts
 from emtrack.db.connect import connect
 from emtrack.orders.importing import end_device_identifier, set_device_identifier
 from emtrack.record.device_identifiers import (
@@ -21,11 +22,32 @@ from emtrack.record.device_identifiers import (
 )
 from emtrack.record.devices import NoDevice
 from emtrack.settings import Settings, SettingsError, TrackerListener, read_settings
-from tests.service_world import AWAY, Door, assert_conserved, serving, settings_for
+from ingest import Submission
+from ingest.protocols import Source, named
+from tests.office import away, open_office
+from tests.service_world import (
+    AWAY,
+    HOME,
+    Door,
+    World,
+    activation,
+    assert_conserved,
+    iso,
+    ms,
+    position,
+    serving,
+    settings_for,
+)
 from tests.trackers import IMEI, Avl, avl_datagram, avl_frame, avl_login, framed
+from tests.visitor import Visitor
 
 OTHER_IMEI = "356307042441021"
 HEARD = (TrackerListener("teltonika", False, "127.0.0.1", 0), TrackerListener("teltonika", True, "127.0.0.1", 0))
+
+
+def port_of(heard: Sequence[str], protocol: str, how: str = "TCP") -> int:
+    told = next(one for one in heard if one.startswith(protocol) and how in one)
+    return int(re.search(r":(\d+) ", told)[1])  # type: ignore[index]
 
 
 class Tracked:
@@ -37,8 +59,7 @@ class Tracked:
         self.settings = settings
 
     def port(self, protocol: str, how: str = "TCP") -> int:
-        told = next(heard for heard in self.door.service.heard if heard.startswith(protocol) and how in heard)
-        return int(re.search(r":(\d+) ", told)[1])  # type: ignore[index]
+        return port_of(self.door.service.heard, protocol, how)
 
     async def dialled(self, protocol: str = "teltonika") -> Dialled:
         return Dialled(*await asyncio.open_connection("127.0.0.1", self.port(protocol)))
@@ -209,6 +230,56 @@ async def _ends_at_once(one: Dialled) -> bool:
         return True
     except TimeoutError:
         return False
+
+
+async def test_pages_say_beside_the_evidence_what_is_not_authenticated(database_url: str, data_dir: Path) -> None:
+    async with open_office(database_url, data_dir, trackers=HEARD[:1]) as office:
+        await set_device_identifier(office.settings, "D1", "teltonika", IMEI, who="Ann")
+        tracker = Dialled(*await asyncio.open_connection("127.0.0.1", port_of(office.heard, "teltonika")))
+        assert await tracker.says(avl_login(), 1) == b"\x01"
+        assert await tracker.says(avl_frame(Avl("19:50", AWAY), Avl("19:52", AWAY)), 4) == b"\x00\x00\x00\x02"
+        tracker.leaves()
+        await office.report("D1", away("19:54", 3))
+        number = await office.connection.fetchval("SELECT alert_no FROM alerts WHERE kind = 'CURFEW'")
+        day = {"begin": "2026-03-02T19:00", "end": "2026-03-02T21:00", "purpose": "COMPLIANCE", "note": "monthly"}
+        visitor = Visitor(office)
+        try:
+            await visitor.log_in(await office.account())
+            _, alert_page = await visitor.get(f"/alerts/{number}")
+            _, view = await visitor.post("/wearers/1/history", form_key=await visitor.form_key(), **day)
+            _, history = await visitor.get(view)
+        finally:
+            await visitor.http.close()
+        for page in (alert_page, history):
+            told = ["Not authenticated" in row for row in page.split("<tr") if "GPS" in row or "Satellite" in row]
+            assert told[-3:] == [True, True, False]
+
+
+async def test_evidence_that_nobody_vouches_for_leaves_a_possible_entry_as_grave_as_it_is(world: World) -> None:
+    zone = {"type": "Circle", "centre": list(HOME), "radius_m": 200}
+    keep_out = {
+        "requirement_id": "X1",
+        "wearer_id": "W1",
+        "kind": "EXCLUSION",
+        "from": iso("08:00"),
+        "geometry": zone,
+    }
+    await world.enter({"activations": [activation(1)], "requirements": [keep_out]})
+
+    async def severity_after(minute: int, place: tuple[float, float], source: Source) -> Severity:
+        at = f"12:{minute:02}"
+        world.clock.at_ms = ms(at)
+        report = {key: value for key, value in position(0, at, place).items() if key != "seq"}
+        done = asyncio.get_running_loop().create_future()
+        received = named(report, source, world.clock.at_ms)
+        world.inbox.put(Submission(await world.device_no("D1"), [received], done))
+        await world.turn()
+        return (await open_alerts(world.connection, AlertFilter(), None, 10))[0].severity
+
+    assert await severity_after(3, HOME, Source.UNAUTHENTICATED) is Severity.CRITICAL
+    assert await severity_after(4, AWAY, Source.UNAUTHENTICATED) is Severity.CRITICAL
+    assert await severity_after(6, HOME, Source.PRIVATE_NETWORK) is Severity.CRITICAL
+    assert await severity_after(7, AWAY, Source.PRIVATE_NETWORK) is Severity.WARNING
 
 
 # ---------------------------------------------------------------------------------------------- entering them

@@ -32,7 +32,7 @@ OF_DEVICE = """
 SELECT protocol, identifier, added_at, ended_at FROM device_identifiers WHERE device_no = $1 ORDER BY identifier_no
 """
 # Which of some facts nobody vouches for.
-UNAUTHENTICATED = "SELECT fact_id FROM unnest($1::bigint[]) AS f (fact_id) WHERE is_unauthenticated(fact_id)"
+UNAUTHENTICATED = "SELECT fact_id FROM unauthenticated_among($1::bigint[]) AS found (fact_id)"
 
 
 class UnfitIdentifier(MendableError, ValueError):

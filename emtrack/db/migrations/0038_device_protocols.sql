@@ -31,8 +31,8 @@ END $$;
 CREATE TRIGGER unauthenticated_noted AFTER INSERT ON raw_reports
     FOR EACH ROW WHEN (NEW.boot = -1) EXECUTE FUNCTION note_unauthenticated();
 
--- Whether nobody vouches for a report.
-CREATE FUNCTION is_unauthenticated(fact_id bigint) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
+-- Those of some reports for which nobody vouches. It says nothing of anybody.
+CREATE FUNCTION unauthenticated_among(fact_ids bigint[]) RETURNS SETOF bigint LANGUAGE sql STABLE PARALLEL SAFE
     SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM unauthenticated_facts u WHERE u.fact_id = $1)
+    SELECT u.fact_id FROM unauthenticated_facts u WHERE u.fact_id = ANY ($1)
 $$;
