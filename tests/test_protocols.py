@@ -14,14 +14,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from geofence import EventType, Mechanism
+from geofence import EventType, Mechanism, parse_instant
 from ingest import EventReport, PositionReport, Refusal, RefusalReason
 from ingest.protocols import (
     NEED_DATA,
     Conversation,
     Frame,
+    Gt06Conversation,
     Login,
     ProtocolError,
+    QueclinkConversation,
     Source,
     Spoiled,
     TeltonikaConversation,
@@ -29,9 +31,11 @@ from ingest.protocols import (
     named,
     read_datagram,
 )
-from ingest.protocols.teltonika import MOST_DATA_BYTES, crc16_ibm, read_data
+from ingest.protocols.checksums import crc16_ibm, crc16_itu
+from ingest.protocols.teltonika import MOST_DATA_BYTES, read_data
 from tests.service_world import HOME, ms
 from tests.trackers import (
+    CELL,
     IMEI,
     Avl,
     avl_data,
@@ -39,7 +43,13 @@ from tests.trackers import (
     avl_frame,
     avl_login,
     crc16_ibm_bitwise,
+    crc16_itu_bitwise,
     framed,
+    gt06_login,
+    gt06_message,
+    gt06_place,
+    queclink,
+    queclink_place,
 )
 
 VECTORS = Path(__file__).parent.parent.parent / "shared" / "data" / "traccar-vectors"
@@ -217,6 +227,176 @@ def test_frames_of_real_teltonika_trackers_are_read() -> None:
     assert read >= 13
 
 
+# ---------------------------------------------------------------------------------------------- GT06
+
+
+def gt06(*messages: bytes, login: bytes = b"") -> list[PositionReport | EventReport | Refusal]:
+    conversation = Gt06Conversation()
+    conversation.receive_data((login or gt06_login()) + b"".join(messages))
+    assert conversation.next_event() == Login(IMEI)
+    frames = list(iter(conversation.next_event, NEED_DATA))
+    return [report for frame in frames for report in said(conversation, frame)]
+
+
+@pytest.mark.parametrize(("place", "kind"), [(HOME, 0x12), ((151.2, -33.9), 0x22)])
+def test_a_position_of_a_gt06_lies_in_its_hemispheres(place: tuple[float, float], kind: int) -> None:
+    [report] = gt06(gt06_message(kind, gt06_place("12:00", place)))
+    assert isinstance(report, PositionReport)
+    assert (report.lat_deg, report.lon_deg) == pytest.approx((place[1], place[0]), abs=1e-6)
+    assert (report.fix_ms, report.satellites, report.speed_kmh, report.direction_deg) == (ms("12:00"), 9, 5, 90)
+
+
+def test_a_gt06_without_a_fix_says_that_it_is_there() -> None:
+    assert events(gt06(gt06_message(0x12, gt06_place(flags=0)), gt06_message(0x12, gt06_place(satellites=0)))) == [
+        "HEARTBEAT", "HEARTBEAT",
+    ]  # fmt: skip
+
+
+def test_times_of_a_gt06_are_in_the_zone_that_its_login_names() -> None:
+    east = gt06_login(more=bytes.fromhex("0102") + (800 << 4).to_bytes(2))
+    [report] = gt06(gt06_message(0x12, gt06_place("20:00")), login=east)
+    assert isinstance(report, PositionReport)
+    assert report.fix_ms == ms("12:00")
+
+
+@pytest.mark.parametrize(
+    ("alarm", "told"),
+    [(0x00, []), (0x01, []), (0x0C, ["CASE_TAMPER"]), (0x13, ["CASE_TAMPER"]), (0x0E, ["BATTERY_LOW"])],
+)
+def test_an_alarm_of_a_gt06_is_its_position_and_what_it_says(alarm: int, told: list[str]) -> None:
+    reports = gt06(gt06_message(0x26, gt06_place(more=CELL + bytes([6, 4, 4, alarm, 2]))))
+    assert isinstance(reports[0], PositionReport)
+    assert events(reports) == told
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [(0, "BATTERY_CRITICAL"), (1, "BATTERY_CRITICAL"), (2, "BATTERY_LOW"), (3, "BATTERY_OK"), (6, "BATTERY_OK")],
+)
+def test_a_status_of_a_gt06_says_how_full_its_battery_is_at_the_moment_at_which_it_came(
+    level: int, told: str
+) -> None:
+    [report] = gt06(gt06_message(0x13, bytes([6, level, 4, 0, 2])))
+    assert report == EventReport(RECEIVED_MS, EventType(told))
+
+
+def test_a_gt06_is_answered_to_its_login_to_its_status_and_to_alarms_and_to_nothing_else() -> None:
+    conversation = Gt06Conversation()
+    conversation.receive_data(gt06_login(serial=7))
+    assert isinstance(conversation.next_event(), Login)
+    assert conversation.accept() == gt06_message(0x01, serial=7)
+    for kind, is_answered in ((0x13, True), (0x16, True), (0x26, True), (0x12, False), (0x94, False)):
+        conversation.receive_data(gt06_message(kind, gt06_place(), serial=300))
+        frame = conversation.next_event()
+        assert isinstance(frame, Frame)
+        assert conversation.acknowledge(frame) == (gt06_message(kind, serial=300) if is_answered else b"")
+
+
+def test_a_message_of_a_gt06_with_a_bad_checksum_is_refused_and_the_next_is_read() -> None:
+    conversation = Gt06Conversation()
+    spoiled = bytearray(gt06_message(0x12, gt06_place()))
+    spoiled[10] ^= 4
+    conversation.receive_data(gt06_login() + bytes(spoiled) + gt06_message(0x12, gt06_place()))
+    heard = [type(event) for event in iter(conversation.next_event, NEED_DATA)]
+    assert heard == [Login, Spoiled, Frame]
+
+
+@given(st.binary(max_size=64))
+def test_the_checksum_of_a_gt06_is_the_one_of_the_standard(data: bytes) -> None:
+    assert crc16_itu(data) == crc16_itu_bitwise(data)
+
+
+def test_messages_of_real_gt06_trackers_are_read() -> None:
+    places = {}
+    for vector in vectors("Gt06"):
+        conversation = Gt06Conversation()
+        conversation.receive_data(gt06_login() + bytes.fromhex(vector["input"]["data"]))
+        with suppress(ProtocolError):
+            for event in iter(conversation.next_event, NEED_DATA):
+                if isinstance(event, Frame):
+                    for report in said(conversation, event):
+                        if isinstance(report, PositionReport):
+                            places[vector["line"]] = report
+    assert len(places) >= 12
+    known = places[489]
+    assert (known.lat_deg, known.lon_deg) == pytest.approx((54.94535, 24.01762), abs=1e-5)
+    assert known.fix_ms == parse_instant("2015-10-20T14:21:11Z")
+
+
+# ---------------------------------------------------------------------------------------------- Queclink
+
+
+def spoken(*messages: bytes) -> list[PositionReport | EventReport | Refusal]:
+    conversation = QueclinkConversation()
+    conversation.receive_data(b"".join(messages))
+    assert conversation.next_event() == Login(IMEI)
+    return [report for frame in iter(conversation.next_event, NEED_DATA) for report in said(conversation, frame)]
+
+
+def test_a_report_of_a_queclink_has_all_its_positions_and_those_without_a_fix_are_none() -> None:
+    places = [queclink_place("11:58"), queclink_place("11:59", accuracy="0"), queclink_place("12:00", accuracy="4")]
+    first, last = spoken(queclink("GTFRI", "0", "0", "3", *places, "0460", "0000", "18d8", "6141", "00", "99"))
+    assert isinstance(first, PositionReport)
+    assert isinstance(last, PositionReport)
+    assert (first.fix_ms, first.hdop, first.precision_m, first.speed_kmh) == (ms("11:58"), 1.0, None, 4.3)
+    assert (last.lat_deg, last.lon_deg) == pytest.approx((HOME[1], HOME[0]))
+    assert (last.fix_ms, last.precision_m) == (ms("12:00"), 40.0)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [(queclink("GTBPL", "3.53"), "BATTERY_LOW"), (queclink("GTSTC", ""), "BATTERY_OK"), (queclink("GTJDR"), "JAMMING"),
+     (queclink("GTJDS", "2"), "JAMMING"), (queclink("GTJDS", "1"), "JAMMING_CLEAR"), (queclink("GTINF", "41"), "HEARTBEAT"),
+     (queclink("GTHBD", head="ACK"), "HEARTBEAT")],
+)  # fmt: skip
+def test_a_queclink_tells_of_its_battery_of_jamming_and_that_it_is_there(message: bytes, told: str) -> None:
+    assert spoken(message) == [EventReport(ms("12:00"), EventType(told))]
+
+
+def test_a_queclink_is_acknowledged_by_its_count_and_what_it_kept_is_the_same_report() -> None:
+    conversation = QueclinkConversation()
+    live, kept = queclink("GTFRI", queclink_place()), queclink("GTFRI", queclink_place(), head="BUFF", count="11F9")
+    conversation.receive_data(live + b"\0\r\n" + kept + queclink("GTHBD", head="ACK", count="12AB"))
+    login, first, second, beat = iter(conversation.next_event, NEED_DATA)
+    assert login == Login(IMEI)
+    assert isinstance(first, Frame)
+    assert isinstance(second, Frame)
+    assert isinstance(beat, Frame)
+    answers = [conversation.acknowledge(frame) for frame in (first, second, beat)]
+    assert answers == [b"+SACK:11F0$", b"+SACK:11F9$", b"+SACK:GTHBD,020102,12AB$"]
+    assert conversation.read(first) == conversation.read(second)
+
+
+@pytest.mark.parametrize(
+    "message", [b"GET / HTTP/1.1$", b"+RESP:GTFRI$", queclink("GTFRI", imei="x"), b"+RESP:" + b"x" * 5_000]
+)
+def test_what_is_no_message_of_a_queclink_ends_the_conversation(message: bytes) -> None:
+    conversation = QueclinkConversation()
+    conversation.receive_data(message)
+    with pytest.raises(ProtocolError):
+        conversation.next_event()
+
+
+def test_a_queclink_does_not_speak_for_another() -> None:
+    conversation = QueclinkConversation()
+    conversation.receive_data(queclink("GTFRI") + queclink("GTFRI", imei="356307042441021"))
+    assert isinstance(conversation.next_event(), Login)
+    assert isinstance(conversation.next_event(), Frame)
+    with pytest.raises(ProtocolError):
+        conversation.next_event()
+
+
+def test_messages_of_real_queclink_trackers_are_read() -> None:
+    count = 0
+    for vector in vectors("Gl200Text"):
+        conversation = QueclinkConversation()
+        conversation.receive_data(vector["input"]["data"].encode())
+        with suppress(ProtocolError):
+            for event in iter(conversation.next_event, NEED_DATA):
+                count += isinstance(event, Frame) and isinstance(said(conversation, event)[0], PositionReport)
+    assert count >= 36
+
+
 # ---------------------------------------------------------------------------------------------- names of reports
 
 
@@ -265,6 +445,23 @@ CONVERSATIONS: dict[str, tuple[Callable[[], Conversation], list[bytes]]] = {
     "teltonika": (
         TeltonikaConversation,
         [avl_login(), avl_frame(Avl(elements={(249, 1): 1})), avl_frame(Avl(), Avl(), codec=0x8E)],
+    ),
+    "gt06": (
+        Gt06Conversation,
+        [
+            gt06_login(),
+            gt06_message(0x12, gt06_place()),
+            gt06_message(0x26, gt06_place(more=CELL + bytes(5))),
+            gt06_message(0x13, bytes(5)),
+        ],
+    ),
+    "queclink": (
+        QueclinkConversation,
+        [
+            queclink("GTFRI", queclink_place(), queclink_place(accuracy="")),
+            queclink("GTJDS", "2"),
+            queclink("GTHBD", head="ACK"),
+        ],
     ),
 }
 """How a conversation begins, and what may come in it."""

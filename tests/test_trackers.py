@@ -38,11 +38,25 @@ from tests.service_world import (
     serving,
     settings_for,
 )
-from tests.trackers import IMEI, Avl, avl_datagram, avl_frame, avl_login, framed
+from tests.trackers import (
+    CELL,
+    IMEI,
+    Avl,
+    avl_datagram,
+    avl_frame,
+    avl_login,
+    framed,
+    gt06_login,
+    gt06_message,
+    gt06_place,
+    queclink,
+    queclink_place,
+)
 from tests.visitor import Visitor
 
 OTHER_IMEI = "356307042441021"
 HEARD = (TrackerListener("teltonika", False, "127.0.0.1", 0), TrackerListener("teltonika", True, "127.0.0.1", 0))
+OTHERS = (TrackerListener("gt06", False, "127.0.0.1", 0), TrackerListener("queclink", False, "127.0.0.1", 0))
 
 
 def port_of(heard: Sequence[str], protocol: str, how: str = "TCP") -> int:
@@ -149,6 +163,31 @@ async def test_a_teltonika_tracker_is_answered_after_the_commit_and_what_it_send
         assert reason.startswith("unreadable: a record ends before its end")
         tracker.leaves()
         again.leaves()
+
+
+async def test_a_gt06_and_a_queclink_are_answered_in_their_own_words_after_the_commit(database_url: str) -> None:
+    async with tracked(database_url, trackers=OTHERS) as world:
+        await set_device_identifier(world.settings, "D1", "gt06", IMEI, who="Ann")
+        await set_device_identifier(world.settings, "D2", "queclink", IMEI, who="Ann")
+
+        gt06 = await world.dialled("gt06")
+        assert await gt06.says(gt06_login(serial=3), 10) == gt06_message(0x01, serial=3)
+        alarm = gt06_message(0x26, gt06_place("12:00", more=CELL + bytes([6, 4, 4, 0x13, 2])), serial=5)
+        assert await gt06.says(gt06_message(0x12, gt06_place("11:59"), serial=4) + alarm, 10) == gt06_message(
+            0x26, serial=5
+        )
+        assert await world.stored() == ["11:59 position", "12:00 position", "12:00 CASE_TAMPER"]
+
+        queclink_tracker = await world.dialled("queclink")
+        said = queclink("GTFRI", "0", "0", "1", queclink_place("12:01"), "99") + queclink(
+            "GTHBD", head="ACK", at="12:02"
+        )
+        answers = b"+SACK:11F0$+SACK:GTHBD,020102,11F0$"
+        assert await queclink_tracker.says(said, len(answers)) == answers
+        assert (await world.stored())[3:] == ["12:01 position", "12:02 HEARTBEAT"]
+        assert await assert_conserved(world.connection) == {"D1": 3, "D2": 2}
+        gt06.leaves()
+        queclink_tracker.leaves()
 
 
 async def test_over_udp_a_datagram_is_answered_after_the_commit(database_url: str) -> None:

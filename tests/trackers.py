@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tests.service_world import HOME, ms
@@ -62,3 +63,54 @@ def avl_login(imei: str = IMEI) -> bytes:
 def avl_datagram(*records: Avl, imei: str = IMEI, packet_id: int = 0xCAFE, avl_id: int = 5, codec: int = 8) -> bytes:
     after = packet_id.to_bytes(2) + b"\x01" + bytes([avl_id]) + avl_login(imei) + avl_data(*records, codec=codec)
     return len(after).to_bytes(2) + after
+
+
+# ---------------------------------------------------------------------------------------------- GT06
+
+
+def crc16_itu_bitwise(data: bytes) -> int:
+    """As the standard states it, bit by bit."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ 0x8408 if crc & 1 else crc >> 1
+    return crc ^ 0xFFFF
+
+
+def gt06_message(kind: int, content: bytes = b"", serial: int = 1) -> bytes:
+    covered = bytes([len(content) + 5, kind]) + content + serial.to_bytes(2)
+    return b"xx" + covered + crc16_itu_bitwise(covered).to_bytes(2) + b"\r\n"
+
+
+def gt06_login(imei: str = IMEI, more: bytes = b"", serial: int = 1) -> bytes:
+    return gt06_message(0x01, bytes.fromhex(f"0{imei}") + more, serial)
+
+
+def gt06_place(
+    at: str = "12:00", place: tuple[float, float] = HOME, satellites: int = 9, flags: int = 0x1000, more: bytes = b""
+) -> bytes:
+    """The content of a position: in the north by default, east or west as it lies."""
+    moment = datetime.fromtimestamp(ms(at) / 1000, UTC)
+    lon, lat = (round(abs(degrees) * 1_800_000).to_bytes(4) for degrees in place)
+    flags |= (0x0400 if place[1] >= 0 else 0) | (0x0800 if place[0] < 0 else 0) | 90
+    clock = bytes([moment.year - 2000, moment.month, moment.day, moment.hour, moment.minute, moment.second])
+    return clock + bytes([0xC0 | satellites]) + lat + lon + bytes([5]) + flags.to_bytes(2) + more
+
+
+CELL = bytes.fromhex("0901cc00287d001f71")
+
+
+# ---------------------------------------------------------------------------------------------- Queclink
+
+
+def queclink_place(at: str = "12:00", accuracy: str = "1", place: tuple[float, float] = HOME) -> str:
+    clock = datetime.fromtimestamp(ms(at) / 1000, UTC).strftime("%Y%m%d%H%M%S")
+    return f"{accuracy},4.3,92,70.0,{place[0]:.6f},{place[1]:.6f},{clock}"
+
+
+def queclink(
+    kind: str, *fields: str, head: str = "RESP", imei: str = IMEI, at: str = "12:00", count: str = "11F0"
+) -> bytes:
+    sent = datetime.fromtimestamp(ms(at) / 1000, UTC).strftime("%Y%m%d%H%M%S")
+    return ",".join([f"+{head}:{kind}", "020102", imei, "", *fields, sent, f"{count}$"]).encode()

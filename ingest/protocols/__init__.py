@@ -11,7 +11,9 @@ from ingest.protocols.conversation import (
     Report,
     Spoiled,
 )
+from ingest.protocols.gt06 import Gt06Conversation
 from ingest.protocols.identity import Source, kept_whole, named
+from ingest.protocols.queclink import QueclinkConversation
 from ingest.protocols.registry import PROTOCOLS, DeviceProtocol
 from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_datagram
 
@@ -23,8 +25,10 @@ __all__ = [
     "DeviceProtocol",
     "Event",
     "Frame",
+    "Gt06Conversation",
     "Login",
     "ProtocolError",
+    "QueclinkConversation",
     "Reading",
     "Report",
     "Source",

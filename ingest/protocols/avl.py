@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from geofence import EventType
-from ingest.protocols.conversation import Report, Unreadable, battery_trouble, event_at, gps_position
+from ingest.protocols.conversation import Report, Unreadable, battery_trouble, event_at, gps_position, instant
 
 CODEC_8, CODEC_8_EXTENDED = 0x08, 0x8E
 GNSS_STATUS, BATTERY_PERCENT, PDOP, HDOP = 69, 113, 181, 182
@@ -124,17 +124,17 @@ def _record(reader: _Reader, width: int) -> Record:
 
 
 def _reports_of(record: Record) -> Iterator[Report]:
-    kept = {"protocol": "teltonika", "frame": record.data.hex()}
+    kept, at = {"protocol": "teltonika", "frame": record.data.hex()}, instant(record.at_ms)
     events = list(_events(record))
     if record.has_fix:
         yield kept | gps_position(
-            record.at_ms, record.lat_deg, record.lon_deg, record.dilution, hdop=record.hdop,
+            at, record.lat_deg, record.lon_deg, record.dilution, hdop=record.hdop,
             speed_kmh=record.speed_kmh, direction_deg=record.direction_deg, satellites=record.satellites,
         )  # fmt: skip
     elif not events:
         events = [EventType.HEARTBEAT]
     for event in events:
-        yield kept | event_at(record.at_ms, event)
+        yield kept | event_at(at, event)
 
 
 def _events(record: Record) -> Iterator[EventType]:

@@ -101,29 +101,27 @@ METRES_OF_HDOP = 10.0
 LOW_BATTERY_PERCENT, CRITICAL_BATTERY_PERCENT = 20, 10
 
 
-def timed(kind: str, at_ms: int, **fields: Any) -> Report:
-    """A report of an instant. One that no calendar has is written down as it is, and refused by itself, as a bad time."""
+def instant(at_ms: int) -> str:
+    """Milliseconds since 1970 as text. One that no calendar has is written down as it is: its report is refused, and no other."""
     try:
-        instant = format_instant(at_ms)
+        return format_instant(at_ms)
     except (OverflowError, ValueError):
-        instant = f"{at_ms} ms after 1970"
-    return {"type": kind, "fix_time" if kind == "position" else "event_time": instant, **fields}
+        return f"{at_ms} ms after 1970"
 
 
-def gps_position(at_ms: int, lat_deg: float, lon_deg: float, dilution: float | None, **fields: Any) -> Report:
+def gps_position(at: str | None, lat_deg: float, lon_deg: float, dilution: float | None, **fields: Any) -> Report:
     """A position of a GNSS receiver. `dilution`: HDOP, or PDOP, which is never less; None: not said. Its circle is never less than
     what stands for an unknown one, and wider where the receiver says that it saw badly. `fields` that are None are left out."""
     said = {name: value for name, value in fields.items() if value is not None}
-    if dilution is not None and 0 < dilution * METRES_OF_HDOP > LEAST_PRECISE_M:
+    if dilution is not None and dilution * METRES_OF_HDOP > LEAST_PRECISE_M:
         said["precision_m"] = dilution * METRES_OF_HDOP
-    return timed("position", at_ms, lat_deg=lat_deg, lon_deg=lon_deg, mechanism=str(Mechanism.GPS), **said)
+    place = {"lat_deg": lat_deg, "lon_deg": lon_deg, "mechanism": str(Mechanism.GPS)}
+    return {"type": "position", "fix_time": at, **place, **said}
 
 
-def event_at(at_ms: int | None, event: EventType) -> Report:
-    """An event; `at_ms` None: of the moment at which it came in."""
-    if at_ms is None:
-        return {"type": "event", "event": str(event)}
-    return timed("event", at_ms, event=str(event))
+def event_at(at: str | None, event: EventType) -> Report:
+    """An event; `at` None: of the moment at which it came in."""
+    return {"type": "event", "event": str(event)} | ({} if at is None else {"event_time": at})
 
 
 def battery_trouble(percent: float) -> EventType | None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ingest.protocols.conversation import Conversation
+from ingest.protocols.gt06 import Gt06Conversation
+from ingest.protocols.queclink import IMEI_OR_MEID, QueclinkConversation
 from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_datagram
 
 IMEI: Final = re.compile(r"[0-9]{14,17}")
@@ -24,5 +26,9 @@ class DeviceProtocol(NamedTuple):
 
 
 PROTOCOLS: Final = {
+    "gt06": DeviceProtocol(IMEI, IMEI_IS, Gt06Conversation),
+    "queclink": DeviceProtocol(
+        IMEI_OR_MEID, "an IMEI or MEID: 14 to 17 digits, or letters from A to F", QueclinkConversation
+    ),
     "teltonika": DeviceProtocol(IMEI, IMEI_IS, TeltonikaConversation, read_datagram),
 }

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ingest.protocols.avl import reports_in
+from ingest.protocols.checksums import crc16_ibm
 from ingest.protocols.conversation import (
     NEED_DATA,
     Event,
@@ -143,20 +144,3 @@ def _imei(sent: bytes) -> str:
     if len(sent) not in IMEI_DIGITS or not sent.isdigit():
         raise ProtocolError("a login that is no IMEI")
     return sent.decode("ascii")
-
-
-def crc16_ibm(data: bytes) -> int:
-    """CRC-16/ARC: polynomial 8005, reflected, from 0. A frame of 16 KiB takes 1.5 ms."""
-    crc = 0
-    for byte in data:
-        crc = (crc >> 8) ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
-    return crc
-
-
-def _crc_of(byte: int) -> int:
-    for _ in range(8):
-        byte = (byte >> 1) ^ (0xA001 if byte & 1 else 0)
-    return byte
-
-
-_CRC_TABLE = tuple(map(_crc_of, range(256)))
