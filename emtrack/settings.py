@@ -87,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True):
     history_gap_s: int = 300
     trackers: tuple[TrackerListener, ...] = ()
     private_networks: tuple[str, ...] = ()
+    check_in: str = "off"
 
     @property
     def sets_dir(self) -> Path:
@@ -173,6 +174,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         history_gap_s=_count("history_gap_s", given.get("history_gap_s"), 300),
         trackers=tuple(map(_tracker, _list(given.get("trackers")))),
         private_networks=_networks("private_networks", given.get("private_networks")),
+        check_in=_choice("check_in", given.get("check_in") or "off", ("off", "on")),
     )
 
 

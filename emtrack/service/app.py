@@ -28,6 +28,7 @@ from emtrack.people.guesses import Guesses
 from emtrack.people.sealed_secrets import SecretBox, UnfitSecretsKey
 from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.check_in_door import CheckInDoor
 from emtrack.service.clock_watch import ClockWatch
 from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.deadline_clock import DeadlineClock
@@ -139,6 +140,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             turn_reports=settings.turn_reports, new_days_an_hour=settings.new_days_an_hour, pace=pace, changed=changed,
             zone_sets=zone_sets,
         )  # fmt: skip
+        vouching = Vouching(settings.private_networks)
         intake = Intake(inbox, keys.identifiers, credentials.fresh, clock, metrics)
         to_deliver = asyncio.Event()
         deadlines = DeadlineClock(worker_dsn, clock, metrics, changed, to_deliver)
@@ -160,6 +162,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     inbox, keys, credentials.fresh, lambda status: metrics.answers.labels(str(status)).inc()
                 ),
                 *service_routes(clock, metrics, settings.metrics_token, worker.watch.trouble),
+                *(CheckInDoor(intake, keys, vouching).routes() if settings.check_in == "on" else []),
                 *log_routes(pool),
                 *web_routes(
                     pool,
@@ -193,7 +196,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             calm_collector()
             async with (
                 listening(application, settings, places, stop) as address,
-                trackers_heard(settings.trackers, intake, places, Vouching(settings.private_networks)) as heard,
+                trackers_heard(settings.trackers, intake, places, vouching) as heard,
             ):
                 yield Service(address, dsn, clock, routes, heard)
                 stop.set()

@@ -78,9 +78,9 @@ class DatagramDoor(asyncio.DatagramProtocol):
 
     async def _committed(self, data: bytes, peer: Peer) -> Outcome:
         datagram = self._read_datagram(data)
-        device_no = await self._intake.device_no(self._name, datagram.identifier)
+        device = await self._intake.device(self._name, datagram.identifier)
         source = self._vouching.source(self._here, peer[0])
-        outcome = await self._intake.commit(device_no, datagram.frame.data, datagram.read, source)
+        outcome = await self._intake.commit(device, datagram.frame.data, datagram.read, source)
         assert self._transport is not None, "what comes in came over it"
         self._transport.sendto(datagram.acknowledgement(), peer)
         return outcome

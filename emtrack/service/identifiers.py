@@ -4,36 +4,43 @@ force within a second."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from emtrack.db.connect import Connection
 
 IDENTIFIERS = """
-SELECT device_no, protocol, identifier FROM device_identifiers
-WHERE ended_at IS NULL AND ($1::bigint[] IS NULL OR device_no = ANY ($1))
+SELECT i.protocol, i.identifier, d.device_no, d.device_id FROM device_identifiers i JOIN devices d USING (device_no)
+WHERE i.ended_at IS NULL AND ($1::bigint[] IS NULL OR d.device_no = ANY ($1))
 """
 
 
+class KnownDevice(NamedTuple):
+    """Whose an identifier is."""
+
+    device_no: int
+    device_id: str
+
+
 class DeviceIdentifiers:
-    """Who is known by what: the number of a device by protocol and identifier."""
+    """Who is known by what, by protocol and identifier."""
 
     def __init__(self) -> None:
-        self._device_nos: dict[tuple[str, str], int] = {}
+        self._devices: dict[tuple[str, str], KnownDevice] = {}
 
-    def device_no(self, protocol: str, identifier: str) -> int | None:
+    def device(self, protocol: str, identifier: str) -> KnownDevice | None:
         """None: nobody who may report."""
-        return self._device_nos.get((protocol, identifier))
+        return self._devices.get((protocol, identifier))
 
     async def load(self, connection: Connection) -> None:
         """All there are."""
-        self._device_nos = _by_name(await connection.fetch(IDENTIFIERS, None))
+        self._devices = _by_name(await connection.fetch(IDENTIFIERS, None))
 
     async def reload(self, connection: Connection, device_nos: Sequence[int]) -> None:
         """Those of some devices."""
         found, changed = _by_name(await connection.fetch(IDENTIFIERS, device_nos)), set(device_nos)
-        others = {name: number for name, number in self._device_nos.items() if number not in changed}
-        self._device_nos = others | found
+        others = {name: known for name, known in self._devices.items() if known.device_no not in changed}
+        self._devices = others | found
 
 
-def _by_name(rows: Iterable[Any]) -> dict[tuple[str, str], int]:
-    return {(row["protocol"], row["identifier"]): row["device_no"] for row in rows}
+def _by_name(rows: Iterable[Any]) -> dict[tuple[str, str], KnownDevice]:
+    return {(row["protocol"], row["identifier"]): KnownDevice(row["device_no"], row["device_id"]) for row in rows}

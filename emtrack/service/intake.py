@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
-from emtrack.service.identifiers import DeviceIdentifiers
+from emtrack.service.identifiers import DeviceIdentifiers, KnownDevice
 from ingest import (
     Acknowledgement,
     Inbox,
@@ -68,23 +68,23 @@ class Intake:
     def count(self, protocol: str, outcome: Outcome) -> None:
         self._metrics.protocol_messages.labels(protocol, str(outcome)).inc()
 
-    async def device_no(self, protocol: str, identifier: str) -> int:
+    async def device(self, protocol: str, identifier: str) -> KnownDevice:
         """Asked before each message and not once a connection: what was ended is in force within a second. Raises NotTaken."""
         try:
             await self._fresh()
         except KeysUnknown:
             raise NotTaken(Outcome.PUT_OFF) from None
-        device_no = self._identifiers.device_no(protocol, identifier)
-        if device_no is None:
+        known = self._identifiers.device(protocol, identifier)
+        if known is None:
             raise NotTaken(Outcome.UNKNOWN_DEVICE)
-        return device_no
+        return known
 
-    async def commit(self, device_no: int, data: bytes, read: Callable[[], Reading], source: Source) -> Outcome:
+    async def commit(self, device: KnownDevice, data: bytes, read: Callable[[], Reading], source: Source) -> Outcome:
         """Returns when all that the message says is committed, refused reports among it. It is read when there is room for it. Raises
         NotTaken; then nothing is to be answered."""
         try:
-            with self._inbox.admit(device_no, len(data) * BYTES_OF_JSON_A_BYTE) as admission:
-                submission = self._submission(device_no, data, read(), source)
+            with self._inbox.admit(device.device_no, len(data) * BYTES_OF_JSON_A_BYTE) as admission:
+                submission = self._submission(device.device_no, data, read(), source)
                 if submission.reports or submission.unreadable is not None:
                     admission.gives_room()
                     self._inbox.put(submission)

@@ -102,7 +102,7 @@ class TrackerConnection:
         """What is to be said to it."""
         match event:
             case Login(identifier):
-                await self._intake.device_no(self._name, identifier)
+                await self._intake.device(self._name, identifier)
                 self._identifier = identifier
                 return self._conversation.accept()
             case Spoiled(_, answer):
@@ -121,10 +121,8 @@ class TrackerConnection:
     async def _committed(self, frame: Frame) -> bytes:
         if self._identifier is None:
             raise ProtocolError("a message before the login")
-        device_no = await self._intake.device_no(self._name, self._identifier)
-        outcome = await self._intake.commit(
-            device_no, frame.data, lambda: self._conversation.read(frame), self._source
-        )
+        device = await self._intake.device(self._name, self._identifier)
+        outcome = await self._intake.commit(device, frame.data, lambda: self._conversation.read(frame), self._source)
         self._intake.count(self._name, outcome)
         return self._conversation.acknowledge(frame)
 

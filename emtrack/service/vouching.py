@@ -16,11 +16,12 @@ class Vouching:
 
     def source(self, here: str, there: str) -> Source:
         """Both ends lie in such a network: an address can be forged, and a listener that the world reaches hears forged ones."""
-        if self._is_in(here) and self._is_in(there):
+        if self.is_private(here) and self.is_private(there):
             return Source.PRIVATE_NETWORK
         return Source.UNAUTHENTICATED
 
-    def _is_in(self, host: str) -> bool:
+    def is_private(self, host: str) -> bool:
+        """It lies in one of the networks."""
         try:
             address = ipaddress.ip_address(host)
         except ValueError:

@@ -1,5 +1,7 @@
 """Protocols of trackers: bytes to reports and back, each in a file of its own. No I/O, no clock."""
 
+from ingest.protocols import osmand, owntracks
+from ingest.protocols.check_in import Asked, CheckIn, NotACheckIn
 from ingest.protocols.conversation import (
     NEED_DATA,
     Conversation,
@@ -20,6 +22,8 @@ from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_dat
 __all__ = [
     "NEED_DATA",
     "PROTOCOLS",
+    "Asked",
+    "CheckIn",
     "Conversation",
     "Datagram",
     "DeviceProtocol",
@@ -27,6 +31,7 @@ __all__ = [
     "Frame",
     "Gt06Conversation",
     "Login",
+    "NotACheckIn",
     "ProtocolError",
     "QueclinkConversation",
     "Reading",
@@ -36,5 +41,7 @@ __all__ = [
     "TeltonikaConversation",
     "kept_whole",
     "named",
+    "osmand",
+    "owntracks",
     "read_datagram",
 ]

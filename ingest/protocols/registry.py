@@ -14,10 +14,13 @@ from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_dat
 IMEI: Final = re.compile(r"[0-9]{14,17}")
 IMEI_IS: Final = "an IMEI: 14 to 17 digits"
 
+NAME: Final = re.compile(r"[!-~]{1,64}")
+NAME_IS: Final = "what the telephone calls itself: 1 to 64 letters, digits and signs without a space"
+
 
 class DeviceProtocol(NamedTuple):
     """`identifier`: what a device is known by, in words `identifier_is`. `converse`: the decoder of a connection over TCP, and
-    `read_datagram` of a datagram over UDP; None: it is not spoken so."""
+    `read_datagram` of a datagram over UDP; None: it is not spoken so. Telephones speak over HTTP."""
 
     identifier: re.Pattern[str]
     identifier_is: str
@@ -27,6 +30,8 @@ class DeviceProtocol(NamedTuple):
 
 PROTOCOLS: Final = {
     "gt06": DeviceProtocol(IMEI, IMEI_IS, Gt06Conversation),
+    "osmand": DeviceProtocol(NAME, NAME_IS),
+    "owntracks": DeviceProtocol(NAME, NAME_IS),
     "queclink": DeviceProtocol(
         IMEI_OR_MEID, "an IMEI or MEID: 14 to 17 digits, or letters from A to F", QueclinkConversation
     ),
