@@ -34,6 +34,9 @@ class Metrics:
             ["protocol", "outcome"],
             registry=self.registry,
         )
+        self.broker_connected = Gauge(
+            "emtrack_broker_connected", "1 while the MQTT broker is heard.", registry=self.registry
+        )
         self.policy_reports = Counter(
             "emtrack_csp_reports_total",
             "Reports of browsers that a page wanted what the content security policy forbids.",

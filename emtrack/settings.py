@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -46,6 +46,17 @@ class TrackerListener(msgspec.Struct, frozen=True):
     is_datagram: bool
     host: str
     port: int
+
+
+class BrokerSetting(msgspec.Struct, frozen=True):
+    """An MQTT broker. `client_id`: under which it keeps messages for us; `version`: 5 or 3.1.1."""
+
+    host: str
+    port: int
+    is_tls: bool
+    user: str | None
+    client_id: str
+    version: str
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -88,6 +99,8 @@ class Settings(msgspec.Struct, frozen=True):
     trackers: tuple[TrackerListener, ...] = ()
     private_networks: tuple[str, ...] = ()
     check_in: str = "off"
+    mqtt: BrokerSetting | None = None
+    mqtt_password_file: Path | None = None
 
     @property
     def sets_dir(self) -> Path:
@@ -175,6 +188,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         trackers=tuple(map(_tracker, _list(given.get("trackers")))),
         private_networks=_networks("private_networks", given.get("private_networks")),
         check_in=_choice("check_in", given.get("check_in") or "off", ("off", "on")),
+        mqtt=_broker(given["mqtt"]) if given.get("mqtt") else None,
+        mqtt_password_file=Path(given["mqtt_password_file"]) if given.get("mqtt_password_file") else None,
     )
 
 
@@ -297,6 +312,32 @@ def _mail(text: str) -> MailSetting:
             f"the file that {PREFIX}SMTP_PASSWORD_FILE names"
         ) from error
     return MailSetting(parts.hostname, port, parts.scheme == "smtps", parts.username)
+
+
+MQTT_VERSIONS = ("5", "3.1.1")
+
+
+def _broker(text: str) -> BrokerSetting:
+    """mqtts://user@host:port or mqtt://…, with ?client=NAME and ?version=3.1.1."""
+    parts = urlsplit(text)
+    asked = dict(parse_qsl(parts.query))
+    version, client_id = asked.pop("version", "5"), asked.pop("client", "emtrack")
+    try:
+        port = parts.port or {"mqtt": 1883, "mqtts": 8883}[parts.scheme]
+        if (
+            not parts.hostname
+            or parts.password
+            or parts.path not in ("", "/")
+            or asked
+            or version not in MQTT_VERSIONS
+        ):
+            raise ValueError("more or less than a user, a host and a port")
+    except (ValueError, KeyError) as error:
+        raise SettingsError(
+            f"{PREFIX}MQTT is not a broker; expected mqtts://USER@HOST:8883, with ?version=3.1.1 and ?client=NAME where they are "
+            f"wanted, and with the password in the file that {PREFIX}MQTT_PASSWORD_FILE names"
+        ) from error
+    return BrokerSetting(parts.hostname, port, parts.scheme == "mqtts", parts.username, client_id, version)
 
 
 def _words(name: str, text: str | None) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from ingest.reports import (
     unknown_device,
 )
 from ingest.signatures import store_signatures
-from ingest.signing import Checked, Signing, signed_message
+from ingest.signing import Checked, Signing, signed_message, signing_of
 from ingest.store import (
     ORDERS_CHANGED,
     Accepted,
@@ -43,7 +43,16 @@ from ingest.store import (
     told_by,
 )
 from ingest.strict import UnreadableText, read_json
-from ingest.wire import Acknowledgement, Received, RefusedReport, WireError, encoding_trouble, read_request
+from ingest.wire import (
+    Acknowledgement,
+    Received,
+    RefusedReport,
+    WireError,
+    encode_answer,
+    encoding_trouble,
+    kept_body,
+    read_request,
+)
 
 __all__ = [
     "NAME_A_UNIT",
@@ -81,11 +90,13 @@ __all__ = [
     "device_route",
     "devices_in_quarantine",
     "devices_waiting",
+    "encode_answer",
     "encoding_trouble",
     "event_of_the_unit",
     "event_without_a_tag",
     "examine_again",
     "fact_of",
+    "kept_body",
     "known_days",
     "make_days",
     "no_activation",
@@ -97,6 +108,7 @@ __all__ = [
     "read_report",
     "read_request",
     "signed_message",
+    "signing_of",
     "store_reports",
     "store_signatures",
     "tell_again",

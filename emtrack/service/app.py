@@ -28,6 +28,7 @@ from emtrack.people.guesses import Guesses
 from emtrack.people.sealed_secrets import SecretBox, UnfitSecretsKey
 from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.broker_door import broker_heard
 from emtrack.service.check_in_door import CheckInDoor
 from emtrack.service.clock_watch import ClockWatch
 from emtrack.service.credential_watch import CredentialWatch
@@ -103,6 +104,24 @@ def refuse_without_tls(settings: Settings) -> None:
         )
 
 
+def password_of_broker(settings: Settings) -> str | None:
+    """Keys of devices go over nobody's network as they are. Raises SettingsError."""
+    broker, file = settings.mqtt, settings.mqtt_password_file
+    if broker is not None and not broker.is_tls:
+        vouching = Vouching(settings.private_networks)
+        if not _is_loopback(broker.host) and not vouching.is_private(broker.host):
+            raise SettingsError(
+                f"EMTRACK_MQTT is mqtt://{broker.host}, and keys of devices would go there as they are. Name mqtts://, or an "
+                "address in EMTRACK_PRIVATE_NETWORKS."
+            )
+    if broker is None or file is None:
+        return None
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"EMTRACK_MQTT_PASSWORD_FILE {file} cannot be read: {error}") from error
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -115,6 +134,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
     """Migrates, loads, listens; ends everything on the way out. `stop` is set when the service must end."""
     refuse_without_tls(settings)
     refuse_unspoken(settings.trackers)
+    broker_password = password_of_broker(settings)
     mail_server = mail_server_of(settings)
     warm_up()
     async with prepared_database(settings, program="serve", exclusive=True) as dsn:
@@ -197,8 +217,9 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             async with (
                 listening(application, settings, places, stop) as address,
                 trackers_heard(settings.trackers, intake, places, vouching) as heard,
+                broker_heard(settings.mqtt, broker_password, intake, keys, metrics) as brokers,
             ):
-                yield Service(address, dsn, clock, routes, heard)
+                yield Service(address, dsn, clock, routes, [*heard, *brokers])
                 stop.set()
             await work
             await ended(telling)

@@ -24,6 +24,7 @@ from ingest.protocols import Reading, Source, kept_whole, named
 
 ANSWER_WITHIN_S = 30.0
 """As over HTTP: what is not committed by then is not answered, and sent again."""
+NOTHING_SAID = Acknowledgement([], [])
 BYTES_OF_JSON_A_BYTE = 4
 """Room is made by the length of JSON; what trackers send is shorter."""
 
@@ -68,12 +69,16 @@ class Intake:
     def count(self, protocol: str, outcome: Outcome) -> None:
         self._metrics.protocol_messages.labels(protocol, str(outcome)).inc()
 
-    async def device(self, protocol: str, identifier: str) -> KnownDevice:
-        """Asked before each message and not once a connection: what was ended is in force within a second. Raises NotTaken."""
+    async def fresh(self) -> None:
+        """Returns when what is known of devices is of now. Raises NotTaken."""
         try:
             await self._fresh()
         except KeysUnknown:
             raise NotTaken(Outcome.PUT_OFF) from None
+
+    async def device(self, protocol: str, identifier: str) -> KnownDevice:
+        """Asked before each message and not once a connection: what was ended is in force within a second. Raises NotTaken."""
+        await self.fresh()
         known = self._identifiers.device(protocol, identifier)
         if known is None:
             raise NotTaken(Outcome.UNKNOWN_DEVICE)
@@ -82,19 +87,30 @@ class Intake:
     async def commit(self, device: KnownDevice, data: bytes, read: Callable[[], Reading], source: Source) -> Outcome:
         """Returns when all that the message says is committed, refused reports among it. It is read when there is room for it. Raises
         NotTaken; then nothing is to be answered."""
+        read_to: list[Submission] = []
+
+        def made() -> Submission:
+            read_to.append(self._submission(device.device_no, data, read(), source))
+            return read_to[0]
+
+        await self.submitted(device.device_no, len(data) * BYTES_OF_JSON_A_BYTE, made)
+        return Outcome.COMMITTED if read_to[0].unreadable is None else Outcome.UNREADABLE
+
+    async def submitted(self, device_no: int, length: int, made: Callable[[], Submission]) -> Acknowledgement:
+        """Makes room for a message of so many bytes of JSON, has it read, and returns after its commit. Raises NotTaken."""
         try:
-            with self._inbox.admit(device.device_no, len(data) * BYTES_OF_JSON_A_BYTE) as admission:
-                submission = self._submission(device.device_no, data, read(), source)
-                if submission.reports or submission.unreadable is not None:
-                    admission.gives_room()
-                    self._inbox.put(submission)
-                    async with asyncio.timeout(ANSWER_WITHIN_S):
-                        await submission.done
+            with self._inbox.admit(device_no, length) as admission:
+                submission = made()
+                if not submission.reports and submission.unreadable is None:
+                    return NOTHING_SAID
+                admission.gives_room()
+                self._inbox.put(submission)
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    return await submission.done
         except (InboxFull, TooManyAtOnce, TooManyDays) as full:
             raise NotTaken(Outcome.PUT_OFF, full.retry_after_s) from full
         except (InboxClosed, NotCommitted, TimeoutError) as error:
             raise NotTaken(Outcome.PUT_OFF) from error
-        return Outcome.COMMITTED if submission.unreadable is None else Outcome.UNREADABLE
 
     def _submission(self, device_no: int, data: bytes, reading: Reading, source: Source) -> Submission:
         done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()

@@ -1,6 +1,7 @@
 """Protocols of trackers: bytes to reports and back, each in a file of its own. No I/O, no clock."""
 
 from ingest.protocols import osmand, owntracks
+from ingest.protocols.broker import ALL_REPORTS, Published, answers_of, read_published
 from ingest.protocols.check_in import Asked, CheckIn, NotACheckIn
 from ingest.protocols.conversation import (
     NEED_DATA,
@@ -20,6 +21,7 @@ from ingest.protocols.registry import PROTOCOLS, DeviceProtocol
 from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_datagram
 
 __all__ = [
+    "ALL_REPORTS",
     "NEED_DATA",
     "PROTOCOLS",
     "Asked",
@@ -33,15 +35,18 @@ __all__ = [
     "Login",
     "NotACheckIn",
     "ProtocolError",
+    "Published",
     "QueclinkConversation",
     "Reading",
     "Report",
     "Source",
     "Spoiled",
     "TeltonikaConversation",
+    "answers_of",
     "kept_whole",
     "named",
     "osmand",
     "owntracks",
     "read_datagram",
+    "read_published",
 ]
