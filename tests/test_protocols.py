@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from geofence import EventType, Mechanism, parse_instant
 from ingest import EventReport, PositionReport, Refusal, RefusalReason
 from ingest.protocols import (
     NEED_DATA,
+    PROTOCOLS,
     Conversation,
     Frame,
     Gt06Conversation,
@@ -441,6 +443,13 @@ def converse(conversation: Conversation, parts: Iterator[bytes]) -> None:
                     conversation.accept()
 
 
+PAGE = (Path(__file__).parent.parent / "docs" / "protocols.md").read_text()
+NEWCOMER: dict[str, Any] = {}
+exec(
+    re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0], NEWCOMER
+)  # the example of the documentation, as it stands there
+BEACON_LINE = b"B-1;2026-03-02T12:00:00Z;53.0027;-2.1753\n"
+
 CONVERSATIONS: dict[str, tuple[Callable[[], Conversation], list[bytes]]] = {
     "teltonika": (
         TeltonikaConversation,
@@ -455,6 +464,7 @@ CONVERSATIONS: dict[str, tuple[Callable[[], Conversation], list[bytes]]] = {
             gt06_message(0x13, bytes(5)),
         ],
     ),
+    "beacon": (NEWCOMER["BeaconConversation"], [BEACON_LINE, b"B-1;yesterday;1;2\n"]),
     "queclink": (
         QueclinkConversation,
         [
@@ -537,3 +547,25 @@ def test_a_frame_of_the_greatest_length_is_read_in_time() -> None:
     many = teltonika(*[Avl(elements={(113, 1): 5, (249, 1): 1})] * 255)
     assert time.process_time() - began_s < MOST_S
     assert len(many) == 3 * 255
+
+
+# ---------------------------------------------------------------------------------------------- all of them
+
+
+def test_every_protocol_is_fuzzed_and_stands_on_its_page() -> None:
+    assert {name for name, known in PROTOCOLS.items() if known.converse is not None} <= CONVERSATIONS.keys()
+    assert [name for name in PROTOCOLS if f"`{name}`" not in PAGE.partition("## To add")[0]] == []
+
+
+def test_the_newcomers_example_reads_and_refuses_as_the_page_says() -> None:
+    conversation = NEWCOMER["BeaconConversation"]()
+    conversation.receive_data(BEACON_LINE + b"B-1;2026-03-02T12:00:00Z;1.2.3;4\nB-1;nowhere\n")
+    assert conversation.next_event() == Login("B-1")
+    place, bad, unreadable = iter(conversation.next_event, NEED_DATA)
+    [report] = said(conversation, place)
+    assert isinstance(report, PositionReport)
+    assert (report.fix_ms, report.lat_deg, report.lon_deg) == (ms("12:00"), HOME[1], HOME[0])
+    [refused] = said(conversation, bad)
+    assert isinstance(refused, Refusal)
+    assert refused.reason is RefusalReason.BAD_COORDINATE
+    assert "expected NAME;TIME" in conversation.read(unreadable).trouble

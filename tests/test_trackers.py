@@ -23,7 +23,7 @@ from emtrack.record.device_identifiers import (
 from emtrack.record.devices import NoDevice
 from emtrack.settings import Settings, SettingsError, TrackerListener, read_settings
 from ingest import Submission
-from ingest.protocols import Source, named
+from ingest.protocols import PROTOCOLS, Source, named
 from tests.office import away, open_office
 from tests.service_world import (
     AWAY,
@@ -38,6 +38,7 @@ from tests.service_world import (
     serving,
     settings_for,
 )
+from tests.test_protocols import BEACON_LINE, NEWCOMER
 from tests.trackers import (
     CELL,
     IMEI,
@@ -188,6 +189,18 @@ async def test_a_gt06_and_a_queclink_are_answered_in_their_own_words_after_the_c
         assert await assert_conserved(world.connection) == {"D1": 3, "D2": 2}
         gt06.leaves()
         queclink_tracker.leaves()
+
+
+async def test_the_newcomers_protocol_of_the_documentation_speaks_with_the_service(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROTOCOLS, "beacon", NEWCOMER["BEACON"])
+    async with tracked(database_url, trackers=(TrackerListener("beacon", False, "127.0.0.1", 0),)) as world:
+        await set_device_identifier(world.settings, "D1", "beacon", "B-1", who="Ann")
+        beacon = await world.dialled("beacon")
+        assert await beacon.says(BEACON_LINE + BEACON_LINE, 6) == b"OK\nOK\n"
+        assert await world.stored() == ["12:00 position"]
+        beacon.leaves()
 
 
 async def test_over_udp_a_datagram_is_answered_after_the_commit(database_url: str) -> None:

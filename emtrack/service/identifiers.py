@@ -3,7 +3,8 @@ force within a second."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from emtrack.db.connect import Connection
@@ -22,10 +23,10 @@ class KnownDevice(NamedTuple):
 
 
 class DeviceIdentifiers:
-    """Who is known by what, by protocol and identifier."""
+    """Who is known by what, by protocol and identifier. `known`: before anything is loaded."""
 
-    def __init__(self) -> None:
-        self._devices: dict[tuple[str, str], KnownDevice] = {}
+    def __init__(self, known: Mapping[tuple[str, str], KnownDevice] = MappingProxyType({})) -> None:
+        self._devices = dict(known)
 
     def device(self, protocol: str, identifier: str) -> KnownDevice | None:
         """None: nobody who may report."""

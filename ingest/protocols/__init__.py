@@ -13,6 +13,8 @@ from ingest.protocols.conversation import (
     Reading,
     Report,
     Spoiled,
+    event_at,
+    gps_position,
 )
 from ingest.protocols.gt06 import Gt06Conversation
 from ingest.protocols.identity import Source, kept_whole, named
@@ -43,6 +45,8 @@ __all__ = [
     "Spoiled",
     "TeltonikaConversation",
     "answers_of",
+    "event_at",
+    "gps_position",
     "kept_whole",
     "named",
     "osmand",

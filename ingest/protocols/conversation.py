@@ -109,7 +109,7 @@ def instant(at_ms: int) -> str:
         return f"{at_ms} ms after 1970"
 
 
-def gps_position(at: str | None, lat_deg: float, lon_deg: float, dilution: float | None, **fields: Any) -> Report:
+def gps_position(at: str | None, lat_deg: Any, lon_deg: Any, dilution: float | None, **fields: Any) -> Report:
     """A position of a GNSS receiver. `dilution`: HDOP, or PDOP, which is never less; None: not said. Its circle is never less than
     what stands for an unknown one, and wider where the receiver says that it saw badly. `fields` that are None are left out."""
     said = {name: value for name, value in fields.items() if value is not None}
