@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from itertools import islice
 from typing import NamedTuple
 
 import pytest
@@ -135,6 +136,8 @@ async def test_a_login_or_a_message_has_half_a_minute_from_its_first_byte_and_wh
         held.stopwatch.at_s = WITHIN_S - 1
         slow.writer.write(avl_login()[5:6])  # a byte now and then wins no time
         await slow.writer.drain()
+        whole.writer.write(bytes(spoiled))
+        assert await whole.hears(4) == bytes(4), "by then that byte was heard, too"
         held.places.end_late()
         assert not partway.reader.at_eof()
         held.stopwatch.at_s = WITHIN_S
@@ -174,10 +177,16 @@ async def test_a_source_has_so_many_connections_and_one_more_is_closed() -> None
 async def test_where_places_are_scarce_who_is_idle_gives_way() -> None:
     held = bounds(most=2)
     async with door(held) as port:
+        trackers = []
         for _ in range(4):
-            tracker = await dialled(port)
-            tracker.writer.write(avl_login())
-            assert await tracker.hears(1) == b"\x01"
+            trackers.append(await dialled(port))
+            trackers[-1].writer.write(avl_login())
+            assert await trackers[-1].hears(1) == b"\x01"
+        assert [await tracker.is_cut_off() for tracker in trackers[:2]] == [True, True]
+        many = await asyncio.gather(*(dialled(port) for _ in range(8)))  # each has the place of another
+        ends = [asyncio.create_task(tracker.is_cut_off()) for tracker in [*trackers[2:], *many]]
+        assert [await end for end in islice(asyncio.as_completed(ends), 8)] == [True] * 8
+        assert [end.done() for end in ends].count(False) == 2
 
 
 # ---------------------------------------------------------------------------------------------- over UDP

@@ -234,11 +234,11 @@ async def test_a_device_that_is_not_known_or_no_longer_hears_nothing_and_is_coun
         assert await world.counted("teltonika", "not of the protocol") == 1
 
         known = await world.dialled()
-        assert await known.says(avl_login(), 1) == b"\x01"
+        assert await known.says(avl_login() + avl_frame(Avl("11:59")), 5) == b"\x01\x00\x00\x00\x01"
         await end_device_identifier(world.settings, "D1", "teltonika", who="Ann")
         assert await known.says(avl_frame(Avl("12:00")), 4) == b"", "a connection that is open ends too"
         assert await world.counted("teltonika", "unknown device") == 2
-        assert await world.stored() == []
+        assert await world.stored() == ["11:59 position"]
 
 
 async def test_what_only_an_identifier_stands_behind_is_marked_and_what_a_private_network_vouches_for_is_not(

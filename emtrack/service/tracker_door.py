@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import structlog
 
 from emtrack.logs import origin_of
 from emtrack.people.guesses import source_of_address
-from emtrack.service.connections import Places
+from emtrack.service.connections import Held, Places
 from emtrack.service.intake import Intake, NotTaken, Outcome
 from emtrack.service.vouching import Vouching
 from ingest.protocols import (
@@ -42,29 +43,47 @@ log = structlog.get_logger()
 
 
 class TrackerConnection:
-    """As `Places` sees it, and as long as it lasts. `source`: how far what comes over it can be believed."""
+    """As `Places` sees it, and as long as it lasts. `host`: where it comes from; `source`: how far what comes over it is believed."""
 
     def __init__(
-        self, name: str, conversation: Conversation, intake: Intake, places: Places, source: Source,
+        self, name: str, conversation: Conversation, intake: Intake, places: Places, host: str, source: Source,
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
     ) -> None:  # fmt: skip
         self._name = name
         self._conversation = conversation
         self._intake = intake
         self._places = places
+        self._host = host
         self._source = source
         self._reader = reader
         self._writer = writer
         self._identifier: str | None = None
         self._spoiled = 0
         self._is_receiving = True
+        self._has_place = False
+
+    def comes(self) -> bool:
+        """Whether there is a place for it."""
+        self._has_place = self._places.come(self, self._host)
+        return self._has_place
+
+    def leaves(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            self._places.gone(self, self._host)
 
     def end_late(self) -> None:
         self.cut_off()
 
     def cut_off(self) -> None:
-        """At once; what waits for bytes of it ends."""
+        """At once, and its place is free; what waits for bytes of it ends."""
+        self.leaves()
         self._writer.transport.abort()
+
+    def _note(self, what: Callable[[Held], None]) -> None:
+        """In the book of places, where it has one."""
+        if self._has_place:
+            what(self)
 
     async def serve(self) -> None:
         """Until one of the two ends it."""
@@ -83,7 +102,7 @@ class TrackerConnection:
     async def _take_all(self) -> None:
         """What has come whole, one after the other."""
         while (event := self._conversation.next_event()) is not NEED_DATA:
-            self._places.received(self)
+            self._note(self._places.received)
             self._is_receiving = False
             await self._answer(await self._take(event))
         self._wait_for_more()
@@ -92,10 +111,10 @@ class TrackerConnection:
         """A message that has begun must come whole in time, counted from its first byte; so must the login, from the opening on."""
         is_receiving = self._conversation.has_part or self._identifier is None
         if not is_receiving:
-            self._places.received(self)
-            self._places.idles(self)
+            self._note(self._places.received)
+            self._note(self._places.idles)
         elif not self._is_receiving:
-            self._places.receives(self)
+            self._note(self._places.receives)
         self._is_receiving = is_receiving
 
     async def _take(self, event: Event) -> bytes:
@@ -130,9 +149,9 @@ class TrackerConnection:
         if not answer:
             return
         self._writer.write(answer)
-        self._places.is_unread(self)
+        self._note(self._places.is_unread)
         await self._writer.drain()
-        self._places.is_read(self)
+        self._note(self._places.is_read)
 
 
 class TrackerDoor:
@@ -163,6 +182,8 @@ class TrackerDoor:
         self._open.add(task)
         try:
             await self._hold(reader, writer)
+        except asyncio.CancelledError:
+            pass  # the door ends, and nobody else waits for this task
         except Exception as error:
             log.error("a connection of a tracker failed", error=type(error).__name__, where=origin_of(error).line)
         finally:
@@ -171,24 +192,18 @@ class TrackerDoor:
 
     async def _hold(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         here, there = _host(writer, "sockname"), _host(writer, "peername")
-        source = source_of_address(there)
         connection = TrackerConnection(
-            self._name,
-            self._converse(),
-            self._intake,
-            self._places,
-            self._vouching.source(here, there),
-            reader,
-            writer,
-        )
-        if not self._places.come(connection, source):
+            self._name, self._converse(), self._intake, self._places, source_of_address(there),
+            self._vouching.source(here, there), reader, writer,
+        )  # fmt: skip
+        if not connection.comes():
             writer.transport.abort()
             return
         try:
             _notice_who_is_gone(writer)
             await connection.serve()
         finally:
-            self._places.gone(connection, source)
+            connection.leaves()
 
 
 def _host(writer: asyncio.StreamWriter, which: str) -> str:
