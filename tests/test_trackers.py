@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +14,14 @@ import pytest
 
 from alerts import AlertFilter, Severity, open_alerts
 from emtrack.db.connect import connect
-from emtrack.orders.importing import end_device_identifier, set_device_identifier
+from emtrack.files.identifiers import read_identifiers
+from emtrack.forms.reading import read_orders
+from emtrack.orders.importing import (
+    end_device_identifier,
+    import_with_keys,
+    set_device_identifier,
+    set_device_identifiers,
+)
 from emtrack.record.device_identifiers import (
     IdentifierTaken,
     UnfitIdentifier,
@@ -34,6 +42,7 @@ from tests.service_world import (
     assert_conserved,
     iso,
     ms,
+    orders,
     position,
     serving,
     settings_for,
@@ -302,6 +311,7 @@ async def test_pages_say_beside_the_evidence_what_is_not_authenticated(database_
             _, history = await visitor.get(view)
         finally:
             await visitor.http.close()
+        assert "2 of these are not authenticated" in alert_page
         for page in (alert_page, history):
             told = ["Not authenticated" in row for row in page.split("<tr") if "GPS" in row or "Satellite" in row]
             assert told[-3:] == [True, True, False]
@@ -356,6 +366,36 @@ async def test_an_identifier_is_of_one_device_and_every_change_is_on_record(data
         assert [tuple(row) for row in done] == [
             ("D1", "Ann", f"teltonika {IMEI}"), ("D1", "Bob", f"teltonika {OTHER_IMEI}"), ("D2", "Bob", f"teltonika {IMEI}"),
         ]  # fmt: skip
+
+
+async def test_a_file_enters_what_many_devices_speak_or_nothing(database_url: str, tmp_path: Path) -> None:
+    form = await import_with_keys(
+        settings_for(database_url), read_orders(json.dumps(orders(1, 2)), "orders"), who="Ann"
+    )
+    assert sorted(form) == ["D1", "D2"]
+    settings, file = settings_for(database_url), tmp_path / "trackers.csv"
+
+    async def entered(text: str) -> list[str]:
+        file.write_text(text)
+        await set_device_identifiers(settings, [row[1:] for row in read_identifiers(file)], who="Ann")
+        connection = await connect(database_url)
+        try:
+            found = [one for device in form for one in await list_identifiers(connection, device)]
+        finally:
+            await connection.close()
+        return [f"{one.protocol} {one.identifier}" for one in found]
+
+    head = "device_id,protocol,identifier\n"
+    for text, expected in (
+        ("device,protocol\n", "no column device_id, identifier"),
+        (f"{head}D1,gt06,{IMEI}\nD2,gt06,12\n", "line 3: '12' is no identifier of gt06"),
+        (f"{head}D1,gt06,{IMEI}\nD2,gt06,{IMEI}\n", "line 3: '356307042441013' stands in line 2 already"),
+    ):
+        with pytest.raises(UnfitIdentifier, match=expected):
+            await entered(text)
+    with pytest.raises(NoDevice):
+        await entered(f"{head}D1,gt06,{IMEI}\nD9,gt06,{OTHER_IMEI}\n")
+    assert await entered(f"{head}D1,gt06,{IMEI}\nD2,queclink,{IMEI}\n") == [f"gt06 {IMEI}", f"queclink {IMEI}"]
 
 
 # ---------------------------------------------------------------------------------------------- settings

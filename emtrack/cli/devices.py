@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -148,6 +149,19 @@ def add_identifier(
     from emtrack.orders.importing import set_device_identifier
 
     run(set_device_identifier(settings(), device, protocol, identifier, who=who()))
+
+
+@identifiers.command("import")
+def import_identifiers(
+    file: Annotated[Path, typer.Argument(help="CSV with the columns device_id, protocol, identifier")],
+) -> None:
+    """Say of many devices at once what they speak. If one line cannot be entered, none is."""
+    from emtrack.files.identifiers import read_identifiers
+    from emtrack.orders.importing import set_device_identifiers
+
+    rows = read_identifiers(file)
+    run(set_device_identifiers(settings(), [row[1:] for row in rows], who=who()))
+    say(f"{len(rows):,} identifiers were entered")
 
 
 @identifiers.command("end")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -155,6 +155,16 @@ async def set_device_identifier(
         "devices identifiers add",
         lambda c, now_ms: set_identifier(c, device_id, protocol, identifier, who, now_ms),
     )
+
+
+async def set_device_identifiers(settings: Settings, rows: Sequence[tuple[str, str, str]], *, who: str) -> None:
+    """Of many devices (device id, protocol, identifier) at once, or of none. Raises UnfitIdentifier, NoDevice or IdentifierTaken."""
+
+    async def set_all(connection: asyncpg.Connection[Any], now_ms: int) -> None:
+        for device_id, protocol, identifier in rows:
+            await set_identifier(connection, device_id, protocol, identifier, who, now_ms)
+
+    await _done(settings, "devices identifiers import", set_all)
 
 
 async def end_device_identifier(settings: Settings, device_id: str, protocol: str, *, who: str) -> None:
