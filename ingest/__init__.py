@@ -2,6 +2,7 @@
 
 from ingest.http import KeyCheck, KeysUnknown, device_route
 from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyAtOnce, TooManyDays
+from ingest.incoming import Accepted, Incoming, Tell, Told
 from ingest.reports import (
     NAME_A_UNIT,
     OF_THE_UNIT_ITSELF,
@@ -24,15 +25,15 @@ from ingest.signatures import store_signatures
 from ingest.signing import Checked, Signing, signed_message, signing_of
 from ingest.store import (
     ORDERS_CHANGED,
-    Accepted,
     CannotStore,
     Counts,
     Examination,
-    Incoming,
+    Kept,
     StoreOutcome,
-    Tell,
-    Told,
+    ahead_among,
+    can_copy,
     days_of,
+    devices_ahead,
     devices_in_quarantine,
     devices_waiting,
     examine_again,
@@ -43,6 +44,7 @@ from ingest.store import (
     told_by,
 )
 from ingest.strict import UnreadableText, read_json
+from ingest.whole_requests import HighestNumbers, Request
 from ingest.wire import (
     Acknowledgement,
     Received,
@@ -65,10 +67,12 @@ __all__ = [
     "Counts",
     "EventReport",
     "Examination",
+    "HighestNumbers",
     "Inbox",
     "InboxClosed",
     "InboxFull",
     "Incoming",
+    "Kept",
     "KeyCheck",
     "KeysUnknown",
     "NotCommitted",
@@ -77,6 +81,7 @@ __all__ = [
     "Refusal",
     "RefusalReason",
     "RefusedReport",
+    "Request",
     "Signing",
     "StoreOutcome",
     "Submission",
@@ -86,8 +91,11 @@ __all__ = [
     "TooManyDays",
     "UnreadableText",
     "WireError",
+    "ahead_among",
+    "can_copy",
     "days_of",
     "device_route",
+    "devices_ahead",
     "devices_in_quarantine",
     "devices_waiting",
     "encode_answer",

@@ -29,10 +29,8 @@ from ingest.wire import (
     Received,
     SentReports,
     WireError,
-    digest_of,
     encode_answer,
     media_type,
-    packed_body,
     read_request,
     refuse_encoding,
 )
@@ -116,7 +114,7 @@ async def _receive(request: Request, inbox: Inbox, keys: KeyCheck) -> Response:
                 await _submit(inbox, admission, unreadable)
             raise
         signing = _signing(request.path_params["device_id"], sent, keys)
-        submission = Submission(device_no, sent.reports, _unanswered(), sent_ms=sent.sent_ms, signing=signing)
+        submission = Submission.of(sent, device_no, _unanswered(), signing)
         answer = await _submit(inbox, admission, submission)
     return Response(encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, content_type)
 
@@ -159,7 +157,7 @@ async def _bounded_body(request: Request) -> bytes:
 
 def _unreadable(body: bytes, what: str) -> Received:
     refusal = Refusal(RefusalReason.UNREADABLE, what, "send a body that can be read")
-    return Received(0, None, digest_of(body), packed_body(body), refusal)
+    return Received(0, None, body, refusal)
 
 
 def _unanswered() -> asyncio.Future[Acknowledgement]:

@@ -17,7 +17,7 @@ from enum import StrEnum
 import msgspec
 
 from ingest.signing import Signing
-from ingest.wire import MAX_REPORTS, Acknowledgement, Received
+from ingest.wire import MAX_REPORTS, Acknowledgement, Body, Received, SentReports
 
 LIVE_REPORTS = 60
 """A larger request is backlog: an hour of a tag that reports each minute."""
@@ -74,7 +74,7 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
     """What one request brought. `done` is answered after the commit, or gets NotCommitted if the turn failed.
 
     `unreadable`: a body that could not be read and is kept whole, as one refusal. `sent_ms`: when it was sent, by the sender's own
-    clock; None: it does not say. `signing`: None: it is not signed, or there is no key to check it by.
+    clock; None: it does not say. `signing`: None: it is not signed, or there is no key to check it by. `body`: as it came.
     """
 
     device_no: int
@@ -83,6 +83,14 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
     unreadable: Received | None = None
     sent_ms: int | None = None
     signing: Signing | None = None
+    body: Body | None = None
+
+    @classmethod
+    def of(
+        cls, sent: SentReports, device_no: int, done: asyncio.Future[Acknowledgement], signing: Signing | None = None
+    ) -> Submission:
+        """A request that was read."""
+        return cls(device_no, sent.reports, done, sent_ms=sent.sent_ms, signing=signing, body=sent.body)
 
     @property
     def size(self) -> int:

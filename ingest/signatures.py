@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
@@ -10,8 +10,9 @@ import asyncpg
 
 from geofence import datetime_of
 from ingest.inbox import Submission
+from ingest.incoming import Incoming
 from ingest.signing import Signing
-from ingest.store import Incoming, StoreOutcome
+from ingest.store import StoreOutcome
 
 WRONG_SIGNATURE = "the signature is not of a key of this device"
 
@@ -23,6 +24,9 @@ CROSS JOIN LATERAL (
     SELECT fact_id FROM raw_reports r
     WHERE (r.device_no, r.boot, r.seq, r.digest) = (s.device_no, s.boot, s.seq, s.digest) OFFSET 0) AS r
 WHERE NOT is_signed(r.fact_id)
+"""
+NOT_SIGNED = """
+SELECT fact_id, request_no FROM unnest($1::bigint[], $2::bigint[]) AS k (fact_id, request_no) WHERE NOT is_signed(fact_id)
 """
 STORE_REQUESTS = """
 INSERT INTO signed_requests (request_no, last_fact, device_no, key_no, boot, received_at, signature, reports)
@@ -36,9 +40,11 @@ INSERT INTO signed_reports (fact_id, request_no) SELECT * FROM unnest($1::bigint
 STORE_WRONG = """
 INSERT INTO integrity_events (fact_id, device_no, noticed_at, what)
 SELECT DISTINCT r.fact_id, s.device_no, s.noticed_at, s.what
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::timestamptz[], $6::text[])
-    AS s (device_no, boot, seq, digest, noticed_at, what)
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::timestamptz[], $6::text[], $7::bigint[])
+    AS s (device_no, boot, seq, digest, noticed_at, what, kept_as)
 CROSS JOIN LATERAL (
+    SELECT s.kept_as AS fact_id WHERE s.kept_as IS NOT NULL
+    UNION ALL
     SELECT fact_id FROM raw_reports r
     WHERE (r.device_no, r.boot, r.seq, r.digest) = (s.device_no, s.boot, s.seq, s.digest) OFFSET 0) AS r
 WHERE NOT EXISTS (SELECT FROM integrity_events e WHERE e.fact_id = r.fact_id AND e.what = s.what)
@@ -79,10 +85,11 @@ async def store_signatures(
     wrong = [item for request in requests if request.signing.key_no is None for item in request.items]
     if right:
         new = {item.fact_id for item in outcome.accepted} | outcome.refused.keys()
-        await _store_right(connection, right, new)
+        await _store_right(connection, right, new, outcome.repeated)
     if wrong:
         moments = [datetime_of(item.received_ms) for item in wrong]
-        await connection.execute(STORE_WRONG, *_columns(wrong), moments, [WRONG_SIGNATURE] * len(wrong))
+        kept_as = [outcome.repeated.get(item.fact_id) for item in wrong]
+        await connection.execute(STORE_WRONG, *_columns(wrong), moments, [WRONG_SIGNATURE] * len(wrong), kept_as)
     return len(wrong)
 
 
@@ -100,15 +107,24 @@ def _signed(batch: Sequence[Submission], incoming: Sequence[Incoming]) -> list[_
 
 
 async def _store_right(
-    connection: asyncpg.Connection[Any], requests: Sequence[_Request], new: AbstractSet[int]
+    connection: asyncpg.Connection[Any],
+    requests: Sequence[_Request],
+    new: AbstractSet[int],
+    repeated: Mapping[int, int],
 ) -> None:
     """A request is kept when a report of it is not of the higher grade yet: what is sent again adds nothing. `new`: fact ids of
-    reports that are stored just now; of the others it is asked under which fact id they are."""
+    reports that are stored just now; of the others it is asked under which fact id they are. `repeated`: of those that a request
+    brought which is kept whole, which that is."""
     known = [(r.number, item) for r in requests for item in r.items if item.fact_id not in new]
-    grades: dict[int, int] = {}
-    if known:
-        rows = await connection.fetch(TO_SIGN, [n for n, _ in known], *_columns([item for _, item in known]))
-        grades = {row["fact_id"]: row["request_no"] for row in rows}
+    by_number = [(number, item) for number, item in known if item.fact_id not in repeated]
+    of_whole = [(repeated[item.fact_id], number) for number, item in known if item.fact_id in repeated]
+    rows = []
+    if by_number:
+        numbers, items = [number for number, _ in by_number], [item for _, item in by_number]
+        rows += await connection.fetch(TO_SIGN, numbers, *_columns(items))
+    if of_whole:
+        rows += await connection.fetch(NOT_SIGNED, [fact for fact, _ in of_whole], [number for _, number in of_whole])
+    grades = {row["fact_id"]: row["request_no"] for row in rows}
     for request in requests:
         grades |= {i.fact_id: request.number for i in request.items if i.fact_id in new and i.fact_id > request.last}
     wanted = set(grades.values())

@@ -16,45 +16,24 @@ import asyncpg
 import msgspec
 
 from geofence import FUTURE_LIMIT_MS, datetime_of
+from ingest.incoming import Accepted, Incoming, Tell, Told
 from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason
-from ingest.wire import Received, received_in
+from ingest.whole_requests import HighestNumbers, Request, apart, store_whole, used_numbers
+from ingest.wire import received_in
 
 DAY_MS = 86_400_000
 
 
-class Incoming(msgspec.Struct, frozen=True, eq=False):
-    """A report on its way into the record."""
-
-    fact_id: int
-    device_no: int
-    received: Received
-    received_ms: int
-
-
-class Told(NamedTuple):
-    """What a report says of one device: its own, or a tag that a home unit heard."""
-
-    device_no: int
-    report: PositionReport | EventReport
-
-
-class Accepted(NamedTuple):
-    """A new fact. All facts of one report have its id: what a home unit says of itself is one for each tag that it hears.
-    `device_no`: whose fact it is; `sender_no`: who sent the report."""
-
-    fact_id: int
-    device_no: int
-    report: PositionReport | EventReport
-    received_ms: int
-    sender_no: int
-
-
 class StoreOutcome(NamedTuple):
-    """What became of the reports of a turn. `refused`: why, by fact id, of those that are new."""
+    """What became of the reports of a turn. `refused`: why, by fact id, of those that are new. `repeated`: of those whose number and
+    content a request had that is kept whole, the fact id that they had there. `whole`: of requests that are kept whole now, the fact
+    ids of their first reports."""
 
     accepted: list[Accepted]
     refused: dict[int, Refusal]
     clashes: list[Incoming]
+    repeated: dict[int, int]
+    whole: frozenset[int]
 
 
 class Counts(msgspec.Struct):
@@ -66,10 +45,17 @@ class Counts(msgspec.Struct):
     refused: int = 0
 
 
-Tell = Callable[[int, PositionReport | EventReport], Sequence[Told] | Refusal]
-"""(who sent it, report) -> what it says of which devices (of one at least), or why it cannot be used."""
 WAITING_REASONS = (RefusalReason.NO_ACTIVATION, RefusalReason.NO_HOME_UNIT_ENTRY)
 """What is refused for these is examined again when orders change."""
+
+
+class Kept(NamedTuple):
+    """What is known of what is kept, so that it need not be asked. `newest_ms`: of a request's facts, the own time that all stored
+    positions of that device are not after; None: not known. `can_copy`: whether the database lets this role COPY into positions."""
+
+    highest: HighestNumbers
+    newest_ms: Callable[[Sequence[Accepted]], int | None]
+    can_copy: bool
 
 
 class CannotStore(Exception):
@@ -95,15 +81,20 @@ def _of_the_reports() -> Iterator[None]:
 
 
 async def store_reports(
-    connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], tell: Tell
+    connection: asyncpg.Connection[Any], requests: Sequence[Request], tell: Tell, kept: Kept
 ) -> StoreOutcome:
-    """Write the reports of a turn. Partitions for all their days must be there (`make_days`). Raises CannotStore."""
+    """Write the requests of a turn. Partitions for all their days must be there (`make_days`). Raises CannotStore."""
     with _of_the_reports():
-        return await _store_all(connection, incoming, tell)
+        return await _store_all(connection, requests, tell, kept)
 
 
-async def _store_all(connection: asyncpg.Connection[Any], incoming: Sequence[Incoming], tell: Tell) -> StoreOutcome:
-    fresh, clashes = await _store_raw(connection, incoming)
+async def _store_all(
+    connection: asyncpg.Connection[Any], requests: Sequence[Request], tell: Tell, kept: Kept
+) -> StoreOutcome:
+    await kept.highest.ask(connection, (request.name for request in requests if request.items))
+    whole, new, known = apart(requests, tell, kept.highest)
+    await store_whole(connection, [one.request for one in whole], salts(len(whole)))
+    fresh, clashes, repeated = await _store_one_by_one(connection, new, known)
     refused: dict[int, Refusal] = {}
     usable: list[Accepted] = []
     for item in fresh:
@@ -113,10 +104,62 @@ async def _store_all(connection: asyncpg.Connection[Any], incoming: Sequence[Inc
         else:
             usable += [Accepted(item.fact_id, *one, item.received_ms, item.device_no) for one in told]
     await _store_quarantine(connection, [item for item in fresh if item.fact_id in refused], refused)
-    accepted = await store_facts(connection, usable)
+    accepted = await _store_news(connection, [one.facts for one in whole], usable, kept)
     await _store_integrity(connection, clashes)
-    await _store_counts(connection, _counts(incoming, accepted, refused))
-    return StoreOutcome(accepted, refused, clashes)
+    await _store_counts(connection, _counts(requests, accepted, refused))
+    firsts = frozenset(one.facts[0].fact_id for one in whole)
+    return StoreOutcome(accepted, refused, clashes, repeated, firsts)
+
+
+async def _store_one_by_one(
+    connection: asyncpg.Connection[Any], new: Sequence[Incoming], known: Sequence[Incoming]
+) -> tuple[list[Incoming], list[Incoming], dict[int, int]]:
+    """Of reports that are kept one by one, by their numbers new or perhaps known: those that are new, those of them that clash with
+    another of the same number, and those that repeat one of a request that is kept whole (by fact id)."""
+    used = await used_numbers(connection, known)
+    repeated, others, clashing = {}, list(new), set()
+    for item in known:
+        before = used.get((item.device_no, item.received.boot, item.received.seq or 0))
+        if before is not None and before.digest == item.received.digest:
+            repeated[item.fact_id] = before.fact_id
+            continue
+        others.append(item)
+        if before is not None:
+            clashing.add(item.fact_id)
+    fresh, clashes = await _store_raw(connection, others)
+    found = {item.fact_id for item in clashes} | clashing
+    return fresh, [item for item in fresh if item.fact_id in found], repeated
+
+
+async def _store_news(
+    connection: asyncpg.Connection[Any], whole: Sequence[list[Accepted]], usable: Sequence[Accepted], kept: Kept
+) -> list[Accepted]:
+    """Write the facts of a turn; those that are new. Positions of requests that are kept whole go by COPY where all of them must be
+    new; if one is not, all are looked for."""
+    copied: list[Accepted] = []
+    others: list[Accepted] = []
+    for facts in whole:
+        are_new = kept.can_copy and _all_follow(facts, kept.newest_ms(facts))
+        for fact in facts:
+            (copied if are_new and isinstance(fact.report, PositionReport) else others).append(fact)
+    others += usable
+    if not await _copy_positions(connection, copied):
+        others, copied = [*copied, *others], []
+    return [*copied, *await store_facts(connection, others)]
+
+
+def _all_follow(facts: Sequence[Accepted], newest_ms: int | None) -> bool:
+    """Whether the positions of a request are each newer than the one before, the first than all that is stored of its device, and
+    none too far ahead. `newest_ms`: None: it is not known."""
+    if newest_ms is None:
+        return False
+    for fact in facts:
+        if isinstance(fact.report, EventReport):
+            continue
+        if not newest_ms < fact.report.fix_ms <= fact.received_ms + FUTURE_LIMIT_MS:
+            return False
+        newest_ms = fact.report.fix_ms
+    return True
 
 
 def told_by(item: Incoming, tell: Tell) -> Sequence[Told] | Refusal:
@@ -126,11 +169,11 @@ def told_by(item: Incoming, tell: Tell) -> Sequence[Told] | Refusal:
 
 
 def _counts(
-    incoming: Iterable[Incoming], accepted: Iterable[Accepted], refused: dict[int, Refusal]
+    requests: Iterable[Request], accepted: Iterable[Accepted], refused: dict[int, Refusal]
 ) -> dict[int, Counts]:
     counts: dict[int, Counts] = defaultdict(Counts)
     stored = {item.fact_id for item in accepted}
-    for item in incoming:
+    for item in (item for request in requests for item in request.items):
         count = counts[item.device_no]
         count.received += 1
         if item.fact_id in stored:
@@ -244,6 +287,49 @@ ON CONFLICT DO NOTHING RETURNING fact_id, device_no
 """
 
 
+POSITION_COLUMNS = (
+    "fact_id", "device_no", "fix_time", "mechanism", "lat_deg", "lon_deg", "precision_m", "received_at", "recorded_time",
+    "uploaded_time", "speed_kmh", "direction_deg", "satellites", "hdop", "salt",
+)  # fmt: skip
+CAN_COPY = "SELECT NOT row_security_active('positions')"
+
+
+async def can_copy(connection: asyncpg.Connection[Any]) -> bool:
+    """Where row-level security holds for a role, even if it lets everything through, there is no COPY for it."""
+    return bool(await connection.fetchval(CAN_COPY))
+
+
+DEVICES_AHEAD = "SELECT DISTINCT device_no FROM future_positions"
+
+
+async def devices_ahead(connection: asyncpg.Connection[Any]) -> set[int]:
+    """Devices that once sent a position too far ahead of its time: whether another is the same must be looked for."""
+    return {row["device_no"] for row in await connection.fetch(DEVICES_AHEAD)}
+
+
+def ahead_among(accepted: Iterable[Accepted]) -> set[int]:
+    """The same of new facts."""
+    return {item.device_no for item in accepted if _is_ahead(item)}
+
+
+def _is_ahead(item: Accepted) -> bool:
+    return isinstance(item.report, PositionReport) and item.report.fix_ms > item.received_ms + FUTURE_LIMIT_MS
+
+
+async def _copy_positions(connection: asyncpg.Connection[Any], items: Sequence[Accepted]) -> bool:
+    """Write positions that should all be new. False: one of them is there already, and none is written."""
+    if not items:
+        return True
+    try:
+        async with connection.transaction():
+            await connection.copy_records_to_table(
+                "positions", records=zip(*_position_columns(items), strict=True), columns=POSITION_COLUMNS
+            )
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
 async def store_facts(connection: asyncpg.Connection[Any], usable: Sequence[Accepted]) -> list[Accepted]:
     """Write positions and events; those of them that are new, duplicates left out."""
     stored: set[tuple[int, int]] = set()
@@ -254,7 +340,7 @@ async def store_facts(connection: asyncpg.Connection[Any], usable: Sequence[Acce
         if isinstance(item.report, EventReport):
             events.append(item)
         else:
-            (ahead if item.report.fix_ms > item.received_ms + FUTURE_LIMIT_MS else now).append(item)
+            (ahead if _is_ahead(item) else now).append(item)
     events.sort(
         key=_is_relayed
     )  # received together, what a device sent itself is kept before what a home unit sent of it
@@ -485,6 +571,7 @@ async def examine_again(
     read: Callable[[bytes], PositionReport | EventReport | Refusal],
     tell: Tell,
     now_ms: int,
+    kept: Kept,
     examination: Examination = ORDERS_CHANGED,
 ) -> list[Accepted]:
     """Reports that were refused and can be used now (for want of an activation or an entry, unless more is asked for): stored with
@@ -499,19 +586,24 @@ async def examine_again(
                     Incoming(fact_id, row["device_no"], one, row["received_ms"])
                     for fact_id, one in zip(ids, received, strict=True)
                 ]
-                accepted += await _take_apart(connection, row["fact_id"], again, tell, now_ms)
+                accepted += await _take_apart(connection, row["fact_id"], again, tell, now_ms, kept)
     return accepted
 
 
 async def _take_apart(
-    connection: asyncpg.Connection[Any], request: int, incoming: Sequence[Incoming], tell: Tell, now_ms: int
+    connection: asyncpg.Connection[Any],
+    request: int,
+    incoming: Sequence[Incoming],
+    tell: Tell,
+    now_ms: int,
+    kept: Kept,
 ) -> list[Accepted]:
     """A request that was one refusal becomes the reports that it has, each counted and refused by itself. If one of them cannot be
     stored, it stays what it is."""
     try:
         async with connection.transaction():
             await make_days(connection, days_of(incoming, tell))
-            outcome = await store_reports(connection, incoming, tell)
+            outcome = await store_reports(connection, [Request(incoming)], tell, kept)
     except CannotStore:
         return []
     stored = [request] if outcome.accepted else []

@@ -33,26 +33,43 @@ class WireError(Exception):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """One report of a request. `seq` and `boot` None where they were no number: it cannot be acknowledged by name.
-
-    `body`: MessagePack with sorted keys, the same for the same content in either content type; `digest` stands for it.
-    """
+    """One report of a request, as it was read (`raw`). `seq` None where it was no number: it cannot be acknowledged by name. `kept`:
+    its bytes, of one that is kept in another way than as it was read."""
 
     boot: int
     seq: int | None
-    digest: bytes
-    body: bytes
+    raw: Any
     report: PositionReport | EventReport | Refusal
+    kept: bytes | None = None
+
+    @property
+    def body(self) -> bytes:
+        """MessagePack with sorted keys, the same for the same content in either content type. Worked out when it is asked for: of a
+        request that is kept whole nobody does."""
+        return packed_body(self.raw) if self.kept is None else self.kept
+
+    @property
+    def digest(self) -> bytes:
+        """Stands for the content."""
+        return digest_of(self.body)
+
+
+class Body(msgspec.Struct, frozen=True):
+    """The bytes of a request that could be read."""
+
+    content: bytes
+    content_type: ContentType
 
 
 class SentReports(msgspec.Struct, frozen=True):
     """What a request brought. `sent_ms`: when it was sent, by the clock of its sender; None: it does not say so in a way that can be
-    read. `signature`: None: it is not signed."""
+    read. `signature`: None: it is not signed. `body`: as it came."""
 
     reports: list[Received]
     sent_ms: int | None = None
     boot: int = 0
     signature: SentSignature | None = None
+    body: Body | None = None
 
 
 _pack = msgspec.msgpack.Encoder(order="sorted").encode
@@ -91,10 +108,9 @@ def read_request(body: bytes, content_type: ContentType) -> SentReports:
     signature = sent_signature(request, body, content_type)
     sent_ms = read_sent_at(request)
     if isinstance(sent_ms, Refusal):
-        kept = packed_body({"sent_at": request["sent_at"]})
-        received = [*received, Received(boot, None, digest_of(kept), kept, sent_ms)]
+        received = [*received, Received(boot, None, {"sent_at": request["sent_at"]}, sent_ms)]
         sent_ms = None
-    return SentReports(received, sent_ms, boot, signature)
+    return SentReports(received, sent_ms, boot, signature, Body(body, content_type))
 
 
 def received_in(body: bytes, boot: int) -> list[Received]:
@@ -134,13 +150,12 @@ def _is_counter(value: object) -> bool:
 
 def _received(boot: int, raw: Any) -> Received:
     seq = raw.get("seq") if isinstance(raw, dict) else None
-    body = packed_body(raw)
     if not _is_counter(seq):
         report: PositionReport | EventReport | Refusal = Refusal(
             RefusalReason.UNREADABLE, "seq is not a whole number of 0 or more", "number the reports of a boot"
         )
-        return Received(boot, None, digest_of(body), body, report)
-    return Received(boot, seq, digest_of(body), body, read_report(raw))
+        return Received(boot, None, raw, report)
+    return Received(boot, seq, raw, read_report(raw))
 
 
 def packed_body(raw: Any) -> bytes:
@@ -169,7 +184,7 @@ def _packable(raw: Any) -> Any:
 def kept_body(body: bytes, what: str) -> Received:
     """A body that cannot be read, as one refusal that is kept whole."""
     refusal = Refusal(RefusalReason.UNREADABLE, what, "send a body that can be read")
-    return Received(0, None, digest_of(body), packed_body(body), refusal)
+    return Received(0, None, body, refusal)
 
 
 def digest_of(body: bytes) -> bytes:

@@ -174,7 +174,7 @@ class World:
         body = msgspec.json.encode({"boot": boot, "reports": list(reports), **fields})
         read = read_request(body, "application/json")
         done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
-        self.inbox.put(Submission(await self.device_no(device_id), read.reports, done, sent_ms=read.sent_ms))
+        self.inbox.put(Submission.of(read, await self.device_no(device_id), done))
         return done
 
     async def turn(self) -> None:

@@ -91,7 +91,7 @@ async def test_a_turn_that_waits_for_a_lock_fails_and_the_next_takes_its_reports
     async with serving(database_url, pace=Pace(turn=quick)) as door:
         locker = await connect(database_url)
         async with locker.transaction():
-            await locker.execute("LOCK TABLE raw_reports")
+            await locker.execute("LOCK TABLE raw_requests, raw_reports")
             async with asyncio.timeout(10):
                 status, _ = await door.reports(position(1, "11:01"))
             assert status == 503

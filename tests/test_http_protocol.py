@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from emtrack.db.connect import connect
 from emtrack.db.locks import WORKER_LOCK
 from tests.db_fixtures import SUPERUSER, with_user
+from tests.kept import KeptReport, kept_reports
 from tests.service_world import AWAY, assert_conserved, event, iso, position, serving
 
 MSGPACK = "application/msgpack"
@@ -25,6 +26,14 @@ async def rows(dsn: str, statement: str, *values: Any) -> list[asyncpg.Record]:
     connection = await connect(dsn)
     try:
         return await connection.fetch(statement, *values)
+    finally:
+        await connection.close()
+
+
+async def reports_kept(dsn: str) -> list[KeptReport]:
+    connection = await connect(dsn)
+    try:
+        return await kept_reports(connection)
     finally:
         await connection.close()
 
@@ -55,10 +64,10 @@ async def test_json_and_messagepack_give_the_same_stored_content(database_url: s
         assert (status, answer, response.content_type) == (200, {"ack": [1, 2], "refused": []}, MSGPACK)
         status, _, _ = await door.post(request, device="D2", content_type=MSGPACK)
         assert status == 200
-        bodies = await rows(database_url, "SELECT seq, body, digest FROM raw_reports ORDER BY seq, device_no")
-        assert len(bodies) == 4, "the same report in the other content type is the same report"
-        assert bodies[0]["body"] == bodies[1]["body"]
-        assert bodies[2]["digest"] == bodies[3]["digest"]
+        kept = sorted(await reports_kept(database_url), key=lambda report: (report.seq, report.device_no))
+        assert len(kept) == 4, "the same report in the other content type is the same report"
+        assert kept[0].body == kept[1].body
+        assert kept[2].digest == kept[3].digest
         assert await check_conservation(database_url) == {"D1": 4, "D2": 2}
 
 
@@ -325,7 +334,9 @@ async def test_a_full_inbox_is_503_and_says_when_to_come_back(database_url: str)
     async with serving(database_url, inbox_reports=5) as door:
         locker = await connect(database_url)
         async with locker.transaction():
-            await locker.execute("LOCK TABLE raw_reports")  # the first turn stands still, and the inbox fills
+            await locker.execute(
+                "LOCK TABLE raw_requests, raw_reports"
+            )  # the first turn stands still, and the inbox fills
             first = asyncio.create_task(door.reports(position(1, "11:59")))
             await _until(database_url, "SELECT count(*) FROM pg_locks WHERE NOT granted", 1)
             waiting = asyncio.create_task(door.reports(*(position(i, "11:58") for i in range(2, 7))))
@@ -374,7 +385,7 @@ async def test_when_the_connection_of_the_worker_is_cut_it_comes_back_and_nothin
                 await asyncio.sleep(0.05)
             acknowledged.update(answer["ack"])
         assert refused >= 1
-    assert acknowledged == {row["seq"] for row in await rows(database_url, "SELECT seq FROM raw_reports")}
+    assert acknowledged == {report.seq for report in await reports_kept(database_url)}
     assert len(await rows(database_url, "SELECT * FROM positions")) == 40
     assert await check_conservation(database_url) == {"D1": 40}
 
@@ -386,7 +397,7 @@ async def test_while_no_turn_can_commit_senders_are_told_to_come_again(
     async with serving(database_url) as door:
         locker = await connect(database_url)
         async with locker.transaction():
-            await locker.execute("LOCK TABLE raw_reports")
+            await locker.execute("LOCK TABLE raw_requests, raw_reports")
             status, _, response = await door.post({"boot": 1, "reports": [position(1, "11:59", AWAY)]})
             assert status == 503
             assert response.headers["Retry-After"] == "5"

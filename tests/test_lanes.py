@@ -125,7 +125,7 @@ async def test_who_finds_no_room_is_told_so_before_the_body_is_sent(door: Door, 
     locker = await asyncpg.connect(database_url)
     try:
         async with locker.transaction():
-            await locker.execute("LOCK TABLE raw_reports")  # turns stand still, and the lane fills
+            await locker.execute("LOCK TABLE raw_requests, raw_reports")  # turns stand still, and the lane fills
             bodies = [{"boot": 1, "reports": [position(seq, "11:59") for seq in range(700)]} for _ in range(DEVICES)]
             waiting = [asyncio.create_task(door.post(body, device=f"D{n}")) for n, body in enumerate(bodies[:6], 1)]
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=10)

@@ -27,6 +27,7 @@ CASE = "tests/test_conformance.py::test_a_case_gives_what_it_expects"
 UNITS, SILENT = "tests/test_home_units.py::test_", "tests/test_silent_home_units.py::test_"
 PUT_OFF = "tests/test_put_off.py::test_"
 TOGETHER = "tests/test_together.py::test_facts_looked_at_together_leave_what_they_leave_one_by_one"
+WHOLE = "tests/test_whole_requests.py::test_"
 ENDS = "tests/test_provisional_ends.py::test_"
 CORE_STORY = "tests/test_scenarios.py::test_a_story_ends_in_the_core_as_it_is_told"
 PLAYED_STORY = "tests/test_scenarios.py::test_a_story_goes_in_the_service_as_it_is_told"
@@ -323,9 +324,9 @@ MUTANTS = [
            "            await forget_checkpoints_from(self._connection, number, done.late_ms)\n", "            pass\n",
            "tests/test_late_facts.py::test_kept_checkpoints_know_every_fact_before_them"),
     Mutant("devices are answered before the commit", "emtrack/service/worker.py",
-           "        incoming = await self._incoming(connection, batch)\n",
-           "        incoming = await self._incoming(connection, batch)\n"
-           "        answer_devices(batch, incoming, StoreOutcome([], {}, []), self._tell)\n",
+           "        self._highest.begin_turn()\n",
+           "        self._highest.begin_turn()\n"
+           "        answer_devices(batch, incoming, StoreOutcome([], {}, [], {}, frozenset()), self._tell)\n",
            "tests/test_pipeline.py::test_a_turn_that_fails_leaves_nothing_behind_and_tells_senders_to_come_again"),
     Mutant("an edge along the ray counts for both corners", "geofence/shapes/kernels.py",
            "(ax * by - bx * ay - 1 - (down >> 63))", "(ax * by - bx * ay)", PLAIN + "plain_python_and_shapely_agree_on_all_sides"),
@@ -456,6 +457,32 @@ MUTANTS = [
            "    breaks |= _between(np.asarray(event_rows, np.int64), rows)\n", "", TOGETHER),
     Mutant("a stretch goes on over the start of a period", "geofence/judgement/stretches.py",
            "    breaks |= _between(np.asarray(starts_ms, np.int64), times)\n", "", TOGETHER),
+    Mutant("some facts go on over the start of a period", "geofence/judgement/judge.py",
+           "if is_one_stretch and not _starts_in(following, evidence[0].fix_ms, evidence[-1].fix_ms):",
+           "if is_one_stretch:", TOGETHER),
+    Mutant("some facts go on over a gap", "geofence/judgement/judge.py",
+           "value != UNKNOWN and step_ms <= following.max_gap_ms and", "value != UNKNOWN and", TOGETHER),
+    Mutant("a few positions need not be within reach", "geofence/judgement/evidence.py",
+           "if elapsed_ms <= 0 or way_m > MAX_SPEED_MPS * max(elapsed_ms / 1000, 1.0):", "if elapsed_ms <= 0:",
+           RULES + "3_a_jump_is_faster_than_70_m_per_s_from_the_last_evidence"),
+    Mutant("of being inside nothing is put off", "geofence/judgement/judge.py",
+           "INSIDE not in (entry.zone.value, entry.widened.value)", "True",
+           "tests/test_judge.py::test_a_fix_in_order_that_comes_after_presence_lapsed_lengthens_what_is_shown"),
+    Mutant("a number that came again is new", "ingest/whole_requests.py",
+           "received.seq is None or received.seq <= highest or", "received.seq is None or",
+           WHOLE + "a_number_of_a_whole_request_that_comes_again_is_told_from_one_with_other_content"),
+    Mutant("other content under a number of a whole request is no clash", "ingest/store.py",
+           "        if before is not None:\n            clashing", "        if False:\n            clashing",
+           WHOLE + "a_number_of_a_whole_request_that_comes_again_is_told_from_one_with_other_content"),
+    Mutant("numbers of a turn that failed are kept", "ingest/whole_requests.py",
+           'was not adopted is forgotten."""\n        self._of_turn = {}', 'was not adopted is forgotten."""\n        self.adopt()',
+           WHOLE + "a_turn_that_fails_leaves_no_number_behind"),
+    Mutant("a long request is kept whole", "ingest/whole_requests.py",
+           "<= MOST_BYTES + BYTES_A_REPORT * len(self.items)", "<= 10**9",
+           WHOLE + "whatever_is_out_of_the_ordinary_is_kept_report_by_report"),
+    Mutant("positions are copied though one is there", "ingest/store.py",
+           "    except asyncpg.UniqueViolationError:\n        return False", "    except ZeroDivisionError:\n        return False",
+           WHOLE + "what_is_stored_already_though_it_should_be_new_stops_no_other_device"),
     Mutant("repetitions in columns are communication", "geofence/sweep/evidence.py",
            "rivals.received_ms[order][is_first])", "rivals.received_ms[order])",
            "tests/test_together.py::test_a_repetition_is_no_communication_in_columns_either"),

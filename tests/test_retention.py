@@ -172,7 +172,7 @@ async def record(database_url: str, tmp_path: Path) -> AsyncIterator[Kept]:
     await connection.close()
 
 
-FACTS = ("positions", "raw_reports", "quarantine")
+FACTS = ("positions", "raw_requests", "raw_reports", "quarantine")
 
 
 async def test_on_the_last_day_everything_is_kept_and_on_the_next_it_is_gone_and_nobody_elses(record: Kept) -> None:
@@ -181,16 +181,17 @@ async def test_on_the_last_day_everything_is_kept_and_on_the_next_it_is_gone_and
     assert {table: await record.count(table) for table in FACTS} == before
     this = await record.run(10, "2026-03-14T00:00:00Z")
     assert this.gone["positions"] == 30
-    assert this.gone["raw_reports"] == 31
+    assert (this.gone["raw_requests"], this.gone["raw_reports"]) == (1, 1), "thirty in one, and what was refused"
     assert this.gone["quarantine"] == 1
-    assert await record.count("positions") == await record.count("raw_reports") == 30
+    assert (await record.count("positions"), await record.count("raw_requests")) == (30, 1)
+    assert await record.count("raw_reports") == 0
     assert await record.count("iom_versions", "wearer_no = 1") == 0
     assert await record.told() == {f"deleted by retention run {this.run_no}"}
 
 
 async def test_what_is_left_is_proved_as_before_and_what_went_is_not(record: Kept) -> None:
     mine, others = [
-        await record.connection.fetchval("SELECT min(fact_id) FROM raw_reports WHERE device_no = $1", number)
+        await record.connection.fetchval("SELECT min(fact_id) FROM positions WHERE device_no = $1", number)
         for number in (1, 2)
     ]
     async with record.connection.transaction():
@@ -255,7 +256,7 @@ async def test_live_reports_get_through_while_a_run_deletes(database_url: str, t
         await door.reports(*(position(seq, f"2026-03-02T11:{seq:02}:00Z") for seq in range(1, 31)), device="D1")
         await door.reports(*(position(seq, f"2026-03-02T11:{seq:02}:00Z") for seq in range(1, 31)), device="D2")
         found = await going(settings)
-        assert {one.table for one in found if one.wearer_id == "W1"} >= {"positions", "raw_reports"}
+        assert {one.table for one in found if one.wearer_id == "W1"} >= {"positions", "raw_requests"}
         assert all(one.wearer_id in ("W1", None) for one in found)
         ended, acknowledged = asyncio.Event(), 0
 
@@ -295,7 +296,7 @@ async def test_what_a_run_that_was_cut_short_left_goes_with_the_next(record: Kep
         await cut._positions_of(person)
     assert cut.gone["positions"] == 30
     this = await record.run(10, "2026-03-14T00:00:00Z")
-    assert (this.gone["positions"], this.gone["raw_reports"]) == (0, 31)
+    assert (this.gone["positions"], this.gone["raw_requests"], this.gone["raw_reports"]) == (0, 1, 1)
     assert await record.told() == {f"deleted by retention run {run_no}" for run_no in (cut.run_no, this.run_no)}
 
 
@@ -311,7 +312,7 @@ async def test_each_kind_goes_by_its_own_rule(record: Kept) -> None:
     at_ms = parse_instant("2026-03-14T00:00:00Z")
     this = await begin_run(record.connection, await planned(record.connection, rules, at_ms), "Ann")
     await this.all_of_it("Ann", at_ms)
-    assert set(this.gone) == {"raw_reports"}
+    assert set(this.gone) == {"raw_requests", "raw_reports"}
     assert await record.count("judgement_ended") == 0, "with positions and findings there, everybody can be judged"
     assert await record.count("positions") == 60
 
@@ -342,7 +343,7 @@ async def test_a_hold_that_comes_while_a_run_works_keeps_what_is_left(record: Ke
     this = await begin_run(record.connection, await planned(record.connection, rules, at_ms), "Ann")
     await enter_hold(record.connection, "W1", is_held=True, reason="a claim", who="Ann")
     await this.all_of_it("Ann", at_ms)
-    assert (this.gone["positions"], this.gone["raw_reports"]) == (0, 0)
+    assert (this.gone["positions"], this.gone["raw_requests"], this.gone["raw_reports"]) == (0, 0, 0)
     assert await record.count("judgement_ended") == 0
 
 

@@ -356,10 +356,10 @@ async def test_a_connection_of_the_pool_forgets_for_whom_it_asked(database_url: 
 
 async def test_run_time_roles_cannot_change_what_was_received_found_done_or_seen(database_url: str) -> None:
     await filled(database_url)
-    appended = ("raw_reports", "positions", "future_positions", "device_events", "quarantine", "integrity_events", "findings",
-                "finding_versions", "alert_actions", "alert_changes", "atv_lines", "looks", "account_events", "order_changes",
-                "alert_occurrences", "iom_entries", "iom_settings", "iom_imports", "iom_import_rows", "near_runs", "near_people",
-                "near_assessments", "disclosures")  # fmt: skip
+    appended = ("raw_requests", "raw_reports", "positions", "future_positions", "device_events", "quarantine", "integrity_events",
+                "findings", "finding_versions", "alert_actions", "alert_changes", "atv_lines", "looks", "account_events",
+                "order_changes", "alert_occurrences", "iom_entries", "iom_settings", "iom_imports", "iom_import_rows", "near_runs",
+                "near_people", "near_assessments", "disclosures")  # fmt: skip
     for role in RunTime:
         connection = await connect(await run_time_dsn(database_url, role))
         try:

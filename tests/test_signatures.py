@@ -25,6 +25,7 @@ from emtrack.record.devices import TooManyKeys
 from emtrack.record.signing_keys import UnfitKey, list_signing_keys, read_public_key, signed_among
 from geofence import datetime_of
 from ingest import WireError, read_request, signed_message
+from tests.kept import kept_reports
 from tests.office import Office, at_home, away, open_office
 from tests.visitor import Visitor
 
@@ -61,10 +62,8 @@ async def send(office: Office, body: bytes, device: str = "D1", kind: str = "app
 
 async def graded(office: Office, boot: int, seq: int) -> list[bool]:
     """Of each stored report of this number, in the order of arrival: whether it is signed."""
-    rows = await office.connection.fetch(
-        "SELECT fact_id FROM raw_reports WHERE boot = $1 AND seq = $2 ORDER BY fact_id", boot, seq
-    )
-    numbers = [row["fact_id"] for row in rows]
+    kept = await kept_reports(office.connection)
+    numbers = [report.fact_id for report in kept if (report.boot, report.seq) == (boot, seq)]
     right = await signed_among(office.connection, numbers)
     return [number in right for number in numbers]
 
@@ -272,13 +271,11 @@ async def test_the_emulator_signs_with_keys_of_its_own(database_url: str, data_d
         chosen = msgspec.structs.replace(office.settings, url=office.address)
         wish = Emulation(wearers=2, seed=1, hours=0.5, back_hours=1, sign=1)
         await emulate_world(chosen, wish, stop=asyncio.Event(), say=lambda _: None)
-        rows = await office.connection.fetch(
-            "SELECT d.device_id, count(*) AS reports, count(*) FILTER (WHERE is_signed(fact_id)) AS signed "
-            "FROM raw_reports JOIN devices d USING (device_no) GROUP BY 1"
-        )
-        signs = [row["device_id"] for row in rows if row["signed"]]
+        kept = await kept_reports(office.connection)
+        right = await signed_among(office.connection, [report.fact_id for report in kept])
+        signs = {report.device_no for report in kept if report.fact_id in right}
         assert len(signs) == 1
-        assert all(row["signed"] in (0, row["reports"]) for row in rows)
+        assert {report.device_no for report in kept if report.fact_id not in right}.isdisjoint(signs)
 
 
 # ------------------------------------------------------------------------------------------ what is read

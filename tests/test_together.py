@@ -51,9 +51,9 @@ def test_facts_looked_at_together_leave_what_they_leave_one_by_one(story: str, k
     plan = plan_of(_obliging(kind))
     judge = ActivationJudge(plan)
     facts = sorted(STORIES[story], key=lambda fact: fact.key)
-    together, one_by_one = (judge.initial().base.copy() for _ in range(2))
-    assert judge._feed_many(together, facts) == judge._feed_few(one_by_one, facts)
-    assert together == one_by_one
+    together, some, one_by_one = (judge.initial().base.copy() for _ in range(3))
+    assert judge._feed_many(together, facts) == judge._feed_some(some, facts) == judge._feed_few(one_by_one, facts)
+    assert together == some == one_by_one
     assert _in_columns(plan, facts, 90) == _one_by_one(plan, facts, 90)
 
 

@@ -21,6 +21,7 @@ from geofence import format_instant
 from tests.browser import OpenPage, axe
 from tests.command_line import emtrack_aside
 from tests.db_fixtures import SUPERUSER, with_user
+from tests.kept import kept_reports
 from tests.office import Office, open_office
 from tests.service_world import (
     Door,
@@ -181,9 +182,7 @@ async def facts(world: World) -> list[Any]:
             "SELECT fact_id, device_no, fix_time, lat_deg, lon_deg FROM positions ORDER BY 1"
         ),
         await world.connection.fetch("SELECT fact_id, device_no, event_time, type FROM device_events ORDER BY 1"),
-        await world.connection.fetch(
-            "SELECT fact_id, device_no, boot, seq, digest, body FROM raw_reports ORDER BY 1"
-        ),
+        [(r.fact_id, r.device_no, r.boot, r.seq, r.body) for r in await kept_reports(world.connection)],
     ]
 
 
@@ -225,7 +224,7 @@ async def test_it_stands_in_the_log_of_changes_by_how_much_and_who_asked(ahead: 
     assert (row["what"], row["changed_by"]) == ("clock put back", "officer")
     assert format_instant(round(row["changed_at"].timestamp() * 1000)) == "2026-03-02T12:10:00Z"
     assert (row["detail"]["back_ms"], row["detail"]["from"]) == (moved_ms, "2026-04-20T12:02:00Z")
-    assert row["detail"]["rows"]["raw_reports"] == 1
+    assert row["detail"]["rows"]["raw_requests"] == 1
 
 
 async def unfit(world: World) -> set[str]:

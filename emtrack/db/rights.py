@@ -107,6 +107,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "protocols": ORDERS,
     # Received
     "raw_reports": HIDDEN_FACTS,
+    "raw_requests": HIDDEN_FACTS,
     "positions": FACTS,
     "future_positions": FACTS,
     "device_events": FACTS,

@@ -214,8 +214,7 @@ class _History:
         body = msgspec.msgpack.encode(request_of(upload.boot, upload.reports, upload.sent_at_ms(upload.send_ms)))
         self._reports += len(upload.reports)
         done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
-        sent = read_request(body, "application/msgpack")
-        return Submission(self._device_nos[upload.device_id], sent.reports, done, sent_ms=sent.sent_ms)
+        return Submission.of(read_request(body, "application/msgpack"), self._device_nos[upload.device_id], done)
 
     def _next(self, now_ms: int) -> int:
         """The end of the next step: not past the beginning of a world, nor past the end."""

@@ -71,6 +71,10 @@ WHERE {WORN.replace("{at}", "event_time")} ORDER BY r.event_time, r.fact_id"""),
     Part("raw_reports", "what their device sent, byte by byte (MessagePack, in hexadecimal)", f"""
 SELECT d.device_id, r.received_at, r.boot, r.seq, r.body FROM raw_reports r JOIN devices d USING (device_no)
 WHERE {SENT} ORDER BY r.received_at, r.fact_id"""),  # noqa: S608
+    Part("raw_requests", "requests of their device that are kept whole, byte by byte (in hexadecimal)", f"""
+SELECT d.device_id, r.received_at, r.boot, r.first_seq, r.last_seq, r.content_type, r.body
+FROM raw_requests r JOIN devices d USING (device_no)
+WHERE {SENT} ORDER BY r.request_no"""),  # noqa: S608
     Part("signed_requests", "what their device signed, with the signature", f"""
 SELECT d.device_id, r.received_at, r.boot, r.signature, r.reports FROM signed_requests r JOIN devices d USING (device_no)
 WHERE {SENT} ORDER BY r.request_no"""),  # noqa: S608

@@ -76,6 +76,7 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
     "quarantine_releases": ["released_at"],
     "rag_grades": ["since", "recorded_at"],
     "raw_reports": ["received_at"],
+    "raw_requests": ["received_at"],
     "recovery_codes": ["used_at"],
     "rejudgements": ["asked_at", "done_at"],
     "request_decisions": ["decided_at"],
@@ -142,6 +143,7 @@ TOO_LONG = """
 WITH stamps AS (
     SELECT 'change' AS what, change_no AS number, changed_at AS at FROM order_changes
     UNION ALL SELECT 'report', fact_id, received_at FROM raw_reports
+    UNION ALL SELECT 'report', request_no, received_at FROM raw_requests
 ), first_ahead AS (
     SELECT DISTINCT ON (what) what, number, at FROM stamps WHERE at > $1 ORDER BY what, number)
 SELECT EXISTS (SELECT FROM first_ahead f JOIN stamps s USING (what) WHERE s.number < f.number AND s.at > f.at - $2::interval)

@@ -55,7 +55,10 @@ SENT = """EXISTS (
     UNION ALL
     SELECT FROM home_units h JOIN devices d ON d.device_id = h.hmu_id
     WHERE h.wearer_no = $1 AND upper_inf(h.recorded) AND d.device_no = r.device_no AND h.during @> r.received_at)"""
-BY_REPORT = "EXISTS (SELECT FROM raw_reports q WHERE q.fact_id = r.fact_id AND " + SENT.replace("r.", "q.") + ")"
+BY_REPORT = """(EXISTS (SELECT FROM raw_reports q WHERE q.fact_id = r.fact_id AND {sent}) OR EXISTS (
+    SELECT FROM raw_requests q WHERE q.request_no > r.fact_id - 1000 AND q.request_no <= r.fact_id
+    AND r.fact_id < q.request_no + q.reports AND {sent}))""".replace("{sent}", SENT.replace("r.", "q."))
+"""A request has at most 1,000 reports."""
 OF_ACTIVATION = """r.activation_no IN (
     SELECT activation_no FROM activation_versions WHERE wearer_no = $1 AND upper_inf(recorded))"""
 OF_FINDING = f"r.finding_no IN (SELECT finding_no FROM findings r WHERE {OF_ACTIVATION})"  # noqa: S608
@@ -75,6 +78,7 @@ OF_A_PERSON: Final = (
             f"r.request_no IN (SELECT request_no FROM signed_requests r WHERE {SENT})", "fact_id"),  # noqa: S608
     _target(Kind.RAW_REPORTS, "signed_requests", SENT, "request_no"),
     _target(Kind.RAW_REPORTS, "raw_reports", SENT, "fact_id"),
+    _target(Kind.RAW_REPORTS, "raw_requests", SENT, "request_no"),
     _target(Kind.FINDINGS, "unauthenticated_facts", SENT, "fact_id"),
     _target(Kind.FINDINGS, "atv_lines", OF_WEARER, "line_no"),
     _target(Kind.FINDINGS, "atv_timers", OF_WEARER, "wearer_no"),
@@ -134,6 +138,7 @@ OF_NOBODY: Final = (
             f"r.fact_id IN (SELECT fact_id FROM quarantine r WHERE {NOBODYS})", "fact_id"),  # noqa: S608
     _target(Kind.QUARANTINE, "quarantine", NOBODYS, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_reports", NOBODYS, "fact_id"),
+    _target(Kind.RAW_REPORTS, "raw_requests", NOBODYS, "request_no"),
     _target(Kind.EVENTS, "device_events", ON_NOBODY.replace("{at}", "event_time"), "fact_id", "device_no"),
     _target(Kind.POSITIONS, "future_positions", ON_NOBODY.replace("{at}", "fix_time"), "fact_id", "device_no"),
     _target(Kind.ALERTS, "messages", "r.made_at < $1 AND r.delivery_no IS NOT NULL", "message_no"),

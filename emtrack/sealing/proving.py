@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from emtrack.db.connect import Connection
 
 PROVABLE: Final[Mapping[str, Sequence[str]]] = {
-    "fact": ("raw_reports", "positions", "future_positions", "device_events", "quarantine", "quarantine_releases"),
+    "fact": (
+        "raw_reports",
+        "raw_requests",
+        "positions",
+        "future_positions",
+        "device_events",
+        "quarantine",
+        "quarantine_releases",
+    ),
     "finding": ("findings", "finding_versions"),
     "action": ("alert_actions",),
     "look": ("looks",),
@@ -42,6 +50,12 @@ FROM sealed_kinds k WHERE k.kind = $1 AND k.form = $2
 """
 
 
+# The request that is kept whole and brought a fact. It has at most 1,000 reports, under ids in a row.
+REQUEST_OF = """
+SELECT request_no FROM raw_requests WHERE request_no > $1::bigint - 1000 AND request_no <= $1 AND $1 < request_no + reports
+"""
+
+
 class NothingToProve(MendableError):
     """There is no such row, it is not in the log yet, or no such head."""
 
@@ -63,14 +77,23 @@ async def prove_rows(connection: Connection, what: str, number: int) -> list[Inc
     head = await last_head(connection)
     if head is None:
         raise NothingToProve("no head of the log is signed yet; the service signs one when it runs")
-    leaves = [leaf for kind in PROVABLE[what] for leaf in await _leaves(connection, kind, number)]
-    proofs = [await _proof(connection, leaf, number, head) for leaf in leaves]
+    keys = {kind: await _key(connection, kind, number) for kind in PROVABLE[what]}
+    leaves = [leaf for kind, key in keys.items() for leaf in await _leaves(connection, kind, key)]
+    proofs = [await _proof(connection, leaf, keys[leaf.kind], head) for leaf in leaves]
     found = [proof for proof in proofs if proof is not None]
     if not found:
         raise NothingToProve(
             f"there is no {what} {number}" if not leaves else f"{what} {number} was deleted; its leaves are left"
         )
     return found
+
+
+async def _key(connection: Connection, kind: str, number: int) -> int:
+    """The number of the row: of a request the first of its facts."""
+    if kind != "raw_requests":
+        return number
+    request_no: int | None = await connection.fetchval(REQUEST_OF, number)
+    return number if request_no is None else request_no
 
 
 async def _leaves(connection: Connection, kind: str, number: int) -> list[Leaf]:

@@ -33,7 +33,7 @@ def unstorable(submission: Submission, error: Exception) -> Submission:
     refusal = Refusal(RefusalReason.UNREADABLE, what, "send its reports one by one to find the one that is wrong")
     body = msgspec.msgpack.encode([received.body for received in submission.reports])
     boot = submission.reports[0].boot if submission.reports else 0
-    whole = Received(boot, None, submission.reports[0].digest if submission.reports else b"", body, refusal)
+    whole = Received(boot, None, None, refusal, kept=body)
     return msgspec.structs.replace(submission, unreadable=whole)
 
 
@@ -63,7 +63,7 @@ def _acknowledgement(
 ) -> Acknowledgement:
     """A refused report that is sent again is a duplicate, and is told again why it was refused."""
     refused = []
-    for item in items:
+    for item in () if items and items[0].fact_id in outcome.whole else items:
         refusal = outcome.refused.get(item.fact_id) or told_by(item, tell)
         if isinstance(refusal, Refusal):
             action = f"{refusal.what}: {refusal.action}"

@@ -109,7 +109,7 @@ class BrokerDoor:
                 kept = kept_body(published.body, str(error)) if error.keep else None
                 return Submission(device_no, [], done, kept)
             signing = signing_of(published.device_id, sent.boot, sent.signature, self._keys.checked)
-            return Submission(device_no, sent.reports, done, sent_ms=sent.sent_ms, signing=signing)
+            return Submission.of(sent, device_no, done, signing)
 
         answer = await self._intake.submitted(device_no, len(published.body), read)
         for error in unreadable:

@@ -71,14 +71,20 @@ from ingest import (
     Accepted,
     CannotStore,
     Examination,
+    HighestNumbers,
     Inbox,
     Incoming,
+    Kept,
     NotCommitted,
     Refusal,
     RefusalReason,
+    Request,
     StoreOutcome,
     Submission,
+    ahead_among,
+    can_copy,
     days_of,
+    devices_ahead,
     devices_in_quarantine,
     devices_waiting,
     examine_again,
@@ -161,6 +167,10 @@ class Worker:
         self._pace = pace
         self._changed = changed
         self._fact_ids = IdBlocks("fact_id_blocks")
+        self._highest = HighestNumbers()
+        self._can_copy = False
+        self._ahead: set[int] = set()
+        """Devices that once sent a position too far ahead of its time."""
         self._alert_nos = IdBlocks("alert_no_blocks")
         self._finding_nos = IdBlocks("finding_no_blocks")
         self._activations = LiveActivations(ZoneSetCache() if zone_sets is None else zone_sets)
@@ -245,6 +255,8 @@ class Worker:
         if changed_ms is not None:  # orders that were entered before the clock stepped back are held too
             self._now_ms = max(self._now_ms, changed_ms)
         self._to_examine = set(await devices_waiting(connection))
+        self._highest.forget()
+        self._can_copy, self._ahead = await can_copy(connection), await devices_ahead(connection)
         await self._keys.load(connection)
         await self._units.load(connection, self._now_ms)
         changes = await order_changes_after(connection, await changes_seen(connection))
@@ -379,19 +391,24 @@ class Worker:
         self._tick()
         await self._notice_changes(connection)
         now_ms = self._now_ms
-        incoming = await self._incoming(connection, batch)
+        requests = await self._requests(connection, batch)
+        incoming = [item for request in requests for item in request.items]
+        self._highest.begin_turn()
+        kept = Kept(self._highest, self._newest_ms, self._can_copy)
         async with connection.transaction():
             await self._notice_stall(connection, started_s)
             # What was received earlier comes first: of duplicates the first receipt is kept.
             released = await examine_again(
-                connection, sorted(self._to_examine), read_body, self._tell, now_ms, self._examination
+                connection, sorted(self._to_examine), read_body, self._tell, now_ms, kept, self._examination
             )
             released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
             days = days_of(incoming, self._tell)
             await make_days(connection, days)
-            outcome = await store_reports(connection, incoming, self._tell)
+            outcome = await store_reports(connection, requests, self._tell, kept)
             wrongly_signed = await store_signatures(connection, batch, incoming, outcome)
-            facts = self._facts([*outcome.accepted, *released])
+            accepted = [*outcome.accepted, *released]
+            self._ahead |= ahead_among(accepted)
+            facts = self._facts(accepted)
             due = self._activations.due(now_ms, self._share.due)
             again = self._activations.to_judge_again(self._share.again)
             updates = await judge_activations(
@@ -407,6 +424,7 @@ class Worker:
             if self._is_judging_again and self._activations.are_judged_again:
                 await judged_again(connection, now_ms)
                 self._is_judging_again = False
+        self._highest.adopt()
         self._to_examine.clear()
         self._to_tell_again.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
@@ -479,13 +497,29 @@ class Worker:
         for device_no, since_ms in self._units.devices_of(sorted(wearers)).items():
             self._to_tell_again[device_no] = min(since_ms, self._to_tell_again.get(device_no, since_ms))
 
-    async def _incoming(self, connection: Connection, batch: Sequence[Submission]) -> list[Incoming]:
-        pairs = [(submission.device_no, received) for submission in batch for received in received_of(submission)]
-        ids = await self._fact_ids.take(connection, len(pairs)) if pairs else []
+    async def _requests(self, connection: Connection, batch: Sequence[Submission]) -> list[Request]:
+        """What each submission brings, under ids of its own. What is signed, and what devices tell that have positions ahead of their
+        time, is kept report by report."""
+        received = [received_of(submission) for submission in batch]
+        count = sum(map(len, received))
+        ids = iter(await self._fact_ids.take(connection, count) if count else ())
         return [
-            Incoming(fact_id, device_no, received, self._now_ms)
-            for fact_id, (device_no, received) in zip(ids, pairs, strict=True)
+            Request(
+                [Incoming(next(ids), submission.device_no, one, self._now_ms) for one in reports],
+                submission.body if submission.unreadable is None and submission.signing is None else None,
+            )
+            for submission, reports in zip(batch, received, strict=True)
         ]
+
+    def _newest_ms(self, facts: Sequence[Accepted]) -> int | None:
+        """Of the facts of a request: up to when positions of their device can be stored. Those that are judged are not after it."""
+        device_no = facts[0].device_no
+        live = self._activations.at(device_no, facts[0].report.own_ms)
+        if live is None or live.rebuild is not None or live.waiting is not None or live.state.pending:
+            return None
+        if live is not self._activations.at(device_no, facts[-1].report.own_ms) or device_no in self._ahead:
+            return None
+        return live.state.head.fed_to[0]
 
     async def _notice_stall(self, connection: Connection, started_s: float) -> None:
         """If the last commit is too long ago, that time was an outage: we could not have heard anybody."""

@@ -22,6 +22,10 @@ MAX_JUMPS = 3
 """After so many jumps in a row the next position is accepted whatever its speed: no device is silenced."""
 
 
+_LONGEST_DEGREE_M = 111_700.0
+"""No degree of latitude or longitude on WGS 84 is longer: at the poles one of latitude is 111,694 m."""
+
+
 class PositionStatus(StrEnum):
     """What became of a position that was received."""
 
@@ -85,9 +89,25 @@ def _all_are(track: Track, positions: Sequence[Position]) -> bool:
     return bool((at_most_apart_m(lon_deg, lat_deg) <= reach_m).all())
 
 
+def _all_follow(track: Track, positions: Sequence[Position]) -> bool:
+    """The same of a few: each lies within reach of the one before even if one went along a meridian and then along the equator."""
+    last = track.last
+    for position in positions:
+        if position.implausible_by_itself:
+            return False
+        if last is not None:
+            elapsed_ms = position.fix_ms - last.fix_ms
+            way_m = _LONGEST_DEGREE_M * (abs(position.lat_deg - last.lat_deg) + abs(position.lon_deg - last.lon_deg))
+            if elapsed_ms <= 0 or way_m > MAX_SPEED_MPS * max(elapsed_ms / 1000, 1.0):
+                return False
+        last = position
+    return True
+
+
 def evidence_of(track: Track, positions: Sequence[Position]) -> tuple[list[Position], Track]:
     """The positions that are evidence, and the track after the last of all."""
-    if len(positions) >= MANY and _all_are(track, positions):
+    can_all_be_told = _all_are if len(positions) >= MANY else _all_follow
+    if positions and can_all_be_told(track, positions):
         return list(positions), Track(positions[-1])
     chosen = []
     for position, status, after in position_statuses(track, positions):

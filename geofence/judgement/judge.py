@@ -27,6 +27,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -84,7 +85,8 @@ class EntryState(msgspec.Struct, array_like=True):
     cursor_ms: int = ALWAYS_MS
 
     def copy(self) -> EntryState:
-        return EntryState(self.zone.copy(), self.widened.copy(), self.cursor_ms)
+        widened = Tracker() if self.widened.last_ms is None else self.widened.copy()  # of most nothing is ever told
+        return EntryState(self.zone.copy(), widened, self.cursor_ms)
 
 
 class Checkpoint(msgspec.Struct, array_like=True):
@@ -207,11 +209,15 @@ class _Row(NamedTuple):
     verdicts: Verdicts
 
 
-def _starts_in(following: Following, row: _Row) -> Sequence[int]:
-    """Starts of obligation periods among some positions, where it matters who was seen then."""
-    if following.starts is None or not len(row.at_ms):
-        return ()
-    return following.starts.starts_between(int(row.at_ms[0]) - 1, int(row.at_ms[-1]))
+def _starts_in(following: Following, first_ms: int, last_ms: int) -> Sequence[int]:
+    """Starts of obligation periods from one position to another, where it matters who was seen then."""
+    return () if following.starts is None else following.starts.starts_between(first_ms - 1, last_ms)
+
+
+def _longest_step_ms(evidence: Sequence[Position]) -> int:
+    """Between two neighbours of some positions in order; FOREVER_MS where two are of one instant."""
+    steps_ms = [later.fix_ms - earlier.fix_ms for earlier, later in pairwise(evidence)]
+    return FOREVER_MS if 0 in steps_ms else max(steps_ms, default=0)
 
 
 class _Soon(NamedTuple):
@@ -427,7 +433,47 @@ class ActivationJudge:
 
     def _feed(self, checkpoint: Checkpoint, facts: Sequence[Fact]) -> set[str]:
         """Feed evidence in order; the scopes whose step functions changed."""
-        return self._feed_many(checkpoint, facts) if len(facts) >= MANY else self._feed_few(checkpoint, facts)
+        if len(facts) >= MANY:
+            return self._feed_many(checkpoint, facts)
+        return self._feed_some(checkpoint, facts) if len(facts) > 1 else self._feed_few(checkpoint, facts)
+
+    def _feed_some(self, checkpoint: Checkpoint, facts: Sequence[Fact]) -> set[str]:
+        """The same as one after the other. Of what a tag sends in tens nearly every requirement hears one thing, over and over: then
+        the first says it, and the last carries it on."""
+        positions = [fact for fact in facts if isinstance(fact, Position)]
+        if len(positions) < len(facts):
+            return self._feed_few(checkpoint, facts)
+        evidence, checkpoint.track = evidence_of(checkpoint.track, positions)
+        checkpoint.fed_to = facts[-1].key
+        touched: set[str] = set()
+        if not evidence:
+            return touched
+        judged, step_ms = self._zone_verdicts(evidence), _longest_step_ms(evidence)
+        in_zone, in_widened = judged.in_zone.T.tolist(), judged.in_widened.T.tolist()
+        for index, requirement in enumerate(self._judged):
+            entry = checkpoint.entries[requirement.entry_id]
+            changed = self._follow_some(entry.zone, index, evidence, step_ms, in_zone[index])
+            if requirement.buffer_m > 0:
+                changed |= self._follow_some(entry.widened, index, evidence, step_ms, in_widened[index])
+            if changed:
+                touched.add(requirement.entry_id)
+        return touched
+
+    def _follow_some(
+        self, tracker: Tracker, index: int, evidence: Sequence[Position], step_ms: int, verdicts: Sequence[int]
+    ) -> bool:
+        """Positions that are evidence, in order, with what each says of one requirement. `step_ms`: the longest between two of them.
+        True if anything changed."""
+        following, value = self._followings[index], verdicts[0]
+        is_one_stretch = (
+            value != UNKNOWN and step_ms <= following.max_gap_ms and verdicts.count(value) == len(verdicts)
+        )
+        if is_one_stretch and not _starts_in(following, evidence[0].fix_ms, evidence[-1].fix_ms):
+            return self._follow_stretch(tracker, index, evidence, range(len(evidence)), value)
+        changed = False
+        for position, verdict in zip(evidence, verdicts, strict=True):
+            changed |= self._feed_verdict(tracker, verdict, position, index)
+        return changed
 
     def _feed_few(self, checkpoint: Checkpoint, facts: Sequence[Fact]) -> set[str]:
         """One after the other, on all requirements."""
@@ -483,24 +529,29 @@ class ActivationJudge:
         """Verdicts on one requirement, each event before the position of its place. True if anything changed."""
         following = self._followings[index]
         changed, done = False, 0
+        starts = _starts_in(following, int(row.at_ms[0]), int(row.at_ms[-1])) if len(row.at_ms) else ()
         for stretch in stretches_of(
-            row.verdicts, row.at_ms, following.max_gap_ms, [place for place, _ in events], _starts_in(following, row)
+            row.verdicts, row.at_ms, following.max_gap_ms, [place for place, _ in events], starts
         ):
             while done < len(events) and events[done][0] <= stretch[0]:
                 changed = follow_event(tracker, following, events[done][1]) or changed
                 done += 1
-            changed = self._follow_stretch(tracker, index, row, stretch) or changed
+            value = int(row.verdicts[stretch[0]])
+            changed = self._follow_stretch(tracker, index, row.positions, stretch, value) or changed
         for _, event in events[done:]:
             changed = follow_event(tracker, following, event) or changed
         return changed
 
-    def _follow_stretch(self, tracker: Tracker, index: int, row: _Row, stretch: Sequence[int]) -> bool:
-        value, changed = int(row.verdicts[stretch[0]]), False
+    def _follow_stretch(
+        self, tracker: Tracker, index: int, positions: ByPlace, stretch: Sequence[int], value: int
+    ) -> bool:
+        """Of some positions those of a stretch, which all say `value`."""
+        changed = False
         for place in stretch:
-            position = row.positions[place]
+            position = positions[place]
             changed = self._feed_verdict(tracker, value, position, index) or changed
             if place != stretch[-1] and can_carry(tracker, position, value):
-                carry_on(tracker, self._followings[index], row.positions[stretch[-1]], value)
+                carry_on(tracker, self._followings[index], positions[stretch[-1]], value)
                 break
         return changed
 
@@ -563,7 +614,7 @@ class ActivationJudge:
         for requirement in self._judged:
             entry_id = requirement.entry_id
             is_due = changed == "all" or entry_id in changed or dues_ms[entry_id] <= now_ms
-            if not is_due and not self._put_off(state.head, head, entry_id, now_ms):
+            if not is_due and not self._put_off(state.head, head, requirement, now_ms):
                 continue
             since_ms = state.base.entries[entry_id].cursor_ms
             entry = head.entries[entry_id]
@@ -573,11 +624,13 @@ class ActivationJudge:
             parts.append(Part(entry_id, since_ms, findings, lapses))
         return parts
 
-    def _put_off(self, before: Checkpoint, after: Checkpoint, entry_id: EntryId, now_ms: int) -> bool:
+    def _put_off(self, before: Checkpoint, after: Checkpoint, requirement: Requirement, now_ms: int) -> bool:
         """Whether evidence that changed no presence moved an end, or settled one that was provisional."""
         if before is after:
             return False
-        was, entry = before.entries[entry_id], after.entries[entry_id]
+        was, entry = before.entries[requirement.entry_id], after.entries[requirement.entry_id]
+        if requirement.kind is ObligationKind.EXCLUSION and INSIDE not in (entry.zone.value, entry.widened.value):
+            return False  # of being elsewhere nothing ends
         return _lapse_put_off(was, entry, now_ms) or _lapse_passed(entry, before.fed_to[0], after.fed_to[0])
 
     def _entry_findings(

@@ -30,15 +30,13 @@ def named(report: Report, source: Source, received_ms: int) -> Received:
         report = report | {"event_time": format_instant(received_ms), "timed_by": "receipt"}
     seq = int.from_bytes(digest_of(packed_body(report))[:8]) >> 1
     whole = report | {"seq": seq}
-    body = packed_body(whole)
-    return Received(source, seq, digest_of(body), body, read_report(whole))
+    return Received(source, seq, whole, read_report(whole))
 
 
 def kept_whole(data: bytes, trouble: str, source: Source) -> Received:
     """A frame that says nothing that can be read, as one refusal."""
     action = "look at what the device is set to send; this is kept as it came"
-    body = packed_body(data)
-    return Received(source, None, digest_of(body), body, Refusal(RefusalReason.UNREADABLE, trouble, action))
+    return Received(source, None, data, Refusal(RefusalReason.UNREADABLE, trouble, action))
 
 
 HEARTBEAT: Report = {"type": "event", "event": str(EventType.HEARTBEAT)}
