@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emtrack.orders.importing import set_device_identifier
@@ -18,7 +20,7 @@ from geofence import Mechanism
 from ingest import PositionReport, Refusal, RefusalReason
 from ingest.protocols import Asked, CheckIn, NotACheckIn, Source, named, osmand, owntracks
 from tests.service_world import HOME, assert_conserved, iso, ms
-from tests.test_protocols import RECEIVED_MS, vectors
+from tests.test_protocols import MOST_S, RECEIVED_MS, vectors
 from tests.test_trackers import Tracked, tracked
 
 PHONE = "ann/pixel"
@@ -117,16 +119,35 @@ def test_requests_of_real_apps_are_read() -> None:
     assert places >= 14
 
 
-@given(st.text(max_size=80), st.binary(max_size=80) | st.dictionaries(
-    st.sampled_from(["_type", "lat", "lon", "tst", "acc", "topic", "device_id", "location"]),
-    st.recursive(st.none() | st.floats() | st.integers() | st.text(max_size=9), st.lists, max_leaves=3),
-).map(lambda fields: json.dumps(fields | {"_type": "location"}).encode()))  # fmt: skip
-def test_no_request_raises_anything_but_that_it_is_none(query: str, body: bytes) -> None:
+FIELDS = st.sampled_from(
+    ["_type", "lat", "lon", "tst", "acc", "topic", "device_id", "location", "coords", "timestamp"]
+)
+VALUES = st.none() | st.floats() | st.integers() | st.text(max_size=9)
+BODIES = st.binary(max_size=80) | st.dictionaries(
+    FIELDS, st.recursive(VALUES, lambda some: st.lists(some) | st.dictionaries(FIELDS, some), max_leaves=4)
+).map(lambda fields: json.dumps({"_type": "location"} | fields).encode())
+
+
+def checked(query: str, body: bytes) -> None:
+    began_s = time.process_time()
     for app in (osmand, owntracks):
-        try:
+        with suppress(NotACheckIn):
             heard(app, Asked(f"id=p&{query}", {"x-limit-u": "ann", "x-limit-d": "pixel"}, body))
-        except NotACheckIn:
-            continue
+    assert time.process_time() - began_s < MOST_S
+
+
+@settings(deadline=None)
+@given(st.text(max_size=80), BODIES)
+def test_no_request_raises_anything_but_that_it_is_none(query: str, body: bytes) -> None:
+    checked(query, body)
+
+
+@pytest.mark.long
+def test_no_request_of_a_minute_raises_anything_but_that_it_is_none() -> None:
+    attempt = settings(max_examples=2_000, deadline=None, database=None)(given(st.text(max_size=80), BODIES)(checked))
+    began_s = time.monotonic()
+    while time.monotonic() < began_s + 60:
+        attempt()
 
 
 # ---------------------------------------------------------------------------------------------- over HTTP

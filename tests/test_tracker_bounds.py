@@ -17,9 +17,10 @@ from emtrack.service.identifiers import DeviceIdentifiers, KnownDevice
 from emtrack.service.intake import Intake, NotTaken, Outcome
 from emtrack.service.tracker_door import MOST_SPOILED, TrackerDoor
 from emtrack.service.vouching import Vouching
-from ingest import Inbox, KeysUnknown
+from ingest import Inbox, KeysUnknown, NotCommitted
 from ingest.inbox import AT_ONCE
 from ingest.protocols import PROTOCOLS, Reading, Source, read_datagram
+from ingest.protocols.teltonika import read_data
 from tests.hostile.test_connections import Stopwatch
 from tests.service_world import FakeClock
 from tests.trackers import IMEI, Avl, avl_data, avl_datagram, avl_frame, avl_login
@@ -74,6 +75,16 @@ async def test_one_device_has_so_many_messages_in_hand_and_a_service_that_ends_t
     held.inbox.close()
     with pytest.raises(NotTaken):
         await held.intake.commit(D1, DATA, never, Source.UNAUTHENTICATED)
+
+
+async def test_a_message_whose_turn_failed_is_answered_with_nothing() -> None:
+    held = bounds()
+    waiting = asyncio.create_task(held.intake.commit(D1, DATA, lambda: read_data(DATA), Source.UNAUTHENTICATED))
+    [submission] = await held.inbox.gather(10, 10.0)
+    submission.done.set_exception(NotCommitted())
+    with pytest.raises(NotTaken):
+        await waiting
+    assert held.inbox.filled == 0, "its room is given back"
 
 
 async def test_who_is_known_is_not_guessed_while_nobody_knows_it() -> None:

@@ -15,6 +15,7 @@ import pytest
 from alerts import AlertFilter, Severity, open_alerts
 from emtrack.db.connect import connect
 from emtrack.files.identifiers import read_identifiers
+from emtrack.forms.errors import FormError
 from emtrack.forms.reading import read_orders
 from emtrack.orders.importing import (
     end_device_identifier,
@@ -366,6 +367,40 @@ async def test_an_identifier_is_of_one_device_and_every_change_is_on_record(data
         assert [tuple(row) for row in done] == [
             ("D1", "Ann", f"teltonika {IMEI}"), ("D1", "Bob", f"teltonika {OTHER_IMEI}"), ("D2", "Bob", f"teltonika {IMEI}"),
         ]  # fmt: skip
+
+
+async def test_orders_enter_what_their_devices_speak_and_leave_alone_what_they_do_not_name(world: World) -> None:
+    async def spoken(*speaks: dict[str, str]) -> list[str]:
+        devices = [{"device_id": f"D{n}", "speaks": said} for n, said in enumerate(speaks, 1)]
+        entered = await world.enter({"devices": devices})
+        found = [one for n in (1, 2) for one in await list_identifiers(world.connection, f"D{n}") if not one.ended]
+        return [f"{one.protocol} {one.identifier}" for one in found] + [change.what for change in entered.changes]
+
+    await world.enter(orders(1, 2))
+    changed = "device identifier entered"
+    assert await spoken({"gt06": IMEI}, {"gt06": OTHER_IMEI}) == [
+        f"gt06 {IMEI}",
+        f"gt06 {OTHER_IMEI}",
+        changed,
+        changed,
+    ]
+    assert await spoken({"gt06": IMEI}) == [f"gt06 {IMEI}", f"gt06 {OTHER_IMEI}"], (
+        "what is entered already is left alone"
+    )
+    assert await spoken({"queclink": IMEI}) == [f"gt06 {IMEI}", f"queclink {IMEI}", f"gt06 {OTHER_IMEI}", changed]
+    with pytest.raises(IdentifierTaken, match="gt06 identifier of D2"):
+        async with world.connection.transaction():
+            await spoken({"gt06": OTHER_IMEI})
+    for devices, expected in (
+        ([{"device_id": "D1", "speaks": {"morse": "x"}}], "'morse' is no protocol"),
+        (
+            [{"device_id": "D1", "speaks": {"gt06": IMEI}}, {"device_id": "D2", "speaks": {"gt06": IMEI}}],
+            "of 'D1', too",
+        ),
+        ([{"device_id": "D1", "speaks": {"gt06": IMEI}}] * 2, "stands twice"),
+    ):
+        with pytest.raises(FormError, match=expected):
+            read_orders(json.dumps({"devices": devices}), "orders")
 
 
 async def test_a_file_enters_what_many_devices_speak_or_nothing(database_url: str, tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
-
-import asyncpg
 
 from emtrack.clock import machine_ms
 from emtrack.errors import MendableError
@@ -13,10 +11,15 @@ from emtrack.people.events import Subject, record_event
 from emtrack.record.changes import OrderChange, log_change
 from emtrack.record.devices import NoDevice, device_no_of
 from geofence import datetime_of
-from ingest.protocols import PROTOCOLS
+from ingest.protocols import unfit_identifier
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
+    from emtrack.forms.orders import DeviceForm
+    from emtrack.record.entering import OrderWriter
+
+ENTERED, ENDED = "device identifier entered", "device identifier ended"
+"""As the log of changes has them."""
 
 ADD = """
 INSERT INTO device_identifiers (device_no, protocol, identifier, added_at) VALUES ($1, $2, $3, $4)
@@ -54,11 +57,8 @@ class ListedIdentifier(NamedTuple):
 
 def refuse_unfit_identifier(protocol: str, identifier: str) -> None:
     """Raises UnfitIdentifier."""
-    known = PROTOCOLS.get(protocol)
-    if known is None:
-        raise UnfitIdentifier(f"{protocol!r} is no protocol; expected one of {', '.join(sorted(PROTOCOLS))}")
-    if known.identifier.fullmatch(identifier) is None:
-        raise UnfitIdentifier(f"{identifier!r} is no identifier of {protocol}; expected {known.identifier_is}")
+    if (trouble := unfit_identifier(protocol, identifier)) is not None:
+        raise UnfitIdentifier(trouble)
 
 
 async def set_identifier(
@@ -67,17 +67,32 @@ async def set_identifier(
     """A device speaks a protocol, and is known there by this identifier from now on; the one before ends. `now_ms`: of the service's
     clock. Inside a transaction. Raises UnfitIdentifier, NoDevice or IdentifierTaken."""
     refuse_unfit_identifier(protocol, identifier)
+    await device_no_of(connection, device_id)
+    await log_change(connection, OrderChange(ENTERED, None, _detail(device_id, protocol)), who, now_ms)
+    await _set(connection, device_id, protocol, identifier, who)
+
+
+async def enter_identifiers(writer: OrderWriter, forms: Sequence[DeviceForm]) -> None:
+    """What orders say of devices that are entered; what they do not name stays. Raises IdentifierTaken."""
+    for form in forms:
+        listed = await list_identifiers(writer.connection, form.device_id)
+        held = {one.protocol: one.identifier for one in listed if not one.ended}
+        for protocol, identifier in form.speaks.items():
+            if held.get(protocol) != identifier:
+                await _set(writer.connection, form.device_id, protocol, identifier, writer.who)
+                writer.changed(ENTERED, None, **_detail(form.device_id, protocol))
+
+
+async def _set(connection: Connection, device_id: str, protocol: str, identifier: str, who: str) -> None:
+    """Under the lock of orders."""
     device_no, now = await device_no_of(connection, device_id), datetime_of(machine_ms())
-    await log_change(
-        connection, _change("entered", device_id, protocol), who, now_ms
-    )  # takes the lock of orders first
     await connection.execute(END, device_no, protocol, now)
     if (holder := await connection.fetchval(HOLDER, protocol, identifier)) is not None:
-        raise _taken(protocol, identifier, holder)
-    try:
-        await connection.execute(ADD, device_no, protocol, identifier, now)
-    except asyncpg.UniqueViolationError as error:
-        raise _taken(protocol, identifier, "another device") from error
+        raise IdentifierTaken(
+            f"{identifier!r} is the {protocol} identifier of {holder}; end it there first "
+            f"(`emtrack devices identifiers end {holder} {protocol}`)"
+        )
+    await connection.execute(ADD, device_no, protocol, identifier, now)
     await record_event(connection, Subject.DEVICE, device_id, "identifier set", who, f"{protocol} {identifier}")
 
 
@@ -89,7 +104,7 @@ async def end_identifier(connection: Connection, device_id: str, protocol: str, 
         raise NoDevice(
             f"{device_id!r} speaks no {protocol!r}; `emtrack devices identifiers list` shows what it speaks"
         )
-    await log_change(connection, _change("ended", device_id, protocol), who, now_ms)
+    await log_change(connection, OrderChange(ENDED, None, _detail(device_id, protocol)), who, now_ms)
     await record_event(connection, Subject.DEVICE, device_id, "identifier ended", who, f"{protocol} {ended}")
 
 
@@ -109,12 +124,5 @@ async def unauthenticated_among(connection: Connection, fact_ids: Iterable[int])
     return frozenset(row["fact_id"] for row in await connection.fetch(UNAUTHENTICATED, list(fact_ids)))
 
 
-def _change(what: str, device_id: str, protocol: str) -> OrderChange:
-    return OrderChange(f"device identifier {what}", None, {"device_id": device_id, "protocol": protocol})
-
-
-def _taken(protocol: str, identifier: str, holder: str) -> IdentifierTaken:
-    return IdentifierTaken(
-        f"{identifier!r} is the {protocol} identifier of {holder}; end it there first "
-        f"(`emtrack devices identifiers end {holder} {protocol}`)"
-    )
+def _detail(device_id: str, protocol: str) -> dict[str, str]:
+    return {"device_id": device_id, "protocol": protocol}

@@ -19,7 +19,7 @@ from ingest.protocols.conversation import (
 from ingest.protocols.gt06 import Gt06Conversation
 from ingest.protocols.identity import Source, kept_whole, named
 from ingest.protocols.queclink import QueclinkConversation
-from ingest.protocols.registry import PROTOCOLS, DeviceProtocol
+from ingest.protocols.registry import PROTOCOLS, DeviceProtocol, unfit_identifier
 from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_datagram
 
 __all__ = [
@@ -53,4 +53,5 @@ __all__ = [
     "owntracks",
     "read_datagram",
     "read_published",
+    "unfit_identifier",
 ]

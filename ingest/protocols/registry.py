@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from ingest.protocols.conversation import Conversation
+from ingest.protocols.conversation import LONGEST_IDENTIFIER, Conversation
 from ingest.protocols.gt06 import Gt06Conversation
 from ingest.protocols.queclink import IMEI_OR_MEID, QueclinkConversation
 from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_datagram
@@ -26,6 +26,16 @@ class DeviceProtocol(NamedTuple):
     identifier_is: str
     converse: Callable[[], Conversation] | None = None
     read_datagram: Callable[[bytes], Datagram] | None = None
+
+
+def unfit_identifier(protocol: str, identifier: str) -> str | None:
+    """Why no device can be known so."""
+    known = PROTOCOLS.get(protocol)
+    if known is None:
+        return f"{protocol[:60]!r} is no protocol; expected one of {', '.join(sorted(PROTOCOLS))}"
+    if known.identifier.fullmatch(identifier) is None:
+        return f"{identifier[:LONGEST_IDENTIFIER]!r} is no identifier of {protocol}; expected {known.identifier_is}"
+    return None
 
 
 PROTOCOLS: Final = {
