@@ -47,7 +47,7 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant("a tracker is answered before the commit", "emtrack/service/intake.py",
-           "                    return await submission.done\n", "                    return NOTHING_SAID\n",
+           "                    await submission.done\n", "                    pass\n",
            "tests/test_trackers.py::test_a_teltonika_tracker_is_answered_after_the_commit_and_what_it_sends_again_changes_nothing"),
     Mutant("a record that is sent again is another report", "ingest/protocols/identity.py",
            "int.from_bytes(digest_of(packed_body(report))[:8]) >> 1", "id(report)",

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import pytest
 
 from emtrack.metrics import Metrics
+from emtrack.service import tracker_door
 from emtrack.service.connections import WITHIN_S, Places
 from emtrack.service.datagram_door import MOST_OF_ONE, DatagramDoor
 from emtrack.service.identifiers import DeviceIdentifiers, KnownDevice
 from emtrack.service.intake import Intake, NotTaken, Outcome
 from emtrack.service.tracker_door import MOST_SPOILED, TrackerDoor
 from emtrack.service.vouching import Vouching
-from ingest import Inbox, KeysUnknown, NotCommitted
+from ingest import Acknowledgement, Inbox, KeysUnknown, NotCommitted
 from ingest.inbox import AT_ONCE
 from ingest.protocols import PROTOCOLS, Reading, Source, read_datagram
 from ingest.protocols.teltonika import read_data
@@ -160,6 +161,24 @@ async def test_a_login_or_a_message_has_half_a_minute_from_its_first_byte_and_wh
         whole.writer.write(bytes(spoiled))
         assert await whole.hears(4) == bytes(4), "it is there all the same"
         whole.writer.close()
+
+
+async def test_a_message_that_is_put_off_is_held_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracker_door, "RETRY_S", 0.0)
+    held = bounds()
+    async with door(held) as port:
+        tracker = await dialled(port)
+        tracker.writer.write(avl_login() + avl_frame(Avl()))
+        assert await tracker.hears(1) == b"\x01"
+        for outcome in (NotCommitted(), None):
+            [submission] = await held.inbox.gather(10, 10.0)
+            if outcome is not None:
+                submission.done.set_exception(outcome)
+            else:
+                submission.done.set_result(Acknowledgement([], []))
+        assert await tracker.hears(4) == b"\x00\x00\x00\x01"
+        tracker.writer.close()
+    assert (held.counted(Outcome.PUT_OFF), held.counted(Outcome.COMMITTED)) == (1, 1)
 
 
 async def test_who_sends_nothing_but_wrong_checksums_is_cut_off() -> None:

@@ -111,10 +111,10 @@ class BrokerDoor:
             signing = signing_of(published.device_id, sent.boot, sent.signature, self._keys.checked)
             return Submission.of(sent, device_no, done, signing)
 
-        answer = await self._intake.submitted(device_no, len(published.body), read)
+        submission = await self._intake.submitted(device_no, len(published.body), read)
         for error in unreadable:
             raise error
-        return answer
+        return submission.done.result()
 
 
 def _problem(message: str, published: Published, **more: Any) -> bytes:

@@ -87,26 +87,27 @@ class Intake:
     async def commit(self, device: KnownDevice, data: bytes, read: Callable[[], Reading], source: Source) -> Outcome:
         """Returns when all that the message says is committed, refused reports among it. It is read when there is room for it. Raises
         NotTaken; then nothing is to be answered."""
-        read_to: list[Submission] = []
+        submission = await self.submitted(
+            device.device_no,
+            len(data) * BYTES_OF_JSON_A_BYTE,
+            lambda: self._submission(device.device_no, data, read(), source),
+        )
+        return Outcome.COMMITTED if submission.unreadable is None else Outcome.UNREADABLE
 
-        def made() -> Submission:
-            read_to.append(self._submission(device.device_no, data, read(), source))
-            return read_to[0]
-
-        await self.submitted(device.device_no, len(data) * BYTES_OF_JSON_A_BYTE, made)
-        return Outcome.COMMITTED if read_to[0].unreadable is None else Outcome.UNREADABLE
-
-    async def submitted(self, device_no: int, length: int, made: Callable[[], Submission]) -> Acknowledgement:
-        """Makes room for a message of so many bytes of JSON, has it read, and returns after its commit. Raises NotTaken."""
+    async def submitted(self, device_no: int, length: int, made: Callable[[], Submission]) -> Submission:
+        """Makes room for a message of so many bytes of JSON, has it read, and returns after its commit: `done` has the answer. Raises
+        NotTaken."""
         try:
             with self._inbox.admit(device_no, length) as admission:
                 submission = made()
                 if not submission.reports and submission.unreadable is None:
-                    return NOTHING_SAID
+                    submission.done.set_result(NOTHING_SAID)
+                    return submission
                 admission.gives_room()
                 self._inbox.put(submission)
                 async with asyncio.timeout(ANSWER_WITHIN_S):
-                    return await submission.done
+                    await submission.done
+                return submission
         except (InboxFull, TooManyAtOnce, TooManyDays) as full:
             raise NotTaken(Outcome.PUT_OFF, full.retry_after_s) from full
         except (InboxClosed, NotCommitted, TimeoutError) as error:

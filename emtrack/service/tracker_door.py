@@ -34,8 +34,8 @@ from ingest.protocols import (
 READ_BYTES = 8_192
 MOST_SPOILED = 20
 """Messages with a wrong checksum, in one connection; then it is closed, and the device begins anew."""
-LONGEST_WAIT_S = 30.0
-"""Who is put off is let wait for so long, so that a fleet does not come back at once."""
+PATIENCE_S, RETRY_S = 60.0, 1.0
+"""For so long a message that is put off is held and tried again, and no sooner than after so long."""
 SILENT_FOR_S, PROBES, BETWEEN_PROBES_S = 600, 4, 60
 """A connection whose other end is gone without a word is found out by the system."""
 
@@ -93,7 +93,6 @@ class TrackerConnection:
                 await self._take_all()
         except NotTaken as not_taken:
             self._intake.count(self._name, not_taken.outcome)
-            await asyncio.sleep(min(not_taken.wait_s, LONGEST_WAIT_S))
         except ProtocolError:
             self._intake.count(self._name, Outcome.NOT_OF_THE_PROTOCOL)
         except OSError:
@@ -138,6 +137,22 @@ class TrackerConnection:
         return answer
 
     async def _committed(self, frame: Frame) -> bytes:
+        """What is put off is tried again for a while, and nothing more is read meanwhile: some devices forget a message as soon as it
+        is sent, and a fleet that is cut off comes back at once."""
+        clock = asyncio.get_running_loop().time
+        until_s = clock() + PATIENCE_S
+        while True:
+            try:
+                return await self._commit(frame)
+            except NotTaken as not_taken:
+                wait_s = max(not_taken.wait_s, RETRY_S)
+                if not_taken.outcome is not Outcome.PUT_OFF or clock() + wait_s > until_s:
+                    raise
+                self._intake.count(self._name, Outcome.PUT_OFF)
+                await asyncio.sleep(wait_s)
+
+    async def _commit(self, frame: Frame) -> bytes:
+        """Raises NotTaken."""
         if self._identifier is None:
             raise ProtocolError("a message before the login")
         device = await self._intake.device(self._name, self._identifier)
