@@ -266,8 +266,10 @@ async def test_what_only_an_identifier_stands_behind_is_marked_and_what_a_privat
 
     async with tracked(database_url) as world:
         assert await grades(world) == [True]
+        assert all(one.endswith("as reports that are not authenticated") for one in world.door.service.heard)
     async with tracked(database_url, private_networks=("127.0.0.0/8",)) as world:
         assert await grades(world) == [True, False]
+        assert all(one.endswith("in a private network") for one in world.door.service.heard)
 
 
 async def test_a_source_has_so_many_connections_and_half_messages_give_way(database_url: str) -> None:

@@ -219,7 +219,8 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                 trackers_heard(settings.trackers, intake, places, vouching) as heard,
                 broker_heard(settings.mqtt, broker_password, intake, keys, metrics) as brokers,
             ):
-                yield Service(address, dsn, clock, routes, [*heard, *brokers])
+                phones = [f"telephones at {address}/check-in/"] if settings.check_in == "on" else []
+                yield Service(address, dsn, clock, routes, [*heard, *brokers, *phones])
                 stop.set()
             await work
             await ended(telling)

@@ -44,7 +44,11 @@ async def trackers_heard(
             listener = opened(asked.host, asked.port, SETTING)
             hear = _datagrams_heard if asked.is_datagram else _connections_heard
             await stack.enter_async_context(hear(asked.protocol, listener, intake, places, vouching))
-            told.append(f"{asked.protocol} on {told_address(listener)} ({'UDP' if asked.is_datagram else 'TCP'})")
+            how = "UDP" if asked.is_datagram else "TCP"
+            grade = (
+                "in a private network" if vouching.is_private(asked.host) else "as reports that are not authenticated"
+            )
+            told.append(f"{asked.protocol} on {told_address(listener)} ({how}), {grade}")
         yield told
 
 
