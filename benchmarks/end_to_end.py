@@ -1,16 +1,22 @@
 """Reports over real sockets into committed findings, beside PostgreSQL alone.
 
-    python -m benchmarks.end_to_end [--wearers 1000] [--seconds 20] [--repeats 3]
+    python -m benchmarks.end_to_end [--wearers 1000] [--seconds 20] [--repeats 3] [--profile]
 
 Starts the service as a program of its own on an embedded database in a temporary folder, enters wearers with five
-zones each, and sends fixes in tens over HTTP, each answered after its commit:
+zones each, and sends fixes over 32 kept-alive connections, each request answered after its commit:
 
-    saturated   as many requests as 32 connections bear
-    paced       at the rate of a country (205 fixes/s) and at 500 fixes/s: the time from sending to the answer, which
+    in tens     as many requests of ten fixes, one a minute, as the connections bear
+    in 500s     the same in requests of 500 fixes, one each ten seconds
+    paced       at the rate of a country (205 fixes/s) and at 500 fixes/s, in tens: the time from sending to the answer, which
                 comes after the commit of the finding that the fix makes, if it makes one
 
-The baseline, in the same run and on the same server: binary COPY of the same positions into the same table, by asyncpg
-alone, in one transaction for each 4,000 rows. Every round alternates the two. Medians of the rounds are printed.
+The requests are made before the clock runs; sender, service and database share the machine. The baseline, in the same run and on
+the same server, is binary COPY of the same columns into the same table, by asyncpg alone, in one transaction for each 4,000 rows.
+Every round alternates them. Medians of the rounds are printed.
+
+`--profile` prints where the time of a fix goes instead: processor time of sender, service and database; the stages of the turn by
+the service's own clock; and beside them floors, which are what a stage cannot do without: the JSON decoder alone, the kernels
+alone, COPY alone.
 """
 
 from __future__ import annotations
@@ -21,28 +27,46 @@ import json
 import os
 import platform
 import random
+import re
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import aiohttp
 import asyncpg
 import msgspec
+import numpy as np
+import uvloop
 
+from benchmarks.keep_alive import KeptAlive
 from benchmarks.serving import served
 from emtrack.db.connect import connect, database
 from emtrack.forms.reading import read_orders
+from emtrack.forms.to_core import plans_of
 from emtrack.orders.importing import import_with_keys
 from emtrack.settings import Settings
 from geofence import datetime_of, format_instant
+from geofence.judgement.places import Places
+from ingest import read_request
 
-FIXES_A_REQUEST = 10
 CONNECTIONS = 32
-FIX_EVERY_MS = 60_000
 HISTORY_MS = 12 * 3_600_000
 """The fixes begin so long ago: what is sent is the backlog of an outage."""
+
+
+class Load(NamedTuple):
+    """How fixes are sent. `fix_every_ms`: the time between two fixes of one wearer."""
+
+    name: str
+    fixes_a_request: int
+    fix_every_ms: int
+
+
+TENS = Load("in tens", 10, 60_000)
+HUNDREDS = Load("in 500s", 500, 10_000)
 
 
 def orders(wearers: int, from_ms: int) -> str:
@@ -101,18 +125,21 @@ def _circle(corners: int) -> list[tuple[float, float]]:
 
 
 class Walk:
-    """A wearer's fixes: a random walk that passes through zones, in order of time, one a minute."""
+    """A wearer's fixes: a random walk that passes through zones, in order of time."""
 
-    def __init__(self, number: int, from_ms: int) -> None:
+    def __init__(self, number: int, from_ms: int, boot: int = 1, fix_every_ms: int = 60_000) -> None:
         self._rng = random.Random(number)
         self._lon, self._lat = -2.2 + self._rng.uniform(-0.2, 0.2), 53.0 + self._rng.uniform(-0.15, 0.15)
         self._at_ms = from_ms
+        self._boot = boot
+        self._fix_every_ms = fix_every_ms
         self._seq = 0
 
     def request(self, fixes: int) -> bytes:
+        """The body of the next one."""
         reports = []
         for _ in range(fixes):
-            self._at_ms += FIX_EVERY_MS
+            self._at_ms += self._fix_every_ms
             self._seq += 1
             self._lon += self._rng.uniform(-0.002, 0.002)
             self._lat += self._rng.uniform(-0.0012, 0.0012)
@@ -120,41 +147,67 @@ class Walk:
                 {"seq": self._seq, "type": "position", "fix_time": format_instant(self._at_ms), "mechanism": "GPS",
                  "lat_deg": round(self._lat, 6), "lon_deg": round(self._lon, 6), "precision_m": 6}
             )  # fmt: skip
-        return msgspec.json.encode({"boot": 1, "reports": reports})
+        return msgspec.json.encode({"boot": self._boot, "reports": reports})
 
 
-async def send(
-    session: aiohttp.ClientSession,
-    walks: Sequence[Walk],
-    keys: Sequence[str],
-    seconds: float,
-    fixes_per_s: float | None,
-) -> tuple[float, list[float]]:
-    """Fixes acknowledged a second, and the latencies (s) of the requests. `fixes_per_s` None: as many as go."""
-    latencies: list[float] = []
-    started = time.perf_counter()
-    pause_s = None if fixes_per_s is None else CONNECTIONS * FIXES_A_REQUEST / fixes_per_s
+class Fleet:
+    """The tags of some wearers, who send one after the other over each connection; no two connections have one tag."""
 
-    async def courier(first: int) -> None:
-        number, due = first, started + (0 if pause_s is None else pause_s * first / CONNECTIONS)
-        while (now := time.perf_counter()) - started < seconds:
-            if pause_s is not None:
-                await asyncio.sleep(max(0.0, due - now))
-                due += pause_s
-            body = walks[number].request(FIXES_A_REQUEST)
-            sent = time.perf_counter()
-            headers = {"Authorization": f"Bearer {keys[number]}", "Content-Type": "application/json"}
-            async with session.post(f"/v1/devices/D{number}/reports", data=body, headers=headers) as response:
-                answer = await response.read()
-                if response.status != 200:
-                    raise RuntimeError(f"{response.status}: {answer.decode()}")
-            latencies.append(time.perf_counter() - sent)
-            number += CONNECTIONS
-            if number >= len(walks):
-                number = first
+    def __init__(self, address: str, keys: Sequence[str], numbers: range, from_ms: int, load: Load) -> None:
+        self._address = address
+        self._keys = keys
+        self._numbers = numbers
+        self._walks = {number: Walk(number, from_ms, 1, load.fix_every_ms) for number in numbers}
+        self._load = load
+        self._made: list[list[bytes]] = []
 
-    await asyncio.gather(*(courier(first) for first in range(min(CONNECTIONS, len(walks)))))
-    return len(latencies) * FIXES_A_REQUEST / (time.perf_counter() - started), latencies
+    def make_ready(self, requests: int) -> None:
+        """So many requests, over all connections."""
+        each = -(-requests // CONNECTIONS)
+        self._made = [[self._request(number) for number in self._turns(first, each)] for first in range(CONNECTIONS)]
+
+    def _turns(self, first: int, count: int) -> Iterator[int]:
+        own = self._numbers[first::CONNECTIONS]
+        return (own[place % len(own)] for place in range(count))
+
+    def _request(self, number: int) -> bytes:
+        body = self._walks[number].request(self._load.fixes_a_request)
+        return (
+            f"POST /v1/devices/D{number}/reports HTTP/1.1\r\nHost: {self._address}\r\nAuthorization: Bearer {self._keys[number]}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        ).encode() + body
+
+    def sample(self, count: int) -> list[bytes]:
+        """Bodies of some requests that are ready."""
+        return [request.split(b"\r\n\r\n", 1)[1] for made in self._made for request in made[:2]][:count]
+
+    async def send(self, seconds: float, fixes_per_s: float | None = None) -> tuple[float, list[float]]:
+        """Fixes acknowledged a second, and the latencies (s) of the requests. `fixes_per_s` None: as many as go."""
+        size = self._load.fixes_a_request
+        latencies: list[float] = []
+        pause_s = None if fixes_per_s is None else CONNECTIONS * size / fixes_per_s
+        host, port = self._address.split(":")
+        connections = [await KeptAlive.opened(host, int(port)) for _ in self._made]
+        started = time.perf_counter()
+
+        async def courier(place: int) -> None:
+            due = started + (0 if pause_s is None else pause_s * place / CONNECTIONS)
+            made = self._made[place]
+            while made and time.perf_counter() - started < seconds:
+                if pause_s is not None:
+                    await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                    due += pause_s
+                sent = time.perf_counter()
+                status, answer = await connections[place].ask(made.pop(0))
+                if status != 200:
+                    raise RuntimeError(f"{status}: {answer.decode()}")
+                latencies.append(time.perf_counter() - sent)
+
+        await asyncio.gather(*map(courier, range(len(connections))))
+        took_s = time.perf_counter() - started
+        for connection in connections:
+            connection.close()
+        return len(latencies) * size / took_s, latencies
 
 
 COLUMNS = (
@@ -192,39 +245,168 @@ def quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-async def measure(settings: Settings, wearers: int, seconds: float, repeats: int) -> None:
-    from_ms = int(time.time() * 1000) - HISTORY_MS
-    keys = await import_with_keys(settings, read_orders(orders(wearers, from_ms), "orders"), who="benchmark")
-    ordered = [keys[f"D{number}"] for number in range(wearers)]
-    walks = [Walk(number, from_ms) for number in range(wearers)]
-    saturated, copied, at_load = [], [], []
-    async with (
-        aiohttp.ClientSession(settings.base_url, connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session,
-        database(None, settings.data_dir, program="benchmark", exclusive=False) as dsn,
-    ):
-        connection = await connect(dsn)
-        await send(session, walks, ordered, 3, None)  # warm: partitions, connections, caches
-        await copy_baseline(connection, 4_000, 99)
-        for round_no in range(repeats):
-            rate, latencies = await send(session, walks, ordered, seconds, None)
-            saturated.append(rate)
-            at_load += latencies
-            copied.append(await copy_baseline(connection, 100_000, round_no))
-        print(f"| saturated, fixes/s | {statistics.median(saturated):,.0f} |")
-        print(f"| saturated, p50 / p99 to the committed finding | {_ms(at_load)} |")
-        print(f"| COPY alone, rows/s | {statistics.median(copied):,.0f} |")
-        ratio = statistics.median(s / c for s, c in zip(saturated, copied, strict=True))
-        print(f"| ratio to COPY (median of rounds) | {ratio:.3f} |")
-        for load in (205, 500):
-            rate, latencies = await send(session, walks, ordered, seconds, load)
-            print(f"| paced {load} fixes/s (reached {rate:,.0f}), p50 / p99 | {_ms(latencies)} |")
-        found = await connection.fetchval("SELECT count(*) FROM finding_versions")
-        print(f"| finding versions recorded in all | {found:,} |")
-        await connection.close()
+class Ready(NamedTuple):
+    """The service, ready to be sent to."""
+
+    settings: Settings
+    connection: asyncpg.Connection[Any]
+    keys: Sequence[str]
+    from_ms: int
+
+    @property
+    def address(self) -> str:
+        return self.settings.listen
+
+    def fleet(self, load: Load) -> Fleet:
+        """Half of the wearers each, so that no load sends what another sent."""
+        half = len(self.keys) // 2
+        numbers = range(half) if load is TENS else range(half, len(self.keys))
+        return Fleet(self.address, self.keys, numbers, self.from_ms, load)
+
+
+MOST_A_SECOND = 60_000
+"""Fixes: so many are made ready for each second."""
+
+
+async def measure(ready: Ready, seconds: float, repeats: int) -> None:
+    fleets = {load: ready.fleet(load) for load in (TENS, HUNDREDS)}
+    rates: dict[Load, list[float]] = {load: [] for load in fleets}
+    at_load: dict[Load, list[float]] = {load: [] for load in fleets}
+    copied = []
+    for load, fleet in fleets.items():
+        fleet.make_ready(3 * 10_000 // load.fixes_a_request)
+        await fleet.send(3)  # warm: partitions, connections, caches
+    await copy_baseline(ready.connection, 4_000, 99)
+    for round_no in range(repeats):
+        copied.append(await copy_baseline(ready.connection, 100_000, round_no))
+        for load, fleet in fleets.items():
+            fleet.make_ready(round(seconds * MOST_A_SECOND) // load.fixes_a_request)
+            rate, latencies = await fleet.send(seconds)
+            rates[load].append(rate)
+            at_load[load] += latencies
+    print(f"| COPY alone, rows/s | {statistics.median(copied):,.0f} |")
+    for load, found in rates.items():
+        ratio = statistics.median(rate / copy for rate, copy in zip(found, copied, strict=True))
+        print(f"| saturated {load.name}, fixes/s | {statistics.median(found):,.0f} |")
+        print(f"| saturated {load.name}, p50 / p99 to the committed finding | {_ms(at_load[load])} |")
+        print(f"| saturated {load.name}, ratio to COPY (median of rounds) | {ratio:.3f} |")
+    for rate_wanted in (205, 500):
+        fleets[TENS].make_ready(round(seconds * rate_wanted) // 10 + CONNECTIONS)
+        rate, latencies = await fleets[TENS].send(seconds, rate_wanted)
+        print(f"| paced {rate_wanted} fixes/s (reached {rate:,.0f}), p50 / p99 | {_ms(latencies)} |")
+    found = await ready.connection.fetchval("SELECT count(*) FROM finding_versions")
+    print(f"| finding versions recorded in all | {found:,} |")
+
+
+# ------------------------------------------------------------------------------------------ where the time goes
+
+
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+STAGE_SECONDS = re.compile(r'emtrack_turn_stage_seconds_total\{stage="(\w+)"\} (\S+)')
+
+
+async def stages_s(address: str) -> dict[str, float]:
+    """What turns have spent so far, by ready."""
+    host, port = address.split(":")
+    connection = await KeptAlive.opened(host, int(port))
+    _, answer = await connection.ask(f"GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+    connection.close()
+    return {name: float(value) for name, value in STAGE_SECONDS.findall(answer.decode())}
+
+
+def processor_s(words: bytes, parent: int | None = None) -> float:
+    """What the processes have used that have these words in their command line (and this parent), with all that they began."""
+    used: dict[int, tuple[int, int]] = {}
+    chosen: set[int] = set()
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with suppress(OSError):
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            used[int(folder.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+            if words in (folder / "cmdline").read_bytes() and parent in (None, int(fields[1])):
+                chosen.add(int(folder.name))
+    while more := {number for number, (above, _) in used.items() if above in chosen} - chosen:
+        chosen |= more
+    return sum(ticks for number, (_, ticks) in used.items() if number in chosen) / TICKS_A_SECOND
+
+
+async def spent_s(ready: Ready) -> dict[str, float]:
+    """Seconds so far: of the processors by process, and of turns by stage."""
+    database_s = processor_s(str(ready.settings.data_dir / "postgres").encode())
+    return {
+        "processor time of the sender": time.process_time(),
+        "processor time of the service": processor_s(b"emtrack\0serve", os.getpid()) - database_s,  # which it began
+        "processor time of the database": database_s,
+        **{f"turn, {name}": seconds for name, seconds in (await stages_s(ready.address)).items()},
+    }
+
+
+async def profile(ready: Ready, seconds: float) -> None:
+    for load in (TENS, HUNDREDS):
+        fleet = ready.fleet(load)
+        fleet.make_ready(3 * 10_000 // load.fixes_a_request)
+        await fleet.send(3)
+        fleet.make_ready(round(seconds * MOST_A_SECOND) // load.fixes_a_request)
+        sample = fleet.sample(40)
+        before = await spent_s(ready)
+        rate, latencies = await fleet.send(seconds)
+        fixes = len(latencies) * load.fixes_a_request
+        print(f"| **{load.name}**, {rate:,.0f} fixes/s | |")
+        for name, now in (await spent_s(ready)).items():
+            print(f"| {load.name}: {name} | {_us(now - before.get(name, 0.0), fixes)} |")
+        for name, floor_s in floors_s(sample, ready).items():
+            print(f"| {load.name}: floor, {name} | {_us(floor_s, len(sample) * load.fixes_a_request)} |")
+    rate = await copy_baseline(ready.connection, 100_000, 0)
+    print(f"| floor, COPY alone | {1e6 / rate:.2f} µs |")
+
+
+def floors_s(bodies: Sequence[bytes], ready: Ready) -> dict[str, float]:
+    """Seconds for some requests: the JSON decoder alone, reading and checking, and the kernels alone."""
+    started = time.perf_counter()
+    for body in bodies:
+        msgspec.json.decode(body)
+    decoded = time.perf_counter()
+    requests = [read_request(body, "application/json").reports for body in bodies]
+    read = time.perf_counter()
+    (plan,) = plans_of(read_orders(orders(1, ready.from_ms), "orders"))
+    places = Places(plan.requirements)
+    columns = [
+        np.array([(r.report.lon_deg, r.report.lat_deg, 6.0) for r in reports]).T.copy()  # type: ignore[union-attr]
+        for reports in requests
+    ]
+    places.verdicts(*columns[0])
+    warm = time.perf_counter()
+    for one in columns:
+        places.verdicts(*one)
+    return {
+        "the JSON decoder alone": decoded - started,
+        "reading and checking": read - decoded,
+        "the kernels alone": time.perf_counter() - warm,
+    }
+
+
+def _us(seconds: float, fixes: int) -> str:
+    return f"{1e6 * seconds / fixes:.2f} µs"
 
 
 def _ms(latencies: Sequence[float]) -> str:
     return f"{quantile(latencies, 0.5) * 1000:.1f} / {quantile(latencies, 0.99) * 1000:.1f} ms"
+
+
+async def run(settings: Settings, arguments: argparse.Namespace) -> None:
+    from_ms = int(time.time() * 1000) - HISTORY_MS
+    keys = await import_with_keys(
+        settings, read_orders(orders(arguments.wearers, from_ms), "orders"), who="benchmark"
+    )
+    async with database(None, settings.data_dir, program="benchmark", exclusive=False) as dsn:
+        connection = await connect(dsn)
+        ready = Ready(settings, connection, [keys[f"D{number}"] for number in range(arguments.wearers)], from_ms)
+        if arguments.profile:
+            await profile(ready, arguments.seconds)
+        else:
+            await measure(ready, arguments.seconds, arguments.repeats)
+        await connection.close()
 
 
 def main() -> None:
@@ -232,12 +414,13 @@ def main() -> None:
     parser.add_argument("--wearers", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     with served() as settings:
         machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
         print(f"{machine}, {arguments.wearers} wearers × 5 zones\n")
         print("| what | measured |\n|---|---|")
-        asyncio.run(measure(settings, arguments.wearers, arguments.seconds, arguments.repeats))
+        uvloop.run(run(settings, arguments))
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from benchmarks.end_to_end import CONNECTIONS, FIXES_A_REQUEST, HISTORY_MS, orders, quantile, send
+from benchmarks.end_to_end import CONNECTIONS, HISTORY_MS, orders, quantile
 from benchmarks.sealing import all_sealed, used_s
 from benchmarks.serving import served
+from benchmarks.session_load import FIXES_A_REQUEST, send
 from benchmarks.signatures import SigningWalk
 from emtrack.client import public_half
 from emtrack.db.connect import connect, database

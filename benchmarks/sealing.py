@@ -22,8 +22,9 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from benchmarks.end_to_end import CONNECTIONS, FIXES_A_REQUEST, HISTORY_MS, Walk, orders, quantile, send
+from benchmarks.end_to_end import CONNECTIONS, HISTORY_MS, Walk, orders, quantile
 from benchmarks.serving import served
+from benchmarks.session_load import FIXES_A_REQUEST, send
 from emtrack.db.connect import connect, database
 from emtrack.forms.reading import read_orders
 from emtrack.orders.importing import import_with_keys

@@ -19,8 +19,9 @@ import aiohttp
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from benchmarks.end_to_end import CONNECTIONS, FIXES_A_REQUEST, HISTORY_MS, Walk, orders, quantile, send
+from benchmarks.end_to_end import CONNECTIONS, HISTORY_MS, Walk, orders, quantile
 from benchmarks.serving import served
+from benchmarks.session_load import FIXES_A_REQUEST, send
 from emtrack.client import new_signing_key, public_half, signature_of
 from emtrack.forms.reading import read_orders
 from emtrack.orders.importing import import_with_keys, replace_signing_keys

@@ -56,6 +56,12 @@ class Metrics:
             buckets=_LATENCY_S,
             registry=self.registry,
         )
+        self.stage_seconds = Counter(
+            "emtrack_turn_stage_seconds_total",
+            "Time that turns spent, by stage; what goes on beside a stage that waits for the database is in it.",
+            ["stage"],
+            registry=self.registry,
+        )
         self.waiting = Gauge("emtrack_inbox_reports", "Reports that wait for a turn.", registry=self.registry)
         self.to_judge_again = Gauge(
             "emtrack_activations_to_judge_again",

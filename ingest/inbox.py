@@ -261,7 +261,7 @@ class _Demand:
         self._away: deque[tuple[float, int]] = deque()
         self._expected = 0
         self._last_s = stopwatch()
-        self.a_second = 1_000.0
+        self.a_second = 5_000.0
         """A guess at first."""
 
     @property

@@ -7,7 +7,7 @@ I/O; whether an activation covers the report is the caller's to say.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -99,18 +99,12 @@ def read_report(raw: object) -> PositionReport | EventReport | Refusal:
     """A report of the device protocol: its `type` says which of the two it is."""
     if not isinstance(raw, dict):  # not Mapping: a check of an abstract class is slow, and decoders make dicts
         return Refusal(RefusalReason.UNREADABLE, "the report is not an object", 'send {"seq": …, "type": …, …}')
-    readers: dict[object, Callable[[Raw], PositionReport | EventReport | Refusal]] = {
-        "position": read_position,
-        "event": read_event,
-    }
     kind = raw.get("type")
-    reader = readers.get(kind) if isinstance(kind, str) else None
-    if reader is None:
-        what = f"type is {_shown(kind)}"
-        return Refusal(RefusalReason.UNREADABLE, what, 'set "type" to "position" or "event"')
-    if kind == "position" and raw.get("tag") is not None:
-        return position_of_a_unit()
-    return reader(raw)
+    if kind == "position":
+        return read_position(raw) if raw.get("tag") is None else position_of_a_unit()
+    if kind == "event":
+        return read_event(raw)
+    return Refusal(RefusalReason.UNREADABLE, f"type is {_shown(kind)}", 'set "type" to "position" or "event"')
 
 
 def read_sent_at(request: Raw) -> int | Refusal | None:
@@ -215,12 +209,16 @@ def _precision(raw: Raw) -> float | None:
     return float(value)
 
 
+_MECHANISMS = dict(Mechanism.__members__)
+
+
 def _mechanism(raw: Raw) -> Mechanism:
     value = raw.get("mechanism")
-    if not isinstance(value, str) or value not in Mechanism.__members__:
+    mechanism = _MECHANISMS.get(value) if isinstance(value, str) else None
+    if mechanism is None:
         what = f"mechanism is {_shown(value)}"
         raise _Refused(RefusalReason.UNKNOWN_MECHANISM, what, f"send one of {', '.join(Mechanism)}")
-    return Mechanism(value)
+    return mechanism
 
 
 def _event_type(value: object) -> EventType:

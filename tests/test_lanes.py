@@ -52,6 +52,7 @@ async def test_a_turn_takes_what_is_live_first_and_a_share_of_the_backlog() -> N
 async def test_whoever_is_sent_away_is_told_another_time_each_and_a_later_one_the_more_there_are() -> None:
     clock, tosses = Stopwatch(), iter([0.0, 1.0, 0.5, 0.5])
     inbox = Inbox(1_000, clock, lambda: next(tosses))
+    inbox._demand.a_second = 1_000.0
     inbox.put(of(1_000))
 
     def told(reports: int) -> int:

@@ -63,6 +63,7 @@ from emtrack.service.new_days import AN_HOUR, NewDays
 from emtrack.service.rebuilder import Rebuilder
 from emtrack.service.recording import record_updates
 from emtrack.service.setting_aside import concerned, is_of_the_database, set_aside
+from emtrack.service.stages import Stage, StageClock
 from emtrack.service.telling import Telling
 from emtrack.service.watching import Watch
 from geofence import Fact
@@ -168,6 +169,7 @@ class Worker:
         self._changed = changed
         self._fact_ids = IdBlocks("fact_id_blocks")
         self._highest = HighestNumbers()
+        self._stages = StageClock(metrics.stage_seconds, pace.stopwatch)
         self._can_copy = False
         self._ahead: set[int] = set()
         """Devices that once sent a position too far ahead of its time."""
@@ -388,6 +390,7 @@ class Worker:
 
     async def _commit(self, connection: Connection, batch: Sequence[Submission]) -> None:
         started_s = self._pace.stopwatch()
+        self._stages.begin()
         self._tick()
         await self._notice_changes(connection)
         now_ms = self._now_ms
@@ -404,18 +407,22 @@ class Worker:
             released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
             days = days_of(incoming, self._tell)
             await make_days(connection, days)
+            self._stages.passed(Stage.PREPARE)
             outcome = await store_reports(connection, requests, self._tell, kept)
             wrongly_signed = await store_signatures(connection, batch, incoming, outcome)
             accepted = [*outcome.accepted, *released]
             self._ahead |= ahead_among(accepted)
+            self._stages.passed(Stage.STORE)
             facts = self._facts(accepted)
             due = self._activations.due(now_ms, self._share.due)
             again = self._activations.to_judge_again(self._share.again)
             updates = await judge_activations(
                 connection, self._activations, facts, [*due, *again], self._finding_nos, now_ms, self._budget
             )
+            self._stages.passed(Stage.JUDGE)
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
+            self._stages.passed(Stage.RECORD)
             clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
             wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
             look = self._units.look(_heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms)
@@ -424,6 +431,8 @@ class Worker:
             if self._is_judging_again and self._activations.are_judged_again:
                 await judged_again(connection, now_ms)
                 self._is_judging_again = False
+            self._stages.passed(Stage.LOOK)
+        self._stages.passed(Stage.COMMIT)
         self._highest.adopt()
         self._to_examine.clear()
         self._to_tell_again.clear()
@@ -434,6 +443,7 @@ class Worker:
         self._units.adopt(look)
         self._clocks.adopt(clocks)
         answer_devices(batch, incoming, outcome, self._tell)
+        self._stages.passed(Stage.ANSWER)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
         self._metrics.wrong_signatures.inc(wrongly_signed)
         self._metrics.alerts.inc(raised.opened + noted.opened + wrong_clocks)
