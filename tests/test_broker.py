@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -30,12 +32,18 @@ WITHIN_S = 15
 
 
 @contextmanager
-def broker(folder: Path, port: int) -> Iterator[None]:
-    """Mosquitto on this machine, which lets everybody in."""
+def broker(folder: Path, port: int, *rules: str) -> Iterator[None]:
+    """Mosquitto on this machine, which lets everybody in, or goes by other rules."""
     if MOSQUITTO is None:
         pytest.skip("Mosquitto is not here; `make broker` installs it where it can")
     settings = folder / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    said = (
+        f"user {getpass.getuser()}",
+        f"listener {port} 127.0.0.1",
+        "persistence false",
+        *(rules or ("allow_anonymous true",)),
+    )
+    settings.write_text("\n".join(said) + "\n")
     process = subprocess.Popen([MOSQUITTO, "-c", settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not is_open(port):
@@ -60,13 +68,15 @@ def free_port() -> int:
 class Device:
     """D1 or D2, at the other side of the broker."""
 
-    def __init__(self, port: int, device_id: str, version: MQTTProtocolVersion) -> None:
+    def __init__(self, port: int, device_id: str, version: MQTTProtocolVersion, user: str | None = None) -> None:
         self.device_id = device_id
         self.heard: asyncio.Queue[bytes] = asyncio.Queue()
         self.is_ready = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.client = Client(CallbackAPIVersion.VERSION2, protocol=version)
         self.client.reconnect_delay_set(1, 1)
+        if user is not None:
+            self.client.username_pw_set(user, user)
         self.client.on_message = self._on_message
         self.client.on_connect = lambda client, *_: client.subscribe(answers_of(device_id), 1)
         self.client.on_subscribe = lambda *_: self._loop.call_soon_threadsafe(self.is_ready.set)
@@ -89,8 +99,10 @@ class Device:
 
 
 @asynccontextmanager
-async def device(port: int, device_id: str, version: MQTTProtocolVersion) -> AsyncIterator[Device]:
-    one = Device(port, device_id, version)
+async def device(
+    port: int, device_id: str, version: MQTTProtocolVersion, user: str | None = None
+) -> AsyncIterator[Device]:
+    one = Device(port, device_id, version, user)
     try:
         async with asyncio.timeout(WITHIN_S):
             await one.is_ready.wait()
@@ -162,6 +174,42 @@ async def test_a_broker_that_was_gone_is_heard_again_and_nothing_acknowledged_is
                     tag.publishes(world.door.keys["D1"], said(boot, position(1, f"12:0{boot}")))
                     assert json.loads(await tag.hears()) == {"ack": [1], "refused": []}
         assert await world.stored() == ["12:01 position", "12:02 position"]
+
+
+def give_passwords(file: Path, *users: str) -> None:
+    """To each its own name."""
+    maker = shutil.which("mosquitto_passwd")
+    if maker is None:
+        pytest.skip("mosquitto_passwd is not here")
+    file.touch(mode=0o600)
+    for user in users:
+        subprocess.run([maker, "-b", file, user, user], check=True)
+
+
+@pytest.mark.long
+async def test_with_the_rules_of_the_documentation_no_device_speaks_for_another_or_reads_its_answers(
+    database_url: str, tmp_path: Path
+) -> None:
+    port, acl, passwords, secret = free_port(), tmp_path / "acl", tmp_path / "passwords", tmp_path / "secret"
+    page = (Path(__file__).parent.parent / "docs" / "protocols.md").read_text()
+    acl.write_text(re.search(r"( +pattern write .*?)\n\n", page, re.DOTALL)[1].replace("      ", ""))  # type: ignore[index]
+    give_passwords(passwords, "D1", "D2", "emtrack")
+    secret.write_text("emtrack\n")
+    setting = BrokerSetting("127.0.0.1", port, False, "emtrack", "emtrack", "5")
+    rules = ("allow_anonymous false", f"password_file {passwords}", f"acl_file {acl}")
+    with broker(tmp_path, port, *rules):
+        async with (
+            tracked(database_url, trackers=(), mqtt=setting, mqtt_password_file=secret) as world,
+            device(port, "D1", MQTTProtocolVersion.MQTTv5, "D1") as own,
+            device(port, "D1", MQTTProtocolVersion.MQTTv5, "D2") as other,
+        ):
+            await until_heard(world.door)
+            key = world.door.keys["D1"]
+            other.publishes(key, said(1, position(1, "11:59")))
+            own.publishes(key, said(1, position(2, "12:00")))
+            assert json.loads(await own.hears()) == {"ack": [2], "refused": []}
+            assert await world.stored() == ["12:00 position"]
+            assert other.heard.empty()
 
 
 # ---------------------------------------------------------------------------------------------- without a broker
