@@ -13,14 +13,13 @@ from ingest.protocols.conversation import (
     Reading,
     Report,
     Spoiled,
-    event_at,
-    gps_position,
 )
 from ingest.protocols.gt06 import Gt06Conversation
 from ingest.protocols.identity import Source, kept_whole, named
 from ingest.protocols.queclink import QueclinkConversation
 from ingest.protocols.registry import PROTOCOLS, DeviceProtocol, unfit_identifier
 from ingest.protocols.teltonika import Datagram, TeltonikaConversation, read_datagram
+from ingest.protocols.tracker_reports import event_at, gps_position
 
 __all__ = [
     "ALL_REPORTS",

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from geofence import EventType
-from ingest.protocols.conversation import Report, Unreadable, battery_trouble, event_at, gps_position, instant
+from ingest.protocols.conversation import Report, Unreadable
+from ingest.protocols.tracker_reports import battery_trouble, event_at, gps_position, instant
 
 CODEC_8, CODEC_8_EXTENDED = 0x08, 0x8E
 GNSS_STATUS, BATTERY_PERCENT, PDOP, HDOP = 69, 113, 181, 182

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from geofence import Mechanism
-from ingest.protocols.conversation import Reading, Report, instant
+from ingest.protocols.conversation import Reading, Report
+from ingest.protocols.tracker_reports import instant
 
 RADIUS_95_OF_68 = 1.62
 """Telephones name the radius that holds the true place 68 times of 100; for errors that are the same in all directions the one that

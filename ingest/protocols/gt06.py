@@ -22,9 +22,8 @@ from ingest.protocols.conversation import (
     Report,
     Spoiled,
     Unreadable,
-    event_at,
-    gps_position,
 )
+from ingest.protocols.tracker_reports import event_at, gps_position
 
 LOGIN, STATUS = 0x01, 0x13
 POSITIONS = frozenset({0x10, 0x12, 0x22})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from geofence import EventType, format_instant
+from geofence import format_instant
 from ingest.protocols.conversation import Report
 from ingest.reports import Refusal, RefusalReason, read_report
 from ingest.wire import Received, digest_of, packed_body
@@ -37,7 +37,3 @@ def kept_whole(data: bytes, trouble: str, source: Source) -> Received:
     """A frame that says nothing that can be read, as one refusal."""
     action = "look at what the device is set to send; this is kept as it came"
     return Received(source, None, data, Refusal(RefusalReason.UNREADABLE, trouble, action))
-
-
-HEARTBEAT: Report = {"type": "event", "event": str(EventType.HEARTBEAT)}
-"""What a message says that tells of nothing else: the device is there."""

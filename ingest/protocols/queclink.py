@@ -14,17 +14,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from geofence import EventType
-from ingest.protocols.conversation import (
-    NEED_DATA,
-    Event,
-    Frame,
-    Login,
-    ProtocolError,
-    Reading,
-    Report,
-    event_at,
-    gps_position,
-)
+from ingest.protocols.conversation import NEED_DATA, Event, Frame, Login, ProtocolError, Reading, Report
+from ingest.protocols.tracker_reports import event_at, gps_position
 
 MOST_BYTES = 4_096
 KNOWN_HEADS = ("+RESP:GT", "+BUFF:GT", "+ACK:GT")
