@@ -138,6 +138,7 @@ OF_NOBODY: Final = (
             f"r.fact_id IN (SELECT fact_id FROM quarantine r WHERE {NOBODYS})", "fact_id"),  # noqa: S608
     _target(Kind.QUARANTINE, "quarantine", NOBODYS, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_reports", NOBODYS, "fact_id"),
+    _target(Kind.RAW_REPORTS, "unauthenticated_facts", NOBODYS, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_requests", NOBODYS, "request_no"),
     _target(Kind.EVENTS, "device_events", ON_NOBODY.replace("{at}", "event_time"), "fact_id", "device_no"),
     _target(Kind.POSITIONS, "future_positions", ON_NOBODY.replace("{at}", "fix_time"), "fact_id", "device_no"),

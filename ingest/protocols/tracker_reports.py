@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from geofence import EventType, Mechanism, format_instant
+from geofence import DEFAULT_RADIUS_M, EventType, Mechanism, format_instant
 from ingest.protocols.conversation import Report
 
-UNKNOWN_RADIUS_M = 20.0
-"""What stands for a precision of a GNSS receiver that is not known (RULES.md section 3)."""
+UNKNOWN_RADIUS_M = DEFAULT_RADIUS_M[Mechanism.GPS]
+"""What stands for a precision that is not known."""
 METRES_OF_HDOP = 10.0
 """A GNSS receiver is off by some 5 m for a dilution of 1, and a circle of twice that holds the true place 95 times of 100."""
 LOW_BATTERY_PERCENT, CRITICAL_BATTERY_PERCENT = 20, 10
