@@ -172,6 +172,15 @@ async def test_a_teltonika_tracker_is_answered_after_the_commit_and_what_it_send
         assert (await assert_conserved(world.connection))["D1"] == 10
         reason = await world.connection.fetchval("SELECT reason || ': ' || action FROM quarantine")
         assert reason.startswith("unreadable: a record ends before its end")
+
+        twice = avl_frame(Avl("12:03"), Avl("12:04"), Avl("12:03"))
+        many = [await world.dialled() for _ in range(4)]
+        logins = [await one.says(avl_login(), 1) for one in many]
+        answers = await asyncio.gather(*(one.says(twice, 4) for one in many))
+        assert (logins, answers) == ([b"\x01"] * 4, [b"\x00\x00\x00\x03"] * 4)
+        assert (await world.stored())[-2:] == ["12:03 position", "12:04 position"]
+        assert (await assert_conserved(world.connection))["D1"] == 10 + 4 * 3
+        assert await world.connection.fetchval("SELECT count(*) FROM integrity_events") == 0
         tracker.leaves()
         again.leaves()
 
