@@ -73,9 +73,9 @@ class BrokerDoor:
         published = read_published(message.topic, bytes(message.payload))
         try:
             outcome, answer = await self._answer(published)
-        except Exception as error:
+        except Exception as error:  # it must not stand in the way of those after it: not answered, it is sent again
             log.error("a message of the broker failed", error=type(error).__name__, where=origin_of(error).line)
-            return
+            outcome, answer = Outcome.PUT_OFF, None
         self._intake.count(PROTOCOL, outcome)
         if answer is not None:
             self._client.publish(answers_of(published.device_id), answer, EXACTLY_AFTER)
