@@ -38,8 +38,8 @@ MOST_ANSWERS: Final = 1_000
 KEPT_FOR_S: Final = 24 * 3_600
 """So long the broker keeps messages for us while we are away."""
 RETRY_S: Final = (1, 30)
-EXACTLY_AFTER = 1
-"""QoS 1: at least once, and what comes twice is a duplicate."""
+AT_LEAST_ONCE: Final = 1
+"""QoS; what comes twice is a duplicate."""
 
 log = structlog.get_logger()
 
@@ -78,16 +78,19 @@ class BrokerDoor:
             outcome, answer = Outcome.PUT_OFF, None
         self._intake.count(PROTOCOL, outcome)
         if answer is not None:
-            self._client.publish(answers_of(published.device_id), answer, EXACTLY_AFTER)
+            self._client.publish(answers_of(published.device_id), answer, AT_LEAST_ONCE)
         self._client.ack(message.mid, message.qos)
 
     async def _answer(self, published: Published) -> tuple[Outcome, bytes | None]:
         """What became of it, and what the device is told; None: nothing."""
         try:
             await self._intake.fresh()
-            device_no = self._keys.device_no(published.device_id, published.key)
-            if device_no is None:
-                return Outcome.UNKNOWN_DEVICE, None
+        except NotTaken as not_taken:  # whether it may be told anything is not known either
+            return not_taken.outcome, None
+        device_no = self._keys.device_no(published.device_id, published.key)
+        if device_no is None:
+            return Outcome.UNKNOWN_DEVICE, None
+        try:
             answer = await self._committed(device_no, published)
         except NotTaken as not_taken:
             wait_s = max(5, round(not_taken.wait_s))
@@ -141,7 +144,7 @@ async def broker_heard(
         if reason.is_failure:
             log.error("the broker does not let us in", why=str(reason))
             return
-        client.subscribe(ALL_REPORTS, EXACTLY_AFTER)
+        client.subscribe(ALL_REPORTS, AT_LEAST_ONCE)
         metrics.broker_connected.set(1)
         log.info("the broker is heard", host=setting.host)
 
