@@ -91,7 +91,7 @@ class CheckInDoor:
         there = "" if request.client is None else request.client.host
         if not self._vouching.is_private(there) and self._keys.device_no(device.device_id, check_in.key) is None:
             raise Refused(401, NOT_ALLOWED, Outcome.UNKNOWN_DEVICE)
-        data = asked.body or asked.query.encode()
+        data = str(check_in.fields).encode()  # what it says, without the key
         return await self._intake.commit(device, data, lambda: app.read(check_in), Source.UNAUTHENTICATED)
 
 
