@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/.installed-dev
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: near help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
+.PHONY: near help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo broker bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -38,14 +38,14 @@ fix: setup-dev       ## format the code, and mend what lint can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: check browser ## everything that CI runs (pytest last)
+test: check browser broker ## everything that CI runs (pytest last)
 	$(PYTEST) -m 'not long'
 
 test-one: setup-dev  ## some tests in one process: make test-one T=tests/test_judge.py, or T=tests/test_x.py::test_y
 	@[ -n "$(T)" ] || { echo "Say which: make test-one T=tests/test_judge.py"; exit 1; }
 	$(BIN)/python -m pytest '$(T)'
 
-test-long: check browser ## the same and the long runs; WORLDS=100000 SEED=7: so many random worlds, and which
+test-long: check browser broker ## the same and the long runs; WORLDS=100000 SEED=7: so many random worlds, and which
 	$(PYTEST) $(if $(SEED),--hypothesis-seed=$(SEED))
 
 browser:         ## Debian's Chromium for the tests of the pages; without it they are skipped
@@ -54,6 +54,14 @@ browser:         ## Debian's Chromium for the tests of the pages; without it the
 	  echo "No Chromium here, and only root on Debian or Ubuntu can install it: the tests of the pages will be skipped. CHROMIUM=/path/to/chromium names another."; \
 	elif ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; then \
 	  echo "Chromium could not be installed (apt-get failed): the tests of the pages will be skipped. CHROMIUM=/path/to/chromium names another."; \
+	fi
+
+broker:          ## Debian's Mosquitto for the tests of MQTT; without it they are skipped
+	@if command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ]; then :; \
+	elif ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+	  echo "No Mosquitto here, and only root on Debian or Ubuntu can install it: the tests of MQTT will be skipped."; \
+	elif ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends mosquitto; } >/dev/null 2>&1; then \
+	  echo "Mosquitto could not be installed (apt-get failed): the tests of MQTT will be skipped."; \
 	fi
 
 audit: setup     ## known faults of what we depend on, and a list of it (needs the network; outside `make test`)

@@ -62,11 +62,13 @@ UNSETTLED = "SELECT alert_no, activation_no, entry_no, seen_at FROM possible_ent
 SETTLE = """
 UPDATE possible_entries SET settled_at = $4, fate = $3 WHERE activation_no = $1 AND entry_no = $2 AND settled_at IS NULL
 """
-# What was never confirmed is a warning from then on, unless something else stands behind the alert.
+# What was never confirmed is a warning from then on, unless something else stands behind the alert. $3: the fact that says otherwise;
+# one behind which stands nothing but an identifier withdraws no alert by itself (docs/decisions/0046).
 LOWER = """
 UPDATE alerts a SET severity = $2 WHERE a.alert_no = $1 AND a.closed_at IS NULL
     AND NOT EXISTS (SELECT FROM alert_occurrences o WHERE o.alert_no = a.alert_no)
     AND NOT EXISTS (SELECT FROM possible_entries p WHERE p.alert_no = a.alert_no AND p.settled_at IS NULL)
+    AND NOT EXISTS (SELECT FROM unauthenticated_facts u WHERE u.fact_id = $3)
 """
 NEW_AGAIN = """
 INSERT INTO alert_actions (alert_no, action_no, done_at, done_by, action, note)
@@ -98,11 +100,13 @@ async def note_entries(
     changes = []
     still_open = set()
     for row in unsettled:
-        fate = fate_of(verdict_of(row["activation_no"], row["entry_no"]), now_ms)
+        verdict = verdict_of(row["activation_no"], row["entry_no"])
+        fate = fate_of(verdict, now_ms)
         if fate is EntryFate.POSSIBLE:
             still_open.add((row["activation_no"], row["entry_no"]))
         else:
-            changes += await _settle(connection, row, fate, now_ms)
+            says_otherwise = None if verdict is None or verdict.is_inside else verdict.fact_id
+            changes += await _settle(connection, row, fate, says_otherwise, now_ms)
     possible = [v for v in verdicts if fate_of(v, now_ms) is EntryFate.POSSIBLE]
     opened = 0
     for verdict in possible:
@@ -112,11 +116,13 @@ async def note_entries(
     return opened, len(changes)
 
 
-async def _settle(connection: Connection, row: asyncpg.Record, fate: EntryFate, now_ms: int) -> list[tuple[int, str]]:
+async def _settle(
+    connection: Connection, row: asyncpg.Record, fate: EntryFate, says_otherwise: int | None, now_ms: int
+) -> list[tuple[int, str]]:
     await connection.execute(SETTLE, row["activation_no"], row["entry_no"], fate, datetime_of(now_ms))
     if fate is EntryFate.CONFIRMED:
         return []
-    await connection.execute(LOWER, row["alert_no"], int(Severity.WARNING))
+    await connection.execute(LOWER, row["alert_no"], int(Severity.WARNING), says_otherwise)
     return [(row["alert_no"], "not confirmed")]
 
 

@@ -28,6 +28,15 @@ class Metrics:
         self.answers = Counter(
             "emtrack_device_answers_total", "Answers to devices, by HTTP status.", ["status"], registry=self.registry
         )
+        self.protocol_messages = Counter(
+            "emtrack_protocol_messages_total",
+            "Messages of trackers, by protocol and what became of them.",
+            ["protocol", "outcome"],
+            registry=self.registry,
+        )
+        self.broker_connected = Gauge(
+            "emtrack_broker_connected", "1 while the MQTT broker is heard.", registry=self.registry
+        )
         self.policy_reports = Counter(
             "emtrack_csp_reports_total",
             "Reports of browsers that a page wanted what the content security policy forbids.",

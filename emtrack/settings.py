@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -37,6 +37,26 @@ class MailSetting(msgspec.Struct, frozen=True):
     port: int
     implicit_tls: bool
     user: str | None
+
+
+class TrackerListener(msgspec.Struct, frozen=True):
+    """Where trackers of a protocol are heard. `is_datagram`: over UDP, else TCP."""
+
+    protocol: str
+    is_datagram: bool
+    host: str
+    port: int
+
+
+class BrokerSetting(msgspec.Struct, frozen=True):
+    """An MQTT broker. `client_id`: under which it keeps messages for us; `version`: 5 or 3.1.1."""
+
+    host: str
+    port: int
+    is_tls: bool
+    user: str | None
+    client_id: str
+    version: str
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -76,6 +96,11 @@ class Settings(msgspec.Struct, frozen=True):
     basemap: Path | None = None
     guide: Path | None = None
     history_gap_s: int = 300
+    trackers: tuple[TrackerListener, ...] = ()
+    private_networks: tuple[str, ...] = ()
+    check_in: str = "off"
+    mqtt: BrokerSetting | None = None
+    mqtt_password_file: Path | None = None
 
     @property
     def sets_dir(self) -> Path:
@@ -160,6 +185,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         guide=Path(given["guide"]).expanduser().absolute() if given.get("guide") else None,
         basemap=Path(given["basemap"]).expanduser().absolute() if given.get("basemap") else None,
         history_gap_s=_count("history_gap_s", given.get("history_gap_s"), 300),
+        trackers=tuple(map(_tracker, _list(given.get("trackers")))),
+        private_networks=_networks("private_networks", given.get("private_networks")),
+        check_in=_choice("check_in", given.get("check_in") or "off", ("off", "on")),
+        mqtt=_broker(given["mqtt"]) if given.get("mqtt") else None,
+        mqtt_password_file=Path(given["mqtt_password_file"]) if given.get("mqtt_password_file") else None,
     )
 
 
@@ -211,6 +241,22 @@ def _listen(text: str) -> str:
     if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or not 0 <= int(port) < 65_536:
         raise SettingsError(f"{PREFIX}LISTEN is {text!r}; expected ADDRESS:PORT, such as 127.0.0.1:8040")
     return text
+
+
+def _tracker(text: str) -> TrackerListener:
+    """PROTOCOL=ADDRESS:PORT, or PROTOCOL/udp=ADDRESS:PORT."""
+    name, _, listen = text.partition("=")
+    protocol, _, transport = name.strip().partition("/")
+    try:
+        if not protocol or transport not in ("", "tcp", "udp"):
+            raise SettingsError(text)
+        host, _, port = _listen(listen.strip()).rpartition(":")
+    except SettingsError:
+        raise SettingsError(
+            f"{PREFIX}TRACKERS has {text!r}; expected PROTOCOL=ADDRESS:PORT, such as teltonika=127.0.0.1:5027 or "
+            "teltonika/udp=127.0.0.1:5027, with commas between them"
+        ) from None
+    return TrackerListener(protocol, transport == "udp", host.strip("[]"), int(port))
 
 
 def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
@@ -266,6 +312,32 @@ def _mail(text: str) -> MailSetting:
             f"the file that {PREFIX}SMTP_PASSWORD_FILE names"
         ) from error
     return MailSetting(parts.hostname, port, parts.scheme == "smtps", parts.username)
+
+
+MQTT_VERSIONS = ("5", "3.1.1")
+
+
+def _broker(text: str) -> BrokerSetting:
+    """mqtts://user@host:port or mqtt://…, with ?client=NAME and ?version=3.1.1."""
+    parts = urlsplit(text)
+    asked = dict(parse_qsl(parts.query))
+    version, client_id = asked.pop("version", "5"), asked.pop("client", "emtrack")
+    try:
+        port = parts.port or {"mqtt": 1883, "mqtts": 8883}[parts.scheme]
+        if (
+            not parts.hostname
+            or parts.password
+            or parts.path not in ("", "/")
+            or asked
+            or version not in MQTT_VERSIONS
+        ):
+            raise ValueError("more or less than a user, a host and a port")
+    except (ValueError, KeyError) as error:
+        raise SettingsError(
+            f"{PREFIX}MQTT is not a broker; expected mqtts://USER@HOST:8883, with ?version=3.1.1 and ?client=NAME where they are "
+            f"wanted, and with the password in the file that {PREFIX}MQTT_PASSWORD_FILE names"
+        ) from error
+    return BrokerSetting(parts.hostname, port, parts.scheme == "mqtts", parts.username, client_id, version)
 
 
 def _words(name: str, text: str | None) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Reports in: wire format, refusals, the inbox, what is written of them, and the HTTP door for devices."""
 
 from ingest.http import KeyCheck, KeysUnknown, device_route
-from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyDays
+from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyAtOnce, TooManyDays
 from ingest.incoming import Accepted, Incoming, Tell, Told
 from ingest.reports import (
     NAME_A_UNIT,
@@ -22,7 +22,7 @@ from ingest.reports import (
     unknown_device,
 )
 from ingest.signatures import store_signatures
-from ingest.signing import Checked, Signing, signed_message
+from ingest.signing import Checked, Signing, signed_message, signing_of
 from ingest.store import (
     ORDERS_CHANGED,
     CannotStore,
@@ -45,7 +45,16 @@ from ingest.store import (
 )
 from ingest.strict import UnreadableText, read_json
 from ingest.whole_requests import HighestNumbers, Request
-from ingest.wire import Acknowledgement, Received, RefusedReport, WireError, encoding_trouble, read_request
+from ingest.wire import (
+    Acknowledgement,
+    Received,
+    RefusedReport,
+    WireError,
+    encode_answer,
+    encoding_trouble,
+    kept_body,
+    read_request,
+)
 
 __all__ = [
     "NAME_A_UNIT",
@@ -78,6 +87,7 @@ __all__ = [
     "Submission",
     "Tell",
     "Told",
+    "TooManyAtOnce",
     "TooManyDays",
     "UnreadableText",
     "WireError",
@@ -88,11 +98,13 @@ __all__ = [
     "devices_ahead",
     "devices_in_quarantine",
     "devices_waiting",
+    "encode_answer",
     "encoding_trouble",
     "event_of_the_unit",
     "event_without_a_tag",
     "examine_again",
     "fact_of",
+    "kept_body",
     "known_days",
     "make_days",
     "no_activation",
@@ -104,6 +116,7 @@ __all__ = [
     "read_report",
     "read_request",
     "signed_message",
+    "signing_of",
     "store_reports",
     "store_signatures",
     "tell_again",

@@ -21,15 +21,13 @@ from ingest.inbox import (
     TooManyAtOnce,
     TooManyDays,
 )
-from ingest.reports import Refusal, RefusalReason
-from ingest.signing import Checked, Signing, signed_message
+from ingest.signing import Checked, signing_of
 from ingest.wire import (
     MAX_BODY_BYTES,
     Acknowledgement,
-    Received,
-    SentReports,
     WireError,
     encode_answer,
+    kept_body,
     media_type,
     read_request,
     refuse_encoding,
@@ -110,21 +108,13 @@ async def _receive(request: Request, inbox: Inbox, keys: KeyCheck) -> Response:
             sent = read_request(body, content_type)
         except WireError as error:
             if error.keep:
-                unreadable = Submission(device_no, [], _unanswered(), _unreadable(body, str(error)))
+                unreadable = Submission(device_no, [], _unanswered(), kept_body(body, str(error)))
                 await _submit(inbox, admission, unreadable)
             raise
-        signing = _signing(request.path_params["device_id"], sent, keys)
+        signing = signing_of(request.path_params["device_id"], sent.boot, sent.signature, keys.checked)
         submission = Submission.of(sent, device_no, _unanswered(), signing)
         answer = await _submit(inbox, admission, submission)
     return Response(encode_answer(answer, content_type), 200, {"Cache-Control": "no-store"}, content_type)
-
-
-def _signing(device_id: str, sent: SentReports, keys: KeyCheck) -> Signing | None:
-    if sent.signature is None:
-        return None
-    signature, reports = sent.signature.signature, sent.signature.reports
-    found = keys.checked(device_id, signed_message(device_id, sent.boot, reports), signature)
-    return None if found is None else Signing(found.key_no, sent.boot, signature, reports)
 
 
 def _authenticated(request: Request, keys: KeyCheck) -> int:
@@ -153,11 +143,6 @@ async def _bounded_body(request: Request) -> bytes:
             return b"".join([chunk async for chunk in request.stream()])
     except TimeoutError:
         raise WireError(408, f"the body did not come within {BODY_WITHIN_S:.0f} s; send again", keep=False) from None
-
-
-def _unreadable(body: bytes, what: str) -> Received:
-    refusal = Refusal(RefusalReason.UNREADABLE, what, "send a body that can be read")
-    return Received(0, None, body, refusal)
 
 
 def _unanswered() -> asyncio.Future[Acknowledgement]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -72,6 +73,18 @@ def _signature_of(sent: Any) -> bytes:
     except (binascii.Error, TypeError, ValueError):
         return b""
     return found if len(found) == SIGNATURE_BYTES else b""
+
+
+Check = Callable[[str, bytes, bytes], Checked | None]
+"""(device id, message, signature) -> what came of it; None: the device never had a key to sign with."""
+
+
+def signing_of(device_id: str, boot: int, sent: SentSignature | None, check: Check) -> Signing | None:
+    """Of a request; None: it is not signed, or there is no key to check it by."""
+    if sent is None:
+        return None
+    found = check(device_id, signed_message(device_id, boot, sent.reports), sent.signature)
+    return None if found is None else Signing(found.key_no, boot, sent.signature, sent.reports)
 
 
 def signed_message(device_id: str, boot: int, reports: bytes) -> bytes:

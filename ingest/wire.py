@@ -181,6 +181,12 @@ def _packable(raw: Any) -> Any:
     return raw
 
 
+def kept_body(body: bytes, what: str) -> Received:
+    """A body that cannot be read, as one refusal that is kept whole."""
+    refusal = Refusal(RefusalReason.UNREADABLE, what, "send a body that can be read")
+    return Received(0, None, body, refusal)
+
+
 def digest_of(body: bytes) -> bytes:
     """16 bytes that stand for the content of a report."""
     return hashlib.blake2b(body, digest_size=16).digest()

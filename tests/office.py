@@ -61,6 +61,7 @@ class Office(NamedTuple):
     connection: asyncpg.Connection
     routes: Sequence[BaseRoute]
     settings: Settings
+    heard: Sequence[str] = ()
 
     async def get(self, path: str, role: str = "operator", **headers: str) -> tuple[int, Any]:
         async with self.http.get(path, headers=self.bearer(role) | headers) as response:
@@ -148,6 +149,8 @@ async def open_office(
                     now_ms = parse_instant(BEGINS)
                     await add_token(connection, f"the {role}", role, who="test", now_ms=now_ms, token=tokens[role])
                 async with aiohttp.ClientSession(service.address) as http:
-                    yield Office(service.address, http, tokens, keys, connection, service.routes, settings)
+                    yield Office(
+                        service.address, http, tokens, keys, connection, service.routes, settings, service.heard
+                    )
             finally:
                 await connection.close()

@@ -19,6 +19,7 @@ DOORS = (
     "geofence.shapes",
     "geofence.sweep",
     "ingest",
+    "ingest.protocols",
 )
 USERS = {"emtrack": ("alerts", "geofence", "ingest"), "alerts": ("geofence",), "ingest": ("geofence",)}
 

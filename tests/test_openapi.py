@@ -216,7 +216,7 @@ class Visitor:
         return not described["security"] or self._caller in described["x-roles"]
 
     def _may(self, case: Any) -> bool:
-        is_own = (case.path_parameters or {}).get("device_id", DEVICE) == DEVICE
+        is_own = self._caller != DEVICE or (case.path_parameters or {}).get("device_id", DEVICE) == DEVICE
         return is_own and self._is_for(case.operation.definition.raw)
 
 

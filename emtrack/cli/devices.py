@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,7 @@ from emtrack.people.expiry import told_expiry
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
+    from emtrack.record.device_identifiers import ListedIdentifier
     from emtrack.record.devices import ListedDevice
     from emtrack.settings import Settings
 
@@ -129,6 +131,59 @@ def rotate_signing(device: DeviceArgument, public_key: PublicArgument, keep_for:
 def revoke_signing(device: DeviceArgument, key: Annotated[int, typer.Argument(help="its number")]) -> None:
     """A signing key is good no longer, within a second. What it signed before stays signed."""
     run(signing_revoked(settings(), device, key, who=who()))
+
+
+identifiers = typer.Typer(no_args_is_help=True, help="What a device speaks, and by what it is known there.")
+app.add_typer(identifiers, name="identifiers")
+
+ProtocolArgument = Annotated[str, typer.Argument(help="the protocol, such as teltonika (docs/protocols.md)")]
+
+
+@identifiers.command("add")
+def add_identifier(
+    device: DeviceArgument,
+    protocol: ProtocolArgument,
+    identifier: Annotated[str, typer.Argument(help="an IMEI, or what a telephone calls itself")],
+) -> None:
+    """The device speaks this protocol, and is known in it by this identifier. One that it had before ends."""
+    from emtrack.orders.importing import set_device_identifier
+
+    run(set_device_identifier(settings(), device, protocol, identifier, who=who()))
+
+
+@identifiers.command("import")
+def import_identifiers(
+    file: Annotated[Path, typer.Argument(help="CSV with the columns device_id, protocol, identifier")],
+) -> None:
+    """Say of many devices at once what they speak. If one line cannot be entered, none is."""
+    from emtrack.files.identifiers import read_identifiers
+    from emtrack.orders.importing import set_device_identifiers
+
+    rows = read_identifiers(file)
+    run(set_device_identifiers(settings(), [row[1:] for row in rows], who=who()))
+    say(f"{len(rows):,} identifiers were entered")
+
+
+@identifiers.command("end")
+def end_identifier(device: DeviceArgument, protocol: ProtocolArgument) -> None:
+    """The device speaks this protocol no longer, within a second."""
+    from emtrack.orders.importing import end_device_identifier
+
+    run(end_device_identifier(settings(), device, protocol, who=who()))
+
+
+@identifiers.command("list")
+def list_identifiers(device: DeviceArgument) -> None:
+    """All that a device spoke ever."""
+    print_table(("protocol", "identifier", "added", "ended"), run(listed_identifiers(settings(), device)))
+
+
+async def listed_identifiers(chosen: Settings, device_id: str) -> list[ListedIdentifier]:
+    """Raises NoDevice."""
+    from emtrack.record.device_identifiers import list_identifiers as listed
+
+    async with _opened(chosen, "devices identifiers list") as connection:
+        return await listed(connection, device_id)
 
 
 async def listed_keys(chosen: Settings, device_id: str) -> list[tuple[str, ...]]:

@@ -73,6 +73,7 @@ RIGHTS: Final[dict[str, Rights]] = {
         "SELECT, INSERT, UPDATE (revoked_at, expires_at)", "SELECT, INSERT, UPDATE (revoked_at, expires_at)"
     ),
     "signing_keys": Rights("SELECT, INSERT, UPDATE (revoked_at, expires_at)", READ),
+    "device_identifiers": Rights("SELECT, INSERT, UPDATE (ended_at)", "SELECT, INSERT, UPDATE (ended_at)"),
     "iom_versions": ORDERS,
     "rag_grades": BOTH_ADD,
     "access_limits": ORDERS,
@@ -115,6 +116,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "integrity_events": HIDDEN_FACTS,
     "signed_requests": HIDDEN_FACTS,
     "signed_reports": HIDDEN_FACTS,
+    "unauthenticated_facts": HIDDEN_FACTS,
     "device_counts": Rights("SELECT, INSERT, UPDATE"),
     # Found
     "findings": FACTS,

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from emtrack.service.http_server import listening
+from emtrack.service.http_server import listening, places_of
 from emtrack.settings import Settings
 
 ASKED_AGAIN_S: Final = 2
@@ -56,5 +56,5 @@ class Waiting:
 async def shown(waiting: Waiting, settings: Settings) -> AsyncIterator[None]:
     """At the address of the demo, until the block ends. Raises SettingsError if another program has the address."""
     application = Starlette(routes=[Route("/{path:path}", waiting.show)])
-    async with listening(application, settings, asyncio.Event()):
+    async with listening(application, settings, places_of(settings), asyncio.Event()):
         yield

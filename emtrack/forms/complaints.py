@@ -18,6 +18,7 @@ from emtrack.forms.names import unfit_id, unfit_label, unfit_line, unfit_text
 from emtrack.forms.orders import AbsenceForm, ActivationForm, Orders, RequirementForm
 from emtrack.forms.to_core import timetable_of, timezone_of
 from geofence import ObligationKind, format_instant
+from ingest.protocols import unfit_identifier
 
 
 class Complaint(NamedTuple):
@@ -56,6 +57,7 @@ def complaints(orders: Orders) -> Iterator[Complaint]:
                 f"$.wearers[{index}].order.ends", "it lies before `begins`; expected a later day, or none"
             )
     yield from _protocol_complaints(orders)
+    yield from _device_complaints(orders)
     yield from _repeated(orders)
     yield from _repeated_sets(orders)
     yield from _overlapping(orders)
@@ -92,6 +94,20 @@ def _protocol_complaints(orders: Orders) -> Iterator[Complaint]:
         seen.add(scope)
 
 
+def _device_complaints(orders: Orders) -> Iterator[Complaint]:
+    known: dict[tuple[str, str], str] = {}
+    for index, form in enumerate(orders.devices):
+        for protocol, identifier in form.speaks.items():
+            path = f"$.devices[{index}].speaks"
+            if (trouble := unfit_identifier(protocol, identifier)) is not None:
+                yield Complaint(path, trouble)
+            holder = known.setdefault((protocol, identifier), form.device_id)
+            if holder != form.device_id:
+                yield Complaint(
+                    path, f"{identifier!r} is the {protocol} identifier of {holder!r}, too; expected it once"
+                )
+
+
 def _iom_complaints(iom: IomForm | None) -> Iterator[str]:
     if iom is None or not iom.rag_history:
         return
@@ -102,7 +118,7 @@ def _iom_complaints(iom: IomForm | None) -> Iterator[str]:
 
 
 def _repeated(orders: Orders) -> Iterator[Complaint]:
-    for field_name, id_name in (("activations", "activation_id"), ("wearers", "wearer_id")):
+    for field_name, id_name in (("activations", "activation_id"), ("wearers", "wearer_id"), ("devices", "device_id")):
         seen: set[str] = set()
         for index, row in enumerate(getattr(orders, field_name)):
             named = getattr(row, id_name)

@@ -102,6 +102,12 @@ class HomeUnitForm(Form, frozen=True):
     """How often it calls in; null: nobody is told when it does not."""
 
 
+class DeviceForm(Form, frozen=True):
+    device_id: Identifier
+    speaks: Annotated[dict[str, str], Meta(min_length=1, max_length=10)]
+    """By what it is known in protocols of trackers, such as {"teltonika": "356307042441013"}."""
+
+
 class WearerForm(Form, frozen=True):
     wearer_id: Identifier
     name: str | None = None
@@ -141,3 +147,4 @@ class Orders(Form, frozen=True):
     settings: SettingsForm | UnsetType = UNSET
     wearers: list[WearerForm] = []
     protocols: list[ProtocolForm] = []
+    devices: list[DeviceForm] = []

@@ -17,6 +17,7 @@ from emtrack.record.absences import enter_absence
 from emtrack.record.activations import enter_activations
 from emtrack.record.changes import last_change, lock_orders, log_changes
 from emtrack.record.deployment_settings import enter_settings
+from emtrack.record.device_identifiers import enter_identifiers
 from emtrack.record.devices import add_device_key, enter_devices
 from emtrack.record.entering import Entered, OrdersConflict, OrderWriter
 from emtrack.record.home_units import enter_home_units, refuse_tags_that_are_units
@@ -94,6 +95,7 @@ async def _enter(writer: OrderWriter, orders: Orders) -> Mapping[str, int]:
     await _enter_iom_records(writer, orders, wearers)
     await enter_details(writer, wearers, {form.wearer_id: form for form in orders.wearers})
     devices = await enter_devices(writer, _senders(orders))
+    await enter_identifiers(writer, orders.devices)
     await enter_settings(writer, orders)
     await enter_activations(writer, orders.activations, wearers, devices)
     fresh = await enter_zone_sets(writer, orders.zone_sets)
@@ -112,7 +114,8 @@ async def _enter(writer: OrderWriter, orders: Orders) -> Mapping[str, int]:
 
 def _senders(orders: Orders) -> list[str]:
     """The devices that report under a key of their own: tags and home units."""
-    return sorted({a.device_id for a in orders.activations} | {unit.hmu_id for unit in orders.home_units})
+    tags = {a.device_id for a in orders.activations} | {form.device_id for form in orders.devices}
+    return sorted(tags | {unit.hmu_id for unit in orders.home_units})
 
 
 async def _enter_iom_records(writer: OrderWriter, orders: Orders, wearers: dict[str, int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from emtrack.forms.orders import Orders
 from emtrack.orders.entry import enter_orders, enter_with_keys
 from emtrack.people.looks import ORDER, commander
 from emtrack.record.changes import are_noticed
+from emtrack.record.device_identifiers import end_identifier, set_identifier
 from emtrack.record.devices import (
     add_device_key,
     expire_device_keys,
@@ -142,6 +143,36 @@ async def expire_keys(
     """Until when the keys of a device are good, or the one that is named; how many there are."""
     return await _done(
         settings, "devices expire", lambda c, _: expire_device_keys(c, device_id, who, expires_at, key_no)
+    )
+
+
+async def set_device_identifier(
+    settings: Settings, device_id: str, protocol: str, identifier: str, *, who: str
+) -> None:
+    """A device speaks a protocol, and is known there by this identifier. Raises UnfitIdentifier, NoDevice or IdentifierTaken."""
+    await _done(
+        settings,
+        "devices identifiers add",
+        lambda c, now_ms: set_identifier(c, device_id, protocol, identifier, who, now_ms),
+    )
+
+
+async def set_device_identifiers(settings: Settings, rows: Sequence[tuple[str, str, str]], *, who: str) -> None:
+    """Of many devices (device id, protocol, identifier) at once, or of none. Raises UnfitIdentifier, NoDevice or IdentifierTaken."""
+
+    async def set_all(connection: asyncpg.Connection[Any], now_ms: int) -> None:
+        for device_id, protocol, identifier in rows:
+            await set_identifier(connection, device_id, protocol, identifier, who, now_ms)
+
+    await _done(settings, "devices identifiers import", set_all)
+
+
+async def end_device_identifier(settings: Settings, device_id: str, protocol: str, *, who: str) -> None:
+    """It speaks it no longer. Raises NoDevice."""
+    await _done(
+        settings,
+        "devices identifiers end",
+        lambda c, now_ms: end_identifier(c, device_id, protocol, who, now_ms),
     )
 
 

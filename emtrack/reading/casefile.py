@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alerts import Alert, EntryFate, PossibleEntry
 from emtrack.reading.history import MOST_FIXES, StoredEvent, StoredFix, View, events_of, fixes_of, place_in_history
+from emtrack.record.device_identifiers import unauthenticated_among
 from emtrack.record.findings import FindingVersion, shown_at, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement
 from emtrack.record.signing_keys import signed_among
@@ -81,6 +82,8 @@ class FactsAround(NamedTuple):
     """What home units said on the requirement, heartbeats that repeat it among them."""
     signed: frozenset[int] = frozenset()
     """Ids of those that came signed by their device: the higher grade of evidence."""
+    unauthenticated: frozenset[int] = frozenset()
+    """Ids of those behind which stands an identifier and nothing else: the lower grade."""
 
 
 class LateFacts(NamedTuple):
@@ -152,10 +155,9 @@ async def facts_around(
     seen = _seen(weights, fixes, view.begin_ms, finding)
     shown = [s for s in said if s.event.event_ms >= view.begin_ms and s.event.type is not EventType.HEARTBEAT]
     sightings = [sighting for sighting in weights.sightings if sighting.event.event_ms >= view.begin_ms]
-    signed = await signed_among(
-        connection, [*(one.fix.position.fact_id for one in seen), *(s.event.fact_id for s in shown)]
-    )
-    return FactsAround(requirement, seen, shown, sightings, signed)
+    ids = [*(one.fix.position.fact_id for one in seen), *(s.event.fact_id for s in shown)]
+    signed, unauthenticated = await signed_among(connection, ids), await unauthenticated_among(connection, ids)
+    return FactsAround(requirement, seen, shown, sightings, signed, unauthenticated)
 
 
 def _seen(weights: Weights, fixes: Sequence[StoredFix], begin_ms: int, finding: Finding) -> list[WeighedFix]:

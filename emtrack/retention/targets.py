@@ -79,6 +79,7 @@ OF_A_PERSON: Final = (
     _target(Kind.RAW_REPORTS, "signed_requests", SENT, "request_no"),
     _target(Kind.RAW_REPORTS, "raw_reports", SENT, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_requests", SENT, "request_no"),
+    _target(Kind.FINDINGS, "unauthenticated_facts", SENT, "fact_id"),
     _target(Kind.FINDINGS, "atv_lines", OF_WEARER, "line_no"),
     _target(Kind.FINDINGS, "atv_timers", OF_WEARER, "wearer_no"),
     _target(Kind.FINDINGS, "network_silences", OF_FINDING, "finding_no"),
@@ -137,6 +138,7 @@ OF_NOBODY: Final = (
             f"r.fact_id IN (SELECT fact_id FROM quarantine r WHERE {NOBODYS})", "fact_id"),  # noqa: S608
     _target(Kind.QUARANTINE, "quarantine", NOBODYS, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_reports", NOBODYS, "fact_id"),
+    _target(Kind.RAW_REPORTS, "unauthenticated_facts", NOBODYS, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_requests", NOBODYS, "request_no"),
     _target(Kind.EVENTS, "device_events", ON_NOBODY.replace("{at}", "event_time"), "fact_id", "device_no"),
     _target(Kind.POSITIONS, "future_positions", ON_NOBODY.replace("{at}", "fix_time"), "fact_id", "device_no"),

@@ -28,15 +28,20 @@ from emtrack.people.guesses import Guesses
 from emtrack.people.sealed_secrets import SecretBox, UnfitSecretsKey
 from emtrack.reading.apart import Judges
 from emtrack.record.zone_sets import ZoneSetCache
+from emtrack.service.broker_door import broker_heard
+from emtrack.service.check_in_door import CheckInDoor
 from emtrack.service.clock_watch import ClockWatch
 from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.deadline_clock import DeadlineClock
 from emtrack.service.deliverer import Deliverer
-from emtrack.service.http_server import listening
+from emtrack.service.http_server import listening, places_of
+from emtrack.service.intake import Intake
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.sealer import Sealer
 from emtrack.service.signals import SignalMaker
 from emtrack.service.task_clock import TaskClock
+from emtrack.service.tracker_doors import refuse_unspoken, trackers_heard
+from emtrack.service.vouching import Vouching
 from emtrack.service.warm_up import calm_collector, warm_up
 from emtrack.service.witness import Witness
 from emtrack.service.worker import USUAL_PACE, Pace, Worker
@@ -57,21 +62,31 @@ log = structlog.get_logger()
 
 
 class Service(NamedTuple):
-    """A running service. `address`: where it listens. `dsn`: its database. `routes`: all that it answers."""
+    """A running service. `address`: where it listens. `dsn`: its database. `routes`: all that it answers. `heard`: where trackers are
+    heard, in words."""
 
     address: str
     dsn: str
     clock: Clock
     routes: Sequence[BaseRoute]
+    heard: Sequence[str] = ()
 
 
 def refuse_foreign_listeners(settings: Settings, clock: Clock) -> None:
     """An emulated clock is for demonstrations and tests: nobody else may take its time for the time."""
-    if clock.emulated and not _is_loopback(settings.host):
+    if not clock.emulated:
+        return
+    if not _is_loopback(settings.host):
         raise SettingsError(
             f"EMTRACK_LISTEN is {settings.listen!r}, and the clock is emulated: then the service listens on this "
             "machine only. Set EMTRACK_LISTEN to 127.0.0.1:PORT, or unset EMTRACK_CLOCK."
         )
+    for asked in settings.trackers:
+        if not _is_loopback(asked.host):
+            raise SettingsError(
+                f"EMTRACK_TRACKERS has {asked.protocol} on {asked.host}, and the clock is emulated: then trackers are heard on this "
+                "machine only. Name 127.0.0.1:PORT there, or unset EMTRACK_CLOCK."
+            )
 
 
 def refuse_without_tls(settings: Settings) -> None:
@@ -89,6 +104,24 @@ def refuse_without_tls(settings: Settings) -> None:
         )
 
 
+def password_of_broker(settings: Settings) -> str | None:
+    """Keys of devices go over nobody's network as they are. Raises SettingsError."""
+    broker, file = settings.mqtt, settings.mqtt_password_file
+    if broker is not None and not broker.is_tls:
+        vouching = Vouching(settings.private_networks)
+        if not _is_loopback(broker.host) and not vouching.is_private(broker.host):
+            raise SettingsError(
+                f"EMTRACK_MQTT is mqtt://{broker.host}, and keys of devices would go there as they are. Name mqtts://, or an "
+                "address in EMTRACK_PRIVATE_NETWORKS."
+            )
+    if broker is None or file is None:
+        return None
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"EMTRACK_MQTT_PASSWORD_FILE {file} cannot be read: {error}") from error
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -100,6 +133,8 @@ def _is_loopback(host: str) -> bool:
 async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = USUAL_PACE) -> AsyncIterator[Service]:
     """Migrates, loads, listens; ends everything on the way out. `stop` is set when the service must end."""
     refuse_without_tls(settings)
+    refuse_unspoken(settings.trackers)
+    broker_password = password_of_broker(settings)
     mail_server = mail_server_of(settings)
     warm_up()
     async with prepared_database(settings, program="serve", exclusive=True) as dsn:
@@ -115,6 +150,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         metrics = Metrics()
         inbox = Inbox(settings.inbox_reports)
         keys = DeviceKeys()
+        places = places_of(settings)
         changed, all_written = asyncio.Condition(), asyncio.Event()
         zone_sets = ZoneSetCache(settings.sets_dir)
         worker_dsn, pages_dsn = [await run_time_dsn(dsn, role) for role in (RunTime.WORKER, RunTime.PAGES)]
@@ -124,6 +160,8 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             turn_reports=settings.turn_reports, new_days_an_hour=settings.new_days_an_hour, pace=pace, changed=changed,
             zone_sets=zone_sets,
         )  # fmt: skip
+        vouching = Vouching(settings.private_networks)
+        intake = Intake(inbox, keys.identifiers, credentials.fresh, clock, metrics)
         to_deliver = asyncio.Event()
         deadlines = DeadlineClock(worker_dsn, clock, metrics, changed, to_deliver)
         tasks = TaskClock(worker_dsn, clock, metrics, to_deliver)
@@ -144,6 +182,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     inbox, keys, credentials.fresh, lambda status: metrics.answers.labels(str(status)).inc()
                 ),
                 *service_routes(clock, metrics, settings.metrics_token, worker.watch),
+                *(CheckInDoor(intake, keys, vouching).routes() if settings.check_in == "on" else []),
                 *log_routes(pool),
                 *web_routes(
                     pool,
@@ -175,8 +214,13 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             telling.append(group.create_task(signals.run(stop)))
             await _first_of(worker.ready.wait(), work)
             calm_collector()
-            async with listening(application, settings, stop) as address:
-                yield Service(address, dsn, clock, routes)
+            async with (
+                listening(application, settings, places, stop) as address,
+                trackers_heard(settings.trackers, intake, places, vouching) as heard,
+                broker_heard(settings.mqtt, broker_password, intake, keys, metrics) as brokers,
+            ):
+                phones = [f"telephones at {address}/check-in/"] if settings.check_in == "on" else []
+                yield Service(address, dsn, clock, routes, [*heard, *brokers, *phones])
                 stop.set()
             await work
             await ended(telling)
@@ -231,4 +275,6 @@ async def serve(settings: Settings, stop: asyncio.Event, say: Callable[[str], No
     async with running_service(settings, stop) as service:
         clock = f", on an emulated clock ×{service.clock.rate:g}" if service.clock.emulated else ""
         say(f"emtrack listens on {service.address}{clock}")
+        for heard in service.heard:
+            say(f"emtrack hears {heard}")
         await stop.wait()

@@ -18,7 +18,7 @@ import asyncio
 import resource
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -61,8 +61,20 @@ def most_connections(chosen: int | None) -> int:
     return allowed if chosen is None else min(chosen, allowed)
 
 
+class Held(Protocol):
+    """A connection, of whatever protocol, as the book of places needs it."""
+
+    def end_late(self) -> None:
+        """What it sends did not come in whole in time."""
+
+    def cut_off(self) -> None:
+        """At once, without a word."""
+
+
 class Places:
-    """All connections there are. `most`: of all; `most_of_one`: of a source that is no proxy. `stopwatch` in seconds."""
+    """All connections there are, of people, programs and trackers.
+
+    `most`: of all; `most_of_one`: of a source that is no proxy. `stopwatch` in seconds."""
 
     def __init__(self, most: int, most_of_one: int, proxies: Collection[str], stopwatch: Callable[[], float]) -> None:
         self._most = most
@@ -70,11 +82,11 @@ class Places:
         self._proxies = frozenset(proxies)
         self._stopwatch = stopwatch
         self._all = Counter[str]()
-        self._receiving: dict[Connection, float] = {}
-        self._idle: dict[Connection, None] = {}
-        self._unread: dict[Connection, float] = {}
+        self._receiving: dict[Held, float] = {}
+        self._idle: dict[Held, None] = {}
+        self._unread: dict[Held, float] = {}
 
-    def come(self, connection: Connection, source: str) -> bool:
+    def come(self, connection: Held, source: str) -> bool:
         """A connection was opened; whether it has a place. It is to be told in `gone` if it has."""
         if source not in self._proxies and self._all[source] >= self._most_of_one:
             return False
@@ -84,32 +96,32 @@ class Places:
         self.receives(connection)
         return True
 
-    def gone(self, connection: Connection, source: str) -> None:
+    def gone(self, connection: Held, source: str) -> None:
         self._all[source] -= 1
         if not self._all[source]:
             del self._all[source]
         for book in (self._receiving, self._idle, self._unread):
             book.pop(connection, None)
 
-    def receives(self, connection: Connection) -> None:
+    def receives(self, connection: Held) -> None:
         """It waits for a whole request from now on."""
         self._idle.pop(connection, None)
         self._receiving[connection] = self._stopwatch()
 
-    def received(self, connection: Connection) -> None:
+    def received(self, connection: Held) -> None:
         """A request has come in whole."""
         self._receiving.pop(connection, None)
 
-    def idles(self, connection: Connection) -> None:
+    def idles(self, connection: Held) -> None:
         """It was answered, and may be used again."""
         if connection not in self._receiving:
             self._idle[connection] = None
 
-    def is_unread(self, connection: Connection) -> None:
+    def is_unread(self, connection: Held) -> None:
         """Its reader does not take the answer."""
         self._unread[connection] = self._stopwatch()
 
-    def is_read(self, connection: Connection) -> None:
+    def is_read(self, connection: Held) -> None:
         self._unread.pop(connection, None)
 
     def end_late(self) -> None:
@@ -131,7 +143,7 @@ class Places:
         return True
 
 
-def _before(book: dict[Connection, float], instant_s: float) -> list[Connection]:
+def _before(book: dict[Held, float], instant_s: float) -> list[Held]:
     """They stand in order of time."""
     found = []
     for connection, since_s in book.items():

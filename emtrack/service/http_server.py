@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -14,19 +13,26 @@ import uvicorn
 from starlette.applications import Starlette
 
 from emtrack.service.connections import Connection, Places, end_late_ones, most_connections
-from emtrack.settings import Settings, SettingsError
+from emtrack.service.sockets import listening_socket, told_address
+from emtrack.settings import Settings
 
 
-@asynccontextmanager
-async def listening(application: Starlette, settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]:
-    """Serve HTTP in this loop; yields the address. Ends when `stop` is set, once open requests are answered."""
-    listener = _bound_socket(settings)
-    places = Places(
+def places_of(settings: Settings) -> Places:
+    """For all connections of the service."""
+    return Places(
         most_connections(settings.connections),
         settings.connections_of_one,
         settings.proxies,
         time.monotonic,
     )
+
+
+@asynccontextmanager
+async def listening(
+    application: Starlette, settings: Settings, places: Places, stop: asyncio.Event
+) -> AsyncIterator[str]:
+    """Serve HTTP in this loop; yields the address. Ends when `stop` is set, once open requests are answered."""
+    listener = listening_socket(settings.host, settings.port, "EMTRACK_LISTEN")
     bounded: Any = functools.partial(Connection, places=places)
     config = uvicorn.Config(
         application, http=bounded, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10,
@@ -37,8 +43,7 @@ async def listening(application: Starlette, settings: Settings, stop: asyncio.Ev
     task = asyncio.create_task(server.serve([listener]))
     ending = asyncio.create_task(end_late_ones(places))
     try:
-        host, port = listener.getsockname()[:2]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        yield f"http://{told_address(listener)}"
     finally:
         stop.set()
         server.should_exit = True
@@ -52,19 +57,3 @@ class _HttpServer(uvicorn.Server):
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
-
-
-def _bound_socket(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(1024)  # from here on nobody is turned away, although the server answers a little later
-    except OSError as error:
-        listener.close()
-        raise SettingsError(
-            f"Cannot listen on {settings.listen}: {error.strerror}. Another program may use the port; "
-            "end it, or set EMTRACK_LISTEN to another."
-        ) from error
-    return listener

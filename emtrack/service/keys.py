@@ -1,4 +1,4 @@
-"""Device keys in memory, for the device door. `CredentialWatch` keeps them as they are in the database."""
+"""Device keys and identifiers in memory, for the doors of devices. `CredentialWatch` keeps them as they are in the database."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from emtrack.clock import machine_ms
 from emtrack.db.connect import Connection
 from emtrack.people.secrets import secret_hash
+from emtrack.service.identifiers import DeviceIdentifiers
 from ingest import Checked
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class DeviceKeys:
         self._reading = (
             asyncio.Lock()
         )  # what was read later is adopted later: a key that was revoked does not come back
+        self.identifiers = DeviceIdentifiers()
 
     def device_no(self, device_id: str, key: str) -> int | None:
         """The device's number if the key is one of its keys and has not expired. Does not block."""
@@ -70,6 +72,7 @@ class DeviceKeys:
         async with self._reading:
             self._devices = _by_device(await connection.fetch(KEYS, None))
             self._signing = _signing_by_device(await connection.fetch(SIGNING_KEYS, None))
+            await self.identifiers.load(connection)
 
     async def reload(self, connection: Connection, device_nos: Sequence[int]) -> None:
         """Those of some devices."""
@@ -82,6 +85,7 @@ class DeviceKeys:
                 self._signing.pop(device_id, None)
             self._devices |= _by_device(rows)
             self._signing |= signing
+            await self.identifiers.reload(connection, device_nos)
 
 
 def _is_of(key: SigningKey, message: bytes, signature: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -37,6 +37,9 @@ MOST_MEMBERS = 300
 """Of a zone set only the members near the positions are drawn, and no more than these: a browser need not carry a county."""
 
 
+SIGNED, NOT_AUTHENTICATED = "Signed by the device", "Not authenticated"
+
+
 class TableRow(NamedTuple):
     """A line of the table: a position (`n` stands on the map) or something the device said."""
 
@@ -58,26 +61,32 @@ class TableRow(NamedTuple):
     """Of a history: for how long nothing was known before it, where that was long."""
     found: str = ""
     """Of a history: the findings in whose time it lies."""
-    is_signed: bool = False
-    """By the device that sent it."""
+    grade: str = ""
+    """How far its source is known, where that is more or less than usual."""
 
 
 def fact_rows(facts: FactsAround, words: Words) -> list[TableRow]:
     """Positions and events in order of time, each with its grade."""
-    rows = [
-        _position_row(seen, words)._replace(is_signed=seen.fix.position.fact_id in facts.signed)
-        for seen in facts.fixes
-    ] + [
-        _event_row(stored, words)._replace(is_signed=stored.event.fact_id in facts.signed) for stored in facts.events
+
+    def grade(fact_id: int) -> str:
+        return SIGNED if fact_id in facts.signed else NOT_AUTHENTICATED if fact_id in facts.unauthenticated else ""
+
+    rows = [_position_row(seen, words)._replace(grade=grade(seen.fix.position.fact_id)) for seen in facts.fixes] + [
+        _event_row(stored, words)._replace(grade=grade(stored.event.fact_id)) for stored in facts.events
     ]
     return sorted(rows, key=lambda row: (row.own_ms, row.n is None, row.n or 0))
 
 
 def history_rows(
-    seen: Sequence[WeighedFix], before_ms: int | None, found: Sequence[Found], words: Words, gap_ms: int
+    seen: Sequence[WeighedFix],
+    before_ms: int | None,
+    found: Sequence[Found],
+    words: Words,
+    gap_ms: int,
+    unauthenticated: Collection[int] = (),
 ) -> list[TableRow]:
     """Each with the name of its zone's clock, the gap before it and the findings that it lies in: what the map shows, in words.
-    `before_ms`: when the last evidence before the first of them was."""
+    `before_ms`: when the last evidence before the first of them was. `unauthenticated`: facts with only an identifier behind them."""
     rows = []
     for one in in_findings(seen, found):
         position = one.fix.position
@@ -87,7 +96,8 @@ def history_rows(
                 gap = length(position.fix_ms - before_ms)
             before_ms = position.fix_ms
         names = [title_of(each.finding.kind, each.finding.reason) for each in found if each.holds_at(position.fix_ms)]
-        row = _position_row(one, words)._replace(gap=gap, found="; ".join(dict.fromkeys(names)))
+        grade = NOT_AUTHENTICATED if position.fact_id in unauthenticated else ""
+        row = _position_row(one, words)._replace(gap=gap, found="; ".join(dict.fromkeys(names)), grade=grade)
         rows.append(row._replace(at=words.row(position.fix_ms), received=words.row(position.received_ms)))
     return rows
 

@@ -19,6 +19,7 @@ from emtrack.settings import Settings
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
 from emtrack.web.api.description import description_route
+from emtrack.web.api.devices import device_routes
 from emtrack.web.api.exports import export_routes
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.iom import IomRoutes
@@ -97,6 +98,7 @@ def web_routes(
         *finding_routes(pool, clock, judges),
         *AlertRoutes(pool, work, clock, stop, credentials).routes(),
         *OrderRoutes(pool, clock, judges).routes(),
+        *device_routes(pool, clock),
         *LedgerRoutes(pool, clock).routes(),
         *IomRoutes(pool, clock).routes(),
         *near_routes(pool, clock, judges),

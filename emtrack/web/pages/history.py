@@ -18,6 +18,7 @@ from emtrack.reading.casefile import LEAD_MS, number_at
 from emtrack.reading.found_in_view import MOST_FOUND, Found, found_in_view
 from emtrack.reading.history import MOST_FIXES, UnfitView, View, events_of, record_view, view_of
 from emtrack.reading.people import wearer_no_of
+from emtrack.record.device_identifiers import unauthenticated_among
 from emtrack.record.plans import load_assignments
 from emtrack.record.requirement_names import load_names
 from emtrack.web.bands import drawn_bands
@@ -280,7 +281,9 @@ class HistoryPages:
             names = {r: name for (_, r), name in (await load_names(connection, [view.wearer_no])).items()}
         span = FactSpan(view, known_ms, LEAD_MS)
         page = await self._pages.judged(caller, span, page_of_history, view, known_ms, first, ROWS)
-        rows = history_rows(page.rows, page.before_ms, found, words, self._pages.history_gap_ms)
+        async with self._pages.pool.acquire() as connection:
+            lower = await unauthenticated_among(connection, [one.fix.position.fact_id for one in page.rows])
+        rows = history_rows(page.rows, page.before_ms, found, words, self._pages.history_gap_ms, lower)
         return Table(view, rows, found, zones, names, first, page.size, page.is_cut)
 
     async def beside(self, request: Request, caller: Caller) -> Response:

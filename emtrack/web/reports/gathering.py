@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ from emtrack.reading.coverage import Coverage, Times, Told, coverage_of, times_a
 from emtrack.reading.drafts import narrowed
 from emtrack.reading.history import StoredEvent, View, events_of
 from emtrack.record.deployment_settings import load_settings
+from emtrack.record.device_identifiers import unauthenticated_among
 from emtrack.record.fact_columns import received_of, said_of
 from emtrack.record.findings import FindingVersion, shown_at, versions_of_wearer
 from emtrack.record.outages import load_outages
@@ -98,6 +99,7 @@ class Gathered(NamedTuple):
     outages: list[Interval]
     zones: list[MapZone]
     max_gap_ms: int
+    unauthenticated: Collection[int]
 
     @property
     def window(self) -> Interval:
@@ -162,7 +164,7 @@ async def gathered(
         coverage_of(assignments, seen, Interval(view.begin_ms, min(view.end_ms, known_ms)), settings.max_gap_ms), times, place,
         place_times, clipped(await load_outages(connection), *window),
         [MapZone(names.get((view.wearer_no, zone["label"]), zone["label"]), zone["kind"], zone["geometry"]) for zone in drawn.zones],
-        settings.max_gap_ms,
+        settings.max_gap_ms, await unauthenticated_among(connection, [one.fix.position.fact_id for one in seen]),
     )  # fmt: skip
 
 
@@ -429,6 +431,10 @@ def health(found: Gathered) -> list[Line]:
     for mechanism, radii in sorted(by_kind.items()):
         lines.append(
             (f"{MECHANISMS[mechanism]} positions", f"{len(radii):,}; half of them within {median(radii):.0f} m")
+        )
+    if lower := sum(one.fix.position.fact_id in found.unauthenticated for one in found.seen):
+        lines.append(
+            ("Positions that are not authenticated: nothing but an identifier stands behind them", f"{lower:,}")
         )
     statuses = Counter(one.status for one in found.seen if one.status is not PositionStatus.EVIDENCE)
     lines += [
