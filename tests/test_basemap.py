@@ -27,7 +27,8 @@ from emtrack.basemap.mbtiles import LARGEST_TILE
 from emtrack.basemap.opening import HEADER_BYTES, plain_attribution
 from emtrack.basemap.ranges import LONGEST
 from emtrack.people.roles import Role
-from emtrack.service.examination import Health, examine
+from emtrack.service.examination import examine
+from emtrack.service.health import Health
 from emtrack.settings import Settings
 from tests.office import Office, open_office
 from tests.visitor import Visitor

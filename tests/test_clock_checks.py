@@ -14,7 +14,8 @@ import pytest
 from emtrack.db.connect import connect
 from emtrack.metrics import Metrics
 from emtrack.service.clock_watch import ClockWatch
-from emtrack.service.examination import Health, examine
+from emtrack.service.examination import examine
+from emtrack.service.health import Health
 from emtrack.service.network_time import ClockCheck, ask_about_clock, read_answer
 from emtrack.settings import Settings
 from tests.office import Office

@@ -12,7 +12,8 @@ import pytest
 
 from emtrack.db.rights import RunTime
 from emtrack.metrics import Metrics
-from emtrack.service.examination import Health, examine, worst
+from emtrack.service.examination import examine, worst
+from emtrack.service.health import Health
 from emtrack.settings import Settings
 from tests.command_line import emtrack_aside
 

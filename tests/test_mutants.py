@@ -46,6 +46,15 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
+    Mutant("a commit whose wait for the standby was ended is acknowledged", "emtrack/db/session.py",
+           "        if not self._is_on_standby:\n", "        if False:\n",
+           "tests/test_standby.py::test_the_machine_of_the_primary_is_lost_and_nothing_that_was_acknowledged_is"),
+    Mutant("a primary that was replaced is written again", "emtrack/db/primary.py",
+           "best = max(answers, key=lambda answer: answer.timeline)", "best = next(answer for answer in answers if answer.timeline)",
+           "tests/test_standby.py::test_the_machine_of_the_primary_is_lost_and_nothing_that_was_acknowledged_is"),
+    Mutant("a timeline that was left is written again", "emtrack/db/primary.py",
+           "if best.timeline == 0 or best.timeline < _highest.get(hosts, 0):", "if best.timeline == 0:",
+           "tests/test_standby.py::test_a_server_that_was_replaced_is_refused_where_the_one_that_replaced_it_is_away"),
     Mutant("a tracker is answered before the commit", "emtrack/service/intake.py",
            "                    await submission.done\n", "                    pass\n",
            "tests/test_trackers.py::test_a_teltonika_tracker_is_answered_after_the_commit_and_what_it_sends_again_changes_nothing"),

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from emtrack.db.embedded import DatabaseError, disk_of, embedded_server, kept_server
+from emtrack.db.primary import opened_on_primary
 from emtrack.db.session import SESSION, Limits, Session
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def told_which_disk(which: Callable[[], str]) -> Iterator[None]:
 async def check_server(dsn: str) -> None:
     """Raises DatabaseUnavailable unless a server that emtrack can use answers at `dsn` within 10 s."""
     try:
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_PATIENCE_S, server_settings=SESSION)
+        connection = await _opened(dsn, timeout=CONNECT_PATIENCE_S, server_settings=SESSION)
     except TimeoutError:
         raise DatabaseUnavailable(_unreachable(dsn, f"no answer within {CONNECT_PATIENCE_S:.0f} s")) from None
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -147,7 +148,7 @@ def without_password(dsn: str) -> str:
 
 async def connect(dsn: str, *, name: str = SESSION["application_name"]) -> Session:
     """One connection with our session settings and codecs, without limits. `name`: under which the server lists it."""
-    connection = await asyncpg.connect(
+    connection: Session = await _opened(
         dsn,
         timeout=CONNECT_PATIENCE_S,
         server_settings=SESSION | {"application_name": name},
@@ -155,6 +156,11 @@ async def connect(dsn: str, *, name: str = SESSION["application_name"]) -> Sessi
     )
     await _set_codecs(connection)
     return connection
+
+
+async def _opened(dsn: str, **how: Any) -> Any:
+    """As `asyncpg.connect`; where the DSN names several servers, to the one that is written."""
+    return await opened_on_primary(dsn, lambda server: asyncpg.connect(server, **how))
 
 
 @asynccontextmanager
@@ -171,6 +177,7 @@ async def open_pool(
         command_timeout=limits.answer_s,
         server_settings=SESSION | limits.settings,
         connection_class=Session,
+        connect=_opened,  # type: ignore[call-overload]  # the stubs know only some of what may be given
         init=_set_codecs,
         setup=prepare,
     )

@@ -68,7 +68,15 @@ TURN: Final = Limits(statement_s=60.0, lock_s=10.0, answer_s=65.0)
 LOADING: Final = Limits(statement_s=600.0, lock_s=30.0, answer_s=605.0)
 """For the worker's start: all activations with their facts."""
 
+SYNCHRONOUS_WAIT: Final = "SyncRepWaitForLSN"
+"""The server's own name of the place where a commit waits for a standby. Its words for it are in the server's language."""
+
 SET_LIMITS = "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false)"
+
+
+class NotOnStandby(asyncpg.PostgresConnectionError):
+    """Somebody ended the wait of a commit for its standby. The server calls that a commit, with a warning; on this machine it is one,
+    and the loss of the machine would undo it. Whoever waits for the commit is told that it did not happen, and sends again."""
 
 
 class Session(Base):
@@ -77,6 +85,7 @@ class Session(Base):
     def __init__(self, protocol: Any, transport: asyncio.Transport, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
         self._limits: Limits | None = None
+        self._is_on_standby = True
         notice_when_gone(transport)
 
     async def set_limits(self, limits: Limits) -> None:
@@ -85,15 +94,24 @@ class Session(Base):
         await self.execute(SET_LIMITS, *limits.settings.values())
 
     async def _within(self, answer: Awaitable[Answer]) -> Answer:
-        """A connection that does not answer in time is good for nothing more, not even to roll back."""
-        if self._limits is None:
-            return await answer
+        """A connection that does not answer in time is good for nothing more, not even to roll back. Raises NotOnStandby."""
         try:
-            async with asyncio.timeout(self._limits.answer_s):
-                return await answer
+            async with asyncio.timeout(None if self._limits is None else self._limits.answer_s):
+                said = await answer
         except TimeoutError:
             self.terminate()
             raise
+        if not self._is_on_standby:
+            self.terminate()
+            raise NotOnStandby("A commit no longer waited for its standby; it is not acknowledged.")
+        return said
+
+    def _process_log_message(self, fields: dict[str, str], last_query: str) -> None:
+        """What the server says beside its answers, before the answer. A listener would be told after a turn of the loop only, and the
+        pool takes it for one that somebody forgot."""
+        if fields.get("R") == SYNCHRONOUS_WAIT:
+            self._is_on_standby = False
+        super()._process_log_message(fields, last_query)  # type: ignore[misc]  # not in the stubs
 
     async def execute(self, *args: Any, **options: Any) -> str:
         return await self._within(super().execute(*args, **options))

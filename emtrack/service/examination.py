@@ -6,7 +6,6 @@ import platform
 import resource
 import shutil
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,8 +17,11 @@ from emtrack.db.connect import SYNCHRONOUS, WHAT_OUTLIVES_A_POWER_CUT
 from emtrack.db.embedded import DatabaseError, DataDirectory
 from emtrack.db.migrate import MigrationState, status
 from emtrack.db.opened import unmigrated_database
+from emtrack.db.replication import replication_of
 from emtrack.db.rights import RunTime, run_time_dsn
 from emtrack.record.clock_checks import last_clock_checks
+from emtrack.service.copies import said_of_copies
+from emtrack.service.health import Health
 from emtrack.service.network_time import ClockCheck, ask_about_clock
 from geofence import datetime_of
 
@@ -45,12 +47,6 @@ SELECT count(*) FROM deliveries WHERE delivered_at IS NULL AND seen_at IS NULL A
     AND (channel_no IS NULL OR channel_no NOT IN (SELECT canary_channels()))
 """
 IS_SUPERUSER = "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"
-
-
-class Health(StrEnum):
-    GOOD = "good"
-    NOTE = "note"
-    BAD = "bad"
 
 
 class Look(NamedTuple):
@@ -213,6 +209,7 @@ def _basemap(settings: Settings) -> Look:
 async def _database(connection: Connection) -> list[Look]:
     version = connection.get_server_version()
     looks = [Look("database", Health.GOOD, f"PostgreSQL {version.major}.{version.minor} answers")]
+    looks.append(Look("copies", *said_of_copies(await replication_of(connection))))
     states = await status(connection)
     pending = [state for state in states if state.state is not MigrationState.APPLIED]
     if pending:
