@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/.installed-dev
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: near help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo broker bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
+.PHONY: near sweep sizing help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo broker bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -93,6 +93,12 @@ geofence: setup-dev  ## the core beside what a user could pick instead, into doc
 
 evaluate: setup-dev  ## judging files: from Parquet and from CSV to findings
 	$(BIN)/python -m benchmarks.evaluate
+
+sweep: setup-dev     ## a folder of Parquet swept by one process and by several
+	$(BIN)/python -m benchmarks.sweep
+
+sizing: setup-dev    ## what a fix and a device cost, times up to a million devices
+	$(BIN)/python -m benchmarks.sizing
 
 waits: setup-dev     ## live reports beside what costs much
 	$(BIN)/python -m benchmarks.nobody_waits

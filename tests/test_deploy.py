@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from emtrack.db.primary import servers_of
 from emtrack.db.rights import RunTime
 from emtrack.metrics import Metrics
+from emtrack.service.app import refuse_without_tls
 from emtrack.service.examination import examine, worst
 from emtrack.service.health import Health
-from emtrack.settings import Settings
+from emtrack.service.tracker_doors import refuse_unspoken
+from emtrack.settings import Settings, read_settings
 from tests.command_line import emtrack_aside
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -37,6 +40,33 @@ def test_every_setting_in_deploy_is_one() -> None:
     text = "".join(path.read_text() for path in DEPLOY.iterdir() if path.is_file())
     named = set(re.findall(r"\bEMTRACK_([A-Z_]+)\b", text)) - {"PASSWORD"}
     assert {name.lower() for name in named} <= set(Settings.__struct_fields__)
+
+
+def test_each_door_of_trackers_in_deploy_is_spoken_and_its_port_is_published() -> None:
+    text = (DEPLOY / "compose.trackers.yaml").read_text()
+    (asked,) = re.findall(r"EMTRACK_TRACKERS: (\S+)", text)
+    listeners = read_settings({"EMTRACK_TRACKERS": asked}).trackers
+    refuse_unspoken(listeners)
+    published = re.findall(r":(\d+):(\d+)(/udp)?\"$", text, re.MULTILINE)
+    assert [(str(door.port), str(door.port), "/udp" * door.is_datagram) for door in listeners] == published
+
+
+def test_what_stands_ready_for_systemd_can_be_read() -> None:
+    lines = (DEPLOY / "emtrack.env.example").read_text().splitlines()
+    given = [line.lstrip("#").partition("=") for line in lines if re.match(r"#?EMTRACK_\w+=", line)]
+    settings = read_settings({name: value for name, _, value in given})
+    refuse_unspoken(settings.trackers)
+    refuse_without_tls(settings)
+    assert len(servers_of(settings.database_url or "")) == 2
+
+
+def test_the_service_on_a_machine_of_its_own_is_that_of_one_machine_but_for_the_database() -> None:
+    whole, apart = ((DEPLOY / name).read_text().splitlines() for name in ("compose.yaml", "compose.apart.yaml"))
+    services = whole[whole.index("  emtrack:") :]
+    of_the_database = ("database", "DATABASE_URL", "state:/var", "inside")
+    other = [line for line in services if line not in apart and not any(word in line for word in of_the_database)]
+    assert other == []
+    assert "  database:" not in apart
 
 
 def test_the_roles_of_the_compose_file_are_those_of_the_program() -> None:

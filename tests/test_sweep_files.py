@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emtrack.files.bundles import bundles_of, files_in
+from emtrack.files.columns import row_groups_of, rows_in
 from emtrack.files.evaluate import RefusedRow, evaluate
+from emtrack.files.hands import SweepEnded, at_work
 from emtrack.files.sweep import KINDS, sweep
+from emtrack.files.workshop import Workshop
 from emtrack.forms.errors import FormError
 from emtrack.forms.lines import finding_lines
 from emtrack.forms.orders import Orders
@@ -146,9 +152,13 @@ def write(path: Path, rows: list[Fields], rng: random.Random, time_type: str) ->
     pq.write_table(pa.table(columns), path, row_group_size=max(1, len(rows) // 3))
 
 
-def swept(orders: Orders, paths: list[Path], until_ms: int, at_once: int = 2) -> tuple[list[bytes], list[RefusedRow]]:
+def swept(
+    orders: Orders, paths: list[Path], until_ms: int, at_once: int = 2, processes: int = 1
+) -> tuple[list[bytes], list[RefusedRow]]:
     refused: list[RefusedRow] = []
-    lines, figures = sweep(orders, paths, until_ms, refused.append, lambda *_: None, at_once=at_once)
+    lines, figures = sweep(
+        orders, paths, until_ms, refused.append, lambda *_: None, at_once=at_once, processes=processes
+    )
     assert figures.refused == len(refused)
     return lines, refused
 
@@ -216,6 +226,68 @@ def test_several_files_are_one(tmp_path):
     assert lines == whole
     assert [(row.reason, row.what) for row in refused] == [(row.reason, row.what) for row in refused_of_whole]
     assert {row.file for row in refused} == {"a.parquet", "b.parquet"}
+
+
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of many small files, in folders by day, with something wrong in each."""
+    folder, rng = tmp_path_factory.mktemp("spread"), random.Random(11)
+    rows = random_rows(rng, 9, 60)
+    rng.shuffle(rows)
+    for number in range(12):
+        (folder / f"day-{number % 3}").mkdir(exist_ok=True)
+        write(folder / f"day-{number % 3}/{number}.parquet", rows[number::12], rng, "us")
+    return folder
+
+
+def test_many_processes_say_what_one_says(spread: Path) -> None:
+    until_ms = parse_instant((START + timedelta(hours=9)).isoformat())
+    alone = swept(orders_of(9), files_in([spread]), until_ms)
+    assert len(alone[0]) > 20
+    assert len(alone[1]) > 20
+    assert swept(orders_of(9), files_in([spread]), until_ms, at_once=4, processes=3) == alone
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 32, 100])
+def test_bundles_hold_each_row_group_once_and_in_order(spread: Path, most: int) -> None:
+    paths = [*files_in([spread]), spread / "day-0/0.parquet", spread / "day-0/0.parquet"]
+    bundles = bundles_of(paths, most)
+    assert len(bundles) <= most
+    assert [bundle.number for bundle in bundles] == list(range(len(bundles)))
+    spans = [span for bundle in bundles for span in bundle.spans]
+    assert sum(span.rows for span in spans) == rows_in(paths)
+    assert [group for span in spans for group in ((span.path, number) for number in span.groups)] == [
+        (path, group) for path in paths for group, _, _ in row_groups_of(path)
+    ]
+    assert all(span.first == first_row(span.path, span.groups[0]) for span in spans)
+
+
+def first_row(path: Path, group: int) -> int:
+    return next(first for number, first, _ in row_groups_of(path) if number == group)
+
+
+def test_a_file_that_cannot_be_read_is_named_whoever_reads_it(tmp_path: Path, spread: Path) -> None:
+    whole = (spread / "day-0/0.parquet").read_bytes()
+    spoilt = tmp_path / "spoilt.parquet"
+    spoilt.write_bytes(whole[:4] + bytes(len(whole) // 3) + whole[len(whole) // 3 + 4 :])
+    for processes in (1, 2):
+        with pytest.raises(FormError, match=r"spoilt.parquet: cannot be read"):
+            swept(orders_of(9), [spoilt], 0, processes=processes)
+
+
+def test_a_process_that_is_taken_away_ends_the_sweep_with_what_to_do(tmp_path: Path) -> None:
+    shop = Workshop(orders_of(2), tmp_path, 2, 0, 0)
+    with pytest.raises(SweepEnded, match="fewer --processes"), at_work(shop, 2) as each:
+        list(each(die, [1]))
+
+
+def die(_: Workshop, __: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_folder_without_positions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormError, match=r"no file \*\.parquet in this folder"):
+        files_in([tmp_path])
 
 
 ODD_COLUMNS = {

@@ -82,11 +82,28 @@ def rows_in(paths: Iterable[Path]) -> int:
     return total
 
 
+def row_groups_of(path: Path) -> Iterator[tuple[int, int, int]]:
+    """The row groups of a file: number, the number of the first row in the file from 1 on, rows. Raises FormError."""
+    with _opened(path) as file:
+        metadata = open_parquet(path, file, POSITION_COLUMNS).metadata
+        first = 1
+        for group in range(metadata.num_row_groups):
+            rows = int(metadata.row_group(group).num_rows)
+            yield group, first, rows
+            first += rows
+
+
 def checked(path: Path, activations: Activations) -> Iterator[Checked]:
     """The positions of a file, batch by batch. Raises FormError for one that cannot be read."""
+    return checked_groups(path, None, 1, activations)
+
+
+def checked_groups(
+    path: Path, groups: Sequence[int] | None, first: int, activations: Activations
+) -> Iterator[Checked]:
+    """Of row groups that follow each other (None: of all), whose first row has the number `first`. Raises FormError."""
     with _opened(path) as file:
-        batches = open_parquet(path, file, POSITION_COLUMNS).iter_batches(batch_size=BATCH_ROWS)
-        first = 1
+        batches = open_parquet(path, file, POSITION_COLUMNS).iter_batches(batch_size=BATCH_ROWS, row_groups=groups)
         while True:
             try:
                 batch = next(batches, None)
