@@ -19,11 +19,10 @@ from emtrack.files.progress import Tell
 from emtrack.files.refusals import Refuse
 from emtrack.files.workshop import Workshop
 from emtrack.forms.errors import FormError
-from emtrack.forms.lines import finding_lines
+from emtrack.forms.lines import LineKey, in_order
 from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of
-from geofence import Activation, Kind, Plan, SetZone
-from geofence.judgement import Finding
+from geofence import Kind, Plan, SetZone
 from geofence.sweep import KINDS, MOST_ZONES
 
 WEARERS_AT_ONCE = 50
@@ -56,7 +55,7 @@ def sweep(
     figures, start_s = Figures(), time.perf_counter()
     bundles = bundles_of(paths)
     total = sum(bundle.rows for bundle in bundles)
-    found: list[tuple[Activation, Finding]] = []
+    found: list[tuple[LineKey, bytes]] = []
     with TemporaryDirectory(prefix="emtrack-sweep-") as folder:
         shop = Workshop(orders, Path(folder), at_once, until_ms, len(bundles))
         with at_work(shop, processes) as each:
@@ -67,12 +66,12 @@ def sweep(
                     refuse(row)
                 tell("reading", figures.rows, total)
             for judged in each(Workshop.judge, range(0, len(plans), at_once)):
-                found += judged.found
+                found += judged.lines
+                figures.found.update(judged.kinds)
                 figures.evidence += judged.evidence
                 figures.judging_s += judged.seconds
                 tell("judging", judged.first + at_once, len(plans))
-    figures.found.update(finding.kind for _, finding in found)
-    lines = list(finding_lines(found))
+    lines = list(in_order(found))
     figures.whole_s = time.perf_counter() - start_s
     return lines, figures
 

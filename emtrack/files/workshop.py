@@ -8,6 +8,7 @@ positions of so many wearers, in each process.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +19,10 @@ import numpy as np
 from emtrack.files.bundles import Bundle
 from emtrack.files.columns import FIXES, Activations, Fixes, checked_groups
 from emtrack.files.parts import Parts, received_of
-from emtrack.forms.lines import RefusedRow
+from emtrack.forms.lines import LineKey, RefusedRow, keyed_lines
 from emtrack.forms.orders import Orders
 from emtrack.forms.to_core import plans_of
-from geofence import Activation, Plan
-from geofence.judgement import Finding
+from geofence import Kind, Plan
 from geofence.sweep import Sweep, duties_of, evidence_of, findings_of, requirements_of
 
 
@@ -35,10 +35,12 @@ class Read(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Of some wearers, from plan `first` on: findings in the order of their requirements, positions that are evidence, seconds."""
+    """Of some wearers, from plan `first` on: lines of findings in the order of their requirements, with what they are sorted by, and
+    how many of a kind; positions that are evidence; seconds in the judge."""
 
     first: int
-    found: list[tuple[Activation, Finding]]
+    lines: list[tuple[LineKey, bytes]]
+    kinds: Counter[Kind]
     evidence: int
     seconds: float
 
@@ -102,4 +104,5 @@ def _judged(plans: Sequence[Plan], fixes: Fixes, first: int, now_ms: int) -> Jud
     seconds = time.perf_counter() - start_s
     ordered = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     found = [(asked[zone][0], finding) for zone, finding in findings_of(ordered, requirements, now_ms)]
-    return Judged(first, found, len(positions.wearer), seconds)
+    kinds = Counter(finding.kind for _, finding in found)
+    return Judged(first, list(keyed_lines(found)), kinds, len(positions.wearer), seconds)

@@ -72,6 +72,16 @@ def finding_line(activation: Activation, finding: Finding) -> tuple[LineKey, Fin
 
 def finding_lines(found: Iterable[tuple[Activation, Finding]]) -> Iterator[bytes]:
     """Findings as sorted JSON lines, each with its line end."""
-    keyed = sorted((finding_line(activation, finding) for activation, finding in found), key=lambda pair: pair[0])
-    for _, line in keyed:
-        yield json.dumps(msgspec.to_builtins(line), ensure_ascii=False).encode() + b"\n"
+    return in_order(keyed_lines(found))
+
+
+def keyed_lines(found: Iterable[tuple[Activation, Finding]]) -> Iterator[tuple[LineKey, bytes]]:
+    """Findings as JSON lines in their order, each with what lines are sorted by."""
+    for activation, finding in found:
+        key, line = finding_line(activation, finding)
+        yield key, json.dumps(msgspec.to_builtins(line), ensure_ascii=False).encode() + b"\n"
+
+
+def in_order(keyed: Iterable[tuple[LineKey, bytes]]) -> Iterator[bytes]:
+    """Sorted by their keys; of equal keys in the order in which they came."""
+    return (line for _, line in sorted(keyed, key=lambda pair: pair[0]))
