@@ -160,7 +160,10 @@ async def test_a_server_that_was_replaced_is_refused_where_the_one_that_replaced
         await primary.opened_on_primary(dsn, opening)
 
 
-async def test_a_machine_that_says_nothing_keeps_nobody_from_the_other(database_url: str) -> None:
+async def test_a_machine_that_says_nothing_keeps_nobody_from_the_other(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primary, "OTHERS_WITHIN_S", 0.05)
     away: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
 
     async def opening(server: str) -> Session:
