@@ -54,8 +54,8 @@ class Run(NamedTuple):
 FEW = Run(devices=16, requests=24, fixes=20, sessions=4, services=1, servers=1, between_s=(0.1, 0.5))
 THOUSAND = Run(devices=300, requests=167, fixes=100, sessions=940, services=40, servers=20, between_s=(0.05, 0.4))
 
-KILL_SESSION = """
-SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WORKS = """
+SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
 WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint) = $1
 """
 
@@ -124,24 +124,22 @@ class Deployment:
         self.service.wait()
 
 
-async def kill_session(dsn: str) -> bool:
-    """The session with which the worker writes, as soon as there is one. False: there was none for seconds."""
-    for _ in range(50):
-        if await _killed_session(dsn):
-            return True
+async def kill_session(dsn: str, after_s: float) -> bool:
+    """The session with which the worker writes, some time after there is one. False: there was none for seconds."""
+    for _ in range(100):
+        with suppress(
+            asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError
+        ):  # a server that comes or goes
+            connection = await asyncpg.connect(dsn, timeout=2)
+            try:
+                pid = await connection.fetchval(WORKS, WORKER_LOCK, timeout=2)
+                if pid is not None:
+                    await asyncio.sleep(after_s)
+                    return bool(await connection.fetchval("SELECT pg_terminate_backend($1)", pid, timeout=2))
+            finally:
+                connection.terminate()
         await asyncio.sleep(0.1)  # another program: there is nothing to wait on but its session
     return False
-
-
-async def _killed_session(dsn: str) -> bool:
-    try:
-        connection = await asyncpg.connect(dsn, timeout=2)
-        try:
-            return bool(await connection.fetch(KILL_SESSION, WORKER_LOCK, timeout=2))
-        finally:
-            connection.terminate()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-        return False  # whatever a server says that is just going down or coming up
 
 
 async def kill_server(data_dir: Path) -> bool:
@@ -163,14 +161,15 @@ async def kill_at_random(deployment: Deployment, data_dir: Path, run: Run) -> Co
     rng.shuffle(plan)
     killed: Counter[str] = Counter()
     for what in plan:
-        await asyncio.sleep(rng.uniform(*run.between_s))  # a random moment is the point
+        moment_s = rng.uniform(*run.between_s)  # a random moment is the point
         if deployment.service.poll() is not None:
             deployment.begin_anew()
         if what == "service":
+            await asyncio.sleep(moment_s)
             deployment.kill_service()
             killed[what] += 1
         else:
-            killed[what] += await kill_session(dsn) if what == "session" else await kill_server(data_dir)
+            killed[what] += await kill_session(dsn, moment_s) if what == "session" else await kill_server(data_dir)
     return killed
 
 
