@@ -8,7 +8,7 @@ import re
 import pytest
 
 from emtrack.forms.iom import Pathway
-from emtrack.iom.assessments import ASSESSMENT, Assessment
+from emtrack.iom.assessments import ASSESSMENT, Assessment, Rosh
 from emtrack.iom.entries import Author, Draft, enter, load
 from emtrack.iom.grading import propose
 from emtrack.iom.notes import NOTE, Note, Visibility
@@ -155,7 +155,9 @@ async def test_a_persons_page_has_the_plan_by_strand_and_needs_without_a_goal_as
     number = await number_of(office)
     step = Step(step="s1", what="Apply to the council", agency="Housing", state="IN_PROGRESS")
     goal = Goal(what="A room of his own", strand=Strand.CHANGE, pathway=Pathway.ACCOMMODATION, steps=[step])
-    needs = Assessment(source="OASys", needs=[Pathway.ACCOMMODATION, Pathway.FINANCE])
+    needs = Assessment(
+        source="OASys", needs=[Pathway.ACCOMMODATION, Pathway.FINANCE], rosh=Rosh.HIGH, domestic_abuse=True
+    )
     async with office.connection.transaction():
         drafts = [
             Draft(PLAN, number, Plan(goals=[goal], agreed=True), due_ms=NOW - DAY),
@@ -165,10 +167,12 @@ async def test_a_persons_page_has_the_plan_by_strand_and_needs_without_a_goal_as
     await visitor.log_in(await office.account(Role.OFFICER, agency="Police"))
     _, page = await visitor.get("/iom/people/W1")
     for words in ("The person agreed", "A room of his own", "Apply to the council: <strong>in progress", "Overdue",
-                  "Accommodation: A room of his own", "Finance: <strong>no goal in the plan"):  # fmt: skip
+                  "Accommodation: A room of his own", "Finance: <strong>no goal in the plan",
+                  "integrated offender management <span class=\"em-quiet\">IIOM", "high risk of serious harm <span",
+                  "perpetrator of domestic abuse <span class=\"em-quiet\">ADVP"):  # fmt: skip
         assert words in page, words
     _, page = await visitor.get("/iom/people/W1?known_at=2026-03-01T00:00:00Z")
-    assert ("A room of his own" in page, "No plan is on record." in page) == (False, True)
+    assert ("A room of his own" in page, "No plan is on record." in page, "ADVP" in page) == (False, True, False)
 
 
 async def test_what_was_known_is_told_by_itself_and_to_the_end(office: Office, visitor: Visitor) -> None:

@@ -51,6 +51,8 @@ MUTANTS = [
            "tests/test_iom_handed.py::test_the_page_that_is_handed_leaves_out_others_intelligence_and_places"),
     Mutant("a normal is of nights without a tag", "emtrack/reading/compliance.py", "and noons[first] < worn_ms:", "and False:",
            "tests/test_compliance.py::test_a_persons_normal_is_of_the_weeks_before_and_only_while_a_tag_was_worn"),
+    Mutant("a life turns on a need that nobody has", "emtrack/demo/turns.py", " or TURNS[kind].need in needs)", " or True)",
+           "tests/test_demo_life.py::test_no_reason_note_task_or_step_names_a_need_that_the_person_does_not_have"),
     Mutant("one release is two signals", "emtrack/iom/sources.py", "<= SAME_MOVE_MS for one", "< 0 for one",
            "tests/test_iom_signals.py::test_a_release_told_by_status_and_by_transition_is_one_signal_whichever_comes_first"),
     Mutant("all contacts are read for one", "emtrack/iom/signal_making.py",

@@ -16,9 +16,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from emtrack.demo.life import life_of
 from emtrack.emulator.geometry import Point, distance_m, to_degrees, to_frame
 from emtrack.emulator.people import Activation, Wearer
-from emtrack.emulator.schedule import iso_of
+from emtrack.emulator.schedule import DAY_MS, iso_of
 from emtrack.emulator.sending import Upload
 from emtrack.emulator.world import World
 
@@ -40,6 +41,7 @@ WRONG_MS: Final = (5 * MINUTE_MS, 5 * MINUTE_MS + STEP_MS)
 RIGHT_MS: Final = (4 * MINUTE_MS, 6 * MINUTE_MS + STEP_MS)
 """Of this time it kept a position each twenty seconds, ten seconds off the wrong ones: nobody is so fast."""
 FAR_M: Final = 1_500.0
+QUIET_MS: Final = 92 * DAY_MS
 PRECISION_M: Final = 8.0
 LEAST_PEOPLE: Final = 100
 """In a smaller town nothing is put there."""
@@ -109,6 +111,8 @@ def _wronged(worlds: Sequence[World], people: Sequence[Wearer], end_ms: int) -> 
     def is_blameless(wearer: Wearer) -> bool:
         world = world_of[wearer.wearer_id]
         if distance_m(_true_place(world, wearer, end_ms + WRONG_MS[0]), _zone_of(wearer)) < FAR_M:
+            return False
+        if not life_of(world, wearer, end_ms).is_quiet_since(end_ms - QUIET_MS):
             return False
         return not world.truth(wearer.wearer_id, world.start_ms, end_ms + UNHEARD_MS[1])
 

@@ -128,6 +128,7 @@ def _environment() -> Environment:
         TASK_STATES=wording.TASK_STATES,
         STRANDS=wording.STRANDS,
         STEP_STATES=wording.STEP_STATES,
+        REGISTRATIONS=wording.REGISTRATIONS,
         BREACH_STATES=wording.BREACH_STATES,
         MEETING_STATES=wording.MEETING_STATES,
         DECISIONS=wording.DECISIONS,

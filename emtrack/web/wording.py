@@ -599,6 +599,15 @@ BREACH_STATES = {
     "RECALL_REQUESTED": "Recall requested", "RECALL_REFUSED": "Recall refused", "RECALLED": "Recalled", "ARRESTED": "Arrested",
 }  # fmt: skip
 STRANDS = {"CONTROL": "Control", "CHANGE": "Change", "DIVERT": "Divert"}
+REGISTRATIONS = {
+    "IIOM": "integrated offender management",
+    "MAPP": "MAPPA",
+    "ADVP": "perpetrator of domestic abuse",
+    "RVHR": "very high risk of serious harm",
+    "RHRH": "high risk of serious harm",
+    "RMRH": "medium risk of serious harm",
+    "RLRH": "low risk of serious harm",
+}
 STEP_STATES = {
     "NOT_STARTED": "not started", "IN_PROGRESS": "in progress", "COMPLETED": "completed",
     "CANNOT_BE_DONE_YET": "cannot be done yet", "NO_LONGER_NEEDED": "no longer needed",

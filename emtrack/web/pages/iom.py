@@ -21,6 +21,7 @@ from emtrack.reading.iom import CohortRow, Wanted, chronology, cohort, records_b
 from emtrack.reading.iom_plan import plan_of
 from emtrack.reading.people import person_of, wearer_no_of
 from emtrack.reading.person_card import person_card
+from emtrack.reading.registrations import registrations_of
 from emtrack.web.api.iom import mending
 from emtrack.web.areas import read_area
 from emtrack.web.guard import LATEST_MS, Problem, looker_of, read_form, read_number
@@ -102,6 +103,7 @@ class IomPages:
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
             row = next(iter(await cohort(connection, now_ms, only=wearer_no)), None)
             plan = await plan_of(connection, wearer_no, known_ms if asked_ms else None)
+            registrations = await registrations_of(connection, wearer_no, known_ms if asked_ms else None)
             compliance = await compliance_of(connection, wearer_no, known_ms)
             card = None if asked_ms else await person_card(connection, wearer_no, now_ms)
             summary = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
@@ -115,6 +117,7 @@ class IomPages:
             chosen=chosen,
             asked_ms=asked_ms,
             plan=plan,
+            registrations=registrations,
             compliance=compliance,
             card=card,
             summary=summary,
