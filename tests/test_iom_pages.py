@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 import re
 
-import pytest
-
 from emtrack.forms.iom import Pathway
 from emtrack.iom.assessments import ASSESSMENT, Assessment, Rosh
 from emtrack.iom.entries import Author, Draft, enter, load
@@ -21,7 +19,7 @@ from emtrack.reading.iom import MOST_LINES
 from geofence import parse_instant
 from tests.browser import OpenPage, axe
 from tests.office import BEGINS, Office
-from tests.test_pages_browser import logged_in
+from tests.test_pages_browser import log_in
 from tests.visitor import Visitor
 
 NOW = parse_instant(BEGINS)
@@ -196,16 +194,24 @@ async def test_what_was_known_is_told_by_itself_and_to_the_end(office: Office, v
     assert "As it was known at" in page
 
 
-@pytest.mark.parametrize("width", [1366, 320])
-async def test_the_pages_fit_every_screen_and_pass_axe(office: Office, open_page: OpenPage, width: int) -> None:
+async def test_in_two_clicks_from_the_login_a_new_officer_sees_who_needs_them_and_why(
+    office: Office, open_page: OpenPage
+) -> None:
+    """A walk by somebody who was never told where anything is. Other screens: tests/test_iom_small_screens.py."""
     await exclusion(office)
-    page = await logged_in(office, open_page, "/iom", width=width, height=768)
-    await page.wait_for_selector("text=Proposed: red.")
-    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    page = await log_in(office, await open_page(office.address, width=1366, height=768), "/alerts", Role.OFFICER)
+    await page.click("nav >> text=IOM")
+    who = page.locator(".em-cohort__row").first
+    told = await who.inner_text()
+    for words in (
+        "Ann Other",
+        "entered an exclusion zone",
+        "Proposed: red. Entered an exclusion zone in the last 7 days",
+    ):
+        assert words in told, words
     assert await axe(page) == []
-    await page.click("a:has-text('Ann Other')")
+    await who.locator("h2 a").click()
     await page.wait_for_selector("h2:has-text('Chronology')")
-    assert re.search(r"entered an exclusion zone", await page.content())
-    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    assert "entered an exclusion zone" in await page.locator(".em-chronology").inner_text()
     assert await axe(page) == []
     page.assert_clean(office.address)

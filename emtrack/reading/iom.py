@@ -18,9 +18,10 @@ from emtrack.forms.wall_time import zone_named
 from emtrack.iom.assessments import BANDS, HARM_BANDS, REOFFENDING_BANDS, Rosh, band_of
 from emtrack.iom.entries import Entry, load, records_of_person
 from emtrack.iom.grades import DAY_MS
-from emtrack.iom.offences import HARM_DAYS, PROVEN, OffenceKind
+from emtrack.iom.offences import HARM_DAYS, OffenceKind
+from emtrack.reading.iom_seldom import ASSESSED, SeldomCache, SeldomKnown
 from emtrack.record.deployment_settings import load_settings
-from geofence import datetime_of, format_instant
+from geofence import Interval, datetime_of, format_instant
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -67,21 +68,6 @@ OPEN_ALERTS = """
 SELECT wearer_no, min(severity) AS severity, count(*) AS open FROM alerts
 WHERE closed_at IS NULL AND wearer_no = ANY($1::bigint[]) GROUP BY wearer_no
 """
-# The newest assessment that says something counts for each of its parts.
-ASSESSED = """
-SELECT p.wearer_no, a.* FROM unnest($1::bigint[]) AS p (wearer_no) CROSS JOIN LATERAL (
-    SELECT (array_agg(content ->> 'rosh' ORDER BY occurred_at DESC NULLS LAST, entry_no DESC)
-            FILTER (WHERE content ? 'rosh'))[1] AS rosh,
-           (array_agg((content ->> 'mappa_level')::bigint ORDER BY occurred_at DESC NULLS LAST, entry_no DESC)
-            FILTER (WHERE content ? 'mappa_level'))[1] AS mappa_level,
-           (array_agg((content ->> 'serious_harm')::float8 ORDER BY occurred_at DESC NULLS LAST, entry_no DESC)
-            FILTER (WHERE content ? 'serious_harm'))[1] AS serious_harm,
-           (array_agg(jsonb_build_array(content -> 'reoffending', epoch_ms(occurred_at), content -> 'source',
-                                        content -> 'counts_from_release')
-                      ORDER BY occurred_at DESC NULLS LAST, entry_no DESC) FILTER (WHERE content ? 'reoffending'))[1] AS likely
-    FROM (SELECT DISTINCT ON (item_no) content, occurred_at, entry_no FROM iom_entries n
-          WHERE n.wearer_no = p.wearer_no AND n.noun = 'assessment' ORDER BY item_no, version DESC) newest) a
-"""
 # Those that expire are found by when, which are few; those that tell of what lasts by an index of their own.
 SIGNALS = """
 SELECT wearer_no, item_no, content ->> 'kind' AS kind, content ->> 'direction' AS direction, content ->> 'because' AS because,
@@ -90,6 +76,13 @@ FROM (SELECT * FROM iom_now WHERE noun = 'signal' AND due_at > $1
       UNION ALL SELECT * FROM iom_now WHERE noun = 'signal' AND due_at IS NULL) s
 WHERE state = 'LIVE' AND occurred_at <= $1 ORDER BY occurred_at DESC, item_no
 """
+SIGNALS_OF = """
+SELECT wearer_no, item_no, content ->> 'kind' AS kind, content ->> 'direction' AS direction, content ->> 'because' AS because,
+       epoch_ms(occurred_at) AS occurred_ms, epoch_ms(due_at) AS expires_ms
+FROM iom_now WHERE noun = 'signal' AND wearer_no = ANY($2::bigint[]) AND state = 'LIVE' AND occurred_at <= $1
+      AND (due_at > $1 OR due_at IS NULL)
+ORDER BY occurred_at DESC, item_no
+"""
 PROPOSED = """
 SELECT wearer_no, item_no, content ->> 'grade' AS grade, content ->> 'because' AS because, epoch_ms(recorded_at) AS since_ms
 FROM iom_now WHERE noun = 'proposal' AND state = 'OPEN' AND due_at IS NOT NULL AND wearer_no = ANY($1::bigint[])
@@ -97,12 +90,6 @@ FROM iom_now WHERE noun = 'proposal' AND state = 'OPEN' AND due_at IS NOT NULL A
 STATUSES = """
 SELECT wearer_no, content ->> 'status' AS status, epoch_ms(lower(valid)) AS since_ms FROM iom_now
 WHERE noun = 'status' AND state = 'STATED' AND wearer_no = ANY($1::bigint[]) AND valid @> $2::timestamptz
-"""
-# Proven offences that were committed since an instant, by person and kind.
-OFFENDED = """
-SELECT wearer_no, content ->> 'kind' AS kind, count(*) AS offences FROM iom_now
-WHERE noun = 'offence' AND state = 'STATED' AND wearer_no = ANY($1::bigint[]) AND content ->> 'outcome' = ANY($2::text[])
-      AND occurred_at > $3 AND occurred_at <= $4 GROUP BY 1, 2
 """
 # What was entered of them since an instant, by noun and state.
 CHANGED = """
@@ -220,7 +207,7 @@ async def records_by_person(connection: Connection, mains: Sequence[int]) -> dic
 
 
 async def cohort(
-    connection: Connection, now_ms: int, wanted: Wanted | None = None, only: int | None = None
+    connection: Connection, seldom: SeldomCache, now_ms: int, wanted: Wanted | None = None, only: int | None = None
 ) -> list[CohortRow]:
     """Everybody in the programme whom the session may see and who fits, in order. `only`: a person whose row is wanted."""
     members = {row["main_no"]: row for row in await connection.fetch(MEMBERS) if only in (None, row["main_no"])}
@@ -229,16 +216,18 @@ async def cohort(
     numbers, now = list(records), datetime_of(now_ms)
     held = _newest_of(records, await connection.fetch(HELD, numbers), "since_ms")
     alerts = _by_main(records, await connection.fetch(OPEN_ALERTS, numbers))
-    assessed = _by_main(records, await connection.fetch(ASSESSED, numbers))
-    signals = _by_main(records, await connection.fetch(SIGNALS, now))
+    lasting = await seldom.known(connection, numbers, now_ms)
+    assessed = _by_main(records, [one.assessed for one in lasting.values()])
+    offended = _offended(records, lasting, Interval(now_ms - HARM_MS, now_ms + 1))
+    found = connection.fetch(SIGNALS, now) if only is None else connection.fetch(SIGNALS_OF, now, numbers)
+    signals = _by_main(records, await found)
     proposed = _by_main(records, await connection.fetch(PROPOSED, numbers))
-    since, zone = datetime_of(now_ms - HARM_MS), zone_named((await load_settings(connection, now_ms))[0])
-    offended = _by_main(records, await connection.fetch(OFFENDED, numbers, list(PROVEN), since, now))
+    zone = zone_named((await load_settings(connection, now_ms))[0])
     statuses = _newest_of(records, await connection.fetch(STATUSES, numbers, now), "since_ms")
     changed = _by_main(records, await connection.fetch(CHANGED, numbers, datetime_of(now_ms - DAY_MS)))
     rows = [
         _row(member, names[no], held.get(no), alerts.get(no, []), assessed.get(no, []), signals.get(no, []), proposed.get(no, []),
-             statuses.get(no), changed.get(no, []), offended.get(no, []), now_ms, zone)
+             statuses.get(no), changed.get(no, []), offended.get(no, Counter()), now_ms, zone)
         for no, member in members.items()
         if no in names
     ]  # fmt: skip
@@ -255,6 +244,17 @@ def _by_main(records: Mapping[int, int], rows: Sequence[Any]) -> dict[int, list[
     for row in rows:
         if row["wearer_no"] in records:
             found.setdefault(records[row["wearer_no"]], []).append(row)
+    return found
+
+
+def _offended(
+    records: Mapping[int, int], lasting: Mapping[int, SeldomKnown], span: Interval
+) -> dict[int, Counter[str]]:
+    """Offences that were committed in a time, by person and kind."""
+    found: dict[int, Counter[str]] = {}
+    for number, one in lasting.items():
+        count = found.setdefault(records[number], Counter())
+        count.update(said.kind for said in one.offences if span.begin_ms < said.occurred_ms < span.end_ms)
     return found
 
 
@@ -277,7 +277,7 @@ def _row(
     proposed: Sequence[Any],
     status: Any,
     changed: Sequence[Any],
-    offended: Sequence[Any],
+    offended: Counter[str],
     now_ms: int,
     zone: ZoneInfo,
 ) -> CohortRow:
@@ -323,13 +323,10 @@ def _how_likely(assessed: Sequence[Any]) -> HowLikely | None:
     return HowLikely(percent, band_of(percent, REOFFENDING_BANDS), at_ms, source, bool(from_release))
 
 
-def _how_bad(assessed: Sequence[Any], offended: Sequence[Any]) -> HowBad:
+def _how_bad(assessed: Sequence[Any], offended: Counter[str]) -> HowBad:
     first = {name: next((one[name] for one in assessed if one[name] is not None), None) for name in ASSESSED_FIELDS}
-    count = Counter[OffenceKind]()
-    for one in offended:
-        count[OffenceKind(one["kind"])] += one["offences"]
-    days = sum(HARM_DAYS[kind] * number for kind, number in count.items())
-    return HowBad(**first, harm_days=days, offences=count.total(), without_harm=count[OffenceKind.OTHER])
+    days = sum(HARM_DAYS[OffenceKind(kind)] * number for kind, number in offended.items())
+    return HowBad(**first, harm_days=days, offences=offended.total(), without_harm=offended[OffenceKind.OTHER])
 
 
 def reasons(row: CohortRow, now_ms: int, zone: ZoneInfo) -> list[str]:
@@ -432,6 +429,6 @@ def _finding_line(row: Any) -> Line:
 async def likely_scores(connection: Connection, wearer_no: int) -> dict[str, float]:
     """What the newest assessments of a person say, by names of predictors."""
     assessed = await connection.fetch(ASSESSED, await records_of_person(connection, wearer_no))
-    likely, bad = _how_likely(assessed), _how_bad(assessed, [])
+    likely, bad = _how_likely(assessed), _how_bad(assessed, Counter())
     scores = {"reoffending": None if likely is None else likely.percent, "serious_harm": bad.serious_harm}
     return {name: value for name, value in scores.items() if value is not None}

@@ -23,6 +23,7 @@ from emtrack.people.looks import PURPOSES
 from emtrack.people.roles import Caller, Needs, Role
 from emtrack.reading.apart import Answer, Arguments, Judges, Patience, Work
 from emtrack.reading.history import View, is_little
+from emtrack.reading.iom_seldom import SeldomCache
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import case_words, wording
@@ -173,6 +174,7 @@ class Pages:
         self.pool = pool
         self.clock = clock
         self.history_gap_ms = history_gap_ms
+        self.seldom = SeldomCache()
         self._zone_sets = zone_sets
         self._judges = judges
         self._environment = _environment()

@@ -98,7 +98,7 @@ def web_routes(
         *AlertRoutes(pool, work, clock, stop, credentials).routes(),
         *OrderRoutes(pool, clock, judges).routes(),
         *LedgerRoutes(pool, clock).routes(),
-        *IomRoutes(pool, clock).routes(),
+        *IomRoutes(pool, clock, pages.seldom).routes(),
         *near_routes(pool, clock, judges),
         *export_routes(pool, clock, judges),
         *site.routes(),

@@ -58,7 +58,7 @@ class IomPages:
         async with self._pages.pool.acquire() as connection:
             await look_at_everybody(connection, looker, What.IOM_RECORD, now_ms)
             words = await self._pages.words(connection)
-            people = await cohort(connection, now_ms, asked)
+            people = await cohort(connection, self._pages.seldom, now_ms, asked)
             first = min(read_number(query.get("first")) or 0, len(people))
             shown = people[first : first + PAGE]
             if asked.area is not None:  # who is listed lives there: that is asked about an address
@@ -101,7 +101,7 @@ class IomPages:
             words = await self._pages.words(connection)
             asked_ms, known_ms = known_at(request, now_ms, words)
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
-            row = next(iter(await cohort(connection, now_ms, only=wearer_no)), None)
+            row = next(iter(await cohort(connection, self._pages.seldom, now_ms, only=wearer_no)), None)
             plan = await plan_of(connection, wearer_no, known_ms if asked_ms else None)
             registrations = await registrations_of(connection, wearer_no, known_ms if asked_ms else None)
             compliance = await compliance_of(connection, wearer_no, known_ms)
