@@ -7,8 +7,9 @@ import re
 
 from emtrack.forms.iom import Pathway
 from emtrack.iom.assessments import ASSESSMENT, Assessment, Rosh
+from emtrack.iom.contacts import CONTACT, Contact, Outcome
 from emtrack.iom.entries import Author, Draft, enter, load
-from emtrack.iom.grading import propose
+from emtrack.iom.grading import OURS, SERVICE, propose
 from emtrack.iom.notes import NOTE, Note, Visibility
 from emtrack.iom.plans import PLAN, Goal, Plan, Step, Strand
 from emtrack.iom.proposals import PROPOSAL
@@ -145,6 +146,72 @@ async def test_two_agencies_see_different_notes_of_one_person(office: Office, vi
         assert (await other.get("/iom/people/W2"))[0] == 404
     finally:
         await other.http.close()
+
+
+async def test_an_officer_writes_a_note_for_whom_they_choose(office: Office, visitor: Visitor) -> None:
+    await visitor.log_in(await office.account(Role.OFFICER, agency="Police"))
+    key, address = await visitor.form_key(), "/iom/people/W1/note"
+    assert "Write a note" in (await visitor.get("/iom/people/W1"))[1]
+    for text, form in (
+        ("ours alone", {"visibility": "OWN"}),
+        ("for probation", {"visibility": "NAMED", "named": "Probation Service; Eve "}),
+        ("intelligence", {"visibility": "POLICE_INTEL", "kind": "intelligence", "occurred": "2026-03-02T10:00"}),
+    ):
+        status, where = await visitor.post(address, form_key=key, text=text, **form)
+        assert (status, where) == (303, "/iom/people/W1#chronology")
+    for form, why in (
+        ({"text": "x", "visibility": "NAMED"}, "Name the agencies"),
+        ({"text": "x", "visibility": "everybody"}, "Choose who may read"),
+        ({"text": " ", "visibility": "ALL"}, "Write the note"),
+        ({"text": "x" * 10_001, "visibility": "ALL"}, "in at most 10,000 characters"),
+        ({"text": "x", "visibility": "ALL", "occurred": "2026-04-01T10:00"}, "not of a time to come"),
+        ({"text": "x", "visibility": "ALL", "named": "Housing"}, "or choose who else may"),
+    ):
+        status, page = await visitor.post(address, form_key=key, **form)
+        assert (status, why in page) == (422, True), why
+    notes = await load(office.connection, [await number_of(office)], [NOTE])
+    assert [(n.agency, str(n.visibility), n.named) for n in notes] == [
+        ("Police", "OWN", ()), ("Police", "NAMED", ("Probation Service", "Eve")), ("Police", "POLICE_INTEL", ()),
+    ]  # fmt: skip
+    other = Visitor(office)
+    try:
+        await other.log_in(await office.account(Role.OFFICER, "Eve", "Probation Service"), "Eve")
+        _, page = await other.get("/iom/people/W1?noun=note")
+        assert ("ours alone" in page, "for probation" in page, "intelligence" in page) == (False, True, False)
+        status, _ = await other.post(
+            "/iom/people/W2/note", form_key=await other.form_key(), text="x", visibility="ALL"
+        )
+        assert status == 404, "who is not shared is not written about"
+    finally:
+        await other.http.close()
+
+
+async def test_a_contact_that_nobody_decided_is_decided_in_its_line_and_once(
+    office: Office, visitor: Visitor
+) -> None:
+    number = await number_of(office)
+    contact = Contact(kind="attendance by order", finding_no=1)
+    async with office.connection.transaction():
+        drafts = [
+            Draft(CONTACT, number, contact, "RECORDED", occurred_ms=NOW, system=OURS, record="finding 1"),
+            Draft(CONTACT, number, Contact(kind="office"), "RECORDED", occurred_ms=NOW),
+        ]
+        await enter(office.connection, Author("Zed", "Housing"), drafts[1:], NOW)
+        (ours,) = await enter(office.connection, SERVICE, drafts[:1], NOW)
+    await visitor.log_in(await office.account(Role.OFFICER, agency="Police"))
+    _, page = await visitor.get("/iom/people/W1")
+    assert f'action="/iom/contacts/{ours.item_no}"' in page
+    key, address = await visitor.form_key(), f"/iom/contacts/{ours.item_no}"
+    assert (await visitor.post(address, form_key=key, outcome="maybe"))[0] == 422
+    assert (await visitor.post(address, form_key=key, outcome="UNACCEPTABLE_ABSENCE"))[0] == 303
+    status, page = await visitor.post(address, form_key=key, outcome="KEPT")
+    assert (status, "The contact is decided" in page) == (409, True)
+    (theirs,) = [e for e in await load(office.connection, [number], [CONTACT]) if e.system != OURS]
+    status, page = await visitor.post(f"/iom/contacts/{theirs.item_no}", form_key=key, outcome="KEPT")
+    assert (status, "Housing recorded the contact" in page) == (422, True)
+    decided = next(e for e in await load(office.connection, [number], [CONTACT]) if e.system == OURS)
+    assert isinstance(decided.content, Contact)
+    assert (decided.content.outcome, decided.recorded_by) == (Outcome.UNACCEPTABLE_ABSENCE, "Ann")
 
 
 async def test_a_persons_page_has_the_plan_by_strand_and_needs_without_a_goal_as_known_then(

@@ -43,6 +43,7 @@ from emtrack.web.pages.history_known import HistoryKnownPages
 from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.iom_handed import HandedPages
 from emtrack.web.pages.iom_meetings import MeetingPages
+from emtrack.web.pages.iom_notes import NotePages
 from emtrack.web.pages.iom_tasks import TaskPages
 from emtrack.web.pages.iom_transitions import TransitionPages
 from emtrack.web.pages.looks import LookPages
@@ -128,6 +129,7 @@ def web_routes(
         *ShiftPages(pages).routes(),
         *IomPages(pages).routes(),
         *HandedPages(pages).routes(),
+        *NotePages(pages).routes(),
         *PerformancePages(pages).routes(),
         *TaskPages(pages).routes(),
         *MeetingPages(pages).routes(),

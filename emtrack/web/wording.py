@@ -623,6 +623,12 @@ CONTACT_OUTCOMES = {
     "KEPT": "kept", "ACCEPTABLE_ABSENCE": "missed, with a reason that was accepted", "UNACCEPTABLE_ABSENCE": "missed",
     "ATTENDED_DID_NOT_COMPLY": "came, and did not do what was asked", "NOT_RECORDED": "nothing recorded yet",
 }  # fmt: skip
+VISIBILITIES = {
+    "ALL": "Everybody with whom the person is shared",
+    "OWN": "My agency only",
+    "NAMED": "Those named below",
+    "POLICE_INTEL": "The police only",
+}
 WHYS = {"more facts came": "new data was received", "time passed": "no new data was received"}
 """Why a version of a finding was added, as people say it; what stands for itself is left as it is."""
 
