@@ -126,6 +126,7 @@ def _environment() -> Environment:
         finding_words=wording.finding_words,
         why_words=wording.why_words,
         CONTACT_OUTCOMES=wording.CONTACT_OUTCOMES,
+        MECHANISMS=wording.MECHANISMS,
         VISIBILITIES=wording.VISIBILITIES,
         TASK_STATES=wording.TASK_STATES,
         STRANDS=wording.STRANDS,

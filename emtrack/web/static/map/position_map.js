@@ -37,10 +37,14 @@ export async function positionMap(place, data, file, viewBefore = null) {
     card.show(point, possibleSteps(visible, point));
     bringIntoView(map, point.place);
   }, (point) => player?.show(point.at_ms));
-  const card = pointCard(reader, points.length);
+  const card = pointCard(reader, points.length, place.dataset.beside ? `Point of ${place.dataset.name}` : 'Point');
   const rows = tableRows(place.id, (n) => reader.chooseNumber(n));
-  const second = secondOf(place, others, parts, shown, (at_ms) => player?.show(at_ms));
-  const player = 'still' in place.dataset ? null : playerOf(place, { ...data, zones }, parts, reader, second, (isPlaying) => card.quiet(isPlaying));
+  const second = secondOf(place, others, parts, shown, (point) => {
+    player?.show(point.at_ms);
+    parts.chosen.show(point);
+    bringIntoView(map, point.place);
+  });
+  const player = 'still' in place.dataset ? null : playerOf(place, { ...data, zones }, parts, reader, second, (isPlaying) => { card.quiet(isPlaying); second?.card.quiet(isPlaying); });
   const refresh = () => {
     reader.refresh();
     parts.show(shown);
@@ -48,15 +52,21 @@ export async function positionMap(place, data, file, viewBefore = null) {
     second?.refresh();
     card.show(null, possibleSteps(reader.visible(), reader.chosen()));
   };
+  const cards = second ? element('div', {}, card.section, second.card.section) : card.section;
   const fit = () => map.getView().fit(isEmpty(parts.extent) ? GREAT_BRITAIN : parts.extent, FIT);
   // The place has its size before the map is made: one without width and height draws nothing, and says so in the console.
-  screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), card.section,
+  screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), cards,
     [layerChoices(shown, 'stops' in place.dataset, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null, place.dataset.besideName)], points.length + zones.length > 0, player);
   const map = mapOn(screen.viewport, parts.all);
   if (viewBefore) keepView(map, viewBefore);
   else fit();
   refresh();
-  map.on('click', ({ coordinate }) => reader.choose(parts.positions.nearest(coordinate, map.getView().getResolution() * REACH_PX)));
+  map.on('click', ({ coordinate }) => {
+    const reach = map.getView().getResolution() * REACH_PX;
+    const [mine, theirs] = [parts.positions.nearest(coordinate, reach), second?.nearest(coordinate, reach)];
+    if (theirs && !(mine && distance(mine.place, coordinate) <= distance(theirs.place, coordinate))) second.reader.choose(theirs);
+    else reader.choose(mine);
+  });
   player?.show(Number(place.dataset.atMs ?? data.begin_ms));
   const ending = new AbortController();
   followLinks(player, ending.signal);
@@ -114,18 +124,28 @@ function findingsOf(place, { findings = [], beside }) {
 }
 
 /** The second of two people: a symbol of its own on the map, and a table of its own, in step with the first. */
-function secondOf(place, others, { playheadOfOther }, shown, onChoose) {
+function secondOf(place, others, { playheadOfOther, ofOthers }, shown, onChosen) {
   if (!playheadOfOther) return null;
-  const rows = tableRows(place.id, (n) => onChoose(others[n - 1].at_ms), 1);
+  const reader = pointReader(others, shown, (point, visible) => {
+    rows.mark(point.n);
+    card.show(point, possibleSteps(visible, point));
+  }, onChosen);
+  const card = pointCard(reader, others.length, `Point of ${place.dataset.besideName}`);
+  const rows = tableRows(place.id, (n) => reader.chooseNumber(n), 1);
   let trail = [];
   return {
+    card,
+    reader,
+    nearest: ofOthers.nearest,
     refresh() {
+      reader.refresh();
       trail = others.filter((point) => point.is_evidence && isShown(point, shown));
       rows.hide(shown.hiddenMechanisms);
+      card.show(null, possibleSteps(reader.visible(), reader.chosen()));
     },
     at(at_ms) {
       const known = playheadOfOther.show(trail, at_ms);
-      if (known.point) rows.mark(known.point.n);
+      if (known.point) reader.follow(known.point);
       return { known, words: `${place.dataset.besideName}: ${knownWords(known, others.length)}` };
     },
   };
@@ -165,6 +185,7 @@ function layersOf(zones, points, others, findings, fetchStops, gap_s, ground) {
     all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, ...(ofOthers ? [ofOthers.layer] : []), stayed.layer, begun, numbers.layer, zoned.labels, chosen.layer, ...(playheadOfOther ? [playheadOfOther.layer] : []), playhead.layer],
     extent: wholeExtent(zoned, [...points, ...others]),
     positions,
+    ofOthers,
     chosen,
     playhead,
     playheadOfOther,
@@ -267,6 +288,8 @@ function mapButton(does, sign, name, action) {
   button.addEventListener('click', action);
   return button;
 }
+
+const distance = ([x, y], [otherX, otherY]) => Math.hypot(x - otherX, y - otherY);
 
 function bringIntoView(map, place) {
   const view = map.getView();
