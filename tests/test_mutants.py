@@ -78,6 +78,8 @@ MUTANTS = [
            "tests/test_what_if.py::test_no_count_of_fewer_than_five_people_is_given"),
     Mutant("few people follow from a difference", "emtrack/reading/drafts.py", "0 < abs(now - then) < LEAST_PEOPLE", "False",
            "tests/test_what_if.py::test_no_count_of_fewer_than_five_people_is_given"),
+    Mutant("what came of a trial is not on record", "emtrack/web/draft_runs.py", "            await self._put_on_record(run)\n", "",
+           "tests/test_what_if.py::test_reports_are_taken_while_a_trial_is_judged"),
     Mutant("a trial that was cancelled goes on", "emtrack/web/draft_runs.py",
            "run.state = RunState.CANCELLED\n            run.outcomes = []", "pass",
            "tests/test_what_if.py::test_a_trial_is_cancelled_between_two_slices_and_one_of_an_account_goes_at_a_time"),

@@ -351,6 +351,37 @@ async def test_more_findings_than_a_report_holds_are_refused_and_later_ones_coun
     assert found["standing"] + found["amended"] + found["withdrawn"] == []
 
 
+async def test_a_program_is_given_a_report_and_one_about_others_people_is_refused(
+    office: Office, tmp_path: Path
+) -> None:
+    await office.two_are_out()
+    headers = office.bearer("officer") | {"Purpose": "COURT", "Purpose-Reference": "T20267001"}
+    place = {"lat_deg": AWAY[1], "lon_deg": AWAY[0]}
+    body = {"from": "2026-03-02T19:00:00Z", "to": "2026-03-02T20:00:00Z", "recipient": "Crown Court", "place": place}
+    async with office.http.post("/v1/wearers/W1/report", json=body, headers=headers) as answer:
+        content = await answer.read()
+        assert (answer.status, answer.headers["Disclosure"]) == (200, "1")
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="report-1.zip"'
+    (tmp_path / "report.zip").write_bytes(content)
+    files, _ = read_bundle(tmp_path / "report.zip")
+    assert str(AWAY[1]).encode() in files["positions.csv"]
+    row = await office.connection.fetchrow("SELECT what, door, recipient, positions FROM disclosures")
+    assert tuple(row) == ("report", "program", "Crown Court", 2)
+    refused = (
+        ({"from": "2026-02-12T00:00:00Z"}, "COURT", 422, "14 days"),
+        ({}, "MONITORING", 422, "purpose"),
+        ({"place": place | {"radius_m": 1}}, "COURT", 422, "radius_m"),
+    )
+    for changed, purpose, status, said in refused:
+        headers = office.bearer("officer") | {"Purpose": purpose}
+        async with office.http.post("/v1/wearers/W1/report", json=body | changed, headers=headers) as answer:
+            assert (answer.status, said in (await answer.json())["error"]) == (status, True), said
+    other = office.bearer(await office.token_of(Role.OFFICER, "Housing")) | {"Purpose": "COURT"}
+    async with office.http.post("/v1/wearers/W1/report", json=body, headers=other) as answer:
+        assert answer.status == 404
+    assert await office.connection.fetchval("SELECT count(*) FROM looks WHERE what = 'export'") == 1
+
+
 async def test_what_does_not_fit_is_refused_before_anybody_is_looked_at(office: Office, visitor: Visitor) -> None:
     await visitor.log_in(await office.account(Role.OFFICER))
     key = await visitor.form_key()

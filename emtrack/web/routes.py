@@ -20,12 +20,14 @@ from emtrack.settings import Settings
 from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
 from emtrack.web.api.description import description_route
+from emtrack.web.api.evidence import report_routes
 from emtrack.web.api.exports import export_routes
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.iom import IomRoutes
 from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.near import near_routes
 from emtrack.web.api.orders import OrderRoutes
+from emtrack.web.api.what_if import WhatIfRoutes
 from emtrack.web.basemap import BasemapRoutes
 from emtrack.web.draft_runs import DraftRuns
 from emtrack.web.guard import CredentialState
@@ -93,6 +95,7 @@ def web_routes(
     )
     box = SecretBox(settings.data_dir)
     site = Site(pages, metrics, settings, guesses, box)
+    drafts = DraftRuns(pool, judges, clock.now_ms, stop)
     return [
         description_route(),
         *finding_routes(pool, clock, judges),
@@ -102,6 +105,8 @@ def web_routes(
         *IomRoutes(pool, clock, pages.seldom).routes(),
         *near_routes(pool, clock, judges),
         *export_routes(pool, clock, judges),
+        *report_routes(pool, clock, judges),
+        *WhatIfRoutes(pool, clock, drafts).routes(),
         *site.routes(),
         *BasemapRoutes(pool, basemap).routes(),
         *ProviderPages(pages, site, settings).routes(),
@@ -119,7 +124,7 @@ def web_routes(
         *HistoryKnownPages(pages).routes(),
         *CurfewPages(pages).routes(),
         *NearPages(pages).routes(),
-        *WhatIfPages(pages, DraftRuns(judges, clock.now_ms, stop)).routes(),
+        *WhatIfPages(pages, drafts).routes(),
         *MaintenancePages(pages).routes(),
         *RequestPages(pages).routes(),
         *VisitPages(pages).routes(),

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.db.connect import Connection
-from emtrack.files.positions import FileType
 from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE
 from emtrack.people.roles import READERS, Caller
 from emtrack.reading.exports import UnfitExport
@@ -24,11 +23,9 @@ from emtrack.web.pages.exports import (
 )
 from emtrack.web.rendering import Pages
 from emtrack.web.reports.gathering import AskedPlace
-from emtrack.web.reports.making import MadeReport, Person, WantedReport, keep_report, look_at_report, report_file
+from emtrack.web.reports.making import ZIP, MadeReport, Person, WantedReport, keep_report, look_at_report, report_file
 from emtrack.web.reports.printing import NO_PDF, can_print
 from emtrack.web.wording import GIVEN, POSITION_FORMS, Words
-
-ZIP = FileType("application/zip", "zip")
 
 
 class ReportPages:

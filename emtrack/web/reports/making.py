@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from emtrack.files.positions import PositionFile, full_csv
+from emtrack.files.positions import FileType, PositionFile, full_csv
 from emtrack.people.looks import PURPOSES, What, record_look
 from emtrack.reading.exports import UnfitExport, file_positions, positions_in, refuse_unfit
 from emtrack.reading.history import View
@@ -35,6 +35,7 @@ LONGEST_MS = 14 * 86_400_000
 MOST_POSITIONS = 25_000
 MOST_PROVED = 150
 FORM = "zip"
+ZIP = FileType("application/zip", FORM)
 CAUTIONS = (
     "A position says where a tag was, as the tag worked it out. That it was on the person is for the strap and the rules to say.",
     "The circle of a position holds the true place 95 times of 100. Where a device did not say how large it is, that of its signal "
