@@ -103,11 +103,8 @@ class DraftRuns:
         """After the look; it is on record before anything is judged. Raises UnfitTrial."""
         self.refuse_another(caller)
         now_ms = self._now_ms()
-        tried = Tried(
-            trial.window, trial.wearer_no, trial.cohort, draft_words(trial.draft), msgspec.to_builtins(trial.draft)
-        )
         async with self._pool.acquire() as connection:
-            number = await store_draft_run(connection, looker, tried, now_ms)
+            number = await store_draft_run(connection, looker, tried_of(trial), now_ms)
         run = DraftRun(number, caller, looker, trial, slices, now_ms)
         self._runs[number] = run
         run.task = asyncio.create_task(self._work(run), name=f"draft run {run.run_no}")
@@ -185,11 +182,22 @@ class DraftRuns:
             await asyncio.sleep(WAIT_S)
 
 
+def tried_of(trial: Trial) -> Tried:
+    """As it goes on record."""
+    draft = msgspec.to_builtins(trial.draft)
+    return Tried(trial.window, trial.wearer_no, trial.cohort, draft_words(trial.draft), draft)
+
+
 def ended_of(run: DraftRun) -> Ended:
-    """The counts as they are shown; of one that was not judged to its end none."""
+    """Of one that was not judged to its end no counts."""
     if run.state is not RunState.DONE:
         return Ended(str(run.state), run.trouble or None)
-    is_one = run.trial.wearer_no is not None
-    total = total_of(run.outcomes, is_one_person=is_one)
+    return counted(run.trial, run.outcomes)
+
+
+def counted(trial: Trial, outcomes: list[Outcome]) -> Ended:
+    """The counts as they are shown."""
+    is_one = trial.wearer_no is not None
+    total = total_of(outcomes, is_one_person=is_one)
     people = total.people if total.people >= (1 if is_one else LEAST_PEOPLE) else None
-    return Ended(str(run.state), None, people, total.positions, [row._asdict() for row in total.rows])
+    return Ended(str(RunState.DONE), None, people, total.positions, [row._asdict() for row in total.rows])
