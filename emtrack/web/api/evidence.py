@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import asyncpg
@@ -56,7 +57,7 @@ REPORT = Operation(
 )  # fmt: skip
 
 
-def report_routes(pool: asyncpg.Pool[Any], clock: Clock, judges: Judges) -> list[Route]:
+def report_routes(pool: asyncpg.Pool[Any], clock: Clock, judges: Judges, basemap: Path) -> list[Route]:
     """POST /v1/wearers/{wearer_id}/report."""
 
     async def report(request: Request, caller: Caller) -> Response:
@@ -76,7 +77,7 @@ def report_routes(pool: asyncpg.Pool[Any], clock: Clock, judges: Judges) -> list
         except UnfitExport as error:
             raise Problem(422, str(error)) from error
         person = Person(row["wearer_id"], row["name"])
-        made = await asked(judges, caller, Patience.PROGRAM, report_file, wanted, looker, person, now_ms)
+        made = await asked(judges, caller, Patience.PROGRAM, report_file, wanted, looker, person, basemap, now_ms)
         if isinstance(made, str):
             raise Problem(422, made)
         async with pool.acquire() as connection:
