@@ -163,7 +163,7 @@ class DraftRuns:
             await self._put_on_record(run)
 
     async def _put_on_record(self, run: DraftRun) -> None:
-        """What came of it. A database that says nothing leaves it without an end, as one that the service did not outlive."""
+        """How it ended. A database that says nothing leaves it without an end, as one that the service did not outlive."""
         try:
             async with self._pool.acquire() as connection:
                 await end_draft_run(connection, run.run_no, ended_of(run), self._now_ms())

@@ -1,8 +1,9 @@
 // One map: its data, what is chosen and what is shown.
-import { DragPan, Map as OpenLayersMap, MouseWheelZoom, ScaleLine, View, containsCoordinate, defaultInteractions, isEmpty } from '../vendor/ol.js';
+import { containsCoordinate, isEmpty } from '../vendor/ol.js';
 import { pointCard } from './card.js';
 import { layerChoices, mechanismChoices } from './choices.js';
 import { element, freshId, replaceContent } from './dom.js';
+import { FIT, GREAT_BRITAIN, groundWords, mapButtons, mapOn } from './frame.js';
 import { onMap } from './geodesy.js';
 import { groundLayers } from './ground.js';
 import { chosenLayer, findingsLayer, gridLayer, numbersLayer, stateAt, stopsLayer, wholeExtent, zoneLayers } from './layers.js';
@@ -12,9 +13,6 @@ import { apartWords, knownWords, lastAt, playheadLayer } from './playhead.js';
 import { MANY_POINTS, positionsLayer } from './positions.js';
 import { tableRows } from './rows.js';
 
-const GREAT_BRITAIN = [onMap(-8.2, 49.9), onMap(1.8, 60.9)].flat();
-const FIT = { padding: [48, 36, 56, 36], maxZoom: 18 };
-const CLOSEST_ZOOM = 22;
 const REACH_PX = 14;
 const MOST_NAMED_ZONES = 6;
 const MOST_NUMBERED_AT_FIRST = 60;
@@ -224,25 +222,6 @@ function isShown({ is_evidence, mechanism }, shown) {
   return (is_evidence || shown.notEvidence) && !shown.hiddenMechanisms.has(mechanism);
 }
 
-function mapOn(viewport, layers) {
-  return new OpenLayersMap({
-    target: viewport,
-    layers,
-    controls: [new ScaleLine({ minWidth: 80 })],
-    interactions: interactions(viewport),
-    view: new View({ center: [0, 0], zoom: 5, maxZoom: CLOSEST_ZOOM, enableRotation: false }),
-  });
-}
-
-/** The wheel and the finger scroll the page until somebody goes into the map; the mouse drags it at once. */
-function interactions(viewport) {
-  const isEntered = () => viewport.contains(document.activeElement);
-  const mayDrag = ({ originalEvent: { button, pointerType, shiftKey } }) =>
-    button === 0 && !shiftKey && (pointerType === 'mouse' || isEntered()); // with Shift a box is drawn, to zoom to
-  const others = { altShiftDragRotate: false, pinchRotate: false, dragPan: false, mouseWheelZoom: false, zoomDuration: 0 };
-  return defaultInteractions(others).extend([new DragPan({ condition: mayDrag }), new MouseWheelZoom({ condition: isEntered })]);
-}
-
 // ---- the screen
 
 function screenOf(place, file) {
@@ -268,25 +247,6 @@ function screenOf(place, file) {
 
   const groundFailed = () => { ground.textContent = 'The map under the positions could not be loaded.'; };
   return { viewport, fill, groundFailed };
-}
-
-function groundWords(file) {
-  if (!file) return 'The map under the positions could not be loaded.';
-  return [file.is_outline ? 'Outline of the country: no map with streets is set up.' : '', file.attribution ? `Map data: ${file.attribution}` : ''].filter(Boolean).join(' ');
-}
-
-function mapButtons(zoom, fit) {
-  const zoomBy = (steps) => () => zoom(steps);
-  return element('div', { class: 'emtrack-map__buttons', role: 'group', 'aria-label': 'Map' },
-    mapButton('zoom-in', '+', 'Zoom in', zoomBy(1)),
-    mapButton('zoom-out', '−', 'Zoom out', zoomBy(-1)),
-    mapButton('fit', 'Fit', 'Fit: show all evidence and zones', fit));
-}
-
-function mapButton(does, sign, name, action) {
-  const button = element('button', { type: 'button', class: 'emtrack-map__button', 'aria-label': name, title: name, 'data-does': does }, sign);
-  button.addEventListener('click', action);
-  return button;
 }
 
 const distance = ([x, y], [otherX, otherY]) => Math.hypot(x - otherX, y - otherY);
