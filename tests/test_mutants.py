@@ -78,6 +78,8 @@ MUTANTS = [
            "tests/test_what_if.py::test_no_count_of_fewer_than_five_people_is_given"),
     Mutant("few people follow from a difference", "emtrack/reading/drafts.py", "0 < abs(now - then) < LEAST_PEOPLE", "False",
            "tests/test_what_if.py::test_no_count_of_fewer_than_five_people_is_given"),
+    Mutant("the way round a zone leads through it", "emtrack/reading/ways.py", "_length(grid, one, other, ~grid.zone)",
+           "_length(grid, one, other, grid.zone | True)", "tests/test_ways.py::test_a_zone_on_both_roads_leaves_none"),
     Mutant("what came of a trial is not on record", "emtrack/web/draft_runs.py", "            await self._put_on_record(run)\n", "",
            "tests/test_what_if.py::test_reports_are_taken_while_a_trial_is_judged"),
     Mutant("a trial that was cancelled goes on", "emtrack/web/draft_runs.py",

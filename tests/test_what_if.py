@@ -336,6 +336,7 @@ async def test_a_program_tries_a_draft_and_the_counts_outlive_the_service(
     assert (kind["people_then"], kind["people_gained"]) == (6, 6)
     one = await office.tried(body | {"wearer_id": "W2"}, headers)
     assert [change["what"] for change in one["changes"]] == ["gained"]
+    assert [home["requirement_id"] for home in one["zone"]["homes"]] == ["C2"]
     looked = await looks(office)
     assert looked == [("what if", None, "COMPLIANCE", None), ("what if", 2, "COMPLIANCE", None)]
     for changed, status in (
@@ -355,7 +356,7 @@ async def test_a_program_tries_a_draft_and_the_counts_outlive_the_service(
     async with office.http.get("/v1/what-if/1", headers=headers) as answer:
         assert await answer.json() == whole | {"changes": []}
     async with office.http.get("/v1/what-if/2", headers=headers) as answer:
-        assert await answer.json() == one | {"changes": []}
+        assert await answer.json() == one | {"changes": [], "zone": None}
     async with office.http.post("/v1/what-if/2/cancel", headers=headers) as answer:
         assert answer.status == 404
     await visitor.log_in(await office.account(Role.OFFICER))

@@ -143,7 +143,7 @@ async def tried(
             for done, part in enumerate(slices, 1):
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     if number is not None and draft.zone is not None and check is None:
-                        check = await zone_check(connection, sets, trial, part, now_ms)
+                        check = await zone_check(connection, sets, trial, part, now_ms, chosen.basemap)
                     outcomes += await slice_outcomes(connection, sets, trial, part, now_ms)
                 tell("judging", done, len(slices))
         try:
@@ -177,6 +177,8 @@ def _lines(total: Total, check: ZoneCheck | None) -> bytes:
     ]  # fmt: skip
     whole = {
         "people": total.people, "positions": total.positions, "kinds": kinds, "changes": changes, "left_out": total.left_out,
-        "zone": None if check is None else check._asdict() | {"homes": [home._asdict() for home in check.homes]},
+        "zone": None if check is None else check._asdict() | {
+            "homes": [home._asdict() for home in check.homes], "ways": [way._asdict() for way in check.ways],
+        },
     }  # fmt: skip
     return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"

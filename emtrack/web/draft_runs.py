@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -77,11 +78,17 @@ class DraftRun:
 
 
 class DraftRuns:
-    """All of them. `pool`: of who asks. `stop`: the service ends."""
+    """All of them. `pool`: of who asks. `stop`: the service ends. `basemap`: the file whose roads a drafted zone may lie on."""
 
     def __init__(
-        self, pool: asyncpg.Pool[Any], judges: Judges, now_ms: Callable[[], int], stop: asyncio.Event
+        self,
+        pool: asyncpg.Pool[Any],
+        judges: Judges,
+        now_ms: Callable[[], int],
+        stop: asyncio.Event,
+        basemap: Path | None = None,
     ) -> None:
+        self._basemap = basemap
         self._pool = pool
         self._judges = judges
         self._now_ms = now_ms
@@ -138,7 +145,7 @@ class DraftRuns:
         """Never raises: what went wrong stands in the run."""
         try:
             if run.trial.wearer_no is not None and run.trial.draft.zone is not None and run.slices:
-                run.check = await self._asked(run, run.slices[0], zone_check)
+                run.check = await self._asked(run, run.slices[0], zone_check, self._basemap)
             for part in run.slices:
                 if run.state is not RunState.RUNNING:
                     return
@@ -170,14 +177,14 @@ class DraftRuns:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log_fault(error, f"the end of a trial of a draft, {origin_of(error).line}")
 
-    async def _asked(self, run: DraftRun, part: Slice, work: Callable[..., Awaitable[Answer]]) -> Answer:
+    async def _asked(self, run: DraftRun, part: Slice, work: Callable[..., Awaitable[Answer]], *more: Any) -> Answer:
         while True:
             if self._stop.is_set():
                 raise UnfitTrial("The service ends. Try again when it runs.")
             async with self._turn:
                 with suppress(TooManyQuestions):
                     return await self._judges.ask(
-                        identity_of(run.caller), Patience.PAGE, work, run.trial, part, self._now_ms()
+                        identity_of(run.caller), Patience.PAGE, work, run.trial, part, self._now_ms(), *more
                     )
             await asyncio.sleep(WAIT_S)
 

@@ -127,6 +127,7 @@ def _environment() -> Environment:
         why_words=wording.why_words,
         CONTACT_OUTCOMES=wording.CONTACT_OUTCOMES,
         MECHANISMS=wording.MECHANISMS,
+        way_words=wording.way_words,
         VISIBILITIES=wording.VISIBILITIES,
         TASK_STATES=wording.TASK_STATES,
         STRANDS=wording.STRANDS,

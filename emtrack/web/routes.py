@@ -95,7 +95,7 @@ def web_routes(
     )
     box = SecretBox(settings.data_dir)
     site = Site(pages, metrics, settings, guesses, box)
-    drafts = DraftRuns(pool, judges, clock.now_ms, stop)
+    drafts = DraftRuns(pool, judges, clock.now_ms, stop, basemap.path)
     return [
         description_route(),
         *finding_routes(pool, clock, judges),

@@ -15,6 +15,7 @@ from emtrack.iom.circumstances import CircumstanceKind
 from emtrack.iom.offences import OffenceKind, OffenceOutcome
 from emtrack.iom.signals import SignalKind
 from emtrack.iom.transitions import TransitionKind
+from emtrack.reading.ways import Passes, Way
 from emtrack.record.disclosures import Given
 from geofence import (
     FIRST_MS,
@@ -695,6 +696,18 @@ DRAFT_KINDS = {
     ObligationKind.INCLUSION: "Inclusion zone",
     ObligationKind.CURFEW: "Curfew address",
 }
+
+
+def way_words(way: Way) -> str:
+    """What the roads of the base map say of a way past a drafted zone."""
+    if way.passes is Passes.UNKNOWN or way.shortest_m is None:
+        return "not known: the map of this deployment has no roads there, or the two are too far apart"
+    shortest = f"about {way.shortest_m / 1000:.1f} km"
+    if way.passes is Passes.ONLY:
+        return f"the zone lies on every way that is near ({shortest}): there is no other road"
+    if way.passes is Passes.OTHER and way.around_m is not None:
+        return f"the shortest way ({shortest}) leads through the zone; another has about {way.around_m / 1000:.1f} km"
+    return f"the shortest way ({shortest}) does not lead through the zone"
 
 
 def draft_words(draft: Draft) -> list[str]:

@@ -25,7 +25,7 @@ from emtrack.forms.drafts import (
 )
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import PLANNERS, Caller
-from emtrack.reading.drafts import Trial, UnfitTrial, look_at_trial, slices_of, total_of
+from emtrack.reading.drafts import Trial, UnfitTrial, ZoneCheck, look_at_trial, slices_of, total_of
 from emtrack.reading.people import person_of, wearer_no_of
 from emtrack.record.draft_runs import StoredRun, draft_run
 from emtrack.web.api.operation import Body, Content, IdInAddress, Instant, Number, Operation, Parameter, served
@@ -98,9 +98,39 @@ class ChangeAnswer(msgspec.Struct, frozen=True):
     end: Instant | None
 
 
+class WayAnswer(msgspec.Struct, frozen=True):
+    """By road from a home to a place of duty: CLEAR of the zone; through it, with OTHER ways or the ONLY one; UNKNOWN: no roads
+    on the map. Metres are about so many."""
+
+    from_requirement: str
+    to_requirement: str
+    passes: str
+    shortest_m: float | None
+    around_m: float | None
+
+
+class HomeAnswer(msgspec.Struct, frozen=True):
+    """`share`: of the address that lies in the drafted zone."""
+
+    requirement_id: str
+    share: float
+    apart_m: float
+
+
+class ZoneAnswer(msgspec.Struct, frozen=True):
+    """A drafted zone beside one person. Of the weekdays with positions `weekdays_in` have one in the zone. Radii: of those near."""
+
+    homes: list[HomeAnswer]
+    ways: list[WayAnswer]
+    weekdays: int
+    weekdays_in: int
+    median_radius_m: float | None
+    widest_radius_m: float | None
+
+
 class TrialAnswer(msgspec.Struct, frozen=True):
     """`state`: running, done, cancelled, failed (`trouble` says why), or unknown, where the service ended before it was judged.
-    `percent`: how far it is. `changes`: of one person, for an hour; `left_out`: how many more there are."""
+    `percent`: how far it is. `changes`, `zone`: of one person, for an hour; `left_out`: how many more changes there are."""
 
     run_no: int
     state: str
@@ -111,6 +141,7 @@ class TrialAnswer(msgspec.Struct, frozen=True):
     kinds: list[KindAnswer] = []
     changes: list[ChangeAnswer] = []
     left_out: int = 0
+    zone: ZoneAnswer | None = None
 
 
 RUN = Parameter("run_no", Number, "Number of the trial", "path")
@@ -246,7 +277,28 @@ def _of_run(run: DraftRun) -> TrialAnswer:
         for what, change in total.named
     ]
     kinds = [KindAnswer(**row._asdict()) for row in total.rows]
-    return TrialAnswer(run.run_no, "done", 100, None, total.people, total.positions, kinds, changes, total.left_out)
+    return TrialAnswer(
+        run.run_no,
+        "done",
+        100,
+        None,
+        total.people,
+        total.positions,
+        kinds,
+        changes,
+        total.left_out,
+        _zone_of(run.check),
+    )
+
+
+def _zone_of(check: ZoneCheck | None) -> ZoneAnswer | None:
+    if check is None:
+        return None
+    return ZoneAnswer(
+        [HomeAnswer(**home._asdict()) for home in check.homes],
+        [WayAnswer(w.from_name, w.to_name, str(w.passes), w.shortest_m, w.around_m) for w in check.ways],
+        check.weekdays, check.weekdays_in, check.median_radius_m, check.widest_radius_m,
+    )  # fmt: skip
 
 
 def _of_stored(stored: StoredRun) -> TrialAnswer:

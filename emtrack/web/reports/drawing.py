@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+from emtrack.basemap.roads import Area
 from emtrack.web.reports.contents import Map
 from emtrack.web.reports.streets import Box, streets_in
 
@@ -59,9 +60,8 @@ class _Frame(NamedTuple):
     def box(self) -> Box:
         up = HEIGHT / 2 * self.metres_a_unit / METRES_A_DEGREE
         across = WIDTH / 2 * self.metres_a_unit / METRES_A_DEGREE / cos(radians(self.lat_deg))
-        return Box(
-            self.lon_deg - across, self.lat_deg - up, self.lon_deg + across, self.lat_deg + up, self.metres_a_unit
-        )
+        area = Area(self.lon_deg - across, self.lat_deg - up, self.lon_deg + across, self.lat_deg + up)
+        return Box(area, self.metres_a_unit)
 
     def at(self, lon_deg: float, lat_deg: float) -> tuple[float, float]:
         east_m = (lon_deg - self.lon_deg) * METRES_A_DEGREE * cos(radians(self.lat_deg))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from math import asinh, atan, cos, degrees, floor, hypot, log2, pi, radians, sinh, tan
+from math import hypot
 from pathlib import Path
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
@@ -16,15 +16,10 @@ from xml.sax.saxutils import escape
 import structlog
 
 from emtrack.basemap.opening import Basemap, BasemapError, open_basemap
-from emtrack.basemap.tiles import TileError, unpacked_tile
-from emtrack.basemap.vector_tiles import TileLine, UnfitTile, lines_of
+from emtrack.basemap.roads import Area, roads_of, tiles_for
+from emtrack.basemap.tiles import TileError
+from emtrack.basemap.vector_tiles import UnfitTile
 
-LAYERS: Final = frozenset({"roads", "transit", "transportation"})
-"""As Protomaps and OpenMapTiles call them."""
-CLASSES: Final = {
-    "motorway": "highway", "trunk": "highway", "primary": "major_road", "secondary": "major_road", "tertiary": "medium_road",
-    "minor": "minor_road", "service": "other", "track": "path",
-}  # fmt: skip
 WIDTHS: Final = {
     "highway": 4.0,
     "major_road": 3.2,
@@ -35,7 +30,6 @@ WIDTHS: Final = {
     "path": 0.7,
 }
 COLOUR, NAME_COLOUR = "#d8dadc", "#6f777b"
-METRES_A_PIXEL_AT_0: Final = 156_543.033_928
 MOST_TILES: Final = 16
 MOST_POINTS: Final = 20_000
 MOST_NAMES: Final = 12
@@ -52,12 +46,9 @@ At = Callable[[float, float], tuple[float, float]]
 
 
 class Box(NamedTuple):
-    """The part of the earth that is drawn, in degrees, and how many metres a unit of the drawing is."""
+    """The part of the earth that is drawn, and how many metres a unit of the drawing is."""
 
-    west: float
-    south: float
-    east: float
-    north: float
+    area: Area
     metres_a_unit: float
 
 
@@ -94,7 +85,7 @@ def streets_in(path: Path | None, box: Box, at: At) -> Streets:
         if basemap.content != "mvt":
             return NONE
         streets = list(_bounded(_streets(basemap, box, at)))
-        names = _named(streets, at(box.east, box.south))
+        names = _named(streets, at(box.area.east, box.area.south))
         return Streets([*_drawn(streets), *names], basemap.attribution) if streets else NONE
     except (TileError, UnfitTile) as error:
         log.warning("a report has no streets", error=type(error).__name__)
@@ -104,46 +95,9 @@ def streets_in(path: Path | None, box: Box, at: At) -> Streets:
 
 
 def _streets(basemap: Basemap, box: Box, at: At) -> Iterator[_Street]:
-    zoom, addresses = _addresses(box, basemap.zooms)
-    for column, row in addresses:
-        tile = unpacked_tile(basemap, zoom, column, row)
-        for line in () if tile is None else lines_of(tile, LAYERS):
-            kind = _kind_of(line)
-            if kind in WIDTHS:
-                places = (_place(zoom, column + x, row + y) for x, y in line.points)
-                points = _simplified([at(*place) for place in places])
-                yield _Street(kind, line.tags.get("name"), points)
-
-
-def _kind_of(line: TileLine) -> str:
-    kind = line.tags.get("kind") or line.tags.get("pmap:kind") or line.tags.get("class") or ""
-    return CLASSES.get(kind, kind)
-
-
-def _addresses(box: Box, zooms: tuple[int, int]) -> tuple[int, list[tuple[int, int]]]:
-    """The tiles of the nearest zoom that covers a box with few of them."""
-    middle = radians((box.south + box.north) / 2)
-    zoom = floor(log2(METRES_A_PIXEL_AT_0 * cos(middle) / box.metres_a_unit)) + 1
-    zoom = min(max(zoom, zooms[0]), zooms[1])
-    while True:
-        west, north = _tile_at(zoom, box.west, box.north)
-        east, south = _tile_at(zoom, box.east, box.south)
-        if (east - west + 1) * (south - north + 1) <= MOST_TILES or zoom <= zooms[0]:
-            found = [(column, row) for row in range(north, south + 1) for column in range(west, east + 1)]
-            return zoom, found[:MOST_TILES]
-        zoom -= 1
-
-
-def _tile_at(zoom: int, lon_deg: float, lat_deg: float) -> tuple[int, int]:
-    count = 1 << zoom
-    y = (1 - asinh(tan(radians(lat_deg))) / pi) / 2
-    return min(max(floor((lon_deg + 180) / 360 * count), 0), count - 1), min(max(floor(y * count), 0), count - 1)
-
-
-def _place(zoom: int, column: float, row: float) -> tuple[float, float]:
-    """Longitude and latitude of a place in the grid of tiles."""
-    count = 1 << zoom
-    return column / count * 360 - 180, degrees(atan(sinh(pi * (1 - 2 * row / count))))
+    tiles = tiles_for(box.area, box.metres_a_unit, basemap.zooms, MOST_TILES)
+    for road in () if tiles is None else roads_of(basemap, tiles, WIDTHS):
+        yield _Street(road.kind, road.name, _simplified([at(*place) for place in road.places]))
 
 
 def _simplified(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
