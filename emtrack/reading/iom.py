@@ -6,7 +6,6 @@ compared first decides. Three panels stand beside each other and are never added
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,28 +14,20 @@ import msgspec
 from alerts import literal_pattern
 from emtrack.forms.iom import RagGrade
 from emtrack.forms.wall_time import zone_named
-from emtrack.iom.assessments import BANDS, HARM_BANDS, REOFFENDING_BANDS, Rosh, band_of
+from emtrack.iom.assessments import BANDS, Rosh
 from emtrack.iom.entries import Entry, load, records_of_person
 from emtrack.iom.grades import DAY_MS
-from emtrack.iom.offences import HARM_DAYS, OffenceKind
-from emtrack.reading.iom_seldom import ASSESSED, SeldomCache, SeldomKnown
+from emtrack.reading.iom_seldom import LAST, ROSH_WORDS, HowBad, HowLikely, SeldomCache, SeldomKnown, together
 from emtrack.record.deployment_settings import load_settings
-from geofence import Interval, datetime_of, format_instant
+from geofence import datetime_of, format_instant
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from emtrack.db.connect import Connection
 
-LAST: Final = 9
-"""The place of what is not known: after all that is."""
 SEVERITIES: Final = {1: "critical", 2: "serious", 3: "warning", 4: "information"}
 GRADES: Final = {RagGrade.RED: 1, RagGrade.AMBER: 2, RagGrade.GREEN: 3}
-ROSH_WORDS: Final = {Rosh.VERY_HIGH: "very high", Rosh.HIGH: "high", Rosh.MEDIUM: "medium", Rosh.LOW: "low"}
-
-HARM_MS: Final = 730 * DAY_MS
-"""Harm days are of the last 24 months."""
-ASSESSED_FIELDS: Final = ("rosh", "mappa_level", "serious_harm")
 
 # Names are asked for apart: the planner takes members to be few, and would go through all people for each.
 MEMBERS = """
@@ -116,36 +107,6 @@ class OpenProposal(msgspec.Struct, frozen=True):
     since_ms: int
 
 
-class HowLikely(msgspec.Struct, frozen=True):
-    """The imported predictor: of 100 people with this score about `percent` are proven to reoffend within two years."""
-
-    percent: float
-    band: str
-    assessed_ms: int | None
-    source: str | None
-    counts_from_release: bool
-
-
-class HowBad(msgspec.Struct, frozen=True):
-    """Not in one number: each as it was assessed; None: not assessed. `harm_days`: of the `offences` of the last 24 months that are
-    proven; `without_harm` of them have no figure in the index and add nothing."""
-
-    rosh: str | None = None
-    mappa_level: int | None = None
-    serious_harm: float | None = None
-    harm_days: float = 0.0
-    offences: int = 0
-    without_harm: int = 0
-
-    @property
-    def place(self) -> tuple[int, int, int, float]:
-        """RoSH, then MAPPA level, then the band of the predictor of serious harm, then harm days; the worst first."""
-        rosh = LAST if self.rosh is None else 1 + list(ROSH_WORDS).index(Rosh(self.rosh))
-        level = LAST if self.mappa_level is None else 4 - self.mappa_level
-        harm = LAST if self.serious_harm is None else len(BANDS) - BANDS.index(band_of(self.serious_harm, HARM_BANDS))
-        return rosh, level, harm, -self.harm_days
-
-
 class CohortRow(msgspec.Struct, frozen=True):
     """Somebody in the programme. `because`: why the row stands where it does. `changed`: what was entered in the last day, by
     noun."""
@@ -216,9 +177,9 @@ async def cohort(
     numbers, now = list(records), datetime_of(now_ms)
     held = _newest_of(records, await connection.fetch(HELD, numbers), "since_ms")
     alerts = _by_main(records, await connection.fetch(OPEN_ALERTS, numbers))
-    lasting = await seldom.known(connection, numbers, now_ms)
-    assessed = _by_main(records, [one.assessed for one in lasting.values()])
-    offended = _offended(records, lasting, Interval(now_ms - HARM_MS, now_ms + 1))
+    lasting: dict[int, list[SeldomKnown]] = {}
+    for number, known in (await seldom.known(connection, numbers, now_ms)).items():
+        lasting.setdefault(records[number], []).append(known)
     found = connection.fetch(SIGNALS, now) if only is None else connection.fetch(SIGNALS_OF, now, numbers)
     signals = _by_main(records, await found)
     proposed = _by_main(records, await connection.fetch(PROPOSED, numbers))
@@ -226,8 +187,8 @@ async def cohort(
     statuses = _newest_of(records, await connection.fetch(STATUSES, numbers, now), "since_ms")
     changed = _by_main(records, await connection.fetch(CHANGED, numbers, datetime_of(now_ms - DAY_MS)))
     rows = [
-        _row(member, names[no], held.get(no), alerts.get(no, []), assessed.get(no, []), signals.get(no, []), proposed.get(no, []),
-             statuses.get(no), changed.get(no, []), offended.get(no, Counter()), now_ms, zone)
+        _row(member, names[no], held.get(no), alerts.get(no, []), lasting[no], signals.get(no, []), proposed.get(no, []),
+             statuses.get(no), changed.get(no, []), now_ms, zone)
         for no, member in members.items()
         if no in names
     ]  # fmt: skip
@@ -247,17 +208,6 @@ def _by_main(records: Mapping[int, int], rows: Sequence[Any]) -> dict[int, list[
     return found
 
 
-def _offended(
-    records: Mapping[int, int], lasting: Mapping[int, SeldomKnown], span: Interval
-) -> dict[int, Counter[str]]:
-    """Offences that were committed in a time, by person and kind."""
-    found: dict[int, Counter[str]] = {}
-    for number, one in lasting.items():
-        count = found.setdefault(records[number], Counter())
-        count.update(said.kind for said in one.offences if span.begin_ms < said.occurred_ms < span.end_ms)
-    return found
-
-
 def _newest_of(records: Mapping[int, int], rows: Sequence[Any], column: str) -> dict[int, Any]:
     found: dict[int, Any] = {}
     for row in rows:
@@ -272,12 +222,11 @@ def _row(
     person: Any,
     held: Any,
     alerts: Sequence[Any],
-    assessed: Sequence[Any],
+    lasting: Sequence[SeldomKnown],
     signals: Sequence[Any],
     proposed: Sequence[Any],
     status: Any,
     changed: Sequence[Any],
-    offended: Counter[str],
     now_ms: int,
     zone: ZoneInfo,
 ) -> CohortRow:
@@ -294,8 +243,8 @@ def _row(
         grade_since_ms=None if held is None else held["since_ms"],
         review_ms=None if held is None else held["review_ms"],
         status=None if status is None else status["status"],
-        how_likely=_how_likely(assessed),
-        how_bad=_how_bad(assessed, offended),
+        how_likely=_likeliest(lasting),
+        how_bad=together([one.how_bad for one in lasting]),
         signals=[
             LiveSignal(s["item_no"], s["kind"], s["direction"], s["because"], s["occurred_ms"], s["expires_ms"])
             for s in signals
@@ -315,18 +264,10 @@ def _changes(changed: Sequence[Any]) -> dict[str, int]:
     return found
 
 
-def _how_likely(assessed: Sequence[Any]) -> HowLikely | None:
-    said = [one["likely"] for one in assessed if one["likely"] is not None]
-    if not said:
-        return None
-    percent, at_ms, source, from_release = max(said, key=lambda one: one[1] or 0)
-    return HowLikely(percent, band_of(percent, REOFFENDING_BANDS), at_ms, source, bool(from_release))
-
-
-def _how_bad(assessed: Sequence[Any], offended: Counter[str]) -> HowBad:
-    first = {name: next((one[name] for one in assessed if one[name] is not None), None) for name in ASSESSED_FIELDS}
-    days = sum(HARM_DAYS[OffenceKind(kind)] * number for kind, number in offended.items())
-    return HowBad(**first, harm_days=days, offences=offended.total(), without_harm=offended[OffenceKind.OTHER])
+def _likeliest(known: Sequence[SeldomKnown]) -> HowLikely | None:
+    """Of all records of a person the one that was assessed last."""
+    said = [one.how_likely for one in known if one.how_likely is not None]
+    return max(said, key=lambda one: one.assessed_ms or 0, default=None)
 
 
 def reasons(row: CohortRow, now_ms: int, zone: ZoneInfo) -> list[str]:
@@ -426,9 +367,10 @@ def _finding_line(row: Any) -> Line:
     return Line(row["begin_ms"], "finding", row["finding_no"], state, None, None, content)
 
 
-async def likely_scores(connection: Connection, wearer_no: int) -> dict[str, float]:
+async def likely_scores(connection: Connection, wearer_no: int, now_ms: int) -> dict[str, float]:
     """What the newest assessments of a person say, by names of predictors."""
-    assessed = await connection.fetch(ASSESSED, await records_of_person(connection, wearer_no))
-    likely, bad = _how_likely(assessed), _how_bad(assessed, Counter())
+    records = await records_of_person(connection, wearer_no)
+    known = list((await SeldomCache().known(connection, records, now_ms)).values())
+    likely, bad = _likeliest(known), together([one.how_bad for one in known])
     scores = {"reoffending": None if likely is None else likely.percent, "serious_harm": bad.serious_harm}
     return {name: value for name, value in scores.items() if value is not None}

@@ -255,7 +255,7 @@ class MeetingPages:
             there = await load(connection, await records_of_person(connection, found.wearer_no), [NOMINATION])
             if any(entry.state in WAITING for entry in there):
                 raise Problem(409, "A nomination of this person waits already.")
-            scores, kind = await likely_scores(connection, found.wearer_no), words_of(form, "offence_kind")
+            scores, kind = await likely_scores(connection, found.wearer_no, now_ms), words_of(form, "offence_kind")
             content = Nomination(reason=reason, nominated_by=caller.name, offence_kind=kind, scores=scores)
             async with connection.transaction():
                 draft = Draft(NOMINATION, found.wearer_no, content, "NEW", occurred_ms=now_ms)
