@@ -52,7 +52,7 @@ class Run(NamedTuple):
 
 
 FEW = Run(devices=16, requests=24, fixes=20, sessions=4, services=1, servers=1, between_s=(0.1, 0.5))
-THOUSAND = Run(devices=300, requests=167, fixes=100, sessions=940, services=40, servers=20, between_s=(0.05, 0.4))
+THOUSAND = Run(devices=300, requests=167, fixes=100, sessions=940, services=40, servers=20, between_s=(0.3, 1.2))
 
 WORKS = """
 SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
