@@ -5,13 +5,14 @@ Every statement is safe to run again with the same rows: what is there already c
 
 from __future__ import annotations
 
+import asyncio
 import io
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 import msgspec
@@ -53,11 +54,23 @@ WAITING_REASONS = (RefusalReason.NO_ACTIVATION, RefusalReason.NO_HOME_UNIT_ENTRY
 
 class Kept(NamedTuple):
     """What is known of what is kept, so that it need not be asked. `newest_ms`: of a request's facts, the own time that all stored
-    positions of that device are not after; None: not known. `can_copy`: whether the database lets this role COPY into positions."""
+    positions of that device are not after; None: not known. `can_copy`: whether the database lets this role COPY into positions.
+    `meanwhile`: what can be done with facts while they are written."""
 
     highest: HighestNumbers
     newest_ms: Callable[[Sequence[Accepted]], int | None]
     can_copy: bool
+    meanwhile: Meanwhile
+
+
+class Meanwhile(Protocol):
+    """Told of facts that are on their way into the database, and that must be new."""
+
+    def work_out(self, accepted: Sequence[Accepted]) -> None:
+        """The database has them and writes. Never raises."""
+
+    def forget(self) -> None:
+        """One of them was there already, and none is written so."""
 
 
 class CannotStore(Exception):
@@ -145,7 +158,8 @@ async def _store_news(
         for fact in facts:
             (copied if are_new and isinstance(fact.report, PositionReport) else others).append(fact)
     others += usable
-    if not await _copy_positions(connection, copied):
+    if not await _copy_positions(connection, copied, kept.meanwhile):
+        kept.meanwhile.forget()
         others, copied = [*copied, *others], []
     return [*copied, *await store_facts(connection, others)]
 
@@ -319,7 +333,40 @@ def _says_more(item: Accepted) -> bool:
     return isinstance(item.report, PositionReport) and says_more(item.report)
 
 
-async def _copy_positions(connection: asyncpg.Connection[Any], items: Sequence[Accepted]) -> bool:
+class _Told(io.BytesIO):
+    """Says when all of it was taken."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.taken = asyncio.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        read = super().read(size)
+        if not read:
+            self.taken.set()
+        return read
+
+
+async def _copy_usual(connection: asyncpg.Connection[Any], items: Sequence[Accepted], meanwhile: Meanwhile) -> None:
+    rows = _Told(positions_as_bytes(items))
+    copying = asyncio.ensure_future(
+        connection.copy_to_table("positions", source=rows, columns=COLUMNS, format="binary")
+    )
+    sent = asyncio.ensure_future(rows.taken.wait())
+    try:
+        await asyncio.wait({copying, sent}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(0)  # the end of the copy goes out as well
+        if not copying.done():
+            meanwhile.work_out(items)
+        await copying
+    finally:
+        sent.cancel()
+        copying.cancel()
+
+
+async def _copy_positions(
+    connection: asyncpg.Connection[Any], items: Sequence[Accepted], meanwhile: Meanwhile
+) -> bool:
     """Write positions that should all be new. False: one of them is there already, and none is written."""
     if not items:
         return True
@@ -327,12 +374,11 @@ async def _copy_positions(connection: asyncpg.Connection[Any], items: Sequence[A
     others = [item for item in items if _says_more(item)]
     try:
         async with connection.transaction():
-            if usual:
-                rows = io.BytesIO(positions_as_bytes(usual))
-                await connection.copy_to_table("positions", source=rows, columns=COLUMNS, format="binary")
             if others:
                 records = zip(*_position_columns(others), strict=True)
                 await connection.copy_records_to_table("positions", records=records, columns=POSITION_COLUMNS)
+            if usual:
+                await _copy_usual(connection, usual, meanwhile)
     except asyncpg.UniqueViolationError:
         return False
     return True
