@@ -252,3 +252,9 @@ async def test_a_judgement_that_fails_ahead_is_a_fault_in_its_place(
     answer = await world.send("D1", position(1, "11:58"), position(2, "11:59"))
     assert answer.ack == [1, 2]
     assert (await world.count("positions"), await world.count("judgement_faults")) == (2, 1)
+
+
+async def test_an_event_beside_positions_is_judged_with_them(world: World) -> None:
+    await world.send("D1", position(1, "11:55"))
+    await world.send("D1", position(2, "11:58"), event(3, "11:58", "STRAP_TAMPER"), position(4, "11:59"))
+    assert await world.versions() == ["TAMPER new STRAP_TAMPER"]
