@@ -64,7 +64,7 @@ async def run(days: int, zones: int) -> None:
                 start_s = time.perf_counter()
                 async with connection.transaction():
                     asked = WantedReport(1, window, now_ms)
-                    made = await report_file(connection, sets, asked, looker, Person("W1", None), now_ms)
+                    made = await report_file(connection, sets, asked, looker, Person("W1", None), None, now_ms)
                 said(name, made, start_s)
             await connection.close()
 

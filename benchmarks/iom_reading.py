@@ -31,6 +31,7 @@ from emtrack.iom.signal_making import ENTRY_CURSOR, move_cursor
 from emtrack.people.roles import Role
 from emtrack.people.tokens import add_token
 from emtrack.reading.iom import chronology, cohort
+from emtrack.reading.iom_seldom import SeldomCache
 from emtrack.service.app import running_service
 from emtrack.settings import ClockSetting, Settings
 from geofence import parse_instant
@@ -160,11 +161,12 @@ async def main() -> None:
         async with prepared_database(settings, program="benchmark", exclusive=True) as dsn:
             print(f"{await filled(dsn, options.people):,} entries of {options.people} people")
             session = await connect(await run_time_dsn(dsn, RunTime.PAGES))
+            seldom = SeldomCache()
             try:
                 for identity in (Identity("Dee", "officer", "Housing"), Identity("Eve", "officer", None)):
                     await identify_as(session, identity)
                     print(f"an officer of {identity.agency or 'the programme'}")
-                    await timed("cohort", options.times, lambda: cohort(session, now_ms), len)
+                    await timed("cohort", options.times, lambda: cohort(session, seldom, now_ms), len)
                     await timed(
                         "person",
                         options.times,

@@ -193,6 +193,8 @@ def _is_number(value: object) -> bool:
 
 def _coordinate(raw: Raw, name: str, limit_deg: float) -> float:
     value = raw.get(name)
+    if type(value) is float and -limit_deg <= value <= limit_deg:
+        return value
     if not _is_number(value) or abs(value) > limit_deg:  # type: ignore[arg-type]
         what = f"{name} is {_shown(value)}"
         raise _Refused(RefusalReason.BAD_COORDINATE, what, f"send degrees of WGS 84 within ±{limit_deg:g}")

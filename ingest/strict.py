@@ -99,7 +99,13 @@ def _texts_in(value: Any, deeper: int) -> int:
     if deeper == 0:
         raise UnreadableText(_TOO_DEEP)
     inner = value.values() if kind is dict else value
-    return (len(value) if kind is dict else 0) + sum(_texts_in(one, deeper - 1) for one in inner)
+    kinds = list(map(type, inner))
+    count = kinds.count(str) + (len(value) if kind is dict else 0)
+    if dict in kinds or list in kinds:
+        count += sum(
+            _texts_in(one, deeper - 1) for one, of in zip(inner, kinds, strict=True) if of is dict or of is list
+        )
+    return count
 
 
 def _refuse_repetition(pairs: list[tuple[str, Any]]) -> None:

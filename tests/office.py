@@ -80,6 +80,19 @@ class Office(NamedTuple):
         async with self.http.post(f"/v1/devices/{device}/reports", json=body, headers=headers) as response:
             assert response.status == 200, await response.text()
 
+    async def tried(self, body: Any, headers: dict[str, str]) -> Any:
+        """A trial of what if, begun by a program and followed to its end."""
+        async with self.http.post("/v1/what-if", json=body, headers=headers) as response:
+            told = await response.json()
+            assert response.status == 202, told
+        for _ in range(400):
+            async with self.http.get(f"/v1/what-if/{told['run_no']}", headers=headers) as response:
+                told = await response.json()
+            if told["state"] != "running":
+                return told
+            await asyncio.sleep(0.02)
+        raise AssertionError("not within 8 s")
+
     async def account(self, role: Role = Role.OPERATOR, name: str = "Ann", agency: str | None = None) -> str:
         """A new account; its password, which may stay."""
         password = await self.fresh_account(role, name, agency)

@@ -37,7 +37,7 @@ async def guided(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
 async def test_a_shift_is_led_step_by_step(guided: Office, open_page: OpenPage, width: int) -> None:
     page = await logged_in(guided, open_page, "/guide", width=width, height=768)
     steps = await page.locator(".em-guide__step h2").all_inner_texts()
-    assert len(steps) == 6
+    assert len(steps) == 7
     assert [step for step in steps if "Now" in step] == [steps[1]], (
         "the clock shows 20:00, two minutes after the beginning"
     )

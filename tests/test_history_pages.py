@@ -6,10 +6,10 @@ import pytest
 
 from emtrack.people.looks import Door, Looker
 from emtrack.reading import casefile
-from emtrack.reading.casefile import history_of, history_page
+from emtrack.reading.casefile import history_of, history_page, page_by_mechanism
 from emtrack.reading.history import View, record_view
 from emtrack.web.packed import DrawnPoint, packed
-from geofence import format_instant
+from geofence import Mechanism, format_instant
 from tests.packed import unpacked
 from tests.service_world import AWAY, HOME, World, ms, position
 
@@ -49,6 +49,24 @@ async def test_pages_of_a_history_are_parts_of_the_whole(world: World, monkeypat
     assert (page.size, page.is_cut) == (400, True)
     assert [seen.fix for seen in page.rows] == [seen.fix for seen in whole[-400:-397]]
     assert [seen.n for seen in page.rows] == [1, 2, 3]
+
+
+async def test_positions_of_one_signal_type_keep_their_numbers_and_what_they_are(world: World) -> None:
+    view = await looked_at(world)
+    known_ms = world.clock.at_ms
+    wanted = [
+        row
+        for row in await history_of(world.connection, view, known_ms)
+        if row.fix.position.mechanism is Mechanism.LBS
+    ]
+    assert len(wanted) > 40
+    part = await page_by_mechanism(world.connection, view, known_ms, Mechanism.LBS, 11, None, 10)
+    assert (part.page.rows, part.page.size, part.first) == (wanted[10:20], len(wanted), 11)
+    at_ms = wanted[25].fix.position.fix_ms - 1
+    part = await page_by_mechanism(world.connection, view, known_ms, Mechanism.LBS, 1, at_ms, 10)
+    assert (part.page.rows, part.first) == (wanted[20:30], 21)
+    nothing = await page_by_mechanism(world.connection, view, known_ms, Mechanism.WIFI, 1, at_ms, 10)
+    assert (nothing.page.rows, nothing.page.size, nothing.first) == ([], 0, 1)
 
 
 async def test_a_page_reads_its_rows_and_what_weighs_the_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from emtrack.db.connect import connect
 from emtrack.db.identity import Identity, identify_as
 from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
-from emtrack.files.iom import UnfitFile, read_rows, written
+from emtrack.files.iom import UnfitFile, merge_records, read_rows, unmerge_record, written
 from emtrack.iom.assessments import ASSESSMENT, Assessment
 from emtrack.iom.contacts import CONTACT, Contact, Outcome
 from emtrack.iom.entries import Author, Draft, Entry, enter, following, load
@@ -24,7 +24,9 @@ from emtrack.iom.notes import NOTE
 from emtrack.iom.people import PERSON, Person
 from emtrack.iom.record import load_iom
 from emtrack.iom.signals import SIGNAL, Direction, Signal, SignalKind
+from emtrack.iom.standing import UnfitPerson
 from emtrack.iom.statuses import STATUS
+from emtrack.settings import Settings
 from geofence import parse_instant
 from tests.command_line import emtrack_aside
 from tests.service_world import World, ms
@@ -396,6 +398,22 @@ async def test_a_file_that_is_no_table_says_where(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         with pytest.raises(UnfitFile, match=why):
             read_rows(tmp_path / name)
+
+
+async def test_two_records_are_merged_and_unmerged_by_a_command(world: World, tmp_path: Path) -> None:
+    chosen = Settings(data_dir=tmp_path, database_url=world.dsn)
+    rows = [{"noun": "person", "person": one, "name": one, "agencies": ["Police"]} for one in ("P1", "P2")]
+    await imported(world, *rows)
+    with pytest.raises(UnfitFile, match="nobody 'P9'"):
+        await merge_records(chosen, "P2", "P9", "the same", "Ann")
+    with pytest.raises(UnfitFile, match="--reason"):
+        await merge_records(chosen, "P2", "P1", " ", "Ann")
+    await merge_records(chosen, "P2", "P1", "the same person, seen by both", "Ann")
+    assert await world.connection.fetchval("SELECT count(*) FROM merged_people()") == 2
+    with pytest.raises(UnfitPerson, match="merged into another already"):
+        await merge_records(chosen, "P2", "P1", "again", "Ann")
+    await unmerge_record(chosen, "P2", "they are two", "Ann")
+    assert await world.connection.fetchval("SELECT count(*) FROM merged_people()") == 0
 
 
 async def test_the_commands_work_from_an_empty_folder(database_url: str, tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import html
 import re
 
-import pytest
-
 from emtrack.forms.iom import Pathway
-from emtrack.iom.assessments import ASSESSMENT, Assessment
+from emtrack.iom.assessments import ASSESSMENT, Assessment, Rosh
+from emtrack.iom.contacts import CONTACT, Contact, Outcome
 from emtrack.iom.entries import Author, Draft, enter, load
-from emtrack.iom.grading import propose
+from emtrack.iom.grading import OURS, SERVICE, propose
 from emtrack.iom.notes import NOTE, Note, Visibility
 from emtrack.iom.plans import PLAN, Goal, Plan, Step, Strand
 from emtrack.iom.proposals import PROPOSAL
@@ -21,7 +20,7 @@ from emtrack.reading.iom import MOST_LINES
 from geofence import parse_instant
 from tests.browser import OpenPage, axe
 from tests.office import BEGINS, Office
-from tests.test_pages_browser import logged_in
+from tests.test_pages_browser import log_in
 from tests.visitor import Visitor
 
 NOW = parse_instant(BEGINS)
@@ -149,13 +148,81 @@ async def test_two_agencies_see_different_notes_of_one_person(office: Office, vi
         await other.http.close()
 
 
+async def test_an_officer_writes_a_note_for_whom_they_choose(office: Office, visitor: Visitor) -> None:
+    await visitor.log_in(await office.account(Role.OFFICER, agency="Police"))
+    key, address = await visitor.form_key(), "/iom/people/W1/note"
+    assert "Write a note" in (await visitor.get("/iom/people/W1"))[1]
+    for text, form in (
+        ("ours alone", {"visibility": "OWN"}),
+        ("for probation", {"visibility": "NAMED", "named": "Probation Service; Eve "}),
+        ("intelligence", {"visibility": "POLICE_INTEL", "kind": "intelligence", "occurred": "2026-03-02T10:00"}),
+    ):
+        status, where = await visitor.post(address, form_key=key, text=text, **form)
+        assert (status, where) == (303, "/iom/people/W1#chronology")
+    for form, why in (
+        ({"text": "x", "visibility": "NAMED"}, "Name the agencies"),
+        ({"text": "x", "visibility": "everybody"}, "Choose who may read"),
+        ({"text": " ", "visibility": "ALL"}, "Write the note"),
+        ({"text": "x" * 10_001, "visibility": "ALL"}, "in at most 10,000 characters"),
+        ({"text": "x", "visibility": "ALL", "occurred": "2026-04-01T10:00"}, "not of a time to come"),
+        ({"text": "x", "visibility": "ALL", "named": "Housing"}, "or choose who else may"),
+    ):
+        status, page = await visitor.post(address, form_key=key, **form)
+        assert (status, why in page) == (422, True), why
+    notes = await load(office.connection, [await number_of(office)], [NOTE])
+    assert [(n.agency, str(n.visibility), n.named) for n in notes] == [
+        ("Police", "OWN", ()), ("Police", "NAMED", ("Probation Service", "Eve")), ("Police", "POLICE_INTEL", ()),
+    ]  # fmt: skip
+    other = Visitor(office)
+    try:
+        await other.log_in(await office.account(Role.OFFICER, "Eve", "Probation Service"), "Eve")
+        _, page = await other.get("/iom/people/W1?noun=note")
+        assert ("ours alone" in page, "for probation" in page, "intelligence" in page) == (False, True, False)
+        status, _ = await other.post(
+            "/iom/people/W2/note", form_key=await other.form_key(), text="x", visibility="ALL"
+        )
+        assert status == 404, "who is not shared is not written about"
+    finally:
+        await other.http.close()
+
+
+async def test_a_contact_that_nobody_decided_is_decided_in_its_line_and_once(
+    office: Office, visitor: Visitor
+) -> None:
+    number = await number_of(office)
+    contact = Contact(kind="attendance by order", finding_no=1)
+    async with office.connection.transaction():
+        drafts = [
+            Draft(CONTACT, number, contact, "RECORDED", occurred_ms=NOW, system=OURS, record="finding 1"),
+            Draft(CONTACT, number, Contact(kind="office"), "RECORDED", occurred_ms=NOW),
+        ]
+        await enter(office.connection, Author("Zed", "Housing"), drafts[1:], NOW)
+        (ours,) = await enter(office.connection, SERVICE, drafts[:1], NOW)
+    await visitor.log_in(await office.account(Role.OFFICER, agency="Police"))
+    _, page = await visitor.get("/iom/people/W1")
+    assert f'action="/iom/contacts/{ours.item_no}"' in page
+    key, address = await visitor.form_key(), f"/iom/contacts/{ours.item_no}"
+    assert (await visitor.post(address, form_key=key, outcome="maybe"))[0] == 422
+    assert (await visitor.post(address, form_key=key, outcome="UNACCEPTABLE_ABSENCE"))[0] == 303
+    status, page = await visitor.post(address, form_key=key, outcome="KEPT")
+    assert (status, "The contact is decided" in page) == (409, True)
+    (theirs,) = [e for e in await load(office.connection, [number], [CONTACT]) if e.system != OURS]
+    status, page = await visitor.post(f"/iom/contacts/{theirs.item_no}", form_key=key, outcome="KEPT")
+    assert (status, "Housing recorded the contact" in page) == (422, True)
+    decided = next(e for e in await load(office.connection, [number], [CONTACT]) if e.system == OURS)
+    assert isinstance(decided.content, Contact)
+    assert (decided.content.outcome, decided.recorded_by) == (Outcome.UNACCEPTABLE_ABSENCE, "Ann")
+
+
 async def test_a_persons_page_has_the_plan_by_strand_and_needs_without_a_goal_as_known_then(
     office: Office, visitor: Visitor
 ) -> None:
     number = await number_of(office)
     step = Step(step="s1", what="Apply to the council", agency="Housing", state="IN_PROGRESS")
     goal = Goal(what="A room of his own", strand=Strand.CHANGE, pathway=Pathway.ACCOMMODATION, steps=[step])
-    needs = Assessment(source="OASys", needs=[Pathway.ACCOMMODATION, Pathway.FINANCE])
+    needs = Assessment(
+        source="OASys", needs=[Pathway.ACCOMMODATION, Pathway.FINANCE], rosh=Rosh.HIGH, domestic_abuse=True
+    )
     async with office.connection.transaction():
         drafts = [
             Draft(PLAN, number, Plan(goals=[goal], agreed=True), due_ms=NOW - DAY),
@@ -165,10 +232,12 @@ async def test_a_persons_page_has_the_plan_by_strand_and_needs_without_a_goal_as
     await visitor.log_in(await office.account(Role.OFFICER, agency="Police"))
     _, page = await visitor.get("/iom/people/W1")
     for words in ("The person agreed", "A room of his own", "Apply to the council: <strong>in progress", "Overdue",
-                  "Accommodation: A room of his own", "Finance: <strong>no goal in the plan"):  # fmt: skip
+                  "Accommodation: A room of his own", "Finance: <strong>no goal in the plan",
+                  "integrated offender management <span class=\"em-quiet\">IIOM", "high risk of serious harm <span",
+                  "perpetrator of domestic abuse <span class=\"em-quiet\">ADVP"):  # fmt: skip
         assert words in page, words
     _, page = await visitor.get("/iom/people/W1?known_at=2026-03-01T00:00:00Z")
-    assert ("A room of his own" in page, "No plan is on record." in page) == (False, True)
+    assert ("A room of his own" in page, "No plan is on record." in page, "ADVP" in page) == (False, True, False)
 
 
 async def test_what_was_known_is_told_by_itself_and_to_the_end(office: Office, visitor: Visitor) -> None:
@@ -192,16 +261,24 @@ async def test_what_was_known_is_told_by_itself_and_to_the_end(office: Office, v
     assert "As it was known at" in page
 
 
-@pytest.mark.parametrize("width", [1366, 320])
-async def test_the_pages_fit_every_screen_and_pass_axe(office: Office, open_page: OpenPage, width: int) -> None:
+async def test_in_two_clicks_from_the_login_a_new_officer_sees_who_needs_them_and_why(
+    office: Office, open_page: OpenPage
+) -> None:
+    """A walk by somebody who was never told where anything is. Other screens: tests/test_iom_small_screens.py."""
     await exclusion(office)
-    page = await logged_in(office, open_page, "/iom", width=width, height=768)
-    await page.wait_for_selector("text=Proposed: red.")
-    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    page = await log_in(office, await open_page(office.address, width=1366, height=768), "/alerts", Role.OFFICER)
+    await page.click("nav >> text=IOM")
+    who = page.locator(".em-cohort__row").first
+    told = await who.inner_text()
+    for words in (
+        "Ann Other",
+        "entered an exclusion zone",
+        "Proposed: red. Entered an exclusion zone in the last 7 days",
+    ):
+        assert words in told, words
     assert await axe(page) == []
-    await page.click("a:has-text('Ann Other')")
+    await who.locator("h2 a").click()
     await page.wait_for_selector("h2:has-text('Chronology')")
-    assert re.search(r"entered an exclusion zone", await page.content())
-    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    assert "entered an exclusion zone" in await page.locator(".em-chronology").inner_text()
     assert await axe(page) == []
     page.assert_clean(office.address)

@@ -13,12 +13,14 @@ from emtrack.iom.entries import Author, Draft, Entry, Span, enter, following, lo
 from emtrack.iom.grading import Answer, give_grade, propose
 from emtrack.iom.memberships import MEMBERSHIP, EndReason, Membership
 from emtrack.iom.notes import NOTE, Note, Visibility
+from emtrack.iom.offences import OFFENCE, Offence, OffenceKind, OffenceOutcome
 from emtrack.iom.people import Person
 from emtrack.iom.proposals import PROPOSAL
 from emtrack.iom.signals import SIGNAL, Direction, Signal, SignalKind
 from emtrack.iom.standing import add_person, merge
 from emtrack.people.roles import Role
 from emtrack.reading.iom import Wanted, chronology, cohort
+from emtrack.reading.iom_seldom import ASSESSED, OFFENDED, SeldomCache
 from geofence import instant_of, parse_instant
 from tests.office import BEGINS, Office
 from tests.service_world import World, ms
@@ -58,7 +60,7 @@ async def alert(world: World, number: int, severity: int) -> None:
 
 
 async def order(world: World, at: int = NOW) -> list[str]:
-    return [row.reference for row in await cohort(world.connection, at)]
+    return [row.reference for row in await cohort(world.connection, SeldomCache(), at)]
 
 
 async def test_the_order_is_alert_then_grade_then_how_bad_then_band_then_the_oldest_review(world: World) -> None:
@@ -101,7 +103,7 @@ async def test_a_row_says_why_it_stands_there_and_shows_three_panels(world: Worl
     await entered(world, Draft(SIGNAL, number, old, "LIVE", occurred_ms=NOW - 20 * DAY, due_ms=NOW - 6 * DAY))
     async with world.connection.transaction():
         await propose(world.connection, None, NOW)
-    (row,) = await cohort(world.connection, NOW)
+    (row,) = await cohort(world.connection, SeldomCache(), NOW)
     assert row.because == [
         "serious alert open", "red since 20 February 2026", "risk of serious harm very high", "MAPPA level 2",
         "reoffending predictor high", "review overdue by 3 days",
@@ -118,9 +120,33 @@ async def test_the_newest_assessment_counts_for_each_part_that_it_says(world: Wo
     number = await member(world, "P1", rosh=Rosh.HIGH, reoffending=10.0)
     await entered(world, Draft(ASSESSMENT, number, Assessment(reoffending=60.0), occurred_ms=NOW))
     await entered(world, Draft(ASSESSMENT, number, Assessment(rosh=Rosh.LOW), occurred_ms=NOW - 9 * DAY))
-    (row,) = await cohort(world.connection, NOW)
+    (row,) = await cohort(world.connection, SeldomCache(), NOW)
     assert row.how_likely is not None
     assert (row.how_likely.percent, row.how_bad.rosh) == (60.0, "H")
+
+
+async def test_what_is_kept_of_assessments_and_offences_is_never_older_than_what_was_entered(world: World) -> None:
+    kept = SeldomCache()
+    number, other = await member(world, "P1", rosh=Rosh.HIGH), await member(world, "P2")
+
+    async def shown() -> tuple[str | None, float]:
+        row = next(row for row in await cohort(world.connection, kept, NOW) if row.wearer_no == number)
+        return row.how_bad.rosh, row.how_bad.harm_days
+
+    assert await shown() == ("H", 0)
+    robbery = Offence(kind=OffenceKind.ROBBERY, outcome=OffenceOutcome.CONVICTED, proven_on=date(2026, 2, 20))
+    (offence,) = await entered(world, Draft(OFFENCE, number, robbery, "STATED", occurred_ms=NOW - 20 * DAY))
+    await entered(world, Draft(ASSESSMENT, number, Assessment(rosh=Rosh.LOW), occurred_ms=NOW))
+    assert await shown() == ("L", 365)
+    await entered(world, following(offence, state="WITHDRAWN"))
+    assert await shown() == ("L", 0)
+    read: list[str] = []
+    world.connection.add_query_logger(lambda query: read.append(query.query))
+    assert await shown() == ("L", 0)
+    assert not {ASSESSED, OFFENDED} & set(read), "nothing new: they are not read again"
+    await entered(world, Draft(ASSESSMENT, other, Assessment(rosh=Rosh.LOW), occurred_ms=NOW))
+    rows = await cohort(world.connection, kept, NOW)
+    assert [row.how_bad.rosh for row in rows] == ["L", "L"]
 
 
 async def test_who_was_removed_is_in_no_list_and_merged_records_are_one_row(world: World) -> None:
@@ -129,7 +155,7 @@ async def test_who_was_removed_is_in_no_list_and_merged_records_are_one_row(worl
         two = await add_person(world.connection, ANN, "P2", Person(agencies=["Police"]), NOW)
         await merge(world.connection, ANN, two.wearer_no or 0, one, "the same", NOW)
     await alert(world, two.wearer_no or 0, 1)
-    (row,) = await cohort(world.connection, NOW)
+    (row,) = await cohort(world.connection, SeldomCache(), NOW)
     assert (row.reference, row.severity) == ("P1", 1)
     (membership,) = await load(world.connection, [one], [MEMBERSHIP])
 
@@ -147,7 +173,7 @@ async def test_filters_fit_and_nobody_else_is_shown(world: World) -> None:
         (Wanted(officer="B. Ash", cohort="FIXED", agency="Police"), ["P1", "P2"]),
         (Wanted(cohort="FREE"), []),
     ):
-        assert [row.reference for row in await cohort(world.connection, NOW, wanted)] == expected
+        assert [row.reference for row in await cohort(world.connection, SeldomCache(), NOW, wanted)] == expected
 
 
 async def test_a_chronology_tells_everything_as_it_was_known(world: World) -> None:

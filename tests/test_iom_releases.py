@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from emtrack.iom.entries import Author, Draft, Entry, enter, following, load
 from emtrack.iom.escalation import cancel_moot
 from emtrack.iom.programme_settings import enter_settings
@@ -158,10 +156,9 @@ async def test_a_recall_from_finding_to_arrest_stands_on_one_line(office: Office
         await other.http.close()
 
 
-@pytest.mark.parametrize("width", [1366, 320])
-async def test_the_diary_and_breaches_fit_every_screen_and_pass_axe(
-    office: Office, open_page: OpenPage, width: int
-) -> None:
+async def test_the_diary_and_breaches_fit_and_pass_axe(office: Office, open_page: OpenPage) -> None:
+    """On small screens: tests/test_iom_small_screens.py."""
+    width = 1366
     await release(office, NOW + DAY)
     page = await logged_in(office, open_page, "/iom/people/W1", Role.OFFICER, width=width, height=768)
     await page.click("text=Plan a release, or begin a breach")

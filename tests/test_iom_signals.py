@@ -354,6 +354,25 @@ async def test_release_follows_from_the_status_that_follows_custody_and_a_move_t
     assert await programme.proposals() == ["AMBER OPEN"]
 
 
+async def test_a_release_told_by_status_and_by_transition_is_one_signal_whichever_comes_first(
+    programme: Programme,
+) -> None:
+    await programme.join()
+    held = Draft(STATUS, 1, Status(status=StatusKind.SENTENCED), "STATED", Span(NOW - 9 * DAY, NOW))
+    free = Draft(STATUS, 1, Status(status=StatusKind.COMMUNITY), "STATED", Span(NOW))
+    gate = Draft(TRANSITION, 1, Transition(kind=TransitionKind.RELEASE), "DONE", occurred_ms=NOW - 3_600_000)
+    for order in ((gate, held, free), (held, free, gate)):
+        entered = []
+        for draft in order:
+            entered += await programme.enter(draft)
+            await programme.passes()
+        live = [signal for signal in await programme.signals() if signal == "RELEASED LIVE"]
+        assert live == ["RELEASED LIVE"], "one event"
+        await programme.enter(*(following(one, state="WITHDRAWN") for one in entered))
+        await programme.passes()
+        assert "RELEASED LIVE" not in await programme.signals()
+
+
 async def test_who_moves_house_has_lost_none(programme: Programme) -> None:
     await programme.join()
     housing = Circumstance(kind=CircumstanceKind.HOUSING, what="hostel")

@@ -60,8 +60,9 @@ def _free_port() -> int:
 class Program:
     """The programs of one deployment, each in a process of its own."""
 
-    def __init__(self, data_dir: Path, scratch: Path) -> None:
+    def __init__(self, data_dir: Path, scratch: Path, patience_s: float = 120) -> None:
         self.scratch = scratch
+        self.patience_s = patience_s
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("EMTRACK_")} | {
             "EMTRACK_DATA_DIR": str(data_dir),
             "EMTRACK_LISTEN": f"127.0.0.1:{_free_port()}",
@@ -78,7 +79,7 @@ class Program:
     def output(self, *arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "emtrack", *arguments],
-            env=self.environment, capture_output=True, text=True, timeout=120,
+            env=self.environment, capture_output=True, text=True, timeout=self.patience_s,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -266,7 +266,15 @@ async def test_nothing_is_handed_out_without_a_look_that_was_committed_before(
     body = {"from": "2026-03-02T19:00:00Z", "to": "2026-03-02T20:00:00Z"}
     async with office.http.post("/v1/wearers/W1/export", json=body, headers=headers) as answer:
         assert (answer.status, (await answer.text()).count("GPS")) == (200, 2)
-    assert watch.rows_apart >= 4
+    await forget_looks(office)
+    async with office.http.post("/v1/wearers/W1/report", json=body, headers=headers) as answer:
+        assert (answer.status, (await answer.read())[:2]) == (200, b"PK")
+    await forget_looks(office)
+    before = watch.rows_apart
+    told = await office.tried(body | {"wearer_id": "W1", "settings": {"confirm_points": 3}}, headers)
+    assert told["state"] == "done"
+    assert watch.rows_apart > before
+    assert watch.rows_apart >= 6
     assert watch.unseen == []
 
 

@@ -661,6 +661,7 @@ def moves_of_the_base(world: World) -> int:
     return moves
 
 
+@pytest.mark.long
 def test_the_worlds_make_the_base_move_up_and_show_every_kind_of_finding():
     """The examples above are worth something: what they reach is counted."""
     moved_twice, kinds, reasons, kinds_on_sets, zones = 0, set(), set(), set(), set()

@@ -161,6 +161,15 @@ async def test_a_day_of_25_hours_has_25_hours_in_the_calendar_of_curfews(
         )
         assert total[1:5] == [obliged, home, away, unknown]
         await page.get_by_role("link", name="Trail").click()
+        box = await page.locator("#map").bounding_box()
+        assert box is not None
+        assert box["y"] < 320, "most of a map of a desk is seen without scrolling"
+        for signal, first in (("GPS", "2\t"), ("WIFI", "1\t"), ("LBS", "There is no position by this signal type.")):
+            await page.select_option("#signal", signal)
+            await page.get_by_role("button", name="Go", exact=True).click()
+            await page.wait_for_url(f"**signal={signal}*")
+            table = page.locator("section[aria-labelledby=table-heading] tbody tr")
+            assert (await table.first.inner_text()).startswith(first)
         zones = await page.locator("section[aria-labelledby=zones-heading] tbody tr").all_inner_texts()
         assert zones[0].split("\t") == [
             "C1",
@@ -234,6 +243,20 @@ async def test_two_people_are_played_together_each_after_a_look_of_its_own(
     assert "apart" not in await shows(page, "known")
     await page.locator("table[data-person='1'] tr[data-n='2'] td:first-child").click()
     assert await shows(page, "clock") == "Mon 2 Mar 2026 19:22:00 GMT"
+
+    # A card for each, and the way from point to point of either.
+    cards = page.locator(".emtrack-map__card")
+    assert await cards.locator("h3").all_inner_texts() == ["Point of Ann Other", "Point of W2"]
+    assert ["3 of 30" in await cards.nth(0).inner_text(), "2 of 10" in await cards.nth(1).inner_text()] == [
+        True,
+        True,
+    ]
+    await cards.nth(1).get_by_role("button", name="Next").click()
+    assert await shows(page, "clock") == "Mon 2 Mar 2026 19:24:00 GMT"
+    assert ["5 of 30" in await cards.nth(0).inner_text(), "3 of 10" in await cards.nth(1).inner_text()] == [
+        True,
+        True,
+    ]
     await assert_usable_at_both_widths(page)
     page.assert_clean(office.address)
 

@@ -7,17 +7,25 @@ import csv
 import hashlib
 import io
 import json
+import re
 import stat
 import zipfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pypdf
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shapely import LineString, Point
 from typer.testing import CliRunner
 
+from emtrack.basemap.opening import OUTLINE
+from emtrack.basemap.vector_tiles import UnfitTile, lines_of
+from emtrack.basemap.writing import About, Layer, write_pmtiles
 from emtrack.cli import app
 from emtrack.cli.audit import proofs_of
 from emtrack.cli.exporting import AskedExport, export_report
@@ -26,9 +34,10 @@ from emtrack.people.roles import Role
 from emtrack.reading.exports import UnfitExport
 from emtrack.sealing.bundles import MANIFEST, bundled, manifest_of, read_bundle, verify_bundle
 from emtrack.sealing.proofs import Inclusion, NotProved, read_proofs, written
-from emtrack.web.reports import gathering, printing
+from emtrack.web.reports import drawing, gathering, printing
 from emtrack.web.reports.contents import Report, Table
 from emtrack.web.reports.drawing import MapPoint, MapZone, drawn_map
+from emtrack.web.reports.streets import COLOUR, WIDTHS
 from geofence.words import parse_instant
 from tests.office import Office, at_home, away, open_office, strap
 from tests.service_world import AWAY
@@ -121,6 +130,56 @@ def test_a_map_of_very_many_positions_says_how_many_it_draws() -> None:
     drawn = drawn_map(points, [], "All.")
     assert drawn is not None
     assert "Drawn are 1,250 of 5,000" in drawn.caption
+
+
+STREET = [(-2.19, 53.005), (-2.175, 53.011), (-2.16, 53.015)]
+CORNERS = [MapPoint(1, -2.19, 53.0, 10.0, True), MapPoint(2, -2.16, 53.02, 10.0, True)]
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base map with a street, a lane without a name and a lake, as GDAL writes tiles."""
+    path = tmp_path_factory.mktemp("town") / "town.pmtiles"
+    roads = [
+        (LineString(STREET), {"kind": "medium_road", "name": "Marlpit & Road"}),
+        (LineString([(-2.18, 53.0), (-2.18, 53.004)]), {"kind": "minor_road"}),
+    ]
+    lake = [(Point(-2.175, 53.01).buffer(0.001), {"kind": "lake"})]
+    about = About("town", "Somebody's <data>", (-2.3, 52.9, -2.0, 53.1))
+    write_pmtiles(path, [Layer("roads", (10, 14), roads), Layer("water", (10, 14), lake)], about)
+    return path
+
+
+def test_streets_of_the_base_map_lie_under_a_map_where_they_are(town: Path) -> None:
+    drawn = drawn_map(CORNERS, [], "All.", town)
+    assert drawn is not None
+    assert drawn.caption == "All. Streets: Somebody's."
+    frame = drawing._frame(CORNERS, [])
+    root = ElementTree.fromstring(drawn.svg)
+    paths = [one for one in root.iter("{http://www.w3.org/2000/svg}path") if one.get("stroke") == COLOUR]
+    assert [one.get("stroke-width") for one in paths] == [str(WIDTHS["minor_road"]), str(WIDTHS["medium_road"])]
+    corners = [tuple(map(float, at.split(","))) for at in re.split("[M ]+", paths[1].get("d", "")) if at]
+    for place in STREET:
+        x, y = frame.at(*place)
+        assert min(abs(x - at[0]) + abs(y - at[1]) for at in corners) < 1.5, "where the street is, to a pixel"
+    texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "Marlpit & Road" in texts
+
+
+def test_a_map_without_streets_or_with_a_broken_file_is_drawn_all_the_same(town: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pmtiles"
+    whole = bytearray(town.read_bytes())
+    whole[-2_000:] = bytes(2_000)
+    broken.write_bytes(whole)
+    plain = drawn_map(CORNERS, [], "All.")
+    for path in (OUTLINE, broken, tmp_path / "none"):
+        assert drawn_map(CORNERS, [], "All.", path) == plain
+
+
+@given(st.binary(max_size=300))
+def test_bytes_that_are_no_tile_are_refused_and_never_loop(tile: bytes) -> None:
+    with suppress(UnfitTile):
+        assert len(list(lines_of(tile, {"roads", ""}))) <= len(tile)
 
 
 def report(text: str = "x") -> Report:
@@ -349,6 +408,37 @@ async def test_more_findings_than_a_report_holds_are_refused_and_later_ones_coun
     await export_report(office.settings, commander("Ann", "COURT"), before, tmp_path / "W1.zip")
     found = json.loads(opened((tmp_path / "W1.zip").read_bytes())["report.json"])
     assert found["standing"] + found["amended"] + found["withdrawn"] == []
+
+
+async def test_a_program_is_given_a_report_and_one_about_others_people_is_refused(
+    office: Office, tmp_path: Path
+) -> None:
+    await office.two_are_out()
+    headers = office.bearer("officer") | {"Purpose": "COURT", "Purpose-Reference": "T20267001"}
+    place = {"lat_deg": AWAY[1], "lon_deg": AWAY[0]}
+    body = {"from": "2026-03-02T19:00:00Z", "to": "2026-03-02T20:00:00Z", "recipient": "Crown Court", "place": place}
+    async with office.http.post("/v1/wearers/W1/report", json=body, headers=headers) as answer:
+        content = await answer.read()
+        assert (answer.status, answer.headers["Disclosure"]) == (200, "1")
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="report-1.zip"'
+    (tmp_path / "report.zip").write_bytes(content)
+    files, _ = read_bundle(tmp_path / "report.zip")
+    assert str(AWAY[1]).encode() in files["positions.csv"]
+    row = await office.connection.fetchrow("SELECT what, door, recipient, positions FROM disclosures")
+    assert tuple(row) == ("report", "program", "Crown Court", 2)
+    refused = (
+        ({"from": "2026-02-12T00:00:00Z"}, "COURT", 422, "14 days"),
+        ({}, "MONITORING", 422, "purpose"),
+        ({"place": place | {"radius_m": 1}}, "COURT", 422, "radius_m"),
+    )
+    for changed, purpose, status, said in refused:
+        headers = office.bearer("officer") | {"Purpose": purpose}
+        async with office.http.post("/v1/wearers/W1/report", json=body | changed, headers=headers) as answer:
+            assert (answer.status, said in (await answer.json())["error"]) == (status, True), said
+    other = office.bearer(await office.token_of(Role.OFFICER, "Housing")) | {"Purpose": "COURT"}
+    async with office.http.post("/v1/wearers/W1/report", json=body, headers=other) as answer:
+        assert answer.status == 404
+    assert await office.connection.fetchval("SELECT count(*) FROM looks WHERE what = 'export'") == 1
 
 
 async def test_what_does_not_fit_is_refused_before_anybody_is_looked_at(office: Office, visitor: Visitor) -> None:

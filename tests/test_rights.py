@@ -103,6 +103,8 @@ CANARIES = {
         VALUES ($2, $2, $1, 'INSIDE', 1)""",
     "near_assessments": f"""(assessment_no, result_no, is_relevant, why, assessed_at, assessed_by) OVERRIDING SYSTEM VALUE
         VALUES ($2, $1, true, 'x', {NOW}, 'Ann')""",
+    "draft_runs": f"""(run_no, ran_at, ran_by, door, purpose, wearer_no, during, said, draft) OVERRIDING SYSTEM VALUE
+        VALUES ($2, {NOW}, 'Ann', 'page', 'COURT', $1, {DAY}, '{{}}', '{{}}')""",
     "disclosures": f"""(disclosure_no, disclosed_at, disclosed_by, role, door, purpose, wearer_no, what, form, during, known_at,
         positions, size_bytes, sha256) OVERRIDING SYSTEM VALUE VALUES ($2, {NOW}, 'Ann', 'x', 'page', 'COURT', $1, 'positions', 'csv',
         {DAY}, {NOW}, 0, 0, sha256(''))""",
@@ -359,7 +361,7 @@ async def test_run_time_roles_cannot_change_what_was_received_found_done_or_seen
     appended = ("raw_requests", "raw_reports", "positions", "future_positions", "device_events", "quarantine", "integrity_events",
                 "findings", "finding_versions", "alert_actions", "alert_changes", "atv_lines", "looks", "account_events",
                 "order_changes", "alert_occurrences", "iom_entries", "iom_settings", "iom_imports", "iom_import_rows", "near_runs",
-                "near_people", "near_assessments", "disclosures")  # fmt: skip
+                "near_people", "near_assessments", "disclosures", "draft_runs", "draft_results")  # fmt: skip
     for role in RunTime:
         connection = await connect(await run_time_dsn(database_url, role))
         try:

@@ -328,7 +328,7 @@ THEIRS = {
     "order_requests.during", "planned_maintenance.during", "visits.due_at", "rota_shifts.during", "alerts.acknowledge_by",
     "alerts.contact_by", "alerts.authority_by", "alerts.look_at", "canary_beats.sent_at", "canary_beats.arrived_at",
     "clock_checks.asked_at", "near_runs.during", "near_people.possible", "near_people.fix_time",
-    "disclosures.during",
+    "disclosures.during", "draft_runs.during",
 }  # fmt: skip
 """What tags, orders and judgements say of time, until when a credential is good, what the server wrote, what is forgotten; and
 outages, which have a statement of their own."""

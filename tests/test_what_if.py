@@ -7,15 +7,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emtrack.cli.what_if import tried
-from emtrack.db.connect import connect
-from emtrack.db.identity import Identity, identify_as
+from emtrack.db.connect import connect, open_pool
+from emtrack.db.identity import Identity, ask_as, identify, identify_as
 from emtrack.db.rights import RunTime, run_time_dsn
+from emtrack.db.session import READING
 from emtrack.forms.drafts import (
     Draft,
     DraftSettings,
@@ -31,6 +33,7 @@ from emtrack.people.roles import Caller, Role
 from emtrack.reading import drafts
 from emtrack.reading.apart import Judges
 from emtrack.reading.drafts import Change, KindRow, Outcome, Trial, UnfitTrial, narrowed, slices_of, total_of
+from emtrack.record.draft_runs import draft_run
 from emtrack.record.fact_columns import received_of
 from emtrack.record.facts import load_facts
 from emtrack.record.plans import load_judged
@@ -321,6 +324,56 @@ async def test_a_page_names_one_person_after_a_look_at_that_person(office: Offic
     await other.http.close()
 
 
+async def test_a_program_tries_a_draft_and_the_counts_outlive_the_service(
+    office: Office, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await an_evening(office, out=6)
+    headers = office.bearer("officer") | {"Purpose": "COMPLIANCE"}
+    circle = {"lat_deg": AWAY[1], "lon_deg": AWAY[0], "radius_m": 100}
+    body = {"from": "2026-03-02T18:00:00Z", "to": "2026-03-02T20:00:00Z", "zone": {"circle": circle}}
+    whole = await office.tried(body | {"cohort": "FIXED"}, headers)
+    assert (whole["state"], whole["percent"], whole["people"], whole["changes"]) == ("done", 100, 7, [])
+    (kind,) = [one for one in whole["kinds"] if one["kind"] == "EXCLUSION"]
+    assert (kind["people_then"], kind["people_gained"]) == (6, 6)
+    one = await office.tried(body | {"wearer_id": "W2"}, headers)
+    assert [change["what"] for change in one["changes"]] == ["gained"]
+    assert [home["requirement_id"] for home in one["zone"]["homes"]] == ["C2"]
+    looked = await looks(office)
+    assert looked == [("what if", None, "COMPLIANCE", None), ("what if", 2, "COMPLIANCE", None)]
+    for changed, status in (
+        ({}, 422), ({"wearer_id": "W2", "everybody": True}, 422), ({"wearer_id": "W9"}, 404), ({"cohort": "FIXED", "zone": {}}, 422),
+        ({"cohort": "FIXED", "zone": None}, 422), ({"cohort": "FIXED", "settings": {"max_gap_s": 1}}, 422),
+        ({"cohort": "FIXED", "zone": {"geometry": {"type": "Point"}}}, 422), ({"cohort": "FIXED", "to": body["from"]}, 422),
+    ):  # fmt: skip
+        async with office.http.post("/v1/what-if", json=body | changed, headers=headers) as answer:
+            assert answer.status == status, (changed, await answer.text())
+    assert await looks(office) == looked, "who is refused has looked at nobody"
+    for role, status in (("operator", 403), ("supervisor", 404)):
+        async with office.http.get("/v1/what-if/1", headers=office.bearer(role)) as answer:
+            assert answer.status == status
+
+    # An hour later, or after a restart: the counts, on the page as well, and no changes.
+    monkeypatch.setattr(draft_runs, "KEPT_MS", -1)
+    async with office.http.get("/v1/what-if/1", headers=headers) as answer:
+        assert await answer.json() == whole | {"changes": []}
+    async with office.http.get("/v1/what-if/2", headers=headers) as answer:
+        assert await answer.json() == one | {"changes": [], "zone": None}
+    async with office.http.post("/v1/what-if/2/cancel", headers=headers) as answer:
+        assert answer.status == 404
+    await visitor.log_in(await office.account(Role.OFFICER))
+    _, place = await visitor.post("/what-if", form_key=await visitor.form_key(), **FORM)
+    for _ in range(400):
+        page = (await visitor.get(place))[1]
+        if "These counts are on record" in page:
+            break
+        await asyncio.sleep(0.02)
+    assert "of 7 people" in page
+    assert "In an exclusion zone" in page
+    _, page = await visitor.get("/what-if")
+    assert "circle of 100 m around" in page
+    assert ", done</li>" in page
+
+
 async def test_who_only_works_alerts_and_other_agencies_try_nothing(office: Office, visitor: Visitor) -> None:
     await an_evening(office)
     await visitor.log_in(await office.account(Role.OPERATOR))
@@ -365,16 +418,17 @@ async def test_more_than_can_be_judged_is_refused(office: Office, monkeypatch: p
 # ------------------------------------------------------------------------------------------ beside what is live
 
 
-async def runs_of(office: Office) -> tuple[DraftRuns, Judges, Caller, Looker]:
+@asynccontextmanager
+async def runs_of(office: Office) -> AsyncIterator[tuple[DraftRuns, Caller, Looker]]:
+    """As an officer asks, whom the pool knows as in a request."""
     dsn = await run_time_dsn(office.settings.database_url or "", RunTime.PAGES)
     judges = Judges(dsn, None)
     caller = Caller("Ann", Role.OFFICER, "key")
-    return (
-        DraftRuns(judges, lambda: LATER_MS, asyncio.Event()),
-        judges,
-        caller,
-        Looker("Ann", "officer", Door.PAGE, "COURT"),
-    )
+    ask_as(Identity("Ann", "officer", None))
+    async with open_pool(dsn, size=1, limits=READING, prepare=identify) as pool:
+        runs = DraftRuns(pool, judges, lambda: LATER_MS, asyncio.Event())
+        yield runs, caller, Looker("Ann", "officer", Door.PAGE, "COURT")
+    await judges.aclose()
 
 
 async def as_pages(office: Office, trial: Trial) -> list[drafts.Slice]:
@@ -392,17 +446,23 @@ async def test_reports_are_taken_while_a_trial_is_judged(office: Office, monkeyp
     trial = Trial(Draft(zone=THERE), Interval(*WINDOW))
     slices = await as_pages(office, trial)
     assert len(slices) == PEOPLE
-    runs, judges, caller, looker = await runs_of(office)
-    run = runs.begin(caller, looker, trial, slices)
-    assert run.task is not None
-    taken = 0
-    while not run.task.done() or taken < 20:
-        await office.report("D1", away("19:50", 100 + taken) | {"fix_time": f"2026-03-02T19:50:{taken % 60:02}Z"})
-        taken += 1
-    assert (run.state, len(run.outcomes), run.share) == (RunState.DONE, PEOPLE, 1.0)
+    async with runs_of(office) as (runs, caller, looker):
+        run = await runs.begin(caller, looker, trial, slices)
+        assert run.task is not None
+        taken = 0
+        while not run.task.done() or taken < 20:
+            fix_time = f"2026-03-02T19:50:{taken % 60:02}Z"
+            await office.report("D1", away("19:50", 100 + taken) | {"fix_time": fix_time})
+            taken += 1
+        assert (run.state, len(run.outcomes), run.share) == (RunState.DONE, PEOPLE, 1.0)
     kept = await kept_reports(office.connection)
     assert sum(1 for report in kept if report.seq >= 100) == taken, "none is lost"
-    await judges.aclose()
+    stored = await draft_run(office.connection, "Ann", run.run_no)
+    assert stored is not None
+    assert stored.ended is not None
+    assert (stored.ended.state, stored.ended.people, stored.purpose) == ("done", PEOPLE, "COURT")
+    assert stored.ended.kinds == [row._asdict() for row in total_of(run.outcomes, is_one_person=False).rows]
+    assert await draft_run(office.connection, "Bob", run.run_no) is None, "nobody else has it"
 
 
 async def test_a_trial_is_cancelled_between_two_slices_and_one_of_an_account_goes_at_a_time(
@@ -412,25 +472,31 @@ async def test_a_trial_is_cancelled_between_two_slices_and_one_of_an_account_goe
     monkeypatch.setattr(drafts, "A_SLICE_DAYS", 1)
     trial = Trial(Draft(zone=THERE), Interval(*WINDOW))
     slices = await as_pages(office, trial)
-    runs, judges, caller, looker = await runs_of(office)
-    async with runs._turn:  # somebody else's slice is being judged
-        run = runs.begin(caller, looker, trial, slices)
-        with pytest.raises(UnfitTrial, match="still being judged"):
-            runs.refuse_another(caller)
-        await asyncio.sleep(0)
-        runs.cancel(run)
-    assert run.task is not None
-    await run.task
-    assert (run.state, run.outcomes) == (RunState.CANCELLED, [])
-    assert run.done <= 1
-    runs.refuse_another(caller)
-    assert runs.of(Caller("Bob", Role.OFFICER, "key"), run.run_no) is None
-    for _ in range(draft_runs.MOST_OF_ONE + 2):
-        last = runs.begin(caller, looker, trial, [])
-        assert last.task is not None
-        await last.task
-    assert len(runs.last_of(caller)) == draft_runs.MOST_OF_ONE, "nobody fills the places of the others"
-    await judges.aclose()
+    async with runs_of(office) as (runs, caller, looker):
+        async with runs._turn:  # somebody else's slice is being judged
+            run = await runs.begin(caller, looker, trial, slices)
+            with pytest.raises(UnfitTrial, match="still being judged"):
+                runs.refuse_another(caller)
+            await asyncio.sleep(0)
+            stored = await draft_run(office.connection, "Ann", run.run_no)
+            assert stored is not None
+            assert stored.ended is None, "it is on record before it is judged"
+            runs.cancel(run)
+        assert run.task is not None
+        await run.task
+        assert (run.state, run.outcomes) == (RunState.CANCELLED, [])
+        assert run.done <= 1
+        stored = await draft_run(office.connection, "Ann", run.run_no)
+        assert stored is not None
+        assert stored.ended is not None
+        assert (stored.ended.state, stored.ended.kinds) == ("cancelled", [])
+        runs.refuse_another(caller)
+        assert runs.of(Caller("Bob", Role.OFFICER, "key"), run.run_no) is None
+        for _ in range(draft_runs.MOST_OF_ONE + 2):
+            last = await runs.begin(caller, looker, trial, [])
+            assert last.task is not None
+            await last.task
+        assert len(runs.last_of(caller)) == draft_runs.MOST_OF_ONE, "nobody fills the places of the others"
 
 
 # ------------------------------------------------------------------------------------------ the command

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from shapely import Point, Polygon
 
 from emtrack.people.roles import Role
 from tests.browser import OpenPage, axe
@@ -47,6 +49,46 @@ async def test_a_zone_is_tried_on_a_person_by_keyboard_alone(office: Office, ope
         await page.set_viewport_size({"width": width, "height": 768})
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         assert await axe(page) == []
+    page.assert_clean(office.address)
+
+
+async def test_a_zone_is_drawn_on_a_map_by_keyboard_and_by_clicks(office: Office, open_page: OpenPage) -> None:
+    await office.two_are_out()
+    page = await logged_in(office, open_page, "/what-if", Role.OFFICER, width=1280)
+    await page.fill("#lat", str(AWAY[1]))
+    await page.fill("#lon", str(AWAY[0]))
+    await page.focus("#zone-drawing summary")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#zone-map[data-ready=true]")
+    assert await axe(page) == []
+    viewport = page.get_by_role("application")
+    await viewport.focus()
+    assert "No corner yet" in await page.inner_text("#zone-map-told")
+    for keys in (("ArrowLeft", "ArrowUp"), ("ArrowRight", "ArrowRight"), ("ArrowDown", "ArrowDown")):
+        for key in (*keys, "Enter"):
+            await page.keyboard.press(key)
+    await page.wait_for_selector("#zone-map[data-corners='3']")
+    box = await viewport.bounding_box()
+    assert box is not None
+    await page.mouse.click(box["x"] + box["width"] / 2 - 250, box["y"] + box["height"] / 2)
+    await page.wait_for_selector("#zone-map[data-corners='4']")
+    drawn = json.loads(await page.input_value("#geojson"))
+    zone = Polygon(drawn["coordinates"][0])
+    assert zone.contains(Point(AWAY)), "round the place where the map began"
+    assert len(drawn["coordinates"][0]) == 5
+    assert await page.input_value("#lat") == "", "a circle or a polygon, not both"
+    await viewport.focus()
+    await page.keyboard.press("Backspace")
+    await page.wait_for_selector("#zone-map[data-corners='3']")
+    assert "3 corners, about" in await page.inner_text("#zone-map-told")
+    await page.get_by_role("button", name="Take the cross as the middle of a circle").click()
+    assert await page.input_value("#geojson") == ""
+    assert float(await page.input_value("#lat")) == pytest.approx(AWAY[1], abs=0.02)
+    await page.get_by_role("button", name="Begin anew").click()
+    assert await page.get_attribute("#zone-map", "data-corners") == "0"
+    await page.set_viewport_size({"width": 320, "height": 768})
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert await axe(page) == []
     page.assert_clean(office.address)
 
 

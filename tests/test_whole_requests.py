@@ -12,7 +12,7 @@ import pytest
 from ingest import Submission, read_request
 from ingest.whole_requests import HighestNumbers
 from tests.kept import kept_reports
-from tests.service_world import HOME, World, event, orders, position
+from tests.service_world import AWAY, HOME, World, event, ms, orders, position
 
 
 @pytest.fixture
@@ -212,3 +212,49 @@ def test_of_too_many_devices_those_are_forgotten_that_were_heard_least_lately(
         highest.add((device_no, 0), 7)
         highest.adopt()
     assert set(highest._kept) == {(1, 0), (3, 0)}
+
+
+async def test_what_is_judged_while_the_database_writes_is_what_is_judged_after_it(world: World) -> None:
+    """W1 and W2 have the same orders and go the same way; D1 sends whole requests, D2 has its reports kept one by one."""
+    rng = random.Random(5)
+    judged_ahead = 0
+    for hour in range(6):
+        for ten in range(6):
+            reports = [
+                position(hour * 60 + ten * 10 + n + 1, f"{18 + hour}:{ten}{n}", rng.choice([HOME, HOME, HOME, AWAY]))
+                for n in range(10)
+            ]
+            world.clock.at_ms = ms(f"{18 + hour}:{ten}9") + 30_000
+            await submitted(world, "D1", 1, reports, as_it_came=True)
+            await submitted(world, "D2", 1, reports, as_it_came=False)
+            await world.turn()
+            judged_ahead += len(world.worker._ahead_of_commit._done)
+    lines = await world.lines()
+    found = {
+        wearer: [
+            (line["kind"], line["begin"], line["end"], line["known_at"])
+            for line in lines
+            if line["wearer_id"] == wearer
+        ]
+        for wearer in ("W1", "W2")
+    }
+    assert found["W1"] == found["W2"] != []
+    assert judged_ahead == 36, "each of D1, none of D2"
+
+
+async def test_a_judgement_that_fails_ahead_is_a_fault_in_its_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("geofence.judgement.judge.ActivationJudge.advance", fails)
+    answer = await world.send("D1", position(1, "11:58"), position(2, "11:59"))
+    assert answer.ack == [1, 2]
+    assert (await world.count("positions"), await world.count("judgement_faults")) == (2, 1)
+
+
+async def test_an_event_beside_positions_is_judged_with_them(world: World) -> None:
+    await world.send("D1", position(1, "11:55"))
+    await world.send("D1", position(2, "11:58"), event(3, "11:58", "STRAP_TAMPER"), position(4, "11:59"))
+    assert await world.versions() == ["TAMPER new STRAP_TAMPER"]

@@ -128,7 +128,9 @@ async def export_report(chosen: Settings, looker: Looker, asked: AskedExport, pa
         wanted = WantedReport(number, Interval(*asked.window_ms), known_ms, asked.recipient)
         await look_at_report(connection, looker, wanted, now_ms)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            made = await report_file(connection, ZoneSetCache(chosen.sets_dir), wanted, looker, person, now_ms)
+            made = await report_file(
+                connection, ZoneSetCache(chosen.sets_dir), wanted, looker, person, chosen.basemap, now_ms
+            )
         if isinstance(made, str):
             raise UnfitExport(made)
         kept = await keep_report(connection, looker, wanted, made, now_ms)

@@ -122,6 +122,34 @@ def _told(found: Compared) -> list[tuple[str, str, str]]:
     return [(row.words, row.now, row.changed) for row in rows_of(found)]
 
 
+ReasonOption = Annotated[str, typer.Option(help="why; it stands in the record")]
+
+
+@app.command("merge")
+def merge(
+    person: Annotated[str, typer.Argument(help="reference of the record that is of the same person as the other")],
+    into: Annotated[str, typer.Argument(help="reference of the record under which both are read from now on")],
+    reason: ReasonOption,
+) -> None:
+    """Read two records as one person's. Both histories stay as they are, and it can be undone."""
+    from emtrack.files.iom import merge_records
+
+    run(merge_records(settings(), person, into, reason, who()))
+    say(f"{person} is read under {into} from now on; `emtrack iom unmerge {person}` undoes it")
+
+
+@app.command("unmerge")
+def unmerge(
+    person: Annotated[str, typer.Argument(help="reference of the record that was merged into another")],
+    reason: ReasonOption,
+) -> None:
+    """Read a record by itself again."""
+    from emtrack.files.iom import unmerge_record
+
+    run(unmerge_record(settings(), person, reason, who()))
+    say(f"{person} is a record of its own again")
+
+
 @app.command("settings")
 def programme_settings(
     file: Annotated[Path | None, typer.Argument(help="a JSON file with the whole of the new settings")] = None,

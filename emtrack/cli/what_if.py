@@ -116,6 +116,7 @@ async def tried(
     from emtrack.files.progress import progress_on_terminal
     from emtrack.reading.drafts import (
         Trial,
+        UnfitTrial,
         look_at_trial,
         refuse_few,
         slice_outcomes,
@@ -124,7 +125,9 @@ async def tried(
         zone_check,
     )
     from emtrack.reading.people import wearer_no_or_refusal
+    from emtrack.record.draft_runs import Ended, end_draft_run, store_draft_run
     from emtrack.record.zone_sets import ZoneSetCache
+    from emtrack.web.draft_runs import counted, tried_of
     from geofence import Interval
 
     async with opened_database(chosen, "whatif") as (connection, clock):
@@ -132,6 +135,7 @@ async def tried(
         number = None if wearer_id is None else await wearer_no_or_refusal(connection, wearer_id)
         trial = Trial(draft, Interval(*window_ms), number, cohort)
         await look_at_trial(connection, looker, trial, now_ms)
+        run_no = await store_draft_run(connection, looker, tried_of(trial), now_ms)
         slices = await slices_of(connection, trial)
         outcomes: list[Any] = []
         check = None
@@ -139,10 +143,15 @@ async def tried(
             for done, part in enumerate(slices, 1):
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     if number is not None and draft.zone is not None and check is None:
-                        check = await zone_check(connection, sets, trial, part, now_ms)
+                        check = await zone_check(connection, sets, trial, part, now_ms, chosen.basemap)
                     outcomes += await slice_outcomes(connection, sets, trial, part, now_ms)
                 tell("judging", done, len(slices))
-    refuse_few(trial, outcomes)
+        try:
+            refuse_few(trial, outcomes)
+        except UnfitTrial as error:
+            await end_draft_run(connection, run_no, Ended("failed", str(error)), clock.now_ms())
+            raise
+        await end_draft_run(connection, run_no, counted(trial, outcomes), clock.now_ms())
     return total_of(outcomes, is_one_person=number is not None), check
 
 
@@ -168,6 +177,8 @@ def _lines(total: Total, check: ZoneCheck | None) -> bytes:
     ]  # fmt: skip
     whole = {
         "people": total.people, "positions": total.positions, "kinds": kinds, "changes": changes, "left_out": total.left_out,
-        "zone": None if check is None else check._asdict() | {"homes": [home._asdict() for home in check.homes]},
+        "zone": None if check is None else check._asdict() | {
+            "homes": [home._asdict() for home in check.homes], "ways": [way._asdict() for way in check.ways],
+        },
     }  # fmt: skip
     return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"

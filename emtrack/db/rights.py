@@ -172,6 +172,8 @@ RIGHTS: Final[dict[str, Rights]] = {
     "sessions": BOTH_KEEP,
     "account_events": BOTH_ADD,
     "looks": BOTH_ADD,
+    "draft_runs": BOTH_ADD,
+    "draft_results": BOTH_ADD,
     "near_runs": BOTH_ADD,
     "near_people": BOTH_ADD,
     "near_assessments": BOTH_ADD,

@@ -122,6 +122,9 @@ class Session(Base):
     async def copy_records_to_table(self, *args: Any, **options: Any) -> str:
         return await self._within(super().copy_records_to_table(*args, **options))
 
+    async def copy_to_table(self, *args: Any, **options: Any) -> str:
+        return await self._within(super().copy_to_table(*args, **options))
+
     async def fetch(self, *args: Any, **options: Any) -> list[Any]:
         return await self._within(super().fetch(*args, **options))
 

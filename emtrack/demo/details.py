@@ -11,6 +11,8 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any, Final
 
+from emtrack.demo.case_rows import agencies_of
+from emtrack.demo.life import Life, life_of
 from emtrack.emulator.chance import dice
 from emtrack.emulator.people import Wearer
 from emtrack.emulator.schedule import local_date
@@ -49,13 +51,23 @@ ZONES: Final = {
 }  # fmt: skip
 
 
-def with_details(world: World, orders: dict[str, Any]) -> dict[str, Any]:
-    """The orders of a world with what they say of people and with names of zones."""
+def with_details(world: World, orders: dict[str, Any], end_ms: int) -> dict[str, Any]:
+    """The orders of a world with what they say of people and with names of zones; needs, partners and the reasons of grades as the
+    life of each person gives them."""
     people = {wearer.wearer_id: wearer for wearer in world.wearers}
     today = local_date(world.start_ms, world.zone)
-    wearers = [one | _details(world.seed, people[one["wearer_id"]], today) for one in orders["wearers"]]
+    wearers = [
+        one
+        | _details(world.seed, people[one["wearer_id"]], today)
+        | {"iom": one["iom"] | _lived(life_of(world, people[one["wearer_id"]], end_ms))}
+        for one in orders["wearers"]
+    ]
     requirements = [one | {"name": _zone_name(world.seed, one)} for one in orders["requirements"]]
     return orders | {"wearers": wearers, "requirements": requirements}
+
+
+def _lived(life: Life) -> dict[str, Any]:
+    return {"pathways": list(life.needs), "agencies": agencies_of(life), "rag_history": life.grades()}
 
 
 def _details(seed: int, wearer: Wearer, today: date) -> dict[str, Any]:

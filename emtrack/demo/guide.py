@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from emtrack.atomic_files import replace_file
-from emtrack.demo.scenes import DRIFT_MS, INSIDE_MS, MINUTE_MS, Scenes
+from emtrack.demo.scenes import DRIFT_MS, INSIDE_MS, MINUTE_MS, WRONG_MS, Scenes
 from geofence import format_instant
 
 FILE = "guide.json"
@@ -48,6 +48,13 @@ DRIFT = (
     "{name} seems to leave home during curfew, for a minute and a half, by 190 metres and back. Look at the positions "
     "before and after. What do you think? Close it as a location error, so that it counts where the noise comes from."
 )
+WRONGED = (
+    "The tag of {name} is not heard, but for two positions in a zone that they must not enter: a finding, an alert, a signal, and "
+    "on their page of the programme a proposal to raise the grade to red. Have that page open at ten past seven. The tag then sends "
+    "what it kept: ten seconds before, between and after, it was more than a kilometre away, and nobody is so fast. The service "
+    "withdraws the finding, its signal and the proposal, in view and with the reason; the alert says so and stays until somebody "
+    "closes it."
+)
 OUTAGE = (
     "The tags of {name} fall silent one after the other. When a fifth of them is silent they become one incident, instead "
     "of as many alerts as there are people. The network comes back at a quarter past seven, and the tags send what they "
@@ -72,6 +79,9 @@ def _steps(scenes: Scenes) -> list[tuple[int, str, str, str]]:
     if scenes.drifts is not None:
         text = DRIFT.format(name=scenes.drifts_name)
         steps.append((DRIFT_MS[0] + MINUTE_MS, "A false alarm", text, "/alerts?kind=CURFEW"))
+    if scenes.wronged is not None:
+        text = WRONGED.format(name=scenes.wronged_name)
+        steps.append((WRONG_MS[1], "Somebody is wronged, and cleared", text, "/iom"))
     if scenes.silent:
         steps.append((INCIDENT_MS, "A network is not heard", OUTAGE.format(name=scenes.network), "/alerts"))
     return steps

@@ -23,7 +23,14 @@ from emtrack.client import request_of
 from emtrack.clock import Clock
 from emtrack.demo.details import with_details
 from emtrack.demo.operator import DemoOperator
-from emtrack.demo.programme import answer_proposals, enter_programme
+from emtrack.demo.programme import (
+    all_lives,
+    answer_proposals,
+    conference_ms,
+    enter_programme,
+    enter_what_happened_since,
+    hold_conference,
+)
 from emtrack.demo.scenes import LEAST_PEOPLE, Scenes, cast, staged
 from emtrack.demo.stories import story_rows, tell_stories
 from emtrack.emulator.habits import PRESETS
@@ -110,9 +117,9 @@ class Progress(NamedTuple):
 Tell = Callable[[Progress], None]
 
 
-def orders_of(world: World) -> Orders:
-    """The orders of a world, read as those of anybody would be."""
-    return read_orders_of(with_details(world, world.orders()), "the emulator's orders")
+def orders_of(world: World, end_ms: int) -> Orders:
+    """The orders of a world, read as those of anybody would be. `end_ms`: where the history ends."""
+    return read_orders_of(with_details(world, world.orders(), end_ms), "the emulator's orders")
 
 
 def fingerprint_of(worlds: list[World]) -> str:
@@ -144,13 +151,16 @@ async def build_history(
     """
     await connection.execute(WITHOUT_THE_DISK)
     is_town = demo.wearers >= LEAST_PEOPLE
+    zone, lives = ZoneInfo(worlds[0].timezone), all_lives(worlds, demo.end_ms) if is_town else []
     try:
         if is_town:
             more = story_rows(demo.seed, demo.end_ms)
-            await enter_programme(connection, worlds, more, demo.end_ms, WHO)
+            await enter_programme(connection, lives, more, zone, worlds[0].start_ms, WHO)
         keys = await _History(connection, demo, worlds).build(tell, stop)
         if is_town:
-            await tell_stories(connection, ZoneInfo(worlds[0].timezone), demo.end_ms)
+            await enter_what_happened_since(connection, lives, zone, WHO)
+            await hold_conference(connection, lives, conference_ms(worlds[0].start_ms, demo.end_ms, zone))
+            await tell_stories(connection, zone, demo.end_ms)
             await answer_proposals(connection, demo.seed, demo.end_ms, WHO)
         await connection.execute(ANALYZE)
     finally:
@@ -193,7 +203,9 @@ class _History:
     async def _open(self, world: World) -> None:
         """The orders of a world are entered as it begins; from then on its tags send."""
         async with self._connection.transaction():
-            entered = await enter_orders(self._connection, orders_of(world), who=WHO, now_ms=world.start_ms)
+            entered = await enter_orders(
+                self._connection, orders_of(world, self._end_ms), who=WHO, now_ms=world.start_ms
+            )
         self._keys |= entered.keys
         self._device_nos = {row["device_id"]: row["device_no"] for row in await self._connection.fetch(DEVICES)}
         self._opened.append(Outgoing(world, self._scenes, world.start_ms))

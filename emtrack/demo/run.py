@@ -191,7 +191,8 @@ async def run_demo(
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """All that the live part needs: settings with its clock, who lives in it, what their tags send from now on."""
+    """All that the live part needs: settings with its clock, who lives in it, what their tags send from now on. `end_ms`: of the
+    history."""
 
     settings: Settings
     worlds: list[World]
@@ -199,6 +200,7 @@ class Scene(msgspec.Struct, frozen=True):
     from_ms: int
     keys: dict[str, str] | None
     passwords: dict[str, str]
+    end_ms: int
 
 
 async def _prepared(
@@ -247,7 +249,7 @@ async def _begin(
         await connection.execute(SET_CLOCK, datetime_of(demo.end_ms), datetime_of(machine_ms() + LEAD_MS))
         complete = OrderChange(COMPLETE, None, {"people": fingerprint_of(worlds)})
         await log_change(connection, complete, WHO, demo.end_ms)
-    return Scene(_with_clock(settings, demo), worlds, uploads, demo.end_ms, keys, passwords)
+    return Scene(_with_clock(settings, demo), worlds, uploads, demo.end_ms, keys, passwords, demo.end_ms)
 
 
 async def _go_on(
@@ -275,7 +277,7 @@ async def _go_on(
     scenes = cast(worlds, demo.end_ms)
     uploads = [await _begun(world, scenes, from_ms, stop) for world in worlds]
     passwords = await _passwords(connection, clock.now_ms())
-    return Scene(chosen, worlds, uploads, from_ms, _kept_keys(settings), passwords)
+    return Scene(chosen, worlds, uploads, from_ms, _kept_keys(settings), passwords, demo.end_ms)
 
 
 async def _with_town(settings: Settings, worlds: list[World], say: Say) -> Settings:
@@ -379,7 +381,7 @@ async def _new_keys(scene: Scene) -> dict[str, str]:
     """New keys for all tags, where the file with theirs is gone."""
     keys: dict[str, str] = {}
     for world in scene.worlds:
-        orders: Orders = orders_of(world)
+        orders: Orders = orders_of(world, scene.end_ms)
         keys |= await import_with_keys(scene.settings, orders, who=WHO)
     _keep_keys(scene.settings, keys)
     return keys

@@ -9,16 +9,17 @@ send, and go through the device door like everything else: nothing is raised but
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from emtrack.demo.life import life_of
 from emtrack.emulator.geometry import Point, distance_m, to_degrees, to_frame
 from emtrack.emulator.people import Activation, Wearer
-from emtrack.emulator.schedule import iso_of
+from emtrack.emulator.schedule import DAY_MS, iso_of
 from emtrack.emulator.sending import Upload
 from emtrack.emulator.world import World
 
@@ -33,6 +34,14 @@ DRIFT_MS: Final = (5 * MINUTE_MS, 9 * MINUTE_MS)
 DRIFTED_M: Final = 190.0
 STRAP_MS: Final = (-9 * MINUTE_MS, -5 * MINUTE_MS)
 """Opened, and closed again: the alert stays until somebody has looked into it."""
+UNHEARD_MS: Final = (1 * MINUTE_MS, 11 * MINUTE_MS)
+"""A tag keeps what it measures. What it sends meanwhile is wrong; what it kept says so when it comes."""
+WRONG_MS: Final = (5 * MINUTE_MS, 5 * MINUTE_MS + STEP_MS)
+"""Two positions in a zone, which is enough for a finding."""
+RIGHT_MS: Final = (4 * MINUTE_MS, 6 * MINUTE_MS + STEP_MS)
+"""Of this time it kept a position each twenty seconds, ten seconds off the wrong ones: nobody is so fast."""
+FAR_M: Final = 1_500.0
+QUIET_MS: Final = 92 * DAY_MS
 PRECISION_M: Final = 8.0
 LEAST_PEOPLE: Final = 100
 """In a smaller town nothing is put there."""
@@ -51,6 +60,8 @@ class Scenes:
     drifts_name: str = ""
     strap: str | None = None
     strap_name: str = ""
+    wronged: str | None = None
+    wronged_name: str = ""
 
 
 class _Scripted(NamedTuple):
@@ -73,7 +84,9 @@ def cast(worlds: Sequence[World], end_ms: int) -> Scenes:
     busy = {tags[one.wearer_id].device_id for one in (enters, drifts) if one is not None}
     networks = sorted({a.network for a in tags.values() if a.network})
     network = networks[-1] if networks else None
-    strap = next((w for w in people if w not in (enters, drifts) and tags[w.wearer_id].network != network), None)
+    heard = [w for w in people if w not in (enters, drifts) and tags[w.wearer_id].network != network]
+    strap = next(iter(heard), None)
+    wronged = _wronged(worlds, heard[1:], end_ms)
     of_it = sorted(a.device_id for a in tags.values() if a.network == network and a.device_id not in busy)
     return Scenes(
         end_ms,
@@ -85,7 +98,26 @@ def cast(worlds: Sequence[World], end_ms: int) -> Scenes:
         "" if drifts is None else drifts.name,
         None if strap is None else tags[strap.wearer_id].device_id,
         "" if strap is None else strap.name,
+        None if wronged is None else tags[wronged.wearer_id].device_id,
+        "" if wronged is None else wronged.name,
     )
+
+
+def _wronged(worlds: Sequence[World], people: Sequence[Wearer], end_ms: int) -> Wearer | None:
+    """Somebody who gives no cause for anything, and is far from a zone of theirs at that time: so nothing but the wrong positions
+    stands against them."""
+    world_of = {wearer.wearer_id: world for world in worlds for wearer in world.wearers}
+
+    def is_blameless(wearer: Wearer) -> bool:
+        world = world_of[wearer.wearer_id]
+        if distance_m(_true_place(world, wearer, end_ms + WRONG_MS[0]), _zone_of(wearer)) < FAR_M:
+            return False
+        if not life_of(world, wearer, end_ms).is_quiet_since(end_ms - QUIET_MS):
+            return False
+        return not world.truth(wearer.wearer_id, world.start_ms, end_ms + UNHEARD_MS[1])
+
+    calm = (w for w in people if w.iom.get("rag") == "GREEN" and not w.prone and _has_near_zone(w))
+    return next((w for w in calm if w.drinks is None and is_blameless(w)), None)
 
 
 def _is_on(activation: Activation, at_ms: int) -> bool:
@@ -120,7 +152,9 @@ def staged(world: World, scenes: Scenes, from_ms: int) -> Iterator[Upload]:
         begin_ms = min(from_ms, scenes.end_ms + OUTAGE_MS[0])
     scripted = list(_scripted(world, scenes))
     inserted = sorted((u for one in scripted for u in one.uploads if u.send_ms >= from_ms), key=_send_ms)
-    own = _kept_back(_without(world.uploads(begin_ms, None), scripted), scenes)
+    own = _kept_back(_without(world.uploads(begin_ms, None), scripted), scenes.silent, _of(scenes, OUTAGE_MS))
+    if scenes.wronged is not None:
+        own = _kept_back(own, {scenes.wronged}, _of(scenes, UNHEARD_MS))
     return heapq.merge((u for u in own if u.send_ms >= from_ms), inserted, key=_send_ms)
 
 
@@ -128,23 +162,26 @@ def _send_ms(upload: Upload) -> int:
     return upload.send_ms
 
 
-def _kept_back(uploads: Iterator[Upload], scenes: Scenes) -> Iterator[Upload]:
-    """Those of the silent network wait until it is back, and go then, a few seconds one after the other."""
-    begin_ms, release_ms = (scenes.end_ms + at_ms for at_ms in OUTAGE_MS)
+def _of(scenes: Scenes, span_ms: tuple[int, int]) -> tuple[int, int]:
+    return scenes.end_ms + span_ms[0], scenes.end_ms + span_ms[1]
+
+
+def _kept_back(uploads: Iterator[Upload], devices: Container[str], span_ms: tuple[int, int]) -> Iterator[Upload]:
+    """What some devices send in a time waits until it is over, and goes then, a few milliseconds one after the other; nothing
+    overtakes it."""
+    begin_ms, release_ms = span_ms
     kept: list[Upload] = []
+    free_ms = 0
     for upload in uploads:
         if kept and upload.send_ms >= release_ms:
-            yield from _released(kept, release_ms)
+            for number, one in enumerate(kept):
+                free_ms = release_ms + number * 20
+                yield replace(one, send_ms=free_ms)
             kept = []
-        if upload.device_id in scenes.silent and begin_ms <= upload.send_ms < release_ms:
+        if upload.device_id in devices and begin_ms <= upload.send_ms < release_ms:
             kept.append(upload)
         else:
-            yield upload
-
-
-def _released(kept: Sequence[Upload], release_ms: int) -> Iterator[Upload]:
-    for number, upload in enumerate(kept):
-        yield replace(upload, send_ms=release_ms + number * 20)
+            yield upload if upload.send_ms >= free_ms else replace(upload, send_ms=free_ms)
 
 
 def _without(uploads: Iterator[Upload], scripted: Sequence[_Scripted]) -> Iterator[Upload]:
@@ -173,6 +210,8 @@ def _scripted(world: World, scenes: Scenes) -> Iterator[_Scripted]:
         yield _drift(worn[scenes.drifts], scenes.drifts, scenes.end_ms)
     if scenes.strap in worn:
         yield _strap(scenes.strap, scenes.end_ms)
+    if scenes.wronged in worn:
+        yield _wrong(world, worn[scenes.wronged], scenes.wronged, scenes.end_ms)
 
 
 def _drive(world: World, wearer: Wearer, device_id: str, end_ms: int) -> _Scripted:
@@ -194,6 +233,21 @@ def _drift(wearer: Wearer, device_id: str, end_ms: int) -> _Scripted:
         away_m = DRIFTED_M if 3 <= number < 8 else 0.0
         places.append((at_ms, wearer.home[0] + away_m, wearer.home[1] + away_m / 3))
     return _Scripted(device_id, begin_ms, over_ms, _uploads(device_id, places))
+
+
+def _wrong(world: World, wearer: Wearer, device_id: str, end_ms: int) -> _Scripted:
+    """Twice in the zone, sent at once; and where the person truly was before, between and after, sent when the tag is heard again."""
+    begin_ms, over_ms = (end_ms + at_ms for at_ms in RIGHT_MS)
+    zone, heard_ms = _zone_of(wearer), end_ms + UNHEARD_MS[1]
+    wrong = [(end_ms + at_ms, *zone) for at_ms in WRONG_MS]
+    right = [
+        (at_ms, *_true_place(world, wearer, at_ms)) for at_ms in range(begin_ms + STEP_MS // 2, over_ms, STEP_MS)
+    ]
+    uploads = _uploads(device_id, sorted(wrong + right))
+    at_once = {at_ms for at_ms, *_ in wrong}
+    return _Scripted(device_id, begin_ms, over_ms, [
+        one if _own_ms(one.reports[0]) in at_once else replace(one, send_ms=heard_ms) for one in uploads
+    ])  # fmt: skip
 
 
 def _strap(device_id: str, end_ms: int) -> _Scripted:

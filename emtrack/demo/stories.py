@@ -20,7 +20,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from emtrack.demo.programme import Life
+from emtrack.demo.case_rows import rows_of_life
+from emtrack.demo.life import Life
 from emtrack.emulator.chance import dice
 from emtrack.emulator.schedule import DAY_MS
 from emtrack.forms.iom import RagGrade
@@ -110,7 +111,7 @@ def _rows(seed: int, reference: str, end_ms: int) -> Iterator[dict[str, Any]]:
     since_ms = end_ms - round((QUIET_MONTHS + 9 + rng.random()) * 30.4) * DAY_MS
     quiet_from = f"{datetime_of(end_ms - QUIET_MONTHS * 30 * DAY_MS):%Y-%m-%d}"
     prison_from = f"{datetime_of(end_ms - PRISON_DAYS * DAY_MS):%Y-%m-%d}"
-    for row in Life(seed, reference, name, end_ms, None, since_ms).rows():
+    for row in rows_of_life(Life(seed, reference, name, end_ms, picked_ms=since_ms)):
         quiet = {LETTER: quiet_from, RELEASED: prison_from}.get(reference)
         is_late = quiet is not None and row["noun"] == "offence" and row["occurred"] >= quiet
         is_of_custody = reference == RELEASED and row["noun"] in ("status", "circumstance")

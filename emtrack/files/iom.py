@@ -14,10 +14,12 @@ import msgspec
 from emtrack.atomic_files import replacing_file
 from emtrack.db.opened import opened_database
 from emtrack.errors import MendableError
+from emtrack.forms.names import unfit_text
 from emtrack.iom import programme_settings
 from emtrack.iom.entries import Author
 from emtrack.iom.exporting import exported_rows
 from emtrack.iom.importing import Report, Source, import_rows, nobody_looks
+from emtrack.iom.standing import merge, unmerge
 from emtrack.people.looks import Looker, What, record_look
 from emtrack.record.deployment_settings import load_settings
 from emtrack.settings import Settings
@@ -29,6 +31,7 @@ FIRST_COLUMNS: Final = (
     "noun", "person", "pnc", "cro", "crn", "noms", "ecins", "system", "record", "state", "from", "to", "occurred", "due",
     "visibility", "named", "code", "level", "category",
 )  # fmt: skip
+LONGEST_REASON: Final = 2_000
 WEARER = "SELECT wearer_no FROM wearers WHERE wearer_id = $1"
 
 
@@ -103,9 +106,7 @@ async def export_file(settings: Settings, path: Path, looker: Looker, reference:
     if path.suffix not in (".csv", ".json", ".ndjson"):
         raise UnfitFile(f"{path}: expected a name that ends in .csv, .json or .ndjson")
     async with opened_database(settings, "iom export") as (connection, clock):
-        wearer_no = None if reference is None else await connection.fetchval(WEARER, reference)
-        if reference is not None and wearer_no is None:
-            raise UnfitFile(f"there is nobody {reference!r} on record")
+        wearer_no = None if reference is None else await _number_of(connection, reference)
         await record_look(connection, looker, What.EXPORT, wearer_no, now_ms=clock.now_ms())
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             rows = await _all(connection, reference)
@@ -136,6 +137,34 @@ def written(rows: Sequence[dict[str, Any]], suffix: str) -> bytes:
 
 def _cell(value: Any) -> Any:
     return msgspec.json.encode(value).decode() if isinstance(value, list | dict | bool) else value
+
+
+async def merge_records(settings: Settings, reference: str, into: str, reason: str, who: str) -> None:
+    """Raises UnfitFile or UnfitPerson."""
+    async with opened_database(settings, "iom merge") as (connection, clock), connection.transaction():
+        number, main_no = [await _number_of(connection, one) for one in (reference, into)]
+        await merge(connection, Author(who), number, main_no, _reason(reason), clock.now_ms())
+
+
+async def unmerge_record(settings: Settings, reference: str, reason: str, who: str) -> None:
+    """Raises UnfitFile or UnfitPerson."""
+    async with opened_database(settings, "iom unmerge") as (connection, clock), connection.transaction():
+        number = await _number_of(connection, reference)
+        await unmerge(connection, Author(who), number, _reason(reason), clock.now_ms())
+
+
+async def _number_of(connection: Connection, reference: str) -> int:
+    number: int | None = await connection.fetchval(WEARER, reference)
+    if number is None:
+        raise UnfitFile(f"there is nobody {reference!r} on record")
+    return number
+
+
+def _reason(given: str) -> str:
+    text = given.strip()
+    if not text or len(text) > LONGEST_REASON or unfit_text(text) is not None:
+        raise UnfitFile(f"say why with --reason, in at most {LONGEST_REASON} characters")
+    return text
 
 
 async def shown_programme_settings(settings: Settings) -> str:

@@ -148,6 +148,10 @@ SELECT q.ran_at, q.ran_by, q.purpose, q.reference, q.asked, q.label, q.lat_deg, 
        a.assessed_at, a.assessed_by
 FROM near_people n JOIN near_runs q USING (run_no) LEFT JOIN near_assessments a USING (result_no)
 WHERE n.wearer_no = $1 OR n.other_wearer_no = $1 ORDER BY n.result_no, a.assessment_no"""),
+    Part("trials", "what was tried over their positions alone: settings, zones or timetables, and how many findings came of it", """
+SELECT r.ran_at, r.ran_by, r.purpose, r.reference, lower(r.during) AS tried_from, upper(r.during) AS tried_to, r.said, e.state,
+       e.kinds
+FROM draft_runs r LEFT JOIN draft_results e USING (run_no) WHERE r.wearer_no = $1 ORDER BY r.run_no"""),
     Part("holds", "legal holds, which keep what would be deleted", """
 SELECT is_held, reason, entered_at, entered_by FROM retention_holds WHERE wearer_no = $1 ORDER BY hold_no"""),
 )  # fmt: skip

@@ -18,9 +18,11 @@ from emtrack.iom.entries import Draft, Entry, by_record, enter, entry_of, follow
 from emtrack.iom.grades import DAY_MS
 from emtrack.iom.grading import OURS, SERVICE
 from emtrack.iom.memberships import MEMBERSHIP
+from emtrack.iom.noun import Noun
 from emtrack.iom.programme_settings import load_settings
 from emtrack.iom.signals import DOWN, SIGNAL, Direction, Signal, SignalKind
 from emtrack.iom.sources import (
+    TOLD_TOGETHER,
     FoundOf,
     Wish,
     expires,
@@ -111,6 +113,8 @@ EXCUSES: Final = {
     "AUTHORISED": "the alert was closed as authorised", "EQUIPMENT": "the alert was closed as a fault of the equipment",
     "LOCATION_ERROR": "the alert was closed as a location error",
 }  # fmt: skip
+
+WHY_GONE: Final = {"transition": "the transition says something else by now, or the status tells the same event"}
 
 
 class Taken(NamedTuple):
@@ -228,32 +232,45 @@ async def take_entries(connection: Connection, above: int, most: int, now_ms: in
 
 
 async def _take_items(connection: Connection, changed: Mapping[int, Entry], now_ms: int) -> None:
-    """Of each item that changed; of what holds for a time, such as a status, of all of its noun and person: what one says depends on
-    the others. Nothing else is read: a person may have a thousand contacts."""
+    """Of each item that changed; of what holds for a time, such as a status, and of what tells the same event as another noun, of all
+    of it and its person: what one says depends on the others. Nothing else is read: a person may have a thousand contacts."""
     await take_turn(connection)
     settings = (await load_settings(connection)).settings
-    read = [entry for entry in changed.values() if not entry.noun.holds]
-    lasting = [entry for entry in changed.values() if entry.noun.holds]
-    if lasting:
-        nouns = list({entry.noun.name: entry.noun for entry in lasting}.values())
-        people = sorted({entry.wearer_no for entry in lasting if entry.wearer_no is not None})
-        read += await load(connection, people, nouns)
-    together: dict[tuple[str, int | None], list[Entry]] = {}
-    for entry in read:
-        together.setdefault((entry.noun.name, entry.wearer_no), []).append(entry)
     wishes: dict[str, dict[str, tuple[int, list[Wish]]]] = {}
-    for (noun, wearer_no), entries in together.items():
-        assert wearer_no is not None, "the caller chose what is of somebody"
+    for entries in await _with_what_bears_on_them(connection, changed):
         for entry in entries:
+            assert entry.wearer_no is not None, "the caller chose what is of somebody"
             said = {wish.record: wish for wish in from_entry(entry, entries, settings.cohort_offences)}
             said = {name: wish for name, wish in said.items() if not await _is_ours(connection, entry, wish)}
             for name in names_of_item(entry):
-                wishes.setdefault(noun, {})[name] = (wearer_no, [said[name]] if name in said else [])
+                of_noun = wishes.setdefault(entry.noun.name, {})
+                of_noun[name] = (entry.wearer_no, [said[name]] if name in said else [])
     drafts: list[Draft] = []
     for noun, wished in wishes.items():
-        gone = dict.fromkeys(wished, f"the {noun} says something else by now")
+        gone = dict.fromkeys(wished, WHY_GONE.get(noun, f"the {noun} says something else by now"))
         drafts += await _signal_drafts(connection, wished, gone)
     await enter(connection, SERVICE, drafts, now_ms)
+
+
+async def _with_what_bears_on_them(connection: Connection, changed: Mapping[int, Entry]) -> list[list[Entry]]:
+    """Items that changed, by person and noun, with those on which depends what they say."""
+    read = [entry for entry in changed.values() if not _depends(entry.noun)]
+    bound = [entry for entry in changed.values() if _depends(entry.noun)]
+    if bound:
+        nouns = {entry.noun.name: entry.noun for entry in bound}
+        if any(noun.name in nouns for noun in TOLD_TOGETHER):
+            nouns |= {noun.name: noun for noun in TOLD_TOGETHER}
+        people = sorted({entry.wearer_no for entry in bound if entry.wearer_no is not None})
+        read += await load(connection, people, list(nouns.values()))
+    together: dict[tuple[str, int | None], list[Entry]] = {}
+    for entry in read:
+        group = "moves" if entry.noun in TOLD_TOGETHER else entry.noun.name
+        together.setdefault((group, entry.wearer_no), []).append(entry)
+    return list(together.values())
+
+
+def _depends(noun: Noun) -> bool:
+    return noun.holds or noun in TOLD_TOGETHER
 
 
 async def _is_ours(connection: Connection, entry: Entry, wish: Wish) -> bool:

@@ -19,12 +19,16 @@ from emtrack.iom.offences import PROVEN, Offence, OffenceKind, OffenceOutcome
 from emtrack.iom.rules import EXPIRES_DAYS
 from emtrack.iom.signals import SignalKind
 from emtrack.iom.standing import status_at
-from emtrack.iom.statuses import AT_LARGE, CUSTODY, Status, StatusKind
-from emtrack.iom.transitions import Transition, TransitionKind
+from emtrack.iom.statuses import AT_LARGE, CUSTODY, STATUS, Status, StatusKind
+from emtrack.iom.transitions import TRANSITION, Transition, TransitionKind
 from geofence import Kind
 
 K = SignalKind
 NOT_MONITORED_AFTER_MS: Final = DAY_MS
+SAME_MOVE_MS: Final = DAY_MS
+"""A release or a way into custody so near another is the same one, told by a status and by a transition."""
+TOLD_TOGETHER: Final = (STATUS, TRANSITION)
+"""Nouns that tell the same events."""
 
 
 class Wish(NamedTuple):
@@ -136,7 +140,8 @@ def names_of_item(entry: Entry) -> list[str]:
 
 
 def from_entry(entry: Entry, others: Sequence[Entry], cohort_offences: Sequence[OffenceKind]) -> list[Wish]:
-    """The signals of an item as it stands. `others`: what holds now of the same person, of the same noun."""
+    """The signals of an item as it stands. `others`: what holds now of the same person, of the same noun, or of those that tell the
+    same events."""
     if entry.state == "WITHDRAWN" or entry.wearer_no is None:
         return []
     match entry.content:
@@ -149,7 +154,7 @@ def from_entry(entry: Entry, others: Sequence[Entry], cohort_offences: Sequence[
         case Circumstance():
             return _from_circumstance(entry, entry.content, others)
         case Transition():
-            return _from_transition(entry, entry.content)
+            return _unless_told_by_status(_from_transition(entry, entry.content), others)
         case Breach():
             return _from_breach(entry)
         case _:
@@ -277,6 +282,21 @@ def _from_transition(entry: Entry, content: Transition) -> list[Wish]:
     if content.kind is TransitionKind.INTO_CUSTODY:
         return [_wish(entry, "transition {}", K.INTO_CUSTODY, entry.occurred_ms, "into custody")]
     return []
+
+
+def _unless_told_by_status(wishes: Sequence[Wish], others: Sequence[Entry]) -> list[Wish]:
+    """One event is one signal: where the statuses tell the same move at about that time, it is theirs."""
+    told = [
+        wish
+        for other in others
+        if isinstance(other.content, Status) and other.state != "WITHDRAWN"
+        for wish in _from_status(other, other.content, others)
+    ]
+    return [
+        wish
+        for wish in wishes
+        if not any(one.kind is wish.kind and abs(one.occurred_ms - wish.occurred_ms) <= SAME_MOVE_MS for one in told)
+    ]
 
 
 def _from_breach(entry: Entry) -> list[Wish]:

@@ -13,7 +13,7 @@ from emtrack.record.findings import FindingVersion, shown_at, versions_of_alert
 from emtrack.record.plans import load_assignments, load_requirement
 from emtrack.record.signing_keys import signed_among
 from emtrack.record.zone_sets import ZoneSetCache
-from geofence import EntryId, EventType, Fact, Kind, Presence, Requirement, without_duplicates
+from geofence import EntryId, EventType, Fact, Kind, Mechanism, Presence, Requirement, without_duplicates
 from geofence.judgement import (
     Finding,
     PositionStatus,
@@ -206,6 +206,33 @@ async def history_page(connection: Connection, view: View, known_ms: int, first:
     shown = [row for row in rows if first <= row.n < first + most]
     before_ms = _last_evidence_ms(fixes, place.from_ms) if first > 1 else None
     return HistoryPage(shown, count - left_out, left_out > 0, before_ms)
+
+
+class PartByMechanism(NamedTuple):
+    """Some positions of one mechanism. `first`: where among those of it the first of them stands."""
+
+    page: HistoryPage
+    first: int
+
+
+async def page_by_mechanism(
+    connection: Connection,
+    view: View,
+    known_ms: int,
+    mechanism: Mechanism,
+    first: int,
+    at_ms: int | None,
+    most: int,
+) -> PartByMechanism:
+    """At most `most` of them, from number `first` among them on, or those in which an instant lies. All positions are weighed:
+    whether one is a jump goes by the others, too; and each keeps its number among all."""
+    whole = await history_of(connection, view, known_ms)
+    rows = [row for row in whole if row.fix.position.mechanism is mechanism]
+    if at_ms is not None:
+        before = sum(row.fix.position.fix_ms < at_ms for row in rows)
+        first = max(0, min(before, len(rows) - 1)) // most * most + 1
+    is_cut = await count_known(connection, view, known_ms) > len(whole)
+    return PartByMechanism(HistoryPage(rows[first - 1 : first - 1 + most], len(rows), is_cut), first)
 
 
 async def count_known(connection: Connection, view: View, known_ms: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from emtrack.errors import MendableError
 from emtrack.forms.drafts import Draft, DraftZone
 from emtrack.people.looks import CHOSEN, What, record_look
 from emtrack.reading.history import EARLIEST_MS
+from emtrack.reading.ways import Place, Way, ways_past
 from emtrack.record.fact_columns import received_of, said_of
 from emtrack.record.plans import Assignment, load_judged
 from emtrack.record.zone_sets import ZoneSetCache
@@ -53,6 +55,7 @@ LEAST_PEOPLE = 5
 """Fewer are not counted to anybody."""
 MOST_NAMED = 200
 NEAR_M = 500.0
+MOST_WAYS = 4
 WORK_FROM_H, WORK_TO_H = 5, 20
 
 
@@ -107,7 +110,8 @@ class Home(NamedTuple):
 
 class ZoneCheck(NamedTuple):
     """A drafted zone beside the life of one person. Weekdays are those on which there are positions between 5 and 20 o'clock; of
-    them `weekdays_in` have one in the zone. Radii of the positions within 500 m of it (`near`), or of all."""
+    them `weekdays_in` have one in the zone. Radii of the positions within 500 m of it (`near`), or of all. `ways`: by road from each
+    home to each place where the person must be."""
 
     homes: list[Home]
     weekdays: int
@@ -115,6 +119,7 @@ class ZoneCheck(NamedTuple):
     near: int
     median_radius_m: float | None
     widest_radius_m: float | None
+    ways: list[Way]
 
 
 PEOPLE = """
@@ -244,9 +249,10 @@ def _kinds(findings: Iterable[Finding]) -> Counter[str]:
 
 
 async def zone_check(
-    connection: Connection, zone_sets: ZoneSetCache, trial: Trial, part: Slice, now_ms: int
+    connection: Connection, zone_sets: ZoneSetCache, trial: Trial, part: Slice, now_ms: int, basemap: Path | None
 ) -> ZoneCheck:
-    """Beside the home and the ways of one person. For `emtrack.reading.apart`, after the look."""
+    """Beside the home and the ways of one person. For `emtrack.reading.apart`, after the look. `basemap`: the file whose roads are
+    asked; None: none."""
     del zone_sets
     zone = trial.draft.zone
     assert zone is not None, "it is asked of a drafted zone"
@@ -262,6 +268,7 @@ async def zone_check(
     return ZoneCheck(
         homes_of(assignments, zone, trial.window), len(weekdays), len(inside), len(near),
         float(np.median(radii)) if len(radii) else None, float(np.quantile(radii, 0.9)) if len(radii) else None,
+        ways_past(basemap, zone.shape, _places_of(assignments, trial.window)),
     )  # fmt: skip
 
 
@@ -277,20 +284,37 @@ def _days_of(fix_ms: Any, timezone: str) -> set[int]:
 
 def homes_of(assignments: Sequence[Assignment], zone: DraftZone, window: Interval) -> list[Home]:
     """Curfew addresses in force in the window, each once."""
-    homes = {
+    homes = _shapes_of(assignments, [ObligationKind.CURFEW], window)
+    return [_home(requirement_id, shape, zone.shape) for requirement_id, shape in homes]
+
+
+def _places_of(assignments: Sequence[Assignment], window: Interval) -> list[tuple[Place, Place]]:
+    """From each home to each place where the person must be: work, treatment and such."""
+    homes = _shapes_of(assignments, [ObligationKind.CURFEW], window)
+    duties = _shapes_of(assignments, [ObligationKind.INCLUSION, ObligationKind.ATTENDANCE], window)
+    pairs = [
+        (Place(home, *_middle(at)), Place(duty, *_middle(there))) for home, at in homes for duty, there in duties
+    ]
+    return pairs[:MOST_WAYS]
+
+
+def _shapes_of(
+    assignments: Sequence[Assignment], kinds: Sequence[ObligationKind], window: Interval
+) -> list[tuple[str, Shape]]:
+    """Places of some kinds in force in the window, each once; sets of zones are left out."""
+    found = {
         requirement.entry_id: (requirement.requirement_id, requirement.zone)
         for assignment in assignments
         for requirement in assignment.plan.requirements
-        if requirement.kind is ObligationKind.CURFEW
+        if requirement.kind in kinds
         and not isinstance(requirement.zone, SetZone)
         and requirement.from_ms < window.end_ms
         and requirement.to_ms > window.begin_ms
     }
-    return [_home(requirement_id, shape, zone.shape) for requirement_id, shape in homes.values()]
+    return list(found.values())
 
 
-def _home(requirement_id: str, home: Shape | SetZone, zone: Shape) -> Home:
-    assert not isinstance(home, SetZone), "those are left out"
+def _home(requirement_id: str, home: Shape, zone: Shape) -> Home:
     lon_deg, lat_deg = _middle(home)
     at_home, drafted = (_on_plane(shape, lon_deg, lat_deg) for shape in (home, zone))
     return Home(requirement_id, at_home.intersection(drafted).area / at_home.area, at_home.distance(drafted))

@@ -6,7 +6,6 @@ compared first decides. Three panels stand beside each other and are never added
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,10 +14,10 @@ import msgspec
 from alerts import literal_pattern
 from emtrack.forms.iom import RagGrade
 from emtrack.forms.wall_time import zone_named
-from emtrack.iom.assessments import BANDS, HARM_BANDS, REOFFENDING_BANDS, Rosh, band_of
+from emtrack.iom.assessments import BANDS, Rosh
 from emtrack.iom.entries import Entry, load, records_of_person
 from emtrack.iom.grades import DAY_MS
-from emtrack.iom.offences import HARM_DAYS, PROVEN, OffenceKind
+from emtrack.reading.iom_seldom import LAST, ROSH_WORDS, HowBad, HowLikely, SeldomCache, SeldomKnown, together
 from emtrack.record.deployment_settings import load_settings
 from geofence import datetime_of, format_instant
 
@@ -27,15 +26,8 @@ if TYPE_CHECKING:
 
     from emtrack.db.connect import Connection
 
-LAST: Final = 9
-"""The place of what is not known: after all that is."""
 SEVERITIES: Final = {1: "critical", 2: "serious", 3: "warning", 4: "information"}
 GRADES: Final = {RagGrade.RED: 1, RagGrade.AMBER: 2, RagGrade.GREEN: 3}
-ROSH_WORDS: Final = {Rosh.VERY_HIGH: "very high", Rosh.HIGH: "high", Rosh.MEDIUM: "medium", Rosh.LOW: "low"}
-
-HARM_MS: Final = 730 * DAY_MS
-"""Harm days are of the last 24 months."""
-ASSESSED_FIELDS: Final = ("rosh", "mappa_level", "serious_harm")
 
 # Names are asked for apart: the planner takes members to be few, and would go through all people for each.
 MEMBERS = """
@@ -67,21 +59,6 @@ OPEN_ALERTS = """
 SELECT wearer_no, min(severity) AS severity, count(*) AS open FROM alerts
 WHERE closed_at IS NULL AND wearer_no = ANY($1::bigint[]) GROUP BY wearer_no
 """
-# The newest assessment that says something counts for each of its parts.
-ASSESSED = """
-SELECT p.wearer_no, a.* FROM unnest($1::bigint[]) AS p (wearer_no) CROSS JOIN LATERAL (
-    SELECT (array_agg(content ->> 'rosh' ORDER BY occurred_at DESC NULLS LAST, entry_no DESC)
-            FILTER (WHERE content ? 'rosh'))[1] AS rosh,
-           (array_agg((content ->> 'mappa_level')::bigint ORDER BY occurred_at DESC NULLS LAST, entry_no DESC)
-            FILTER (WHERE content ? 'mappa_level'))[1] AS mappa_level,
-           (array_agg((content ->> 'serious_harm')::float8 ORDER BY occurred_at DESC NULLS LAST, entry_no DESC)
-            FILTER (WHERE content ? 'serious_harm'))[1] AS serious_harm,
-           (array_agg(jsonb_build_array(content -> 'reoffending', epoch_ms(occurred_at), content -> 'source',
-                                        content -> 'counts_from_release')
-                      ORDER BY occurred_at DESC NULLS LAST, entry_no DESC) FILTER (WHERE content ? 'reoffending'))[1] AS likely
-    FROM (SELECT DISTINCT ON (item_no) content, occurred_at, entry_no FROM iom_entries n
-          WHERE n.wearer_no = p.wearer_no AND n.noun = 'assessment' ORDER BY item_no, version DESC) newest) a
-"""
 # Those that expire are found by when, which are few; those that tell of what lasts by an index of their own.
 SIGNALS = """
 SELECT wearer_no, item_no, content ->> 'kind' AS kind, content ->> 'direction' AS direction, content ->> 'because' AS because,
@@ -90,6 +67,13 @@ FROM (SELECT * FROM iom_now WHERE noun = 'signal' AND due_at > $1
       UNION ALL SELECT * FROM iom_now WHERE noun = 'signal' AND due_at IS NULL) s
 WHERE state = 'LIVE' AND occurred_at <= $1 ORDER BY occurred_at DESC, item_no
 """
+SIGNALS_OF = """
+SELECT wearer_no, item_no, content ->> 'kind' AS kind, content ->> 'direction' AS direction, content ->> 'because' AS because,
+       epoch_ms(occurred_at) AS occurred_ms, epoch_ms(due_at) AS expires_ms
+FROM iom_now WHERE noun = 'signal' AND wearer_no = ANY($2::bigint[]) AND state = 'LIVE' AND occurred_at <= $1
+      AND (due_at > $1 OR due_at IS NULL)
+ORDER BY occurred_at DESC, item_no
+"""
 PROPOSED = """
 SELECT wearer_no, item_no, content ->> 'grade' AS grade, content ->> 'because' AS because, epoch_ms(recorded_at) AS since_ms
 FROM iom_now WHERE noun = 'proposal' AND state = 'OPEN' AND due_at IS NOT NULL AND wearer_no = ANY($1::bigint[])
@@ -97,12 +81,6 @@ FROM iom_now WHERE noun = 'proposal' AND state = 'OPEN' AND due_at IS NOT NULL A
 STATUSES = """
 SELECT wearer_no, content ->> 'status' AS status, epoch_ms(lower(valid)) AS since_ms FROM iom_now
 WHERE noun = 'status' AND state = 'STATED' AND wearer_no = ANY($1::bigint[]) AND valid @> $2::timestamptz
-"""
-# Proven offences that were committed since an instant, by person and kind.
-OFFENDED = """
-SELECT wearer_no, content ->> 'kind' AS kind, count(*) AS offences FROM iom_now
-WHERE noun = 'offence' AND state = 'STATED' AND wearer_no = ANY($1::bigint[]) AND content ->> 'outcome' = ANY($2::text[])
-      AND occurred_at > $3 AND occurred_at <= $4 GROUP BY 1, 2
 """
 # What was entered of them since an instant, by noun and state.
 CHANGED = """
@@ -127,36 +105,6 @@ class OpenProposal(msgspec.Struct, frozen=True):
     grade: str
     because: str
     since_ms: int
-
-
-class HowLikely(msgspec.Struct, frozen=True):
-    """The imported predictor: of 100 people with this score about `percent` are proven to reoffend within two years."""
-
-    percent: float
-    band: str
-    assessed_ms: int | None
-    source: str | None
-    counts_from_release: bool
-
-
-class HowBad(msgspec.Struct, frozen=True):
-    """Not in one number: each as it was assessed; None: not assessed. `harm_days`: of the `offences` of the last 24 months that are
-    proven; `without_harm` of them have no figure in the index and add nothing."""
-
-    rosh: str | None = None
-    mappa_level: int | None = None
-    serious_harm: float | None = None
-    harm_days: float = 0.0
-    offences: int = 0
-    without_harm: int = 0
-
-    @property
-    def place(self) -> tuple[int, int, int, float]:
-        """RoSH, then MAPPA level, then the band of the predictor of serious harm, then harm days; the worst first."""
-        rosh = LAST if self.rosh is None else 1 + list(ROSH_WORDS).index(Rosh(self.rosh))
-        level = LAST if self.mappa_level is None else 4 - self.mappa_level
-        harm = LAST if self.serious_harm is None else len(BANDS) - BANDS.index(band_of(self.serious_harm, HARM_BANDS))
-        return rosh, level, harm, -self.harm_days
 
 
 class CohortRow(msgspec.Struct, frozen=True):
@@ -220,7 +168,7 @@ async def records_by_person(connection: Connection, mains: Sequence[int]) -> dic
 
 
 async def cohort(
-    connection: Connection, now_ms: int, wanted: Wanted | None = None, only: int | None = None
+    connection: Connection, seldom: SeldomCache, now_ms: int, wanted: Wanted | None = None, only: int | None = None
 ) -> list[CohortRow]:
     """Everybody in the programme whom the session may see and who fits, in order. `only`: a person whose row is wanted."""
     members = {row["main_no"]: row for row in await connection.fetch(MEMBERS) if only in (None, row["main_no"])}
@@ -229,16 +177,18 @@ async def cohort(
     numbers, now = list(records), datetime_of(now_ms)
     held = _newest_of(records, await connection.fetch(HELD, numbers), "since_ms")
     alerts = _by_main(records, await connection.fetch(OPEN_ALERTS, numbers))
-    assessed = _by_main(records, await connection.fetch(ASSESSED, numbers))
-    signals = _by_main(records, await connection.fetch(SIGNALS, now))
+    lasting: dict[int, list[SeldomKnown]] = {}
+    for number, known in (await seldom.known(connection, numbers, now_ms)).items():
+        lasting.setdefault(records[number], []).append(known)
+    found = connection.fetch(SIGNALS, now) if only is None else connection.fetch(SIGNALS_OF, now, numbers)
+    signals = _by_main(records, await found)
     proposed = _by_main(records, await connection.fetch(PROPOSED, numbers))
-    since, zone = datetime_of(now_ms - HARM_MS), zone_named((await load_settings(connection, now_ms))[0])
-    offended = _by_main(records, await connection.fetch(OFFENDED, numbers, list(PROVEN), since, now))
+    zone = zone_named((await load_settings(connection, now_ms))[0])
     statuses = _newest_of(records, await connection.fetch(STATUSES, numbers, now), "since_ms")
     changed = _by_main(records, await connection.fetch(CHANGED, numbers, datetime_of(now_ms - DAY_MS)))
     rows = [
-        _row(member, names[no], held.get(no), alerts.get(no, []), assessed.get(no, []), signals.get(no, []), proposed.get(no, []),
-             statuses.get(no), changed.get(no, []), offended.get(no, []), now_ms, zone)
+        _row(member, names[no], held.get(no), alerts.get(no, []), lasting[no], signals.get(no, []), proposed.get(no, []),
+             statuses.get(no), changed.get(no, []), now_ms, zone)
         for no, member in members.items()
         if no in names
     ]  # fmt: skip
@@ -272,12 +222,11 @@ def _row(
     person: Any,
     held: Any,
     alerts: Sequence[Any],
-    assessed: Sequence[Any],
+    lasting: Sequence[SeldomKnown],
     signals: Sequence[Any],
     proposed: Sequence[Any],
     status: Any,
     changed: Sequence[Any],
-    offended: Sequence[Any],
     now_ms: int,
     zone: ZoneInfo,
 ) -> CohortRow:
@@ -294,8 +243,8 @@ def _row(
         grade_since_ms=None if held is None else held["since_ms"],
         review_ms=None if held is None else held["review_ms"],
         status=None if status is None else status["status"],
-        how_likely=_how_likely(assessed),
-        how_bad=_how_bad(assessed, offended),
+        how_likely=_likeliest(lasting),
+        how_bad=together([one.how_bad for one in lasting]),
         signals=[
             LiveSignal(s["item_no"], s["kind"], s["direction"], s["because"], s["occurred_ms"], s["expires_ms"])
             for s in signals
@@ -315,21 +264,10 @@ def _changes(changed: Sequence[Any]) -> dict[str, int]:
     return found
 
 
-def _how_likely(assessed: Sequence[Any]) -> HowLikely | None:
-    said = [one["likely"] for one in assessed if one["likely"] is not None]
-    if not said:
-        return None
-    percent, at_ms, source, from_release = max(said, key=lambda one: one[1] or 0)
-    return HowLikely(percent, band_of(percent, REOFFENDING_BANDS), at_ms, source, bool(from_release))
-
-
-def _how_bad(assessed: Sequence[Any], offended: Sequence[Any]) -> HowBad:
-    first = {name: next((one[name] for one in assessed if one[name] is not None), None) for name in ASSESSED_FIELDS}
-    count = Counter[OffenceKind]()
-    for one in offended:
-        count[OffenceKind(one["kind"])] += one["offences"]
-    days = sum(HARM_DAYS[kind] * number for kind, number in count.items())
-    return HowBad(**first, harm_days=days, offences=count.total(), without_harm=count[OffenceKind.OTHER])
+def _likeliest(known: Sequence[SeldomKnown]) -> HowLikely | None:
+    """Of all records of a person the one that was assessed last."""
+    said = [one.how_likely for one in known if one.how_likely is not None]
+    return max(said, key=lambda one: one.assessed_ms or 0, default=None)
 
 
 def reasons(row: CohortRow, now_ms: int, zone: ZoneInfo) -> list[str]:
@@ -429,9 +367,10 @@ def _finding_line(row: Any) -> Line:
     return Line(row["begin_ms"], "finding", row["finding_no"], state, None, None, content)
 
 
-async def likely_scores(connection: Connection, wearer_no: int) -> dict[str, float]:
+async def likely_scores(connection: Connection, wearer_no: int, now_ms: int) -> dict[str, float]:
     """What the newest assessments of a person say, by names of predictors."""
-    assessed = await connection.fetch(ASSESSED, await records_of_person(connection, wearer_no))
-    likely, bad = _how_likely(assessed), _how_bad(assessed, [])
+    records = await records_of_person(connection, wearer_no)
+    known = list((await SeldomCache().known(connection, records, now_ms)).values())
+    likely, bad = _likeliest(known), together([one.how_bad for one in known])
     scores = {"reoffending": None if likely is None else likely.percent, "serious_harm": bad.serious_harm}
     return {name: value for name, value in scores.items() if value is not None}

@@ -15,6 +15,7 @@ from emtrack.iom.grades import DAY_MS
 from emtrack.iom.meetings import Line, Meeting
 from emtrack.iom.nominations import Nomination
 from emtrack.reading.iom import SEVERITIES, CohortRow, cohort
+from emtrack.reading.iom_seldom import SeldomCache
 from geofence import datetime_of
 
 if TYPE_CHECKING:
@@ -47,13 +48,13 @@ SELECT {ENTRY} FROM iom_now WHERE noun = 'nomination' AND state = ANY($1::text[]
 PEOPLE = "SELECT wearer_no, wearer_id, name FROM people WHERE wearer_no = ANY($1::bigint[])"
 
 
-async def huddle_of(connection: Connection, now_ms: int) -> list[Listed]:
+async def huddle_of(connection: Connection, seldom: SeldomCache, now_ms: int) -> list[Listed]:
     """Who is talked of today, in the order of the cohort, each with why and since when: a grave alert is open, they are red, a
     signal is new since yesterday, a proposal waits, or their review is overdue."""
     signals = _by_person(await connection.fetch(NEW_SIGNALS, datetime_of(now_ms - DAY_MS), datetime_of(now_ms)))
     proposed = _by_person(await connection.fetch(PROPOSED))
     found = []
-    for row in await cohort(connection, now_ms):
+    for row in await cohort(connection, seldom, now_ms):
         why = _why(row, signals.get(row.wearer_no, []), proposed.get(row.wearer_no, []), now_ms)
         if why:
             since = [at_ms for _, at_ms in why if at_ms is not None]

@@ -51,6 +51,8 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
     "device_identifiers": ["added_at", "ended_at"],
     "device_keys": ["added_at", "revoked_at"],
     "devices": ["added_at"],
+    "draft_results": ["ended_at"],
+    "draft_runs": ["ran_at"],
     "finding_versions": ["recorded_at"],
     "future_positions": ["received_at"],
     "gap_work": ["done_at"],

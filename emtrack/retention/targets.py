@@ -109,6 +109,8 @@ OF_A_PERSON: Final = (
             "r.wearer_no = $1 AND NOT EXISTS (SELECT FROM alerts n WHERE n.previous_alert_no = r.alert_no)", "alert_no"),
     _target(Kind.LOOKS, "near_assessments", f"r.result_no IN (SELECT result_no FROM near_people r WHERE {OF_NEAR})", "assessment_no"),  # noqa: S608
     _target(Kind.LOOKS, "near_people", OF_NEAR, "result_no"),
+    _target(Kind.LOOKS, "draft_results", f"r.run_no IN (SELECT run_no FROM draft_runs r WHERE {OF_WEARER})", "run_no"),  # noqa: S608
+    _target(Kind.LOOKS, "draft_runs", OF_WEARER, "run_no"),
     _target(Kind.LOOKS, "disclosures", OF_WEARER, "disclosure_no"),
     _target(Kind.LOOKS, "record_openings", OF_WEARER, "look_no"),
     _target(Kind.LOOKS, "restricted_looks_seen", OF_LOOK, "look_no"),
@@ -151,6 +153,9 @@ OF_NOBODY: Final = (
     _target(Kind.IOM_RECORD, "iom_imports", "r.imported_at < $1", "import_no"),
     _target(Kind.LOOKS, "near_runs",
             "r.ran_at < $1 AND NOT EXISTS (SELECT FROM near_people p WHERE p.run_no = r.run_no)", "run_no"),
+    _target(Kind.LOOKS, "draft_results",
+            "r.run_no IN (SELECT run_no FROM draft_runs WHERE wearer_no IS NULL AND ran_at < $1)", "run_no"),
+    _target(Kind.LOOKS, "draft_runs", "r.wearer_no IS NULL AND r.ran_at < $1", "run_no"),
     _target(Kind.LOOKS, "looks", "r.wearer_no IS NULL AND r.looked_at < $1", "look_no"),
     _target(Kind.CREDENTIAL_EVENTS, "credential_changes",
             "r.event_no IN (SELECT event_no FROM credential_events WHERE happened_at < $1)", "change_no"),

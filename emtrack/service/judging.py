@@ -16,6 +16,7 @@ from emtrack.logs import origin_of
 from emtrack.record.checkpoints import forget_checkpoints, forget_checkpoints_from, keep_checkpoints
 from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations, PutOff, Waiting
+from emtrack.service.ahead import JudgedAhead
 from emtrack.service.costs import USUAL, Budget, costs_of, late_cost
 from emtrack.service.finality import can_change, in_parts
 from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
@@ -44,11 +45,12 @@ async def judge_activations(
     finding_nos: IdBlocks,
     now_ms: int,
     budget: Budget = USUAL,
+    ahead: JudgedAhead | None = None,
 ) -> list[ActivationUpdate]:
     """Updates of the activations that got facts (by activation number, already stored), and of those that are due by the clock or to
     be judged again. What that would cost too much for a turn is put off: `ActivationUpdate.put_off` says so."""
     numbers = dict.fromkeys([*facts, *(live.number for live in due)])
-    judgement = Judgement(connection, finding_nos, now_ms, budget)
+    judgement = Judgement(connection, finding_nos, now_ms, budget, ahead)
     ready = [live for live in map(activations.by_number, numbers) if not live.waits_to_retry(now_ms)]
     await judgement.weigh([live for live in ready if live.rebuild is not None and live.waiting is None])
     return [update for live in ready for update in await judgement.judge(live, facts.get(live.number, ()))]
@@ -61,11 +63,14 @@ def _max_gap_ms(live: LiveActivation) -> int:
 class Judgement:
     """Judges activations at one instant, inside the caller's transaction."""
 
-    def __init__(self, connection: Connection, finding_nos: IdBlocks, now_ms: int, budget: Budget) -> None:
+    def __init__(
+        self, connection: Connection, finding_nos: IdBlocks, now_ms: int, budget: Budget, ahead: JudgedAhead | None
+    ) -> None:
         self._connection = connection
         self._finding_nos = finding_nos
         self._now_ms = now_ms
         self._most, self._left = budget
+        self._ahead = ahead
 
     async def weigh(self, lives: Sequence[LiveActivation]) -> None:
         """Work out what it would cost to judge some activations from their start, once of each: more facts of one that waits make
@@ -93,7 +98,9 @@ class Judgement:
 
     async def _judge_on(self, live: LiveActivation, facts: Sequence[Fact]) -> list[ActivationUpdate]:
         """From where the activation is; from an older checkpoint if a fact is late."""
-        judged = live.judge.advance(live.state, facts, self._now_ms)
+        judged = None if self._ahead is None else self._ahead.judged(live, facts)
+        if judged is None:
+            judged = live.judge.advance(live.state, facts, self._now_ms)
         if isinstance(judged, Judged):
             return [await self._went_on(live, judged, facts)]
         late_ms = None if judged.by_receipt else judged.own_ms

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -46,12 +46,12 @@ from emtrack.record.changes import (
     last_change,
     order_changes_after,
 )
-from emtrack.record.facts import stored_fact
 from emtrack.record.liveness import alive_ms, record_alive, record_outage_since, record_ready
 from emtrack.record.outages import load_outages
 from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
+from emtrack.service.ahead import JudgedAhead
 from emtrack.service.alerting import raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.back_off import BackOff
@@ -67,7 +67,6 @@ from emtrack.service.setting_aside import concerned, is_of_the_database, set_asi
 from emtrack.service.stages import Stage, StageClock
 from emtrack.service.telling import Telling
 from emtrack.service.watching import Watch
-from geofence import Fact
 from ingest import (
     ORDERS_CHANGED,
     Accepted,
@@ -178,6 +177,7 @@ class Worker:
         self._alert_nos = IdBlocks("alert_no_blocks")
         self._finding_nos = IdBlocks("finding_no_blocks")
         self._activations = LiveActivations(ZoneSetCache() if zone_sets is None else zone_sets)
+        self._ahead_of_commit = JudgedAhead(self._activations)
         self._units = HomeUnits()
         self._tell = Telling(self._activations, self._units)
         self._changes_seen = 0
@@ -399,7 +399,8 @@ class Worker:
         requests = await self._requests(connection, batch)
         incoming = [item for request in requests for item in request.items]
         self._highest.begin_turn()
-        kept = Kept(self._highest, self._newest_ms, self._can_copy)
+        self._ahead_of_commit.begin(now_ms)
+        kept = Kept(self._highest, self._newest_ms, self._can_copy, self._ahead_of_commit)
         async with connection.transaction():
             await self._notice_stall(connection, started_s)
             # What was received earlier comes first: of duplicates the first receipt is kept.
@@ -415,12 +416,13 @@ class Worker:
             accepted = [*outcome.accepted, *released]
             self._ahead |= ahead_among(accepted)
             self._stages.passed(Stage.STORE)
-            facts = self._facts(accepted)
+            facts = self._ahead_of_commit.facts_of(accepted)
             due = self._activations.due(now_ms, self._share.due)
             again = self._activations.to_judge_again(self._share.again)
             updates = await judge_activations(
-                connection, self._activations, facts, [*due, *again], self._finding_nos, now_ms, self._budget
-            )
+                connection, self._activations, facts, [*due, *again], self._finding_nos, now_ms, self._budget,
+                self._ahead_of_commit,
+            )  # fmt: skip
             self._stages.passed(Stage.JUDGE)
             await record_updates(connection, updates, now_ms)
             raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
@@ -559,14 +561,6 @@ class Worker:
         for live in self._activations.take_put_off():
             if live.waiting is not None:
                 self._rebuilder.submit(live.waiting)
-
-    def _facts(self, accepted: Sequence[Accepted]) -> dict[int, list[Fact]]:
-        facts: dict[int, list[Fact]] = defaultdict(list)
-        for item in accepted:
-            live = self._activations.at(item.device_no, item.report.own_ms)
-            assert live is not None, "what no activation covers is refused"
-            facts[live.number].append(stored_fact(live.assignment, item.report, item.received_ms, item.fact_id))
-        return facts
 
     def _count(
         self, incoming: Sequence[Incoming], outcome: StoreOutcome, updates: Sequence[ActivationUpdate], seconds: float

@@ -1,5 +1,6 @@
 """Trials of drafts that go on while their page is shown: one of an account at a time, one slice of all of them at a time, so that
-other readers and what is live are served in between. Kept in memory for an hour; nothing of them is entered."""
+other readers and what is live are served in between. What they would change in detail is kept in memory for an hour; who tried what,
+and the counts that came of it, are on record for good. Nothing of them is entered into orders."""
 
 from __future__ import annotations
 
@@ -8,11 +9,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+import msgspec
 
 from emtrack.logs import origin_of
 from emtrack.reading.apart import Judges, Patience, TookTooLong, TooManyQuestions
 from emtrack.reading.drafts import (
+    LEAST_PEOPLE,
     Outcome,
     Slice,
     Trial,
@@ -20,9 +26,12 @@ from emtrack.reading.drafts import (
     ZoneCheck,
     refuse_few,
     slice_outcomes,
+    total_of,
     zone_check,
 )
+from emtrack.record.draft_runs import Ended, Tried, end_draft_run, store_draft_run
 from emtrack.web.guard import identity_of, log_fault
+from emtrack.web.wording import draft_words
 
 if TYPE_CHECKING:
     from emtrack.people.looks import Looker
@@ -69,15 +78,23 @@ class DraftRun:
 
 
 class DraftRuns:
-    """All of them. `stop`: the service ends."""
+    """All of them. `pool`: of who asks. `stop`: the service ends. `basemap`: the file whose roads a drafted zone may lie on."""
 
-    def __init__(self, judges: Judges, now_ms: Callable[[], int], stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool[Any],
+        judges: Judges,
+        now_ms: Callable[[], int],
+        stop: asyncio.Event,
+        basemap: Path | None = None,
+    ) -> None:
+        self._basemap = basemap
+        self._pool = pool
         self._judges = judges
         self._now_ms = now_ms
         self._stop = stop
         self._runs: dict[int, DraftRun] = {}
         self._turn = asyncio.Lock()
-        self._last_no = 0
 
     def refuse_another(self, caller: Caller) -> None:
         """Raises UnfitTrial while one of this account is running, or too many are kept."""
@@ -89,12 +106,14 @@ class DraftRuns:
         if len(self._runs) >= MOST_KEPT:
             raise UnfitTrial("Very many trials are kept just now. Try again in some minutes.")
 
-    def begin(self, caller: Caller, looker: Looker, trial: Trial, slices: list[Slice]) -> DraftRun:
-        """After the look. Raises UnfitTrial."""
+    async def begin(self, caller: Caller, looker: Looker, trial: Trial, slices: list[Slice]) -> DraftRun:
+        """After the look; it is on record before anything is judged. Raises UnfitTrial."""
         self.refuse_another(caller)
-        self._last_no += 1
-        run = DraftRun(self._last_no, caller, looker, trial, slices, self._now_ms())
-        self._runs[run.run_no] = run
+        now_ms = self._now_ms()
+        async with self._pool.acquire() as connection:
+            number = await store_draft_run(connection, looker, tried_of(trial), now_ms)
+        run = DraftRun(number, caller, looker, trial, slices, now_ms)
+        self._runs[number] = run
         run.task = asyncio.create_task(self._work(run), name=f"draft run {run.run_no}")
         return run
 
@@ -126,7 +145,7 @@ class DraftRuns:
         """Never raises: what went wrong stands in the run."""
         try:
             if run.trial.wearer_no is not None and run.trial.draft.zone is not None and run.slices:
-                run.check = await self._asked(run, run.slices[0], zone_check)
+                run.check = await self._asked(run, run.slices[0], zone_check, self._basemap)
             for part in run.slices:
                 if run.state is not RunState.RUNNING:
                     return
@@ -148,14 +167,44 @@ class DraftRuns:
         finally:
             if run.state is not RunState.DONE:
                 run.outcomes = []
+            await self._put_on_record(run)
 
-    async def _asked(self, run: DraftRun, part: Slice, work: Callable[..., Awaitable[Answer]]) -> Answer:
+    async def _put_on_record(self, run: DraftRun) -> None:
+        """How it ended. A database that says nothing leaves it without an end, as one that the service did not outlive."""
+        try:
+            async with self._pool.acquire() as connection:
+                await end_draft_run(connection, run.run_no, ended_of(run), self._now_ms())
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log_fault(error, f"the end of a trial of a draft, {origin_of(error).line}")
+
+    async def _asked(self, run: DraftRun, part: Slice, work: Callable[..., Awaitable[Answer]], *more: Any) -> Answer:
         while True:
             if self._stop.is_set():
                 raise UnfitTrial("The service ends. Try again when it runs.")
             async with self._turn:
                 with suppress(TooManyQuestions):
                     return await self._judges.ask(
-                        identity_of(run.caller), Patience.PAGE, work, run.trial, part, self._now_ms()
+                        identity_of(run.caller), Patience.PAGE, work, run.trial, part, self._now_ms(), *more
                     )
             await asyncio.sleep(WAIT_S)
+
+
+def tried_of(trial: Trial) -> Tried:
+    """As it goes on record."""
+    draft = msgspec.to_builtins(trial.draft)
+    return Tried(trial.window, trial.wearer_no, trial.cohort, draft_words(trial.draft), draft)
+
+
+def ended_of(run: DraftRun) -> Ended:
+    """Of one that was not judged to its end no counts."""
+    if run.state is not RunState.DONE:
+        return Ended(str(run.state), run.trouble or None)
+    return counted(run.trial, run.outcomes)
+
+
+def counted(trial: Trial, outcomes: list[Outcome]) -> Ended:
+    """The counts as they are shown."""
+    is_one = trial.wearer_no is not None
+    total = total_of(outcomes, is_one_person=is_one)
+    people = total.people if total.people >= (1 if is_one else LEAST_PEOPLE) else None
+    return Ended(str(RunState.DONE), None, people, total.positions, [row._asdict() for row in total.rows])

@@ -17,10 +17,12 @@ from emtrack.reading.band import Band, bands_of
 from emtrack.reading.casefile import (
     FactsAround,
     HistoryPage,
+    PartByMechanism,
     facts_around,
     history_of,
     history_page,
     occurrences_of,
+    page_by_mechanism,
 )
 from emtrack.reading.curfew_calendar import CurfewCalendar, curfew_calendars
 from emtrack.reading.findings import findings_as_lines
@@ -33,6 +35,7 @@ from emtrack.record.plans import load_assignments
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web.maps import drawn_zones, in_findings, in_their_times, map_of, played, requirements_of
 from emtrack.web.wording import Words
+from geofence import Mechanism
 
 
 async def lines_of_findings(
@@ -66,6 +69,19 @@ async def page_of_history(
     connection: Connection, _: ZoneSetCache, view: View, known_ms: int, first: int, most: int
 ) -> HistoryPage:
     return await history_page(connection, view, known_ms, first, most)
+
+
+async def page_of_mechanism(
+    connection: Connection,
+    _: ZoneSetCache,
+    view: View,
+    known_ms: int,
+    mechanism: Mechanism,
+    first: int,
+    at_ms: int | None,
+    most: int,
+) -> PartByMechanism:
+    return await page_by_mechanism(connection, view, known_ms, mechanism, first, at_ms, most)
 
 
 async def bands_of_view(

@@ -23,6 +23,7 @@ from emtrack.people.looks import PURPOSES
 from emtrack.people.roles import Caller, Needs, Role
 from emtrack.reading.apart import Answer, Arguments, Judges, Patience, Work
 from emtrack.reading.history import View, is_little
+from emtrack.reading.iom_seldom import SeldomCache
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.web import case_words, wording
@@ -126,9 +127,13 @@ def _environment() -> Environment:
         finding_words=wording.finding_words,
         why_words=wording.why_words,
         CONTACT_OUTCOMES=wording.CONTACT_OUTCOMES,
+        MECHANISMS=wording.MECHANISMS,
+        way_words=wording.way_words,
+        VISIBILITIES=wording.VISIBILITIES,
         TASK_STATES=wording.TASK_STATES,
         STRANDS=wording.STRANDS,
         STEP_STATES=wording.STEP_STATES,
+        REGISTRATIONS=wording.REGISTRATIONS,
         BREACH_STATES=wording.BREACH_STATES,
         MEETING_STATES=wording.MEETING_STATES,
         DECISIONS=wording.DECISIONS,
@@ -173,6 +178,7 @@ class Pages:
         self.pool = pool
         self.clock = clock
         self.history_gap_ms = history_gap_ms
+        self.seldom = SeldomCache()
         self._zone_sets = zone_sets
         self._judges = judges
         self._environment = _environment()

@@ -20,12 +20,14 @@ from emtrack.web.alert_work import AlertWork
 from emtrack.web.api.alerts import AlertRoutes
 from emtrack.web.api.description import description_route
 from emtrack.web.api.devices import device_routes
+from emtrack.web.api.evidence import report_routes
 from emtrack.web.api.exports import export_routes
 from emtrack.web.api.findings import finding_routes
 from emtrack.web.api.iom import IomRoutes
 from emtrack.web.api.ledger import LedgerRoutes
 from emtrack.web.api.near import near_routes
 from emtrack.web.api.orders import OrderRoutes
+from emtrack.web.api.what_if import WhatIfRoutes
 from emtrack.web.basemap import BasemapRoutes
 from emtrack.web.draft_runs import DraftRuns
 from emtrack.web.guard import CredentialState
@@ -43,6 +45,7 @@ from emtrack.web.pages.history_known import HistoryKnownPages
 from emtrack.web.pages.iom import IomPages
 from emtrack.web.pages.iom_handed import HandedPages
 from emtrack.web.pages.iom_meetings import MeetingPages
+from emtrack.web.pages.iom_notes import NotePages
 from emtrack.web.pages.iom_tasks import TaskPages
 from emtrack.web.pages.iom_transitions import TransitionPages
 from emtrack.web.pages.looks import LookPages
@@ -93,6 +96,7 @@ def web_routes(
     )
     box = SecretBox(settings.data_dir)
     site = Site(pages, metrics, settings, guesses, box)
+    drafts = DraftRuns(pool, judges, clock.now_ms, stop, basemap.path)
     return [
         description_route(),
         *finding_routes(pool, clock, judges),
@@ -100,9 +104,11 @@ def web_routes(
         *OrderRoutes(pool, clock, judges).routes(),
         *device_routes(pool, clock),
         *LedgerRoutes(pool, clock).routes(),
-        *IomRoutes(pool, clock).routes(),
+        *IomRoutes(pool, clock, pages.seldom).routes(),
         *near_routes(pool, clock, judges),
         *export_routes(pool, clock, judges),
+        *report_routes(pool, clock, judges, basemap.path),
+        *WhatIfRoutes(pool, clock, drafts).routes(),
         *site.routes(),
         *BasemapRoutes(pool, basemap).routes(),
         *ProviderPages(pages, site, settings).routes(),
@@ -116,11 +122,11 @@ def web_routes(
         *WearerPages(pages).routes(),
         *HistoryPages(pages).routes(),
         *ExportPages(pages).routes(),
-        *ReportPages(pages).routes(),
+        *ReportPages(pages, basemap.path).routes(),
         *HistoryKnownPages(pages).routes(),
         *CurfewPages(pages).routes(),
         *NearPages(pages).routes(),
-        *WhatIfPages(pages, DraftRuns(judges, clock.now_ms, stop)).routes(),
+        *WhatIfPages(pages, drafts).routes(),
         *MaintenancePages(pages).routes(),
         *RequestPages(pages).routes(),
         *VisitPages(pages).routes(),
@@ -130,6 +136,7 @@ def web_routes(
         *ShiftPages(pages).routes(),
         *IomPages(pages).routes(),
         *HandedPages(pages).routes(),
+        *NotePages(pages).routes(),
         *PerformancePages(pages).routes(),
         *TaskPages(pages).routes(),
         *MeetingPages(pages).routes(),

@@ -15,6 +15,7 @@ from emtrack.iom.circumstances import CircumstanceKind
 from emtrack.iom.offences import OffenceKind, OffenceOutcome
 from emtrack.iom.signals import SignalKind
 from emtrack.iom.transitions import TransitionKind
+from emtrack.reading.ways import Passes, Way
 from emtrack.record.disclosures import Given
 from geofence import (
     FIRST_MS,
@@ -599,6 +600,15 @@ BREACH_STATES = {
     "RECALL_REQUESTED": "Recall requested", "RECALL_REFUSED": "Recall refused", "RECALLED": "Recalled", "ARRESTED": "Arrested",
 }  # fmt: skip
 STRANDS = {"CONTROL": "Control", "CHANGE": "Change", "DIVERT": "Divert"}
+REGISTRATIONS = {
+    "IIOM": "integrated offender management",
+    "MAPP": "MAPPA",
+    "ADVP": "perpetrator of domestic abuse",
+    "RVHR": "very high risk of serious harm",
+    "RHRH": "high risk of serious harm",
+    "RMRH": "medium risk of serious harm",
+    "RLRH": "low risk of serious harm",
+}
 STEP_STATES = {
     "NOT_STARTED": "not started", "IN_PROGRESS": "in progress", "COMPLETED": "completed",
     "CANNOT_BE_DONE_YET": "cannot be done yet", "NO_LONGER_NEEDED": "no longer needed",
@@ -614,6 +624,12 @@ CONTACT_OUTCOMES = {
     "KEPT": "kept", "ACCEPTABLE_ABSENCE": "missed, with a reason that was accepted", "UNACCEPTABLE_ABSENCE": "missed",
     "ATTENDED_DID_NOT_COMPLY": "came, and did not do what was asked", "NOT_RECORDED": "nothing recorded yet",
 }  # fmt: skip
+VISIBILITIES = {
+    "ALL": "Everybody with whom the person is shared",
+    "OWN": "My agency only",
+    "NAMED": "Those named below",
+    "POLICE_INTEL": "The police only",
+}
 WHYS = {"more facts came": "new data was received", "time passed": "no new data was received"}
 """Why a version of a finding was added, as people say it; what stands for itself is left as it is."""
 
@@ -680,6 +696,18 @@ DRAFT_KINDS = {
     ObligationKind.INCLUSION: "Inclusion zone",
     ObligationKind.CURFEW: "Curfew address",
 }
+
+
+def way_words(way: Way) -> str:
+    """What the roads of the base map say of a way past a drafted zone."""
+    if way.passes is Passes.UNKNOWN or way.shortest_m is None:
+        return "not known: the map of this deployment has no roads there, or the two are too far apart"
+    shortest = f"about {way.shortest_m / 1000:.1f} km"
+    if way.passes is Passes.ONLY:
+        return f"the zone lies on every way that is near ({shortest}): there is no other road"
+    if way.passes is Passes.OTHER and way.around_m is not None:
+        return f"the shortest way ({shortest}) leads through the zone; another has about {way.around_m / 1000:.1f} km"
+    return f"the shortest way ({shortest}) does not lead through the zone"
 
 
 def draft_words(draft: Draft) -> list[str]:

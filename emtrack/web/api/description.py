@@ -15,7 +15,21 @@ from starlette.routing import Route
 
 from emtrack.forms.reading import schema_of_special
 from emtrack.people.roles import Role
-from emtrack.web.api import alerts, devices, exports, findings, iom, ledger, log, near, orders, reports, service
+from emtrack.web.api import (
+    alerts,
+    devices,
+    evidence,
+    exports,
+    findings,
+    iom,
+    ledger,
+    log,
+    near,
+    orders,
+    reports,
+    service,
+    what_if,
+)
 from emtrack.web.api.operation import (
     NOBODY,
     Body,
@@ -40,7 +54,7 @@ OPERATIONS: tuple[Operation, ...] = (
     reports.REPORTS, alerts.QUEUE, alerts.STREAM, alerts.ACT, findings.FINDINGS, orders.REQUIREMENT, orders.ACTIVATION,
     orders.ABSENCE, devices.SET, devices.END, ledger.LEDGER, ledger.EXCUSE,
     iom.ROWS, iom.CHANGES, iom.COHORT, iom.RECORD, iom.GRADE, iom.AGAINST,
-    near.NEAR, exports.EXPORT, service.TIME, log.HEAD, DESCRIPTION,
+    near.NEAR, exports.EXPORT, evidence.REPORT, what_if.BEGIN, what_if.READ, what_if.CANCEL, service.TIME, log.HEAD, DESCRIPTION,
 )  # fmt: skip
 
 REFUSALS = {

@@ -27,6 +27,7 @@ from emtrack.iom.rows import IMPORTED
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import ORDER_KEEPERS, READERS, Caller
 from emtrack.reading.iom import Chronology, CohortRow, Wanted, chronology, cohort
+from emtrack.reading.iom_seldom import SeldomCache
 from emtrack.reading.people import wearer_no_of
 from emtrack.record.deployment_settings import load_settings
 from emtrack.web.api.operation import Body, Content, IdInAddress, Instant, Number, Operation, Parameter, served
@@ -151,8 +152,9 @@ AGAINST = Operation(
 class IomRoutes:
     """Everything under /v1/iom."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], clock: Clock, seldom: SeldomCache) -> None:
         self._pool = pool
+        self._seldom = seldom
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -187,11 +189,11 @@ class IomRoutes:
         )
 
     async def cohort(self, request: Request, caller: Caller) -> Response:
-        asked = {name: request.query_params.get(name) or None for name in Wanted._fields}
+        asked = {one.name: request.query_params.get(one.name) or None for one in COHORT.parameters}
         looker, now_ms = looker_of(caller), self._clock.now_ms()
         async with self._pool.acquire() as connection:
             await look_at_everybody(connection, looker, What.IOM_RECORD, now_ms)
-            people = await cohort(connection, now_ms, Wanted(**asked))
+            people = await cohort(connection, self._seldom, now_ms, Wanted(**asked))
         return answer(CohortAnswer(people))
 
     async def person(self, request: Request, caller: Caller) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -31,6 +32,7 @@ from emtrack.web.judged import (
     map_of_alert,
     map_of_history,
     page_of_history,
+    page_of_mechanism,
     stays_of_history,
 )
 from emtrack.web.maps import TableRow, drawn_stops, event_rows, history_rows, place_name, requirements_of
@@ -38,7 +40,7 @@ from emtrack.web.packed import MEDIA_TYPE
 from emtrack.web.pages.wearers import person_or_problem
 from emtrack.web.rendering import NO_STORE, FactSpan, Pages, known_at
 from emtrack.web.wording import Words, timetable_words
-from geofence import EventType, Requirement
+from geofence import EventType, Mechanism, Requirement
 from geofence.dwelling import STOP_RULES
 
 ROWS = 250
@@ -62,8 +64,8 @@ def _looker(caller: Caller, form: dict[str, str]) -> Looker:
 
 
 class Table(NamedTuple):
-    """A part of the table of a history, from number `first` on, with what belongs to it. `size`: of all positions. `names`: of
-    zones, by requirement."""
+    """A part of the table of a history, from number `first` on, with what belongs to it. `total`: of all positions; `size`: of those
+    of `mechanism`, if only they are wanted. `names`: of zones, by requirement."""
 
     view: View
     rows: list[TableRow]
@@ -73,6 +75,8 @@ class Table(NamedTuple):
     first: int
     size: int
     is_cut: bool
+    total: int
+    mechanism: Mechanism | None = None
 
 
 class Second(NamedTuple):
@@ -119,6 +123,14 @@ def _sought(request: Request, words: Words) -> Sought:
     except UnfitTimes as error:
         return Sought(None, text, pass_name, words.passes(text), str(error))
     return Sought(at_ms, text, pass_name, words.passes(text), None)
+
+
+def _mechanism_of(request: Request) -> Mechanism | None:
+    """Of the query: `signal`, the signal type whose positions are wanted. Raises Problem."""
+    given = request.query_params.get("signal", "")
+    if given and given not in list(Mechanism):
+        raise Problem(422, "There is no such signal type. Choose one of the list.")
+    return Mechanism(given) if given else None
 
 
 async def view_or_problem(connection: Connection, request: Request, caller: Caller, now_ms: int) -> View:
@@ -238,8 +250,12 @@ class HistoryPages:
         first = max(1, read_number(query.get("from")) or 1)
         if number is not None:
             first = (number - 1) // ROWS * ROWS + 1
-        table = await self._table(caller, view, known_ms, first, words)
-        if table.size == 0:
+        mechanism = _mechanism_of(request)
+        if mechanism is None:
+            table = await self._table(caller, view, known_ms, first, words)
+        else:
+            table = await self._table_by(caller, view, known_ms, mechanism, first, sought.at_ms, words)
+        if table.size == 0 and mechanism is None:
             return await self._without_positions(request, caller, view, words, known_ms, first)
         beside = None
         if second is not None:
@@ -266,7 +282,7 @@ class HistoryPages:
             form=form or {},
             error=error,
             gap_ms=self._pages.history_gap_ms,
-            count=table.size,
+            count=table.total,
             step=ROWS,
             is_cut=table.is_cut,
             most=MOST_FIXES,
@@ -281,10 +297,32 @@ class HistoryPages:
             names = {r: name for (_, r), name in (await load_names(connection, [view.wearer_no])).items()}
         span = FactSpan(view, known_ms, LEAD_MS)
         page = await self._pages.judged(caller, span, page_of_history, view, known_ms, first, ROWS)
-        async with self._pages.pool.acquire() as connection:
-            lower = await unauthenticated_among(connection, [one.fix.position.fact_id for one in page.rows])
+        lower = await self._unauthenticated(one.fix.position.fact_id for one in page.rows)
         rows = history_rows(page.rows, page.before_ms, found, words, self._pages.history_gap_ms, lower)
-        return Table(view, rows, found, zones, names, first, page.size, page.is_cut)
+        return Table(view, rows, found, zones, names, first, page.size, page.is_cut, page.size)
+
+    async def _unauthenticated(self, fact_ids: Iterable[int]) -> frozenset[int]:
+        """Those of positions behind which nothing stands but an identifier."""
+        async with self._pages.pool.acquire() as connection:
+            return await unauthenticated_among(connection, fact_ids)
+
+    async def _table_by(
+        self,
+        caller: Caller,
+        view: View,
+        known_ms: int,
+        mechanism: Mechanism,
+        first: int,
+        at_ms: int | None,
+        words: Words,
+    ) -> Table:
+        """Of one signal type. Between its positions there may be others, so nothing is said of gaps."""
+        asked = (view, known_ms, mechanism, first, at_ms, ROWS)
+        part = await self._pages.judged(caller, FactSpan(view, known_ms, LEAD_MS), page_of_mechanism, *asked)
+        whole = await self._table(caller, view, known_ms, 1, words)
+        lower = await self._unauthenticated(one.fix.position.fact_id for one in part.page.rows)
+        rows = history_rows(part.page.rows, None, whole.found, words, view.end_ms - view.begin_ms, lower)
+        return whole._replace(rows=rows, first=part.first, size=part.page.size, total=whole.size, mechanism=mechanism)
 
     async def beside(self, request: Request, caller: Caller) -> Response:
         """Another person over the same time: a look of its own, on record before any position of that person is read."""

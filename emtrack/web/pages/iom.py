@@ -21,6 +21,7 @@ from emtrack.reading.iom import CohortRow, Wanted, chronology, cohort, records_b
 from emtrack.reading.iom_plan import plan_of
 from emtrack.reading.people import person_of, wearer_no_of
 from emtrack.reading.person_card import person_card
+from emtrack.reading.registrations import registrations_of
 from emtrack.web.api.iom import mending
 from emtrack.web.areas import read_area
 from emtrack.web.guard import LATEST_MS, Problem, looker_of, read_form, read_number
@@ -57,7 +58,7 @@ class IomPages:
         async with self._pages.pool.acquire() as connection:
             await look_at_everybody(connection, looker, What.IOM_RECORD, now_ms)
             words = await self._pages.words(connection)
-            people = await cohort(connection, now_ms, asked)
+            people = await cohort(connection, self._pages.seldom, now_ms, asked)
             first = min(read_number(query.get("first")) or 0, len(people))
             shown = people[first : first + PAGE]
             if asked.area is not None:  # who is listed lives there: that is asked about an address
@@ -100,8 +101,9 @@ class IomPages:
             words = await self._pages.words(connection)
             asked_ms, known_ms = known_at(request, now_ms, words)
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
-            row = next(iter(await cohort(connection, now_ms, only=wearer_no)), None)
+            row = next(iter(await cohort(connection, self._pages.seldom, now_ms, only=wearer_no)), None)
             plan = await plan_of(connection, wearer_no, known_ms if asked_ms else None)
+            registrations = await registrations_of(connection, wearer_no, known_ms if asked_ms else None)
             compliance = await compliance_of(connection, wearer_no, known_ms)
             card = None if asked_ms else await person_card(connection, wearer_no, now_ms)
             summary = (await load_iom(connection, [wearer_no])).get(wearer_no, IomRecord())
@@ -115,6 +117,7 @@ class IomPages:
             chosen=chosen,
             asked_ms=asked_ms,
             plan=plan,
+            registrations=registrations,
             compliance=compliance,
             card=card,
             summary=summary,

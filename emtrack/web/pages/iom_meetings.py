@@ -44,6 +44,7 @@ from emtrack.iom.tasking import NewTask
 from emtrack.people.looks import What, look_at_everybody, look_at_people
 from emtrack.people.roles import ORDER_KEEPERS, READERS, Caller
 from emtrack.reading.iom import cohort, likely_scores
+from emtrack.reading.iom_seldom import SeldomCache
 from emtrack.reading.meetings import Agenda, agenda_of, huddle_of, meetings, nominations_waiting
 from emtrack.web.form_times import UnfitTimes, read_times
 from emtrack.web.guard import Problem, looker_of, read_form
@@ -106,7 +107,7 @@ class MeetingPages:
                 words = await self._pages.words(connection)
                 at_ms = now_ms if kind is MeetingKind.HUDDLE else read_times(words, form, ["at"])[0]
                 await look_at_everybody(connection, looker_of(caller), What.IOM_RECORD, now_ms)
-                people = await _listed(connection, kind, now_ms)
+                people = await _listed(connection, self._pages.seldom, kind, now_ms)
                 content = Meeting(kind=kind, chair=words_of(form, "chair"))
                 async with connection.transaction():
                     meeting = await plan_meeting(connection, author, content, at_ms, now_ms)
@@ -124,7 +125,7 @@ class MeetingPages:
         now_ms = self._pages.clock.now_ms()
         words, agenda = await self._agenda(caller, item_no)
         async with self._pages.pool.acquire() as connection:
-            rows = {row.wearer_no: row for row in await cohort(connection, now_ms)}
+            rows = {row.wearer_no: row for row in await cohort(connection, self._pages.seldom, now_ms)}
         return self._pages.render(
             "iom_meeting.html", caller, words, status=422 if error else 200, agenda=agenda, meeting=agenda.meeting,
             content=agenda.content, rows=rows, error=error, failed=failed, may_enter=caller.role in ORDER_KEEPERS,
@@ -254,7 +255,7 @@ class MeetingPages:
             there = await load(connection, await records_of_person(connection, found.wearer_no), [NOMINATION])
             if any(entry.state in WAITING for entry in there):
                 raise Problem(409, "A nomination of this person waits already.")
-            scores, kind = await likely_scores(connection, found.wearer_no), words_of(form, "offence_kind")
+            scores, kind = await likely_scores(connection, found.wearer_no, now_ms), words_of(form, "offence_kind")
             content = Nomination(reason=reason, nominated_by=caller.name, offence_kind=kind, scores=scores)
             async with connection.transaction():
                 draft = Draft(NOMINATION, found.wearer_no, content, "NEW", occurred_ms=now_ms)
@@ -278,11 +279,11 @@ class MeetingPages:
         )  # fmt: skip
 
 
-async def _listed(connection: Connection, kind: MeetingKind, now_ms: int) -> list[Listed]:
+async def _listed(connection: Connection, seldom: SeldomCache, kind: MeetingKind, now_ms: int) -> list[Listed]:
     """Who is on the agenda from the start."""
     match kind:
         case MeetingKind.HUDDLE:
-            return await huddle_of(connection, now_ms)
+            return await huddle_of(connection, seldom, now_ms)
         case MeetingKind.SELECTION_PANEL:
             waiting = await nominations_waiting(connection, HEARD)
             return [Listed(n.wearer_no, f"nominated: {n.nomination.reason}", n.nominated_ms) for n in waiting]

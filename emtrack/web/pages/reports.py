@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from math import isfinite
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from emtrack.db.connect import Connection
-from emtrack.files.positions import FileType
 from emtrack.people.looks import CHOSEN, LONGEST_REFERENCE
 from emtrack.people.roles import READERS, Caller
 from emtrack.reading.exports import UnfitExport
@@ -24,25 +24,24 @@ from emtrack.web.pages.exports import (
 )
 from emtrack.web.rendering import Pages
 from emtrack.web.reports.gathering import AskedPlace
-from emtrack.web.reports.making import MadeReport, Person, WantedReport, keep_report, look_at_report, report_file
+from emtrack.web.reports.making import ZIP, MadeReport, Person, WantedReport, keep_report, look_at_report, report_file
 from emtrack.web.reports.printing import NO_PDF, can_print
 from emtrack.web.wording import GIVEN, POSITION_FORMS, Words
-
-ZIP = FileType("application/zip", "zip")
 
 
 class ReportPages:
     """/wearers/…/report"""
 
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: Pages, basemap: Path) -> None:
         self._pages = pages
+        self._basemap = basemap
 
     def routes(self) -> list[Route]:
         return [self._pages.route("/wearers/{wearer_no:number}/report", self.report, READERS, ["GET", "POST"])]
 
     async def report(self, request: Request, caller: Caller) -> Response:
         """Asks for purpose and time; the answer is the report."""
-        return await handed_out(self._pages, request, caller, self._ask, _handing)
+        return await handed_out(self._pages, request, caller, self._ask, self._handing)
 
     async def _ask(self, asking: Asking) -> Response:
         chosen, passes = usual_times(asking.words, asking.form, asking.now_ms)
@@ -53,17 +52,16 @@ class ReportPages:
             disclosures=await disclosures_of(asking.connection, asking.wearer["wearer_no"], MOST_DISCLOSURES),
         )  # fmt: skip
 
+    async def _handing(self, asking: Asking) -> Handing:
+        looker, now_ms = looker_of_form(asking.caller, asking.form), asking.now_ms
+        wanted = _wanted(asking.wearer["wearer_no"], asking.form, asking.words, now_ms)
+        await look_at_report(asking.connection, looker, wanted, now_ms)
 
-async def _handing(asking: Asking) -> Handing:
-    looker, now_ms = looker_of_form(asking.caller, asking.form), asking.now_ms
-    wanted = _wanted(asking.wearer["wearer_no"], asking.form, asking.words, now_ms)
-    await look_at_report(asking.connection, looker, wanted, now_ms)
+        async def keep(connection: Connection, made: MadeReport) -> int:
+            return await keep_report(connection, looker, wanted, made, now_ms)
 
-    async def keep(connection: Connection, made: MadeReport) -> int:
-        return await keep_report(connection, looker, wanted, made, now_ms)
-
-    person = Person(asking.wearer["wearer_id"], asking.wearer["name"])
-    return Handing(report_file, (wanted, looker, person, now_ms), keep, ZIP, "report")
+        person = Person(asking.wearer["wearer_id"], asking.wearer["name"])
+        return Handing(report_file, (wanted, looker, person, self._basemap, now_ms), keep, ZIP, "report")
 
 
 def _wanted(wearer_no: int, form: dict[str, str], words: Words, now_ms: int) -> WantedReport:

@@ -29,6 +29,7 @@ from emtrack.people.roles import PLANNERS, Caller
 from emtrack.reading.drafts import Trial, UnfitTrial, look_at_trial, slices_of, total_of
 from emtrack.reading.exports import UnfitExport
 from emtrack.reading.people import person_of, wearer_no_of
+from emtrack.record.draft_runs import draft_run, last_draft_runs
 from emtrack.web.draft_runs import DraftRun, DraftRuns, RunState
 from emtrack.web.form_times import UnfitTimes, read_times
 from emtrack.web.guard import Problem, answer, guarded, read_form, read_number
@@ -40,6 +41,8 @@ from geofence import Disc, Interval, ObligationKind
 DAY_MS = 86_400_000
 COHORT_NAMES = {"FIXED": "Fixed", "FLEX": "Flex", "FREE": "Free"}
 LONGEST_ID = 200
+MOST_SHOWN = 20
+NO_SUCH_TRIAL = "There is no such trial of yours."
 TROUBLES = (UnfitTrial, UnfitDraft, UnfitExport, UnfitTimes)
 
 
@@ -73,7 +76,7 @@ class WhatIfPages:
                 trial = await _trial(connection, form, await self._pages.words(connection), draft)
                 await look_at_trial(connection, looker, trial, now_ms)
                 slices = await slices_of(connection, trial)
-            run = self._runs.begin(caller, looker, trial, slices)
+            run = await self._runs.begin(caller, looker, trial, slices)
         except TROUBLES as error:
             return await self._form(caller, form, str(error))
         return RedirectResponse(f"/what-if/{run.run_no}", 303, NO_STORE)
@@ -90,6 +93,7 @@ class WhatIfPages:
         now_ms = self._pages.clock.now_ms()
         async with self._pages.pool.acquire() as connection:
             words = await self._pages.words(connection)
+            runs = await last_draft_runs(connection, caller.name, MOST_SHOWN)
         usual = {"begin": now_ms - 28 * DAY_MS, "end": now_ms}
         chosen = {name: words.field(ms) for name, ms in usual.items()} | {
             "purpose": "", "who": "person", "zone_kind": "EXCLUSION", "radius": "", "cohort": "FIXED",
@@ -99,18 +103,20 @@ class WhatIfPages:
         return self._pages.render(
             "what_if.html", caller, words, status=422 if error else 200, form=chosen, error=error, purposes=CHOSEN,
             passes={name: words.passes(chosen[name]) for name in usual}, numbers=DRAFT_NUMBERS, cohorts=COHORT_NAMES,
-            kinds=KINDS_OF_ZONES, runs=self._runs.last_of(caller), draft_words=draft_words,
+            kinds=KINDS_OF_ZONES, runs=runs,
         )  # fmt: skip
 
     def _run_or_problem(self, request: Request, caller: Caller) -> DraftRun:
         run = self._runs.of(caller, request.path_params["run_no"])
         if run is None:
-            raise Problem(404, "There is no such trial of yours. They are kept for an hour; try it again.")
+            raise Problem(404, NO_SUCH_TRIAL)
         return run
 
     async def run(self, request: Request, caller: Caller) -> Response:
-        """How far it is; when it is done, what would change, which is a look again."""
-        run = self._run_or_problem(request, caller)
+        """How far it is; when it is done, what would change, which is a look again. Later the counts that are on record."""
+        run = self._runs.of(caller, request.path_params["run_no"])
+        if run is None:
+            return await self._stored(request, caller)
         now_ms = self._pages.clock.now_ms()
         is_one = run.trial.wearer_no is not None
         async with self._pages.pool.acquire() as connection:
@@ -127,6 +133,29 @@ class WhatIfPages:
             "what_if_run.html", caller, words, run=run, total=total, person=person, RunState=RunState,
             purpose=PURPOSES[run.looker.purpose],
             said=draft_words(run.trial.draft), cohorts=COHORT_NAMES,
+        )  # fmt: skip
+
+    async def _stored(self, request: Request, caller: Caller) -> Response:
+        """A trial of more than an hour ago, or from before the service began."""
+        now_ms = self._pages.clock.now_ms()
+        async with self._pages.pool.acquire() as connection:
+            words = await self._pages.words(connection)
+            stored = await draft_run(connection, caller.name, request.path_params["run_no"])
+            if stored is None:
+                raise Problem(404, NO_SUCH_TRIAL)
+            number = stored.tried.wearer_no
+            person = None if number is None else await person_of(connection, number)
+            if number is not None and person is None:
+                raise Problem(404, "This person is not shown to you any more.")
+            if stored.ended is not None and stored.ended.kinds:
+                looker = looker_of_form(caller, {"purpose": stored.purpose, "note": stored.reference or ""})
+                if number is not None:
+                    await look_at_people(connection, looker, [number], What.WHAT_IF, now_ms)
+                else:
+                    await look_at_everybody(connection, looker, What.WHAT_IF, now_ms)
+        return self._pages.render(
+            "what_if_stored.html", caller, words, run=stored, tried=stored.tried, ended=stored.ended, person=person,
+            purpose=PURPOSES[stored.purpose], cohorts=COHORT_NAMES,
         )  # fmt: skip
 
     async def state(self, request: Request, caller: Caller) -> Response:

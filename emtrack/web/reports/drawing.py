@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil, cos, floor, log10, radians
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+from emtrack.basemap.roads import Area
 from emtrack.web.reports.contents import Map
+from emtrack.web.reports.streets import Box, streets_in
 
 WIDTH, HEIGHT = 640, 460
 LEAST_M = 400.0
@@ -53,14 +56,23 @@ class _Frame(NamedTuple):
     lat_deg: float
     metres_a_unit: float
 
+    @property
+    def box(self) -> Box:
+        up = HEIGHT / 2 * self.metres_a_unit / METRES_A_DEGREE
+        across = WIDTH / 2 * self.metres_a_unit / METRES_A_DEGREE / cos(radians(self.lat_deg))
+        area = Area(self.lon_deg - across, self.lat_deg - up, self.lon_deg + across, self.lat_deg + up)
+        return Box(area, self.metres_a_unit)
+
     def at(self, lon_deg: float, lat_deg: float) -> tuple[float, float]:
         east_m = (lon_deg - self.lon_deg) * METRES_A_DEGREE * cos(radians(self.lat_deg))
         north_m = (lat_deg - self.lat_deg) * METRES_A_DEGREE
         return WIDTH / 2 + east_m / self.metres_a_unit, HEIGHT / 2 - north_m / self.metres_a_unit
 
 
-def drawn_map(points: Sequence[MapPoint], zones: Sequence[MapZone], caption: str) -> Map | None:
-    """None where there is nothing to draw."""
+def drawn_map(
+    points: Sequence[MapPoint], zones: Sequence[MapZone], caption: str, basemap: Path | None = None
+) -> Map | None:
+    """None where there is nothing to draw. `basemap`: the file whose streets lie under it; None: none."""
     telling = [point for point in points if point.is_evidence] or list(points)
     if not telling and not zones:
         return None
@@ -69,7 +81,11 @@ def drawn_map(points: Sequence[MapPoint], zones: Sequence[MapZone], caption: str
     said = caption
     if len(shown) < len(points):
         said += f" Drawn are {len(shown):,} of {len(points):,} positions, evenly over the time."
+    streets = streets_in(basemap, frame.box, frame.at)
+    if streets.parts:
+        said += f" Streets: {streets.attribution or 'the map of this deployment'}."
     parts = [
+        *streets.parts,
         *_grid(frame),
         *_zones(frame, zones),
         *_circles(frame, shown),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,6 +101,7 @@ class Gathered(NamedTuple):
     zones: list[MapZone]
     max_gap_ms: int
     unauthenticated: Collection[int]
+    basemap: Path | None
 
     @property
     def window(self) -> Interval:
@@ -120,8 +122,9 @@ async def gathered(
     known_ms: int,
     timezone: str,
     place: AskedPlace | None,
+    basemap: Path | None,
 ) -> Gathered | str:
-    """Or why it is too much."""
+    """Or why it is too much. `basemap`: the file whose streets lie under the maps."""
     window = Interval(view.begin_ms, view.end_ms)
     around = Interval(view.begin_ms - LEAD_MS, view.end_ms + LEAD_MS)
     versions = await versions_of_wearer(
@@ -165,6 +168,7 @@ async def gathered(
         place_times, clipped(await load_outages(connection), *window),
         [MapZone(names.get((view.wearer_no, zone["label"]), zone["label"]), zone["kind"], zone["geometry"]) for zone in drawn.zones],
         settings.max_gap_ms, await unauthenticated_among(connection, [one.fix.position.fact_id for one in seen]),
+        basemap,
     )  # fmt: skip
 
 
@@ -326,6 +330,7 @@ def _finding_map(found: Gathered, finding: Finding) -> Any:
         points,
         found.zones,
         "Positions from 15 minutes before the finding to 15 minutes after it, numbered in order of time.",
+        found.basemap,
     )
 
 
@@ -347,7 +352,10 @@ def whole_map(found: Gathered) -> Any:
         }
         zones.append(MapZone("place asked about", "", circle))
     return drawn_map(
-        [_point(one) for one in found.seen], zones, "All positions of the time with their circles, and the zones."
+        [_point(one) for one in found.seen],
+        zones,
+        "All positions of the time with their circles, and the zones.",
+        found.basemap,
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from emtrack.files.positions import PositionFile, full_csv
+from emtrack.files.positions import FileType, PositionFile, full_csv
 from emtrack.people.looks import PURPOSES, What, record_look
 from emtrack.reading.exports import UnfitExport, file_positions, positions_in, refuse_unfit
 from emtrack.reading.history import View
@@ -35,6 +36,7 @@ LONGEST_MS = 14 * 86_400_000
 MOST_POSITIONS = 25_000
 MOST_PROVED = 150
 FORM = "zip"
+ZIP = FileType("application/zip", FORM)
 CAUTIONS = (
     "A position says where a tag was, as the tag worked it out. That it was on the person is for the strap and the rules to say.",
     "The circle of a position holds the true place 95 times of 100. Where a device did not say how large it is, that of its signal "
@@ -86,14 +88,21 @@ async def look_at_report(connection: Connection, looker: Looker, wanted: WantedR
 
 
 async def report_file(
-    connection: Connection, zone_sets: ZoneSetCache, wanted: WantedReport, looker: Looker, person: Person, now_ms: int
+    connection: Connection,
+    zone_sets: ZoneSetCache,
+    wanted: WantedReport,
+    looker: Looker,
+    person: Person,
+    basemap: Path | None,
+    now_ms: int,
 ) -> MadeReport | str:
-    """The report, or why it cannot be made. For `emtrack.reading.apart`, after `look_at_report`."""
+    """The report, or why it cannot be made. For `emtrack.reading.apart`, after `look_at_report`. `basemap`: the file whose streets
+    lie under the maps."""
     view = View(0, wanted.wearer_no, wanted.window.begin_ms, wanted.window.end_ms, looker.purpose, None, now_ms)
     if (count := await positions_in(connection, view, wanted.known_ms)) > MOST_POSITIONS:
         return f"There are {count:,} positions in this time, and a report holds {MOST_POSITIONS:,}. Choose a shorter time."
     timezone, settings = await load_settings(connection, now_ms)
-    found = await gathered(connection, zone_sets, view, wanted.known_ms, timezone, wanted.place)
+    found = await gathered(connection, zone_sets, view, wanted.known_ms, timezone, wanted.place, basemap)
     if isinstance(found, str):
         return found
     points = await file_positions(connection, view, wanted.known_ms, found.seen)

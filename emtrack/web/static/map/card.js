@@ -5,15 +5,15 @@ import { accuracyOf, mechanismOf, positionOf, speedOf, verdictOf } from './words
 const NOTHING_CHOSEN = 'Choose a point: on the map, in the table or with the buttons.';
 const NO_POINTS = 'There are no points.';
 
-/** @param {{step: (to: 'first'|'previous'|'next'|'last') => void}} reader */
-export function pointCard(reader, count) {
+/** `name`: above the card. @param {{step: (to: 'first'|'previous'|'next'|'last') => void}} reader */
+export function pointCard(reader, count, name = 'Point') {
   const title = freshId('card');
   const content = element('div', { 'aria-live': 'polite', 'aria-atomic': 'true' }, element('p', { class: 'govuk-body' }, count ? NOTHING_CHOSEN : NO_POINTS));
   const copied = element('p', { class: 'govuk-body-s emtrack-map__copied', role: 'status' });
   const buttons = stepButtons(reader);
   const section = element('section', { class: 'emtrack-map__card', 'aria-labelledby': title },
-    element('h3', { class: 'govuk-heading-s', id: title }, 'Point'),
-    element('div', { class: 'emtrack-map__steps', role: 'group', 'aria-label': 'Point to point' }, ...Object.values(buttons)),
+    element('h3', { class: 'govuk-heading-s', id: title }, name),
+    element('div', { class: 'emtrack-map__steps', role: 'group', 'aria-label': name === 'Point' ? 'Point to point' : `${name}: point to point` }, ...Object.values(buttons)),
     content,
     copied);
 

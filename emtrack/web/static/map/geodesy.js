@@ -37,3 +37,17 @@ export function mapUnitsPerMetre(lat_deg) {
 }
 
 export const onMap = (lon_deg, lat_deg) => fromLonLat([lon_deg, lat_deg]);
+
+/** The [lon, lat] of a place on the map. */
+export const onEarth = ([x, y]) => [x / EQUATOR_M / DEGREE, (2 * Math.atan(Math.exp(y / EQUATOR_M)) - Math.PI / 2) / DEGREE];
+
+/** Square metres within a ring of [lon, lat], as on a plane that touches the earth at its first corner. */
+export function areaOf(ring) {
+  const { east, north } = metresPerDegree(ring[0][1]);
+  const at = ring.map(([lon, lat]) => [(lon - ring[0][0]) * east, (lat - ring[0][1]) * north]);
+  const twice = at.reduce((sum, [x, y], corner) => {
+    const [nextX, nextY] = at[(corner + 1) % at.length];
+    return sum + x * nextY - nextX * y;
+  }, 0);
+  return Math.abs(twice) / 2;
+}

@@ -1,8 +1,9 @@
 // One map: its data, what is chosen and what is shown.
-import { DragPan, Map as OpenLayersMap, MouseWheelZoom, ScaleLine, View, containsCoordinate, defaultInteractions, isEmpty } from '../vendor/ol.js';
+import { containsCoordinate, isEmpty } from '../vendor/ol.js';
 import { pointCard } from './card.js';
 import { layerChoices, mechanismChoices } from './choices.js';
 import { element, freshId, replaceContent } from './dom.js';
+import { FIT, GREAT_BRITAIN, groundWords, mapButtons, mapOn } from './frame.js';
 import { onMap } from './geodesy.js';
 import { groundLayers } from './ground.js';
 import { chosenLayer, findingsLayer, gridLayer, numbersLayer, stateAt, stopsLayer, wholeExtent, zoneLayers } from './layers.js';
@@ -12,9 +13,6 @@ import { apartWords, knownWords, lastAt, playheadLayer } from './playhead.js';
 import { MANY_POINTS, positionsLayer } from './positions.js';
 import { tableRows } from './rows.js';
 
-const GREAT_BRITAIN = [onMap(-8.2, 49.9), onMap(1.8, 60.9)].flat();
-const FIT = { padding: [48, 36, 56, 36], maxZoom: 18 };
-const CLOSEST_ZOOM = 22;
 const REACH_PX = 14;
 const MOST_NAMED_ZONES = 6;
 const MOST_NUMBERED_AT_FIRST = 60;
@@ -37,10 +35,14 @@ export async function positionMap(place, data, file, viewBefore = null) {
     card.show(point, possibleSteps(visible, point));
     bringIntoView(map, point.place);
   }, (point) => player?.show(point.at_ms));
-  const card = pointCard(reader, points.length);
+  const card = pointCard(reader, points.length, place.dataset.beside ? `Point of ${place.dataset.name}` : 'Point');
   const rows = tableRows(place.id, (n) => reader.chooseNumber(n));
-  const second = secondOf(place, others, parts, shown, (at_ms) => player?.show(at_ms));
-  const player = 'still' in place.dataset ? null : playerOf(place, { ...data, zones }, parts, reader, second, (isPlaying) => card.quiet(isPlaying));
+  const second = secondOf(place, others, parts, shown, (point) => {
+    player?.show(point.at_ms);
+    parts.chosen.show(point);
+    bringIntoView(map, point.place);
+  });
+  const player = 'still' in place.dataset ? null : playerOf(place, { ...data, zones }, parts, reader, second, (isPlaying) => { card.quiet(isPlaying); second?.card.quiet(isPlaying); });
   const refresh = () => {
     reader.refresh();
     parts.show(shown);
@@ -48,15 +50,21 @@ export async function positionMap(place, data, file, viewBefore = null) {
     second?.refresh();
     card.show(null, possibleSteps(reader.visible(), reader.chosen()));
   };
+  const cards = second ? element('div', {}, card.section, second.card.section) : card.section;
   const fit = () => map.getView().fit(isEmpty(parts.extent) ? GREAT_BRITAIN : parts.extent, FIT);
   // The place has its size before the map is made: one without width and height draws nothing, and says so in the console.
-  screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), card.section,
+  screen.fill(mapButtons((steps) => map.getView().setZoom(map.getView().getZoom() + steps), () => fit()), cards,
     [layerChoices(shown, 'stops' in place.dataset, refresh), mechanismChoices(points, shown, refresh), ...leftOut(zones_left_out), legend(player !== null, place.dataset.besideName)], points.length + zones.length > 0, player);
   const map = mapOn(screen.viewport, parts.all);
   if (viewBefore) keepView(map, viewBefore);
   else fit();
   refresh();
-  map.on('click', ({ coordinate }) => reader.choose(parts.positions.nearest(coordinate, map.getView().getResolution() * REACH_PX)));
+  map.on('click', ({ coordinate }) => {
+    const reach = map.getView().getResolution() * REACH_PX;
+    const [mine, theirs] = [parts.positions.nearest(coordinate, reach), second?.nearest(coordinate, reach)];
+    if (theirs && !(mine && distance(mine.place, coordinate) <= distance(theirs.place, coordinate))) second.reader.choose(theirs);
+    else reader.choose(mine);
+  });
   player?.show(Number(place.dataset.atMs ?? data.begin_ms));
   const ending = new AbortController();
   followLinks(player, ending.signal);
@@ -114,18 +122,28 @@ function findingsOf(place, { findings = [], beside }) {
 }
 
 /** The second of two people: a symbol of its own on the map, and a table of its own, in step with the first. */
-function secondOf(place, others, { playheadOfOther }, shown, onChoose) {
+function secondOf(place, others, { playheadOfOther, ofOthers }, shown, onChosen) {
   if (!playheadOfOther) return null;
-  const rows = tableRows(place.id, (n) => onChoose(others[n - 1].at_ms), 1);
+  const reader = pointReader(others, shown, (point, visible) => {
+    rows.mark(point.n);
+    card.show(point, possibleSteps(visible, point));
+  }, onChosen);
+  const card = pointCard(reader, others.length, `Point of ${place.dataset.besideName}`);
+  const rows = tableRows(place.id, (n) => reader.chooseNumber(n), 1);
   let trail = [];
   return {
+    card,
+    reader,
+    nearest: ofOthers.nearest,
     refresh() {
+      reader.refresh();
       trail = others.filter((point) => point.is_evidence && isShown(point, shown));
       rows.hide(shown.hiddenMechanisms);
+      card.show(null, possibleSteps(reader.visible(), reader.chosen()));
     },
     at(at_ms) {
       const known = playheadOfOther.show(trail, at_ms);
-      if (known.point) rows.mark(known.point.n);
+      if (known.point) reader.follow(known.point);
       return { known, words: `${place.dataset.besideName}: ${knownWords(known, others.length)}` };
     },
   };
@@ -165,6 +183,7 @@ function layersOf(zones, points, others, findings, fetchStops, gap_s, ground) {
     all: [...ground, gridLayer(), zoned.areas, zoned.buffers, positions.layer, ...(ofOthers ? [ofOthers.layer] : []), stayed.layer, begun, numbers.layer, zoned.labels, chosen.layer, ...(playheadOfOther ? [playheadOfOther.layer] : []), playhead.layer],
     extent: wholeExtent(zoned, [...points, ...others]),
     positions,
+    ofOthers,
     chosen,
     playhead,
     playheadOfOther,
@@ -203,25 +222,6 @@ function isShown({ is_evidence, mechanism }, shown) {
   return (is_evidence || shown.notEvidence) && !shown.hiddenMechanisms.has(mechanism);
 }
 
-function mapOn(viewport, layers) {
-  return new OpenLayersMap({
-    target: viewport,
-    layers,
-    controls: [new ScaleLine({ minWidth: 80 })],
-    interactions: interactions(viewport),
-    view: new View({ center: [0, 0], zoom: 5, maxZoom: CLOSEST_ZOOM, enableRotation: false }),
-  });
-}
-
-/** The wheel and the finger scroll the page until somebody goes into the map; the mouse drags it at once. */
-function interactions(viewport) {
-  const isEntered = () => viewport.contains(document.activeElement);
-  const mayDrag = ({ originalEvent: { button, pointerType, shiftKey } }) =>
-    button === 0 && !shiftKey && (pointerType === 'mouse' || isEntered()); // with Shift a box is drawn, to zoom to
-  const others = { altShiftDragRotate: false, pinchRotate: false, dragPan: false, mouseWheelZoom: false, zoomDuration: 0 };
-  return defaultInteractions(others).extend([new DragPan({ condition: mayDrag }), new MouseWheelZoom({ condition: isEntered })]);
-}
-
 // ---- the screen
 
 function screenOf(place, file) {
@@ -249,24 +249,7 @@ function screenOf(place, file) {
   return { viewport, fill, groundFailed };
 }
 
-function groundWords(file) {
-  if (!file) return 'The map under the positions could not be loaded.';
-  return [file.is_outline ? 'Outline of the country: no map with streets is set up.' : '', file.attribution ? `Map data: ${file.attribution}` : ''].filter(Boolean).join(' ');
-}
-
-function mapButtons(zoom, fit) {
-  const zoomBy = (steps) => () => zoom(steps);
-  return element('div', { class: 'emtrack-map__buttons', role: 'group', 'aria-label': 'Map' },
-    mapButton('zoom-in', '+', 'Zoom in', zoomBy(1)),
-    mapButton('zoom-out', '−', 'Zoom out', zoomBy(-1)),
-    mapButton('fit', 'Fit', 'Fit: show all evidence and zones', fit));
-}
-
-function mapButton(does, sign, name, action) {
-  const button = element('button', { type: 'button', class: 'emtrack-map__button', 'aria-label': name, title: name, 'data-does': does }, sign);
-  button.addEventListener('click', action);
-  return button;
-}
+const distance = ([x, y], [otherX, otherY]) => Math.hypot(x - otherX, y - otherY);
 
 function bringIntoView(map, place) {
   const view = map.getView();
