@@ -20,6 +20,8 @@ from geofence.words import FOREVER_MS, EventType, EvidenceKind, Mechanism
 from tests.oracle import Told, findings_by_the_rules
 from tests.test_oracle import MEMBERS_OF, ORDINARY, World, worlds
 
+pytestmark = pytest.mark.long
+"""It looks at the tests, not at the product: half a minute of worlds are made for it."""
 OFTEN = 5
 BATCHES = 80
 TROUBLE = {EventType.HMU_MOVED, EventType.HMU_POWER_LOST}

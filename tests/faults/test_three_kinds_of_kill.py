@@ -51,7 +51,7 @@ class Run(NamedTuple):
         return self.requests * self.fixes * FIX_EVERY_MS
 
 
-FEW = Run(devices=16, requests=24, fixes=20, sessions=4, services=1, servers=1, between_s=(0.1, 0.5))
+FEW = Run(devices=12, requests=16, fixes=20, sessions=3, services=1, servers=1, between_s=(0.1, 0.5))
 THOUSAND = Run(devices=300, requests=167, fixes=100, sessions=940, services=40, servers=20, between_s=(0.3, 1.2))
 
 WORKS = """
