@@ -52,6 +52,7 @@ from emtrack.settings import Settings
 from geofence import datetime_of, format_instant
 from geofence.judgement.places import Places
 from ingest import read_request
+from ingest.binary_copy import COLUMNS
 
 CONNECTIONS = 32
 HISTORY_MS = 12 * 3_600_000
@@ -209,19 +210,6 @@ class Fleet:
         for connection in connections:
             connection.close()
         return len(latencies) * size / took_s, latencies
-
-
-COLUMNS = (
-    "fact_id",
-    "device_no",
-    "fix_time",
-    "mechanism",
-    "lat_deg",
-    "lon_deg",
-    "precision_m",
-    "received_at",
-    "salt",
-)
 
 
 async def copy_baseline(connection: asyncpg.Connection[Any], rows: int, round_no: int) -> float:
