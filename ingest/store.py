@@ -172,7 +172,7 @@ def _all_follow(facts: Sequence[Accepted], newest_ms: int | None) -> bool:
     for fact in facts:
         if isinstance(fact.report, EventReport):
             continue
-        if not newest_ms < fact.report.fix_ms <= fact.received_ms + FUTURE_LIMIT_MS:
+        if fact.report.fix_ms <= newest_ms or _is_ahead(fact):
             return False
         newest_ms = fact.report.fix_ms
     return True
@@ -362,6 +362,7 @@ async def _copy_usual(connection: asyncpg.Connection[Any], items: Sequence[Accep
     finally:
         sent.cancel()
         copying.cancel()
+        await asyncio.wait({copying})  # the connection is free again, whatever ended it
 
 
 async def _copy_positions(

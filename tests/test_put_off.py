@@ -88,8 +88,12 @@ async def test_what_comes_while_somebody_waits_is_judged_when_it_is_taken_over(w
     assert await as_shown(world) == await as_judged_again(world)
 
 
+async def _cut(*_: object) -> None:
+    raise ConnectionResetError
+
+
 async def test_that_something_waits_is_said_after_a_minute_and_people_on_call_are_told_once_after_ten(
-    world: World,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await out_in_the_night(world)
     await world.wait_until("03T00:00")
@@ -111,6 +115,12 @@ async def test_that_something_waits_is_said_after_a_minute_and_people_on_call_ar
         "New reports or changed orders of 1 tag have been waiting to be judged for up to 2 min. Alerts about them may come late."
     )
     assert await world.count("messages") == 0
+    await world.wait_until("03T00:10:15")  # from now on it is known to be overdue
+    with monkeypatch.context() as patched:
+        patched.setattr(emtrack.service.worker, "record_alive", _cut)
+        with pytest.raises(ConnectionResetError):
+            await world.wait_until("03T00:10:20")
+    assert await world.count("messages") == 0, "the turn that told them was rolled back"
     for at in ("03T00:10:30", "03T00:10:40", "03T00:20"):
         await world.wait_until(at)
     (told,) = await world.connection.fetch("SELECT fields FROM messages")

@@ -431,7 +431,7 @@ class Worker:
             wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
             look = self._units.look(_heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms)
             noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
-            await self._tell_of_what_waits(connection, now_ms)
+            told_of_ms = await self._tell_of_what_waits(connection, now_ms)
             await record_alive(connection, now_ms, self._changes_seen)
             if self._is_judging_again and self._activations.are_judged_again:
                 await judged_again(connection, now_ms)
@@ -439,6 +439,7 @@ class Worker:
             self._stages.passed(Stage.LOOK)
         self._stages.passed(Stage.COMMIT)
         self._highest.adopt()
+        self._told_of_ms = told_of_ms
         self._to_examine.clear()
         self._to_tell_again.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
@@ -513,8 +514,7 @@ class Worker:
             self._to_tell_again[device_no] = min(since_ms, self._to_tell_again.get(device_no, since_ms))
 
     async def _requests(self, connection: Connection, batch: Sequence[Submission]) -> list[Request]:
-        """What each submission brings, under ids of its own. What is signed, and what devices tell that have positions ahead of their
-        time, is kept report by report."""
+        """What each submission brings, under ids of its own. What is signed, or could not be read, must not be kept whole."""
         received = [received_of(submission) for submission in batch]
         count = sum(map(len, received))
         ids = iter(await self._fact_ids.take(connection, count) if count else ())
@@ -549,13 +549,14 @@ class Worker:
         self._metrics.outages.inc(recorded)
         log.warning("outage recorded", seconds=round(stalled_s, 1))
 
-    async def _tell_of_what_waits(self, connection: Connection, now_ms: int) -> None:
-        """People on call are told once of each time that something waits for too long to be judged."""
+    async def _tell_of_what_waits(self, connection: Connection, now_ms: int) -> int | None:
+        """People on call are told once of each time that something waits for too long to be judged. Since when what they were told of
+        last has waited."""
         since_ms, late = self._activations.waits_since_ms, self.watch.late()
         if since_ms is None or late is None or not self.watch.is_overdue or since_ms == self._told_of_ms:
-            return
+            return self._told_of_ms
         await tell_on_call(connection, f"behind {since_ms}", "emtrack is behind", [late], now_ms)
-        self._told_of_ms = since_ms
+        return since_ms
 
     def _submit_put_off(self) -> None:
         for live in self._activations.take_put_off():
