@@ -28,7 +28,7 @@ import msgspec
 import uvloop
 
 from benchmarks.end_to_end import Walk, quantile
-from benchmarks.keep_alive import KeptAlive
+from benchmarks.keep_alive import KeptAlive, report_request
 from benchmarks.nobody_waits import people
 from benchmarks.serving import served
 from emtrack.db.connect import connect, database
@@ -56,10 +56,7 @@ class Door(NamedTuple):
         return await KeptAlive.opened(host, int(port))
 
     def request(self, device_id: str, body: bytes) -> bytes:
-        return (
-            f"POST /v1/devices/{device_id}/reports HTTP/1.1\r\nHost: {self.address}\r\n"
-            f"Authorization: Bearer {self.keys[device_id]}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        ).encode() + body
+        return report_request(self.address, device_id, self.keys[device_id], body)
 
 
 class Live:

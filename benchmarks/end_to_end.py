@@ -42,7 +42,7 @@ import msgspec
 import numpy as np
 import uvloop
 
-from benchmarks.keep_alive import KeptAlive
+from benchmarks.keep_alive import KeptAlive, report_request
 from benchmarks.serving import served
 from emtrack.db.connect import connect, database
 from emtrack.forms.reading import read_orders
@@ -174,10 +174,7 @@ class Fleet:
 
     def _request(self, number: int) -> bytes:
         body = self._walks[number].request(self._load.fixes_a_request)
-        return (
-            f"POST /v1/devices/D{number}/reports HTTP/1.1\r\nHost: {self._address}\r\nAuthorization: Bearer {self._keys[number]}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        ).encode() + body
+        return report_request(self._address, f"D{number}", self._keys[number], body)
 
     def sample(self, count: int) -> list[bytes]:
         """Bodies of some requests that are ready."""

@@ -53,6 +53,14 @@ class KeptAlive(asyncio.Protocol):
             self._answer.set_exception(ConnectionError("the connection ended before the answer"))
 
 
+def report_request(address: str, device_id: str, key: str, body: bytes) -> bytes:
+    """The bytes with which a device sends reports."""
+    return (
+        f"POST /v1/devices/{device_id}/reports HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
 def _number(head: bytes, name: bytes, otherwise: int) -> int:
     value = head.lower().partition(name)[2].split(b"\r\n", 1)[0].strip()
     return int(value) if value.isdigit() else otherwise
