@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from emtrack.forms.iom import Cohort, RagGrade
 from emtrack.iom.assessments import ASSESSMENT, Assessment, Rosh
 from emtrack.iom.entries import Author, Draft, Entry, Span, enter, following, load
+from emtrack.iom.exporting import exported_rows
 from emtrack.iom.grading import Answer, give_grade, propose
 from emtrack.iom.memberships import MEMBERSHIP, EndReason, Membership
 from emtrack.iom.notes import NOTE, Note, Visibility
@@ -313,3 +315,58 @@ async def test_what_cannot_be_asked_says_why(office: Office, path: str) -> None:
     status, body = await office.get(path, "officer")
     assert status in (400, 422)
     assert "expected" in body["error"] or "cannot be read" in body["error"]
+
+
+# ------------------------------------------------------------------ rows out
+
+
+async def all_rows(office: Office, role: str) -> list[dict[str, Any]]:
+    """Page by page, as a program takes them."""
+    rows: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        status, body = await office.get(f"/v1/iom/rows{after}", role)
+        assert status == 200
+        rows += body["rows"]
+        if body["next"] is None:
+            return rows
+        after = f"?after={quote(body['next'])}"
+
+
+async def test_the_rows_that_go_out_over_http_are_those_of_the_file_and_change_nothing_when_they_come_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"noun": "person", "person": f"N {n}", "name": "New", "crn": f"X00000{n}"} for n in range(5)]
+    rows += [{"noun": "note", "person": "N 1", "record": "1", "text": "seen", "occurred": "2026-03-02T19:00:00Z"}]
+    await office.post("/v1/iom/rows", {"rows": rows, "system": "delius"}, "officer")
+    monkeypatch.setattr("emtrack.web.api.iom.ENOUGH_ROWS", 1)
+    monkeypatch.setattr("emtrack.iom.exporting.FEW", 2)
+    found = await all_rows(office, "officer")
+    assert found == [row async for row in exported_rows(office.connection, None)]
+    assert {row["person"] for row in found} == {"W1", "W2", *(f"N {n}" for n in range(5))}
+    back = [row for row in found if row["noun"] != "grade"]
+    _, report = await office.post("/v1/iom/rows", {"rows": back}, "officer")
+    assert report["counts"]["unchanged"] == len(back)
+    _, one = await office.get("/v1/iom/rows?person=N%201", "officer")
+    assert [row["noun"] for row in one["rows"]] == ["person", "note"]
+    assert one["next"] is None
+    assert (
+        await office.connection.fetchval("SELECT count(*) FROM looks WHERE what = 'export' AND wearer_no IS NOT NULL")
+        == 1
+    )
+
+
+async def test_whoever_took_all_rows_hears_what_changed_since_the_first(office: Office) -> None:
+    _, body = await office.get("/v1/iom/rows", "officer")
+    note = {"noun": "note", "person": "W1", "record": "1", "text": "seen", "occurred": "2026-03-02T19:00:00Z"}
+    await office.post("/v1/iom/rows", {"rows": [note]}, "officer")
+    _, feed = await office.get(f"/v1/iom/changes?after={body['changes_after']}", "officer")
+    assert [entry["noun"] for entry in feed["entries"]] == ["note"]
+
+
+async def test_rows_go_out_only_to_those_who_may_see_them_and_not_before_the_look(office: Office) -> None:
+    theirs = await office.token_of(Role.OFFICER, "Housing")
+    assert (await office.get("/v1/iom/rows", theirs))[1]["rows"] == []
+    assert (await office.get("/v1/iom/rows?person=W1", theirs))[0] == 404
+    assert (await office.get("/v1/iom/rows?person=nobody", "officer"))[0] == 404
+    assert await looked(office) == ["export"]

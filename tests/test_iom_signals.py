@@ -404,6 +404,41 @@ async def test_what_probation_tells_of_our_own_finding_does_not_count_twice(prog
     assert await programme.proposals() == ["AMBER SUPERSEDED", "RED OPEN"]
 
 
+@pytest.mark.parametrize("is_contact_first", [True, False])
+async def test_a_recall_told_by_a_contact_and_by_a_breach_is_one_signal_whichever_comes_first(
+    programme: Programme, *, is_contact_first: bool
+) -> None:
+    await programme.join()
+    told = Draft(CONTACT, 1, Contact(kind="recall requested", code="C041"), "RECORDED", occurred_ms=NOW)
+    step = Breach(steps={"RECALL_REQUESTED": NOW - 2 * DAY})
+    breach = Draft(BREACH, 1, step, "RECALL_REQUESTED", occurred_ms=NOW - 2 * DAY)
+    entered = []
+    for draft in (told, breach) if is_contact_first else (breach, told):
+        entered += await programme.enter(draft)
+        await programme.passes()
+    assert [one for one in await programme.signals() if one.endswith("LIVE")] == ["RECALL_REQUESTED LIVE"]
+    (made,) = [one for one in entered if one.noun is BREACH]
+    steps = Breach(steps={**step.steps, "RECALL_REFUSED": NOW - DAY})
+    await programme.enter(following(made, state="RECALL_REFUSED", content=steps))
+    await programme.passes()
+    (signal,) = [entry for entry in await load(programme.world.connection, [1], [SIGNAL]) if entry.state == "LIVE"]
+    assert signal.due_ms == NOW - DAY, "refused: what the contact told does not outlast it"
+
+
+async def test_a_recall_that_only_a_contact_tells_of_counts_and_so_does_one_of_another_month(
+    programme: Programme,
+) -> None:
+    await programme.join()
+    step = Breach(steps={"RECALL_REQUESTED": NOW - 30 * DAY})
+    told = Contact(kind="recall requested", code="C041")
+    await programme.enter(
+        Draft(BREACH, 1, step, "RECALL_REQUESTED", occurred_ms=NOW - 30 * DAY),
+        Draft(CONTACT, 1, told, "RECORDED", occurred_ms=NOW),
+    )
+    await programme.passes()
+    assert await programme.signals() == ["RECALL_REQUESTED LIVE", "RECALL_REQUESTED LIVE"]
+
+
 async def test_an_offence_that_is_dropped_takes_its_signals_back(programme: Programme) -> None:
     await programme.join()
     charged = Offence(kind=OffenceKind.ROBBERY, outcome=OffenceOutcome.CHARGED, charged_ms=NOW)

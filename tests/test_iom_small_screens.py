@@ -22,8 +22,8 @@ from tests.test_pages_browser import logged_in
 WIDTH: Final = 320
 ANN: Final = Author("Ann", "Police")
 LONG: Final = "Responsibilities-of-the-neighbourhood-and-acquisitive-crime-programme and what follows from them"
-FILES: Final = {"/iom/performance.csv", "/iom/breaches/{item_no:number}/{kind}"}
-"""What is sent as a file, or printed."""
+FILES: Final = {"/iom/performance.csv", "/iom/breaches/{item_no:number}/{kind}", "/iom/news"}
+"""What is sent as a file, or printed, or asked for by a page."""
 WALKED: Final = {
     "/iom/people/{reference}/letter": "tests/test_iom_meetings.py: from nomination to letter",
     "/iom/people/{reference}/handed/{item_no:number}": "tests/test_iom_handed.py",

@@ -54,6 +54,13 @@ WHERE noun = $1 AND system = $2 AND record = ANY($3::text[]) ORDER BY record, ve
 AFTER = f"""
 SELECT {COLUMNS} FROM iom_entries WHERE entry_no > $1 ORDER BY entry_no LIMIT $2
 """  # noqa: S608
+LAST = "SELECT coalesce(max(entry_no), 0) FROM iom_entries"
+# Of how many people something was entered after an entry; of one person, whether it was. So many entries are looked at, the newest.
+MOVED = """
+SELECT count(DISTINCT wearer_no) FROM (
+    SELECT wearer_no FROM iom_entries WHERE entry_no > $1 AND ($2::bigint[] IS NULL OR wearer_no = ANY($2))
+    ORDER BY entry_no DESC LIMIT $3) AS newest
+"""
 # Entries commit one after another; who looks first and then enters takes the lock of migration 0033 before.
 LOCK = "SELECT pg_advisory_xact_lock(x'696f6d'::bigint)"
 # People of whom two intervals of a noun overlap that may not, or who are members twice.
@@ -253,6 +260,18 @@ async def by_record(connection: Connection, noun: Noun, system: str, records: Se
 async def entries_after(connection: Connection, entry_no: int, most: int) -> list[Entry]:
     """What was entered after an entry, in order; nothing is ever missed."""
     return [entry_of(row) for row in await connection.fetch(AFTER, entry_no, most)]
+
+
+async def last_entry(connection: Connection) -> int:
+    """The number of the newest entry that the caller may see; 0: there is none."""
+    number: int = await connection.fetchval(LAST)
+    return number
+
+
+async def moved_since(connection: Connection, entry_no: int, only: Sequence[int] | None, most: int) -> int:
+    """Of how many people something was entered after an entry, of `only` those if it is given; of the newest `most` entries."""
+    count: int = await connection.fetchval(MOVED, entry_no, None if only is None else list(only), most)
+    return count
 
 
 async def records_of_person(connection: Connection, wearer_no: int) -> list[int]:

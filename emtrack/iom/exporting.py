@@ -6,8 +6,8 @@ code (a registration, a contact) follows from an item and changes nothing when i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -26,31 +26,76 @@ from emtrack.iom.signals import Signal
 from geofence import format_instant
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from emtrack.db.connect import Connection
 
 AT_ONCE: Final = 100
+FEW: Final = 20
+"""People who are looked up at once where rows are handed out a few people at a time."""
 COLUMN_OF: Final = {scheme: column for column, scheme in SCHEMES.items()}
 
 PEOPLE = """
 SELECT DISTINCT w.wearer_no, w.wearer_id FROM iom_now e JOIN wearers w USING (wearer_no)
 WHERE $1::text IS NULL OR w.wearer_id = $1 ORDER BY wearer_id
 """
+# The next people after a reference, of whom something is on record that the caller may see.
+PEOPLE_AFTER = """
+SELECT w.wearer_no, w.wearer_id FROM wearers w
+WHERE w.wearer_id > $1 AND EXISTS (SELECT FROM iom_entries e WHERE e.wearer_no = w.wearer_no) ORDER BY w.wearer_id LIMIT $2
+"""
+
+
+class RowsOfPeople(NamedTuple):
+    """Rows of some people. `last`: the reference of the last of them; None: nobody is left."""
+
+    rows: list[dict[str, Any]]
+    last: str | None
 
 
 async def exported_rows(connection: Connection, reference: str | None) -> AsyncIterator[dict[str, Any]]:
     """Of everybody, or of one person, in the order of references; people first, so that a file can be read in one go."""
-    people = {row["wearer_no"]: row["wearer_id"] for row in await connection.fetch(PEOPLE, reference)}
+    people = await connection.fetch(PEOPLE, reference)
     ours = await this_deployment(connection)
-    numbers = list(people)
-    for first in range(0, len(numbers), AT_ONCE):
-        entries = await load(connection, numbers[first : first + AT_ONCE])
-        order = {number: place for place, number in enumerate(numbers)}
-        for entry in sorted(
-            entries, key=lambda one: (order[one.wearer_no or 0], one.noun.name != "person", one.item_no)
-        ):
-            if entry.wearer_no is not None and entry.noun.name in IMPORTED:
-                for row in rows_of(entry, people[entry.wearer_no], ours):
-                    yield row
+    for first in range(0, len(people), AT_ONCE):
+        for row in await _rows_of_people(connection, people[first : first + AT_ONCE], ours):
+            yield row
+
+
+async def rows_after(connection: Connection, after: str | None, enough: int) -> RowsOfPeople:
+    """Of whole people, in the order of references, after one of them (None: from the first), until there are `enough` rows. Only what
+    the caller may see."""
+    ours = await this_deployment(connection)
+    rows: list[dict[str, Any]] = []
+    last = after
+    while len(rows) < enough:
+        people = await connection.fetch(PEOPLE_AFTER, last or "", FEW)
+        for person in people:
+            rows += await _rows_of_people(connection, [person], ours)
+            last = person["wearer_id"]
+            if len(rows) >= enough:
+                return RowsOfPeople(rows, last)
+        if len(people) < FEW:
+            return RowsOfPeople(rows, None)
+    return RowsOfPeople(rows, last)
+
+
+async def _rows_of_people(
+    connection: Connection, people: Sequence[asyncpg.Record], ours: str
+) -> list[dict[str, Any]]:
+    """`people`: their numbers and references, in the order that is wanted."""
+    references = {row["wearer_no"]: row["wearer_id"] for row in people}
+    order = {number: place for place, number in enumerate(references)}
+    entries = [
+        (order[entry.wearer_no], entry.noun.name != "person", entry.item_no, entry)
+        for entry in await load(connection, list(references))
+        if entry.wearer_no is not None and entry.noun.name in IMPORTED
+    ]
+    return [
+        row
+        for *_, entry in sorted(entries, key=lambda one: one[:3])
+        for row in rows_of(entry, references[entry.wearer_no or 0], ours)
+    ]
 
 
 def rows_of(entry: Entry, reference: str, ours: str) -> Iterator[dict[str, Any]]:

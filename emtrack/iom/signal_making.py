@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from emtrack.iom.breaches import Breach
 from emtrack.iom.contacts import CONTACT, Contact, Outcome
 from emtrack.iom.entries import COLUMNS as ENTRY
 from emtrack.iom.entries import Draft, Entry, by_record, enter, entry_of, following, load, take_turn
@@ -22,6 +23,7 @@ from emtrack.iom.noun import Noun
 from emtrack.iom.programme_settings import load_settings
 from emtrack.iom.signals import DOWN, SIGNAL, Direction, Signal, SignalKind
 from emtrack.iom.sources import (
+    RECALL_CODE,
     TOLD_TOGETHER,
     FoundOf,
     Wish,
@@ -103,6 +105,11 @@ FOUND_OURSELVES = """
 SELECT EXISTS (SELECT FROM iom_now WHERE noun = 'signal' AND wearer_no = $1 AND content ->> 'kind' = $2 AND system = 'emtrack'
                AND content ? 'finding_no' AND state <> 'WITHDRAWN' AND occurred_at BETWEEN $3 AND $4)
 """
+# What tells of a recall: breaches, and contacts of its code.
+RECALLS = f"""
+SELECT {ENTRY} FROM iom_now WHERE wearer_no = ANY($1::bigint[]) AND (noun = 'breach' OR noun = 'contact' AND content ->> 'code' = $2)
+ORDER BY item_no
+"""  # noqa: S608
 ENTRIES = f"""
 SELECT {ENTRY} FROM iom_entries WHERE entry_no > $1 ORDER BY entry_no LIMIT $2
 """  # noqa: S608
@@ -115,6 +122,7 @@ EXCUSES: Final = {
 }  # fmt: skip
 
 WHY_GONE: Final = {"transition": "the transition says something else by now, or the status tells the same event"}
+RECALL_GONE: Final = "this says something else by now, or a breach tells of the same recall"
 
 
 class Taken(NamedTuple):
@@ -236,26 +244,34 @@ async def _take_items(connection: Connection, changed: Mapping[int, Entry], now_
     of it and its person: what one says depends on the others. Nothing else is read: a person may have a thousand contacts."""
     await take_turn(connection)
     settings = (await load_settings(connection)).settings
-    wishes: dict[str, dict[str, tuple[int, list[Wish]]]] = {}
+    wishes: dict[str, tuple[int, list[Wish]]] = {}
+    gone: dict[str, str] = {}
     for entries in await _with_what_bears_on_them(connection, changed):
         for entry in entries:
             assert entry.wearer_no is not None, "the caller chose what is of somebody"
             said = {wish.record: wish for wish in from_entry(entry, entries, settings.cohort_offences)}
             said = {name: wish for name, wish in said.items() if not await _is_ours(connection, entry, wish)}
             for name in names_of_item(entry):
-                of_noun = wishes.setdefault(entry.noun.name, {})
-                of_noun[name] = (entry.wearer_no, [said[name]] if name in said else [])
-    drafts: list[Draft] = []
-    for noun, wished in wishes.items():
-        gone = dict.fromkeys(wished, WHY_GONE.get(noun, f"the {noun} says something else by now"))
-        drafts += await _signal_drafts(connection, wished, gone)
-    await enter(connection, SERVICE, drafts, now_ms)
+                wishes[name] = (entry.wearer_no, [said[name]] if name in said else [])
+                gone[name] = _why_item_is_gone(entry)
+    await enter(connection, SERVICE, await _signal_drafts(connection, wishes, gone), now_ms)
+
+
+def _why_item_is_gone(entry: Entry) -> str:
+    noun = entry.noun.name
+    return RECALL_GONE if _tells_of_recall(entry) else WHY_GONE.get(noun, f"the {noun} says something else by now")
 
 
 async def _with_what_bears_on_them(connection: Connection, changed: Mapping[int, Entry]) -> list[list[Entry]]:
     """Items that changed, by person and noun, with those on which depends what they say."""
-    read = [entry for entry in changed.values() if not _depends(entry.noun)]
-    bound = [entry for entry in changed.values() if _depends(entry.noun)]
+    of_recalls = {entry.wearer_no for entry in changed.values() if _tells_of_recall(entry)}
+    others = [entry for entry in changed.values() if not _tells_of_recall(entry)]
+    read = [entry for entry in others if not _depends(entry.noun)]
+    bound = [entry for entry in others if _depends(entry.noun)]
+    if of_recalls:
+        read += [
+            entry_of(row) for row in await connection.fetch(RECALLS, sorted(filter(None, of_recalls)), RECALL_CODE)
+        ]
     if bound:
         nouns = {entry.noun.name: entry.noun for entry in bound}
         if any(noun.name in nouns for noun in TOLD_TOGETHER):
@@ -264,9 +280,19 @@ async def _with_what_bears_on_them(connection: Connection, changed: Mapping[int,
         read += await load(connection, people, list(nouns.values()))
     together: dict[tuple[str, int | None], list[Entry]] = {}
     for entry in read:
-        group = "moves" if entry.noun in TOLD_TOGETHER else entry.noun.name
-        together.setdefault((group, entry.wearer_no), []).append(entry)
+        together.setdefault((_group(entry), entry.wearer_no), []).append(entry)
     return list(together.values())
+
+
+def _group(entry: Entry) -> str:
+    if _tells_of_recall(entry):
+        return "recalls"
+    return "moves" if entry.noun in TOLD_TOGETHER else entry.noun.name
+
+
+def _tells_of_recall(entry: Entry) -> bool:
+    content = entry.content
+    return isinstance(content, Breach) or (isinstance(content, Contact) and content.code == RECALL_CODE)
 
 
 def _depends(noun: Noun) -> bool:

@@ -29,6 +29,9 @@ SAME_MOVE_MS: Final = DAY_MS
 """A release or a way into custody so near another is the same one, told by a status and by a transition."""
 TOLD_TOGETHER: Final = (STATUS, TRANSITION)
 """Nouns that tell the same events."""
+SAME_RECALL_MS: Final = 7 * DAY_MS
+"""A recall that a contact tells of is that of a breach so near in time: a pack and its request are entered on different days."""
+RECALL_CODE: Final = "C041"
 
 
 class Wish(NamedTuple):
@@ -148,13 +151,13 @@ def from_entry(entry: Entry, others: Sequence[Entry], cohort_offences: Sequence[
         case Status():
             return _from_status(entry, entry.content, others)
         case Contact():
-            return _from_contact(entry, entry.content)
+            return _unless_told(_from_contact(entry, entry.content), others, Breach, SAME_RECALL_MS)
         case Offence():
             return _from_offence(entry, entry.content, cohort_offences)
         case Circumstance():
             return _from_circumstance(entry, entry.content, others)
         case Transition():
-            return _unless_told_by_status(_from_transition(entry, entry.content), others)
+            return _unless_told(_from_transition(entry, entry.content), others, Status, SAME_MOVE_MS)
         case Breach():
             return _from_breach(entry)
         case _:
@@ -192,7 +195,7 @@ KIND_OF_CODE: Final = {
     "C145": (K.CURFEW_VIOLATION, "curfew violation, told by probation"),
     "EM01": (K.EXCLUSION, "exclusion zone, told by probation"),
     "EM02": (K.STRAP_TAMPER, "strap tamper, told by probation"),
-    "C041": (K.RECALL_REQUESTED, "recall requested, told by probation"),
+    RECALL_CODE: (K.RECALL_REQUESTED, "recall requested, told by probation"),
 }
 
 
@@ -284,18 +287,18 @@ def _from_transition(entry: Entry, content: Transition) -> list[Wish]:
     return []
 
 
-def _unless_told_by_status(wishes: Sequence[Wish], others: Sequence[Entry]) -> list[Wish]:
-    """One event is one signal: where the statuses tell the same move at about that time, it is theirs."""
+def _unless_told(wishes: Sequence[Wish], others: Sequence[Entry], by: type, within_ms: int) -> list[Wish]:
+    """One event is one signal: where others of a form tell the same at about that time, it is theirs."""
     told = [
         wish
         for other in others
-        if isinstance(other.content, Status) and other.state != "WITHDRAWN"
-        for wish in _from_status(other, other.content, others)
+        if isinstance(other.content, by) and other.state != "WITHDRAWN"
+        for wish in from_entry(other, others, ())
     ]
     return [
         wish
         for wish in wishes
-        if not any(one.kind is wish.kind and abs(one.occurred_ms - wish.occurred_ms) <= SAME_MOVE_MS for one in told)
+        if not any(one.kind is wish.kind and abs(one.occurred_ms - wish.occurred_ms) <= within_ms for one in told)
     ]
 
 

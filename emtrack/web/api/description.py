@@ -53,7 +53,7 @@ DESCRIPTION = Operation(
 OPERATIONS: tuple[Operation, ...] = (
     reports.REPORTS, alerts.QUEUE, alerts.STREAM, alerts.ACT, findings.FINDINGS, orders.REQUIREMENT, orders.ACTIVATION,
     orders.ABSENCE, devices.SET, devices.END, ledger.LEDGER, ledger.EXCUSE,
-    iom.ROWS, iom.CHANGES, iom.COHORT, iom.RECORD, iom.GRADE, iom.AGAINST,
+    iom.ROWS, iom.OUT, iom.CHANGES, iom.COHORT, iom.RECORD, iom.GRADE, iom.AGAINST,
     near.NEAR, exports.EXPORT, evidence.REPORT, what_if.BEGIN, what_if.READ, what_if.CANCEL, service.TIME, log.HEAD, DESCRIPTION,
 )  # fmt: skip
 

@@ -18,7 +18,8 @@ from emtrack.clock import Clock
 from emtrack.errors import MendableError
 from emtrack.forms.iom import RagGrade
 from emtrack.forms.names import unfit_text
-from emtrack.iom.entries import Author, Entry, SomebodyWasFaster, entries_after
+from emtrack.iom.entries import Author, Entry, SomebodyWasFaster, entries_after, last_entry
+from emtrack.iom.exporting import RowsOfPeople, exported_rows, rows_after
 from emtrack.iom.grades import GRADE as GRADE_NOUN
 from emtrack.iom.grading import Answer, decide_against, give_grade
 from emtrack.iom.importing import Report, Source, import_rows
@@ -37,6 +38,7 @@ from geofence import format_instant
 LARGEST: Final = 4 * 1024 * 1024
 MOST_ROWS: Final = 500
 MOST_CHANGES: Final = 500
+ENOUGH_ROWS: Final = 1_000
 LONGEST_WHY: Final = 2_000
 
 WRITERS: Final = ORDER_KEEPERS
@@ -96,6 +98,15 @@ class ChangesAnswer(msgspec.Struct, frozen=True):
     next: int
 
 
+class HandedOut(msgspec.Struct, frozen=True):
+    """`next`: for `after` of the next question; null: these are the last. `changes_after`: for `after` of `listIomChanges`, so that
+    whoever took all rows hears what changed since the first."""
+
+    rows: list[Given]
+    next: str | None
+    changes_after: int
+
+
 class CohortAnswer(msgspec.Struct, frozen=True):
     """In order."""
 
@@ -109,6 +120,18 @@ ROWS = Operation(
     f"{LARGEST >> 20} MiB. The same rows again change nothing; one that does not fit is refused by itself. "
     "Grades are given one by one (`giveIomGrade`).",
     {200: Content(Report, "What became of each row")}, WRITERS, body=Body(RowsForm),
+)  # fmt: skip
+OUT = Operation(
+    "exportIomRows", "GET", "/v1/iom/rows",
+    "The record of the programme as rows that `importIomRows` and `emtrack iom import` take, with registrations and contacts in the "
+    f"codes of probation systems: of whole people, in the order of their references, until there are {ENOUGH_ROWS:,} or more. Only "
+    "what the caller may see.",
+    {200: Content(HandedOut, "Rows")}, READERS,
+    (
+        Parameter("after", IdInAddress, "Only people after this reference: `next` of the answer before; left out: from the first"),
+        Parameter("person", IdInAddress, "Only this person, by reference"),
+    ),
+    refusals=(404,),
 )  # fmt: skip
 CHANGES = Operation(
     "listIomChanges", "GET", "/v1/iom/changes",
@@ -159,8 +182,8 @@ class IomRoutes:
 
     def routes(self) -> list[Route]:
         pairs: list[tuple[Operation, Callable[[Request, Caller], Any]]] = [
-            (ROWS, self.rows), (CHANGES, self.changes), (COHORT, self.cohort), (RECORD, self.person), (GRADE, self.grade),
-            (AGAINST, self.against),
+            (ROWS, self.rows), (OUT, self.handed_out), (CHANGES, self.changes), (COHORT, self.cohort),
+            (RECORD, self.person), (GRADE, self.grade), (AGAINST, self.against),
         ]  # fmt: skip
         return [served(self._pool, operation, endpoint) for operation, endpoint in pairs]
 
@@ -177,6 +200,24 @@ class IomRoutes:
                 connection, author_of(caller), form.rows, source, now_ms, keeps=not form.dry_run
             )
         return answer(report)
+
+    async def handed_out(self, request: Request, caller: Caller) -> Response:
+        """Of one person, or of a few whole people after another."""
+        query = request.query_params
+        reference, looker, now_ms = query.get("person"), looker_of(caller), self._clock.now_ms()
+        async with self._pool.acquire() as connection:
+            if reference is None:
+                await look_at_everybody(connection, looker, What.EXPORT, now_ms)
+            else:
+                wearer_no = await self._known(connection, reference)
+                await look_at_people(connection, looker, [wearer_no], What.EXPORT, now_ms)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                last_no = await last_entry(connection)
+                if reference is None:
+                    found = await rows_after(connection, query.get("after"), ENOUGH_ROWS)
+                else:
+                    found = RowsOfPeople([row async for row in exported_rows(connection, reference)], None)
+        return answer(HandedOut(found.rows, found.last, last_no))
 
     async def changes(self, request: Request, caller: Caller) -> Response:
         after = read_number(request.query_params.get("after")) or 0
@@ -228,7 +269,9 @@ class IomRoutes:
         return answer(answer_of(entry))
 
     async def _person(self, connection: Any, request: Request) -> int:
-        reference = request.path_params["reference"]
+        return await self._known(connection, request.path_params["reference"])
+
+    async def _known(self, connection: Any, reference: str) -> int:
         wearer_no = await wearer_no_of(connection, reference)
         if wearer_no is None:
             raise Problem(404, f"there is nobody {reference[:60]!r} on record")

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from emtrack.forms.iom import Cohort, RagGrade
-from emtrack.iom.entries import Author
+from emtrack.iom.entries import Author, last_entry, moved_since, records_of_person
 from emtrack.iom.grading import Answer, decide_against, give_grade, open_proposal
 from emtrack.iom.proposals import Proposal
 from emtrack.iom.record import IomRecord, load_iom
@@ -24,7 +24,7 @@ from emtrack.reading.person_card import person_card
 from emtrack.reading.registrations import registrations_of
 from emtrack.web.api.iom import mending
 from emtrack.web.areas import read_area
-from emtrack.web.guard import LATEST_MS, Problem, looker_of, read_form, read_number
+from emtrack.web.guard import LATEST_MS, Problem, answer, guarded, looker_of, read_form, read_number
 from emtrack.web.rendering import NO_STORE, Pages, known_at
 from emtrack.web.wording import NOUNS
 from geofence import format_instant
@@ -33,6 +33,8 @@ LONGEST_WHY: Final = 2_000
 PAGE: Final = 50
 """People on one page of the daily view."""
 LINES: Final = frozenset(NOUNS)
+MOST_NEWS: Final = 2_000
+"""Entries among which a page that is open looks for news."""
 
 
 class IomPages:
@@ -45,6 +47,7 @@ class IomPages:
         route = self._pages.route
         return [
             route("/iom", self.daily, READERS),
+            guarded(self._pages.pool, "/iom/news", self.news, READERS),
             route("/iom/people/{reference}", self.person, READERS),
             route("/iom/proposals/{item_no:number}", self.answer, ORDER_KEEPERS, ["POST"]),
         ]
@@ -58,6 +61,7 @@ class IomPages:
         async with self._pages.pool.acquire() as connection:
             await look_at_everybody(connection, looker, What.IOM_RECORD, now_ms)
             words = await self._pages.words(connection)
+            seen_to = await last_entry(connection)  # before the rows: what comes meanwhile is news
             people = await cohort(connection, self._pages.seldom, now_ms, asked)
             first = min(read_number(query.get("first")) or 0, len(people))
             shown = people[first : first + PAGE]
@@ -71,6 +75,7 @@ class IomPages:
             caller,
             words,
             people=shown,
+            seen_to=seen_to,
             progress=progress,
             count=len(people),
             following=first + PAGE if first + PAGE < len(people) else None,
@@ -99,6 +104,7 @@ class IomPages:
             for what in (What.IOM_RECORD, What.FINDINGS):
                 await look_at_people(connection, looker, [wearer_no], what, now_ms)
             words = await self._pages.words(connection)
+            seen_to = await last_entry(connection)
             asked_ms, known_ms = known_at(request, now_ms, words)
             found = await chronology(connection, wearer_no, before_ms, known_ms if asked_ms else None, chosen or None)
             row = next(iter(await cohort(connection, self._pages.seldom, now_ms, only=wearer_no)), None)
@@ -112,6 +118,7 @@ class IomPages:
             caller,
             words,
             person=person,
+            seen_to=seen_to,
             row=row,
             found=found,
             chosen=chosen,
@@ -124,6 +131,15 @@ class IomPages:
             may_enter=caller.role in ORDER_KEEPERS and not person["is_closed"],
             asked=None if asked_ms is None else format_instant(asked_ms),
         )
+
+    async def news(self, request: Request, _: Caller) -> Response:
+        """Of how many people something was entered since a page was made. A count, for those who have looked: no row."""
+        after, reference = read_number(request.query_params.get("after")), request.query_params.get("person")
+        async with self._pages.pool.acquire() as connection:
+            wearer_no = None if reference is None else await wearer_no_of(connection, reference)
+            only = None if wearer_no is None else await records_of_person(connection, wearer_no)
+            count = 0 if after is None else await moved_since(connection, after, only, MOST_NEWS)
+        return answer({"people": count})
 
     async def answer(self, request: Request, caller: Caller) -> Response:
         """A proposal is accepted as it is, or decided against with a reason."""
