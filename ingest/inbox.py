@@ -17,7 +17,8 @@ from enum import StrEnum
 import msgspec
 
 from ingest.signing import Signing
-from ingest.wire import MAX_REPORTS, Acknowledgement, Body, Received, SentReports
+from ingest.usual import MAX_REPORTS
+from ingest.wire import Acknowledgement, Body, Received, SentReports
 
 LIVE_REPORTS = 60
 """A larger request is backlog: an hour of a tag that reports each minute."""

@@ -128,10 +128,10 @@ def read_position(raw: Raw) -> PositionReport | Refusal:
             mechanism=_mechanism(raw),
             recorded_ms=_optional_instant(raw.get("recorded_time")),
             uploaded_ms=_optional_instant(raw.get("uploaded_time")),
-            speed_kmh=_optional_number(raw.get("speed_kmh")),
-            direction_deg=_optional_number(raw.get("direction_deg")),
-            satellites=_optional_count(raw.get("satellites")),
-            hdop=_optional_number(raw.get("hdop")),
+            speed_kmh=optional_number(raw.get("speed_kmh")),
+            direction_deg=optional_number(raw.get("direction_deg")),
+            satellites=optional_count(raw.get("satellites")),
+            hdop=optional_number(raw.get("hdop")),
         )
     except _Refused as refused:
         return refused.refusal
@@ -239,12 +239,14 @@ def _unit(value: object) -> str | None:
     return value
 
 
-def _optional_number(value: object) -> float | None:
+def optional_number(value: object) -> float | None:
+    """A number that may be left out; None too where it makes no sense."""
     return float(value) if _is_number(value) and abs(value) < 1e30 else None  # type: ignore[arg-type]
 
 
-def _optional_count(value: object) -> int | None:
-    number = _optional_number(value)
+def optional_count(value: object) -> int | None:
+    """The same of a count."""
+    number = optional_number(value)
     return int(number) if number is not None and 0 <= number < 1e6 else None
 
 

@@ -11,10 +11,9 @@ import msgspec
 from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason, read_report, read_sent_at
 from ingest.signing import SentSignature, sent_signature
 from ingest.strict import UnreadableText, read_json, read_msgpack
+from ingest.usual import LARGEST_COUNTER, MAX_REPORTS, AsSent, Usual, read_usual
 
-MAX_REPORTS = 1_000
 MAX_BODY_BYTES = 1_048_576
-_MAX_COUNTER = 2**63 - 1
 
 ContentType = Literal["application/json", "application/msgpack"]
 CONTENT_TYPES: tuple[ContentType, ...] = ("application/json", "application/msgpack")
@@ -33,8 +32,8 @@ class WireError(Exception):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """One report of a request, as it was read (`raw`). `seq` None where it was no number: it cannot be acknowledged by name. `kept`:
-    its bytes, of one that is kept in another way than as it was read."""
+    """One report of a request. `seq` None where it was no number: it cannot be acknowledged by name. `raw`: as it was read; of a
+    request of the usual shape, what it was sent in. `kept`: its bytes, of one that is kept in another way than as it was read."""
 
     boot: int
     seq: int | None
@@ -46,7 +45,12 @@ class Received(msgspec.Struct, frozen=True):
     def body(self) -> bytes:
         """MessagePack with sorted keys, the same for the same content in either content type. Worked out when it is asked for: of a
         request that is kept whole nobody does."""
-        return packed_body(self.raw) if self.kept is None else self.kept
+        if self.kept is not None:
+            return self.kept
+        if isinstance(self.raw, AsSent):
+            assert self.seq is not None, "reports of the usual shape have numbers"
+            return packed_body(self.raw.report(self.seq))
+        return packed_body(self.raw)
 
     @property
     def digest(self) -> bytes:
@@ -99,6 +103,18 @@ def encoding_trouble(content_encoding: str | None) -> str | None:
 def read_request(body: bytes, content_type: ContentType) -> SentReports:
     """The reports of a request body, and when it was sent. A `sent_at` that is no time costs nobody a report: it is one refusal
     beside them. Raises WireError 400, 413 or 422."""
+    usual = read_usual(body) if content_type == "application/json" else None
+    return read_any(body, content_type) if usual is None else _usual_reports(usual, body)
+
+
+def _usual_reports(usual: Usual, body: bytes) -> SentReports:
+    boot, as_sent = usual.boot, AsSent(body)
+    received = [Received(boot, seq, as_sent, report) for seq, report in usual.reports]
+    return SentReports(received, usual.sent_ms, boot, None, Body(body, "application/json"))
+
+
+def read_any(body: bytes, content_type: ContentType) -> SentReports:
+    """`read_request`, of whatever shape. Raises WireError."""
     try:
         request = read_json(body) if content_type == "application/json" else read_msgpack(body)
     except UnreadableText as error:
@@ -145,7 +161,7 @@ def _checked(request: Any) -> tuple[int, list[Any]]:
 
 
 def _is_counter(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNTER
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNTER
 
 
 def _received(boot: int, raw: Any) -> Received:
