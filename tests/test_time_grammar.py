@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofence import NotAnInstant, format_instant, instant_of, parse_instant
+from geofence import NotAnInstant, format_instant, instant_of, parse_instant, read_time
 
 FIELD = Path(__file__).parent / "field"
 ANSWERS = {
@@ -82,3 +82,22 @@ def test_a_time_that_a_program_writes_is_read_as_it_was_meant(moment: datetime, 
 @given(st.text(st.sampled_from("0123456789-:+.,TZ wW[]"), max_size=32))
 def test_whatever_is_written_is_read_or_refused(text: str) -> None:
     answer(text)
+
+
+@given(
+    st.datetimes(timezones=st.just(UTC)).map(lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z")),
+    st.integers(0, 23),
+    st.sampled_from("0123456789.,:-TtZz ٣"),
+)
+def test_what_devices_write_is_read_as_the_grammar_reads_it(text: str, place: int, other: str) -> None:
+    """The quick way of `parse_instant` and the grammar, with one character wrong and with none."""
+    for written in (text, text[:19] + "Z", text[:place] + other + text[place + 1 :]):
+        try:
+            expected: object = instant_of(read_time(written))
+        except NotAnInstant as error:
+            expected = str(error)
+        try:
+            found: object = parse_instant(written)
+        except NotAnInstant as error:
+            found = str(error)
+        assert found == expected
