@@ -1,6 +1,6 @@
 """Whether anybody waits for somebody else: live reports beside what costs much.
 
-    python -m benchmarks.nobody_waits [--live 100] [--wearers 200] [--days 1] [--facts 40000]
+    python -m benchmarks.nobody_waits [--live 100] [--wearers 200] [--days 1] [--fix-every-s 60] [--facts 40000]
 
 Starts the service as a program of its own on an embedded database in a temporary folder. A hundred devices are live, one fix each two
 seconds. Beside them, one after the other:
@@ -10,6 +10,7 @@ seconds. Beside them, one after the other:
     settings                `max_gap_s` changes for everybody: wearers with a stored history of some days are judged again
     orders of one person    of whom some ten thousand facts are stored
     a fact of long ago      of that person: the oldest fact but one
+    a thousand days         1,000 fixes on 1,000 days, of which no day has a partition yet, in one request: for half a minute
     a fleet returns         the wearers upload half a day each, in requests of 720, all at once
 
 Printed are p50, p99 and the longest time from sending a live report to its answer, which comes after the commit of its findings and
@@ -145,10 +146,10 @@ async def fill(bench: Bench, device_id: str, walk: Walk, facts: int) -> None:
             await asyncio.sleep(1)
 
 
-async def fill_all(bench: Bench, prefix: str, count: int, since_ms: int, facts: int) -> None:
+async def fill_all(bench: Bench, prefix: str, count: int, walk_of: Callable[[int], Walk], facts: int) -> None:
     async def some(first: int) -> None:
         for number in range(first, count, 8):
-            await fill(bench, f"{prefix}{number}", Walk(number, since_ms), facts)
+            await fill(bench, f"{prefix}{number}", walk_of(number), facts)
 
     await asyncio.gather(*map(some, range(8)))
 
@@ -182,11 +183,13 @@ async def measure(settings: Settings, arguments: argparse.Namespace) -> None:
         long_ago_ms = now_ms - (arguments.facts + 1_000) * 60_000
         for prefix, count, from_ms in (
             ("L", arguments.live, now_ms - 60_000), ("S", arguments.wearers, since_ms), ("O", 1, long_ago_ms),
-            ("R", arguments.wearers, now_ms - DAY_MS // 2),
+            ("R", arguments.wearers, now_ms - DAY_MS // 2), ("M", 1, now_ms - 1_001 * DAY_MS),
         ):  # fmt: skip
             await bench.enter(people(prefix, count, from_ms))
         print("building the history", file=sys.stderr)
-        await fill_all(bench, "S", arguments.wearers, since_ms, arguments.days * 1_440 - 60)
+        every_ms = arguments.fix_every_s * 1_000
+        facts = (arguments.days * DAY_MS - 3_600_000) // every_ms
+        await fill_all(bench, "S", arguments.wearers, lambda number: Walk(number, since_ms, 1, every_ms), facts)
         oldest = Walk(0, long_ago_ms)
         await fill(bench, "O0", oldest, arguments.facts)
         print("| beside | took | live answers | put off | p50 / p99 / longest |\n|---|---|---|---|---|", flush=True)
@@ -214,12 +217,20 @@ async def measure(settings: Settings, arguments: argparse.Namespace) -> None:
             assert await bench.post("O0", msgspec.json.encode({"boot": 1, "reports": [fix]})) == 200
             await bench.until_nobody_waits(300)
 
+        async def thousand_days() -> None:
+            """What is put off is sent again, as a tag does."""
+            body = Walk(0, now_ms - 1_001 * DAY_MS, 1, DAY_MS).request(1_000)
+            deadline_s = time.perf_counter() + 30
+            while await bench.post("M0", body) != 200 and time.perf_counter() < deadline_s:  # noqa: ASYNC110
+                await asyncio.sleep(2)
+
         async def returned() -> None:
             await fleet(bench, arguments.wearers, now_ms - DAY_MS // 2)
 
         for name, work in (
             ("nothing", nothing), ("a typo", mistyped), ("settings", changed_settings),
-            ("orders of one person", changed_orders), ("a fact of long ago", long_ago), ("a fleet returns", returned),
+            ("orders of one person", changed_orders), ("a fact of long ago", long_ago), ("a thousand days", thousand_days),
+            ("a fleet returns", returned),
         ):  # fmt: skip
             await beside(bench, arguments.live, name, work)
         async with database(None, settings.data_dir, program="benchmark", exclusive=False) as dsn:
@@ -235,6 +246,7 @@ def main() -> None:
     parser.add_argument("--live", type=int, default=100)
     parser.add_argument("--wearers", type=int, default=200)
     parser.add_argument("--days", type=int, default=1)
+    parser.add_argument("--fix-every-s", type=int, default=60, help="between two fixes of the stored history")
     parser.add_argument("--facts", type=int, default=40_000)
     arguments = parser.parse_args()
     with served() as settings:
