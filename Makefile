@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/.installed-dev
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: near sweep sizing catch-up help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo broker bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
+.PHONY: near sweep sizing catch-up replay help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo broker bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -102,6 +102,9 @@ sizing: setup-dev    ## what a fix and a device cost, times up to a million devi
 
 waits: setup-dev     ## live reports beside what costs much
 	$(BIN)/python -m benchmarks.nobody_waits
+
+replay: setup-dev    ## a stored history judged again
+	$(BIN)/python -m benchmarks.replay
 
 catch-up: setup-dev  ## a fleet that was out of reach returns while others are live
 	$(BIN)/python -m benchmarks.catch_up

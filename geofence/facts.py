@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import islice
+from operator import lt
 
 import msgspec
 
@@ -132,9 +134,22 @@ def _is_relayed(fact: Fact) -> bool:
 
 def without_duplicates(facts: list[Fact]) -> list[Fact]:
     """Each content once, with its smallest `received_ms`; in the order of evidence."""
+    if _times_ascend(facts):  # as they are stored: of two contents of one activation neither has the other's time
+        return list(facts)
     first: dict[object, Fact] = {}
     for fact in facts:
         kept = first.get(fact.content)
         if kept is None or _heard_first(fact, kept):
             first[fact.content] = fact
     return sorted(first.values(), key=lambda fact: fact.key)
+
+
+def in_order(facts: list[Fact]) -> list[Fact]:
+    """In the order of evidence."""
+    return facts if _times_ascend(facts) else sorted(facts, key=lambda fact: fact.key)
+
+
+def _times_ascend(facts: list[Fact]) -> bool:
+    """Whether each is of a later time than the one before: a tenth of what sorting them by their keys takes."""
+    own_ms = [fact.own_ms for fact in facts]
+    return all(map(lt, own_ms, islice(own_ms, 1, None)))

@@ -81,7 +81,7 @@ async def _from_checkpoint(
     if isinstance(judged, Late):
         return None
     facts = without_duplicates(known)
-    kept = judge.checkpoints(checkpoint, facts, _cuts_ms(facts, rebuild.now_ms), rebuild.now_ms)
+    kept = judge.checkpoints(checkpoint, facts, cuts_ms(facts, rebuild.now_ms), rebuild.now_ms)
     as_before = None
     if rebuild.before is not None:
         pending = [fact for fact in to_take if fact.fact_id in rebuild.pending]
@@ -98,7 +98,7 @@ async def _from_start(
 ) -> Rebuilt:
     known = await _known(connection, rebuild, ALWAYS_MS)
     facts = without_duplicates(known)
-    judged, kept = judge.judge_from_start(facts, _cuts_ms(facts, rebuild.now_ms), rebuild.now_ms)
+    judged, kept = judge.judge_from_start(facts, cuts_ms(facts, rebuild.now_ms), rebuild.now_ms)
     as_before = None
     if judge_before is not None:
         not_new = without_duplicates([fact for fact in facts if fact.fact_id not in rebuild.fresh])
@@ -132,9 +132,10 @@ def _taken(facts: Sequence[Fact], now_ms: int) -> frozenset[int]:
     return frozenset(fact.fact_id for fact in facts if fact.received_ms >= now_ms)
 
 
-def _cuts_ms(facts: Sequence[Fact], now_ms: int) -> list[int]:
+def cuts_ms(facts: Sequence[Fact], now_ms: int) -> list[int]:
     """Where checkpoints are kept: at doubling ages, so that the next late fact has one to be judged from."""
-    last_ms = max((fact.own_ms for fact in facts if fact.own_ms <= now_ms), default=ALWAYS_MS)
-    first_ms = min((fact.own_ms for fact in facts), default=ALWAYS_MS)
+    own_ms = [fact.own_ms for fact in facts]
+    last_ms = max((at_ms for at_ms in own_ms if at_ms <= now_ms), default=ALWAYS_MS)
+    first_ms = min(own_ms, default=ALWAYS_MS)
     ages_ms = takewhile(lambda age_ms: last_ms - age_ms > first_ms, (KEEP_EVERY_MS << k for k in count()))
     return sorted(last_ms - age_ms for age_ms in ages_ms)

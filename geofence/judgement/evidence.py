@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from geofence.facts import Position
+from geofence.facts import FUTURE_LIMIT_MS, Position
+from geofence.shapes.arrays import Float64s, Int64s
 from geofence.shapes.margins import at_most_apart_m, farther_than
 
 MAX_SPEED_MPS = 70.0
@@ -73,20 +75,47 @@ def _jumped(track: Track, position: Position) -> bool:
     return farther_than(last.lon_deg, last.lat_deg, position.lon_deg, position.lat_deg, reach_m)
 
 
-def _all_are(track: Track, positions: Sequence[Position]) -> bool:
+class Columns(NamedTuple):
+    """Of n positions: their times (int64), places and radii (float64), each (n,)."""
+
+    at_ms: Int64s
+    lon_deg: Float64s
+    lat_deg: Float64s
+    radius_m: Float64s
+
+
+def columns_of(positions: Sequence[Position]) -> Columns:
+    return Columns(
+        np.array([position.fix_ms for position in positions], np.int64),
+        np.array([position.lon_deg for position in positions], np.float64),
+        np.array([position.lat_deg for position in positions], np.float64),
+        _radii_m(positions),
+    )
+
+
+def _radii_m(positions: Sequence[Position]) -> Float64s:
+    """`Position.radius_m` of each. What is not known becomes NaN, which is not above zero."""
+    radius_m = np.array([position.precision_m for position in positions], np.float64)
+    for place in np.flatnonzero(~(radius_m > 0)).tolist():
+        radius_m[place] = positions[place].radius_m
+    return radius_m
+
+
+def _all_are(track: Track, positions: Sequence[Position], columns: Columns) -> bool:
     """Whether it can be told of all at once that each is evidence: one at an instant, none implausible by itself, and each within
     reach of the one before by the sphere alone. What cannot be told so is looked at one by one."""
-    if any(position.implausible_by_itself for position in positions):
+    received_ms = np.array([position.received_ms for position in positions], np.int64)
+    is_nowhere = (columns.lon_deg == 0) & (columns.lat_deg == 0)
+    if (is_nowhere | (columns.at_ms > received_ms + FUTURE_LIMIT_MS)).any():
         return False
-    known = positions if track.last is None else [track.last, *positions]
-    elapsed_ms = np.diff(np.array([position.fix_ms for position in known], np.int64))
+    if track.last is not None:
+        before = columns_of([track.last])
+        columns = Columns(*(np.concatenate(parts) for parts in zip(before, columns, strict=True)))
+    elapsed_ms = np.diff(columns.at_ms)
     if not (elapsed_ms > 0).all():
         return False
-    lon_deg = np.array([position.lon_deg for position in known], np.float64)
-    lat_deg = np.array([position.lat_deg for position in known], np.float64)
-    radius_m = np.array([position.radius_m for position in known], np.float64)
-    reach_m = MAX_SPEED_MPS * np.maximum(elapsed_ms / 1000, 1.0) + radius_m[1:] + radius_m[:-1]
-    return bool((at_most_apart_m(lon_deg, lat_deg) <= reach_m).all())
+    reach_m = MAX_SPEED_MPS * np.maximum(elapsed_ms / 1000, 1.0) + columns.radius_m[1:] + columns.radius_m[:-1]
+    return bool((at_most_apart_m(columns.lon_deg, columns.lat_deg) <= reach_m).all())
 
 
 def _all_follow(track: Track, positions: Sequence[Position]) -> bool:
@@ -106,9 +135,24 @@ def _all_follow(track: Track, positions: Sequence[Position]) -> bool:
 
 def evidence_of(track: Track, positions: Sequence[Position]) -> tuple[list[Position], Track]:
     """The positions that are evidence, and the track after the last of all."""
-    can_all_be_told = _all_are if len(positions) >= MANY else _all_follow
-    if positions and can_all_be_told(track, positions):
+    if len(positions) >= MANY:
+        chosen, track, _ = evidence_in_columns(track, positions)
+        return chosen, track
+    if positions and _all_follow(track, positions):
         return list(positions), Track(positions[-1])
+    return _one_by_one(track, positions)
+
+
+def evidence_in_columns(track: Track, positions: Sequence[Position]) -> tuple[list[Position], Track, Columns]:
+    """The same of many, with the columns of those that are evidence."""
+    columns = columns_of(positions)
+    if positions and _all_are(track, positions, columns):
+        return list(positions), Track(positions[-1]), columns
+    chosen, track = _one_by_one(track, positions)
+    return chosen, track, columns_of(chosen)
+
+
+def _one_by_one(track: Track, positions: Sequence[Position]) -> tuple[list[Position], Track]:
     chosen = []
     for position, status, after in position_statuses(track, positions):
         track = after

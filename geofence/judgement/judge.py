@@ -33,10 +33,10 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from geofence.facts import DeviceEvent, Fact, Key, Position, is_evidence_candidate, without_duplicates
+from geofence.facts import DeviceEvent, Fact, Key, Position, in_order, is_evidence_candidate, without_duplicates
 from geofence.intervals import Interval
 from geofence.judgement.devices import Spell, device_findings, feed_event
-from geofence.judgement.evidence import Track, evidence_of
+from geofence.judgement.evidence import Track, evidence_in_columns, evidence_of
 from geofence.judgement.findings import Finding, PresenceSteps, due_ms, place_findings
 from geofence.judgement.following import Following, can_carry, carry_on, follow_event, follow_position, following_of
 from geofence.judgement.places import NO_SETS, Places, ZoneVerdicts
@@ -265,7 +265,7 @@ class ActivationJudge:
         """Checkpoints on the way: after the facts from before each cut (ascending), begun from `base` with the facts after
         it. Of cuts without a fact between them there is one."""
         known = (fact for fact in facts if fact.key > base.fed_to and max(fact.own_ms, fact.received_ms) <= now_ms)
-        evidence = sorted((fact for fact in known if is_evidence_candidate(fact)), key=lambda fact: fact.key)
+        evidence = in_order([fact for fact in known if is_evidence_candidate(fact)])
         return self._cut_on_the_way(base.copy(), evidence, cuts_ms)
 
     def _cut_on_the_way(self, base: Checkpoint, evidence: Sequence[Fact], cuts_ms: Sequence[int]) -> list[Checkpoint]:
@@ -284,13 +284,16 @@ class ActivationJudge:
         self, facts: Sequence[Fact], cuts_ms: Sequence[int], now_ms: int
     ) -> tuple[Judged, list[Checkpoint]]:
         """A whole history, fed once: what comes of it, and checkpoints on the way (see `checkpoints`). `facts`: each content once."""
-        is_known = [max(fact.own_ms, fact.received_ms) <= now_ms for fact in facts]
         last_cut_ms = cuts_ms[-1] if cuts_ms else ALWAYS_MS
-        early = [f for f, known in zip(facts, is_known, strict=True) if known and f.own_ms < last_cut_ms]
-        rest = [f for f, known in zip(facts, is_known, strict=True) if not (known and f.own_ms < last_cut_ms)]
+        early: list[Fact] = []
+        rest: list[Fact] = []
+        for fact in facts:
+            own_ms = fact.own_ms
+            is_early = own_ms < last_cut_ms and own_ms <= now_ms and fact.received_ms <= now_ms
+            (early if is_early else rest).append(fact)
         state = self.initial()
         base = state.base.copy()
-        evidence = sorted((fact for fact in early if is_evidence_candidate(fact)), key=lambda fact: fact.key)
+        evidence = in_order([fact for fact in early if is_evidence_candidate(fact)])
         found = self._cut_on_the_way(base, evidence, cuts_ms)
         judged = self.advance(state._replace(base=base, head=base), rest, now_ms, early)
         assert isinstance(judged, Judged), "what is fed comes before the rest"
@@ -390,7 +393,10 @@ class ActivationJudge:
     def _receipts_ms(self, state: State, facts: Sequence[Fact], now_ms: int) -> list[int]:
         """When the device was heard since time last passed, sorted: whatever the time is that a fact itself speaks of."""
         heard = [*facts, *(fact for fact in state.pending if fact.received_ms > state.judged_ms)]
-        return sorted(f.received_ms for f in heard if f.received_ms <= now_ms and is_sign_of_life(self.plan, f))
+        return sorted([
+            fact.received_ms for fact in heard
+            if fact.received_ms <= now_ms and (type(fact) is Position or is_sign_of_life(self.plan, fact))
+        ])  # fmt: skip
 
     def _take_in(
         self, state: State, evidence: list[Fact], now_ms: int
@@ -494,11 +500,11 @@ class ActivationJudge:
     def _feed_many(self, checkpoint: Checkpoint, facts: Sequence[Fact]) -> set[str]:
         """The same, requirement by requirement, of each only what can change anything one by one (`stretches.py`)."""
         positions = [fact for fact in facts if isinstance(fact, Position)]
-        evidence, checkpoint.track = evidence_of(checkpoint.track, positions)
-        events = [fact for fact in facts if isinstance(fact, DeviceEvent)]
-        at_ms = np.array([position.fix_ms for position in evidence], np.int64)
+        evidence, checkpoint.track, columns = evidence_in_columns(checkpoint.track, positions)
+        events = [fact for fact in facts if isinstance(fact, DeviceEvent)] if len(positions) < len(facts) else []
         checkpoint.fed_to = facts[-1].key
-        return self._follow_all(checkpoint, evidence, at_ms, self._zone_verdicts(evidence), events)
+        judged = self._places.verdicts(columns.lon_deg, columns.lat_deg, columns.radius_m)
+        return self._follow_all(checkpoint, evidence, columns.at_ms, judged, events)
 
     def _follow_all(
         self,
