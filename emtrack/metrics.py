@@ -28,6 +28,12 @@ class Metrics:
         self.answers = Counter(
             "emtrack_device_answers_total", "Answers to devices, by HTTP status.", ["status"], registry=self.registry
         )
+        self.questions = Counter(
+            "emtrack_questions_total",
+            "What was worked out for readers, by the server that it was read from.",
+            ["server"],
+            registry=self.registry,
+        )
         self.protocol_messages = Counter(
             "emtrack_protocol_messages_total",
             "Messages of trackers, by protocol and what became of them.",

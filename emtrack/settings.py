@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     data_dir: Path
     database_url: str | None = None
+    standby_url: str | None = None
     listen: str = "127.0.0.1:8040"
     url: str | None = None
     clock: ClockSetting | None = None
@@ -149,6 +150,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         data_dir=Path(given.get("data_dir") or _default_data_dir(environment)).expanduser().absolute(),
         database_url=given.get("database_url") or None,
+        standby_url=_standby(given.get("standby_url"), given.get("database_url")),
         listen=_listen(given.get("listen") or "127.0.0.1:8040"),
         url=given.get("url", "").rstrip("/") or None,
         clock=read_clock(given["clock"]) if given.get("clock") else None,
@@ -191,6 +193,19 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         mqtt=_broker(given["mqtt"]) if given.get("mqtt") else None,
         mqtt_password_file=Path(given["mqtt_password_file"]) if given.get("mqtt_password_file") else None,
     )
+
+
+def _standby(url: str | None, database_url: str | None) -> str | None:
+    """Where reads go; a database of one's own has a standby, and a standby is one server."""
+    if not url:
+        return None
+    if not database_url:
+        raise SettingsError(
+            f"{PREFIX}STANDBY_URL is set and {PREFIX}DATABASE_URL is not: the embedded database has no standby"
+        )
+    if "," in urlsplit(url).netloc:
+        raise SettingsError(f"{PREFIX}STANDBY_URL names several servers; name one standby")
+    return url
 
 
 HANDED_ON = frozenset(

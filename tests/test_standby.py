@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,13 +17,18 @@ from emtrack.db.connect import DatabaseUnavailable, check_server, connect
 from emtrack.db.primary import NoPrimary, servers_of
 from emtrack.db.replication import Copier, Replication
 from emtrack.db.session import NotOnStandby, Session
+from emtrack.people.roles import Role
+from emtrack.people.tokens import add_token
+from emtrack.reading.standby import NotThere, position_of, replayed
 from emtrack.service import app
 from emtrack.service.copies import said_of_copies
 from emtrack.service.examination import Look, examine
 from emtrack.service.health import Health
+from emtrack.settings import Settings
 from tests.service_world import Door, assert_conserved, position, serving, settings_for
 from tests.standby_pair import STANDBY, Pair, Server, standby_pair
 
+TOKEN = "t" * 40
 STORED = "SELECT epoch_ms(fix_time) / 1000 % 3600 AS at_s, count(*) FROM positions GROUP BY 1"
 
 
@@ -140,6 +146,65 @@ async def _each_acknowledged_report_is_there_once(dsn: str, acknowledged: list[i
     assert set(acknowledged) - {int(at_s) for at_s in stored} == set()
     assert set(stored.values()) == {1}
     await assert_conserved(connection)
+    await connection.close()
+
+
+async def asked(door: Door) -> str:
+    """By whom a question of a reader was answered. It is asked after a report was acknowledged, and knows it."""
+    before = answered_by(await door.metrics())
+    async with door.session.get("/v1/findings", headers={"Authorization": f"Bearer {TOKEN}"}) as response:
+        assert response.status == 200, await response.text()
+        assert await response.text() == ""
+    after = answered_by(await door.metrics())
+    (server,) = [name for name, count in after.items() if count != before.get(name, 0.0)]
+    return server
+
+
+def answered_by(metrics: str) -> dict[str, float]:
+    found = re.findall(r'^emtrack_questions_total\{server="(\w+)"\} (\S+)', metrics, re.MULTILINE)
+    return {name: float(count) for name, count in found}
+
+
+async def look_at_readers(settings: Settings) -> Look:
+    return next(look for look in await examine(settings) if look.what == "readers")
+
+
+async def test_readers_are_answered_by_the_standby_while_it_knows_what_the_primary_knows(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "STOP_WITHIN_S", 0.2)
+    with standby_pair() as pair:
+        # The primary waits for nobody: a standby that does not replay, or is away, must stop nobody.
+        await as_admin(pair.first, "ALTER SYSTEM SET synchronous_standby_names = ''")
+        await as_admin(pair.first, "SELECT pg_reload_conf()")
+        async with serving(pair.only(pair.first), standby_url=pair.only(pair.second)) as door:
+            connection = await connect(pair.only(pair.first))
+            await add_token(connection, "reader", Role.OFFICER, who="test", now_ms=0, token=TOKEN)
+            assert await asked(door) == "standby"
+            settings = settings_for(pair.only(pair.first), standby_url=pair.only(pair.second), data_dir=tmp_path)
+            assert (await look_at_readers(settings)).health is Health.GOOD
+            await as_admin(pair.second, "SELECT pg_wal_replay_pause()")
+            assert await asked(door) == "primary", "its look is not on the standby"
+            await as_admin(pair.second, "SELECT pg_wal_replay_resume()")
+            assert await asked(door) == "standby"
+            pair.second.crash()
+            assert await asked(door) == "primary"
+            pair.second.start()
+            await as_admin(pair.second, "SELECT 1")
+            assert await asked(door) == "standby"
+            pair.second.promote()
+            assert await asked(door) == "primary", "who was promoted follows nobody"
+            assert (await look_at_readers(settings)).health is Health.BAD
+            await connection.close()
+
+
+async def test_a_standby_of_another_timeline_is_not_asked(database_url: str) -> None:
+    """It may be further than the primary, in another past."""
+    connection = await connect(database_url)
+    position = await position_of(connection)
+    with pytest.raises(NotThere):
+        await replayed(connection, position)
     await connection.close()
 
 

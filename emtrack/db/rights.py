@@ -289,10 +289,16 @@ async def run_time_dsn(dsn: str, role: RunTime) -> str:
     return dsn
 
 
-def _ways(dsn: str, role: RunTime) -> list[str]:
+def dsn_as(dsn: str, role: RunTime) -> str:
+    """The same address in a role, by SET ROLE. Whether it can be had shows when it is used."""
     parts = urlsplit(dsn)
     as_role = f"{parts.query}&role={role}" if parts.query else f"role={role}"
-    by_set_role = urlunsplit(parts._replace(query=as_role))
+    return urlunsplit(parts._replace(query=as_role))
+
+
+def _ways(dsn: str, role: RunTime) -> list[str]:
+    parts = urlsplit(dsn)
+    by_set_role = dsn_as(dsn, role)
     user, at, host = parts.netloc.rpartition("@")
     if user != ROLE or host:  # no socket of the embedded server
         return [by_set_role]

@@ -18,8 +18,11 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+import asyncpg
+
 from emtrack.db.identity import Identity
 from emtrack.processes import ended, exchanged, started
+from emtrack.reading.standby import Position, Standby
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
@@ -56,15 +59,31 @@ class JudgesUnreachable(OSError):
     """The process had no database, or ended."""
 
 
-class Question(NamedTuple):
-    """What the process is told: of which database and as whom, with which folder of zone sets, what to do with which arguments."""
+class Elsewhere(NamedTuple):
+    """A standby that may answer, once it is as far as the primary was when the question was put."""
 
     dsn: str
+    position: Position
+
+
+class Question(NamedTuple):
+    """What the process is told: of which database and as whom, with which folder of zone sets, what to do with which arguments.
+    `standby`: asked before the database; None: there is none."""
+
+    dsn: str
+    standby: Elsewhere | None
     identity: Identity
     sets_dir: Path | None
     work: Callable[..., Awaitable[Any]]
     arguments: tuple[Any, ...]
     named: dict[str, Any]
+
+
+class Answered(NamedTuple):
+    """An answer. `by_standby`: not by the primary."""
+
+    answer: Any
+    by_standby: bool
 
 
 class Failed(NamedTuple):
@@ -75,12 +94,23 @@ class Failed(NamedTuple):
 
 
 class Judges:
-    """Asked by whoever answers a reader. `dsn`: of the role of the pages, for which row-level security holds."""
+    """Asked by whoever answers a reader. `dsn`: of the role of the pages, for which row-level security holds. `standby`: reads are
+    done there where it can be. `count`: told of each answer whether the standby gave it."""
 
-    def __init__(self, dsn: str, sets_dir: Path | None, *, answer_within_s: float = ANSWER_WITHIN_S) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        sets_dir: Path | None,
+        *,
+        answer_within_s: float = ANSWER_WITHIN_S,
+        standby: Standby | None = None,
+        count: Callable[[bool], None] = lambda _: None,
+    ) -> None:
         self._dsn = dsn
         self._sets_dir = sets_dir
         self._answer_within_s = answer_within_s
+        self._standby = standby
+        self._count = count
         self._idle: list[Process] = []
         self._places = asyncio.Semaphore(PROCESSES)
         self._open = Counter[str]()
@@ -97,11 +127,22 @@ class Judges:
         """The answer of `work`, from the rows of `caller`. Raises TooManyQuestions, TookTooLong or JudgesUnreachable, and
         RuntimeError for a fault in it."""
         async with self._turn_of(caller.account, patience), self._places:
-            answer = await self._answered(Question(self._dsn, caller, self._sets_dir, work, arguments, named))
-        if isinstance(answer, Failed):
-            raise JudgesUnreachable(answer.where) if answer.is_database else RuntimeError(answer.where)
-        found: Answer = answer
+            standby = await self._elsewhere()
+            told = await self._answered(Question(self._dsn, standby, caller, self._sets_dir, work, arguments, named))
+        if isinstance(told, Failed):
+            raise JudgesUnreachable(told.where) if told.is_database else RuntimeError(told.where)
+        self._count(told.by_standby)
+        found: Answer = told.answer
         return found
+
+    async def _elsewhere(self) -> Elsewhere | None:
+        """Asked when the look of the question is committed: what the standby shows is no older than that."""
+        if self._standby is None:
+            return None
+        try:
+            return Elsewhere(self._standby.dsn, await self._standby.position())
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            return None  # the primary says nothing: that is told when it is asked
 
     async def aclose(self) -> None:
         for process in self._idle:
@@ -124,12 +165,12 @@ class Judges:
             if not self._open[caller]:
                 del self._open[caller], self._turns[caller]
 
-    async def _answered(self, question: Question) -> Any:
+    async def _answered(self, question: Question) -> Answered | Failed:
         process = self._idle.pop() if self._idle else await started("emtrack.reading.apart_process")
         is_well = False
         try:
             async with asyncio.timeout(self._answer_within_s):
-                answer = await exchanged(process, question)
+                answer: Answered | Failed = await exchanged(process, question)
             is_well = True
             return answer
         except TimeoutError:

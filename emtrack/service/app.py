@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
+import asyncpg
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,7 +19,7 @@ from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import Connection, connect, open_pool
 from emtrack.db.identity import identify
 from emtrack.db.opened import prepared_database
-from emtrack.db.rights import RunTime, run_time_dsn
+from emtrack.db.rights import RunTime, dsn_as, run_time_dsn
 from emtrack.db.session import READING
 from emtrack.delivery.mail import mail_server_of
 from emtrack.delivery.webhook import WebhookSender
@@ -27,6 +28,7 @@ from emtrack.people.accounts import remember_failures
 from emtrack.people.guesses import Guesses
 from emtrack.people.sealed_secrets import SecretBox, UnfitSecretsKey
 from emtrack.reading.apart import Judges
+from emtrack.reading.standby import Position, Standby, position_of
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.broker_door import broker_heard
 from emtrack.service.check_in_door import CheckInDoor
@@ -174,7 +176,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         async with (
             _ground_of(settings) as basemap,
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
-            aclosing(Judges(pages_dsn, settings.sets_dir)) as judges,
+            aclosing(_judges(pages_dsn, settings, pool, metrics)) as judges,
             asyncio.TaskGroup() as group,
         ):
             routes = [
@@ -229,6 +231,21 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             await ended([sealing])
             for task in beside:
                 task.cancel()
+
+
+def _judges(dsn: str, settings: Settings, pool: asyncpg.Pool[Any], metrics: Metrics) -> Judges:
+    """Who works out what readers ask for; on the standby where one is named, and always in the role of the pages there: what the
+    database lets a reader see holds there as here."""
+
+    async def position() -> Position:
+        async with pool.acquire() as connection:
+            return await position_of(connection)
+
+    standby = None if settings.standby_url is None else Standby(dsn_as(settings.standby_url, RunTime.PAGES), position)
+    return Judges(
+        dsn, settings.sets_dir, standby=standby,
+        count=lambda by_standby: metrics.questions.labels("standby" if by_standby else "primary").inc(),
+    )  # fmt: skip
 
 
 async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:

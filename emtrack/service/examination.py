@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import resource
 import shutil
@@ -13,12 +14,13 @@ import asyncpg
 
 from emtrack.basemap import BasemapError, open_basemap
 from emtrack.clock import machine_ms
-from emtrack.db.connect import SYNCHRONOUS, WHAT_OUTLIVES_A_POWER_CUT
+from emtrack.db.connect import SYNCHRONOUS, WHAT_OUTLIVES_A_POWER_CUT, connect, without_password
 from emtrack.db.embedded import DatabaseError, DataDirectory
 from emtrack.db.migrate import MigrationState, status
 from emtrack.db.opened import unmigrated_database
 from emtrack.db.replication import replication_of
-from emtrack.db.rights import RunTime, run_time_dsn
+from emtrack.db.rights import RunTime, dsn_as, run_time_dsn
+from emtrack.reading.standby import NotThere, position_of, replayed
 from emtrack.record.clock_checks import last_clock_checks
 from emtrack.service.copies import said_of_copies
 from emtrack.service.health import Health
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 LEAST_FREE_BYTES = 5 * 1024**3
 LEAST_FREE_SHARE = 0.1
 LEAST_DESCRIPTORS = 4_096
+STANDBY_WITHIN_S = 5.0
 LONGEST_WITHOUT_RETENTION = timedelta(days=8)
 """A week, and a day for who begins late."""
 
@@ -74,9 +77,32 @@ async def examine(settings: Settings) -> list[Look]:
         async with unmigrated_database(settings, "doctor") as connection:
             looks += await _database(connection)
             looks.append(await _roles(settings, connection))
+            looks += await _readers(settings, connection)
     except (DatabaseError, OSError, asyncpg.PostgresError) as error:
         looks.append(Look("database", Health.BAD, str(error)))
     return looks
+
+
+async def _readers(settings: Settings, connection: Connection) -> list[Look]:
+    """Whether the standby answers readers, where one is named."""
+    if settings.standby_url is None:
+        return []
+    where, meanwhile = without_password(settings.standby_url), "the primary answers readers meanwhile"
+    try:
+        position = await position_of(connection)
+        async with asyncio.timeout(STANDBY_WITHIN_S):
+            standby = await connect(dsn_as(settings.standby_url, RunTime.PAGES))
+            try:
+                await replayed(standby, position)
+            finally:
+                await standby.close(timeout=1)
+    except NotThere:
+        words = f"the standby at {where} does not follow this database, or is more than a second behind; {meanwhile}"
+        return [Look("readers", Health.BAD, words)]
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        trouble = str(error) or type(error).__name__
+        return [Look("readers", Health.BAD, f"the standby at {where} cannot be asked ({trouble}); {meanwhile}")]
+    return [Look("readers", Health.GOOD, f"what readers ask for is worked out on the standby at {where}")]
 
 
 def _versions() -> Look:
