@@ -237,7 +237,7 @@ class Inbox:
         while waiting and (not taken or size + waiting[0].size <= most):
             submission = waiting.popleft()
             self._filled[lane] -= submission.size
-            if submission.done.cancelled():  # the sender went away before its turn: it will send again
+            if submission.done.done():  # the sender went away before its turn, or waited too long: it will send again
                 continue
             taken.append(submission)
             size += submission.size

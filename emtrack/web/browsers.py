@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.requests import Request
@@ -88,16 +87,18 @@ class CompressedAnswers:
 
 
 class SecurityHeaders:
-    """Puts the headers on every answer."""
+    """Puts the headers on every answer, in place of any that are there."""
 
     def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
         self._app = app
-        self._headers = headers
+        self._headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._names = frozenset(name for name, _ in self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                there = [header for header in message["headers"] if header[0].lower() not in self._names]
+                message["headers"] = [*there, *self._headers]
             await send(message)
 
         await self._app(scope, receive, sent)
