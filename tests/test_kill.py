@@ -225,9 +225,8 @@ def told_by(world: World, sender: str, report: Row) -> Iterator[tuple[Any, ...]]
             yield worn.device_id, kind, at_ms, what, named
 
 
-@pytest.mark.parametrize(
-    "run", [TWO_KILLS, pytest.param(NIGHT, marks=pytest.mark.long)], ids=["two kills", "a night"]
-)
+@pytest.mark.long  # a few kills of each kind are in tests/faults
+@pytest.mark.parametrize("run", [TWO_KILLS, NIGHT], ids=["two kills", "a night"])
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 async def test_killed_at_random_moments_nothing_acknowledged_is_missing_nothing_is_twice_and_findings_are_those_of_the_facts(
     data_dir: Path, tmp_path: Path, run: Run
