@@ -136,6 +136,7 @@ schemas: setup   ## write docs/schemas anew
 
 lock:            ## pin the newest versions again, those of the service first (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements.lock
+	uv pip compile pyproject.toml --extra cluster --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements-cluster.lock
 	uv pip compile pyproject.toml --group dev --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements-dev.lock
 
 clean:           ## forget the virtual environment and caches

@@ -10,7 +10,7 @@ Requests of one device and boot that are kept whole lie apart in their numbers a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -76,6 +76,13 @@ class HighestNumbers:
     def forget(self) -> None:
         """Everything: the disk is asked again."""
         self._kept, self._of_turn = {}, {}
+
+    def forget_devices(self, device_nos: Collection[int]) -> None:
+        """Of some devices the disk is asked again: others may have added to them."""
+        if not device_nos:
+            return
+        for name in [name for name in self._kept if name[0] in device_nos]:
+            del self._kept[name]
 
     def begin_turn(self) -> None:
         """What a turn before added and was not adopted is forgotten."""
