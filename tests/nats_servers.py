@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emtrack.settings import StreamSetting
+from tests.db_fixtures import temporary_data_dir
 
 SERVER = Path(sys.executable).with_name("nats-server")
 CONFIG = """
@@ -98,8 +99,16 @@ class Servers:
 
 
 @contextmanager
-def nats_servers(folder: Path, count: int = 1, sync: str = "sync_interval: always") -> Iterator[Servers]:
-    folder.mkdir(parents=True, exist_ok=True)
+def nats_servers(count: int = 1, sync: str = "sync_interval: always") -> Iterator[Servers]:
+    """`sync`: how they write."""
+    with temporary_data_dir("emtrack-test-nats-") as folder:
+        folder.chmod(0o755)  # programs that left root read the passwords
+        with _running(folder, count, sync) as servers:
+            yield servers
+
+
+@contextmanager
+def _running(folder: Path, count: int, sync: str) -> Iterator[Servers]:
     ports, routes = [free_port() for _ in range(count)], [free_port() for _ in range(count)]
     found = []
     for place in range(count):

@@ -160,7 +160,7 @@ async def test_the_record_is_the_same_with_the_stream_and_without(
         keys[dsn] = entered.keys
     async with running_service(settings_of(database_url, tmp_path), asyncio.Event(), PACE) as alone:
         answers = await told(alone.address, keys[database_url])
-    with nats_servers(tmp_path / "nats") as servers:
+    with nats_servers() as servers:
         async with shared(second_database_url, tmp_path / "shared", servers, workers) as address:
             connection = await connect(second_database_url)
             try:
