@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/.installed-dev
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: near sweep sizing catch-up help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo broker bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
+.PHONY: near sweep sizing cluster catch-up help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo broker bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -99,6 +99,9 @@ sweep: setup-dev     ## a folder of Parquet swept by one process and by several
 
 sizing: setup-dev    ## what a fix and a device cost, times up to a million devices
 	$(BIN)/python -m benchmarks.sizing
+
+cluster: setup-dev   ## a gateway, the stream and workers beside one process, on one machine
+	$(BIN)/python -m benchmarks.cluster
 
 waits: setup-dev     ## live reports beside what costs much
 	$(BIN)/python -m benchmarks.nobody_waits

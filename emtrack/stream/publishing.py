@@ -11,6 +11,7 @@ import asyncio
 import secrets
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -35,7 +36,10 @@ from ingest import Acknowledgement, Inbox, NotCommitted, Received, Refusal, Subm
 
 MOST_BYTES = 1024**2
 """Of a message, but for its last request."""
-PUBLISHED_WITHIN_S = 5.0
+PUBLISHED_WITHIN_S = 3.0
+ANSWERED_WITHIN_S = 5.0
+"""Then its device is told to send again: an answer is lost with a worker that dies after its commit. What is stored meanwhile comes
+back as a duplicate."""
 TAKEN_AT_ONCE = 4_000
 
 log = structlog.get_logger()
@@ -87,9 +91,12 @@ class Publisher:
             while not stop.is_set():
                 while self._reports >= self._most_waiting and not stop.is_set():
                     self._answered.clear()
-                    await asyncio.wait({asyncio.ensure_future(self._answered.wait())}, timeout=0.5)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._answered.wait(), 0.5)
+                    self._give_up_late()
                 for submission in await self._inbox.gather(TAKEN_AT_ONCE, 0.5):
                     self._send(submission)
+                self._give_up_late()
                 self._metrics.waiting.set(self._inbox.filled + self._reports)
         finally:
             self._inbox.close()
@@ -186,6 +193,17 @@ class Publisher:
         own_ms = [one.report.own_ms for one in waiting.submission.reports if not isinstance(one.report, Refusal)]
         for shard in sorted(shards):
             self._queue(waiting, shard, None, min(own_ms))
+
+    def _give_up_late(self) -> None:
+        """Numbers ascend with time: those that have waited for the longest come first."""
+        late_ms = machine_ms() - ANSWERED_WITHIN_S * 1000
+        late: list[_Waiting] = []
+        for waiting in self._waiting.values():
+            if waiting.received_ms >= late_ms:
+                break
+            late.append(waiting)
+        for waiting in late:
+            _fail(waiting.submission, NotCommitted())
 
     def _forget(self, waiting: _Waiting) -> None:
         """It is answered, or whoever waited went away."""

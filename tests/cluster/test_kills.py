@@ -25,6 +25,7 @@ from emtrack.orders.importing import import_orders
 from emtrack.service.shard_holding import SHARDS
 from emtrack.settings import Settings
 from tests.cluster.programs import Deployment, deployment
+from tests.db_fixtures import SUPERUSER, with_user
 from tests.faults.test_three_kinds_of_kill import FIX_EVERY_MS, Run, Tag, orders
 from tests.nats_servers import nats_servers
 from tests.service_world import with_provisional_ends
@@ -157,7 +158,7 @@ async def test_whatever_is_killed_each_acknowledged_report_is_there_once_and_fin
     settings = Settings(data_dir=data_dir, database_url=database_url)
     keys = (await import_orders(settings, form, who="test", dry_run=False)).keys
     tags = [Tag(n, keys[f"D{n}"], run, from_ms) for n in range(run.devices)]
-    connection = await connect(database_url)
+    connection = await connect(with_user(database_url, SUPERUSER))
     try:
         with nats_servers(servers) as running:
             async with deployment(
