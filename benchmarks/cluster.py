@@ -2,8 +2,8 @@
 
     python -m benchmarks.cluster [--wearers 1000] [--seconds 15] [--rounds 2]
 
-For each round and each arrangement (`serve`; a gateway and one worker; a gateway and two workers) programs are started on a database
-of their own, on one PostgreSQL server, with a NATS server of their own. Wearers with five zones each are entered, and fixes are sent
+For each round and each arrangement (`serve`; a gateway and one worker; a gateway and two workers) programs are started with
+a PostgreSQL and a NATS server of their own. Wearers with five zones each are entered, and fixes are sent
 in tens over 32 connections as fast as they are answered, as benchmarks.end_to_end does. Measured are fixes a second, the time to an
 answer, and processor time a fix: of the programs of emtrack, of the NATS server, of PostgreSQL (not of the sender). On one machine
 more processes cannot be faster than one; what the figures say is what the stream costs, and whether two workers cost more a fix than
@@ -116,10 +116,10 @@ def _is_below(pid: int, roots: set[int], above: dict[int, int]) -> bool:
 
 
 @contextmanager
-def nats_server(folder: Path, store: str) -> Iterator[tuple[dict[str, str], int]]:
+def nats_server(folder: Path) -> Iterator[tuple[dict[str, str], int]]:
     """The settings by which it is reached, and its process."""
     port, config, secret = free_port(), folder / "nats.conf", folder / "secret"
-    config.write_text(NATS.format(port=port, folder=folder / store))
+    config.write_text(NATS.format(port=port, folder=folder / "stream"))
     secret.write_text("benchmark\n")
     binary = Path(sys.executable).with_name("nats-server")
     with (folder / "nats.log").open("ab") as log:
@@ -150,7 +150,7 @@ async def running(
             listen = f"127.0.0.1:{free_port()}"
             environment = {
                 **{name: value for name, value in os.environ.items() if not name.startswith("EMTRACK_")},
-                **stream, "EMTRACK_DATABASE_URL": dsn, "EMTRACK_DATA_DIR": str(folder / "data"), "EMTRACK_LISTEN": listen,
+                **stream, "EMTRACK_DATABASE_URL": dsn, "EMTRACK_DATA_DIR": str(folder), "EMTRACK_LISTEN": listen,
                 "EMTRACK_LOG_LEVEL": "error",
             }  # fmt: skip
             processes.append(_begun(what, environment))
@@ -203,7 +203,7 @@ async def measured(
     """`others`: the processes of the NATS server and of PostgreSQL."""
     from_ms = int(time.time() * 1000) - HISTORY_MS
     form = read_orders(orders(wearers, from_ms), "orders")
-    keys = await import_with_keys(Settings(data_dir=folder / "data", database_url=dsn), form, who="benchmark")
+    keys = await import_with_keys(Settings(data_dir=folder, database_url=dsn), form, who="benchmark")
     async with running(arrangement, dsn, folder, stream) as (listen, pids):
         await until_shared_out(dsn, arrangement.workers)
         fleet = Fleet(listen, [keys[f"D{n}"] for n in range(wearers)], range(wearers), from_ms, TENS)
@@ -217,26 +217,27 @@ async def measured(
     return Figures(rate, statistics.median(latencies) * 1000, *used)
 
 
+async def on_its_own(arrangement: Arrangement, wearers: int, seconds: float) -> Figures:
+    """With servers that nobody else uses."""
+    with (
+        tempfile.TemporaryDirectory(prefix="emtrack-benchmark-", ignore_cleanup_errors=True) as name,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        folder = Path(name)
+        Path(scratch).chmod(0o755)  # programs that left root read the password
+        async with embedded_server(folder, program="benchmark", exclusive=True) as dsn:
+            postmaster = int((folder / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+            with nats_server(Path(scratch)) as (stream, nats_pid):
+                return await measured(arrangement, dsn, folder, stream, (nats_pid, postmaster), wearers, seconds)
+
+
 async def compared(wearers: int, seconds: float, rounds: int) -> dict[str, list[Figures]]:
     found: dict[str, list[Figures]] = {arrangement.name: [] for arrangement in ARRANGEMENTS}
-    with tempfile.TemporaryDirectory(prefix="emtrack-benchmark-") as name, tempfile.TemporaryDirectory() as scratch:
-        folder = Path(name)
-        Path(scratch).chmod(0o755)
-        async with embedded_server(folder / "data", program="benchmark", exclusive=True) as dsn:
-            postmaster = int((folder / "data" / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
-            admin = await connect(dsn)
-            for place in range(rounds * len(ARRANGEMENTS)):
-                arrangement = ARRANGEMENTS[place % len(ARRANGEMENTS)]
-                await admin.execute(f"CREATE DATABASE benchmark_{place}")
-                own = dsn.replace("/emtrack?", f"/benchmark_{place}?")
-                assert own != dsn, dsn
-                with nats_server(Path(scratch), f"stream-{place}") as (stream, nats_pid):
-                    figures = await measured(
-                        arrangement, own, folder, stream, (nats_pid, postmaster), wearers, seconds
-                    )
-                found[arrangement.name].append(figures)
-                print(arrangement.name, figures, file=sys.stderr)
-            await admin.close()
+    for _ in range(rounds):
+        for arrangement in ARRANGEMENTS:
+            figures = await on_its_own(arrangement, wearers, seconds)
+            found[arrangement.name].append(figures)
+            print(arrangement.name, figures, file=sys.stderr)
     return found
 
 
