@@ -58,6 +58,8 @@ class Kills(NamedTuple):
 
 FEW = Run(devices=16, requests=12, fixes=20, sessions=0, services=0, servers=0, between_s=(0, 0))
 FEW_KILLS = Kills(workers=1, gateways=1, servers=1, sessions=2, between_s=(0.2, 0.6))
+HALF_A_MILLION = Run(devices=200, requests=25, fixes=100, sessions=0, services=0, servers=0, between_s=(0, 0))
+HUNDRED = Kills(workers=15, gateways=15, servers=10, sessions=60, between_s=(0.5, 1.5))
 FIVE_MILLION = Run(devices=1_000, requests=50, fixes=100, sessions=0, services=0, servers=0, between_s=(0, 0))
 THOUSAND = Kills(workers=150, gateways=150, servers=100, sessions=600, between_s=(0.5, 1.5))
 HELD_BY = """
@@ -139,9 +141,10 @@ def judged_again(made: Deployment, folder: Path) -> list[dict[str, Any]]:
     ("run", "kills", "servers", "gateways", "workers"),
     [
         (FEW, FEW_KILLS, 1, 2, 2),
+        pytest.param(HALF_A_MILLION, HUNDRED, 3, 2, 2, marks=pytest.mark.long),
         pytest.param(FIVE_MILLION, THOUSAND, 3, 2, 3, marks=pytest.mark.long),
     ],
-    ids=["a few kills", "a thousand kills"],
+    ids=["a few kills", "a hundred kills", "a thousand kills"],
 )
 async def test_whatever_is_killed_each_acknowledged_report_is_there_once_and_findings_are_those_of_the_facts(
     database_url: str,

@@ -261,3 +261,17 @@ async def test_serve_goes_on_where_workers_ended_and_records_what_each_shard_mis
         )
         assert {row[0] for row in rows} == set(range(16))
         assert await as_shown(world) == await as_judged_again(world)
+
+
+async def test_two_workers_that_need_the_same_new_day_make_it_once_and_refuse_nothing(database_url: str) -> None:
+    async with two_workers(database_url, orders(*MANY)) as (world, first, second):
+        for day in range(3, 8):
+            world.clock.at_ms = ms(f"2026-03-0{day}T12:00:00Z")
+            sent = []
+            for number in MANY:
+                part = await of(world, f"W{number}", first, second)
+                sent.append(await part.submit(f"D{number}", position(day, f"2026-03-0{day}T11:00:00Z")))
+            await asyncio.gather(first.turn(), second.turn())
+            assert [(await one).refused for one in sent] == [[]] * len(sent)
+        assert await world.count("quarantine") == 0
+        assert await world.count("positions") == 5 * len(MANY)

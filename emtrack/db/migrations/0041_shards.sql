@@ -48,3 +48,22 @@ CREATE TABLE shard_outages (
 INSERT INTO sealed_kinds (kind, form, of_table, key, part, content) VALUES
 ('shard_outages', 1, 'shard_outages', 'r.outage_no', '0', 'r.outage_no, r.shard, r.shards, r.during, r.cause, r.recorded_at');
 SELECT seal_rows_of(k) FROM sealed_kinds k WHERE k.kind = 'shard_outages';
+
+-- Two workers may need the same day at once: the second waits, and finds it made ("emdy" as bytes).
+CREATE OR REPLACE FUNCTION make_positions_day(day date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp AS $$
+DECLARE
+    part text := 'positions_' || to_char(day, 'YYYY_MM_DD');
+BEGIN
+    IF to_regclass(part) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    PERFORM pg_advisory_xact_lock(x'656d6479'::bigint);
+    -- In the catalog as it is now; to_regclass may remember that there was none.
+    IF NOT EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = 'public'::regnamespace) THEN
+        EXECUTE format('CREATE TABLE %I (LIKE positions INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', part);
+        EXECUTE format(
+            'ALTER TABLE positions ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', part,
+            (day::timestamp AT TIME ZONE 'UTC'), ((day + 1)::timestamp AT TIME ZONE 'UTC'));
+    END IF;
+END $$;
