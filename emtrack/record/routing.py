@@ -141,16 +141,16 @@ class Routing:
         """Of one report of a device or home unit."""
         report = received.report
         if isinstance(report, Refusal):
-            return Route(self._home_of(device_no))
+            return Route(self.home_of(device_no))
         if isinstance(report, EventReport) and report.tag is not None:
             tagged = _covering(self._of_tag.get(report.tag, ()), report.event_ms)
-            return Route(self._home_of(device_no) if tagged is None else tagged.wearer_no % self.shards)
+            return Route(self.home_of(device_no) if tagged is None else tagged.wearer_no % self.shards)
         worn = _covering(self._of_device.get(device_no, ()), report.own_ms)
         if worn is not None:
             return Route(worn.wearer_no % self.shards)
         if device_no in self._of_unit and isinstance(report, EventReport):
             return self._of_the_unit(device_no, report)
-        return Route(self._home_of(device_no))
+        return Route(self.home_of(device_no))
 
     def _of_the_unit(self, device_no: int, report: EventReport | PositionReport) -> Route:
         """The first of the wearers at whose addresses it stands then keeps it."""
@@ -158,7 +158,7 @@ class Routing:
         shards = list(
             dict.fromkeys(wearer_no % self.shards for wearer_no in wearers if self._wears(wearer_no, report.own_ms))
         )
-        return Route(shards[0], frozenset(shards[1:])) if shards else Route(self._home_of(device_no))
+        return Route(shards[0], frozenset(shards[1:])) if shards else Route(self.home_of(device_no))
 
     def _wears(self, wearer_no: int, at_ms: int) -> bool:
         """Only of those who depend on a home unit that stands with several: few."""
@@ -166,7 +166,7 @@ class Routing:
             w.wearer_no == wearer_no and w.tells_of_places and w.covers(at_ms) for w in self._of_activation.values()
         )
 
-    def _home_of(self, device_no: int) -> int:
+    def home_of(self, device_no: int) -> int:
         """What is of no activation is kept where the device was worn last."""
         worn = self._of_device.get(device_no)
         if worn:

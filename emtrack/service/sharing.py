@@ -108,6 +108,13 @@ class Sharing:
         numbers = {submission.device_no for submission in batch}.union(device_nos)
         return {number for number in numbers if self.routing.is_divided(number)}
 
+    def has_all_of(self, device_no: int) -> bool:
+        """Whether all that a device sends is for shards of ours: a request of it can be taken apart here, and nowhere else."""
+        return (
+            self.routing.shards_of_device(device_no) <= self.holding.owned
+            and self.routing.home_of(device_no) in self.holding.owned
+        )
+
     def looks_at_unit(self, device_no: int) -> bool:
         return self.routing.shard_of_unit(device_no) in self.holding.owned
 

@@ -589,7 +589,7 @@ class Worker:
     async def _examine_if_asked(self, connection: Connection, changes: Sequence[LoggedChange]) -> None:
         if any(change.what == QUARANTINE_EXAMINED for change in changes):
             self._to_examine |= set(await devices_in_quarantine(connection))
-            self._examination = Examination(tuple(RefusalReason), self._fact_ids.take)
+            self._examination = Examination(tuple(RefusalReason), self._fact_ids.take, self._takes_apart)
 
     async def _judge_again_if_asked(self, connection: Connection) -> None:
         since_ms = await asked_since_ms(connection)
@@ -642,6 +642,9 @@ class Worker:
         divided = sharing.divided(batch, (*self._to_examine, *self._to_tell_again))
         await lock_devices(connection, divided)
         self._highest.forget_devices(divided)
+
+    def _takes_apart(self, device_no: int) -> bool:
+        return self._sharing is None or self._sharing.has_all_of(device_no)
 
     def _looks_at_unit(self, device_no: int) -> bool:
         return self._sharing is None or self._sharing.looks_at_unit(device_no)

@@ -145,6 +145,7 @@ async def assert_kept(connection: asyncpg.Connection[Any], fleet: Fleet) -> None
         assert row["stored"] == row["there"] == row["received"] - row["duplicates"]
 
 
+@pytest.mark.long
 async def test_workers_that_die_or_stand_still_are_replaced_and_write_nothing_when_they_wake(
     database_url: str, data_dir: Path, tmp_path: Path
 ) -> None:

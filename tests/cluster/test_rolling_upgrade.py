@@ -29,6 +29,7 @@ ALTER TABLE shard_liveness ADD COLUMN of_the_next_version bigint NOT NULL DEFAUL
 """
 
 
+@pytest.mark.long
 async def test_workers_go_on_over_an_additive_migration_and_do_not_start_after_it(
     database_url: str, tmp_path: Path
 ) -> None:

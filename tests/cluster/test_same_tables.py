@@ -148,7 +148,7 @@ async def until_shared_out(connection: asyncpg.Connection[Any], workers: int) ->
     raise AssertionError("the shards are not shared out")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
 async def test_the_record_is_the_same_with_the_stream_and_without(
     database_url: str, second_database_url: str, tmp_path: Path, workers: int
 ) -> None:
