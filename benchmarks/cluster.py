@@ -4,7 +4,7 @@
 
 For each round and each arrangement (`serve`; a gateway and one worker; a gateway and two workers) programs are started with
 a PostgreSQL and a NATS server of their own. Wearers with five zones each are entered, and fixes are sent
-in tens over 32 connections as fast as they are answered, as benchmarks.end_to_end does. Measured are fixes a second, the time to an
+in tens over 256 connections as fast as they are answered, as benchmarks.end_to_end does. Measured are fixes a second, the time to an
 answer, and processor time a fix: of the programs of emtrack, of the NATS server, of PostgreSQL (not of the sender). On one machine
 more processes cannot be faster than one; what the figures say is what the stream costs, and whether two workers cost more a fix than
 one. Medians of the rounds are printed.
@@ -40,6 +40,8 @@ from emtrack.logs import configure_logs
 from emtrack.orders.importing import import_with_keys
 from emtrack.settings import Settings
 
+CONNECTIONS = 256
+"""Many devices at once: what comes while a message is on its way goes together in the next."""
 TICKS = os.sysconf("SC_CLK_TCK")
 NATS = """
 listen: 127.0.0.1:{port}
@@ -206,7 +208,7 @@ async def measured(
     keys = await import_with_keys(Settings(data_dir=folder, database_url=dsn), form, who="benchmark")
     async with running(arrangement, dsn, folder, stream) as (listen, pids):
         await until_shared_out(dsn, arrangement.workers)
-        fleet = Fleet(listen, [keys[f"D{n}"] for n in range(wearers)], range(wearers), from_ms, TENS)
+        fleet = Fleet(listen, [keys[f"D{n}"] for n in range(wearers)], range(wearers), from_ms, TENS, CONNECTIONS)
         fleet.make_ready(round((seconds + 5) * MOST_A_SECOND / 3) // TENS.fixes_a_request)
         await fleet.send(5)  # warm: partitions, caches, everybody's memory
         before = [processor_s(which) for which in (pids, [others[0]], [others[1]])]
