@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -338,11 +338,13 @@ class Worker:
         self._metrics.shards.set(len(self._shards.owned))
         if not moved.taken:
             return
-        fresh = Shards(self._shards.total, moved.taken)
+        fresh, held_s = Shards(self._shards.total, moved.taken), self._committed_at_s
         if isinstance(connection, Session):
             await connection.set_limits(self._pace.loading)
         await record_loading(connection, self._shards)
         await self._load_shards(connection, fresh)
+        async with connection.transaction():  # of those that were held already: they waited
+            await self._record_stall(connection, self._committed_at_s - held_s, self._shards.owned - moved.taken)
         if isinstance(connection, Session):
             await connection.set_limits(self._pace.turn)
         await sharing.begin_reading(connection, moved.taken)
@@ -661,7 +663,9 @@ class Worker:
 
     async def _notice_stall(self, connection: Connection, started_s: float) -> None:
         """If the last commit is too long ago, that time was an outage: we could not have heard anybody."""
-        stalled_s = started_s - self._committed_at_s
+        await self._record_stall(connection, started_s - self._committed_at_s, self._shards.owned)
+
+    async def _record_stall(self, connection: Connection, stalled_s: float, shards: Collection[int]) -> None:
         if stalled_s <= self._pace.liveness_s:
             return
         since_ms = self._now_ms - round(stalled_s * 1000 * self._clock.rate)
@@ -669,7 +673,7 @@ class Worker:
         if self._sharing is None:
             outages, recorded = await record_outage_since(connection, since_ms, self._now_ms, cause)
         else:
-            since = dict.fromkeys(self._shards.owned, since_ms)
+            since = dict.fromkeys(shards, since_ms)
             outages, recorded = await record_shard_outages_since(connection, since, self._now_ms, cause)
         self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
