@@ -72,6 +72,7 @@ class HighestNumbers:
     def __init__(self) -> None:
         self._kept: dict[Name, int] = {}
         self._of_turn: dict[Name, int] = {}
+        self._of_others: Collection[int] = ()
 
     def forget(self) -> None:
         """Everything: the disk is asked again."""
@@ -86,11 +87,15 @@ class HighestNumbers:
 
     def begin_turn(self) -> None:
         """What a turn before added and was not adopted is forgotten."""
-        self._of_turn = {}
+        self._of_turn, self._of_others = {}, ()
+
+    def others_add_to(self, device_nos: Collection[int]) -> None:
+        """Of these devices the disk is asked in this turn, whatever is remembered. Their locks are taken."""
+        self._of_others = device_nos
 
     async def ask(self, connection: asyncpg.Connection[Any], names: Iterable[Name]) -> None:
         """Know what is kept of some devices."""
-        missing = [name for name in dict.fromkeys(names) if name not in self._kept]
+        missing = [name for name in dict.fromkeys(names) if name not in self._kept or name[0] in self._of_others]
         if not missing:
             return
         rows = await connection.fetch(HIGHEST, [device_no for device_no, _ in missing], [boot for _, boot in missing])

@@ -643,7 +643,7 @@ class Worker:
         """Devices that other workers store too: until the commit they wait for us, and what they stored is known from the disk."""
         divided = sharing.divided(batch, (*self._to_examine, *self._to_tell_again))
         await lock_devices(connection, divided)
-        self._highest.forget_devices(divided)
+        self._highest.others_add_to(divided)
 
     def _takes_apart(self, device_no: int) -> bool:
         return self._sharing is None or self._sharing.has_all_of(device_no)
@@ -751,7 +751,7 @@ async def take_worker_lock(connection: Connection, pace: Pace, name: str | None 
             if former:
                 raise FormerSessionHolds
             raise AlreadyServed(
-                "Another emtrack serve works on this database (it holds the worker's lock). End it, or give this one "
+                "Another emtrack serve, or workers, work on this database (they hold the worker's lock). End them, or give this one "
                 "another database."
             )
         await asyncio.sleep(0.05 if former else 0.5)
