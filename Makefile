@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/.installed-dev
 export WORLDS ?= 10000
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: near sweep sizing catch-up replay help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo broker bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
+.PHONY: near sweep sizing cluster catch-up replay help setup setup-dev check fix test test-one test-long browser audit vendor screenshots demo broker bench edge detection evaluate waits hostile geofence protected sealing history-map stops start-up pictures schemas lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -100,6 +100,9 @@ sweep: setup-dev     ## a folder of Parquet swept by one process and by several
 sizing: setup-dev    ## what a fix and a device cost, times up to a million devices
 	$(BIN)/python -m benchmarks.sizing
 
+cluster: setup-dev   ## a gateway, the stream and workers beside one process, on one machine
+	$(BIN)/python -m benchmarks.cluster
+
 waits: setup-dev     ## live reports beside what costs much
 	$(BIN)/python -m benchmarks.nobody_waits
 
@@ -139,6 +142,7 @@ schemas: setup   ## write docs/schemas anew
 
 lock:            ## pin the newest versions again, those of the service first (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements.lock
+	uv pip compile pyproject.toml --extra cluster --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements-cluster.lock
 	uv pip compile pyproject.toml --group dev --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --upgrade -q -o requirements-dev.lock
 
 clean:           ## forget the virtual environment and caches

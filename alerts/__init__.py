@@ -111,7 +111,7 @@ from alerts.queue import (
     open_counts,
     wearer_of_alert,
 )
-from alerts.raising import FindingChange, Raised, RaisedFinding, raise_alerts
+from alerts.raising import FindingChange, FoundFindings, Raised, RaisedFinding, raise_alerts
 from alerts.rota import RotaShift, UnfitShift, add_shift, end_shift, on_call, shifts_from
 from alerts.store import RaisedFor, raised_for
 from alerts.ticks import tick, ticks_of
@@ -180,6 +180,7 @@ __all__ = [
     "FeedPosition",
     "FindingChange",
     "Flow",
+    "FoundFindings",
     "GapWork",
     "LedgerEntry",
     "LedgerRules",

@@ -80,6 +80,7 @@ LOOK_AT_MEMBERS = "UPDATE alerts SET look_at = '-infinity' WHERE incident_no = $
 DUE_AGAIN = """
 SELECT alert_no FROM alerts WHERE reopen_at <= $1 ORDER BY reopen_at, alert_no LIMIT 1000 FOR UPDATE
 """
+IS_ANY_DUE_AGAIN = "SELECT EXISTS (SELECT FROM alerts WHERE reopen_at <= $1)"
 FORGET_AGAIN = "UPDATE alerts SET reopen_at = NULL WHERE alert_no = $1"
 
 
@@ -236,7 +237,10 @@ async def _set_state(connection: Connection, row: asyncpg.Record, rule: MoveRule
 
 async def reopen_what_lasts(connection: Connection, now_ms: int) -> int:
     """Alerts that were closed while what they are about went on, whose time has come: open again if it still does and no other alert
-    stands for it. How many. Inside the turn's transaction, under the lock of alerts."""
+    stands for it. How many. Inside the turn's transaction."""
+    if not await connection.fetchval(IS_ANY_DUE_AGAIN, datetime_of(now_ms)):
+        return 0
+    await take_lock(connection, AlertLock.ALERTS)
     changed = []
     for due in await connection.fetch(DUE_AGAIN, datetime_of(now_ms)):
         row = await connection.fetchrow(LOCKED, due["alert_no"])

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerts.grading import Severity
+from alerts.locks import AlertLock, take_lock
 from alerts.store import NewAlert, TakeNumbers, note_changes, open_or_join
 from geofence import Kind, datetime_of, instant_of
 
@@ -93,10 +94,13 @@ async def note_entries(
     verdict_of: VerdictOf,
     take_numbers: TakeNumbers,
     now_ms: int,
+    is_judged_here: Callable[[int], bool],
 ) -> tuple[int, int]:
     """Settle possible entries, and raise those of the verdicts that this turn brought. How many alerts were opened, and how many
-    changes readers of the feed are told of."""
-    unsettled = await connection.fetch(UNSETTLED)
+    changes readers of the feed are told of. `is_judged_here`: whether an activation, by its number, is not somebody else's."""
+    unsettled = [row for row in await connection.fetch(UNSETTLED) if is_judged_here(row["activation_no"])]
+    if unsettled or verdicts:
+        await take_lock(connection, AlertLock.ALERTS)
     changes = []
     still_open = set()
     for row in unsettled:

@@ -23,13 +23,15 @@ from alerts.store import (
     set_timers,
     worsen,
 )
-from geofence import Kind
+from geofence import Kind, datetime_of
 from geofence.judgement import Finding
 
 if TYPE_CHECKING:
     from alerts.store import Connection
 
 MAX_TIMERS = 1_000
+# Most turns find nothing that has to do with alerts: then nobody waits for their lock.
+IS_ANY_DUE = "SELECT EXISTS (SELECT FROM alert_timers WHERE due_at <= $1) OR EXISTS (SELECT FROM atv_timers WHERE due_at <= $1)"
 RECHECK_MS = 60_000
 """A message that waits for a silent activation to speak again is looked at so often."""
 
@@ -100,8 +102,15 @@ class RaisedFinding(NamedTuple):
         return grade_of(self.finding, is_graver=self.is_graver)
 
 
-FindByNumber = Callable[[Sequence[int]], Awaitable[list[RaisedFinding]]]
-"""Those of some findings that stand, with no change. The others are withdrawn, or of activations that nobody judges."""
+class FoundFindings(NamedTuple):
+    """Of some findings: those that stand, with no change, and the numbers of those that somebody else judges. The others are
+    withdrawn, or of activations that nobody judges."""
+
+    standing: list[RaisedFinding]
+    elsewhere: frozenset[int] = frozenset()
+
+
+FindByNumber = Callable[[Sequence[int]], Awaitable[FoundFindings]]
 
 
 class Raised(NamedTuple):
@@ -122,6 +131,8 @@ async def raise_alerts(
 ) -> Raised:
     """Raise what is to be raised now, wait for what is not old enough, and tell feeds of what changed. `findings`: those that the
     turn changed."""
+    if not findings and not await connection.fetchval(IS_ANY_DUE, datetime_of(now_ms)):
+        return Raised(0, 0)
     await take_lock(connection, AlertLock.ALERTS)
     counted = await keep_ledger(connection, _curfews(findings), take_numbers, now_ms)
     looked_at = [*findings, *await _due(connection, find, {f.finding_no for f in findings}, now_ms)]
@@ -179,8 +190,8 @@ async def _due(connection: Connection, find: FindByNumber, seen: set[int], now_m
     numbers = [number for number in await due_timers(connection, now_ms, MAX_TIMERS) if number not in seen]
     if not numbers:
         return []
-    found = await find(numbers)
-    await drop_timers(connection, sorted(set(numbers) - {f.finding_no for f in found}))
+    found, elsewhere = await find(numbers)
+    await drop_timers(connection, sorted(set(numbers) - elsewhere - {f.finding_no for f in found}))
     return found
 
 

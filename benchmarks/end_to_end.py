@@ -155,8 +155,17 @@ class Walk:
 class Fleet:
     """The tags of some wearers, who send one after the other over each connection; no two connections have one tag."""
 
-    def __init__(self, address: str, keys: Sequence[str], numbers: range, from_ms: int, load: Load) -> None:
+    def __init__(
+        self,
+        address: str,
+        keys: Sequence[str],
+        numbers: range,
+        from_ms: int,
+        load: Load,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self._address = address
+        self._connections = connections
         self._keys = keys
         self._numbers = numbers
         self._walks = {number: Walk(number, from_ms, 1, load.fix_every_ms) for number in numbers}
@@ -165,11 +174,13 @@ class Fleet:
 
     def make_ready(self, requests: int) -> None:
         """So many requests, over all connections."""
-        each = -(-requests // CONNECTIONS)
-        self._made = [[self._request(number) for number in self._turns(first, each)] for first in range(CONNECTIONS)]
+        each = -(-requests // self._connections)
+        self._made = [
+            [self._request(number) for number in self._turns(first, each)] for first in range(self._connections)
+        ]
 
     def _turns(self, first: int, count: int) -> Iterator[int]:
-        own = self._numbers[first::CONNECTIONS]
+        own = self._numbers[first :: self._connections]
         return (own[place % len(own)] for place in range(count))
 
     def _request(self, number: int) -> bytes:
@@ -184,13 +195,13 @@ class Fleet:
         """Fixes acknowledged a second, and the latencies (s) of the requests. `fixes_per_s` None: as many as go."""
         size = self._load.fixes_a_request
         latencies: list[float] = []
-        pause_s = None if fixes_per_s is None else CONNECTIONS * size / fixes_per_s
+        pause_s = None if fixes_per_s is None else self._connections * size / fixes_per_s
         host, port = self._address.split(":")
         connections = [await KeptAlive.opened(host, int(port)) for _ in self._made]
         started = time.perf_counter()
 
         async def courier(place: int) -> None:
-            due = started + (0 if pause_s is None else pause_s * place / CONNECTIONS)
+            due = started + (0 if pause_s is None else pause_s * place / self._connections)
             made = self._made[place]
             while made and time.perf_counter() - started < seconds:
                 if pause_s is not None:

@@ -175,6 +175,13 @@ class Metrics:
             "How far network time is ahead of the machine's clock, as asked last.",
             registry=self.registry,
         )
+        self.stream_messages = Counter(
+            "emtrack_stream_messages_total",
+            "Messages of the stream between gateways and workers, by what became of them here.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.shards = Gauge("emtrack_shards", "Shards that this worker holds.", registry=self.registry)
         self.activations = Gauge("emtrack_activations", "Activations under judgement.", registry=self.registry)
 
     def exposed(self) -> bytes:

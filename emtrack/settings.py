@@ -59,6 +59,27 @@ class BrokerSetting(msgspec.Struct, frozen=True):
     version: str
 
 
+class StreamSetting(msgspec.Struct, frozen=True):
+    """NATS JetStream between gateways and workers. `servers`: addresses for the client; `replicas`: on how many servers each message
+    is; `max_bytes`: of the whole stream. `system_user`: of the account that may ask the servers for themselves."""
+
+    servers: tuple[str, ...]
+    user: str | None
+    password: str | None
+    system_user: str
+    system_password: str | None
+    replicas: int
+    max_bytes: int
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(urlsplit(server).hostname or "" for server in self.servers)
+
+    @property
+    def is_tls(self) -> bool:
+        return all(server.startswith("tls:") for server in self.servers)
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What a deployment chooses. Each field is the variable EMTRACK_ + its name in capitals."""
 
@@ -102,6 +123,9 @@ class Settings(msgspec.Struct, frozen=True):
     check_in: str = "off"
     mqtt: BrokerSetting | None = None
     mqtt_password_file: Path | None = None
+    stream: StreamSetting | None = None
+    stream_password_file: Path | None = None
+    stream_system_password_file: Path | None = None
 
     @property
     def sets_dir(self) -> Path:
@@ -192,6 +216,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         check_in=_choice("check_in", given.get("check_in") or "off", ("off", "on")),
         mqtt=_broker(given["mqtt"]) if given.get("mqtt") else None,
         mqtt_password_file=Path(given["mqtt_password_file"]) if given.get("mqtt_password_file") else None,
+        stream=_stream(given) if given.get("stream") else None,
+        stream_password_file=Path(given["stream_password_file"]) if given.get("stream_password_file") else None,
+        stream_system_password_file=Path(given["stream_system_password_file"])
+        if given.get("stream_system_password_file")
+        else None,
     )
 
 
@@ -353,6 +382,55 @@ def _broker(text: str) -> BrokerSetting:
             f"wanted, and with the password in the file that {PREFIX}MQTT_PASSWORD_FILE names"
         ) from error
     return BrokerSetting(parts.hostname, port, parts.scheme == "mqtts", parts.username, client_id, version)
+
+
+def _stream(given: Mapping[str, str]) -> StreamSetting:
+    """nats://USER@HOST:PORT,HOST:PORT?replicas=3, or tls://…"""
+    text = given["stream"]
+    parts = urlsplit(text)
+    asked = dict(parse_qsl(parts.query))
+    replicas, megabytes, system = (
+        asked.pop("replicas", "3"),
+        asked.pop("megabytes", "1024"),
+        asked.pop("system", "system"),
+    )
+    user, _, hosts = parts.netloc.rpartition("@")
+    places = [place.strip() for place in hosts.split(",") if place.strip()]
+    named = [place if ":" in place else f"{place}:4222" for place in places]
+    if (
+        parts.scheme not in ("nats", "tls")
+        or not named
+        or ":" in user
+        or parts.path not in ("", "/")
+        or asked
+        or replicas not in ("1", "3", "5")
+        or not megabytes.isdigit()
+        or not 16 <= int(megabytes) <= 1_000_000
+    ):
+        raise SettingsError(
+            f"{PREFIX}STREAM is no stream; expected nats://USER@HOST:4222,HOST:4222,HOST:4222 or tls://…, with ?replicas=1 (3, 5), "
+            f"?megabytes=1024 and ?system=USER where they are wanted, and with passwords in the files that "
+            f"{PREFIX}STREAM_PASSWORD_FILE and {PREFIX}STREAM_SYSTEM_PASSWORD_FILE name"
+        )
+    return StreamSetting(
+        tuple(f"{parts.scheme}://{place}" for place in named),
+        user or None,
+        _secret_in("stream_password_file", given),
+        system,
+        _secret_in("stream_system_password_file", given),
+        int(replicas),
+        int(megabytes) * 1024**2,
+    )
+
+
+def _secret_in(name: str, given: Mapping[str, str]) -> str | None:
+    """What a file holds that a setting names."""
+    if not given.get(name):
+        return None
+    try:
+        return Path(given[name]).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{PREFIX}{name.upper()} {given[name]} cannot be read: {error}") from error
 
 
 def _words(name: str, text: str | None) -> tuple[str, ...]:

@@ -1,7 +1,19 @@
 """Reports in: wire format, refusals, the inbox, what is written of them, and the HTTP door for devices."""
 
+from ingest.device_locks import lock_devices
 from ingest.http import KeyCheck, KeysUnknown, device_route
-from ingest.inbox import Inbox, InboxClosed, InboxFull, NotCommitted, Submission, TooManyAtOnce, TooManyDays
+from ingest.inbox import (
+    Inbox,
+    InboxClosed,
+    InboxFull,
+    Lane,
+    Misrouted,
+    NotCommitted,
+    Place,
+    Submission,
+    TooManyAtOnce,
+    TooManyDays,
+)
 from ingest.incoming import Accepted, Incoming, Tell, Told
 from ingest.reports import (
     NAME_A_UNIT,
@@ -48,6 +60,8 @@ from ingest.strict import UnreadableText, read_json
 from ingest.whole_requests import HighestNumbers, Request
 from ingest.wire import (
     Acknowledgement,
+    Body,
+    ContentType,
     Received,
     RefusedReport,
     WireError,
@@ -63,8 +77,10 @@ __all__ = [
     "ORDERS_CHANGED",
     "Accepted",
     "Acknowledgement",
+    "Body",
     "CannotStore",
     "Checked",
+    "ContentType",
     "Counts",
     "EventReport",
     "Examination",
@@ -76,8 +92,11 @@ __all__ = [
     "Kept",
     "KeyCheck",
     "KeysUnknown",
+    "Lane",
     "Meanwhile",
+    "Misrouted",
     "NotCommitted",
+    "Place",
     "PositionReport",
     "Received",
     "Refusal",
@@ -108,6 +127,7 @@ __all__ = [
     "fact_of",
     "kept_body",
     "known_days",
+    "lock_devices",
     "make_days",
     "no_activation",
     "no_home_unit_entry",

@@ -71,11 +71,29 @@ class NotCommitted(Exception):
     """The turn that took the request failed: nothing of it is acknowledged, and the device sends it again."""
 
 
+class Misrouted(NotCommitted):
+    """The request is for another worker: orders changed on its way. Nothing of it is stored, and the device sends it again."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Of a request that came through the stream: of which shard and lane, in which message, the how many-th of it (from 1).
+    `reading`: which reading of the shard brought it; what an earlier one brought is read again. `waited_ms`: how long it waited."""
+
+    shard: int
+    lane: str
+    message: int
+    request: int
+    reading: int
+    waited_ms: int = 0
+
+
 class Submission(msgspec.Struct, frozen=True, eq=False):
     """What one request brought. `done` is answered after the commit, or gets NotCommitted if the turn failed.
 
     `unreadable`: a body that could not be read and is kept whole, as one refusal. `sent_ms`: when it was sent, by the sender's own
-    clock; None: it does not say. `signing`: None: it is not signed, or there is no key to check it by. `body`: as it came.
+    clock; None: it does not say. `signing`: None: it is not signed, or there is no key to check it by. `body`: as it came. `place`:
+    None: it did not come through the stream. `hear_since_ms`: it brings no report, but another shard has stored what a home unit says
+    of itself, from an instant on, and it concerns people here too.
     """
 
     device_no: int
@@ -85,6 +103,8 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
     sent_ms: int | None = None
     signing: Signing | None = None
     body: Body | None = None
+    place: Place | None = None
+    hear_since_ms: int | None = None
 
     @classmethod
     def of(
@@ -100,7 +120,8 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def lane(self) -> Lane:
-        return lane_of(self.size)
+        """Of a part of a request that came through the stream, that of the request."""
+        return lane_of(self.size) if self.place is None else Lane(self.place.lane)
 
 
 def lane_of(reports: int) -> Lane:

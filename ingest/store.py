@@ -611,10 +611,11 @@ async def devices_in_quarantine(connection: asyncpg.Connection[Any]) -> list[int
 
 class Examination(NamedTuple):
     """Which refusals are examined again. `new_ids`: (connection, how many) -> ids for the reports of whole requests that could not be
-    stored or read; None: those are left alone."""
+    stored or read; None: those are left alone. `takes_apart`: whether those of a device, by its number, are ours."""
 
     reasons: Sequence[RefusalReason]
     new_ids: Callable[[asyncpg.Connection[Any], int], Awaitable[Sequence[int]]] | None = None
+    takes_apart: Callable[[int], bool] = lambda _: True
 
 
 ORDERS_CHANGED = Examination(WAITING_REASONS)
@@ -635,7 +636,8 @@ async def examine_again(
         return []
     accepted = await _examine_reports(connection, device_nos, read, tell, now_ms, examination.reasons)
     if examination.new_ids is not None:
-        for row in await connection.fetch(REQUESTS, device_nos):
+        ours = [device_no for device_no in device_nos if examination.takes_apart(device_no)]
+        for row in await connection.fetch(REQUESTS, ours):
             received = received_in(row["body"], row["boot"] or 0)
             if received:
                 ids = await examination.new_ids(connection, len(received))

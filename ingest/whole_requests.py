@@ -10,7 +10,7 @@ Requests of one device and boot that are kept whole lie apart in their numbers a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -72,18 +72,30 @@ class HighestNumbers:
     def __init__(self) -> None:
         self._kept: dict[Name, int] = {}
         self._of_turn: dict[Name, int] = {}
+        self._of_others: Collection[int] = ()
 
     def forget(self) -> None:
         """Everything: the disk is asked again."""
         self._kept, self._of_turn = {}, {}
 
+    def forget_devices(self, device_nos: Collection[int]) -> None:
+        """Of some devices the disk is asked again: others may have added to them."""
+        if not device_nos:
+            return
+        for name in [name for name in self._kept if name[0] in device_nos]:
+            del self._kept[name]
+
     def begin_turn(self) -> None:
         """What a turn before added and was not adopted is forgotten."""
-        self._of_turn = {}
+        self._of_turn, self._of_others = {}, ()
+
+    def others_add_to(self, device_nos: Collection[int]) -> None:
+        """Of these devices the disk is asked in this turn, whatever is remembered. Their locks are taken."""
+        self._of_others = device_nos
 
     async def ask(self, connection: asyncpg.Connection[Any], names: Iterable[Name]) -> None:
         """Know what is kept of some devices."""
-        missing = [name for name in dict.fromkeys(names) if name not in self._kept]
+        missing = [name for name in dict.fromkeys(names) if name not in self._kept or name[0] in self._of_others]
         if not missing:
             return
         rows = await connection.fetch(HIGHEST, [device_no for device_no, _ in missing], [boot for _, boot in missing])

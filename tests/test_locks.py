@@ -29,10 +29,12 @@ def locked(name: str) -> dict[str, str]:
 
 
 SERVICE, TESTS = locked("requirements.lock"), locked("requirements-dev.lock")
+CLUSTER = locked("requirements-cluster.lock")
+"""The same with the extra of that name."""
 
 
 def test_tests_run_on_the_versions_that_the_service_gets() -> None:
-    assert SERVICE.items() <= TESTS.items()
+    assert SERVICE.items() <= CLUSTER.items() <= TESTS.items()
 
 
 def test_nothing_that_only_tests_need_is_installed_with_the_service() -> None:
@@ -60,7 +62,18 @@ def imported(package: str) -> set[str]:
 def test_what_is_shipped_imports_only_what_is_installed_with_it(package: str) -> None:
     providers = packages_distributions()
     known = {name: {canonical(provider) for provider in providers.get(name, [name])} for name in imported(package)}
-    assert {name for name, by in known.items() if not by & set(SERVICE)} == set()
+    assert {name for name, by in known.items() if not by & set(CLUSTER)} == set()
+
+
+def test_only_the_stream_imports_what_its_extra_brings() -> None:
+    (extra,) = set(CLUSTER) - set(SERVICE)
+    assert extra == "nats-py"
+    importing = [
+        path
+        for path in (ROOT / "emtrack").rglob("*.py")
+        if re.search(r"^\s*(import|from) nats\b", path.read_text(), re.M)
+    ]
+    assert {path.parent.name for path in importing} == {"stream"}
 
 
 def test_the_image_and_the_demo_install_no_more() -> None:

@@ -1,4 +1,4 @@
-"""`emtrack serve` and `emtrack demo`: what runs until it is told to stop."""
+"""`emtrack serve`, its parts apart, and `emtrack demo`: what runs until it is told to stop."""
 
 from __future__ import annotations
 
@@ -23,6 +23,42 @@ def serve() -> None:
     from emtrack.service.app import serve as run_service
 
     run_until_signal(lambda stop: run_service(chosen, stop, say))
+
+
+@app.command()
+def gateway() -> None:
+    """Past one machine: the doors of devices, into the stream (EMTRACK_STREAM)."""
+    from emtrack.service.as_whom import leave_root
+
+    chosen = settings()
+    leave_root(chosen, chosen.data_dir)
+    from emtrack.service.gateway import gateway as run_gateway
+
+    run_until_signal(lambda stop: run_gateway(chosen, stop, say))
+
+
+@app.command()
+def worker() -> None:
+    """Past one machine: judges the shards that it holds, out of the stream (EMTRACK_STREAM). Any number of them."""
+    from emtrack.service.as_whom import leave_root
+
+    chosen = settings()
+    leave_root(chosen, chosen.data_dir)
+    from emtrack.service.shard_worker import worker as run_worker
+
+    run_until_signal(lambda stop: run_worker(chosen, stop, say))
+
+
+@app.command()
+def pages() -> None:
+    """Past one machine: pages and the API for programs, and what is of the whole service once: deadlines, messages, the log."""
+    from emtrack.service.as_whom import leave_root
+
+    chosen = settings()
+    leave_root(chosen, chosen.data_dir)
+    from emtrack.service.pages import pages as run_pages
+
+    run_until_signal(lambda stop: run_pages(chosen, stop, say))
 
 
 @app.command()

@@ -10,6 +10,8 @@ ORDERS_LOCK = 0x656D_6F72
 """Orders change one at a time, so that change numbers follow commits."""
 WORKER_LOCK = 0x656D_7472
 """Held by the connection that writes: who loses it cannot write."""
+KEEPER_LOCK = 0x656D_6B70
+"""Held by the process that does what is of the whole service once, where pages are apart from workers."""
 SEALING_LOCK = 0x656D_736C
 """Held by the connection that puts rows into the log: there is one tree."""
 

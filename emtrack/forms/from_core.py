@@ -20,7 +20,18 @@ from emtrack.forms.orders import (
     ZoneSetForm,
 )
 from emtrack.forms.wall_time import wall_clock
-from geofence import FIRST_MS, FOREVER_MS, Activation, HomeUnit, Interval, Plan, Requirement, SetZone, TimetableRow
+from geofence import (
+    FIRST_MS,
+    FOREVER_MS,
+    Activation,
+    HomeUnit,
+    Interval,
+    Plan,
+    Requirement,
+    SetZone,
+    TimetableRow,
+    WearerId,
+)
 from geofence.shapes import Member
 
 
@@ -43,7 +54,7 @@ def orders_of(plans: Sequence[Plan], members: Mapping[str, Sequence[Member]] | N
             for wearer_id, plan in wearers.items()
             for absence in plan.absences
         ],
-        outages=[_outage_form(outage) for outage in (first.outages if first else ())],
+        outages=_outage_forms(wearers),
         home_units=[
             _home_unit_form(unit, wearer_id) for wearer_id, plan in wearers.items() for unit in plan.home_units
         ],
@@ -59,8 +70,19 @@ def _end(end_ms: int) -> Moment | None:
     return None if end_ms >= FOREVER_MS else Moment(end_ms)
 
 
-def _outage_form(outage: Interval) -> OutageForm:
-    return OutageForm(Moment(max(outage.begin_ms, FIRST_MS)), Moment(outage.end_ms))
+def _outage_forms(wearers: Mapping[WearerId, Plan]) -> list[OutageForm]:
+    """Of everybody where they are the same for all; else each with whom it concerns."""
+    whom: dict[Interval, list[WearerId]] = {}
+    for wearer_id, plan in wearers.items():
+        for outage in plan.outages:
+            whom.setdefault(outage, []).append(wearer_id)
+    return [
+        OutageForm(
+            Moment(max(outage.begin_ms, FIRST_MS)), Moment(outage.end_ms),
+            None if len(some) == len(wearers) else sorted(some),
+        )
+        for outage, some in sorted(whom.items())
+    ]  # fmt: skip
 
 
 def _activation_form(activation: Activation) -> ActivationForm:

@@ -84,8 +84,11 @@ class AbsenceForm(Form, frozen=True):
 
 
 class OutageForm(Form, frozen=True):
+    """Of ours. `wearer_ids`: whom it concerns, where several workers share a record; none: everybody."""
+
     from_: Moment = field(name="from")
     to: Moment
+    wearer_ids: list[Identifier] | None = None
 
 
 class HomeUnitForm(Form, frozen=True):

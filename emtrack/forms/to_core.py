@@ -185,6 +185,16 @@ def home_unit_of(form: HomeUnitForm) -> HomeUnit:
     )
 
 
+def _outages_of(orders: Orders) -> dict[str | None, tuple[Interval, ...]]:
+    """Under None: of everybody. Those of some wearers are in theirs only, with everybody's."""
+    common = [Interval(outage.from_.ms, outage.to.ms) for outage in orders.outages if outage.wearer_ids is None]
+    apart: dict[str, list[Interval]] = defaultdict(lambda: list(common))
+    for outage in orders.outages:
+        for wearer_id in outage.wearer_ids or ():
+            apart[wearer_id].append(Interval(outage.from_.ms, outage.to.ms))
+    return {None: tuple(merged(common)), **{wearer_id: tuple(merged(some)) for wearer_id, some in apart.items()}}
+
+
 def plans_of(orders: Orders) -> list[Plan]:
     """One plan for each activation. Raises UnknownSetName for orders that do not stand for themselves."""
     names = set_names_of(orders)
@@ -197,7 +207,7 @@ def plans_of(orders: Orders) -> list[Plan]:
     units: dict[str, list[HomeUnit]] = defaultdict(list)
     for unit in orders.home_units:
         units[unit.wearer_id].append(home_unit_of(unit))
-    outages = tuple(merged((outage.from_.ms, outage.to.ms) for outage in orders.outages))
+    outages = _outages_of(orders)
     return [
         Plan(
             activation=activation_of(form),
@@ -205,7 +215,7 @@ def plans_of(orders: Orders) -> list[Plan]:
             timezone=timezone_of(orders),
             settings=settings_of(orders),
             absences=tuple(merged(absences[form.wearer_id])),
-            outages=outages,
+            outages=outages.get(form.wearer_id, outages[None]),
             home_units=tuple(units[form.wearer_id]),
         )
         for form in orders.activations

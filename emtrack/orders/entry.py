@@ -108,7 +108,9 @@ async def _enter(writer: OrderWriter, orders: Orders) -> Mapping[str, int]:
     for absence in orders.absences:
         number = wearers[absence.wearer_id]
         await enter_absence(writer, number, absence.from_.ms, end_of(absence.to), absence.reason)
-    await enter_outages(writer, [Interval(outage.from_.ms, outage.to.ms) for outage in orders.outages])
+    await enter_outages(
+        writer, [Interval(outage.from_.ms, outage.to.ms) for outage in orders.outages if outage.wearer_ids is None]
+    )
     return wearers
 
 

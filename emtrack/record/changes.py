@@ -3,7 +3,7 @@ commits because orders change under one lock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -52,9 +52,9 @@ SELECT change_no, wearer_no, what, changed_at FROM order_changes WHERE change_no
 """
 LAST_CHANGE = "SELECT change_no, changed_at FROM last_order_change()"
 # Whether the service has taken in all changes that there are.
-CHANGES_SEEN = "SELECT changes_seen FROM liveness"
+CHANGES_SEEN = "SELECT min(changes_seen) FROM shards_alive WHERE shard = ANY($1::bigint[])"
 NOTICED = """
-SELECT changes_seen >= (SELECT coalesce(max(change_no), 0) FROM order_changes) FROM liveness
+SELECT min(changes_seen) >= (SELECT coalesce(max(change_no), 0) FROM order_changes) FROM shards_alive
 """
 
 
@@ -89,9 +89,9 @@ async def order_changes_after(connection: Connection, change_no: int) -> list[Lo
     ]
 
 
-async def changes_seen(connection: Connection) -> int:
-    """Up to which change the service had taken orders in when it was last alive; 0 before it was first ready."""
-    return await connection.fetchval(CHANGES_SEEN) or 0
+async def changes_seen(connection: Connection, shards: Collection[int]) -> int:
+    """Up to which change orders had been taken in for all of some shards when they were last served; 0 before they first were."""
+    return await connection.fetchval(CHANGES_SEEN, sorted(shards)) or 0
 
 
 async def last_change(connection: Connection) -> tuple[int, int | None]:

@@ -88,6 +88,8 @@ INSTANTS: Final[Mapping[str, Sequence[str]]] = {
     "rules_in_force": ["since"],
     "saved_views": ["saved_at"],
     "second_factors": ["set_at"],
+    "shard_liveness": ["alive_at"],
+    "shard_outages": ["recorded_at"],
     "sessions": ["began_at", "seen_at"],
     "signed_requests": ["received_at"],
     "signing_keys": ["added_at", "revoked_at"],
@@ -136,8 +138,16 @@ FROM unnest($1::text[]) AS u (t)
 """
 # Outages that we recorded under the wrong date. One that orders tell of for a time to come stays.
 LATER_OUTAGES = "SELECT outage_no FROM outages WHERE recorded_at > $1 AND upper(during) > $1 ORDER BY during"
+LATER_SHARD_OUTAGES = (
+    "SELECT outage_no FROM shard_outages WHERE recorded_at > $1 AND upper(during) > $1 ORDER BY during"
+)
 MOVE_OUTAGE = """
 UPDATE outages SET during = tstzrange(
+    lower(during) - CASE WHEN lower(during) > $1::timestamptz THEN $2::interval ELSE interval '0' END,
+    upper(during) - CASE WHEN upper(during) > $1 THEN $2 ELSE interval '0' END) WHERE outage_no = $3
+"""
+MOVE_SHARD_OUTAGE = """
+UPDATE shard_outages SET during = tstzrange(
     lower(during) - CASE WHEN lower(during) > $1::timestamptz THEN $2::interval ELSE interval '0' END,
     upper(during) - CASE WHEN upper(during) > $1 THEN $2 ELSE interval '0' END) WHERE outage_no = $3
 """
@@ -221,6 +231,8 @@ async def _move_ranges(connection: Connection, now: datetime, length: timedelta)
             await connection.execute(row["move"], now, length, place)
     for (outage_no,) in await connection.fetch(LATER_OUTAGES, now):
         await connection.execute(MOVE_OUTAGE, now, length, outage_no)
+    for (outage_no,) in await connection.fetch(LATER_SHARD_OUTAGES, now):
+        await connection.execute(MOVE_SHARD_OUTAGE, now, length, outage_no)
 
 
 async def _move_instants(connection: Connection, now: datetime, length: timedelta) -> dict[str, int]:

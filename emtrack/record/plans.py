@@ -97,7 +97,7 @@ async def load_assignments(
     """What was held at `held_at_ms` (the newest: now), by activation number; of some wearers, or of all."""
     held_at = datetime_of(held_at_ms)
     timezone, settings = await load_settings(connection, held_at_ms)
-    outages = tuple(await load_outages(connection))
+    outages = await load_outages(connection)
     requirements = _grouped(await connection.fetch(REQUIREMENTS, held_at, wearer_nos), _requirement)
     absences = _grouped(await connection.fetch(ABSENCES, held_at, wearer_nos), _interval)
     units = _grouped(await connection.fetch(HOME_UNITS, held_at, wearer_nos), _home_unit)
@@ -110,7 +110,7 @@ async def load_assignments(
             timezone=timezone,
             settings=settings,
             absences=tuple(merged(absences[wearer_no])),
-            outages=outages,
+            outages=outages.of(wearer_no),
             home_units=tuple(units[wearer_no]),
         )
         number = row["activation_no"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from emtrack.db.connect import Connection
 from emtrack.record.changes import JUDGE_AGAIN, OrderChange, log_change
+from emtrack.record.shards import Shards
 from geofence import ALWAYS_MS, RULES_VERSION, datetime_of, format_instant, instant_of
 
 RULES = "SELECT rules, since FROM rules_in_force WHERE rules = $1"
@@ -26,6 +27,14 @@ async def rules_in_force_ms(connection: Connection, now_ms: int) -> int:
 ASK = "INSERT INTO rejudgements (since, asked_at, asked_by) VALUES ($1, $2, $3)"
 ASKED = "SELECT min(since) FROM rejudgements WHERE done_at IS NULL"
 DONE = "UPDATE rejudgements SET done_at = $1 WHERE done_at IS NULL"
+LAST_ASKED = "SELECT coalesce(max(rejudgement_no), 0) FROM rejudgements"
+DONE_IN_SHARDS = "UPDATE shard_liveness SET judged_again = $2 WHERE shard = ANY ($1::bigint[])"
+# Whoever is the last says so of all.
+DONE_IN_ALL = """
+UPDATE rejudgements SET done_at = $1
+WHERE done_at IS NULL AND rejudgement_no <= (
+    SELECT min(coalesce(l.judged_again, 0)) FROM shards_alive s LEFT JOIN shard_liveness l USING (shard))
+"""
 
 
 async def ask_to_judge_again(connection: Connection, since_ms: int, who: str, now_ms: int) -> None:
@@ -42,6 +51,10 @@ async def asked_since_ms(connection: Connection) -> int | None:
     return None if since is None else instant_of(since)
 
 
-async def judged_again(connection: Connection, now_ms: int) -> None:
-    """What was asked for is done."""
-    await connection.execute(DONE, datetime_of(now_ms))
+async def judged_again(connection: Connection, now_ms: int, shards: Shards) -> None:
+    """What was asked for is done in some shards."""
+    if shards.are_all:
+        await connection.execute(DONE, datetime_of(now_ms))
+        return
+    await connection.execute(DONE_IN_SHARDS, sorted(shards.owned), await connection.fetchval(LAST_ASKED))
+    await connection.execute(DONE_IN_ALL, datetime_of(now_ms))

@@ -20,7 +20,9 @@ from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, late_since_ms,
 from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
+from emtrack.record.outages import NO_OUTAGES, Outages
 from emtrack.record.plans import Assignment, load_judged
+from emtrack.record.shards import Shards, wearers_of
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.finality import can_change, first_open_ms
 from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt
@@ -31,7 +33,6 @@ from geofence import (
     ActivationIndex,
     EntryId,
     Fact,
-    Interval,
     version_of,
     versions_of,
     without_duplicates,
@@ -215,7 +216,9 @@ class LiveActivations:
         """Who is to be judged again, in a turn and beside the turns, and since when."""
         self._now_ms = ALWAYS_MS
         self._to_submit: list[LiveActivation] = []
-        self._outages: tuple[Interval, ...] = ()
+        self._outages = NO_OUTAGES
+        self._shards = 1
+        self._divided: frozenset[int] = frozenset()
         self._rules_since_ms = ALWAYS_MS
         self.silence_near_m = 0.0
         """How near an exclusion zone a last position makes a silence serious."""
@@ -233,21 +236,38 @@ class LiveActivations:
 
     # ------------------------------------------------------------------------------------- loading
 
+    def forget(self) -> None:
+        """Everything: it is loaded again."""
+        self._by_number, self._heap, self._again, self._waiting, self._to_submit = {}, [], {}, {}, []
+
     async def load(
-        self, connection: Connection, held_ms: int, judged_ms: int | None, rules_since_ms: int = ALWAYS_MS
+        self,
+        connection: Connection,
+        held_ms: int,
+        judged_ms: Mapping[int, int],
+        shards: Shards,
+        rules_since_ms: int = ALWAYS_MS,
     ) -> None:
-        """Everything from the database, as it was when time had passed to `judged_ms` (None: nothing was judged). `rules_since_ms`:
-        since when the rules of today are in force."""
-        assignments = await load_judged(connection, held_ms)
+        """Some shards from the database, beside what is there. `judged_ms`: of each shard, to when it was judged.
+        `rules_since_ms`: since when the rules of today are in force."""
+        self._shards = shards.total
+        wearer_nos = None if shards.are_all else await wearers_of(connection, shards)
+        assignments = await load_judged(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, assignments)
         self._rules_since_ms = rules_since_ms
         self.silence_near_m = await silence_near_m(connection)
         fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
-        await self._resume(connection, fresh, ALWAYS_MS if judged_ms is None else judged_ms)
-        self._by_number, self._now_ms = fresh, held_ms
-        self._heap, self._again, self._waiting, self._to_submit = [], {}, {}, []
+        await self._resume(connection, fresh, judged_ms)
+        self._by_number |= fresh
+        self._now_ms = held_ms
         for live in fresh.values():
             self._push(live)
+        self._index_devices()
+
+    def give_up(self, shards: Shards) -> None:
+        """Others judge them from now on."""
+        self._forget_but((), [wearer_no for wearer_no in self._by_wearer if shards.have(wearer_no)])
+        self._to_submit = [live for live in self._to_submit if live.number in self._by_number]
         self._index_devices()
 
     def _live(self, assignment: Assignment, sets: Mapping[str, ZoneSet]) -> LiveActivation:
@@ -273,7 +293,7 @@ class LiveActivations:
         return await self._zone_sets.sets_of(connection, requirements)
 
     async def _resume(
-        self, connection: Connection, activations: Mapping[int, LiveActivation], judged_ms: int
+        self, connection: Connection, activations: Mapping[int, LiveActivation], judged_ms: Mapping[int, int]
     ) -> None:
         checkpoints = await load_checkpoints(connection, list(activations))
         silences = await load_silences(connection, list(activations))
@@ -294,7 +314,10 @@ class LiveActivations:
             if number in late_ms:  # they were stored, and not judged when the program ended
                 live.rebuild, live.late_ms = LATE, late_ms[number]
             live.state = live.judge.resumed(
-                checkpoint, without_duplicates(list(facts[number])), silences[number], judged_ms
+                checkpoint,
+                without_duplicates(list(facts[number])),
+                silences[number],
+                judged_ms[live.assignment.wearer_no % self._shards],
             )
         endings = {live.number: first_open_ms(live.state) for live, _ in resumable}
         for number, found in (await load_shown(connection, endings)).items():
@@ -322,7 +345,7 @@ class LiveActivations:
         self._forget_but(fresh, wearer_nos)
         for number, assignment in fresh.items():
             live, was = self._live(assignment, sets), self._by_number.get(number)
-            live.judge.with_outages(self._outages or assignment.plan.outages)
+            live.judge.with_outages(self._outages.of(assignment.wearer_no) or assignment.plan.outages)
             live.rebuild = ORDERS
             if was is not None:
                 live.before, live.reach_ms = was.before or was, min(live.reach_ms, was.reach_ms)
@@ -344,11 +367,11 @@ class LiveActivations:
             self._again.pop(live.number, None)
             del self._by_number[live.number]
 
-    def know_outages(self, outages: Sequence[Interval]) -> None:
-        """All of our outages, sorted and apart."""
-        self._outages = tuple(outages)
+    def know_outages(self, outages: Outages) -> None:
+        """All of our outages."""
+        self._outages = outages
         for live in self._by_number.values():
-            live.judge.with_outages(self._outages)
+            live.judge.with_outages(outages.of(live.assignment.wearer_no))
 
     def _index_devices(self) -> None:
         lives = self._by_number.values()
@@ -356,14 +379,25 @@ class LiveActivations:
         self._by_device = ActivationIndex((live.assignment.device_no, plan, live) for live, plan in planned)
         self._by_tag = ActivationIndex((plan.device_id, plan, live) for live, plan in planned)
         self._by_wearer = {}
+        shards_of: dict[int, set[int]] = {}
         for live in lives:
             self._by_wearer.setdefault(live.assignment.wearer_no, []).append(live)
+            shards_of.setdefault(live.assignment.device_no, set()).add(live.assignment.wearer_no % self._shards)
+        self._divided = frozenset(number for number, shards in shards_of.items() if len(shards) > 1)
 
     # ------------------------------------------------------------------------------------- finding activations
 
     def at(self, device_no: int, own_ms: int) -> LiveActivation | None:
         """The activation that covers a device at an instant."""
         return self._by_device.at(device_no, own_ms)
+
+    def are_of_one_shard(self, device_no: int, own_ms: Iterable[int]) -> bool:
+        """Whether what a device says of some instants is of one shard: else a worker that has not all of them gets a part of the
+        request, and it is kept report by report wherever it is stored."""
+        if device_no not in self._divided:
+            return True
+        lives = (self.at(device_no, at_ms) for at_ms in own_ms)
+        return len({live.assignment.wearer_no % self._shards for live in lives if live is not None}) <= 1
 
     def by_number(self, activation_no: int) -> LiveActivation:
         """Raises KeyError for an activation that nobody judges."""
@@ -392,8 +426,8 @@ class LiveActivations:
         ]
 
     @property
-    def outages(self) -> tuple[Interval, ...]:
-        """Ours, sorted and apart."""
+    def outages(self) -> Outages:
+        """Ours."""
         return self._outages
 
     def is_obliged(self, wearer_no: int, requirement_id: str, at_ms: int) -> bool:

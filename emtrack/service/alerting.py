@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from alerts import (
     EntryVerdict,
     FindingChange,
+    FoundFindings,
     Raised,
     RaisedFinding,
     note_entries,
@@ -26,31 +27,46 @@ from geofence import Kind
 from geofence.judgement import Finding, NewestVerdict, State
 
 
+class Elsewhere(NamedTuple):
+    """What other workers judge. `judges`: whether an activation, by its number, is one of theirs; `count_active`: how many of a
+    network there are at an instant, in all shards; None: all are here."""
+
+    judges: Callable[[int], bool]
+    count_active: Callable[[str, int], int] | None
+
+
+NOTHING_ELSEWHERE = Elsewhere(lambda _: False, None)
+
+
 async def raise_from_updates(
     connection: Connection,
     updates: Sequence[ActivationUpdate],
     activations: LiveActivations,
     alert_nos: IdBlocks,
     now_ms: int,
+    elsewhere: Elsewhere,
 ) -> Raised:
     """Inside the turn's transaction, after its findings were recorded."""
     by_number = {update.live.number: update for update in updates if update.is_judged}
     asked = _Asked(now_ms, activations.silence_near_m)
 
-    async def find(finding_nos: Sequence[int]) -> list[RaisedFinding]:
-        found = []
+    async def find(finding_nos: Sequence[int]) -> FoundFindings:
+        found, foreign = [], set()
         for number, (activation_no, finding) in (await load_findings(connection, finding_nos)).items():
+            if elsewhere.judges(activation_no):
+                foreign.add(number)
+                continue
             live = activations.find(activation_no)
             if live is not None and finding is not None:
                 standing = _standing(live, by_number.get(activation_no))
                 found.append(_raised(standing, number, finding, FindingChange.NONE, "", asked))
-        return found
+        return FoundFindings(found, frozenset(foreign))
 
     raised = await raise_alerts(
         connection,
         list(_changed(updates, asked)),
         find=find,
-        count_active=activations.count_active,
+        count_active=elsewhere.count_active or activations.count_active,
         take_numbers=alert_nos.take,
         now_ms=now_ms,
     )
@@ -60,7 +76,9 @@ async def raise_from_updates(
         for newest in update.live.judge.unconfirmed_entries(update.state)
     ]
     verdict_of = partial(_verdict_of_entry, activations, by_number)
-    opened, changed = await note_entries(connection, entries, verdict_of, alert_nos.take, now_ms)
+    opened, changed = await note_entries(
+        connection, entries, verdict_of, alert_nos.take, now_ms, lambda number: not elsewhere.judges(number)
+    )
     reopened = await reopen_what_lasts(connection, now_ms)
     return Raised(raised.opened + opened, raised.changed + changed + reopened)
 

@@ -145,7 +145,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             clock = await clock_of(connection, settings.clock, adopt=False)
             guesses = Guesses()
             await remember_failures(connection, guesses)
-            await _encrypt_secrets(connection, settings)
+            await encrypt_secrets(connection, settings)
         finally:
             await connection.close()
         refuse_foreign_listeners(settings, clock)
@@ -174,9 +174,9 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         sealer = Sealer(worker_dsn, settings, metrics, witness)
         signals = SignalMaker(worker_dsn, clock, metrics)
         async with (
-            _ground_of(settings) as basemap,
+            ground_of(settings) as basemap,
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
-            aclosing(_judges(pages_dsn, settings, pool, metrics)) as judges,
+            aclosing(judges_for(pages_dsn, settings, pool, metrics)) as judges,
             asyncio.TaskGroup() as group,
         ):
             routes = [
@@ -233,7 +233,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                 task.cancel()
 
 
-def _judges(dsn: str, settings: Settings, pool: asyncpg.Pool[Any], metrics: Metrics) -> Judges:
+def judges_for(dsn: str, settings: Settings, pool: asyncpg.Pool[Any], metrics: Metrics) -> Judges:
     """Who works out what readers ask for; on the standby where one is named, and always in the role of the pages there: what the
     database lets a reader see holds there as here."""
 
@@ -257,7 +257,7 @@ async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 
-async def _encrypt_secrets(connection: Connection, settings: Settings) -> None:
+async def encrypt_secrets(connection: Connection, settings: Settings) -> None:
     """Secrets of authenticator apps that an earlier version stored as they are. Without its key the service watches all the same."""
     try:
         async with connection.transaction():
@@ -267,7 +267,7 @@ async def _encrypt_secrets(connection: Connection, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _ground_of(settings: Settings) -> AsyncIterator[Basemap]:
+async def ground_of(settings: Settings) -> AsyncIterator[Basemap]:
     """The base map, open as long as the service runs. One that cannot be used stops nobody from watching: the log says why."""
     basemap, trouble = open_or_outline(settings.basemap)
     if trouble is not None:

@@ -39,7 +39,7 @@ LONGEST_WITHOUT_RETENTION = timedelta(days=8)
 """A week, and a day for who begins late."""
 
 DAY_PARTITION = "SELECT to_regclass('positions_' || to_char($1::timestamptz, 'YYYY_MM_DD')) IS NOT NULL"
-ALIVE = "SELECT alive_at FROM liveness"
+ALIVE = "SELECT min(alive_at) FROM shards_alive"
 MADE = "SELECT min(applied_at) FROM schema_migrations"
 LAST_RETENTION = "SELECT max(begun_at) FROM retention_runs"
 LAST_BEAT = "SELECT sent_at, trouble FROM canary_beats ORDER BY beat_no DESC LIMIT 1"

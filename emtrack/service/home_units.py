@@ -16,6 +16,7 @@ from alerts import UnitSilence, lasting_unit_silences
 from emtrack.db.connect import Connection
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.home_units import UnitEntry, load_unit_calls, load_unit_entries
+from emtrack.record.outages import Outages
 from geofence import ALWAYS_MS, FOREVER_MS, Interval, subtracted
 
 LOOK_AGAIN_MS = 60_000
@@ -118,20 +119,36 @@ class HomeUnits:
     # ------------------------------------------------------------------------------------- who does not call in
 
     def look(
-        self, senders: Iterable[int], outages: Sequence[Interval], is_obliged: IsObliged, now_ms: int
+        self,
+        senders: Iterable[int],
+        outages: Outages,
+        is_obliged: IsObliged,
+        now_ms: int,
+        is_looked_at_here: Callable[[int], bool] = lambda _: True,
     ) -> UnitLook:
         """At the units among `senders` (device numbers of whoever was heard just now), and at those that are due. Nothing in memory
-        changes. `outages`: ours, sorted and apart; they do not count."""
+        changes. `outages`: ours, which do not count; `is_looked_at_here`: whether a unit, by the number of its device, is not looked
+        at by another worker."""
         called = {number: now_ms for number in senders if number in self._ids}
         found = UnitLook(called, [], [], {})
         for hmu_id in sorted({self._ids[number] for number in called} | self._due(now_ms)):
-            due_ms, silence = self._judge(hmu_id, called, outages, is_obliged, now_ms)
+            entries = self._of_unit.get(hmu_id)
+            if entries and not is_looked_at_here(entries[0].device_no):
+                found.due_ms[hmu_id] = now_ms + LOOK_AGAIN_MS
+                continue
+            wearer_no = entries[0].wearer_no if entries else 0
+            due_ms, silence = self._judge(hmu_id, called, outages.of(wearer_no), is_obliged, now_ms)
             found.due_ms[hmu_id] = due_ms
             if silence is None and hmu_id in self._silent:
                 found.ended.append(hmu_id)
             elif silence is not None and silence != self._silent.get(hmu_id):
                 found.silent.append(silence)
         return found
+
+    async def hear_from_disk(self, connection: Connection) -> None:
+        """Other workers may have heard units: what they noted of them counts."""
+        for number, at_ms in (await load_unit_calls(connection)).items():
+            self._heard_ms[number] = max(at_ms, self._heard_ms.get(number, at_ms))
 
     def adopt(self, look: UnitLook) -> None:
         """What the look found is committed: memory follows."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,13 +46,22 @@ from emtrack.record.changes import (
     last_change,
     order_changes_after,
 )
-from emtrack.record.liveness import alive_ms, record_alive, record_outage_since, record_ready
+from emtrack.record.liveness import (
+    record_alive,
+    record_loading,
+    record_outage_since,
+    record_ready,
+    record_shard_outages_since,
+    record_shards_alive,
+    shards_alive,
+)
 from emtrack.record.outages import load_outages
 from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
+from emtrack.record.shards import Shards, shard_count
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.ahead import JudgedAhead
-from emtrack.service.alerting import raise_from_units, raise_from_updates
+from emtrack.service.alerting import NOTHING_ELSEWHERE, raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.back_off import BackOff
 from emtrack.service.clocks import ClockWatch, record_clocks
@@ -64,9 +73,11 @@ from emtrack.service.new_days import AN_HOUR, NewDays
 from emtrack.service.rebuilder import Rebuilder
 from emtrack.service.recording import record_updates
 from emtrack.service.setting_aside import concerned, is_of_the_database, set_aside
+from emtrack.service.sharing import Sharing
 from emtrack.service.stages import Stage, StageClock
 from emtrack.service.telling import Telling
 from emtrack.service.watching import Watch
+from geofence import ALWAYS_MS
 from ingest import (
     ORDERS_CHANGED,
     Accepted,
@@ -89,6 +100,7 @@ from ingest import (
     devices_in_quarantine,
     devices_waiting,
     examine_again,
+    lock_devices,
     make_days,
     store_reports,
     store_signatures,
@@ -112,6 +124,8 @@ class Share(NamedTuple):
     again: int
 
 
+MOST_WAITED_MS = 5_000
+"""A request that waited in the stream for longer says nothing of the clock of its sender."""
 MOST_RELOADED = 25
 """Of so many people orders are taken in in a turn, where settings change for everybody."""
 ALL, ONLY_REPORTS = Share(MAX_DUE, MOST_AGAIN), Share(0, 0)
@@ -158,8 +172,11 @@ class Worker:
         pace: Pace = USUAL_PACE,
         changed: asyncio.Condition | None = None,
         zone_sets: ZoneSetCache | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self._dsn = dsn
+        self._sharing = sharing
+        self._shards = Shards.all_of(1)
         self._clock = clock
         self._inbox = inbox
         self._keys = keys
@@ -229,6 +246,8 @@ class Worker:
 
     async def close(self) -> None:
         """What is done beside the turns is left; it is begun again at the next start."""
+        if self._sharing is not None:
+            await self._sharing.leave()
         await self._new_days.close()
         await self._rebuilder.close()
 
@@ -238,7 +257,7 @@ class Worker:
 
     async def _serve(self, connection: Session, stop: asyncio.Event) -> None:
         await connection.set_limits(self._pace.loading)
-        await take_worker_lock(connection, self._pace, self._name)
+        await self._take_hold(connection)
         await self._load(connection)
         await connection.set_limits(self._pace.turn)
         self.ready.set()
@@ -247,37 +266,89 @@ class Worker:
             await self.turn(connection)
             self._back_off.went_well()
 
+    async def _take_hold(self, connection: Session) -> None:
+        """Of the record, alone or with others."""
+        if self._sharing is None:
+            await take_worker_lock(connection, self._pace, self._name)
+        elif not await self._sharing.join(connection):
+            raise AlreadyServed(
+                "An emtrack serve works on this database (it holds the worker's lock). End it, or give this worker another database."
+            )
+
     async def _load(self, connection: Connection) -> None:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
         self._rebuilder.forget()
         self._new_days.forget()
+        self._activations.forget()
         await self._new_days.load(connection)
         self._to_reload = {}
-        judged_ms = await alive_ms(connection)
-        self._now_ms = max(self._clock.now_ms(), judged_ms or 0)
         self._changes_seen, changed_ms = await last_change(connection)
-        if changed_ms is not None:  # orders that were entered before the clock stepped back are held too
-            self._now_ms = max(self._now_ms, changed_ms)
-        self._to_examine = set(await devices_waiting(connection))
-        self._highest.forget()
-        self._can_copy, self._ahead = await can_copy(connection), await devices_ahead(connection)
+        self._now_ms = max(
+            self._clock.now_ms(), changed_ms or 0
+        )  # orders from before the clock stepped back are held too
+        self._can_copy = await can_copy(connection)
         await self._keys.load(connection)
+        if self._sharing is None:
+            self._shards = Shards.all_of(await shard_count(connection))
+            await self._load_shards(connection, self._shards)
+        else:  # shards are taken and read between turns
+            await self._sharing.load(connection)
+            self._shards = self._sharing.shards
+            self._committed_at_s = self._pace.stopwatch()
+            self.watch.started(self._now_ms)
+
+    async def _load_shards(self, connection: Connection, fresh: Shards) -> None:
+        """Some shards, beside those that are loaded. No turn is taken meanwhile."""
+        alive = await shards_alive(connection)
+        judged_ms = {shard: ALWAYS_MS if one.alive_ms is None else one.alive_ms for shard, one in alive.items()}
+        self._now_ms = max(self._now_ms, self._clock.now_ms(), *(judged_ms[shard] for shard in fresh.owned), 0)
+        self._to_examine |= set(await devices_waiting(connection))
+        self._highest.forget()
+        self._ahead = await devices_ahead(connection)
         await self._units.load(connection, self._now_ms)
-        changes = await order_changes_after(connection, await changes_seen(connection))
+        changes = await order_changes_after(connection, await changes_seen(connection, fresh.owned))
         self._hear_units_again(changes)
         await self._examine_if_asked(connection, changes)
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
-        await self._activations.load(connection, self._now_ms, judged_ms, rules_since_ms)
+        await self._activations.load(connection, self._now_ms, judged_ms, fresh, rules_since_ms)
         await self._judge_again_if_asked(connection)
         self._clocks = await ClockWatch.loaded(connection, self._now_ms)
         self._tick()
         async with connection.transaction():
-            outages, recorded = await record_ready(connection, self._now_ms)
+            outages, recorded = await record_ready(connection, self._now_ms, fresh)
+            await self._record_alive(connection)
         self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
         self._metrics.activations.set(len(self._activations))
         self._committed_at_s = self._pace.stopwatch()
         self.watch.started(self._now_ms)
+
+    async def _record_alive(self, connection: Connection) -> None:
+        if self._sharing is not None:
+            await record_shards_alive(connection, self._shards, self._now_ms, self._changes_seen)
+
+    async def _change_shards(self, connection: Connection, sharing: Sharing) -> None:
+        """Take what nobody has, or give back what is due to others. Not in a transaction."""
+        moved = await sharing.move(connection)
+        if moved.given:
+            given = Shards(self._shards.total, moved.given)
+            self._activations.give_up(given)
+            self._to_reload = {wearer_no: None for wearer_no in self._to_reload if not given.have(wearer_no)}
+        self._shards = sharing.shards
+        self._metrics.shards.set(len(self._shards.owned))
+        if not moved.taken:
+            return
+        fresh, held_s = Shards(self._shards.total, moved.taken), self._committed_at_s
+        if isinstance(connection, Session):
+            await connection.set_limits(self._pace.loading)
+        await record_loading(connection, self._shards)
+        await self._load_shards(connection, fresh)
+        async with connection.transaction():  # of those that were held already: they waited
+            await self._record_stall(connection, self._committed_at_s - held_s, self._shards.owned - moved.taken)
+        if isinstance(connection, Session):
+            await connection.set_limits(self._pace.turn)
+        await sharing.begin_reading(connection, moved.taken)
+        log.info("shards", held=len(self._shards.owned), activations=len(self._activations))
 
     def _tick(self) -> None:
         """The service's clock never steps back, even if the machine's does."""
@@ -288,6 +359,8 @@ class Worker:
     async def turn(self, connection: Connection) -> None:
         """Gather, and take what was gathered through to its answers. Raises what the database raises; then nothing of
         the turn holds, and those who wait are told to send again."""
+        if self._sharing is not None:
+            await self._change_shards(connection, self._sharing)
         has_more = bool(self._to_reload) or self._activations.are_any_to_judge_again
         wait_s = 0.0 if has_more else self._pace.max_wait_s
         batch = await self._inbox.gather(self._turn_reports, wait_s)
@@ -396,12 +469,16 @@ class Worker:
         self._tick()
         await self._notice_changes(connection)
         now_ms = self._now_ms
+        if self._sharing is not None:
+            batch = await self._ours(connection, self._sharing, batch)
         requests = await self._requests(connection, batch)
         incoming = [item for request in requests for item in request.items]
         self._highest.begin_turn()
         self._ahead_of_commit.begin(now_ms)
         kept = Kept(self._highest, self._newest_ms, self._can_copy, self._ahead_of_commit)
         async with connection.transaction():
+            if self._sharing is not None:
+                await self._lock_divided(connection, self._sharing, batch)
             await self._notice_stall(connection, started_s)
             # What was received earlier comes first: of duplicates the first receipt is kept.
             released = await examine_again(
@@ -425,16 +502,25 @@ class Worker:
             )  # fmt: skip
             self._stages.passed(Stage.JUDGE)
             await record_updates(connection, updates, now_ms)
-            raised = await raise_from_updates(connection, updates, self._activations, self._alert_nos, now_ms)
+            elsewhere = NOTHING_ELSEWHERE if self._sharing is None else self._sharing.elsewhere
+            raised = await raise_from_updates(
+                connection, updates, self._activations, self._alert_nos, now_ms, elsewhere
+            )
             self._stages.passed(Stage.RECORD)
             clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
             wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
-            look = self._units.look(_heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms)
+            look = self._units.look(
+                _heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms, self._looks_at_unit
+            )
             noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
             told_of_ms = await self._tell_of_what_waits(connection, now_ms)
-            await record_alive(connection, now_ms, self._changes_seen)
+            if self._sharing is None:
+                await record_alive(connection, now_ms, self._changes_seen)
+            else:
+                await record_shards_alive(connection, self._shards, now_ms, self._changes_seen)
+                await self._sharing.note_stored(connection, batch)
             if self._is_judging_again and self._activations.are_judged_again:
-                await judged_again(connection, now_ms)
+                await judged_again(connection, now_ms, self._shards)
                 self._is_judging_again = False
             self._stages.passed(Stage.LOOK)
         self._stages.passed(Stage.COMMIT)
@@ -449,6 +535,8 @@ class Worker:
         self._units.adopt(look)
         self._clocks.adopt(clocks)
         answer_devices(batch, incoming, outcome, self._tell)
+        if self._sharing is not None:
+            self._sharing.stored(batch)
         self._stages.passed(Stage.ANSWER)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
         self._metrics.wrong_signatures.inc(wrongly_signed)
@@ -460,6 +548,8 @@ class Worker:
     async def _notice_changes(self, connection: Connection) -> None:
         """Take in orders and keys that were entered since the last turn."""
         changes = await order_changes_after(connection, self._changes_seen)
+        if self._sharing is not None:
+            self._to_reload |= dict.fromkeys(await self._sharing.settled(connection))
         if not changes:
             await self._reload_some(connection)
             return
@@ -467,12 +557,15 @@ class Worker:
         everybody = any(change.what in CONCERN_EVERYBODY for change in changes)
         wearers = sorted({change.wearer_no for change in changes if change.wearer_no is not None})
         await self._keys.load(connection)
+        if self._sharing is not None and wearers:
+            self._highest.forget_devices(await self._sharing.take_in(connection, wearers, changes[-1].change_no))
         if everybody:
             self._activations.know_outages(await load_outages(connection))
             await self._activations.load_settings(connection)
             self._to_reload = dict.fromkeys(self._activations.wearers())
         if everybody or wearers:
-            self._to_examine |= await self._activations.change_orders(connection, self._now_ms, wearers)
+            ours = [wearer_no for wearer_no in wearers if self._shards.have(wearer_no)]
+            self._to_examine |= await self._activations.change_orders(connection, self._now_ms, ours)
             for wearer_no in wearers:
                 self._to_reload.pop(wearer_no, None)
             await self._reload_some(connection)
@@ -498,7 +591,7 @@ class Worker:
     async def _examine_if_asked(self, connection: Connection, changes: Sequence[LoggedChange]) -> None:
         if any(change.what == QUARANTINE_EXAMINED for change in changes):
             self._to_examine |= set(await devices_in_quarantine(connection))
-            self._examination = Examination(tuple(RefusalReason), self._fact_ids.take)
+            self._examination = Examination(tuple(RefusalReason), self._fact_ids.take, self._takes_apart)
 
     async def _judge_again_if_asked(self, connection: Connection) -> None:
         since_ms = await asked_since_ms(connection)
@@ -521,10 +614,42 @@ class Worker:
         return [
             Request(
                 [Incoming(next(ids), submission.device_no, one, self._now_ms) for one in reports],
-                submission.body if submission.unreadable is None and submission.signing is None else None,
+                submission.body if self._may_be_whole(submission) else None,
             )
             for submission, reports in zip(batch, received, strict=True)
         ]
+
+    def _may_be_whole(self, submission: Submission) -> bool:
+        """What is signed, could not be read, or is of several shards (of whom each worker gets a part) is kept report by report."""
+        if submission.unreadable is not None or submission.signing is not None or submission.body is None:
+            return False
+        reports = [one.report for one in submission.reports]
+        return self._activations.are_of_one_shard(
+            submission.device_no, (report.own_ms for report in reports if not isinstance(report, Refusal))
+        )
+
+    async def _ours(self, connection: Connection, sharing: Sharing, batch: Sequence[Submission]) -> list[Submission]:
+        """Those for shards of ours. What another shard stored of a home unit that speaks of people here is heard in this turn."""
+        found = sharing.ours(batch)
+        for submission in found:
+            if submission.hear_since_ms is not None:
+                since_ms = self._to_tell_again.get(submission.device_no, submission.hear_since_ms)
+                self._to_tell_again[submission.device_no] = min(since_ms, submission.hear_since_ms)
+        if sharing.hears_now:
+            await self._units.hear_from_disk(connection)
+        return found
+
+    async def _lock_divided(self, connection: Connection, sharing: Sharing, batch: Sequence[Submission]) -> None:
+        """Devices that other workers store too: until the commit they wait for us, and what they stored is known from the disk."""
+        divided = sharing.divided(batch, (*self._to_examine, *self._to_tell_again))
+        await lock_devices(connection, divided)
+        self._highest.others_add_to(divided)
+
+    def _takes_apart(self, device_no: int) -> bool:
+        return self._sharing is None or self._sharing.has_all_of(device_no)
+
+    def _looks_at_unit(self, device_no: int) -> bool:
+        return self._sharing is None or self._sharing.looks_at_unit(device_no)
 
     def _newest_ms(self, facts: Sequence[Accepted]) -> int | None:
         """Of the facts of a request: up to when positions of their device can be stored. Those that are judged are not after it."""
@@ -538,13 +663,18 @@ class Worker:
 
     async def _notice_stall(self, connection: Connection, started_s: float) -> None:
         """If the last commit is too long ago, that time was an outage: we could not have heard anybody."""
-        stalled_s = started_s - self._committed_at_s
+        await self._record_stall(connection, started_s - self._committed_at_s, self._shards.owned)
+
+    async def _record_stall(self, connection: Connection, stalled_s: float, shards: Collection[int]) -> None:
         if stalled_s <= self._pace.liveness_s:
             return
         since_ms = self._now_ms - round(stalled_s * 1000 * self._clock.rate)
-        outages, recorded = await record_outage_since(
-            connection, since_ms, self._now_ms, "no commit for more than 5 s"
-        )
+        cause = "no commit for more than 5 s"
+        if self._sharing is None:
+            outages, recorded = await record_outage_since(connection, since_ms, self._now_ms, cause)
+        else:
+            since = dict.fromkeys(shards, since_ms)
+            outages, recorded = await record_shard_outages_since(connection, since, self._now_ms, cause)
         self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
         log.warning("outage recorded", seconds=round(stalled_s, 1))
@@ -600,7 +730,9 @@ def _sent_ms(batch: Sequence[Submission]) -> dict[int, int]:
     """When each device last said that it sent, by its own clock. What waited on the way is overtaken by what did not."""
     newest: dict[int, int] = {}
     for submission in batch:
-        if submission.sent_ms is not None:
+        if submission.sent_ms is not None and (
+            submission.place is None or submission.place.waited_ms <= MOST_WAITED_MS
+        ):
             newest[submission.device_no] = max(
                 submission.sent_ms, newest.get(submission.device_no, submission.sent_ms)
             )
@@ -619,7 +751,7 @@ async def take_worker_lock(connection: Connection, pace: Pace, name: str | None 
             if former:
                 raise FormerSessionHolds
             raise AlreadyServed(
-                "Another emtrack serve works on this database (it holds the worker's lock). End it, or give this one "
+                "Another emtrack serve, or workers, work on this database (they hold the worker's lock). End them, or give this one "
                 "another database."
             )
         await asyncio.sleep(0.05 if former else 0.5)

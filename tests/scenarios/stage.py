@@ -52,7 +52,8 @@ SILENCE = "NO_COMMUNICATION"
 
 FILLED = """
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND n.nspname = 'public' AND NOT c.relispartition AND c.relname <> 'schema_migrations'
+WHERE c.relkind IN ('r', 'p') AND n.nspname = 'public' AND NOT c.relispartition
+  AND c.relname NOT IN ('schema_migrations', 'shard_count')
 """
 
 

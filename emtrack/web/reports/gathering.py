@@ -165,7 +165,7 @@ async def gathered(
         {requirement_id: name for (_, requirement_id), name in names.items()}, seen,
         await events_of(connection, view, {a.activation_no: a for a in assignments}, known_ms=known_ms), findings, bases,
         coverage_of(assignments, seen, Interval(view.begin_ms, min(view.end_ms, known_ms)), settings.max_gap_ms), times, place,
-        place_times, clipped(await load_outages(connection), *window),
+        place_times, clipped((await load_outages(connection)).of(view.wearer_no), *window),
         [MapZone(names.get((view.wearer_no, zone["label"]), zone["label"]), zone["kind"], zone["geometry"]) for zone in drawn.zones],
         settings.max_gap_ms, await unauthenticated_among(connection, [one.fix.position.fact_id for one in seen]),
         basemap,

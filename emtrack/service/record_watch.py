@@ -1,0 +1,59 @@
+"""What pages know of the workers, where these are other processes: whether all shards are served, and that alerts changed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from emtrack.db.session import Limits, Session
+from emtrack.service.beside import keep_working, wait_for_stop
+
+LOOK_EVERY_S = 0.5
+LIMITS = Limits(statement_s=10.0, lock_s=2.0, answer_s=11.0)
+# By the server's own clock.
+UNSERVED = """
+SELECT n.shards - count(l.shard) AS unserved, n.shards FROM shard_count n
+LEFT JOIN shard_liveness l ON l.shard < n.shards AND l.committed_at > clock_timestamp() - interval '10 s'
+GROUP BY n.shards
+"""
+NEWEST = "SELECT max(change_no) FROM alert_changes"
+
+
+class RecordWatch:
+    """`changed` is told of changes of alerts. As `Watched` has it."""
+
+    def __init__(self, dsn: str, changed: asyncio.Condition) -> None:
+        self._dsn = dsn
+        self._changed = changed
+        self._newest: int | None = None
+        self._trouble: str | None = (
+            "The database does not answer, or was not asked yet: whether anybody is watched is not known."
+        )
+
+    def trouble(self) -> str | None:
+        """Why not everybody is watched, in a sentence; None: all are."""
+        return self._trouble
+
+    def late(self) -> str | None:
+        """Workers say so themselves, to people on call and at their own /readyz."""
+        return None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await keep_working(self._dsn, "emtrack watch of the record", LIMITS, self._look, self._pause, stop)
+
+    async def _look(self, connection: Session) -> bool:
+        row = await connection.fetchrow(UNSERVED)
+        assert row is not None, "there is one row"
+        unserved, shards = row["unserved"], row["shards"]
+        self._trouble = None
+        if unserved:
+            whom = "nobody is" if unserved == shards else f"{unserved} of {shards} shards of the people are not"
+            self._trouble = f"No worker committed anything of them for 10 s: {whom} watched."
+        newest = await connection.fetchval(NEWEST)
+        if newest != self._newest:
+            self._newest = newest
+            async with self._changed:
+                self._changed.notify_all()
+        return False
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        await wait_for_stop(stop, LOOK_EVERY_S)

@@ -1,0 +1,228 @@
+"""A gateway's side: requests out of the inbox into the stream, and the answers of workers back to whoever waits.
+
+Bounded: no more is taken out of the inbox than `most_waiting` reports that wait for answers, so that the inbox fills and its door
+says "later" as on one machine. What the stream does not take is told to be sent again. Of each shard and lane one message is on its
+way at a time; what comes meanwhile goes together in the next, so that many requests share one write to the disks of the servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from emtrack.clock import machine_ms
+from emtrack.metrics import Metrics
+from emtrack.record.routing import Routing
+from emtrack.stream.messages import (
+    ANSWERS,
+    Answer,
+    Message,
+    Outcome,
+    SentRequest,
+    decode_answers,
+    encode,
+    sent_request,
+    size_of,
+    subject_of,
+)
+from emtrack.stream.server import NAME, Stream
+from ingest import Acknowledgement, Inbox, NotCommitted, Received, Refusal, Submission, TooManyDays
+
+MOST_BYTES = 1024**2
+"""Of a message, but for its last request."""
+PUBLISHED_WITHIN_S = 3.0
+ANSWERED_WITHIN_S = 5.0
+"""Then its device is told to send again: an answer is lost with a worker that dies after its commit. What is stored meanwhile comes
+back as a duplicate."""
+TAKEN_AT_ONCE = 4_000
+
+log = structlog.get_logger()
+
+
+class _Waiting:
+    """A request of which some parts are not answered. `hear`: shards that are told when all is stored."""
+
+    def __init__(self, submission: Submission, hear: set[int], received_ms: int) -> None:
+        self.submission = submission
+        self.hear = hear
+        self.received_ms = received_ms
+        self.numbers: set[int] = set()
+        self.said: list[Acknowledgement] = []
+
+
+class _Queue:
+    """Of a shard and lane."""
+
+    def __init__(self) -> None:
+        self.requests: deque[SentRequest] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Publisher:
+    """`routing`: kept as orders change by whoever made it."""
+
+    def __init__(self, stream: Stream, inbox: Inbox, routing: Routing, metrics: Metrics, most_waiting: int) -> None:
+        self._stream = stream
+        self._inbox = inbox
+        self.routing = routing
+        self._metrics = metrics
+        self._most_waiting = most_waiting
+        self._answer_to = f"{ANSWERS}.{secrets.token_hex(8)}"
+        self._numbers = iter(range(1, 2**62))
+        self._waiting: dict[int, _Waiting] = {}
+        self._queues: defaultdict[tuple[int, str], _Queue] = defaultdict(_Queue)
+        self._reports = 0
+        self._answered = asyncio.Event()
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self._stream.client.is_connected)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; then what waits is told to be sent again."""
+        answers = await self._stream.client.subscribe(self._answer_to, cb=self._hear)
+        try:
+            while not stop.is_set():
+                while self._reports >= self._most_waiting and not stop.is_set():
+                    self._answered.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._answered.wait(), 0.5)
+                    self._give_up_late()
+                for submission in await self._inbox.gather(TAKEN_AT_ONCE, 0.5):
+                    self._send(submission)
+                self._give_up_late()
+                self._metrics.waiting.set(self._inbox.filled + self._reports)
+        finally:
+            self._inbox.close()
+            for waiting in list(self._waiting.values()):
+                _fail(waiting.submission, NotCommitted())
+            for queue in self._queues.values():
+                if queue.task is not None:
+                    queue.task.cancel()
+            await answers.unsubscribe()
+
+    # ------------------------------------------------------------------------------------- out
+
+    def _send(self, submission: Submission) -> None:
+        parts, hear = self._parts(submission)
+        waiting = _Waiting(submission, hear, machine_ms())
+        self._reports += submission.size
+        submission.done.add_done_callback(lambda _: self._forget(waiting))
+        for shard, only in parts.items():
+            self._queue(waiting, shard, only if len(parts) > 1 else None, None)
+
+    def _parts(self, submission: Submission) -> tuple[dict[int, list[int]], set[int]]:
+        """The places of its reports by shard, and the shards that are told afterwards."""
+        received: Sequence[Received] = submission.reports
+        if submission.unreadable is not None:
+            received = [submission.unreadable]
+        parts: dict[int, list[int]] = {}
+        hear: set[int] = set()
+        for place, one in enumerate(received):
+            route = self.routing.route(submission.device_no, one)
+            parts.setdefault(route.shard, []).append(place)
+            hear |= route.hear
+        if not parts:  # without reports: answered all the same
+            parts[self.routing.shard_of_unit(submission.device_no)] = []
+        return parts, hear
+
+    def _queue(self, waiting: _Waiting, shard: int, only: Sequence[int] | None, hear_since_ms: int | None) -> None:
+        number = next(self._numbers)
+        waiting.numbers.add(number)
+        self._waiting[number] = waiting
+        lane = str(waiting.submission.lane)
+        queue = self._queues[shard, lane]
+        queue.requests.append(sent_request(waiting.submission, number, waiting.received_ms, only, hear_since_ms))
+        if queue.task is None or queue.task.done():
+            queue.task = asyncio.get_running_loop().create_task(self._publish(queue, subject_of(shard, lane)))
+
+    async def _publish(self, queue: _Queue, subject: str) -> None:
+        """Message after message until nothing waits."""
+        while queue.requests:
+            requests: list[SentRequest] = []
+            while queue.requests and size_of(requests) < MOST_BYTES:
+                one = queue.requests.popleft()
+                if one.number in self._waiting:  # nobody waits for it any more
+                    requests.append(one)
+            if not requests:
+                return
+            payload = encode(Message(self._answer_to, requests))
+            try:
+                await self._stream.js.publish(subject, payload, timeout=PUBLISHED_WITHIN_S, stream=NAME)
+                self._metrics.stream_messages.labels("published").inc()
+            except Exception as error:  # the servers are away, choose a leader, or have no room
+                log.warning("not published", error=type(error).__name__, requests=len(requests))
+                self._metrics.stream_messages.labels("not taken").inc()
+                for one in requests:
+                    if (waiting := self._waiting.get(one.number)) is not None:
+                        _fail(waiting.submission, NotCommitted())
+
+    # ------------------------------------------------------------------------------------- back
+
+    async def _hear(self, message: Any) -> None:
+        for answer in decode_answers(message.data):
+            waiting = self._waiting.pop(answer.number, None)
+            if waiting is not None:
+                waiting.numbers.discard(answer.number)
+                self._take(waiting, answer)
+
+    def _take(self, waiting: _Waiting, answer: Answer) -> None:
+        done = waiting.submission.done
+        if answer.outcome is Outcome.LATER:
+            _fail(waiting.submission, TooManyDays(answer.retry_after_s))
+        elif answer.outcome is Outcome.AGAIN:
+            _fail(waiting.submission, NotCommitted())
+        else:
+            waiting.said.append(answer.acknowledgement)
+            if waiting.numbers:
+                return
+            if waiting.hear:
+                self._tell_others(waiting)
+            elif not done.done():
+                done.set_result(_together(waiting))
+
+    def _tell_others(self, waiting: _Waiting) -> None:
+        """It is stored; now those shards are told in which it concerns people too."""
+        shards, waiting.hear = waiting.hear, set()
+        own_ms = [one.report.own_ms for one in waiting.submission.reports if not isinstance(one.report, Refusal)]
+        for shard in sorted(shards):
+            self._queue(waiting, shard, None, min(own_ms))
+
+    def _give_up_late(self) -> None:
+        """Numbers ascend with time: those that have waited for the longest come first."""
+        late_ms = machine_ms() - ANSWERED_WITHIN_S * 1000
+        late: list[_Waiting] = []
+        for waiting in self._waiting.values():
+            if waiting.received_ms >= late_ms:
+                break
+            late.append(waiting)
+        for waiting in late:
+            _fail(waiting.submission, NotCommitted())
+
+    def _forget(self, waiting: _Waiting) -> None:
+        """It is answered, or whoever waited went away."""
+        self._reports -= waiting.submission.size
+        for number in waiting.numbers:
+            self._waiting.pop(number, None)
+        self._answered.set()
+
+
+def _fail(submission: Submission, error: Exception) -> None:
+    if not submission.done.done():
+        submission.done.set_exception(error)
+
+
+def _together(waiting: _Waiting) -> Acknowledgement:
+    """The answers to its parts as one, in the order of the request."""
+    if len(waiting.said) == 1:
+        return waiting.said[0]
+    committed = {seq for said in waiting.said for seq in said.ack}
+    order = {one.seq: place for place, one in reversed(list(enumerate(waiting.submission.reports)))}
+    refused = sorted((r for said in waiting.said for r in said.refused), key=lambda r: order.get(r.seq, -1))
+    return Acknowledgement([r.seq for r in waiting.submission.reports if r.seq in committed], refused)
