@@ -3,12 +3,13 @@
     python -m benchmarks.end_to_end [--wearers 1000] [--seconds 20] [--repeats 3] [--profile]
 
 Starts the service as a program of its own on an embedded database in a temporary folder, enters wearers with five
-zones each, and sends fixes over 32 kept-alive connections, each request answered after its commit:
+zones each, and sends fixes over kept-alive connections, each request answered after its commit:
 
-    in tens     as many requests of ten fixes, one a minute, as the connections bear
-    in 500s     the same in requests of 500 fixes, one each ten seconds
-    paced       at the rate of a country (205 fixes/s) and at 500 fixes/s, in tens: the time from sending to the answer, which
-                comes after the commit of the finding that the fix makes, if it makes one
+    in tens         as many requests of ten fixes, one a minute, as 32 connections bear
+    in tens of many the same over 256 connections: of a fleet each tag has its own, and a turn takes what has come
+    in 500s         requests of 500 fixes, one each ten seconds, over 32 connections
+    paced           at the rate of a country (205 fixes/s) and at 500 fixes/s, in tens: the time from sending to the answer, which
+                    comes after the commit of the finding that the fix makes, if it makes one
 
 The requests are made before the clock runs; sender, service and database share the machine. The baseline, in the same run and on
 the same server, is binary COPY of the same columns into the same table, by asyncpg alone, in one transaction for each 4,000 rows.
@@ -65,10 +66,13 @@ class Load(NamedTuple):
     name: str
     fixes_a_request: int
     fix_every_ms: int
+    connections: int = CONNECTIONS
 
 
 TENS = Load("in tens", 10, 60_000)
+MANY_TENS = Load("in tens of many", 10, 60_000, 256)
 HUNDREDS = Load("in 500s", 500, 10_000)
+LOADS = (TENS, MANY_TENS, HUNDREDS)
 
 
 def orders(wearers: int, from_ms: int) -> str:
@@ -255,10 +259,10 @@ class Ready(NamedTuple):
         return self.settings.listen
 
     def fleet(self, load: Load) -> Fleet:
-        """Half of the wearers each, so that no load sends what another sent."""
-        half = len(self.keys) // 2
-        numbers = range(half) if load is TENS else range(half, len(self.keys))
-        return Fleet(self.address, self.keys, numbers, self.from_ms, load)
+        """A third of the wearers each, so that no load sends what another sent."""
+        share, place = len(self.keys) // len(LOADS), LOADS.index(load)
+        numbers = range(place * share, (place + 1) * share)
+        return Fleet(self.address, self.keys, numbers, self.from_ms, load, load.connections)
 
 
 MOST_A_SECOND = 60_000
@@ -266,7 +270,7 @@ MOST_A_SECOND = 60_000
 
 
 async def measure(ready: Ready, seconds: float, repeats: int) -> None:
-    fleets = {load: ready.fleet(load) for load in (TENS, HUNDREDS)}
+    fleets = {load: ready.fleet(load) for load in LOADS}
     rates: dict[Load, list[float]] = {load: [] for load in fleets}
     at_load: dict[Load, list[float]] = {load: [] for load in fleets}
     copied = []
@@ -345,7 +349,7 @@ async def spent_s(ready: Ready) -> tuple[int, dict[str, float]]:
 
 
 async def profile(ready: Ready, seconds: float) -> None:
-    for load in (TENS, HUNDREDS):
+    for load in LOADS:
         fleet = ready.fleet(load)
         fleet.make_ready(3 * 10_000 // load.fixes_a_request)
         await fleet.send(3)
