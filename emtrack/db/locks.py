@@ -12,6 +12,8 @@ WORKER_LOCK = 0x656D_7472
 """Held by the connection that writes: who loses it cannot write."""
 SEALING_LOCK = 0x656D_736C
 """Held by the connection that puts rows into the log: there is one tree."""
+PACKING_LOCK = 0x656D_706B
+"""Held by the connection that packs positions."""
 
 TAKE = "SELECT pg_advisory_xact_lock($1)"
 TRY = "SELECT pg_try_advisory_lock($1)"
