@@ -81,16 +81,21 @@ async def add_people(connection: asyncpg.Connection[Any], people: int) -> None:
 
 
 async def add_day(
-    connection: asyncpg.Connection[Any], day: date, homes: Homes, minutes: range = range(MINUTES)
+    connection: asyncpg.Connection[Any],
+    day: date,
+    homes: Homes,
+    minutes: range = range(MINUTES),
+    number_from: int = 0,
 ) -> int:
-    """A day of everybody of `homes`. How many positions. The day's partition must not be there."""
+    """A day of everybody of `homes`, whose device numbers follow `number_from`. How many positions. The day's partition must not be
+    there."""
     part = f"positions_{day:%Y_%m_%d}"
     first_ms = round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
     async with connection.transaction():
         await connection.execute(f"CREATE TABLE {part} (LIKE positions INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
         count = 0
         for minute in minutes:
-            rows = _minute(homes, first_ms, minute)
+            rows = _minute(homes, first_ms, minute, number_from)
             await connection.copy_to_table(part, source=io.BytesIO(rows), columns=COLUMNS, format="binary")
             count += len(homes.lat_deg)
         await connection.execute(
@@ -99,7 +104,7 @@ async def add_day(
     return count
 
 
-def _minute(homes: Homes, first_ms: int, minute: int) -> bytes:
+def _minute(homes: Homes, first_ms: int, minute: int, number_from: int) -> bytes:
     people = len(homes.lat_deg)
     number = np.arange(1, people + 1)
     chance = np.random.default_rng([first_ms // 1000, minute])
@@ -113,7 +118,7 @@ def _minute(homes: Homes, first_ms: int, minute: int) -> bytes:
         table[f"{name} size"] = _SIZES[name]
     at_ms = first_ms - _2000_MS + minute * 60_000
     table["fact_id"] = first_ms * 1_000 + minute * 100_000 + number
-    table["device_no"] = number
+    table["device_no"] = number_from + number
     table["fix_time"] = (at_ms + number % 60 * 1_000) * 1_000
     table["mechanism"] = np.where(is_cell, b"LBS", b"GPS")
     table["lat_deg"] = homes.lat_deg + away * np.sin(turn) + precision / 3e5 * (chance.random(people) - 0.5)

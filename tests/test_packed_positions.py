@@ -28,6 +28,7 @@ from emtrack.record.packed_positions import (
     has_passed,
     hours_to_enter,
     hours_to_pack,
+    last_mark,
     pack_devices,
     pack_late,
     packed_span,
@@ -159,7 +160,7 @@ async def test_what_comes_late_and_what_is_deleted_is_in_the_answer_at_once_and_
     expected = await stored_answers(connection)
     assert {(3, 19), (4, 19), (7, 20), (8, 19), (5, 19)} <= set(await marks(connection))
     assert await answers(connection) == expected
-    while await pack_late(connection):
+    while await pack_late(connection, await last_mark(connection)):
         pass
     assert await marks(connection) == []
     assert await answers(connection) == expected
@@ -214,7 +215,7 @@ async def test_a_mark_that_comes_while_an_hour_is_packed_stays(
         assert (await packed_span(connection, QUESTIONS[1].window)).late == {3}
         expected = await stored_answers(connection)
         assert await answers(connection) == expected
-        assert await pack_late(connection)
+        assert await pack_late(connection, await last_mark(connection))
         assert await answers(connection) == expected
     finally:
         await writer.close()

@@ -50,8 +50,9 @@ SELECT $1, t.* FROM unnest($2::bigint[], $3::bytea[], $4::bytea[]) AS t (device_
 READY = "UPDATE packed_hours SET is_ready = true WHERE hour = $1"
 LATE = """
 SELECT epoch_ms(l.hour) AS hour_ms, l.device_no FROM packed_late l JOIN packed_hours p USING (hour)
-WHERE p.is_ready AND p.form = $1 ORDER BY l.hour, l.device_no LIMIT $2
+WHERE p.is_ready AND p.form = $1 AND l.late_no <= $2 ORDER BY l.hour, l.device_no LIMIT $3
 """
+LAST_MARK = "SELECT coalesce(max(late_no), 0) FROM packed_late"
 READY_IN = """
 SELECT epoch_ms(hour) AS hour_ms FROM packed_hours WHERE hour >= $1 AND hour < $2 AND is_ready AND form = $3
 """
@@ -136,10 +137,16 @@ async def pack_devices(connection: Connection, hour_ms: int, after: int) -> int 
     return devices[-1]
 
 
-async def pack_late(connection: Connection) -> bool:
-    """Pack again some of what came late. Whether there was any. A transaction of its own."""
+async def last_mark(connection: Connection) -> int:
+    """Number of the newest mark."""
+    number: int = await connection.fetchval(LAST_MARK)
+    return number
+
+
+async def pack_late(connection: Connection, until: int) -> bool:
+    """Pack again some of what came late, by marks up to a number. Whether there was any. A transaction of its own."""
     async with connection.transaction(isolation="repeatable_read"):
-        rows = await connection.fetch(LATE, FORM, MOST_LATE)
+        rows = await connection.fetch(LATE, FORM, until, MOST_LATE)
         for hour_ms in sorted({row["hour_ms"] for row in rows}):
             await _pack(connection, hour_ms, sorted({row["device_no"] for row in rows if row["hour_ms"] == hour_ms}))
     return bool(rows)

@@ -27,6 +27,7 @@ from emtrack.record.packed_positions import (
     has_passed,
     hours_to_enter,
     hours_to_pack,
+    last_mark,
     pack_devices,
     pack_late,
 )
@@ -78,9 +79,16 @@ class Packer:
             if not await self._pack(connection, hour_ms, stop):
                 return False
             self._metrics.hours_unpacked.set(-left)
-        while not stop.is_set() and await pack_late(connection):
-            await wait_for_stop(stop, FENCE_EVERY_S)
+        await self._pack_again(connection, stop)
         return bool(waiting) and not stop.is_set()
+
+    async def _pack_again(self, connection: Session, stop: asyncio.Event) -> None:
+        """What came late since the last pass: while the backlog of an outage comes in, an hour of a device is packed once a pass."""
+        until, has_more = await last_mark(connection), True
+        while has_more and not stop.is_set():
+            started = time.monotonic()
+            has_more = await pack_late(connection, until)
+            await wait_for_stop(stop, time.monotonic() - started)
 
     async def _wait_for_writers(self, connection: Session, stop: asyncio.Event) -> None:
         fence = await fence_now(connection)

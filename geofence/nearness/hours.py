@@ -12,6 +12,7 @@ more, so that nobody is told to have been elsewhere whose positions would not sa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ ROUNDED_M = 10.0
 """First and last places are kept as float32: within two metres."""
 _NORTH_M, _EAST_M = 110_574.0, 111_319.0
 """No degree is shorter: of latitude, and of longitude on the equator."""
+_LONGEST_M = 111_700.0
+"""No degree is longer."""
 
 HEAD = np.dtype(
     [
@@ -113,17 +116,24 @@ def away_devices(heads: Heads, spot: Spot, window: Interval, rules: NearRules) -
     """Devices that were elsewhere for certain all through a window, by the heads of the hours that it touches and of the hour before
     those. Of that hour it need only be known that its positions are evidence, and more of them than jumps can be in a row: then no
     jump before it keeps the first ones of the window from being evidence."""
-    first, last = window.begin_ms // HOUR_MS, (window.end_ms - 1) // HOUR_MS
-    heads = heads[(heads["hour"] >= first - 1) & (heads["hour"] <= last)]
-    heads = heads[np.lexsort((heads["hour"], heads["device"]))]
-    if not len(heads):
-        return np.empty(0, np.int64)
+    first, last = window.begin_ms // HOUR_MS - 1, (window.end_ms - 1) // HOUR_MS
+    in_time = (heads["hour"] >= first) & (heads["hour"] <= last)
+    if not in_time.all():
+        heads = heads[in_time]
+    hour, device = heads["hour"] - first, heads["device"]
     fine = heads["is_evident"] == 1
-    fine &= np.where(heads["hour"] == first - 1, heads["count"] > MAX_JUMPS, _is_far(heads, spot, rules))
-    fine[1:] &= _follows(heads)
-    devices, begin = np.unique(heads["device"], return_index=True)
-    good = np.add.reduceat(fine.astype(np.int64), begin)
-    found: Int64s = devices[good == last - first + 2]
+    fine &= np.where(hour == 0, heads["count"] > MAX_JUMPS, _is_far(heads, spot, rules))
+    devices, place = np.unique(device, return_inverse=True)
+    hours = last - first + 1
+    away = np.bincount(place[fine], minlength=len(devices)) == hours
+    if not away.any():
+        return np.empty(0, np.int64)
+    row_of = np.zeros((hours, len(devices)), np.int64)
+    row_of[hour, place] = np.arange(len(heads))
+    chosen = np.flatnonzero(away)
+    for before, here in pairwise(row_of[:, chosen]):
+        away[chosen] &= _follows(heads, before, here)
+    found: Int64s = devices[away]
     return found
 
 
@@ -139,14 +149,15 @@ def _is_far(heads: Heads, spot: Spot, rules: NearRules) -> Bools:
     return far
 
 
-def _follows(heads: Heads) -> Bools:
-    """Of each head but the first: that its first position lies within reach of the last one of the hour before, which is of the same
-    device and precedes it; of a device's first head, that it is so."""
-    before, here = heads[:-1], heads[1:]
-    same = before["device"] == here["device"]
-    elapsed_s = (here["first_ms"].astype(np.int64) + HOUR_MS - before["last_ms"]) / 1_000
-    apart = distances_m(before["last_lon"], before["last_lat"], here["first_lon"], here["first_lat"])
-    reach = MAX_MPS * np.maximum(elapsed_s, 1.0) + before["last_radius_m"] + here["first_radius_m"]
-    in_reach = (here["hour"] == before["hour"] + 1) & (apart <= reach * SLACK - ROUNDED_M)
-    found: Bools = np.where(same, in_reach, True)
+def _follows(heads: Heads, before: Int64s, here: Int64s) -> Bools:
+    """Of some heads, that their first position lies within reach of the last one of the hour before: first as if one went along a
+    meridian and then along the equator, and exactly where that does not tell."""
+    elapsed_s = (heads["first_ms"][here].astype(np.int64) + HOUR_MS - heads["last_ms"][before]) / 1_000
+    reach = MAX_MPS * np.maximum(elapsed_s, 1.0) + heads["last_radius_m"][before] + heads["first_radius_m"][here]
+    reach = reach * SLACK - ROUNDED_M
+    lat_a, lon_a = heads["last_lat"][before].astype(np.float64), heads["last_lon"][before].astype(np.float64)
+    lat_b, lon_b = heads["first_lat"][here].astype(np.float64), heads["first_lon"][here].astype(np.float64)
+    found: Bools = (np.abs(lat_b - lat_a) + np.abs(lon_b - lon_a)) * _LONGEST_M <= reach
+    left = np.flatnonzero(~found)
+    found[left] = distances_m(lon_a[left], lat_a[left], lon_b[left], lat_b[left]) <= reach[left]
     return found
