@@ -341,9 +341,10 @@ async def _written(connection: Session, without: str | None, rows: int) -> float
 
 async def run(wish: argparse.Namespace) -> None:
     await make(wish.data_dir)
-    async with opened(wish.data_dir) as (dsn, connection):
-        await measure(dsn, connection, wish.repeats)
-    if wish.crimes:
+    if not wish.only_beside:
+        async with opened(wish.data_dir) as (dsn, connection):
+            await measure(dsn, connection, wish.repeats)
+    if wish.crimes and not wish.only_beside:
         await batches(wish.data_dir, wish.crimes)
     async with opened(wish.data_dir) as (_, connection):
         if wish.writing:
@@ -362,6 +363,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--data-dir", type=Path, required=True, help="made on the first run, kept, and used again")
     parser.add_argument("--beside", action="store_true", help="other indexes too: they take minutes")
+    parser.add_argument("--only-beside", action="store_true", help="questions themselves are left out")
     parser.add_argument("--writing", action="store_true", help="what storing positions costs with indexes and marks")
     parser.add_argument("--postgis", help="DSN of a PostgreSQL with PostGIS")
     configure_logs("warning")
