@@ -168,6 +168,24 @@ async def test_what_comes_late_and_what_is_deleted_is_in_the_answer_at_once_and_
     assert await marks(connection) == [], "a duplicate is not stored"
 
 
+async def test_somebody_who_was_far_away_is_named_by_a_position_that_comes_late(
+    connection: asyncpg.Connection[Any],
+) -> None:
+    await a_town(connection)
+    await pack_all(connection, END_MS)
+    asked = QUESTIONS[1]
+    heads = await connection.fetchval("SELECT string_agg(head, ''::bytea) FROM packed_positions")
+    assert asked.spot is not None
+    away = away_devices(np.frombuffer(heads, HEAD), asked.spot, asked.window, RULES)
+    named = {one.wearer_no for one in (await near_place(connection, SETS, asked, 0)).named}
+    number = int(away[0])
+    assert number not in named
+    for minutes in np.arange(46.1, 46.9, 0.1):  # more than can be jumps in a row
+        await late(connection, number, float(minutes))
+    answer = await near_place(connection, SETS, asked, 0)
+    assert number in {one.wearer_no for one in answer.named}
+
+
 async def test_what_is_live_leaves_no_mark(connection: asyncpg.Connection[Any]) -> None:
     await a_town(connection)
     await enter_hours(connection, await hours_to_enter(connection, EVENING_MS, 100))
@@ -355,6 +373,19 @@ def test_somebody_far_away_with_a_position_each_minute_is_away_by_bounds_and_who
     assert not away(range(0, 4 * 3_600, 1_200)), "there was time to go there and back"
     assert not away(range(3_600, 4 * 3_600, 60)), "what was before is not known"
     assert not away(range(0, 2 * 3_600, 60)), "silent for an hour"
+
+
+def test_whoever_was_elsewhere_at_once_when_an_hour_began_is_not_away_by_bounds() -> None:
+    """60 km in a minute: the first positions there are jumps, and meanwhile one can have been 6 km away."""
+    places = [(s, 53.0 if s < 7_200 else 53.54) for s in range(0, 4 * 3_600, 60)]
+    positions = [Position(s * 1_000, lat, -2.0, 6.0, Mechanism.GPS, s * 1_000, s) for s, lat in places]
+    spot, window = Spot(-2.0, 53.054, 100.0), Interval(HOUR_MS + 600_000, 3 * HOUR_MS - 600_000)
+    heads = b""
+    for hour in range(4):
+        trail = in_columns(positions, hour)
+        heads += b"".join(one.head for one in packed(hour * HOUR_MS, np.ones(len(trail.fix_ms), np.int64), trail))
+    assert graded(spot, window, trail_of([positions])).grade is Grade.NOT_EXCLUDED
+    assert len(away_devices(np.frombuffer(heads, HEAD), spot, window, RULES)) == 0
 
 
 def test_bodies_give_back_what_was_packed() -> None:
