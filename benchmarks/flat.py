@@ -133,7 +133,7 @@ async def enter(settings: Settings, activations: int) -> tuple[dict[str, str], i
 
 
 def case(name: str, activations: int, millions: float, arguments: argparse.Namespace) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="emtrack-benchmark-", dir=arguments.folder))
+    folder = arguments.on or Path(tempfile.mkdtemp(prefix="emtrack-benchmark-", dir=arguments.folder))
     try:
         if millions:
             uvloop.run(store(folder, millions))
@@ -150,7 +150,8 @@ def case(name: str, activations: int, millions: float, arguments: argparse.Names
             flush=True,
         )
     finally:
-        shutil.rmtree(folder)
+        if arguments.on is None:
+            shutil.rmtree(folder)
 
 
 def main() -> None:
@@ -170,6 +171,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for count in arguments.activations:
         case(f"{count:,} activations", count, 0, arguments)
+    if arguments.on is not None:
+        case(str(arguments.on.name), SENDERS, 0, arguments)
+        return
     for millions in arguments.stored:
         case(f"{millions:g} million positions", SENDERS, millions, arguments)
 
