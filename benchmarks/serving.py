@@ -16,10 +16,11 @@ from emtrack.settings import Settings
 
 
 @contextmanager
-def served(**more: str) -> Iterator[Settings]:
-    """How it is reached, once it says that it listens. `more`: settings by their variables, such as EMTRACK_TLS."""
+def served(folder: Path | None = None, **more: str) -> Iterator[Settings]:
+    """How it is reached, once it says that it listens. `folder`: a data directory that is there. `more`: settings by their variables,
+    such as EMTRACK_TLS."""
     configure_logs("warning")
-    folder = Path(tempfile.mkdtemp(prefix="emtrack-benchmark-"))
+    folder = folder or Path(tempfile.mkdtemp(prefix="emtrack-benchmark-"))
     settings = Settings(data_dir=folder, listen=f"127.0.0.1:{_free_port()}")
     environment = {
         **os.environ,

@@ -124,6 +124,11 @@ class Metrics:
             "Passes of sealing that failed; the rows wait for the next.",
             registry=self.registry,
         )
+        self.hours_unpacked = Gauge(
+            "emtrack_hours_unpacked",
+            "Hours that are over of which positions are about to be packed.",
+            registry=self.registry,
+        )
         self.signal_lag = Gauge(
             "emtrack_signal_lag_seconds",
             "How long ago all that was found and entered had become signals and proposals.",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PRELUDE = """
 import json
 import numpy as np
-from geofence.shapes import kernels, kernels_cells, kernels_sets, kernels_sweep, kernels_zones
+from geofence.shapes import kernels, kernels_cells, kernels_near, kernels_sets, kernels_sweep, kernels_zones
 """
 MARGIN = """
 import json
@@ -33,6 +33,7 @@ LLVM = """
 import json
 import sys
 from numba import bool_, float32, float64, int8, int32, int64, njit, types, uint64
+from geofence.shapes.kernels_near import Screened, ScreenedFor, follow_all, screen
 from geofence.shapes.kernels_sets import Cells, Edges, set_contains, set_verdicts
 from geofence.shapes.kernels_sweep import FoundViolations, Rules, SweepState, SweptPositions, follow
 from geofence.shapes.kernels_zones import Fixes, Masks, PackedZones, Scratch, contains_of, verdicts_of
@@ -57,12 +58,15 @@ edges = tuple_of(Edges, table, table, float32[:, ::1], wide)
 state = tuple_of(SweepState, wide_table, wide, wide_table, wide_table, wide, float64[:, :, ::1])
 positions = tuple_of(SweptPositions, words, wide, metres, metres, bool_[::1])
 rules, found = tuple_of(Rules, wide_table, wide_table, wide, int64), tuple_of(FoundViolations, wide_table, wide)
+asked = tuple_of(ScreenedFor, *[int64 if name.endswith("_ms") else float64 for name in ScreenedFor._fields])
 signatures = {
     counted: (metres, int64),
     verdicts_of: (zones, wide, fixes, metres, tuple_of(Masks, masks, masks), scratch),
     contains_of: (zones, wide, fixes, masks, scratch),
     set_verdicts: (cells, edges, metres, metres, metres, float64, int8[::1], wide_table),
     set_contains: (cells, edges, metres, metres, bool_[::1], wide_table),
+    screen: (asked, wide, wide, metres, metres, metres, metres, tuple_of(Screened, bool_[::1], bool_[::1])),
+    follow_all: (wide, wide, metres, metres, metres, float64, float64, bool_[::1]),
     follow: (state, rules, positions, tuple_of(Masks, mask, mask), int64, found),
 }
 texts = {}
@@ -79,6 +83,8 @@ import tempfile
 from pathlib import Path
 from numba.core.dispatcher import Dispatcher
 from emtrack.service.warm_up import warm_up
+from geofence.intervals import Interval
+from geofence.nearness import Spot, Trail, evident, graded_all
 from geofence.obligations import Requirement
 from geofence.judgement.places import Places
 from geofence.words import ObligationKind
@@ -91,7 +97,7 @@ from tests.test_geometry import SHAPES
 def compiled():
     return sorted(
         (module.__name__, name, len(one.signatures))
-        for module in (kernels, kernels_cells, kernels_sets, kernels_sweep, kernels_zones)
+        for module in (kernels, kernels_cells, kernels_near, kernels_sets, kernels_sweep, kernels_zones)
         for name, one in vars(module).items() if isinstance(one, Dispatcher)
     )
 
@@ -114,15 +120,18 @@ with tempfile.TemporaryDirectory() as folder:
             places.verdicts(lon_deg, lat_deg, np.full(300, radius_m))
         places.margins_m(lon_deg, lat_deg)
         places.zone_id(len(shapes), -2.18, 53.0)
+trail = Trail(np.arange(5) * 60_000, np.full(5, -2.18), np.full(5, 53.0), np.full(5, 6.0), np.arange(5))
+graded_all(Spot(-2.18, 53.0, 100.0), Interval(60_000, 180_000), np.array([0, 2, 5]), trail)
+evident(np.array([1, 1, 2, 2, 2]), trail)
 print(json.dumps([list(one) for one in compiled() if one not in before]))
 """
 )
-HOT = ("verdicts_of", "contains_of", "set_verdicts", "set_contains", "follow")
+HOT = ("verdicts_of", "contains_of", "set_verdicts", "set_contains", "follow", "screen", "follow_all")
 OPTIONS = (
     PRELUDE
     + """
 from numba.core.dispatcher import Dispatcher
-modules = kernels, kernels_cells, kernels_sets, kernels_sweep, kernels_zones
+modules = kernels, kernels_cells, kernels_near, kernels_sets, kernels_sweep, kernels_zones
 print(json.dumps({
     f"{module.__name__}.{name}": sorted(key for key, value in one.targetoptions.items() if value)
     for module in modules for name, one in vars(module).items() if isinstance(one, Dispatcher)

@@ -15,6 +15,7 @@ from geofence.nearness import (
     NAMED,
     RULES,
     Grade,
+    Nearness,
     Spot,
     Trail,
     distances_m,
@@ -26,6 +27,8 @@ from geofence.nearness import (
     sigma_of,
     trail_of,
 )
+from geofence.nearness.grading import _between, _by_person, _seen, _without_sight
+from geofence.shapes.kernels_near import at_least, at_most
 
 GEOD = Geod(ellps="WGS84")
 LON, LAT = -2.18, 53.01
@@ -289,6 +292,39 @@ def test_time_to_go_there_is_found_as_by_trying_each_second(seed: int) -> None:
         and answer.possible is not None
     ):
         assert answer.possible.end_ms - answer.possible.begin_ms < 2_000
+
+
+# ---------------------------------------------------------------------------------------------- what is left out
+
+
+@given(st.floats(0, 6_000), st.floats(0.5, 3_000), st.floats(5, 5_000))
+@settings(max_examples=500)
+def test_the_bounds_of_the_probability_hold(distance_m: float, radius_m: float, within_m: float) -> None:
+    sigma = float(sigma_of(radius_m))
+    chance = float(probability_within(distance_m, radius_m, within_m)[0])
+    assert at_least(distance_m, sigma, within_m) <= chance <= at_most(distance_m, sigma, within_m)
+
+
+def unscreened(spot: Spot, one: Trail) -> Nearness:
+    """With every position weighed and every gap looked at."""
+    first, owner = np.array([0, len(one.fix_ms)]), np.zeros(len(one.fix_ms), np.int64)
+    inside = np.flatnonzero((one.fix_ms >= WINDOW.begin_ms) & (one.fix_ms < WINDOW.end_ms))
+    seen = _by_person(_seen(spot, inside, owner, one, RULES), 1)[0]
+    if seen.grade in NAMED:
+        return seen
+    between = _between(spot, WINDOW, first, np.arange(len(one.fix_ms)), owner, one, RULES)
+    return _without_sight(seen, between.get(0))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=400, deadline=None)
+def test_what_is_screened_out_would_not_have_counted(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    spot = Spot(LON, LAT, float(chance.choice([20.0, 100.0, 2_000.0])))
+    one = somebody(chance)
+    if len(one.fix_ms) > 3 and chance.random() < 0.3:  # at rest, where many positions say nearly the same
+        one = one._replace(lat_deg=np.full(len(one.fix_ms), LAT + chance.choice([0, 0.0009, 0.02])))
+    assert graded(spot, WINDOW, one) == unscreened(spot, one)
 
 
 # ---------------------------------------------------------------------------------------------- together

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from benchmarks.stored import pack_all
 from emtrack.cli.findings import stored_findings
 from emtrack.cli.retention import deleted, going, held
 from emtrack.db.connect import connect
@@ -231,6 +232,24 @@ async def test_a_day_in_which_nothing_has_to_stay_goes_whole(record: Kept) -> No
     assert (this.days_dropped, this.gone["positions"]) == (1, 30)
     assert await record.connection.fetchval("SELECT to_regclass('positions_2026_03_02')") is None
     assert await record.count("retention_removals", "whole_partition = 'positions_2026_03_02'") == 1
+
+
+async def test_packed_positions_go_with_the_rows_that_they_are_of(record: Kept) -> None:
+    await pack_all(record.connection, parse_instant("2026-03-03T00:00:00Z"))
+    assert await record.count("packed_positions") == 2
+    await record.run(10, "2026-03-14T00:00:00Z")
+    assert await record.count("packed_positions", "device_no = 1") == 0
+    assert await record.count("packed_positions") == 1
+    await record.connection.execute("DELETE FROM positions WHERE device_no = 2")
+    assert await record.count("packed_positions") == 0
+
+
+async def test_a_day_that_goes_whole_takes_its_packed_hours_with_it(record: Kept) -> None:
+    await record.connection.execute("DELETE FROM positions WHERE device_no = 2")
+    await pack_all(record.connection, parse_instant("2026-03-03T00:00:00Z"))
+    assert (await record.run(10, "2026-03-14T00:00:00Z")).days_dropped == 1
+    for table in ("packed_positions", "packed_hours", "packed_late"):
+        assert await record.count(table) == 0, table
 
 
 async def test_nobody_judges_again_whose_facts_were_deleted(record: Kept, database_url: str) -> None:

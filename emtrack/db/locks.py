@@ -14,6 +14,8 @@ KEEPER_LOCK = 0x656D_6B70
 """Held by the process that does what is of the whole service once, where pages are apart from workers."""
 SEALING_LOCK = 0x656D_736C
 """Held by the connection that puts rows into the log: there is one tree."""
+PACKING_LOCK = 0x656D_706B
+"""Held by the connection that packs positions."""
 
 TAKE = "SELECT pg_advisory_xact_lock($1)"
 TRY = "SELECT pg_try_advisory_lock($1)"

@@ -1,15 +1,17 @@
 """Who was near a place, and who was near whom.
 
-Two steps, so that a hundred million stored positions answer at once. One minute of each five has an index of its own
-(`positions_sampled`): people who cannot have been there by those alone are done with. All positions of the others are read by device
-and graded (docs/near.md). The look at everybody comes before the question; the looks at those whom it names before anybody sees them.
+Two steps, so that a hundred million stored positions answer at once. Hours that are over are packed, a row for each device, with
+bounds of where it was: people who cannot have been there by those bounds alone are done with. Of what is not packed yet one minute of
+each five has an index of its own (`positions_sampled`), which does the same. All positions of the others are read, packed or as they
+are stored, and graded (docs/near.md). The look at everybody comes before the question; the looks at those whom it names before
+anybody sees them.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,9 +23,12 @@ from emtrack.people.looks import Looker, What, look_at_each, record_look
 from emtrack.reading.history import EARLIEST_MS
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.near import Asked, Named, Question, store_run
+from emtrack.record.packed_positions import PackedSpan, bodies_in, heads_in, packed_span, trail_in
+from emtrack.record.position_columns import in_order, positions_of, within
 from emtrack.record.zone_sets import ZoneSetCache
-from geofence import DEFAULT_RADIUS_M, FOREVER_MS, Interval, Mechanism, Position, datetime_of
+from geofence import FOREVER_MS, Interval, Mechanism, Position, datetime_of
 from geofence.nearness import (
+    HOUR_MS,
     MAX_MPS,
     NAMED,
     RULES,
@@ -31,7 +36,10 @@ from geofence.nearness import (
     Nearness,
     NearRules,
     Spot,
+    Togetherness,
     Trail,
+    Unpacked,
+    away_devices,
     evident,
     graded,
     graded_all,
@@ -39,7 +47,7 @@ from geofence.nearness import (
     joined,
     trail_of,
 )
-from geofence.shapes import Int64s
+from geofence.shapes import Bools, Int64s
 
 if TYPE_CHECKING:
     import asyncpg
@@ -71,18 +79,42 @@ class Answer(NamedTuple):
 
 
 class Worn(NamedTuple):
-    """A device while it is a wearer's. `tells_places`: it has positions at all."""
+    """A device while it is a wearer's."""
 
     device_no: int
     wearer_no: int
     begin_ms: int
     end_ms: int
-    tells_places: bool
 
 
+class AllWorn(NamedTuple):
+    """Of very many: arrays of one length. `tells_places`: whether it has positions at all."""
+
+    device_no: Int64s
+    wearer_no: Int64s
+    begin_ms: Int64s
+    end_ms: Int64s
+    tells_places: Bools
+
+    def telling(self) -> AllWorn:
+        which = self.tells_places
+        return AllWorn(
+            self.device_no[which], self.wearer_no[which], self.begin_ms[which], self.end_ms[which], which[which]
+        )
+
+    def of_people(self, numbers: set[int]) -> list[Worn]:
+        chosen = np.isin(self.wearer_no, np.array(sorted(numbers), np.int64))
+        columns = (column[chosen].tolist() for column in self[:4])
+        return [Worn(*one) for one in zip(*columns, strict=True)]
+
+    def people(self) -> set[int]:
+        return set(self.wearer_no.tolist())
+
+
+# As arrays: a row for each costs five times as much on the way.
 WORN = """
-SELECT v.device_no, v.wearer_no, epoch_ms(lower(v.during)) AS begin_ms, epoch_ms(upper(v.during)) AS end_ms,
-       'POSITION' = ANY (v.evidence) AS tells_places
+SELECT array_agg(v.device_no) AS device_no, array_agg(v.wearer_no) AS wearer_no, array_agg(epoch_ms(lower(v.during))) AS begin_ms,
+       array_agg(coalesce(epoch_ms(upper(v.during)), $4::bigint)) AS end_ms, array_agg('POSITION' = ANY (v.evidence)) AS tells_places
 FROM activation_versions v
 WHERE upper_inf(v.recorded) AND v.during && tstzrange($1, $2) AND v.wearer_no NOT IN (SELECT canary_wearers())
   AND ($3::bigint[] IS NULL OR v.wearer_no = ANY ($3))
@@ -106,15 +138,13 @@ HAVING bool_and(is_far) AND bit_count(
     || (coalesce(bit_or(1::bigint << (slot - 60)) FILTER (WHERE slot >= 60 AND slot < 120), 0))::bit(64)
     || (coalesce(bit_or(1::bigint << (slot - 120)) FILTER (WHERE slot >= 120), 0))::bit(64)) = $4
 """
-# As arrays: a row for each position costs four times as much on the way.
-COLUMNS = """
-SELECT array_agg(device_no) AS device, array_agg(date_part('epoch', fix_time)) AS fix_s, array_agg(lon_deg) AS lon_deg,
-       array_agg(lat_deg) AS lat_deg, array_agg(fact_id) AS fact_id,
-       array_agg(CASE WHEN precision_m > 0 THEN precision_m WHEN mechanism = 'GPS' THEN $4::float8
-                 WHEN mechanism = 'LBS' THEN $5::float8 WHEN mechanism = 'WIFI' THEN $6::float8 ELSE $7::float8 END) AS radius_m
-FROM positions WHERE device_no = ANY ($1::bigint[]) AND fix_time >= $2 AND fix_time < $3
+# Of positions that are one at an instant of their device.
+FACTS = """
+SELECT t.device_no, epoch_ms(t.fix_time) AS fix_ms, p.fact_id
+FROM unnest($1::bigint[], $2::timestamptz[]) AS t (device_no, fix_time)
+JOIN positions p ON p.device_no = t.device_no AND p.fix_time = t.fix_time
+WHERE p.fix_time >= $3 AND p.fix_time < $4
 """
-USUAL_RADII_M = [DEFAULT_RADIUS_M[kind] for kind in (Mechanism.GPS, Mechanism.LBS, Mechanism.WIFI, Mechanism.RF)]
 ROWS = """
 SELECT device_no, fact_id, epoch_ms(fix_time) AS fix_ms, lat_deg, lon_deg, precision_m, mechanism,
        epoch_ms(received_at) AS received_ms
@@ -159,14 +189,18 @@ async def near_place(connection: Connection, zone_sets: ZoneSetCache, question: 
     assert question.spot is not None, "it is about a place"
     rules = await rules_now(connection, now_ms)
     worn = await _worn(connection, question.window, None)
-    telling = [one for one in worn if one.tells_places]
-    far = await _far_away(connection, question.spot, question.window)
-    open_ = _open_people(telling, question.window, far)
+    telling = worn.telling()
+    away = await _away(connection, question.spot, question.window, rules)
+    open_ = _open_people(telling, question.window, away)
     known = await _trails(connection, telling, open_, question.window, AROUND_MS)
     answers = _graded(known, question, rules)
-    unheard = {number for number, (answer, _) in answers.items() if answer.grade is Grade.NO_DATA}
-    answers |= _graded(await _trails(connection, telling, unheard, question.window, FAR_AROUND_MS), question, rules)
-    return _answer(answers, {one.wearer_no for one in worn}, {one.wearer_no for one in telling}, rules)
+    unheard = {number for number, found in answers.items() if found.answer.grade is Grade.NO_DATA}
+    if unheard:
+        answers |= _graded(
+            await _trails(connection, telling, unheard, question.window, FAR_AROUND_MS), question, rules
+        )
+    named = await _named(connection, answers)
+    return _answer(answers, named, worn.people(), telling.people(), rules)
 
 
 async def person_near_place(
@@ -176,7 +210,7 @@ async def person_near_place(
     del zone_sets
     assert question.spot is not None, "it is about a place"
     rules = await rules_now(connection, now_ms)
-    worn = [one for one in await _worn(connection, question.window, [wearer_no]) if one.tells_places]
+    worn = (await _worn(connection, question.window, [wearer_no])).telling()
     known = await _trails(connection, worn, {wearer_no}, question.window, FAR_AROUND_MS)
     return graded(question.spot, question.window, known.trail, rules)
 
@@ -187,15 +221,30 @@ async def rules_now(connection: Connection, now_ms: int) -> NearRules:
     return RULES._replace(max_gap_ms=settings.max_gap_ms)
 
 
-async def _worn(connection: Connection, window: Interval, numbers: Sequence[int] | None) -> list[Worn]:
-    rows = await connection.fetch(WORN, datetime_of(window.begin_ms), datetime_of(window.end_ms), numbers)
-    return [
-        Worn(
-            row["device_no"], row["wearer_no"], row["begin_ms"], FOREVER_MS if row["end_ms"] is None else row["end_ms"],
-            row["tells_places"],
-        )
-        for row in rows
-    ]  # fmt: skip
+async def _worn(connection: Connection, window: Interval, numbers: Sequence[int] | None) -> AllWorn:
+    row = await connection.fetchrow(
+        WORN, datetime_of(window.begin_ms), datetime_of(window.end_ms), numbers, FOREVER_MS
+    )
+    assert row is not None, "it is one of sums"
+    device_no, wearer_no, begin_ms, end_ms = (
+        np.array(row[name] or [], np.int64) for name in ("device_no", "wearer_no", "begin_ms", "end_ms")
+    )
+    return AllWorn(device_no, wearer_no, begin_ms, end_ms, np.array(row["tells_places"] or [], np.bool_))
+
+
+async def _away(connection: Connection, spot: Spot, window: Interval, rules: NearRules) -> set[int]:
+    """Devices that were elsewhere for certain all through the window: by what is packed of it, and by samples of what is not."""
+    around = await packed_span(connection, Interval(window.begin_ms - HOUR_MS, window.end_ms))
+    ready = set(around.hours_ms)
+    usable = PackedSpan([at for at in around.hours_ms if at - HOUR_MS in ready], around.late)
+    by_heads, by_samples = usable.stretches(window)
+    parts = []
+    for part in by_heads:
+        heads = await heads_in(connection, Interval(part.begin_ms - HOUR_MS, part.end_ms))
+        parts.append(set(away_devices(heads, spot, part, rules).tolist()) - around.late)
+    for part in by_samples:
+        parts.append(await _far_away(connection, spot, part))
+    return set.intersection(*parts)
 
 
 async def _far_away(connection: Connection, spot: Spot, window: Interval) -> set[int]:
@@ -215,13 +264,11 @@ async def _far_away(connection: Connection, spot: Spot, window: Interval) -> set
     return {row["device_no"] for row in rows}
 
 
-def _open_people(telling: Iterable[Worn], window: Interval, away: set[int]) -> set[int]:
+def _open_people(telling: AllWorn, window: Interval, away: set[int]) -> set[int]:
     """Who wears a device that is not cleared, or wore one for a part of the time only."""
-    return {
-        one.wearer_no
-        for one in telling
-        if one.device_no not in away or one.begin_ms > window.begin_ms or one.end_ms < window.end_ms
-    }
+    is_away = np.isin(telling.device_no, np.array(sorted(away), np.int64))
+    in_part = (telling.begin_ms > window.begin_ms) | (telling.end_ms < window.end_ms)
+    return set(telling.wearer_no[~is_away | in_part].tolist())
 
 
 class Known(NamedTuple):
@@ -230,52 +277,56 @@ class Known(NamedTuple):
     people: list[int]
     first: Int64s
     trail: Trail
+    devices: Mapping[int, int]
+    """Of people whose trail has no ids of facts: the device that they wore all the time."""
 
     def of(self, place: int) -> Trail:
         return self.trail.taken(slice(int(self.first[place]), int(self.first[place + 1])))
 
 
 async def _trails(
-    connection: Connection, worn: Sequence[Worn], numbers: set[int], window: Interval, around_ms: int
+    connection: Connection, worn: AllWorn, numbers: set[int], window: Interval, around_ms: int
 ) -> Known:
     """Evidence around a time; of somebody without positions none. Of most, who wear one device all the time, it can be told at
     once that all positions are evidence; the others are looked at one by one."""
     span = Interval(window.begin_ms - around_ms, window.end_ms + around_ms)
     of_person: dict[int, list[Worn]] = defaultdict(list)
-    for one in worn:
-        if one.wearer_no in numbers:
-            of_person[one.wearer_no].append(one)
+    for one in worn.of_people(numbers):
+        of_person[one.wearer_no].append(one)
     plain = {
         wearings[0].device_no: number
         for number, wearings in of_person.items()
         if len(wearings) == 1 and wearings[0].begin_ms <= span.begin_ms and wearings[0].end_ms >= span.end_ms
     }
-    device, trail = await _columns(connection, plain, span)
+    known_columns = await _columns(connection, [of_person[number][0] for number in plain.values()], span)
+    device, trail = known_columns.device, trail_in(known_columns)
     names, counts = np.unique(device, return_counts=True)
     is_evident = evident(device, trail)
-    kept = trail.taken(np.repeat(is_evident, counts))
+    kept = trail if is_evident.all() else trail.taken(np.repeat(is_evident, counts))
     people = [plain[name] for name in names[is_evident].tolist()]
     sizes = counts[is_evident].tolist()
     others = {number: of_person[number] for number in sorted(numbers - set(people))}
     one_by_one = await _one_by_one(connection, others, span)
     whole = joined([kept, *one_by_one.values()])
     sizes += [len(part.fix_ms) for part in one_by_one.values()]
-    return Known([*people, *one_by_one], np.cumsum([0, *sizes]), whole)
+    devices = {number: of_person[number][0].device_no for number in people}
+    return Known([*people, *one_by_one], np.cumsum([0, *sizes]), whole, devices)
 
 
-async def _columns(connection: Connection, devices: Iterable[int], span: Interval) -> tuple[Int64s, Trail]:
-    """All positions of devices, by device and time."""
-    row = await connection.fetchrow(
-        COLUMNS, sorted(devices), datetime_of(span.begin_ms), datetime_of(span.end_ms), *USUAL_RADII_M
-    )
-    if row is None or row["device"] is None:
-        nothing, none = np.empty(0, np.int64), np.empty(0, np.float64)
-        return nothing, Trail(nothing, none, none, none, nothing)
-    device = np.array(row["device"], np.int64)
-    fix_ms = np.round(np.array(row["fix_s"], np.float64) * 1000).astype(np.int64)
-    order = np.lexsort((fix_ms, device))
-    lon, lat, radius = (np.array(row[name], np.float64)[order] for name in ("lon_deg", "lat_deg", "radius_m"))
-    return device[order], Trail(fix_ms[order], lon, lat, radius, np.array(row["fact_id"], np.int64)[order])
+async def _columns(connection: Connection, worn: Sequence[Worn], span: Interval) -> Unpacked:
+    """All positions of devices that were with one person all through a span, by device and time. Packed hours are read of those who
+    were with that person for all of each."""
+    hours = await packed_span(connection, span)
+    packed_parts, stored_parts = hours.stretches(span)
+    whole = Interval(span.begin_ms // HOUR_MS * HOUR_MS, -(-span.end_ms // HOUR_MS) * HOUR_MS)
+    devices = {one.device_no for one in worn}
+    fit = {
+        one.device_no for one in worn if one.begin_ms <= whole.begin_ms and one.end_ms >= whole.end_ms
+    } - hours.late
+    parts = [within(await bodies_in(connection, fit, hours), span)]
+    parts += [await positions_of(connection, devices, part) for part in stored_parts]
+    parts += [await positions_of(connection, devices - fit, part) for part in packed_parts]
+    return in_order([part for part in parts if len(part.device)])
 
 
 async def _one_by_one(
@@ -303,30 +354,64 @@ def _position(row: asyncpg.Record) -> Position:
     )  # fmt: skip
 
 
-def _graded(known: Known, question: Question, rules: NearRules) -> dict[int, tuple[Nearness, Trail]]:
+class Graded(NamedTuple):
+    """The answer for one person, out of which trail. `device_no`: of a trail without ids of facts."""
+
+    answer: Nearness
+    trail: Trail
+    device_no: int | None
+
+
+def _graded(known: Known, question: Question, rules: NearRules) -> dict[int, Graded]:
     assert question.spot is not None, "it is about a place"
     answers = graded_all(question.spot, question.window, known.first, known.trail, rules)
-    return {number: (answer, known.trail) for number, answer in zip(known.people, answers, strict=True)}
+    return {
+        number: Graded(answer, known.trail, known.devices.get(number))
+        for number, answer in zip(known.people, answers, strict=True)
+    }
 
 
 def _answer(
-    answers: Mapping[int, tuple[Nearness, Trail]], everybody: set[int], telling: set[int], rules: NearRules
+    answers: Mapping[int, Graded], named: list[Named], everybody: set[int], telling: set[int], rules: NearRules
 ) -> Answer:
     """Who has no positions at all is of those of whom there is no data."""
-    counts = Counter(answer.grade for answer, _ in answers.values())
+    counts = Counter(found.answer.grade for found in answers.values())
     counts[Grade.ELSEWHERE] += len(telling) - len(answers)
     counts[Grade.NO_DATA] += len(everybody) - len(telling)
-    named = [_named(number, *found) for number, found in answers.items() if found[0].grade in NAMED]
     return Answer(named, dict(counts), rules)
 
 
-def _named(wearer_no: int, answer: Nearness, trail: Trail) -> Named:
-    at = answer.at
+async def _named(connection: Connection, answers: Mapping[int, Graded]) -> list[Named]:
+    found = {number: one for number, one in answers.items() if one.answer.grade in NAMED}
+    facts = await _facts(
+        connection,
+        [(one.device_no, int(one.trail.fix_ms[one.answer.at])) for one in found.values()
+         if one.device_no is not None and one.answer.at is not None],
+    )  # fmt: skip
+    return [_of_person(number, one, facts) for number, one in found.items()]
+
+
+async def _facts(connection: Connection, asked: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """Ids of the facts of positions, each by device and instant."""
+    if not asked:
+        return {}
+    instants = [fix_ms for _, fix_ms in asked]
+    rows = await connection.fetch(
+        FACTS, [device_no for device_no, _ in asked], [datetime_of(fix_ms) for fix_ms in instants],
+        datetime_of(min(instants)), datetime_of(max(instants) + 1),
+    )  # fmt: skip
+    return {(row["device_no"], row["fix_ms"]): row["fact_id"] for row in rows}
+
+
+def _of_person(wearer_no: int, one: Graded, facts: Mapping[tuple[int, int], int]) -> Named:
+    answer, trail, at = one.answer, one.trail, one.answer.at
     if at is None:
         return Named(wearer_no, answer.grade, answer.probability, possible=answer.possible)
+    fix_ms = int(trail.fix_ms[at])
+    fact_id = int(trail.fact_id[at]) if one.device_no is None else facts[one.device_no, fix_ms]
     return Named(
-        wearer_no, answer.grade, answer.probability, int(trail.fact_id[at]), int(trail.fix_ms[at]), answer.distance_m,
-        float(trail.radius_m[at]), answer.possible,
+        wearer_no, answer.grade, answer.probability, fact_id, fix_ms, answer.distance_m, float(trail.radius_m[at]),
+        answer.possible,
     )  # fmt: skip
 
 
@@ -338,31 +423,44 @@ async def near_each_other(
     del zone_sets
     rules = await rules_now(connection, now_ms)
     worn = await _worn(connection, question.window, numbers if question.asked is Asked.PAIR else None)
-    telling = [one for one in worn if one.tells_places]
-    people = {one.wearer_no for one in telling} | set(numbers)
+    telling = worn.telling()
+    people = telling.people() | set(numbers)
     if question.asked is Asked.EVERYBODY and len(people) > MOST_TOGETHER:
         return f"{len(people):,} people are too many to set beside each other. Ask for one person."
     known = await _trails(connection, telling, people, question.window, 0)
     trails = {number: known.of(place) for place, number in enumerate(known.people)}
     counts: Counter[Grade] = Counter()
-    named = []
+    found: list[tuple[int, int, Togetherness]] = []
     for one, other in _pairs(question.asked, numbers, people):
         answer = graded_together(trails[one], trails[other], question.window, question.near_m, rules)
         counts[answer.grade] += 1
         if answer.grade in NAMED:
-            at = answer.ours
-            when = (
-                None
-                if answer.first_ms is None or answer.last_ms is None
-                else Interval(answer.first_ms, answer.last_ms + 1)
-            )
-            named.append(
-                Named(
-                    one, answer.grade, answer.probability, None if at is None else int(trails[one].fact_id[at]),
-                    None if at is None else int(trails[one].fix_ms[at]), answer.distance_m, answer.radius_m, when, other,
-                )
-            )  # fmt: skip
+            found.append((one, other, answer))
+    places = [
+        (known.devices[one], int(trails[one].fix_ms[answer.ours]))
+        for one, _, answer in found
+        if answer.ours is not None and one in known.devices
+    ]
+    facts = await _facts(connection, places)
+    named = [_of_pair(one, other, answer, trails[one], known.devices.get(one), facts) for one, other, answer in found]
     return Answer(named, dict(counts), rules)
+
+
+def _of_pair(
+    one: int, other: int, answer: Togetherness, trail: Trail, device_no: int | None,
+    facts: Mapping[tuple[int, int], int],
+) -> Named:  # fmt: skip
+    at = answer.ours
+    fix_ms = None if at is None else int(trail.fix_ms[at])
+    fact_id = None
+    if at is not None and fix_ms is not None:
+        fact_id = int(trail.fact_id[at]) if device_no is None else facts[device_no, fix_ms]
+    when = (
+        None if answer.first_ms is None or answer.last_ms is None else Interval(answer.first_ms, answer.last_ms + 1)
+    )
+    return Named(
+        one, answer.grade, answer.probability, fact_id, fix_ms, answer.distance_m, answer.radius_m, when, other
+    )
 
 
 def _pairs(asked: Asked, numbers: Sequence[int], people: set[int]) -> Iterator[tuple[int, int]]:

@@ -105,6 +105,12 @@ noted AS (
 SELECT count(*) FROM rows
 """
 ROWS_OF_DAY = "SELECT count(*) FROM positions WHERE fix_time >= $1 AND fix_time < $2"
+# Rows that are deleted take their packed hours with them (migration 42); a partition that is dropped does not.
+UNPACK_DAY = (
+    "DELETE FROM packed_positions WHERE hour >= $1 AND hour < $2",
+    "DELETE FROM packed_late WHERE hour >= $1 AND hour < $2",
+    "DELETE FROM packed_hours WHERE hour >= $1 AND hour < $2",
+)
 DROP_DAY = "SELECT format('DROP TABLE %I', $1::text)"
 LOCK_POSITIONS = "LOCK TABLE positions IN ACCESS EXCLUSIVE MODE"
 LOCK_PATIENCE = "SET LOCAL lock_timeout = '200ms'"
@@ -321,6 +327,8 @@ class Run:
                 await self._connection.execute(LOCK_POSITIONS)
                 if await self._connection.fetchval(ROWS_OF_DAY, begin, end) != noted:
                     raise RowAdded
+                for statement in UNPACK_DAY:
+                    await self._connection.execute(statement, begin, end)
                 await self._connection.execute(await self._connection.fetchval(DROP_DAY, name))
         except (asyncpg.LockNotAvailableError, RowAdded):
             return False

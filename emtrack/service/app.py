@@ -39,6 +39,7 @@ from emtrack.service.deliverer import Deliverer
 from emtrack.service.http_server import listening, places_of
 from emtrack.service.intake import Intake
 from emtrack.service.keys import DeviceKeys
+from emtrack.service.packer import Packer
 from emtrack.service.sealer import Sealer
 from emtrack.service.signals import SignalMaker
 from emtrack.service.task_clock import TaskClock
@@ -173,6 +174,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
         clock_watch = ClockWatch(worker_dsn, settings.ntp_servers, metrics)
         sealer = Sealer(worker_dsn, settings, metrics, witness)
         signals = SignalMaker(worker_dsn, clock, metrics)
+        packer = Packer(worker_dsn, clock, metrics)
         async with (
             ground_of(settings) as basemap,
             open_pool(pages_dsn, size=POOL, limits=READING, prepare=identify) as pool,
@@ -213,7 +215,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             sealing = group.create_task(sealer.run(all_written))
             telling = [group.create_task(part.run(stop)) for part in (deadlines, tasks, deliverer)]
             beside = [group.create_task(witness.run()), group.create_task(clock_watch.run())]
-            telling.append(group.create_task(signals.run(stop)))
+            telling += [group.create_task(part.run(stop)) for part in (signals, packer)]
             await _first_of(worker.ready.wait(), work)
             calm_collector()
             async with (

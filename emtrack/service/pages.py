@@ -39,6 +39,7 @@ from emtrack.service.deliverer import Deliverer
 from emtrack.service.http_server import listening, places_of
 from emtrack.service.keeper import Part, keep
 from emtrack.service.keys import DeviceKeys
+from emtrack.service.packer import Packer
 from emtrack.service.record_watch import RecordWatch
 from emtrack.service.sealer import Sealer
 from emtrack.service.signals import SignalMaker
@@ -111,6 +112,7 @@ def whole_parts(
         Deliverer(dsn, clock, metrics, to_deliver, mail_server_of(settings), webhooks, settings.base_url).run,
         Sealer(dsn, settings, metrics, witness).run,
         SignalMaker(dsn, clock, metrics).run,
+        Packer(dsn, clock, metrics).run,
         _until_stop(witness.run),
         _until_stop(ClockWatch(dsn, settings.ntp_servers, metrics).run),
     ]

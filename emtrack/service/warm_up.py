@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 
+import numpy as np
+
 from geofence import (
     Activation,
     ActivationId,
@@ -11,6 +13,7 @@ from geofence import (
     DeviceId,
     Disc,
     EntryId,
+    Interval,
     Mechanism,
     ObligationKind,
     Plan,
@@ -22,12 +25,13 @@ from geofence import (
     Zone,
 )
 from geofence.judgement import Places, judge_history
+from geofence.nearness import Spot, evident, graded, trail_of
 from geofence.shapes import Member, build
 
 
 def warm_up() -> None:
     """Compile all kernels of the service before anybody waits for them (from the cache, in a second): those of circles, of areas
-    and of shared sets, and of the margins that explain a finding."""
+    and of shared sets, of the margins that explain a finding, and of who was near a place."""
     area = Area(((((0.0, 0.0), (0.01, 0.0), (0.0, 0.01), (0.0, 0.0)),),))
     zone_set = build([Member("a", area), Member("b", area)])
     zones: tuple[Zone, ...] = (Disc((0.0, 0.0), 1.0), area, SetZone("", "", zone_set.content))
@@ -41,6 +45,9 @@ def warm_up() -> None:
     places = Places(requirements, sets)
     places.margins_m([0.001], [0.001])
     places.zone_id(2, 0.001, 0.001)
+    trail = trail_of([[Position(0, 0.001, 0.001, None, Mechanism.GPS, 0)]])
+    graded(Spot(0.0, 0.0, 1.0), Interval(0, 1), trail)
+    evident(np.zeros(1, np.int64), trail)
 
 
 def calm_collector() -> None:

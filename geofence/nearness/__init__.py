@@ -15,26 +15,35 @@ from geofence.nearness.grading import (
     joined,
     trail_of,
 )
+from geofence.nearness.hours import FORM, HEAD, HOUR_MS, Heads, Unpacked, away_devices, packed, unpacked
 from geofence.nearness.probability import distances_m, probability_within, sigma_of
 from geofence.nearness.together import Togetherness, graded_together
 
 __all__ = [
+    "FORM",
+    "HEAD",
+    "HOUR_MS",
     "MAX_MPS",
     "NAMED",
     "RULES",
     "Grade",
+    "Heads",
     "NearRules",
     "Nearness",
     "Spot",
     "Togetherness",
     "Trail",
+    "Unpacked",
+    "away_devices",
     "distances_m",
     "evident",
     "graded",
     "graded_all",
     "graded_together",
     "joined",
+    "packed",
     "probability_within",
     "sigma_of",
     "trail_of",
+    "unpacked",
 ]

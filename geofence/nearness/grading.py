@@ -22,8 +22,9 @@ import numpy as np
 from geofence.facts import Position
 from geofence.intervals import Interval
 from geofence.judgement import PositionStatus, Track, position_statuses
-from geofence.nearness.probability import distances_m, probability_within
+from geofence.nearness.probability import FAR_SIGMAS, SIGMAS_OF_RADIUS, distances_m, probability_within
 from geofence.shapes import Bools, Float64s, Int64s
+from geofence.shapes.kernels_near import Screened, ScreenedFor, follow_all, nothing_screened, screen
 from geofence.words import FIRST_MS, LAST_MS
 
 
@@ -55,7 +56,7 @@ class NearRules(NamedTuple):
 RULES = NearRules()
 MAX_MPS = 70.0
 """As positions are evidence (RULES.md section 3)."""
-_SLACK = 0.99
+SLACK = 0.99
 """Distances of far positions are known within a hundredth."""
 
 
@@ -126,14 +127,27 @@ def graded_all(spot: Spot, window: Interval, first: Int64s, trail: Trail, rules:
     """The same of very many people in one go: person p has the positions `first[p]:first[p + 1]` of the trail. `at` of an answer
     counts in the whole trail."""
     many = len(first) - 1
+    kept = _screened(spot, window, first, trail, rules)
     owner = np.repeat(np.arange(many), np.diff(first))
-    distance = distances_m(spot.lon_deg, spot.lat_deg, trail.lon_deg, trail.lat_deg)
-    seen = _seen(spot, window, owner, trail, distance, rules)
-    between = _between(spot, window, first, owner, trail, distance, rules)
+    seen = _seen(spot, np.flatnonzero(kept.weighed), owner, trail, rules)
+    between = _between(spot, window, first, np.flatnonzero(kept.open_gaps), owner, trail, rules)
     return [
         by_sight if by_sight.grade in NAMED else _without_sight(by_sight, between.get(number))
         for number, by_sight in enumerate(_by_person(seen, many))
     ]
+
+
+def _screened(spot: Spot, window: Interval, first: Int64s, trail: Trail, rules: NearRules) -> Screened:
+    """What of so many positions can count; all others are not looked at again."""
+    asked = ScreenedFor(
+        float(spot.lon_deg), float(spot.lat_deg), float(spot.radius_m), window.begin_ms, window.end_ms, rules.certain,
+        rules.probable, rules.doubled,
+        rules.speed_mps, MAX_MPS, SLACK, SIGMAS_OF_RADIUS, FAR_SIGMAS,
+    )  # fmt: skip
+    columns = [np.ascontiguousarray(column) for column in trail[:4]]
+    found = nothing_screened(len(trail.fix_ms))
+    screen(asked, np.asarray(first, np.int64), *columns, np.empty(len(trail.fix_ms)), found)
+    return found
 
 
 def _without_sight(seen: Nearness, time: Between | None) -> Nearness:
@@ -165,9 +179,10 @@ class _Seen(NamedTuple):
     distance: Float64s
 
 
-def _seen(spot: Spot, window: Interval, owner: Int64s, trail: Trail, distance: Float64s, rules: NearRules) -> _Seen:
-    at = np.flatnonzero((trail.fix_ms >= window.begin_ms) & (trail.fix_ms < window.end_ms))
-    away, radius = distance[at], trail.radius_m[at]
+def _seen(spot: Spot, at: Int64s, owner: Int64s, trail: Trail, rules: NearRules) -> _Seen:
+    """`at`: of which positions, in the time."""
+    radius = trail.radius_m[at]
+    away = distances_m(spot.lon_deg, spot.lat_deg, trail.lon_deg[at], trail.lat_deg[at])
     chance = probability_within(away, radius, spot.radius_m)
     whole = (away + radius <= spot.radius_m) & (chance >= rules.certain)
     meets = away - rules.doubled * radius <= spot.radius_m
@@ -188,30 +203,28 @@ def _by_person(seen: _Seen, many: int) -> list[Nearness]:
 
 
 def _between(
-    spot: Spot, window: Interval, first: Int64s, owner: Int64s, trail: Trail, distance: Float64s, rules: NearRules
+    spot: Spot, window: Interval, first: Int64s, gaps: Int64s, owner: Int64s, trail: Trail, rules: NearRules
 ) -> dict[int, Between]:
     """Who had time to go there between positions, before the first or after the last: by person, the longest of them; of those in a
-    short gap, if there is one."""
-    many = len(first) - 1
-    way_m = way_to_m(distance, trail.radius_m, spot.radius_m, rules)
-    speed = _speeds_mps(owner, trail, rules)
-    # A gap before each position, and one after the last of each person.
-    who = np.concatenate((owner, np.arange(many)))
+    short gap, if there is one. `gaps`: the positions before which it is looked for; after the last of each it always is."""
+    many, count = len(first) - 1, len(gaps)
+    starts = gaps == first[owner[gaps]]
+    before = np.where(starts, gaps, gaps - 1)
+    speed = _speeds_mps(before, gaps, trail, rules)
+    who = np.concatenate((owner[gaps], np.arange(many)))
     left, next_, earliest, latest = (np.empty(len(who), np.int64) for _ in range(4))
-    size = len(owner)
-    starts = np.ones(size, bool)
-    starts[1:] = owner[1:] != owner[:-1]
-    left[:size] = np.where(starts, FIRST_MS, np.roll(trail.fix_ms, 1))
-    next_[:size] = trail.fix_ms
-    after_ms, before_ms = way_m / np.roll(speed, -1) * 1000, way_m / speed * 1000
-    earliest[:size] = np.where(starts, FIRST_MS, np.roll(trail.fix_ms + after_ms, 1))
-    latest[:size] = trail.fix_ms - before_ms
+    left[:count] = np.where(starts, FIRST_MS, trail.fix_ms[before])
+    next_[:count] = trail.fix_ms[gaps]
+    after_ms = _ways_m(spot, before, trail, rules) / speed * 1000
+    earliest[:count] = np.where(starts, FIRST_MS, trail.fix_ms[before] + after_ms)
+    latest[:count] = trail.fix_ms[gaps] - _ways_m(spot, gaps, trail, rules) / speed * 1000
     last, has = first[1:] - 1, np.diff(first) > 0
-    left[size:], earliest[size:] = FIRST_MS, FIRST_MS
-    if size:
-        left[size:] = np.where(has, trail.fix_ms[last], FIRST_MS)
-        earliest[size:] = np.where(has, trail.fix_ms[last] + way_m[last] / MAX_MPS * 1000, FIRST_MS)
-    next_[size:], latest[size:] = LAST_MS, LAST_MS
+    left[count:], earliest[count:] = FIRST_MS, FIRST_MS
+    if len(trail.fix_ms):
+        left[count:] = np.where(has, trail.fix_ms[last], FIRST_MS)
+        on_ms = _ways_m(spot, last, trail, rules) / MAX_MPS * 1000
+        earliest[count:] = np.where(has, trail.fix_ms[last] + on_ms, FIRST_MS)
+    next_[count:], latest[count:] = LAST_MS, LAST_MS
     begin, end = np.maximum(earliest, window.begin_ms), np.minimum(latest, window.end_ms - 1)
     possible = np.flatnonzero(begin <= end)
     is_short = next_[possible] - left[possible] <= rules.max_gap_ms
@@ -225,36 +238,36 @@ def _between(
     return found
 
 
+def _ways_m(spot: Spot, at: Int64s, trail: Trail, rules: NearRules) -> Float64s:
+    """How far it is at least from each of some positions to the place."""
+    distance = distances_m(spot.lon_deg, spot.lat_deg, trail.lon_deg[at], trail.lat_deg[at])
+    return way_to_m(distance, trail.radius_m[at], spot.radius_m, rules)
+
+
 def way_to_m(distance_m: Float64s, radius_m: Float64s, place_m: float, rules: NearRules) -> Float64s:
     """How far it is at least from each position to the place."""
-    way_m: Float64s = np.maximum(0.0, distance_m * _SLACK - rules.doubled * radius_m - place_m)
+    way_m: Float64s = np.maximum(0.0, distance_m * SLACK - rules.doubled * radius_m - place_m)
     return way_m
 
 
-def _speeds_mps(owner: Int64s, trail: Trail, rules: NearRules) -> Float64s:
-    """How fast somebody can have gone to each position from the one before; to the first of a person, and from the last, as fast as
-    evidence may be. Who was faster than the limit between two positions was so: then it is the limit of evidence, or, where a jump
-    was accepted, as fast as that."""
-    if not len(owner):
-        return np.empty(0, np.float64)
-    apart = distances_m(trail.lon_deg[:-1], trail.lat_deg[:-1], trail.lon_deg[1:], trail.lat_deg[1:])
-    went_m = np.maximum(0.0, apart - rules.doubled * (trail.radius_m[1:] + trail.radius_m[:-1]))
-    went_mps = went_m / np.maximum(np.diff(trail.fix_ms) / 1000, 0.001)
+def _speeds_mps(before: Int64s, after: Int64s, trail: Trail, rules: NearRules) -> Float64s:
+    """How fast somebody can have gone from each of some positions to the one after; where both are the same, it is the first of
+    somebody, to which one came as fast as evidence may be. Who was faster than the limit between two positions was so: then it is the
+    limit of evidence, or, where a jump was accepted, as fast as that."""
+    apart = distances_m(trail.lon_deg[before], trail.lat_deg[before], trail.lon_deg[after], trail.lat_deg[after])
+    went_m = np.maximum(0.0, apart - rules.doubled * (trail.radius_m[after] + trail.radius_m[before]))
+    went_mps = went_m / np.maximum((trail.fix_ms[after] - trail.fix_ms[before]) / 1000, 0.001)
     between = np.where(went_mps <= rules.speed_mps, rules.speed_mps, np.maximum(went_mps, MAX_MPS))
-    return np.concatenate(([MAX_MPS], np.where(owner[1:] == owner[:-1], between, MAX_MPS)))
+    speeds: Float64s = np.where(before == after, MAX_MPS, between)
+    return speeds
 
 
 def evident(device: Int64s, trail: Trail) -> Bools:
     """Devices (by their place among the sorted ones) of whose positions it can be told at once that each is evidence: one at an
     instant, none at (0, 0), each within reach of the one before. The others are looked at one by one (`trail_of`). Sorted by device
     and time."""
-    names, place = np.unique(device, return_inverse=True)
-    fine = np.ones(len(names), bool)
-    fine[place[(trail.lon_deg == 0) & (trail.lat_deg == 0)]] = False
-    if len(device) > 1:
-        same = device[1:] == device[:-1]
-        elapsed_ms = np.diff(trail.fix_ms)
-        apart = distances_m(trail.lon_deg[:-1], trail.lat_deg[:-1], trail.lon_deg[1:], trail.lat_deg[1:])
-        reach = MAX_MPS * np.maximum(elapsed_ms / 1000, 1.0) + trail.radius_m[1:] + trail.radius_m[:-1]
-        fine[place[1:][same & ((elapsed_ms <= 0) | (apart > reach * _SLACK))]] = False
+    starts = np.flatnonzero(np.diff(device, prepend=device[:1] - 1))
+    fine = np.empty(len(starts), np.bool_)
+    columns = [np.ascontiguousarray(column) for column in trail[:4]]
+    follow_all(np.append(starts, len(device)), *columns, MAX_MPS, SLACK, fine)
     return fine

@@ -1,0 +1,203 @@
+"""Positions packed by device and hour: made of hours that are over, and read in place of their rows.
+
+An hour is made ready in two steps. First it is entered: from that commit on, whatever is stored or deleted of it leaves a mark
+(triggers of migration 42). Then, when all who wrote before that have ended (`fence_now`, `has_passed`), its devices are packed in
+slices, each of which sees its positions and the marks in one snapshot and takes away exactly those marks. So a device's hour without
+a mark says what is stored; one with a mark is read from `positions`, and packed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+
+from emtrack.db.connect import Connection
+from emtrack.record.position_columns import nothing, positions_of
+from geofence import Interval, datetime_of
+from geofence.nearness import FORM, HEAD, HOUR_MS, Heads, Trail, Unpacked, packed, unpacked
+from geofence.shapes import Int64s
+
+DAY_MS = 24 * HOUR_MS
+SLICE = 1_000
+"""Devices that are packed in one transaction: 60,000 positions of a minute each."""
+MOST_LATE = 500
+"""Device hours that are packed again in one transaction."""
+
+KNOWN_DAYS = """
+SELECT (to_date(right(c.relname, 10), 'YYYY_MM_DD') - date '1970-01-01')::bigint AS day
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'positions'::regclass
+"""
+ENTERED = "SELECT epoch_ms(hour) AS hour_ms, is_ready FROM packed_hours WHERE form = $1"
+ENTER = """
+INSERT INTO packed_hours (hour, form) SELECT hour, $2 FROM unnest($1::timestamptz[]) AS t (hour)
+ON CONFLICT (hour) DO UPDATE SET form = excluded.form, is_ready = false
+"""
+FENCE = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+ENDED_BEFORE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+EMPTY_HOUR = "DELETE FROM packed_positions WHERE hour = $1"
+NEXT_DEVICES = "SELECT device_no FROM devices WHERE device_no > $1 ORDER BY device_no LIMIT $2"
+MARKS_OF = "SELECT late_no FROM packed_late WHERE hour = $1 AND device_no = ANY ($2::bigint[])"
+TAKE_MARKS = "DELETE FROM packed_late WHERE late_no = ANY ($1::bigint[])"
+TAKE_PACKED = "DELETE FROM packed_positions WHERE hour = $1 AND device_no = ANY ($2::bigint[])"
+STORE = """
+INSERT INTO packed_positions (hour, device_no, head, body)
+SELECT $1, t.* FROM unnest($2::bigint[], $3::bytea[], $4::bytea[]) AS t (device_no, head, body)
+"""
+READY = "UPDATE packed_hours SET is_ready = true WHERE hour = $1"
+LATE = """
+SELECT epoch_ms(l.hour) AS hour_ms, l.device_no FROM packed_late l JOIN packed_hours p USING (hour)
+WHERE p.is_ready AND p.form = $1 AND l.late_no <= $2 ORDER BY l.hour, l.device_no LIMIT $3
+"""
+LAST_MARK = "SELECT coalesce(max(late_no), 0) FROM packed_late"
+READY_IN = """
+SELECT epoch_ms(hour) AS hour_ms FROM packed_hours WHERE hour >= $1 AND hour < $2 AND is_ready AND form = $3
+"""
+LATE_IN = "SELECT DISTINCT device_no FROM packed_late WHERE hour >= $1 AND hour < $2"
+HEADS = "SELECT string_agg(head, ''::bytea) FROM packed_positions WHERE hour >= $1 AND hour < $2"
+BODIES = """
+SELECT device_no, epoch_ms(hour) AS hour_ms, body FROM packed_positions
+WHERE hour = ANY ($1::timestamptz[]) AND device_no = ANY ($2::bigint[])
+"""
+
+
+class PackedSpan(NamedTuple):
+    """What of a span is packed: beginnings of hours, in order; devices of which anything came late in one of them."""
+
+    hours_ms: list[int]
+    late: set[int]
+
+    def stretches(self, span: Interval) -> tuple[list[Interval], list[Interval]]:
+        """The parts of a span that are packed, and those that are not, each in order; neighbours are one."""
+        ready = set(self.hours_ms)
+        parts: tuple[list[Interval], list[Interval]] = ([], [])
+        for hour_ms in hours_of(span):
+            chosen = parts[0 if hour_ms in ready else 1]
+            begin_ms, end_ms = max(span.begin_ms, hour_ms), min(span.end_ms, hour_ms + HOUR_MS)
+            if chosen and chosen[-1].end_ms == begin_ms:
+                begin_ms = chosen.pop().begin_ms
+            chosen.append(Interval(begin_ms, end_ms))
+        return parts
+
+
+def hours_of(span: Interval) -> range:
+    """Beginnings of the hours that a span touches."""
+    return range(span.begin_ms // HOUR_MS * HOUR_MS, span.end_ms, HOUR_MS)
+
+
+# ---------------------------------------------------------------------------------------------- making
+
+
+async def hours_to_enter(connection: Connection, end_ms: int, most: int) -> list[int]:
+    """Hours of days that have positions, over by `end_ms`, that are not entered: the newest first."""
+    entered = {row["hour_ms"] for row in await connection.fetch(ENTERED, FORM)}
+    days = sorted((row["day"] for row in await connection.fetch(KNOWN_DAYS)), reverse=True)
+    hours = (day * DAY_MS + hour * HOUR_MS for day in days for hour in reversed(range(24)))
+    missing = [hour_ms for hour_ms in hours if hour_ms + HOUR_MS <= end_ms and hour_ms not in entered]
+    return missing[:most]
+
+
+async def enter_hours(connection: Connection, hours_ms: Iterable[int]) -> None:
+    """From its commit on, what comes late is marked."""
+    await connection.execute(ENTER, [datetime_of(hour_ms) for hour_ms in hours_ms], FORM)
+
+
+async def hours_to_pack(connection: Connection) -> list[int]:
+    """Entered, and not ready: the newest first."""
+    rows = await connection.fetch(ENTERED, FORM)
+    return sorted((row["hour_ms"] for row in rows if not row["is_ready"]), reverse=True)
+
+
+async def fence_now(connection: Connection) -> int:
+    """Whoever writes now, and does not see what was entered, has a transaction before it."""
+    fence: int = await connection.fetchval(FENCE)
+    return fence
+
+
+async def has_passed(connection: Connection, fence: int) -> bool:
+    """Whether all of those have ended."""
+    return bool(await connection.fetchval(ENDED_BEFORE) >= fence)
+
+
+async def pack_devices(connection: Connection, hour_ms: int, after: int) -> int | None:
+    """Pack a slice of the devices of an hour: the next ones after a number, 0 at first. The last one's number; None: there was no
+    more, and the hour is ready. A transaction of its own."""
+    hour = datetime_of(hour_ms)
+    async with connection.transaction(isolation="repeatable_read"):
+        if after == 0:
+            await connection.execute(EMPTY_HOUR, hour)
+        devices: list[int] = [row["device_no"] for row in await connection.fetch(NEXT_DEVICES, after, SLICE)]
+        if not devices:
+            await connection.execute(READY, hour)
+            return None
+        await _pack(connection, hour_ms, devices)
+    return devices[-1]
+
+
+async def last_mark(connection: Connection) -> int:
+    """Number of the newest mark."""
+    number: int = await connection.fetchval(LAST_MARK)
+    return number
+
+
+async def pack_late(connection: Connection, until: int) -> bool:
+    """Pack again some of what came late, by marks up to a number. Whether there was any. A transaction of its own."""
+    async with connection.transaction(isolation="repeatable_read"):
+        rows = await connection.fetch(LATE, FORM, until, MOST_LATE)
+        for hour_ms in sorted({row["hour_ms"] for row in rows}):
+            await _pack(connection, hour_ms, sorted({row["device_no"] for row in rows if row["hour_ms"] == hour_ms}))
+    return bool(rows)
+
+
+async def _pack(connection: Connection, hour_ms: int, devices: Sequence[int]) -> None:
+    hour = datetime_of(hour_ms)
+    marks = [row["late_no"] for row in await connection.fetch(MARKS_OF, hour, devices)]
+    known = await positions_of(connection, devices, Interval(hour_ms, hour_ms + HOUR_MS))
+    rows = await asyncio.to_thread(lambda: list(packed(hour_ms, known.device, trail_in(known))))
+    await connection.execute(TAKE_PACKED, hour, devices)
+    await connection.execute(
+        STORE, hour, [row.device_no for row in rows], [row.head for row in rows], [row.body for row in rows]
+    )
+    await connection.execute(TAKE_MARKS, marks)
+
+
+def trail_in(known: Unpacked) -> Trail:
+    """Without the facts' ids, which are not packed."""
+    return Trail(known.fix_ms, known.lon_deg, known.lat_deg, known.radius_m, np.zeros(len(known.device), np.int64))
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+async def packed_span(connection: Connection, span: Interval) -> PackedSpan:
+    """What is packed of the hours that a span touches."""
+    hours = hours_of(span)
+    begin, end = datetime_of(hours[0]), datetime_of(hours[-1] + HOUR_MS)
+    ready = await connection.fetch(READY_IN, begin, end, FORM)
+    late = await connection.fetch(LATE_IN, begin, end) if ready else []
+    return PackedSpan(sorted(row["hour_ms"] for row in ready), {row["device_no"] for row in late})
+
+
+async def heads_in(connection: Connection, span: Interval) -> Heads:
+    """Of all devices, of the hours that a span touches; in no order."""
+    hours = hours_of(span)
+    found = await connection.fetchval(HEADS, datetime_of(hours[0]), datetime_of(hours[-1] + HOUR_MS))
+    return np.frombuffer(found or b"", HEAD)
+
+
+async def bodies_in(connection: Connection, devices: Iterable[int], span: PackedSpan) -> Unpacked:
+    """All packed positions of devices in the packed hours of a span, by device and time."""
+    numbers = sorted(devices)
+    if not numbers or not span.hours_ms:
+        return nothing()
+    hours = [datetime.fromtimestamp(hour_ms / 1000, UTC) for hour_ms in span.hours_ms]
+    rows = [tuple(row) for row in await connection.fetch(BODIES, hours, numbers)]
+    if not rows:
+        return nothing()
+    rows.sort()
+    device, hour_ms, bodies = zip(*rows, strict=True)
+    sizes: Int64s = np.array([len(body) for body in bodies], np.int64)
+    return unpacked(np.array(device, np.int64), np.array(hour_ms, np.int64), sizes, b"".join(bodies))
