@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from alerts.grading import Severity
+from alerts.locks import AlertLock, take_lock
 from alerts.store import NewAlert, TakeNumbers, note_changes, open_or_join
 from geofence import datetime_of
 
@@ -123,6 +124,8 @@ async def note_clocks(
 ) -> int:
     """Raise and end the alerts. How many were opened."""
     opened = 0
+    if changes:
+        await take_lock(connection, AlertLock.ALERTS)
     for change in changes:
         if change.skew is None:
             ended = await connection.fetchval(END, change.activation_no, datetime_of(now_ms))

@@ -127,9 +127,11 @@ def parse_instant(text: str) -> int:
         fraction = 0 if size == 20 else _FRACTIONS_MS.get(text[19:23])
         if hour is not None and minute is not None and second is not None and fraction is not None:
             try:
-                return _midnight_ms(text[:10]) + hour + minute + second + fraction
+                instant_ms = _midnight_ms(text[:10]) + hour + minute + second + fraction
             except NotAnInstant:
                 return instant_of(read_time(text))  # what is said of a day that is none names the whole text
+            if instant_ms <= LAST_MS:
+                return instant_ms
     return instant_of(read_time(text))
 
 

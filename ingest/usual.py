@@ -8,7 +8,7 @@ wrong. Both give the same reports.
 from __future__ import annotations
 
 from operator import lt
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -24,7 +24,8 @@ TEXTS_OF_A_REPORT, TEXTS_OF_A_REQUEST = 10, 2
 """Keys and values. In JSON without a backslash each has two quotation marks: with more of them some key stands twice."""
 
 
-class _Position(msgspec.Struct, tag_field="type", tag="position", forbid_unknown_fields=True, frozen=True, gc=False):
+class _Position(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    type: Literal["position"]  # not a tag: msgspec takes one that is not there, and the count of texts needs it
     seq: Counter
     fix_time: str
     lat_deg: Annotated[float, Meta(ge=-90, le=90)]
@@ -36,7 +37,7 @@ class _Position(msgspec.Struct, tag_field="type", tag="position", forbid_unknown
 Said = float | UnsetType | None
 
 
-class _Fuller(_Position, tag_field="type", tag="position", forbid_unknown_fields=True, frozen=True, gc=False):
+class _Fuller(_Position, forbid_unknown_fields=True, frozen=True, gc=False):
     """With what some tags send beside."""
 
     speed_kmh: Said = UNSET

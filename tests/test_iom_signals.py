@@ -409,7 +409,9 @@ async def test_a_recall_told_by_a_contact_and_by_a_breach_is_one_signal_whicheve
     programme: Programme, *, is_contact_first: bool
 ) -> None:
     await programme.join()
-    told = Draft(CONTACT, 1, Contact(kind="recall requested", code="C041"), "RECORDED", occurred_ms=NOW)
+    told = Draft(
+        CONTACT, 1, Contact(kind="recall requested", code="C041"), "RECORDED", occurred_ms=NOW - DAY - DAY // 2
+    )
     step = Breach(steps={"RECALL_REQUESTED": NOW - 2 * DAY})
     breach = Draft(BREACH, 1, step, "RECALL_REQUESTED", occurred_ms=NOW - 2 * DAY)
     entered = []
@@ -423,6 +425,18 @@ async def test_a_recall_told_by_a_contact_and_by_a_breach_is_one_signal_whicheve
     await programme.passes()
     (signal,) = [entry for entry in await load(programme.world.connection, [1], [SIGNAL]) if entry.state == "LIVE"]
     assert signal.due_ms == NOW - DAY, "refused: what the contact told does not outlast it"
+
+
+async def test_a_recall_that_is_asked_for_after_one_was_refused_is_another(programme: Programme) -> None:
+    await programme.join()
+    steps = Breach(steps={"RECALL_REQUESTED": NOW - 3 * DAY, "RECALL_REFUSED": NOW - 2 * DAY})
+    told = Contact(kind="recall requested", code="C041")
+    await programme.enter(
+        Draft(BREACH, 1, steps, "RECALL_REFUSED", occurred_ms=NOW - 3 * DAY, system="delius", record="b"),
+        Draft(CONTACT, 1, told, "RECORDED", occurred_ms=NOW),
+    )
+    await programme.passes()
+    assert await programme.signals() == ["RECALL_REQUESTED LIVE", "RECALL_REQUESTED LIVE"]
 
 
 async def test_a_recall_that_only_a_contact_tells_of_counts_and_so_does_one_of_another_month(

@@ -23,6 +23,7 @@ from emtrack.people.roles import Role
 from emtrack.reading.near import Answer, near_each_other, near_place, person_near_place
 from emtrack.record.near import Asked, Question
 from emtrack.record.packed_positions import (
+    UNPACKING_LOCK,
     enter_hours,
     fence_now,
     has_passed,
@@ -57,6 +58,7 @@ SETS = ZoneSetCache(None)
 END_MS = parse_instant("2026-03-03T00:00:00Z")
 EVENING_MS = parse_instant("2026-03-02T19:00:00Z")
 PEOPLE = 40
+WAITS = "SELECT wait_event = 'advisory' FROM pg_stat_activity WHERE pid = $1"
 
 
 @pytest.fixture
@@ -215,6 +217,58 @@ async def test_hours_are_packed_when_all_who_wrote_before_they_were_entered_have
         assert await answers(connection) == await stored_answers(connection)
     finally:
         await writer.close()
+
+
+async def test_one_that_wrote_while_the_entry_committed_is_waited_for_too(
+    database_url: str, connection: asyncpg.Connection[Any]
+) -> None:
+    """It has a higher number than the entry, does not see it, and leaves no mark."""
+    await a_town(connection)
+    writer = await connect(database_url)
+    try:
+        hours = await hours_to_enter(connection, END_MS, 100)
+        entering, writing = connection.transaction(), writer.transaction()
+        await entering.start()
+        await enter_hours(connection, hours)
+        await writing.start()
+        await late(writer, 3, 50.0)
+        await entering.commit()
+        fence = await fence_now(connection)
+        assert not await has_passed(connection, fence)
+        await writing.commit()
+        assert await has_passed(connection, fence)
+    finally:
+        await writer.close()
+
+
+async def test_what_is_deleted_while_a_slice_is_packed_does_not_stand_there_afterwards(
+    database_url: str, connection: asyncpg.Connection[Any]
+) -> None:
+    await a_town(connection)
+    await enter_hours(connection, await hours_to_enter(connection, END_MS, 100))
+    deleter = await connect(database_url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock_shared($1)", UNPACKING_LOCK)
+        async with connection.transaction(isolation="repeatable_read"):
+            await connection.fetchval("SELECT count(*) FROM positions")  # what the slice sees
+            deleting = asyncio.create_task(deleter.execute("DELETE FROM positions WHERE device_no = 3"))
+            await until_it_waits(database_url, deleter)
+            assert await pack_devices(connection, EVENING_MS, 0) == PEOPLE
+        await connection.execute("SELECT pg_advisory_unlock_shared($1)", UNPACKING_LOCK)
+        await deleting
+        assert await connection.fetchval("SELECT count(*) FROM packed_positions WHERE device_no = 3") == 0
+    finally:
+        await deleter.close()
+
+
+async def until_it_waits(database_url: str, session: asyncpg.Connection[Any]) -> None:
+    watcher = await connect(database_url)
+    try:
+        async with asyncio.timeout(10):
+            while not await watcher.fetchval(WAITS, session.get_server_pid()):  # noqa: ASYNC110  another program
+                await asyncio.sleep(0.01)
+    finally:
+        await watcher.close()
 
 
 async def test_a_mark_that_comes_while_an_hour_is_packed_stays(

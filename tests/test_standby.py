@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import pytest
 
 from emtrack.db import primary
 from emtrack.db.connect import DatabaseUnavailable, check_server, connect
+from emtrack.db.identity import Identity
 from emtrack.db.primary import NoPrimary, servers_of
 from emtrack.db.replication import Copier, Replication
 from emtrack.db.session import NotOnStandby, Session
 from emtrack.people.roles import Role
 from emtrack.people.tokens import add_token
-from emtrack.reading.standby import NotThere, position_of, replayed
+from emtrack.reading import apart
+from emtrack.reading.standby import NotThere, Position, Standby, position_of, replayed
 from emtrack.service import app
 from emtrack.service.copies import said_of_copies
 from emtrack.service.examination import Look, examine
@@ -165,6 +167,13 @@ def answered_by(metrics: str) -> dict[str, float]:
     return {name: float(count) for name, count in found}
 
 
+async def pause_replay(server: Server) -> None:
+    await as_admin(server, "SELECT pg_wal_replay_pause()")
+    async with asyncio.timeout(10):
+        while await as_admin(server, "SELECT pg_get_wal_replay_pause_state()") != "paused":  # noqa: ASYNC110  another program
+            await asyncio.sleep(0.01)
+
+
 async def look_at_readers(settings: Settings) -> Look:
     return next(look for look in await examine(settings) if look.what == "readers")
 
@@ -174,6 +183,7 @@ async def test_readers_are_answered_by_the_standby_while_it_knows_what_the_prima
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(app, "STOP_WITHIN_S", 0.2)
+    monkeypatch.setattr(apart, "STANDBY_RESTS_S", 0.0)
     with standby_pair() as pair:
         # The primary waits for nobody: a standby that does not replay, or is away, must stop nobody.
         await as_admin(pair.first, "ALTER SYSTEM SET synchronous_standby_names = ''")
@@ -184,7 +194,7 @@ async def test_readers_are_answered_by_the_standby_while_it_knows_what_the_prima
             assert await asked(door) == "standby"
             settings = settings_for(pair.only(pair.first), standby_url=pair.only(pair.second), data_dir=tmp_path)
             assert (await look_at_readers(settings)).health is Health.GOOD
-            await as_admin(pair.second, "SELECT pg_wal_replay_pause()")
+            await pause_replay(pair.second)
             assert await asked(door) == "primary", "its look is not on the standby"
             await as_admin(pair.second, "SELECT pg_wal_replay_resume()")
             assert await asked(door) == "standby"
@@ -197,6 +207,26 @@ async def test_readers_are_answered_by_the_standby_while_it_knows_what_the_prima
             assert await asked(door) == "primary", "who was promoted follows nobody"
             assert (await look_at_readers(settings)).health is Health.BAD
             await connection.close()
+
+
+async def one(connection: asyncpg.Connection[Any], _: object) -> int:
+    return int(await connection.fetchval("SELECT 1"))
+
+
+async def test_a_standby_that_does_not_answer_is_left_alone_for_a_while(database_url: str) -> None:
+    """Nobody else waits for it meanwhile."""
+    asked_where: list[str] = []
+
+    async def position() -> Position:
+        asked_where.append("primary")
+        return Position("0/0", 1)
+
+    away = Standby("postgresql://127.0.0.1:1/none", position)
+    async with aclosing(apart.Judges(database_url, None, standby=away)) as judges:
+        reader = Identity("Ann", "officer", None)
+        for _ in range(2):
+            assert await judges.ask(reader, apart.Patience.PROGRAM, one) == 1
+    assert asked_where == ["primary"]
 
 
 async def test_a_standby_of_another_timeline_is_not_asked(database_url: str) -> None:

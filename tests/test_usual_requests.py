@@ -115,6 +115,17 @@ def test_a_key_of_a_report_that_stands_twice_goes_the_slow_way() -> None:
     assert read_usual(b'{"boot": 1, "reports": [' + twice + b"]}") is None
 
 
+@pytest.mark.parametrize("repeated", [
+    b'"lat_deg": 10, "lon_deg": 11', b'"mechanism": "RF"', b'"seq": 2, "seq": 3',
+])  # fmt: skip
+def test_what_is_left_out_does_not_pay_for_what_stands_twice(repeated: bytes) -> None:
+    """Texts are counted over the whole request."""
+    bare = {name: value for name, value in REPORT.items() if name != "type"}
+    body = b'{"boot": 1, "reports": [' + json.dumps(bare)[:-1].encode() + b", " + repeated + b"}]}"
+    assert read_usual(body) is None
+    assert read(body, read_request) == read(body, read_any)
+
+
 def test_numbers_that_do_not_ascend_go_the_slow_way() -> None:
     assert read_usual(json.dumps({"boot": 1, "reports": [REPORT, REPORT]}).encode()) is None
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from emtrack.db.connect import Connection
 
 AT_ONCE: Final = 100
+MOST_PEOPLE: Final = 500
+"""Of so many people at most rows are handed out at once, however few they have."""
 FEW: Final = 20
 """People who are looked up at once where rows are handed out a few people at a time."""
 COLUMN_OF: Final = {scheme: column for column, scheme in SCHEMES.items()}
@@ -67,9 +69,10 @@ async def rows_after(connection: Connection, after: str | None, enough: int) -> 
     the caller may see."""
     ours = await this_deployment(connection)
     rows: list[dict[str, Any]] = []
-    last = after
-    while len(rows) < enough:
+    last, seen = after, 0
+    while len(rows) < enough and seen < MOST_PEOPLE:
         people = await connection.fetch(PEOPLE_AFTER, last or "", FEW)
+        seen += len(people)
         for person in people:
             rows += await _rows_of_people(connection, [person], ours)
             last = person["wearer_id"]

@@ -288,7 +288,8 @@ def _from_transition(entry: Entry, content: Transition) -> list[Wish]:
 
 
 def _unless_told(wishes: Sequence[Wish], others: Sequence[Entry], by: type, within_ms: int) -> list[Wish]:
-    """One event is one signal: where others of a form tell the same at about that time, it is theirs."""
+    """One event is one signal: where others of a form tell the same at about that time, it is theirs. What had ended by then is
+    another."""
     told = [
         wish
         for other in others
@@ -298,7 +299,11 @@ def _unless_told(wishes: Sequence[Wish], others: Sequence[Entry], by: type, with
     return [
         wish
         for wish in wishes
-        if not any(one.kind is wish.kind and abs(one.occurred_ms - wish.occurred_ms) <= within_ms for one in told)
+        if not any(
+            one.kind is wish.kind and abs(one.occurred_ms - wish.occurred_ms) <= within_ms
+            for one in told
+            if one.expires_ms is None or one.expires_ms >= wish.occurred_ms
+        )
     ]
 
 

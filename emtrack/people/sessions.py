@@ -104,13 +104,14 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_TOLD])
 
 
-async def session_of(connection: Connection, cookie: str) -> Caller | None:
-    """Whose session it is, if it has not ended; it stays alive for another while."""
+async def session_of(connection: Connection, cookie: str, *, is_used: bool = True) -> Caller | None:
+    """Whose session it is, if it has not ended. Where somebody uses it, it stays alive for another while; what a page asks by itself
+    does not keep it alive."""
     now = _now()
     row = await connection.fetchrow(SESSION, secret_hash(cookie), *_limits(now), now)
     if row is None or _until(row) <= now:
         return None
-    if row["seen_at"] < now - timedelta(minutes=1):
+    if is_used and row["seen_at"] < now - timedelta(minutes=1):
         await connection.execute(SEEN, row["session_hash"], now)
     needs = None if row["needs"] is None else Needs(row["needs"])
     return Caller(

@@ -35,6 +35,8 @@ Work = Callable[Concatenate["Connection", "ZoneSetCache", Arguments], Awaitable[
 
 PROCESSES = 2
 ANSWER_WITHIN_S = 10.0
+STANDBY_RESTS_S = 10.0
+"""A standby that did not answer is left alone for so long."""
 MOST_WAITING = 16
 """Questions of all callers that may wait."""
 
@@ -110,6 +112,7 @@ class Judges:
         self._sets_dir = sets_dir
         self._answer_within_s = answer_within_s
         self._standby = standby
+        self._asks_standby_from_s = 0.0
         self._count = count
         self._idle: list[Process] = []
         self._places = asyncio.Semaphore(PROCESSES)
@@ -131,13 +134,15 @@ class Judges:
             told = await self._answered(Question(self._dsn, standby, caller, self._sets_dir, work, arguments, named))
         if isinstance(told, Failed):
             raise JudgesUnreachable(told.where) if told.is_database else RuntimeError(told.where)
+        if standby is not None and not told.by_standby:  # it is away or behind: nobody else waits for it meanwhile
+            self._asks_standby_from_s = asyncio.get_running_loop().time() + STANDBY_RESTS_S
         self._count(told.by_standby)
         found: Answer = told.answer
         return found
 
     async def _elsewhere(self) -> Elsewhere | None:
         """Asked when the look of the question is committed: what the standby shows is no older than that."""
-        if self._standby is None:
+        if self._standby is None or asyncio.get_running_loop().time() < self._asks_standby_from_s:
             return None
         try:
             return Elsewhere(self._standby.dsn, await self._standby.position())

@@ -9,7 +9,8 @@ a mark says what is stored; one with a mark is read from `positions`, and packed
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -21,22 +22,33 @@ from geofence import Interval, datetime_of
 from geofence.nearness import FORM, HEAD, HOUR_MS, Heads, Trail, Unpacked, packed, unpacked
 from geofence.shapes import Int64s
 
-DAY_MS = 24 * HOUR_MS
 SLICE = 1_000
 """Devices that are packed in one transaction: 60,000 positions of a minute each."""
 MOST_LATE = 500
 """Device hours that are packed again in one transaction."""
 
-KNOWN_DAYS = """
-SELECT (to_date(right(c.relname, 10), 'YYYY_MM_DD') - date '1970-01-01')::bigint AS day
-FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'positions'::regclass
+# Hours of days that have positions, over by $1, that are not entered: the newest first.
+NOT_ENTERED = """
+SELECT epoch_ms(h.hour) AS hour_ms
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+CROSS JOIN LATERAL (SELECT to_date(right(c.relname, 10), 'YYYY_MM_DD')::timestamp AT TIME ZONE 'UTC' AS begin_at) d
+CROSS JOIN LATERAL generate_series(d.begin_at, d.begin_at + interval '23 hours', interval '1 hour') AS h (hour)
+WHERE i.inhparent = 'positions'::regclass AND h.hour + interval '1 hour' <= $1
+      AND NOT EXISTS (SELECT FROM packed_hours p WHERE p.hour = h.hour AND p.form = $2)
+ORDER BY h.hour DESC LIMIT $3
 """
-ENTERED = "SELECT epoch_ms(hour) AS hour_ms, is_ready FROM packed_hours WHERE form = $1"
+TO_PACK = "SELECT epoch_ms(hour) AS hour_ms FROM packed_hours WHERE form = $1 AND NOT is_ready ORDER BY hour DESC"
+# Nobody deletes positions while a slice is packed: else what was deleted could stand here (the other side is in migration 42). Taken
+# before the transaction: its first statement is what it sees.
+SHARE, UNSHARE = "SELECT pg_advisory_lock_shared($1)", "SELECT pg_advisory_unlock_shared($1)"
+UNPACKING_LOCK = 0x656D_7570
 ENTER = """
 INSERT INTO packed_hours (hour, form) SELECT hour, $2 FROM unnest($1::timestamptz[]) AS t (hour)
 ON CONFLICT (hour) DO UPDATE SET form = excluded.form, is_ready = false
 """
-FENCE = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+# A number of its own: whoever has written without seeing what was entered has a lower one. (The snapshot's upper end will not do: it
+# is the highest number that has ended, and a higher one may be at work.)
+FENCE = "SELECT pg_current_xact_id()::text::bigint"
 ENDED_BEFORE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 EMPTY_HOUR = "DELETE FROM packed_positions WHERE hour = $1"
 NEXT_DEVICES = "SELECT device_no FROM devices WHERE device_no > $1 ORDER BY device_no LIMIT $2"
@@ -93,11 +105,8 @@ def hours_of(span: Interval) -> range:
 
 async def hours_to_enter(connection: Connection, end_ms: int, most: int) -> list[int]:
     """Hours of days that have positions, over by `end_ms`, that are not entered: the newest first."""
-    entered = {row["hour_ms"] for row in await connection.fetch(ENTERED, FORM)}
-    days = sorted((row["day"] for row in await connection.fetch(KNOWN_DAYS)), reverse=True)
-    hours = (day * DAY_MS + hour * HOUR_MS for day in days for hour in reversed(range(24)))
-    missing = [hour_ms for hour_ms in hours if hour_ms + HOUR_MS <= end_ms and hour_ms not in entered]
-    return missing[:most]
+    rows = await connection.fetch(NOT_ENTERED, datetime_of(end_ms), FORM, most)
+    return [row["hour_ms"] for row in rows]
 
 
 async def enter_hours(connection: Connection, hours_ms: Iterable[int]) -> None:
@@ -107,26 +116,26 @@ async def enter_hours(connection: Connection, hours_ms: Iterable[int]) -> None:
 
 async def hours_to_pack(connection: Connection) -> list[int]:
     """Entered, and not ready: the newest first."""
-    rows = await connection.fetch(ENTERED, FORM)
-    return sorted((row["hour_ms"] for row in rows if not row["is_ready"]), reverse=True)
+    return [row["hour_ms"] for row in await connection.fetch(TO_PACK, FORM)]
 
 
 async def fence_now(connection: Connection) -> int:
-    """Whoever writes now, and does not see what was entered, has a transaction before it."""
+    """Whoever writes now, and does not see what was entered, has a transaction before it. Outside of a transaction, after the
+    entry has committed."""
     fence: int = await connection.fetchval(FENCE)
     return fence
 
 
 async def has_passed(connection: Connection, fence: int) -> bool:
     """Whether all of those have ended."""
-    return bool(await connection.fetchval(ENDED_BEFORE) >= fence)
+    return bool(await connection.fetchval(ENDED_BEFORE) > fence)
 
 
 async def pack_devices(connection: Connection, hour_ms: int, after: int) -> int | None:
     """Pack a slice of the devices of an hour: the next ones after a number, 0 at first. The last one's number; None: there was no
     more, and the hour is ready. A transaction of its own."""
     hour = datetime_of(hour_ms)
-    async with connection.transaction(isolation="repeatable_read"):
+    async with _slice(connection):
         if after == 0:
             await connection.execute(EMPTY_HOUR, hour)
         devices: list[int] = [row["device_no"] for row in await connection.fetch(NEXT_DEVICES, after, SLICE)]
@@ -145,11 +154,22 @@ async def last_mark(connection: Connection) -> int:
 
 async def pack_late(connection: Connection, until: int) -> bool:
     """Pack again some of what came late, by marks up to a number. Whether there was any. A transaction of its own."""
-    async with connection.transaction(isolation="repeatable_read"):
+    async with _slice(connection):
         rows = await connection.fetch(LATE, FORM, until, MOST_LATE)
         for hour_ms in sorted({row["hour_ms"] for row in rows}):
             await _pack(connection, hour_ms, sorted({row["device_no"] for row in rows if row["hour_ms"] == hour_ms}))
     return bool(rows)
+
+
+@asynccontextmanager
+async def _slice(connection: Connection) -> AsyncIterator[None]:
+    """One snapshot, in which nobody deletes."""
+    await connection.execute(SHARE, UNPACKING_LOCK)
+    try:
+        async with connection.transaction(isolation="repeatable_read"):
+            yield
+    finally:
+        await connection.execute(UNSHARE, UNPACKING_LOCK)
 
 
 async def _pack(connection: Connection, hour_ms: int, devices: Sequence[int]) -> None:

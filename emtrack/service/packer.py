@@ -40,6 +40,7 @@ EVERY_S: Final = 20.0
 RESTS: Final = 4
 """It works a fifth of the time at most: the processor and the disk are for the turns."""
 FENCE_EVERY_S: Final = 0.2
+WRITERS_WITHIN_S: Final = 60.0
 LIMITS: Final = Limits(statement_s=60.0, lock_s=10.0, answer_s=65.0)
 
 log = structlog.get_logger()
@@ -75,8 +76,9 @@ class Packer:
         await enter_hours(connection, await hours_to_enter(connection, self._clock.now_ms() - SETTLED_MS, AT_A_TIME))
         waiting = await hours_to_pack(connection)
         self._metrics.hours_unpacked.set(len(waiting))
-        if waiting:
-            await self._wait_for_writers(connection, stop)
+        if waiting and not await self._have_writers_ended(connection, stop):
+            await self._pack_again(connection, stop)
+            return False
         for left, hour_ms in enumerate(waiting, 1 - len(waiting)):
             if not await self._pack(connection, hour_ms, stop):
                 return False
@@ -92,10 +94,14 @@ class Packer:
             has_more = await pack_late(connection, until)
             await wait_for_stop(stop, RESTS * (time.monotonic() - started))
 
-    async def _wait_for_writers(self, connection: Session, stop: asyncio.Event) -> None:
-        fence = await fence_now(connection)
-        while not stop.is_set() and not await has_passed(connection, fence):
+    async def _have_writers_ended(self, connection: Session, stop: asyncio.Event) -> bool:
+        """Whoever wrote before the hours were entered. One that hangs in its transaction holds up new hours, and nothing else."""
+        fence, given_up_s = await fence_now(connection), time.monotonic() + WRITERS_WITHIN_S
+        while not await has_passed(connection, fence):
+            if stop.is_set() or time.monotonic() > given_up_s:
+                return False
             await wait_for_stop(stop, FENCE_EVERY_S)
+        return True
 
     async def _pack(self, connection: Session, hour_ms: int, stop: asyncio.Event) -> bool:
         """False: it was told to stop before the hour was ready."""

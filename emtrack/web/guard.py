@@ -150,14 +150,21 @@ def answer(content: object, status: int = 200) -> Response:
 
 
 def guarded(
-    pool: asyncpg.Pool[Any], path: str, endpoint: Endpoint, roles: frozenset[Role], method: str = "GET"
+    pool: asyncpg.Pool[Any],
+    path: str,
+    endpoint: Endpoint,
+    roles: frozenset[Role],
+    method: str = "GET",
+    *,
+    is_used: bool = True,
 ) -> Route:
-    """A route that answers in JSON, for callers of one of the roles. 401 without a token or session, 403 with another."""
+    """A route that answers in JSON, for callers of one of the roles. 401 without a token or session, 403 with another. `is_used`:
+    people ask; what a page asks by itself keeps no session alive."""
 
     @functools.wraps(endpoint)
     async def checked(request: Request) -> Response:
         try:
-            caller = await caller_of(request, pool, roles)
+            caller = await caller_of(request, pool, roles, is_used=is_used)
             if caller.form_key is not None and comes_from_elsewhere(request):
                 raise Problem(403, "another site asks for this; open it from a page of the service")
             return await endpoint(request, caller)
@@ -222,10 +229,16 @@ def route_of(request: Request) -> str:
 
 
 async def caller_of(
-    request: Request, pool: asyncpg.Pool[Any], roles: frozenset[Role], serves: frozenset[Needs] = frozenset()
+    request: Request,
+    pool: asyncpg.Pool[Any],
+    roles: frozenset[Role],
+    serves: frozenset[Needs] = frozenset(),
+    *,
+    is_used: bool = True,
 ) -> Caller:
-    """Who calls, if they may. `serves`: what may still be needed of a person. Raises Problem."""
-    caller = await _by_token(request, pool) or await _by_session(request, pool)
+    """Who calls, if they may. `serves`: what may still be needed of a person. `is_used`: a person asks, and no page by itself.
+    Raises Problem."""
+    caller = await _by_token(request, pool) or await _by_session(request, pool, is_used=is_used)
     if caller is None:
         raise Problem(
             401,
@@ -287,12 +300,12 @@ async def _by_token(request: Request, pool: asyncpg.Pool[Any]) -> Caller | None:
         return await caller_by_token(connection, token.strip())
 
 
-async def _by_session(request: Request, pool: asyncpg.Pool[Any]) -> Caller | None:
+async def _by_session(request: Request, pool: asyncpg.Pool[Any], *, is_used: bool) -> Caller | None:
     cookie = session_cookie(request)
     if cookie is None:
         return None
     async with pool.acquire() as connection:
-        return await session_of(connection, cookie)
+        return await session_of(connection, cookie, is_used=is_used)
 
 
 async def _refuse_foreign_form(request: Request, form_key: str) -> None:

@@ -25,7 +25,8 @@ CREATE TABLE packed_late (
 );
 CREATE INDEX packed_late_of_hour ON packed_late (hour, device_no);
 
--- What is live is newer than every hour that is packed, and costs one comparison a row.
+-- What is live is newer than every hour that is packed: one comparison a row. That there is a trigger with a table of what is new has
+-- COPY insert row by row (decision 50 says what that costs).
 CREATE FUNCTION mark_packed_late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO packed_late (hour, device_no)
@@ -36,9 +37,11 @@ BEGIN
 END $$;
 CREATE TRIGGER mark_packed_late AFTER INSERT ON positions
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_packed_late();
--- What is deleted is deleted here in the same transaction.
+-- What is deleted is deleted here in the same transaction: it waits for the slice that is packed just now, which may have read it, and
+-- the next slice waits for it (`UNPACKING_LOCK` in emtrack/record/packed_positions.py).
 CREATE FUNCTION unpack_deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock(x'656d7570'::bigint);
     WITH gone AS (
         SELECT DISTINCT p.hour, c.device_no
         FROM changed c JOIN packed_hours p ON p.hour = date_bin('1 hour', c.fix_time, '2000-01-01T00:00:00Z'::timestamptz)
@@ -54,5 +57,5 @@ CREATE TRIGGER unpack_deleted AFTER DELETE ON positions
 -- A row is of whoever wore the device for all of its hour.
 ALTER TABLE packed_positions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY of_people_seen ON packed_positions USING ((SELECT watches()) OR EXISTS (
-    SELECT FROM activation_versions v WHERE v.device_no = packed_positions.device_no
+    SELECT FROM activation_versions v WHERE v.device_no = packed_positions.device_no AND upper_inf(v.recorded)
     AND v.during @> tstzrange(packed_positions.hour, packed_positions.hour + interval '1 hour')));

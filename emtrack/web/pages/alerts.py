@@ -105,7 +105,7 @@ class AlertPages:
             route("/alerts/rows", self.rows, READERS),
             route("/alerts/handover", self.handover, STAFF),
             route("/alerts/acknowledge", self.acknowledge_all, STAFF, ["POST"]),
-            guarded(self._pages.pool, "/alerts/{alert_no:number}/state", self.state, READERS),
+            guarded(self._pages.pool, "/alerts/{alert_no:number}/state", self.state, READERS, is_used=False),
             route("/alerts/{alert_no:number}", self.alert, READERS),
             route("/alerts/{alert_no:number}/actions", self.act, STAFF, ["POST"]),
         ]

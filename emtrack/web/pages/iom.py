@@ -47,7 +47,7 @@ class IomPages:
         route = self._pages.route
         return [
             route("/iom", self.daily, READERS),
-            guarded(self._pages.pool, "/iom/news", self.news, READERS),
+            guarded(self._pages.pool, "/iom/news", self.news, READERS, is_used=False),
             route("/iom/people/{reference}", self.person, READERS),
             route("/iom/proposals/{item_no:number}", self.answer, ORDER_KEEPERS, ["POST"]),
         ]
@@ -138,7 +138,8 @@ class IomPages:
         async with self._pages.pool.acquire() as connection:
             wearer_no = None if reference is None else await wearer_no_of(connection, reference)
             only = None if wearer_no is None else await records_of_person(connection, wearer_no)
-            count = 0 if after is None else await moved_since(connection, after, only, MOST_NEWS)
+            is_nobody = reference is not None and wearer_no is None
+            count = 0 if after is None or is_nobody else await moved_since(connection, after, only, MOST_NEWS)
         return answer({"people": count})
 
     async def answer(self, request: Request, caller: Caller) -> Response:

@@ -59,7 +59,7 @@ class WhatIfPages:
             route("/what-if", self.ask, PLANNERS, ["GET", "POST"]),
             route("/what-if/{run_no:number}", self.run, PLANNERS),
             route("/what-if/{run_no:number}/cancel", self.cancel, PLANNERS, ["POST"]),
-            guarded(self._pages.pool, "/what-if/{run_no:number}/state", self.state, PLANNERS),
+            guarded(self._pages.pool, "/what-if/{run_no:number}/state", self.state, PLANNERS, is_used=False),
         ]
 
     async def ask(self, request: Request, caller: Caller) -> Response:

@@ -11,6 +11,7 @@ function told(people) {
 }
 
 async function ask() {
+  if (document.hidden) return;
   const answer = await fetch(address, { credentials: 'same-origin', redirect: 'manual' }).catch(() => null);
   if (!answer?.ok) return;
   const { people } = await answer.json();
@@ -21,4 +22,4 @@ async function ask() {
 }
 
 setInterval(ask, ASK_EVERY_MS);
-document.addEventListener('visibilitychange', () => { if (!document.hidden) ask(); });
+document.addEventListener('visibilitychange', ask);
