@@ -68,7 +68,7 @@ async def told_back(connection: Any, _sets: Any, told: str) -> str:
 
 @pytest.fixture
 async def judges(database_url: str) -> AsyncIterator[Judges]:
-    judges = Judges(database_url, None, answer_within_s=5)
+    judges = Judges(database_url, None, answer_within_s=30)  # of these a busy machine takes some to begin the process
     yield judges
     await judges.aclose()
 
