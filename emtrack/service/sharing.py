@@ -99,7 +99,10 @@ class Sharing:
     def _is_ours(self, submission: Submission) -> bool:
         if submission.hear_since_ms is not None:
             return True
-        received = submission.reports if submission.unreadable is None else [submission.unreadable]
+        # One that cannot be stored is kept whole, and is still about the people of its reports: those may be former wearers.
+        received = submission.reports
+        if not received and submission.unreadable is not None:
+            received = [submission.unreadable]
         owned = self.holding.owned
         return all(self.routing.route(submission.device_no, one).shard in owned for one in received)
 

@@ -16,7 +16,7 @@ from emtrack.metrics import Metrics
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.sharing import Sharing
 from emtrack.service.worker import AlreadyServed, Worker, take_worker_lock
-from ingest import Acknowledgement, Inbox, NotCommitted, Submission, read_request
+from ingest import Acknowledgement, Inbox, NotCommitted, Submission, kept_body, read_request
 from tests.service_world import (
     AWAY,
     HOME,
@@ -203,6 +203,23 @@ async def test_a_device_that_is_given_on_is_stored_by_its_wearers_worker_and_no_
         assert (await sent).ack == [2, 3]
         assert not present.sharing._to_settle
         assert await as_shown(world) == await as_judged_again(world)
+
+
+async def test_what_cannot_be_stored_of_a_devices_former_wearer_is_kept_by_that_wearers_worker(
+    database_url: str,
+) -> None:
+    async with two_workers(database_url, orders(*MANY)) as (world, first, second):
+        other = await in_another_part(world, first, second)
+        former = await of(world, "W1", first, second)
+        await ended(world, other)
+        await world.enter(given_on(other))
+        await shared_out(first, second)
+        body = msgspec.json.encode({"boot": 1, "reports": [position(1, "09:30")]})
+        read = read_request(body, "application/json")
+        done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
+        submission = Submission.of(read, await world.device_no("D1"), done)
+        whole = msgspec.structs.replace(submission, unreadable=kept_body(body, "cannot be stored"))
+        assert former.sharing.ours([whole]) == [whole]
 
 
 async def test_an_outage_of_a_worker_is_one_of_its_shards(database_url: str) -> None:
