@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
+from alerts import OwnShards
 from emtrack.db.connect import Connection
 from emtrack.record.liveness import shards_alive
 from emtrack.record.routing import Routing
@@ -123,7 +124,7 @@ class Sharing:
 
     @property
     def elsewhere(self) -> Elsewhere:
-        return Elsewhere(self._is_elsewhere, self.routing.count_active)
+        return Elsewhere(self._is_elsewhere, self.routing.count_active, OwnShards(*self.shards))
 
     def _is_elsewhere(self, activation_no: int) -> bool:
         wearer_no = self.routing.wearer_of(activation_no)

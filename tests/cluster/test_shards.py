@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from alerts import OwnShards, due_timers
 from emtrack.db.connect import connect
 from emtrack.metrics import Metrics
 from emtrack.service.keys import DeviceKeys
@@ -127,6 +128,29 @@ async def test_each_worker_judges_the_wearers_of_its_shards_and_findings_are_tho
         assert await as_shown(world) == await as_judged_again(world)
         assert len(await as_shown(world)) == 5
         assert sum((await assert_conserved(world.connection)).values()) == 32
+
+
+async def test_timers_of_other_shards_do_not_stand_before_ours(database_url: str) -> None:
+    async with two_workers(database_url, orders(*MANY)) as (world, first, second):
+        for at in ("18:55", "19:30"):
+            world.clock.at_ms = ms(at)
+            for number in MANY if at == "18:55" else ():
+                part = await of(world, f"W{number}", first, second)
+                await part.submit(f"D{number}", position(1, "18:50", AWAY), position(2, "18:52", AWAY))
+            for part in (first, second):
+                await part.turn()
+        await world.connection.execute("DELETE FROM alert_timers")
+        await world.connection.execute(
+            "INSERT INTO alert_timers SELECT finding_no, to_timestamp(finding_no) FROM findings"
+        )
+        found = []
+        for part in (first, second):
+            own = OwnShards(*part.sharing.shards)
+            ours = await due_timers(world.connection, ms("19:30"), 1_000, own)
+            assert await due_timers(world.connection, ms("19:30"), 1, own) == ours[:1]
+            assert len(ours) >= 8
+            found += ours
+        assert sorted(found) == await due_timers(world.connection, ms("19:30"), 1_000)
 
 
 async def test_what_is_for_another_shard_is_sent_back_and_not_refused(database_url: str) -> None:
