@@ -138,7 +138,8 @@ async def _connected(setting: StreamSetting, user: str | None, password: str | N
             client.connect(
                 list(setting.servers),
                 user=user, password=password, name=name, connect_timeout=2, allow_reconnect=True, max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2, ping_interval=2, max_outstanding_pings=2, error_cb=_told, pending_size=64 * 1024**2,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it sleeps so long
+                ping_interval=2, max_outstanding_pings=2, error_cb=_told, pending_size=64 * 1024**2,
                 **_tls_of(setting),
             ),
         )  # fmt: skip
