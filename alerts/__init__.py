@@ -113,7 +113,7 @@ from alerts.queue import (
 )
 from alerts.raising import FindingChange, FoundFindings, Raised, RaisedFinding, raise_alerts
 from alerts.rota import RotaShift, UnfitShift, add_shift, end_shift, on_call, shifts_from
-from alerts.store import RaisedFor, raised_for
+from alerts.store import OwnShards, RaisedFor, due_timers, raised_for
 from alerts.ticks import tick, ticks_of
 from alerts.to_the_centre import tell_on_call
 from alerts.wall import (
@@ -196,6 +196,7 @@ __all__ = [
     "NothingToExcuse",
     "Occasion",
     "Overtaken",
+    "OwnShards",
     "PossibleEntry",
     "Protocol",
     "Raised",
@@ -241,6 +242,7 @@ __all__ = [
     "closed_alerts",
     "count_undelivered",
     "delay_of",
+    "due_timers",
     "end_channel",
     "end_shift",
     "enter_rules",

@@ -14,6 +14,7 @@ from alerts.ledger import CurfewChange, keep_ledger
 from alerts.locks import AlertLock, take_lock
 from alerts.store import (
     NewOccurrence,
+    OwnShards,
     TakeNumbers,
     add_occurrences,
     alerts_of_findings,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 MAX_TIMERS = 1_000
 # Most turns find nothing that has to do with alerts: then nobody waits for their lock.
-IS_ANY_DUE = "SELECT EXISTS (SELECT FROM alert_timers WHERE due_at <= $1) OR EXISTS (SELECT FROM atv_timers WHERE due_at <= $1)"
+IS_ANY_LEDGER_DUE = "SELECT EXISTS (SELECT FROM atv_timers WHERE due_at <= $1)"
 RECHECK_MS = 60_000
 """A message that waits for a silent activation to speak again is looked at so often."""
 
@@ -128,14 +129,15 @@ async def raise_alerts(
     count_active: CountActive,
     take_numbers: TakeNumbers,
     now_ms: int,
+    own: OwnShards | None = None,
 ) -> Raised:
     """Raise what is to be raised now, wait for what is not old enough, and tell feeds of what changed. `findings`: those that the
-    turn changed."""
-    if not findings and not await connection.fetchval(IS_ANY_DUE, datetime_of(now_ms)):
+    turn changed; `own`: whose timers are looked at, None: everybody's."""
+    if not findings and not await _is_any_due(connection, own, now_ms):
         return Raised(0, 0)
     await take_lock(connection, AlertLock.ALERTS)
     counted = await keep_ledger(connection, _curfews(findings), take_numbers, now_ms)
-    looked_at = [*findings, *await _due(connection, find, {f.finding_no for f in findings}, now_ms)]
+    looked_at = [*findings, *await _due(connection, find, {f.finding_no for f in findings}, own, now_ms)]
     if not looked_at:
         return Raised(counted, counted)
     alert_of = await alerts_of_findings(connection, [f.finding_no for f in looked_at])
@@ -185,9 +187,18 @@ def _silences(findings: Iterable[RaisedFinding]) -> list[SilenceChange]:
     ]
 
 
-async def _due(connection: Connection, find: FindByNumber, seen: set[int], now_ms: int) -> list[RaisedFinding]:
+async def _is_any_due(connection: Connection, own: OwnShards | None, now_ms: int) -> bool:
+    if await due_timers(connection, now_ms, 1, own):
+        return True
+    is_due: bool = await connection.fetchval(IS_ANY_LEDGER_DUE, datetime_of(now_ms))
+    return is_due
+
+
+async def _due(
+    connection: Connection, find: FindByNumber, seen: set[int], own: OwnShards | None, now_ms: int
+) -> list[RaisedFinding]:
     """Findings whose time to become an alert has come."""
-    numbers = [number for number in await due_timers(connection, now_ms, MAX_TIMERS) if number not in seen]
+    numbers = [number for number in await due_timers(connection, now_ms, MAX_TIMERS, own) if number not in seen]
     if not numbers:
         return []
     found, elsewhere = await find(numbers)

@@ -231,6 +231,21 @@ ON CONFLICT (finding_no) DO UPDATE SET due_at = excluded.due_at
 """
 DROP_TIMERS = "DELETE FROM alert_timers WHERE finding_no = ANY($1::bigint[])"
 DUE_TIMERS = "SELECT finding_no FROM alert_timers WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+# But for those of people whom others look after, however many. One that is nobody's is everybody's.
+OWN_DUE_TIMERS = """
+SELECT t.finding_no FROM alert_timers t JOIN findings f USING (finding_no)
+WHERE t.due_at <= $1 AND NOT EXISTS (
+    SELECT FROM activation_versions v
+    WHERE v.activation_no = f.activation_no AND upper_inf(v.recorded) AND NOT v.wearer_no % $3 = ANY ($4::bigint[]))
+ORDER BY t.due_at LIMIT $2
+"""
+
+
+class OwnShards(NamedTuple):
+    """Of so many shards of the wearers (by the remainder of their number) these are looked after here."""
+
+    total: int
+    owned: frozenset[int]
 
 
 async def set_timers(connection: Connection, due_ms: Sequence[tuple[int, int]]) -> None:
@@ -244,6 +259,11 @@ async def drop_timers(connection: Connection, finding_nos: Sequence[int]) -> Non
         await connection.execute(DROP_TIMERS, list(finding_nos))
 
 
-async def due_timers(connection: Connection, now_ms: int, most: int) -> list[int]:
-    """Findings whose time has come, the first due first."""
-    return [row["finding_no"] for row in await connection.fetch(DUE_TIMERS, datetime_of(now_ms), most)]
+async def due_timers(connection: Connection, now_ms: int, most: int, own: OwnShards | None = None) -> list[int]:
+    """Findings whose time has come, the first due first. `own`: None: of everybody."""
+    at = datetime_of(now_ms)
+    if own is None:
+        rows = await connection.fetch(DUE_TIMERS, at, most)
+    else:
+        rows = await connection.fetch(OWN_DUE_TIMERS, at, most, own.total, sorted(own.owned))
+    return [row["finding_no"] for row in rows]

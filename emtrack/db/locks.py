@@ -19,13 +19,8 @@ PACKING_LOCK = 0x656D_706B
 
 TAKE = "SELECT pg_advisory_xact_lock($1)"
 TRY = "SELECT pg_try_advisory_lock($1)"
-# A lock of 64 bits is listed as its two halves. A name of one process is no other's, so that nobody else's session is ended.
-END_FORMER_SESSIONS = """
-SELECT pg_terminate_backend(a.pid, 5000) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint = $1 AND l.objsubid = 1
-  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND a.application_name = $2 AND a.pid <> pg_backend_pid()
-"""
+# Ours, and those of the owner's login. A name of one process is no other's, so that nobody else's session is ended.
+END_FORMER_SESSIONS = "SELECT end_former_sessions($1, $2) + end_former_sessions_as_owner($1, $2)"
 
 
 async def take_lock(connection: Connection, lock: int) -> None:
@@ -41,7 +36,8 @@ def name_of_process(what: str) -> str:
 async def end_former_sessions(connection: Connection, lock: int, name: str) -> int:
     """How many sessions of a name of this process hold a lock although we gave them up: the server does not know that yet. They are
     ended, and waited for 5 s each."""
-    return len(await connection.fetch(END_FORMER_SESSIONS, lock, name))
+    ended: int = await connection.fetchval(END_FORMER_SESSIONS, lock, name)
+    return ended
 
 
 async def try_lock(connection: Connection, lock: int) -> bool:

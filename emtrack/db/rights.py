@@ -204,7 +204,14 @@ RIGHTS: Final[dict[str, Rights]] = {
 }
 SEQUENCES: Final = {RunTime.WORKER: ("fact_id_blocks", "finding_no_blocks", "alert_no_blocks"), RunTime.PAGES: ()}
 FUNCTIONS: Final = {
-    RunTime.WORKER: ("make_positions_day(date)", "new_person(text, text)"),
+    RunTime.WORKER: (
+        "make_positions_day(date)",
+        "new_person(text, text)",
+        "end_standing_still(bigint, bigint, float8, float8)",
+        "end_standing_still_as_owner(bigint, bigint, float8, float8)",
+        "end_former_sessions(bigint, text)",
+        "end_former_sessions_as_owner(bigint, text)",
+    ),
     RunTime.PAGES: ("new_person(text, text)",),
 }
 

@@ -72,6 +72,7 @@ class Routing:
         self._of_device: dict[int, list[Worn]] = {}
         self._of_tag: dict[str, list[Worn]] = {}
         self._of_activation: dict[int, Worn] = {}
+        self._of_wearer: dict[int, list[Worn]] = {}
         self._of_unit: dict[int, list[Stands]] = {}
         self._shards_of: dict[int, frozenset[int]] = {}
 
@@ -96,18 +97,21 @@ class Routing:
     def _take_in(self, worn: Iterable[Worn], standing: Iterable[Stands]) -> None:
         of_device: dict[int, list[Worn]] = defaultdict(list)
         of_tag: dict[str, list[Worn]] = defaultdict(list)
+        of_wearer: dict[int, list[Worn]] = defaultdict(list)
         of_unit: dict[int, list[Stands]] = defaultdict(list)
         shards_of: dict[int, set[int]] = defaultdict(set)
         self._of_activation = {}
         for one in sorted(worn, key=lambda one: one.from_ms):
             of_device[one.device_no].append(one)
             of_tag[one.device_id].append(one)
+            of_wearer[one.wearer_no].append(one)
             shards_of[one.device_no].add(one.wearer_no % self.shards)
             self._of_activation[one.activation_no] = one
         for stands in sorted(standing, key=lambda one: (one.from_ms, one.wearer_no)):
             of_unit[stands.device_no].append(stands)
             shards_of[stands.device_no].add(stands.wearer_no % self.shards)
         self._of_device, self._of_tag, self._of_unit = dict(of_device), dict(of_tag), dict(of_unit)
+        self._of_wearer = dict(of_wearer)
         self._shards_of = {number: frozenset(some) for number, some in shards_of.items()}
 
     def is_divided(self, device_no: int) -> bool:
@@ -121,7 +125,7 @@ class Routing:
     def devices_of(self, wearer_nos: Collection[int]) -> set[int]:
         """Of some people, at any time."""
         gone = set(wearer_nos)
-        worn = {one.device_no for one in self._of_activation.values() if one.wearer_no in gone}
+        worn = {one.device_no for wearer_no in gone for one in self._of_wearer.get(wearer_no, ())}
         return worn | {one.device_no for some in self._of_unit.values() for one in some if one.wearer_no in gone}
 
     def shard_of_unit(self, device_no: int) -> int:
@@ -161,10 +165,8 @@ class Routing:
         return Route(shards[0], frozenset(shards[1:])) if shards else Route(self.home_of(device_no))
 
     def _wears(self, wearer_no: int, at_ms: int) -> bool:
-        """Only of those who depend on a home unit that stands with several: few."""
-        return any(
-            w.wearer_no == wearer_no and w.tells_of_places and w.covers(at_ms) for w in self._of_activation.values()
-        )
+        """Something that home units speak for. Asked for each report of a home unit, so of the wearer's own activations only."""
+        return any(w.tells_of_places and w.covers(at_ms) for w in self._of_wearer.get(wearer_no, ()))
 
     def home_of(self, device_no: int) -> int:
         """What is of no activation is kept where the device was worn last."""

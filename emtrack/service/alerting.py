@@ -10,6 +10,7 @@ from alerts import (
     EntryVerdict,
     FindingChange,
     FoundFindings,
+    OwnShards,
     Raised,
     RaisedFinding,
     note_entries,
@@ -29,10 +30,11 @@ from geofence.judgement import Finding, NewestVerdict, State
 
 class Elsewhere(NamedTuple):
     """What other workers judge. `judges`: whether an activation, by its number, is one of theirs; `count_active`: how many of a
-    network there are at an instant, in all shards; None: all are here."""
+    network there are at an instant, in all shards; `own`: which shards are ours; None: all are here."""
 
     judges: Callable[[int], bool]
     count_active: Callable[[str, int], int] | None
+    own: OwnShards | None = None
 
 
 NOTHING_ELSEWHERE = Elsewhere(lambda _: False, None)
@@ -69,6 +71,7 @@ async def raise_from_updates(
         count_active=elsewhere.count_active or activations.count_active,
         take_numbers=alert_nos.take,
         now_ms=now_ms,
+        own=elsewhere.own,
     )
     entries = [
         _entry_verdict(update.live, newest)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from emtrack.db.session import Limits, Session
 from emtrack.service.beside import keep_working, wait_for_stop
 
 LOOK_EVERY_S = 0.5
+KNOWN_FOR_S = 10.0
+"""What was seen counts for so long: then nobody knows whether it still holds."""
+NOT_KNOWN = "The database does not answer, or was not asked yet: whether anybody is watched is not known."
 LIMITS = Limits(statement_s=10.0, lock_s=2.0, answer_s=11.0)
 # By the server's own clock.
 UNSERVED = """
@@ -21,17 +26,17 @@ NEWEST = "SELECT max(change_no) FROM alert_changes"
 class RecordWatch:
     """`changed` is told of changes of alerts. As `Watched` has it."""
 
-    def __init__(self, dsn: str, changed: asyncio.Condition) -> None:
+    def __init__(self, dsn: str, changed: asyncio.Condition, stopwatch: Callable[[], float] = time.monotonic) -> None:
         self._dsn = dsn
         self._changed = changed
         self._newest: int | None = None
-        self._trouble: str | None = (
-            "The database does not answer, or was not asked yet: whether anybody is watched is not known."
-        )
+        self._stopwatch = stopwatch
+        self._looked_s = float("-inf")
+        self._trouble: str | None = None
 
     def trouble(self) -> str | None:
         """Why not everybody is watched, in a sentence; None: all are."""
-        return self._trouble
+        return NOT_KNOWN if self._stopwatch() - self._looked_s > KNOWN_FOR_S else self._trouble
 
     def late(self) -> str | None:
         """Workers say so themselves, to people on call and at their own /readyz."""
@@ -41,10 +46,11 @@ class RecordWatch:
         await keep_working(self._dsn, "emtrack watch of the record", LIMITS, self._look, self._pause, stop)
 
     async def _look(self, connection: Session) -> bool:
+        began_s = self._stopwatch()
         row = await connection.fetchrow(UNSERVED)
         assert row is not None, "there is one row"
         unserved, shards = row["unserved"], row["shards"]
-        self._trouble = None
+        self._looked_s, self._trouble = began_s, None
         if unserved:
             whom = "nobody is" if unserved == shards else f"{unserved} of {shards} shards of the people are not"
             self._trouble = f"No worker committed anything of them for 10 s: {whom} watched."

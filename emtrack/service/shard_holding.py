@@ -36,22 +36,12 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.mode = 'ShareLock' AND l.objsu
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 HELD = """
-SELECT l.objid::bigint AS shard, l.pid FROM pg_locks l
-WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid::bigint = $2
+SELECT l.objid::bigint AS shard FROM pg_locks l
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid::bigint = $1
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-HELD_NOW = HELD.replace("$2", "$1")
-# The server waits for the client, and none of its shards was committed lately.
-STANDING_STILL = f"""
-SELECT h.pid FROM ({WORKERS}) AS h JOIN pg_stat_activity a USING (pid)
-     LEFT JOIN ({HELD}) AS l USING (pid) LEFT JOIN shard_liveness s USING (shard)
-WHERE h.pid <> pg_backend_pid() AND (a.state LIKE 'idle%' OR a.wait_event_type = 'Client')
-  AND a.state_change < clock_timestamp() - make_interval(secs => $3)
-GROUP BY h.pid
-HAVING coalesce(max(s.committed_at), '-infinity') < clock_timestamp()
-    - make_interval(secs => CASE WHEN bool_or(s.is_loading) THEN $4 ELSE $3 END)
-"""  # noqa: S608 - of a constant
-END_SESSION = "SELECT pg_terminate_backend($1, 2000)"
+# Those of our login, and those of the owner's, where the role is had by SET ROLE.
+END_STANDING_STILL = "SELECT end_standing_still($1, $2, $3, $4) + end_standing_still_as_owner($1, $2, $3, $4)"
 
 log = structlog.get_logger()
 
@@ -96,7 +86,7 @@ class ShardHolding:
     async def _take(self, connection: Connection, most: int) -> frozenset[int]:
         if most <= 0:
             return frozenset()
-        held = {row["shard"] for row in await connection.fetch(HELD_NOW, SHARDS)}
+        held = {row["shard"] for row in await connection.fetch(HELD, SHARDS)}
         taken: set[int] = set()
         for shard in range(self.count):
             if len(taken) == min(most, MOST_TAKEN):
@@ -106,6 +96,6 @@ class ShardHolding:
         return frozenset(taken)
 
     async def _end_who_stand_still(self, connection: Connection) -> None:
-        for (pid,) in await connection.fetch(STANDING_STILL, WORKER_LOCK, SHARDS, STANDS_STILL_S, LOADS_S):
-            log.error("a worker stands still: its session is ended, and its shards are free")
-            await connection.execute(END_SESSION, pid)
+        ended = await connection.fetchval(END_STANDING_STILL, WORKER_LOCK, SHARDS, STANDS_STILL_S, LOADS_S)
+        if ended:
+            log.error("workers stand still: their sessions are ended, and their shards are free", workers=ended)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
+from alerts import OwnShards
 from emtrack.db.connect import Connection
 from emtrack.record.liveness import shards_alive
 from emtrack.record.routing import Routing
@@ -99,7 +100,10 @@ class Sharing:
     def _is_ours(self, submission: Submission) -> bool:
         if submission.hear_since_ms is not None:
             return True
-        received = submission.reports if submission.unreadable is None else [submission.unreadable]
+        # One that cannot be stored is kept whole, and is still about the people of its reports: those may be former wearers.
+        received = submission.reports
+        if not received and submission.unreadable is not None:
+            received = [submission.unreadable]
         owned = self.holding.owned
         return all(self.routing.route(submission.device_no, one).shard in owned for one in received)
 
@@ -120,7 +124,7 @@ class Sharing:
 
     @property
     def elsewhere(self) -> Elsewhere:
-        return Elsewhere(self._is_elsewhere, self.routing.count_active)
+        return Elsewhere(self._is_elsewhere, self.routing.count_active, OwnShards(*self.shards))
 
     def _is_elsewhere(self, activation_no: int) -> bool:
         wearer_no = self.routing.wearer_of(activation_no)

@@ -27,6 +27,12 @@ def usable_stream(settings: Settings) -> StreamSetting:
                 f"EMTRACK_STREAM has nats://{host}, and what devices send would go there as it is. Name tls://, or an address in "
                 "EMTRACK_PRIVATE_NETWORKS."
             )
+    is_named = all((setting.user, setting.password, setting.system_password))
+    if not is_named and not all(map(_is_loopback, setting.hosts)):
+        raise SettingsError(
+            "EMTRACK_STREAM leaves this machine without a user or a password: whoever reaches the servers could read what devices "
+            "send. Name USER@ there, and set EMTRACK_STREAM_PASSWORD_FILE and EMTRACK_STREAM_SYSTEM_PASSWORD_FILE."
+        )
     return setting
 
 

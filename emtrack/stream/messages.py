@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -165,6 +165,6 @@ def _received(sent: SentReport) -> Received:
     return Received(sent.boot, sent.seq, raw, read_report(raw), sent.kept)
 
 
-def size_of(requests: Iterable[SentRequest]) -> int:
+def size_of(request: SentRequest) -> int:
     """Bytes, about."""
-    return sum(len(one.body) + sum(len(report.raw) for report in one.reports) + 100 for one in requests)
+    return len(request.body) + sum(len(report.raw) for report in request.reports) + 100

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -52,6 +53,7 @@ class _Waiting:
         self.submission = submission
         self.hear = hear
         self.received_ms = received_ms
+        self.since_s = time.monotonic()
         self.numbers: set[int] = set()
         self.said: list[Acknowledgement] = []
 
@@ -145,11 +147,7 @@ class Publisher:
     async def _publish(self, queue: _Queue, subject: str) -> None:
         """Message after message until nothing waits."""
         while queue.requests:
-            requests: list[SentRequest] = []
-            while queue.requests and size_of(requests) < MOST_BYTES:
-                one = queue.requests.popleft()
-                if one.number in self._waiting:  # nobody waits for it any more
-                    requests.append(one)
+            requests = self._next_of(queue)
             if not requests:
                 return
             payload = encode(Message(self._answer_to, requests))
@@ -162,6 +160,17 @@ class Publisher:
                 for one in requests:
                     if (waiting := self._waiting.get(one.number)) is not None:
                         _fail(waiting.submission, NotCommitted())
+
+    def _next_of(self, queue: _Queue) -> list[SentRequest]:
+        """What goes in one message; requests for which nobody waits any more are left out."""
+        requests: list[SentRequest] = []
+        size = 0
+        while queue.requests and size < MOST_BYTES:
+            one = queue.requests.popleft()
+            if one.number in self._waiting:
+                requests.append(one)
+                size += size_of(one)
+        return requests
 
     # ------------------------------------------------------------------------------------- back
 
@@ -196,10 +205,10 @@ class Publisher:
 
     def _give_up_late(self) -> None:
         """Numbers ascend with time: those that have waited for the longest come first."""
-        late_ms = machine_ms() - ANSWERED_WITHIN_S * 1000
+        late_s = time.monotonic() - ANSWERED_WITHIN_S
         late: list[_Waiting] = []
         for waiting in self._waiting.values():
-            if waiting.received_ms >= late_ms:
+            if waiting.since_s >= late_s:
                 break
             late.append(waiting)
         for waiting in late:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +26,8 @@ MAX_AGE_S = 300.0
 LEAST_PAYLOAD = 4 * 1024**2
 """A request has up to 1 MiB, and a message holds several."""
 ANSWER_WITHIN_S = 2.0
+CONNECTED_WITHIN_S = 20.0
+"""At the start; later connections are tried for ever."""
 VARZ = "$SYS.REQ.SERVER.PING.VARZ"
 
 log = structlog.get_logger()
@@ -124,20 +128,47 @@ def _version(text: str) -> tuple[int, ...]:
 
 async def _connected(setting: StreamSetting, user: str | None, password: str | None, name: str) -> Client:
     try:
-        import nats
+        from nats.aio.client import Client
     except ImportError as error:
         raise StreamUnfit("EMTRACK_STREAM is set, and nats-py is not installed. Install emtrack[cluster].") from error
+    client = Client()
     try:
-        return await nats.connect(
-            list(setting.servers),
-            user=user, password=password, name=name, connect_timeout=2, allow_reconnect=True, max_reconnect_attempts=-1,
-            reconnect_time_wait=0.2, ping_interval=2, max_outstanding_pings=2, error_cb=_told, pending_size=64 * 1024**2,
+        await _within(
+            CONNECTED_WITHIN_S,
+            client.connect(
+                list(setting.servers),
+                user=user, password=password, name=name, connect_timeout=2, allow_reconnect=True, max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it sleeps so long
+                ping_interval=2, max_outstanding_pings=2, error_cb=_told, pending_size=64 * 1024**2,
+                **_tls_of(setting),
+            ),
         )  # fmt: skip
     except Exception as error:
+        with suppress(Exception):
+            await _within(1.0, client.close())
         raise StreamUnfit(
             f"No NATS server of EMTRACK_STREAM lets us in ({', '.join(setting.servers)}): {type(error).__name__}. Check that they "
-            "run, and the user and the password file."
+            "run, the user and the password file, and for tls:// that their `tls` block has `handshake_first: true` and a "
+            "certificate of their host that this machine trusts."
         ) from error
+    return client
+
+
+async def _within(patience_s: float, work: Coroutine[Any, Any, None]) -> None:
+    """Its end is not waited for longer, even where it does not let itself be cancelled, as the client does not when it closes a
+    connection whose handshake failed. Raises TimeoutError, or what it raises."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait([task], timeout=patience_s)
+    if not task.done():
+        task.cancel()
+        raise TimeoutError
+    task.result()
+
+
+def _tls_of(setting: StreamSetting) -> dict[str, Any]:
+    """The client would encrypt only where a server asks for it, which anybody in between can leave out: with tls:// nothing is said,
+    and nothing believed, before the server has proved who it is."""
+    return {"tls": ssl.create_default_context(), "tls_handshake_first": True} if setting.is_tls else {}
 
 
 async def _told(error: Exception) -> None:

@@ -11,12 +11,13 @@ import asyncpg
 import msgspec
 import pytest
 
+from alerts import OwnShards, due_timers
 from emtrack.db.connect import connect
 from emtrack.metrics import Metrics
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.sharing import Sharing
 from emtrack.service.worker import AlreadyServed, Worker, take_worker_lock
-from ingest import Acknowledgement, Inbox, NotCommitted, Submission, read_request
+from ingest import Acknowledgement, Inbox, NotCommitted, Submission, kept_body, read_request
 from tests.service_world import (
     AWAY,
     HOME,
@@ -129,6 +130,29 @@ async def test_each_worker_judges_the_wearers_of_its_shards_and_findings_are_tho
         assert sum((await assert_conserved(world.connection)).values()) == 32
 
 
+async def test_timers_of_other_shards_do_not_stand_before_ours(database_url: str) -> None:
+    async with two_workers(database_url, orders(*MANY)) as (world, first, second):
+        for at in ("18:55", "19:30"):
+            world.clock.at_ms = ms(at)
+            for number in MANY if at == "18:55" else ():
+                part = await of(world, f"W{number}", first, second)
+                await part.submit(f"D{number}", position(1, "18:50", AWAY), position(2, "18:52", AWAY))
+            for part in (first, second):
+                await part.turn()
+        await world.connection.execute("DELETE FROM alert_timers")
+        await world.connection.execute(
+            "INSERT INTO alert_timers SELECT finding_no, to_timestamp(finding_no) FROM findings"
+        )
+        found = []
+        for part in (first, second):
+            own = OwnShards(*part.sharing.shards)
+            ours = await due_timers(world.connection, ms("19:30"), 1_000, own)
+            assert await due_timers(world.connection, ms("19:30"), 1, own) == ours[:1]
+            assert len(ours) >= 8
+            found += ours
+        assert sorted(found) == await due_timers(world.connection, ms("19:30"), 1_000)
+
+
 async def test_what_is_for_another_shard_is_sent_back_and_not_refused(database_url: str) -> None:
     async with two_workers(database_url, orders(*MANY)) as (world, first, second):
         right = await of(world, "W1", first, second)
@@ -203,6 +227,23 @@ async def test_a_device_that_is_given_on_is_stored_by_its_wearers_worker_and_no_
         assert (await sent).ack == [2, 3]
         assert not present.sharing._to_settle
         assert await as_shown(world) == await as_judged_again(world)
+
+
+async def test_what_cannot_be_stored_of_a_devices_former_wearer_is_kept_by_that_wearers_worker(
+    database_url: str,
+) -> None:
+    async with two_workers(database_url, orders(*MANY)) as (world, first, second):
+        other = await in_another_part(world, first, second)
+        former = await of(world, "W1", first, second)
+        await ended(world, other)
+        await world.enter(given_on(other))
+        await shared_out(first, second)
+        body = msgspec.json.encode({"boot": 1, "reports": [position(1, "09:30")]})
+        read = read_request(body, "application/json")
+        done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
+        submission = Submission.of(read, await world.device_no("D1"), done)
+        whole = msgspec.structs.replace(submission, unreadable=kept_body(body, "cannot be stored"))
+        assert former.sharing.ours([whole]) == [whole]
 
 
 async def test_an_outage_of_a_worker_is_one_of_its_shards(database_url: str) -> None:
