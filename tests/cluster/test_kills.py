@@ -147,7 +147,7 @@ def judged_again(made: Deployment, folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("run", "kills", "servers", "gateways", "workers"),
     [
-        (FEW, FEW_KILLS, 1, 2, 2),
+        pytest.param(FEW, FEW_KILLS, 1, 2, 2, marks=pytest.mark.long),
         pytest.param(HUNDRED_THOUSANDS, HUNDRED, 3, 2, 2, marks=pytest.mark.long),
         pytest.param(FIVE_MILLION, THOUSAND, 3, 2, 3, marks=pytest.mark.long),
     ],
