@@ -312,6 +312,9 @@ async def test_the_command_says_what_it_did_and_does_nothing_twice(database_url:
 
 
 THEIRS = {
+    "packed_hours.hour",
+    "packed_late.hour",
+    "packed_positions.hour",
     "absences.during", "activation_versions.during", "checkpoints.fed_to", "deployment.clock_anchor",
     "deployment.clock_start", "device_events.event_time", "finding_versions.begin_at", "finding_versions.end_at",
     "finding_versions.known_at", "findings.period_start", "future_positions.fix_time", "future_positions.recorded_time",
