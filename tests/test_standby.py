@@ -178,6 +178,13 @@ async def look_at_readers(settings: Settings) -> Look:
     return next(look for look in await examine(settings) if look.what == "readers")
 
 
+async def until_by_standby(door: Door) -> None:
+    """A machine that is busy may take it more than the second that it has."""
+    async with asyncio.timeout(60):
+        while await asked(door) != "standby":  # noqa: ASYNC110  another server
+            await asyncio.sleep(0.05)
+
+
 async def test_readers_are_answered_by_the_standby_while_it_knows_what_the_primary_knows(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -191,18 +198,18 @@ async def test_readers_are_answered_by_the_standby_while_it_knows_what_the_prima
         async with serving(pair.only(pair.first), standby_url=pair.only(pair.second)) as door:
             connection = await connect(pair.only(pair.first))
             await add_token(connection, "reader", Role.OFFICER, who="test", now_ms=0, token=TOKEN)
-            assert await asked(door) == "standby"
+            await until_by_standby(door)
             settings = settings_for(pair.only(pair.first), standby_url=pair.only(pair.second), data_dir=tmp_path)
             assert (await look_at_readers(settings)).health is Health.GOOD
             await pause_replay(pair.second)
             assert await asked(door) == "primary", "its look is not on the standby"
             await as_admin(pair.second, "SELECT pg_wal_replay_resume()")
-            assert await asked(door) == "standby"
+            await until_by_standby(door)
             pair.second.crash()
             assert await asked(door) == "primary"
             pair.second.start()
             await as_admin(pair.second, "SELECT 1")
-            assert await asked(door) == "standby"
+            await until_by_standby(door)
             pair.second.promote()
             assert await asked(door) == "primary", "who was promoted follows nobody"
             assert (await look_at_readers(settings)).health is Health.BAD
