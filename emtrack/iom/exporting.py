@@ -69,17 +69,13 @@ async def rows_after(connection: Connection, after: str | None, enough: int) -> 
     the caller may see."""
     ours = await this_deployment(connection)
     rows: list[dict[str, Any]] = []
-    last, seen = after, 0
+    last, seen = after or "", 0
     while len(rows) < enough and seen < MOST_PEOPLE:
-        people = await connection.fetch(PEOPLE_AFTER, last or "", FEW)
-        seen += len(people)
-        for person in people:
-            rows += await _rows_of_people(connection, [person], ours)
-            last = person["wearer_id"]
-            if len(rows) >= enough:
-                return RowsOfPeople(rows, last)
+        people = await connection.fetch(PEOPLE_AFTER, last, FEW)
+        rows += await _rows_of_people(connection, people, ours)
         if len(people) < FEW:
             return RowsOfPeople(rows, None)
+        last, seen = people[-1]["wearer_id"], seen + FEW
     return RowsOfPeople(rows, last)
 
 
