@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 from benchmarks.stored import pack_all
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
-from emtrack.db.locks import PACKING_LOCK, try_lock
+from emtrack.db.locks import PACKING_LOCK, UNPACKING_LOCK, shared_lock, try_lock
 from emtrack.metrics import Metrics
 from emtrack.people.roles import Role
 from emtrack.reading.near import Answer, near_each_other, near_place, person_near_place
 from emtrack.record.near import Asked, Question
 from emtrack.record.packed_positions import (
-    UNPACKING_LOCK,
     enter_hours,
     fence_now,
     has_passed,
@@ -248,13 +247,11 @@ async def test_what_is_deleted_while_a_slice_is_packed_does_not_stand_there_afte
     await enter_hours(connection, await hours_to_enter(connection, END_MS, 100))
     deleter = await connect(database_url)
     try:
-        await connection.execute("SELECT pg_advisory_lock_shared($1)", UNPACKING_LOCK)
-        async with connection.transaction(isolation="repeatable_read"):
+        async with shared_lock(connection, UNPACKING_LOCK), connection.transaction(isolation="repeatable_read"):
             await connection.fetchval("SELECT count(*) FROM positions")  # what the slice sees
             deleting = asyncio.create_task(deleter.execute("DELETE FROM positions WHERE device_no = 3"))
             await until_it_waits(database_url, deleter)
             assert await pack_devices(connection, EVENING_MS, 0) == PEOPLE
-        await connection.execute("SELECT pg_advisory_unlock_shared($1)", UNPACKING_LOCK)
         await deleting
         assert await connection.fetchval("SELECT count(*) FROM packed_positions WHERE device_no = 3") == 0
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from emtrack.db.connect import Connection
 
@@ -16,8 +18,11 @@ SEALING_LOCK = 0x656D_736C
 """Held by the connection that puts rows into the log: there is one tree."""
 PACKING_LOCK = 0x656D_706B
 """Held by the connection that packs positions."""
+UNPACKING_LOCK = 0x656D_7570
+"""Shared while a slice of positions is packed; whoever deletes positions has it alone (migration 42)."""
 
 TAKE = "SELECT pg_advisory_xact_lock($1)"
+SHARE, UNSHARE = "SELECT pg_advisory_lock_shared($1)", "SELECT pg_advisory_unlock_shared($1)"
 TRY = "SELECT pg_try_advisory_lock($1)"
 # Ours, and those of the owner's login. A name of one process is no other's, so that nobody else's session is ended.
 END_FORMER_SESSIONS = "SELECT end_former_sessions($1, $2) + end_former_sessions_as_owner($1, $2)"
@@ -26,6 +31,16 @@ END_FORMER_SESSIONS = "SELECT end_former_sessions($1, $2) + end_former_sessions_
 async def take_lock(connection: Connection, lock: int) -> None:
     """Until the end of the transaction. Waits for whoever has it."""
     await connection.execute(TAKE, lock)
+
+
+@asynccontextmanager
+async def shared_lock(connection: Connection, lock: int) -> AsyncIterator[None]:
+    """With others who share it. Not of the transaction: it can be taken before one begins."""
+    await connection.execute(SHARE, lock)
+    try:
+        yield
+    finally:
+        await connection.execute(UNSHARE, lock)
 
 
 def name_of_process(what: str) -> str:

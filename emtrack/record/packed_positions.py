@@ -17,7 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from emtrack.db.connect import Connection
+from emtrack.db.locks import UNPACKING_LOCK, shared_lock
 from emtrack.record.position_columns import nothing, positions_of
+from emtrack.sealing.store import ended_before
 from geofence import Interval, datetime_of
 from geofence.nearness import FORM, HEAD, HOUR_MS, Heads, Trail, Unpacked, packed, unpacked
 from geofence.shapes import Int64s
@@ -38,10 +40,6 @@ WHERE i.inhparent = 'positions'::regclass AND h.hour + interval '1 hour' <= $1
 ORDER BY h.hour DESC LIMIT $3
 """
 TO_PACK = "SELECT epoch_ms(hour) AS hour_ms FROM packed_hours WHERE form = $1 AND NOT is_ready ORDER BY hour DESC"
-# Nobody deletes positions while a slice is packed: else what was deleted could stand here (the other side is in migration 42). Taken
-# before the transaction: its first statement is what it sees.
-SHARE, UNSHARE = "SELECT pg_advisory_lock_shared($1)", "SELECT pg_advisory_unlock_shared($1)"
-UNPACKING_LOCK = 0x656D_7570
 ENTER = """
 INSERT INTO packed_hours (hour, form) SELECT hour, $2 FROM unnest($1::timestamptz[]) AS t (hour)
 ON CONFLICT (hour) DO UPDATE SET form = excluded.form, is_ready = false
@@ -49,7 +47,6 @@ ON CONFLICT (hour) DO UPDATE SET form = excluded.form, is_ready = false
 # A number of its own: whoever has written without seeing what was entered has a lower one. (The snapshot's upper end will not do: it
 # is the highest number that has ended, and a higher one may be at work.)
 FENCE = "SELECT pg_current_xact_id()::text::bigint"
-ENDED_BEFORE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 EMPTY_HOUR = "DELETE FROM packed_positions WHERE hour = $1"
 NEXT_DEVICES = "SELECT device_no FROM devices WHERE device_no > $1 ORDER BY device_no LIMIT $2"
 MARKS_OF = "SELECT late_no FROM packed_late WHERE hour = $1 AND device_no = ANY ($2::bigint[])"
@@ -128,7 +125,7 @@ async def fence_now(connection: Connection) -> int:
 
 async def has_passed(connection: Connection, fence: int) -> bool:
     """Whether all of those have ended."""
-    return bool(await connection.fetchval(ENDED_BEFORE) > fence)
+    return await ended_before(connection) > fence
 
 
 async def pack_devices(connection: Connection, hour_ms: int, after: int) -> int | None:
@@ -163,13 +160,10 @@ async def pack_late(connection: Connection, until: int) -> bool:
 
 @asynccontextmanager
 async def _slice(connection: Connection) -> AsyncIterator[None]:
-    """One snapshot, in which nobody deletes."""
-    await connection.execute(SHARE, UNPACKING_LOCK)
-    try:
-        async with connection.transaction(isolation="repeatable_read"):
-            yield
-    finally:
-        await connection.execute(UNSHARE, UNPACKING_LOCK)
+    """One snapshot, in which nobody deletes: else what was deleted could stand here (the other side is in migration 42). The lock is
+    taken before the transaction, whose first statement is what it sees."""
+    async with shared_lock(connection, UNPACKING_LOCK), connection.transaction(isolation="repeatable_read"):
+        yield
 
 
 async def _pack(connection: Connection, hour_ms: int, devices: Sequence[int]) -> None:

@@ -38,7 +38,7 @@ END $$;
 CREATE TRIGGER mark_packed_late AFTER INSERT ON positions
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_packed_late();
 -- What is deleted is deleted here in the same transaction: it waits for the slice that is packed just now, which may have read it, and
--- the next slice waits for it (`UNPACKING_LOCK` in emtrack/record/packed_positions.py).
+-- the next slice waits for it (`UNPACKING_LOCK` in emtrack/db/locks.py).
 CREATE FUNCTION unpack_deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(x'656d7570'::bigint);
