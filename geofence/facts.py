@@ -144,7 +144,7 @@ def without_duplicates(facts: list[Fact]) -> list[Fact]:
     return sorted(first.values(), key=lambda fact: fact.key)
 
 
-def in_order(facts: list[Fact]) -> list[Fact]:
+def in_evidence_order(facts: list[Fact]) -> list[Fact]:
     """In the order of evidence."""
     return facts if _times_ascend(facts) else sorted(facts, key=lambda fact: fact.key)
 

@@ -623,10 +623,8 @@ class Worker:
         """What is signed, could not be read, or is of several shards (of whom each worker gets a part) is kept report by report."""
         if submission.unreadable is not None or submission.signing is not None or submission.body is None:
             return False
-        reports = [one.report for one in submission.reports]
-        return self._activations.are_of_one_shard(
-            submission.device_no, (report.own_ms for report in reports if not isinstance(report, Refusal))
-        )
+        own_ms = (one.report.own_ms for one in submission.reports if not isinstance(one.report, Refusal))
+        return self._activations.are_of_one_shard(submission.device_no, own_ms)
 
     async def _ours(self, connection: Connection, sharing: Sharing, batch: Sequence[Submission]) -> list[Submission]:
         """Those for shards of ours. What another shard stored of a home unit that speaks of people here is heard in this turn."""

@@ -33,7 +33,15 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from geofence.facts import DeviceEvent, Fact, Key, Position, in_order, is_evidence_candidate, without_duplicates
+from geofence.facts import (
+    DeviceEvent,
+    Fact,
+    Key,
+    Position,
+    in_evidence_order,
+    is_evidence_candidate,
+    without_duplicates,
+)
 from geofence.intervals import Interval
 from geofence.judgement.devices import Spell, device_findings, feed_event
 from geofence.judgement.evidence import Track, evidence_in_columns, evidence_of
@@ -265,7 +273,7 @@ class ActivationJudge:
         """Checkpoints on the way: after the facts from before each cut (ascending), begun from `base` with the facts after
         it. Of cuts without a fact between them there is one."""
         known = (fact for fact in facts if fact.key > base.fed_to and max(fact.own_ms, fact.received_ms) <= now_ms)
-        evidence = in_order([fact for fact in known if is_evidence_candidate(fact)])
+        evidence = in_evidence_order([fact for fact in known if is_evidence_candidate(fact)])
         return self._cut_on_the_way(base.copy(), evidence, cuts_ms)
 
     def _cut_on_the_way(self, base: Checkpoint, evidence: Sequence[Fact], cuts_ms: Sequence[int]) -> list[Checkpoint]:
@@ -293,7 +301,7 @@ class ActivationJudge:
             (early if is_early else rest).append(fact)
         state = self.initial()
         base = state.base.copy()
-        evidence = in_order([fact for fact in early if is_evidence_candidate(fact)])
+        evidence = in_evidence_order([fact for fact in early if is_evidence_candidate(fact)])
         found = self._cut_on_the_way(base, evidence, cuts_ms)
         judged = self.advance(state._replace(base=base, head=base), rest, now_ms, early)
         assert isinstance(judged, Judged), "what is fed comes before the rest"
@@ -393,10 +401,7 @@ class ActivationJudge:
     def _receipts_ms(self, state: State, facts: Sequence[Fact], now_ms: int) -> list[int]:
         """When the device was heard since time last passed, sorted: whatever the time is that a fact itself speaks of."""
         heard = [*facts, *(fact for fact in state.pending if fact.received_ms > state.judged_ms)]
-        return sorted([
-            fact.received_ms for fact in heard
-            if fact.received_ms <= now_ms and (type(fact) is Position or is_sign_of_life(self.plan, fact))
-        ])  # fmt: skip
+        return sorted(f.received_ms for f in heard if f.received_ms <= now_ms and is_sign_of_life(self.plan, f))
 
     def _take_in(
         self, state: State, evidence: list[Fact], now_ms: int
