@@ -152,13 +152,4 @@ def _unanswered() -> asyncio.Future[Acknowledgement]:
 async def _submit(inbox: Inbox, admission: Admission, submission: Submission) -> Acknowledgement:
     admission.gives_room()
     inbox.put(submission)
-    giving_up = asyncio.get_running_loop().call_later(ANSWER_WITHIN_S, _give_up, submission.done)
-    try:
-        return await submission.done
-    finally:
-        giving_up.cancel()
-
-
-def _give_up(done: asyncio.Future[Acknowledgement]) -> None:
-    if not done.done():
-        done.set_exception(TimeoutError())
+    return await submission.answered(ANSWER_WITHIN_S)

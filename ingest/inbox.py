@@ -113,6 +113,20 @@ class Submission(msgspec.Struct, frozen=True, eq=False):
         """A request that was read."""
         return cls(device_no, sent.reports, done, sent_ms=sent.sent_ms, signing=signing, body=sent.body)
 
+    async def answered(self, within_s: float) -> Acknowledgement:
+        """What is told after its commit. Raises TimeoutError if that does not come in time, and then no turn takes it any more."""
+        giving_up = asyncio.get_running_loop().call_later(
+            within_s, self._give_up
+        )  # a third of what asyncio.timeout costs
+        try:
+            return await self.done
+        finally:
+            giving_up.cancel()
+
+    def _give_up(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(TimeoutError())
+
     @property
     def size(self) -> int:
         """How many reports it counts for."""

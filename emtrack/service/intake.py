@@ -105,8 +105,7 @@ class Intake:
                     return submission
                 admission.gives_room()
                 self._inbox.put(submission)
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    await submission.done
+                await submission.answered(ANSWER_WITHIN_S)
                 return submission
         except (InboxFull, TooManyAtOnce, TooManyDays) as full:
             raise NotTaken(Outcome.PUT_OFF, full.retry_after_s) from full
