@@ -202,7 +202,8 @@ async def test_readers_are_answered_by_the_standby_while_it_knows_what_the_prima
             settings = settings_for(pair.only(pair.first), standby_url=pair.only(pair.second), data_dir=tmp_path)
             assert (await look_at_readers(settings)).health is Health.GOOD
             await pause_replay(pair.second)
-            assert await asked(door) == "primary", "its look is not on the standby"
+            assert (await door.reports(position(1, "11:00")))[0] == 200
+            assert await asked(door) == "primary", "what was acknowledged is not on the standby"
             await as_admin(pair.second, "SELECT pg_wal_replay_resume()")
             await until_by_standby(door)
             pair.second.crash()

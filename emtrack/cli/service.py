@@ -8,18 +8,24 @@ import typer
 
 from emtrack.cli.running import run_until_signal, settings
 from emtrack.cli.saying import say
-from emtrack.settings import demo_dir
+from emtrack.settings import Settings, demo_dir
 
 app = typer.Typer()
+
+
+def _as_its_user() -> Settings:
+    """The settings, once the program is not root: then, and not before, what it runs is imported."""
+    from emtrack.service.as_whom import leave_root
+
+    chosen = settings()
+    leave_root(chosen, chosen.data_dir)
+    return chosen
 
 
 @app.command()
 def serve() -> None:
     """Migrate, start everything this configuration asks for, and say where."""
-    from emtrack.service.as_whom import leave_root
-
-    chosen = settings()
-    leave_root(chosen, chosen.data_dir)
+    chosen = _as_its_user()
     from emtrack.service.app import serve as run_service
 
     run_until_signal(lambda stop: run_service(chosen, stop, say))
@@ -28,10 +34,7 @@ def serve() -> None:
 @app.command()
 def gateway() -> None:
     """Past one machine: the doors of devices, into the stream (EMTRACK_STREAM)."""
-    from emtrack.service.as_whom import leave_root
-
-    chosen = settings()
-    leave_root(chosen, chosen.data_dir)
+    chosen = _as_its_user()
     from emtrack.service.gateway import gateway as run_gateway
 
     run_until_signal(lambda stop: run_gateway(chosen, stop, say))
@@ -40,10 +43,7 @@ def gateway() -> None:
 @app.command()
 def worker() -> None:
     """Past one machine: judges the shards that it holds, out of the stream (EMTRACK_STREAM). Any number of them."""
-    from emtrack.service.as_whom import leave_root
-
-    chosen = settings()
-    leave_root(chosen, chosen.data_dir)
+    chosen = _as_its_user()
     from emtrack.service.shard_worker import worker as run_worker
 
     run_until_signal(lambda stop: run_worker(chosen, stop, say))
@@ -52,10 +52,7 @@ def worker() -> None:
 @app.command()
 def pages() -> None:
     """Past one machine: pages and the API for programs, and what is of the whole service once: deadlines, messages, the log."""
-    from emtrack.service.as_whom import leave_root
-
-    chosen = settings()
-    leave_root(chosen, chosen.data_dir)
+    chosen = _as_its_user()
     from emtrack.service.pages import pages as run_pages
 
     run_until_signal(lambda stop: run_pages(chosen, stop, say))

@@ -203,13 +203,7 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
                     basemap,
                 ),
             ]
-            application = Starlette(
-                routes=routes, middleware=middleware_of(settings), exception_handlers={HTTPException: unmatched}
-            )
-            application.router.redirect_slashes = (
-                False  # one address for one thing: a body sent to another is not sent on
-            )
-            application.state.cookie = cookie_name(settings)
+            application = application_of(routes, settings)
             work = group.create_task(worker.run(stop))
             watching = group.create_task(credentials.run(stop))
             sealing = group.create_task(sealer.run(all_written))
@@ -233,6 +227,27 @@ async def running_service(settings: Settings, stop: asyncio.Event, pace: Pace = 
             await ended([sealing])
             for task in beside:
                 task.cancel()
+
+
+def application_of(routes: Sequence[BaseRoute], settings: Settings) -> Starlette:
+    """What is listened for, with what holds for all of it."""
+    application = Starlette(
+        routes=routes, middleware=middleware_of(settings), exception_handlers={HTTPException: unmatched}
+    )
+    application.router.redirect_slashes = False  # one address for one thing: a body sent to another is not sent on
+    application.state.cookie = cookie_name(settings)
+    return application
+
+
+async def joined_clock(dsn: str, settings: Settings) -> Clock:
+    """The clock of the deployment, for a part of it that runs apart. Raises SettingsError."""
+    connection = await connect(dsn)
+    try:
+        clock = await clock_of(connection, settings.clock, adopt=True)
+    finally:
+        await connection.close()
+    refuse_foreign_listeners(settings, clock)
+    return clock
 
 
 def judges_for(dsn: str, settings: Settings, pool: asyncpg.Pool[Any], metrics: Metrics) -> Judges:

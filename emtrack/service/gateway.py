@@ -7,15 +7,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-
-from emtrack.clock import clock_of
-from emtrack.db.connect import connect
 from emtrack.db.opened import prepared_database
 from emtrack.db.rights import RunTime, run_time_dsn
 from emtrack.metrics import Metrics
-from emtrack.service.app import Service, password_of_broker, refuse_foreign_listeners, refuse_without_tls
+from emtrack.service.app import Service, application_of, joined_clock, password_of_broker, refuse_without_tls
 from emtrack.service.broker_door import broker_heard
 from emtrack.service.check_in_door import CheckInDoor
 from emtrack.service.credential_watch import CredentialWatch
@@ -30,8 +25,6 @@ from emtrack.settings import Settings
 from emtrack.stream.publishing import Publisher
 from emtrack.stream.server import opened_stream
 from emtrack.web.api.service import service_routes
-from emtrack.web.browsers import middleware_of
-from emtrack.web.unmatched import unmatched
 from ingest import Inbox, device_route
 
 
@@ -62,12 +55,7 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
     refuse_unspoken(settings.trackers)
     broker_password = password_of_broker(settings)
     async with prepared_database(settings, program="gateway", exclusive=False) as dsn:
-        connection = await connect(dsn)
-        try:
-            clock = await clock_of(connection, settings.clock, adopt=True)
-        finally:
-            await connection.close()
-        refuse_foreign_listeners(settings, clock)
+        clock = await joined_clock(dsn, settings)
         metrics, inbox, keys = Metrics(), Inbox(settings.inbox_reports), DeviceKeys()
         worker_dsn = await run_time_dsn(dsn, RunTime.WORKER)
         credentials = CredentialWatch(worker_dsn, keys, asyncio.Condition())
@@ -89,10 +77,7 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
                     *service_routes(clock, metrics, settings.metrics_token, GatewayWatch(publisher, credentials)),
                     *(CheckInDoor(intake, keys, vouching).routes() if settings.check_in == "on" else []),
                 ]
-                application = Starlette(
-                    routes=routes, middleware=middleware_of(settings), exception_handlers={HTTPException: unmatched}
-                )
-                application.router.redirect_slashes = False
+                application = application_of(routes, settings)
                 async with (
                     listening(application, settings, places, stop) as address,
                     trackers_heard(settings.trackers, intake, places, vouching) as heard,

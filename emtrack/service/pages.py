@@ -7,9 +7,6 @@ import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-
 from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import connect, open_pool
 from emtrack.db.identity import identify
@@ -25,6 +22,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.app import (
     POOL,
     Service,
+    application_of,
     encrypt_secrets,
     ended,
     ground_of,
@@ -48,9 +46,7 @@ from emtrack.service.witness import Witness
 from emtrack.settings import Settings
 from emtrack.web.api.log import log_routes
 from emtrack.web.api.service import service_routes
-from emtrack.web.browsers import cookie_name, middleware_of
 from emtrack.web.routes import web_routes
-from emtrack.web.unmatched import unmatched
 
 
 @asynccontextmanager
@@ -85,11 +81,7 @@ async def running_pages(settings: Settings, stop: asyncio.Event) -> AsyncIterato
                     settings, basemap,
                 ),
             ]  # fmt: skip
-            application = Starlette(
-                routes=routes, middleware=middleware_of(settings), exception_handlers={HTTPException: unmatched}
-            )
-            application.router.redirect_slashes = False
-            application.state.cookie = cookie_name(settings)
+            application = application_of(routes, settings)
             tasks = [group.create_task(part.run(stop)) for part in (credentials, watch)]
             keeping = keep(worker_dsn, lambda: whole_parts(worker_dsn, settings, clock, metrics, changed), stop)
             tasks.append(group.create_task(keeping))

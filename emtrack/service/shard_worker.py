@@ -8,13 +8,11 @@ from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 
-from emtrack.clock import clock_of
-from emtrack.db.connect import connect
 from emtrack.db.opened import prepared_database
 from emtrack.db.rights import RunTime, run_time_dsn
 from emtrack.metrics import Metrics
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.service.app import Service, refuse_foreign_listeners, refuse_without_tls
+from emtrack.service.app import Service, joined_clock, refuse_without_tls
 from emtrack.service.http_server import listening, places_of
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.sharing import Sharing
@@ -35,12 +33,7 @@ async def running_worker(settings: Settings, stop: asyncio.Event, pace: Pace = U
     refuse_without_tls(settings)
     warm_up()
     async with prepared_database(settings, program="worker", exclusive=False) as dsn:
-        connection = await connect(dsn)
-        try:
-            clock = await clock_of(connection, settings.clock, adopt=True)
-        finally:
-            await connection.close()
-        refuse_foreign_listeners(settings, clock)
+        clock = await joined_clock(dsn, settings)
         metrics, inbox = Metrics(), Inbox(settings.inbox_reports)
         stream = await opened_stream(setting, "emtrack worker")
         try:
