@@ -17,7 +17,8 @@ import msgspec
 import pytest
 
 from alerts.casework import OUTCOMES
-from emtrack.db.connect import connect
+from emtrack.db.connect import Connection, connect
+from emtrack.db.migrate import migrate
 from emtrack.demo import run as demo
 from emtrack.demo.history import STEP_MS, STEP_OF_FEW_MS, Demo, Progress, build_history
 from emtrack.demo.operator import ACKNOWLEDGED_AFTER_MIN, LOOKED_AT_AFTER_MIN, LOOKED_AT_AGAIN_AFTER_MIN, operator_at
@@ -284,6 +285,26 @@ async def test_a_half_built_history_is_built_anew_and_said_so(stage: Stage, monk
     assert "not complete" in said[0]
     facts = await facts_of(stage)
     assert (facts["wearers"], facts["began"], facts["outages"]) == (6, 1, 1)
+
+
+async def test_what_begins_anew_finds_all_rows_that_migrations_put_there(stage: Stage) -> None:
+    """And none besides: a log without its kinds could not be checked, a stream without its shards not begun."""
+    connection = await connect(stage.settings.database_url or "")
+    try:
+        await migrate(connection)
+        new = await rows_by_table(connection)
+        await connection.execute("INSERT INTO wearers (wearer_id, name) VALUES ('W1', 'Somebody invented')")
+        await connection.execute(demo.EMPTY)
+        assert await rows_by_table(connection) == new
+    finally:
+        await connection.close()
+
+
+async def rows_by_table(connection: Connection) -> dict[str, int]:
+    """How many rows each table has that has any."""
+    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    counts = {name: len(await connection.fetch(f'TABLE "{name}"')) for (name,) in tables}
+    return {name: count for name, count in counts.items() if count}
 
 
 async def test_keys_are_in_a_file_of_their_owner_alone_and_are_made_anew_when_it_is_gone(stage: Stage) -> None:

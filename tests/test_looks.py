@@ -133,11 +133,11 @@ def watched_apart(exchanged: Callable[..., Awaitable[Any]], watch: Watch, dsn: s
         told = await exchanged(process, wrapped._replace(named={}))
         if isinstance(told, apart.Failed):
             return told
-        answer, rows, unseen = told
+        answer, rows, unseen = told.answer
         watch.rows += rows
         watch.rows_apart += rows
         watch.unseen += unseen
-        return answer
+        return told._replace(answer=answer)
 
     return asked
 
