@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emtrack.cli.running import run, run_until_signal, settings
+from emtrack.cli.running import opened, run, run_until_signal, settings
 from emtrack.cli.saying import print_table, read_instant, refuse, refuse_unfit, say, show, who
 from emtrack.forms.names import unfit_account
 from emtrack.people.expiry import told_expiry
@@ -126,7 +126,7 @@ async def added(chosen: Settings, new: NewChannel, by: str) -> str | None:
     """Raises UnfitChannel."""
     from alerts import add_channel as add
 
-    async with _opened(chosen, "channels add") as (connection, clock):
+    async with _entering(chosen, "channels add") as (connection, clock):
         return await add(connection, new, by, clock.now_ms())
 
 
@@ -141,7 +141,7 @@ def list_channels() -> None:
 async def listed(chosen: Settings) -> list[tuple[str, ...]]:
     from alerts import listed_channels
 
-    async with _opened(chosen, "channels list") as (connection, _):
+    async with _entering(chosen, "channels list") as (connection, _):
         return [_line(row) for row in await listed_channels(connection)]
 
 
@@ -162,7 +162,7 @@ def end_channel(name: NameArgument) -> None:
 async def ended(chosen: Settings, name: str, by: str) -> bool:
     from alerts import end_channel as end
 
-    async with _opened(chosen, "channels end") as (connection, clock):
+    async with _entering(chosen, "channels end") as (connection, clock):
         return await end(connection, name, by, clock.now_ms())
 
 
@@ -177,7 +177,7 @@ def test_channel(name: NameArgument) -> None:
 async def tested(chosen: Settings, name: str, by: str) -> bool:
     from alerts import NewMessage, channels_now, post
 
-    async with _opened(chosen, "channels test") as (connection, clock):
+    async with _entering(chosen, "channels test") as (connection, clock):
         now_ms = clock.now_ms()
         found = next((c for c in await channels_now(connection) if c.name == name), None)
         if found is None:
@@ -205,7 +205,7 @@ async def shift_added(chosen: Settings, account: str, level: int, begin_ms: int,
     """Raises UnfitShift."""
     from alerts import add_shift as add
 
-    async with _opened(chosen, "rota add") as (connection, clock):
+    async with _entering(chosen, "rota add") as (connection, clock):
         return await add(connection, account, level, begin_ms, end_ms, who=by, now_ms=clock.now_ms())
 
 
@@ -218,7 +218,7 @@ def list_rota() -> None:
 async def shifts_listed(chosen: Settings) -> list[tuple[object, ...]]:
     from alerts import shifts_from
 
-    async with _opened(chosen, "rota list") as (connection, clock):
+    async with _entering(chosen, "rota list") as (connection, clock):
         found = await shifts_from(connection, clock.now_ms())
     return [
         (s.shift_no, s.account, s.level, told_expiry(s.begins_at), told_expiry(s.ends_at), s.entered_by)
@@ -236,7 +236,7 @@ def end_shift(shift: Annotated[int, typer.Argument(help="its number")]) -> None:
 async def shift_ended(chosen: Settings, shift_no: int, by: str) -> bool:
     from alerts import end_shift as end
 
-    async with _opened(chosen, "rota end") as (connection, clock):
+    async with _entering(chosen, "rota end") as (connection, clock):
         return await end(connection, shift_no, by, clock.now_ms())
 
 
@@ -251,7 +251,7 @@ def show_deadlines() -> None:
 async def rules_shown(chosen: Settings) -> DeadlineRules:
     from alerts import rules_in_force
 
-    async with _opened(chosen, "deadlines show") as (connection, _):
+    async with _entering(chosen, "deadlines show") as (connection, _):
         return (await rules_in_force(connection)).rules
 
 
@@ -270,18 +270,17 @@ def set_deadlines(
 async def rules_entered(chosen: Settings, rules: DeadlineRules, by: str) -> None:
     from alerts import enter_rules
 
-    async with _opened(chosen, "deadlines set") as (connection, clock):
+    async with _entering(chosen, "deadlines set") as (connection, clock):
         await enter_rules(connection, rules, by, clock.now_ms())
 
 
 @asynccontextmanager
-async def _opened(chosen: Settings, program: str) -> AsyncIterator[OpenedDatabase]:
+async def _entering(chosen: Settings, program: str) -> AsyncIterator[OpenedDatabase]:
     """In a transaction. What cannot be entered ends the command."""
     from alerts import UnfitChannel, UnfitRules, UnfitShift
-    from emtrack.db.opened import opened_database
 
-    async with opened_database(chosen, program) as opened, opened.connection.transaction():
+    async with opened(chosen, program) as found:
         try:
-            yield opened
+            yield found
         except (UnfitChannel, UnfitRules, UnfitShift) as error:
             refuse(str(error))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emtrack.cli.running import run, settings
+from emtrack.cli.running import opened, run, settings
 from emtrack.cli.saying import (
     KeepOption,
     good_until,
@@ -25,7 +23,6 @@ from emtrack.people.events import Subject
 from emtrack.people.expiry import told_expiry
 
 if TYPE_CHECKING:
-    from emtrack.db.connect import Connection
     from emtrack.record.device_identifiers import ListedIdentifier
     from emtrack.record.devices import ListedDevice
     from emtrack.settings import Settings
@@ -182,7 +179,7 @@ async def listed_identifiers(chosen: Settings, device_id: str) -> list[ListedIde
     """Raises NoDevice."""
     from emtrack.record.device_identifiers import list_identifiers as listed
 
-    async with _opened(chosen, "devices identifiers list") as connection:
+    async with opened(chosen, "devices identifiers list") as (connection, _):
         return await listed(connection, device_id)
 
 
@@ -191,7 +188,7 @@ async def listed_keys(chosen: Settings, device_id: str) -> list[tuple[str, ...]]
     from emtrack.record.devices import list_keys
     from emtrack.record.signing_keys import list_signing_keys
 
-    async with _opened(chosen, "devices keys list") as connection:
+    async with opened(chosen, "devices keys list") as (connection, _):
         report, signing = await list_keys(connection, device_id), await list_signing_keys(connection, device_id)
     return [(kind, str(k.key_no), *k[1:]) for kind, found in (("report", report), ("sign", signing)) for k in found]
 
@@ -200,17 +197,8 @@ async def signing_revoked(chosen: Settings, device_id: str, key_no: int, *, who:
     """Raises NoDevice."""
     from emtrack.record.signing_keys import revoke_signing_key
 
-    async with _opened(chosen, "devices keys revoke") as connection:
+    async with opened(chosen, "devices keys revoke") as (connection, _):
         await revoke_signing_key(connection, device_id, key_no, who=who)
-
-
-@asynccontextmanager
-async def _opened(chosen: Settings, program: str) -> AsyncIterator[Connection]:
-    """In a transaction."""
-    from emtrack.db.opened import opened_database
-
-    async with opened_database(chosen, program) as (connection, _), connection.transaction():
-        yield connection
 
 
 @app.command("list")

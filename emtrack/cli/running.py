@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
 
+    from emtrack.db.opened import OpenedDatabase
     from emtrack.settings import Settings
 
 Result = TypeVar("Result")
@@ -34,6 +36,15 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         return uvloop.run(work)
     except BaseExceptionGroup as group:
         raise _first(group) from group
+
+
+@asynccontextmanager
+async def opened(chosen: Settings, program: str) -> AsyncIterator[OpenedDatabase]:
+    """The database and its clock, in a transaction."""
+    from emtrack.db.opened import opened_database
+
+    async with opened_database(chosen, program) as found, found.connection.transaction():
+        yield found
 
 
 def _first(error: BaseException) -> BaseException:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emtrack.cli.running import run, settings
+from emtrack.cli.running import opened, run, settings
 from emtrack.cli.saying import KeepOption, good_until, keep_until, print_history, print_table, refuse_unfit, say, who
 from emtrack.clock import machine_ms
 from emtrack.forms.names import unfit_account
@@ -19,7 +17,6 @@ from emtrack.people.roles import Role
 from geofence import datetime_of
 
 if TYPE_CHECKING:
-    from emtrack.db.opened import OpenedDatabase
     from emtrack.people.tokens import ListedToken
     from emtrack.settings import Settings
 
@@ -85,15 +82,6 @@ def _expires(text: str | None, chosen: Settings) -> datetime | None:
     return datetime_of(machine_ms() + chosen.token_days * DAY_MS) if text is None else good_until(text)
 
 
-@asynccontextmanager
-async def _opened(chosen: Settings, program: str) -> AsyncIterator[OpenedDatabase]:
-    """In a transaction."""
-    from emtrack.db.opened import opened_database
-
-    async with opened_database(chosen, program) as opened, opened.connection.transaction():
-        yield opened
-
-
 async def make_token(
     chosen: Settings,
     name: str,
@@ -106,7 +94,7 @@ async def make_token(
     """A new token. Raises TokenExists."""
     from emtrack.people.tokens import add_token as add
 
-    async with _opened(chosen, "tokens add") as (connection, clock):
+    async with opened(chosen, "tokens add") as (connection, clock):
         return await add(connection, name, role, agency, who=who, now_ms=clock.now_ms(), expires_at=expires_at)
 
 
@@ -114,7 +102,7 @@ async def listed_tokens(chosen: Settings) -> list[ListedToken]:
     """All, by name."""
     from emtrack.people.tokens import list_tokens
 
-    async with _opened(chosen, "tokens list") as (connection, _):
+    async with opened(chosen, "tokens list") as (connection, _):
         return await list_tokens(connection)
 
 
@@ -122,7 +110,7 @@ async def revoked(chosen: Settings, name: str, *, who: str) -> None:
     """Raises NoToken."""
     from emtrack.people.tokens import revoke_token
 
-    async with _opened(chosen, "tokens revoke") as (connection, _):
+    async with opened(chosen, "tokens revoke") as (connection, _):
         await revoke_token(connection, name, who=who)
 
 
@@ -130,7 +118,7 @@ async def rotated(chosen: Settings, name: str, *, who: str, keep_until: datetime
     """Raises NoToken."""
     from emtrack.people.tokens import rotate_token
 
-    async with _opened(chosen, "tokens rotate") as (connection, _):
+    async with opened(chosen, "tokens rotate") as (connection, _):
         return await rotate_token(connection, name, who=who, keep_until=keep_until, expires_at=expires_at)
 
 
@@ -138,5 +126,5 @@ async def set_expiry(chosen: Settings, name: str, expires_at: datetime | None, *
     """Raises NoToken."""
     from emtrack.people.tokens import expire_token
 
-    async with _opened(chosen, "tokens expire") as (connection, _):
+    async with opened(chosen, "tokens expire") as (connection, _):
         await expire_token(connection, name, expires_at, who=who)

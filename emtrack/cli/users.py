@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emtrack.cli.running import run, settings
+from emtrack.cli.running import opened, run, settings
 from emtrack.cli.saying import good_until, print_history, print_table, refuse_unfit, say, who
 from emtrack.forms.names import unfit_account
 from emtrack.people.events import Subject
@@ -17,7 +16,6 @@ from emtrack.people.roles import Role
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
-    from emtrack.db.opened import OpenedDatabase
     from emtrack.people.accounts import ListedUser
     from emtrack.people.sessions import ListedSession
     from emtrack.settings import Settings
@@ -130,20 +128,11 @@ def list_users() -> None:
     print_table(columns, [u._replace(disabled=u.disabled or "") for u in found])
 
 
-@asynccontextmanager
-async def _opened(chosen: Settings, program: str) -> AsyncIterator[OpenedDatabase]:
-    """In a transaction."""
-    from emtrack.db.opened import opened_database
-
-    async with opened_database(chosen, program) as opened, opened.connection.transaction():
-        yield opened
-
-
 async def make_account(chosen: Settings, name: str, role: Role, agency: str | None = None, *, who: str) -> str:
     """The random password of a new account. Raises UserExists."""
     from emtrack.people.accounts import add_user as add
 
-    async with _opened(chosen, "users add") as (connection, clock):
+    async with opened(chosen, "users add") as (connection, clock):
         return await add(connection, name, role, agency, who=who, now_ms=clock.now_ms())
 
 
@@ -151,7 +140,7 @@ async def reset_account(chosen: Settings, name: str, *, who: str) -> str:
     """A new random password of an account. Raises NoUser."""
     from emtrack.people.accounts import new_password
 
-    async with _opened(chosen, "users password") as (connection, _):
+    async with opened(chosen, "users password") as (connection, _):
         return await new_password(connection, name, who=who)
 
 
@@ -159,12 +148,12 @@ async def disable_account(chosen: Settings, name: str, *, who: str) -> None:
     """Raises NoUser."""
     from emtrack.people.accounts import disable_user as disable
 
-    async with _opened(chosen, "users disable") as (connection, _):
+    async with opened(chosen, "users disable") as (connection, _):
         await disable(connection, name, who=who)
 
 
 async def _changed(chosen: Settings, program: str, change: Callable[[Connection], Awaitable[None]]) -> None:
-    async with _opened(chosen, program) as (connection, _):
+    async with opened(chosen, program) as (connection, _):
         await change(connection)
 
 
@@ -172,7 +161,7 @@ async def listed_sessions(chosen: Settings, name: str | None) -> list[ListedSess
     """That have not ended."""
     from emtrack.people.sessions import list_sessions
 
-    async with _opened(chosen, "users sessions") as (connection, _):
+    async with opened(chosen, "users sessions") as (connection, _):
         return await list_sessions(connection, name)
 
 
@@ -180,7 +169,7 @@ async def ended(chosen: Settings, name: str, session: int | None, *, who: str) -
     """How many. Raises NoSession."""
     from emtrack.people.sessions import end_numbered_session, end_sessions_of
 
-    async with _opened(chosen, "users end-sessions") as (connection, _):
+    async with opened(chosen, "users end-sessions") as (connection, _):
         if session is None:
             return await end_sessions_of(connection, name, who=who)
         await end_numbered_session(connection, session, of=name, who=who)
@@ -193,7 +182,7 @@ async def secrets_encrypted_anew(chosen: Settings) -> int:
     from emtrack.people.sealed_secrets import rotate_secrets_key as rotate
 
     box = SecretBox(chosen.data_dir)
-    async with _opened(chosen, "users rotate-secrets-key") as (connection, _):
+    async with opened(chosen, "users rotate-secrets-key") as (connection, _):
         count = await rotate(connection, box)
     box.end_rotation()
     return count
@@ -203,5 +192,5 @@ async def listed_accounts(chosen: Settings) -> list[ListedUser]:
     """All accounts, by name."""
     from emtrack.people.accounts import list_users as listed
 
-    async with _opened(chosen, "users list") as (connection, _):
+    async with opened(chosen, "users list") as (connection, _):
         return await listed(connection)
