@@ -476,7 +476,7 @@ MUTANTS = [
     Mutant("an outage at the very limit puts nothing off", "geofence/judgement/silence.py",
            "if heard_ms > left_ms:", "if heard_ms >= left_ms:", CASE + "[49-silence-touches-an-outage]"),
     Mutant("a fact of a time to come is no sign of life", "geofence/judgement/judge.py",
-           "for f in heard if f.received_ms <= now_ms", "for f in heard if max(f.own_ms, f.received_ms) <= now_ms",
+           "f for f in heard if f.received_ms <= now_ms", "f for f in heard if max(f.own_ms, f.received_ms) <= now_ms",
            CASE + "[50-ahead-is-communication]"),
     Mutant("what a home unit sent is a sign of life of the tag", "geofence/judgement/silence.py",
            "fact.sent_by is None or plan.is_heard", "True or plan.is_heard",

@@ -3,6 +3,7 @@ where it is worked out: in the turn where it is little, in a process of its own 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import count, takewhile
 from typing import NamedTuple
@@ -133,9 +134,9 @@ def _taken(facts: Sequence[Fact], now_ms: int) -> frozenset[int]:
 
 
 def cuts_ms(facts: Sequence[Fact], now_ms: int) -> list[int]:
-    """Where checkpoints are kept: at doubling ages, so that the next late fact has one to be judged from."""
-    own_ms = [fact.own_ms for fact in facts]
-    last_ms = max((at_ms for at_ms in own_ms if at_ms <= now_ms), default=ALWAYS_MS)
-    first_ms = min(own_ms, default=ALWAYS_MS)
+    """Where checkpoints are kept: at doubling ages, so that the next late fact has one to be judged from. `facts`: in the order of
+    evidence."""
+    upto = bisect_right(facts, now_ms, key=lambda fact: fact.own_ms)
+    last_ms, first_ms = (facts[upto - 1].own_ms, facts[0].own_ms) if upto else (ALWAYS_MS, ALWAYS_MS)
     ages_ms = takewhile(lambda age_ms: last_ms - age_ms > first_ms, (KEEP_EVERY_MS << k for k in count()))
     return sorted(last_ms - age_ms for age_ms in ages_ms)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -26,6 +27,10 @@ MAX_JUMPS = 3
 
 _LONGEST_DEGREE_M = 111_700.0
 """No degree of latitude or longitude on WGS 84 is longer: at the poles one of latitude is 111,694 m."""
+
+
+# Through `np.fromiter` a column takes half of the time that `np.array` of a list does.
+_FIX_MS, _RECEIVED_MS, _LON_DEG, _LAT_DEG = map(attrgetter, ("fix_ms", "received_ms", "lon_deg", "lat_deg"))
 
 
 class PositionStatus(StrEnum):
@@ -85,17 +90,19 @@ class Columns(NamedTuple):
 
 
 def columns_of(positions: Sequence[Position]) -> Columns:
+    count = len(positions)
     return Columns(
-        np.array([position.fix_ms for position in positions], np.int64),
-        np.array([position.lon_deg for position in positions], np.float64),
-        np.array([position.lat_deg for position in positions], np.float64),
+        np.fromiter(map(_FIX_MS, positions), np.int64, count),
+        np.fromiter(map(_LON_DEG, positions), np.float64, count),
+        np.fromiter(map(_LAT_DEG, positions), np.float64, count),
         _radii_m(positions),
     )
 
 
 def _radii_m(positions: Sequence[Position]) -> Float64s:
-    """`Position.radius_m` of each. What is not known becomes NaN, which is not above zero."""
-    radius_m = np.array([position.precision_m for position in positions], np.float64)
+    """`Position.radius_m` of each."""
+    stated_m = [position.precision_m or 0.0 for position in positions]
+    radius_m = np.fromiter(stated_m, np.float64, len(stated_m))
     for place in np.flatnonzero(~(radius_m > 0)).tolist():
         radius_m[place] = positions[place].radius_m
     return radius_m
@@ -104,7 +111,7 @@ def _radii_m(positions: Sequence[Position]) -> Float64s:
 def _all_are(track: Track, positions: Sequence[Position], columns: Columns) -> bool:
     """Whether it can be told of all at once that each is evidence: one at an instant, none implausible by itself, and each within
     reach of the one before by the sphere alone. What cannot be told so is looked at one by one."""
-    received_ms = np.array([position.received_ms for position in positions], np.int64)
+    received_ms = np.fromiter(map(_RECEIVED_MS, positions), np.int64, len(positions))
     is_nowhere = (columns.lon_deg == 0) & (columns.lat_deg == 0)
     if (is_nowhere | (columns.at_ms > received_ms + FUTURE_LIMIT_MS)).any():
         return False

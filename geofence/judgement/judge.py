@@ -27,7 +27,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import compress, pairwise
+from operator import not_
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -38,6 +39,7 @@ from geofence.facts import (
     Fact,
     Key,
     Position,
+    evidence_candidates,
     in_evidence_order,
     is_evidence_candidate,
     without_duplicates,
@@ -228,6 +230,15 @@ def _longest_step_ms(evidence: Sequence[Position]) -> int:
     return FOREVER_MS if 0 in steps_ms else max(steps_ms, default=0)
 
 
+def _parted(facts: Sequence[Fact], before_ms: int, now_ms: int) -> tuple[list[Fact], list[Fact]]:
+    """Facts from before an instant that were received by *now*, and the others; each in their order."""
+    is_early = [
+        (fact.fix_ms if type(fact) is Position else fact.own_ms) < before_ms and fact.received_ms <= now_ms
+        for fact in facts
+    ]
+    return list(compress(facts, is_early)), list(compress(facts, map(not_, is_early)))
+
+
 class _Soon(NamedTuple):
     """Until when a report can turn what the clock brought: none does that lies beyond the newest evidence by PASSED_MS, or comes at
     `in_time_ms` or later."""
@@ -273,7 +284,7 @@ class ActivationJudge:
         """Checkpoints on the way: after the facts from before each cut (ascending), begun from `base` with the facts after
         it. Of cuts without a fact between them there is one."""
         known = (fact for fact in facts if fact.key > base.fed_to and max(fact.own_ms, fact.received_ms) <= now_ms)
-        evidence = in_evidence_order([fact for fact in known if is_evidence_candidate(fact)])
+        evidence = in_evidence_order(evidence_candidates(list(known)))
         return self._cut_on_the_way(base.copy(), evidence, cuts_ms)
 
     def _cut_on_the_way(self, base: Checkpoint, evidence: Sequence[Fact], cuts_ms: Sequence[int]) -> list[Checkpoint]:
@@ -292,16 +303,11 @@ class ActivationJudge:
         self, facts: Sequence[Fact], cuts_ms: Sequence[int], now_ms: int
     ) -> tuple[Judged, list[Checkpoint]]:
         """A whole history, fed once: what comes of it, and checkpoints on the way (see `checkpoints`). `facts`: each content once."""
-        last_cut_ms = cuts_ms[-1] if cuts_ms else ALWAYS_MS
-        early: list[Fact] = []
-        rest: list[Fact] = []
-        for fact in facts:
-            own_ms = fact.own_ms
-            is_early = own_ms < last_cut_ms and own_ms <= now_ms and fact.received_ms <= now_ms
-            (early if is_early else rest).append(fact)
+        before_ms = min(cuts_ms[-1], now_ms + 1) if cuts_ms else ALWAYS_MS
+        early, rest = _parted(facts, before_ms, now_ms)
         state = self.initial()
         base = state.base.copy()
-        evidence = in_evidence_order([fact for fact in early if is_evidence_candidate(fact)])
+        evidence = in_evidence_order(evidence_candidates(early))
         found = self._cut_on_the_way(base, evidence, cuts_ms)
         judged = self.advance(state._replace(base=base, head=base), rest, now_ms, early)
         assert isinstance(judged, Judged), "what is fed comes before the rest"
@@ -401,7 +407,8 @@ class ActivationJudge:
     def _receipts_ms(self, state: State, facts: Sequence[Fact], now_ms: int) -> list[int]:
         """When the device was heard since time last passed, sorted: whatever the time is that a fact itself speaks of."""
         heard = [*facts, *(fact for fact in state.pending if fact.received_ms > state.judged_ms)]
-        return sorted(f.received_ms for f in heard if f.received_ms <= now_ms and is_sign_of_life(self.plan, f))
+        received = [f for f in heard if f.received_ms <= now_ms]
+        return sorted([f.received_ms for f in received if type(f) is Position or is_sign_of_life(self.plan, f)])
 
     def _take_in(
         self, state: State, evidence: list[Fact], now_ms: int
@@ -504,7 +511,7 @@ class ActivationJudge:
 
     def _feed_many(self, checkpoint: Checkpoint, facts: Sequence[Fact]) -> set[str]:
         """The same, requirement by requirement, of each only what can change anything one by one (`stretches.py`)."""
-        positions = [fact for fact in facts if isinstance(fact, Position)]
+        positions = [fact for fact in facts if type(fact) is Position]
         evidence, checkpoint.track, columns = evidence_in_columns(checkpoint.track, positions)
         events = [fact for fact in facts if isinstance(fact, DeviceEvent)] if len(positions) < len(facts) else []
         checkpoint.fed_to = facts[-1].key
