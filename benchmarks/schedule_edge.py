@@ -3,9 +3,10 @@
     python -m benchmarks.schedule_edge [--wearers 100000] [--requirements 5] [--out 30000]
 
 A real database, the service's own worker, and a clock that stands still while it works. Measured: what a tick costs at which
-nothing is due (the look for what is due, and the whole turn with its commit), and how long it takes from the edge until every
-finding and its alert are committed, in turns of at most MAX_DUE activations. The baseline is the same rows of findings and
-alerts written by binary COPY alone, into tables without indexes, on the same server in the same run.
+nothing is due (the look for what is due, and the whole turn with its commit), what a turn costs that takes in an order for one
+person, and how long it takes from the edge until every finding and its alert are committed, in turns of at most MAX_DUE
+activations. The baseline is the same rows of findings and alerts written by binary COPY alone, into tables without indexes, on the
+same server in the same run.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ FIXES = ("17:58", "18:10", "18:22", "18:34", "18:46", "18:58")
 DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 AT_ONCE = 2_000
 TICKS = 50
+ORDERS = 5
 
 
 class StandingClock:
@@ -129,6 +131,7 @@ async def measure(dsn: str, wearers: int, requirements: int, out: int) -> dict[s
     await feed(worker, connection, clock, out)
     calm_collector()
     looks_us, tick_ms = await idle(worker, connection, clock)
+    taken_in_ms = await taking_in(worker, connection, clock)
     edge_s, turns_s = await the_edge(worker, connection, clock)
     found = await connection.fetchval("SELECT count(*) FROM findings WHERE kind = 'CURFEW'")
     alerts = await connection.fetchval("SELECT count(*) FROM alerts WHERE kind = 'CURFEW'")
@@ -139,6 +142,7 @@ async def measure(dsn: str, wearers: int, requirements: int, out: int) -> dict[s
         "wearers × requirements": f"{wearers:,} × {requirements}",
         "look for what is due, nothing due (median)": f"{looks_us:.1f} µs",
         "whole turn with its commit, nothing due (median)": f"{tick_ms:.1f} ms",
+        "turn that takes in an order for one person (median)": f"{taken_in_ms:.1f} ms",
         f"edge: {out:,} findings and alerts judged and committed": f"{edge_s:.2f} s",
         "turns, the longest of them": f"{len(turns_s)}, {max(turns_s):.2f} s",
         "the same rows by COPY alone, without indexes": f"{copied_s:.2f} s",
@@ -183,6 +187,20 @@ async def idle(worker: Worker, connection: asyncpg.Connection[Any], clock: Stand
         await worker.step(connection, [], clock.at_ms)
         ticks_s.append(time.perf_counter() - began_s)
     return statistics.median(looks_s) * 1e6, statistics.median(ticks_s) * 1e3
+
+
+async def taking_in(worker: Worker, connection: asyncpg.Connection[Any], clock: StandingClock) -> float:
+    """An order for one person: one more zone. Milliseconds of the turn after it."""
+    took_ms = []
+    for n in range(ORDERS):
+        form = msgspec.json.encode({"requirements": [_exclusion(n, 99)]}).decode()
+        async with connection.transaction():
+            await enter_orders(connection, read_orders(form, "orders"), who="benchmark", now_ms=clock.at_ms)
+        began_s = time.perf_counter()
+        await worker.step(connection, [], clock.at_ms)
+        took_ms.append((time.perf_counter() - began_s) * 1e3)
+        await drain(worker, connection, clock)
+    return statistics.median(took_ms)
 
 
 async def the_edge(

@@ -33,7 +33,10 @@ def served(folder: Path | None = None, **more: str) -> Iterator[Settings]:
     service = subprocess.Popen([sys.executable, "-m", "emtrack", "serve"], env=environment, stderr=subprocess.PIPE)
     try:
         assert service.stderr is not None
-        print(service.stderr.readline().decode().strip(), file=sys.stderr)
+        for line in service.stderr:
+            print(line.decode().strip(), file=sys.stderr)
+            if b"listens" in line:
+                break
         yield settings
     finally:
         service.terminate()

@@ -6,8 +6,7 @@ Times in milliseconds of UTC; an open end is FOREVER_MS.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
-from collections import defaultdict
+from bisect import bisect_right, insort
 from collections.abc import Iterable
 from typing import Generic, Literal, TypeVar
 
@@ -181,13 +180,26 @@ class ActivationIndex(Generic[Device, Item]):
     """Which activation covers a device at an instant: things that stand for activations, found by device and interval.
     Activations of one device do not overlap."""
 
-    def __init__(self, rows: Iterable[tuple[Device, Activation, Item]]) -> None:
-        by_device: dict[Device, list[tuple[Activation, Item]]] = defaultdict(list)
+    def __init__(self, rows: Iterable[tuple[Device, Activation, Item]] = ()) -> None:
+        self._by_device: dict[Device, list[tuple[Activation, Item]]] = {}
         for device, activation, item in rows:
-            by_device[device].append((activation, item))
-        for found in by_device.values():
-            found.sort(key=_from_ms)
-        self._by_device = dict(by_device)
+            self.add(device, activation, item)
+
+    def add(self, device: Device, activation: Activation, item: Item) -> None:
+        """One more, beside those that are there."""
+        insort(self._by_device.setdefault(device, []), (activation, item), key=_from_ms)
+
+    def remove(self, device: Device, item: Item) -> None:
+        """This very item of the device."""
+        kept = [row for row in self._by_device[device] if row[1] is not item]
+        if kept:
+            self._by_device[device] = kept
+        else:
+            del self._by_device[device]
+
+    def of(self, device: Device) -> list[Item]:
+        """All of a device, the first first."""
+        return [item for _, item in self._by_device.get(device, ())]
 
     def knows(self, device: Device) -> bool:
         """Whether any activation names the device."""

@@ -35,12 +35,13 @@ class OrderChange(msgspec.Struct, frozen=True):
 
 
 class LoggedChange(NamedTuple):
-    """A line of the log."""
+    """A line of the log. `device_id`: whose keys or identifiers it may be about."""
 
     change_no: int
     wearer_no: int | None
     what: str
     changed_ms: int
+    device_id: str | None
 
 
 LOG_CHANGES = """
@@ -48,7 +49,8 @@ INSERT INTO order_changes (changed_at, changed_by, what, wearer_no, detail)
 SELECT $1, $2, what, wearer_no, detail FROM unnest($3::text[], $4::bigint[], $5::jsonb[]) AS t (what, wearer_no, detail)
 """
 CHANGES_AFTER = """
-SELECT change_no, wearer_no, what, changed_at FROM order_changes WHERE change_no > $1 ORDER BY change_no
+SELECT change_no, wearer_no, what, changed_at, detail ->> 'device_id' AS device_id
+FROM order_changes WHERE change_no > $1 ORDER BY change_no
 """
 LAST_CHANGE = "SELECT change_no, changed_at FROM last_order_change()"
 # Whether the service has taken in all changes that there are.
@@ -84,7 +86,7 @@ async def log_change(connection: Connection, change: OrderChange, who: str, now_
 async def order_changes_after(connection: Connection, change_no: int) -> list[LoggedChange]:
     """In order."""
     return [
-        LoggedChange(row["change_no"], row["wearer_no"], row["what"], instant_of(row["changed_at"]))
+        LoggedChange(row["change_no"], row["wearer_no"], row["what"], instant_of(row["changed_at"]), row["device_id"])
         for row in await connection.fetch(CHANGES_AFTER, change_no)
     ]
 

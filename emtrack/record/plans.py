@@ -66,7 +66,7 @@ FROM activation_versions v JOIN activations a USING (activation_no) JOIN devices
 WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = ANY($2::bigint[]))
 ORDER BY a.activation_no
 """
-JUDGEMENT_ENDED = "SELECT activation_no FROM judgement_ended"
+JUDGEMENT_ENDED = "SELECT activation_no FROM judgement_ended WHERE activation_no = ANY($1::bigint[])"
 REQUIREMENT = """
 SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, z.version AS zone, v.timetable, v.buffer_m,
        v.widen_m, v.confirm_points, v.confirm_ms, v.grace_ms, v.seen_within_ms, v.rf_gap_ms, v.stay_ms,
@@ -124,7 +124,7 @@ async def load_judged(
     """The same for whoever judges: without activations whose facts retention deleted. Judged without them, people would be found
     silent."""
     assignments = await load_assignments(connection, held_at_ms, wearer_nos)
-    ended = {row["activation_no"] for row in await connection.fetch(JUDGEMENT_ENDED)}
+    ended = {row["activation_no"] for row in await connection.fetch(JUDGEMENT_ENDED, list(assignments))}
     return {number: assignment for number, assignment in assignments.items() if number not in ended}
 
 

@@ -7,6 +7,7 @@ here can be thrown away and loaded again from the database, which is what happen
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -44,6 +45,8 @@ RESTART, ORDERS, RULES, FAULT = "restart", "orders", "rules", "fault"
 """Why an activation is to be judged from its start; LATE: from before a late fact."""
 RETRY_MS = 60_000
 """A judgement that failed is tried again after this, from the start of its activation."""
+LOADED_AT_ONCE = 500
+"""People; some tenths of a second."""
 
 
 class PutOff(NamedTuple):
@@ -207,8 +210,8 @@ class LiveActivations:
     def __init__(self, zone_sets: ZoneSetCache) -> None:
         self._zone_sets = zone_sets
         self._by_number: dict[int, LiveActivation] = {}
-        self._by_device: ActivationIndex[int, LiveActivation] = ActivationIndex(())
-        self._by_tag: ActivationIndex[object, LiveActivation] = ActivationIndex(())
+        self._by_device = ActivationIndex[int, LiveActivation]()
+        self._by_tag = ActivationIndex[object, LiveActivation]()
         self._by_wearer: dict[int, list[LiveActivation]] = {}
         self._heap: list[tuple[int, int]] = []
         self._again: dict[int, int] = {}
@@ -218,7 +221,7 @@ class LiveActivations:
         self._to_submit: list[LiveActivation] = []
         self._outages = NO_OUTAGES
         self._shards = 1
-        self._divided: frozenset[int] = frozenset()
+        self._divided: set[int] = set()
         self._rules_since_ms = ALWAYS_MS
         self.silence_near_m = 0.0
         """How near an exclusion zone a last position makes a silence serious."""
@@ -239,6 +242,9 @@ class LiveActivations:
     def forget(self) -> None:
         """Everything: it is loaded again."""
         self._by_number, self._heap, self._again, self._waiting, self._to_submit = {}, [], {}, {}, []
+        self._by_device, self._by_tag, self._by_wearer, self._divided = (
+            ActivationIndex(), ActivationIndex(), {}, set(),
+        )  # fmt: skip
 
     async def load(
         self,
@@ -251,24 +257,29 @@ class LiveActivations:
         """Some shards from the database, beside what is there. `judged_ms`: of each shard, to when it was judged.
         `rules_since_ms`: since when the rules of today are in force."""
         self._shards = shards.total
-        wearer_nos = None if shards.are_all else await wearers_of(connection, shards)
-        assignments = await load_judged(connection, held_ms, wearer_nos)
-        sets = await self._sets_of(connection, assignments)
         self._rules_since_ms = rules_since_ms
         self.silence_near_m = await silence_near_m(connection)
+        self._now_ms = held_ms
+        wearer_nos = await wearers_of(connection, shards)
+        for first in range(0, len(wearer_nos), LOADED_AT_ONCE):
+            await self._load_some(connection, held_ms, judged_ms, wearer_nos[first : first + LOADED_AT_ONCE])
+
+    async def _load_some(
+        self, connection: Connection, held_ms: int, judged_ms: Mapping[int, int], wearer_nos: Sequence[int]
+    ) -> None:
+        """Between some and the next all that is not a turn goes on: pages, signals to end, connections that must be kept."""
+        assignments = await load_judged(connection, held_ms, wearer_nos)
+        sets = await self._sets_of(connection, assignments)
         fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
         await self._resume(connection, fresh, judged_ms)
-        self._by_number |= fresh
-        self._now_ms = held_ms
         for live in fresh.values():
+            self._add(live)
             self._push(live)
-        self._index_devices()
 
     def give_up(self, shards: Shards) -> None:
         """Others judge them from now on."""
         self._forget_but((), [wearer_no for wearer_no in self._by_wearer if shards.have(wearer_no)])
         self._to_submit = [live for live in self._to_submit if live.number in self._by_number]
-        self._index_devices()
 
     def _live(self, assignment: Assignment, sets: Mapping[str, ZoneSet]) -> LiveActivation:
         live = LiveActivation(assignment, sets)
@@ -354,9 +365,9 @@ class LiveActivations:
                 if was.waiting is not None:
                     live.late_facts = [*was.late_facts, *was.waiting.facts, *was.waiting.arrived]
                 self._no_longer_waits(was)
-            self._by_number[number] = live
+                self._remove(was)
+            self._add(live)
             self._push(live)
-        self._index_devices()
         return {assignment.device_no for assignment in fresh.values()}
 
     def _forget_but(self, fresh: Collection[int], wearer_nos: Iterable[int]) -> None:
@@ -365,7 +376,7 @@ class LiveActivations:
         for live in gone:
             self._no_longer_waits(live)
             self._again.pop(live.number, None)
-            del self._by_number[live.number]
+            self._remove(live)
 
     def know_outages(self, outages: Outages) -> None:
         """All of our outages."""
@@ -373,17 +384,30 @@ class LiveActivations:
         for live in self._by_number.values():
             live.judge.with_outages(outages.of(live.assignment.wearer_no))
 
-    def _index_devices(self) -> None:
-        lives = self._by_number.values()
-        planned = [(live, live.assignment.plan.activation) for live in lives]
-        self._by_device = ActivationIndex((live.assignment.device_no, plan, live) for live, plan in planned)
-        self._by_tag = ActivationIndex((plan.device_id, plan, live) for live, plan in planned)
-        self._by_wearer = {}
-        shards_of: dict[int, set[int]] = {}
-        for live in lives:
-            self._by_wearer.setdefault(live.assignment.wearer_no, []).append(live)
-            shards_of.setdefault(live.assignment.device_no, set()).add(live.assignment.wearer_no % self._shards)
-        self._divided = frozenset(number for number, shards in shards_of.items() if len(shards) > 1)
+    def _add(self, live: LiveActivation) -> None:
+        """Found from now on. What it costs does not go by how many others there are."""
+        assignment, activation = live.assignment, live.assignment.plan.activation
+        self._by_number[live.number] = live
+        self._by_device.add(assignment.device_no, activation, live)
+        self._by_tag.add(activation.device_id, activation, live)
+        insort(self._by_wearer.setdefault(assignment.wearer_no, []), live, key=lambda other: other.number)
+        self._note_divided(assignment.device_no)
+
+    def _remove(self, live: LiveActivation) -> None:
+        assignment = live.assignment
+        del self._by_number[live.number]
+        self._by_device.remove(assignment.device_no, live)
+        self._by_tag.remove(assignment.plan.activation.device_id, live)
+        kept = [other for other in self._by_wearer.pop(assignment.wearer_no) if other is not live]
+        if kept:
+            self._by_wearer[assignment.wearer_no] = kept
+        self._note_divided(assignment.device_no)
+
+    def _note_divided(self, device_no: int) -> None:
+        if len({live.assignment.wearer_no % self._shards for live in self._by_device.of(device_no)}) > 1:
+            self._divided.add(device_no)
+        else:
+            self._divided.discard(device_no)
 
     # ------------------------------------------------------------------------------------- finding activations
 

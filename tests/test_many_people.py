@@ -1,0 +1,97 @@
+"""What one person's orders cost does not go by how many others there are, and what is read at the start stops nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from emtrack.service import activations as module
+from emtrack.service.activations import LiveActivation, LiveActivations
+from geofence import ActivationIndex
+from tests.service_world import World, activation, curfew, ms, orders
+
+MANY = 40
+INSTANTS = [ms(at) for at in ("09:00", "11:00", "13:00", "15:00", "03T09:00")]
+
+
+def found_in(activations: LiveActivations, devices: range, wearers: range) -> list[Any]:
+    """All that is found, by whatever it is looked for."""
+    at = [[_name(activations.at(number, at_ms)) for number in devices] for at_ms in INSTANTS]
+    of_tags = [[_name(activations.of_tag_at(f"D{n}", at_ms)) for n in range(MANY + 2)] for at_ms in INSTANTS]
+    of_wearers = [[_name(live) for live in activations.of_wearers_at(wearers, at_ms)] for at_ms in INSTANTS]
+    divided = [activations.are_of_one_shard(number, INSTANTS) for number in devices]
+    return [at, of_tags, of_wearers, divided, activations.wearers(), sorted(live.number for live in activations)]
+
+
+def _name(live: LiveActivation | None) -> int | None:
+    return None if live is None else live.number
+
+
+async def test_orders_of_one_person_leave_all_others_where_they_are(world: World) -> None:
+    await world.enter(orders(*range(3, MANY)))
+    await world.settle()
+    added: Counter[str] = Counter()
+    add = ActivationIndex.add
+
+    def counted(self: Any, device: Any, plan: Any, item: Any) -> None:
+        added[item.assignment.plan.activation.wearer_id] += 1
+        add(self, device, plan, item)
+
+    with mock.patch.object(ActivationIndex, "add", counted):
+        await world.enter({"requirements": [curfew(7, grace_s=300)]})
+        await world.settle()
+    assert added == {"W7": 2}, "by its device's number and by its id"
+
+
+async def test_what_is_found_after_many_changes_is_what_is_found_after_a_restart(world: World) -> None:
+    """Devices that pass from one person to another, an activation that moves to another device, one that ends."""
+    await world.enter(orders(*range(3, MANY)))
+    await world.settle()
+    for form in (
+        {"activations": [activation(3, to="2026-03-02T12:00:00Z")]},
+        {"activations": [activation(50, device_id="D3", wearer_id="W4", **{"from": "2026-03-02T12:00:00Z"})]},
+        {"activations": [activation(5, device_id="D41")]},
+        {"activations": [activation(51, device_id="D5", wearer_id="W6")]},
+        {"activations": [activation(52, device_id="D40", wearer_id="W40")], "requirements": [curfew(40)]},
+    ):
+        await world.enter(form)
+        await world.settle()
+    devices = range(1, 1 + await world.count("devices"))
+    wearers = range(1, 1 + await world.count("wearers"))
+    changed = found_in(world.worker.activations, devices, wearers)
+    await world.start()
+    assert changed == found_in(world.worker.activations, devices, wearers)
+    assert False in changed[3], "some device is of two shards"
+
+
+async def test_while_everybody_is_read_the_program_does_other_things(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who ends the program, or looks at a page, waits for some of them and not for all."""
+    await world.enter(orders(*range(3, MANY)))
+    monkeypatch.setattr(module, "LOADED_AT_ONCE", 5)
+    read = most = 0
+    made = LiveActivations._live
+
+    def counted(self: LiveActivations, assignment: Any, sets: Any) -> LiveActivation:
+        nonlocal read, most
+        read += 1
+        most = max(most, read)
+        return made(self, assignment, sets)
+
+    async def others() -> None:
+        nonlocal read
+        while True:
+            read = 0
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(LiveActivations, "_live", counted)
+    meanwhile = asyncio.create_task(others())
+    await world.start()
+    meanwhile.cancel()
+    assert len(world.worker.activations) == MANY - 1
+    assert most <= 5
