@@ -95,3 +95,21 @@ async def test_while_everybody_is_read_the_program_does_other_things(
     meanwhile.cancel()
     assert len(world.worker.activations) == MANY - 1
     assert most <= 5
+
+
+async def test_who_is_ended_while_everybody_is_read_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, stop = asyncio.Event(), asyncio.Event()
+
+    async def endless(*_: Any) -> None:
+        reading.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(LiveActivations, "_load_some", endless)
+    await world.worker.close()
+    world.begin_anew()
+    working = asyncio.create_task(world.worker.run(stop))
+    async with asyncio.timeout(20):
+        await reading.wait()
+        stop.set()
+        await working
+    assert not world.worker.ready.is_set()

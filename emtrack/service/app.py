@@ -307,6 +307,8 @@ async def _first_of(ready: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -
 async def serve(settings: Settings, stop: asyncio.Event, say: Callable[[str], None]) -> None:
     """`emtrack serve`: until `stop` is set, or the worker cannot go on."""
     async with running_service(settings, stop) as service:
+        if stop.is_set():  # before everybody was read
+            return
         clock = f", on an emulated clock ×{service.clock.rate:g}" if service.clock.emulated else ""
         say(f"emtrack listens on {service.address}{clock}")
         for heard in service.heard:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -258,7 +258,8 @@ class Worker:
     async def _serve(self, connection: Session, stop: asyncio.Event) -> None:
         await connection.set_limits(self._pace.loading)
         await self._take_hold(connection)
-        await self._load(connection)
+        if not await _done_before(stop, self._load(connection)):
+            return
         await connection.set_limits(self._pace.turn)
         self.ready.set()
         log.info("ready", activations=len(self._activations))
@@ -735,6 +736,21 @@ def _sent_ms(batch: Sequence[Submission]) -> dict[int, int]:
                 submission.sent_ms, newest.get(submission.device_no, submission.sent_ms)
             )
     return newest
+
+
+async def _done_before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether it was done before somebody ended the program; else it is left. Reading a country takes minutes."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            return False
+        working.result()
+        return True
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.wait({working, stopping})
 
 
 async def take_worker_lock(connection: Connection, pace: Pace, name: str | None = None) -> None:
