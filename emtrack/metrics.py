@@ -187,6 +187,11 @@ class Metrics:
             registry=self.registry,
         )
         self.shards = Gauge("emtrack_shards", "Shards that this worker holds.", registry=self.registry)
+        self.unheard = Gauge(
+            "emtrack_unheard_seconds",
+            "For how long no gateway was heard, in the shard of this worker that has waited for longest.",
+            registry=self.registry,
+        )
         self.activations = Gauge("emtrack_activations", "Activations under judgement.", registry=self.registry)
 
     def exposed(self) -> bytes:

@@ -70,11 +70,12 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
                 following = [group.create_task(part.run(stop)) for part in (credentials, routing)]
                 await routing.loaded.wait()
                 publishing = group.create_task(publisher.run(stop))
+                watch = GatewayWatch(publisher, credentials)
                 routes = [
                     device_route(
                         inbox, keys, credentials.fresh, lambda status: metrics.answers.labels(str(status)).inc()
                     ),
-                    *service_routes(clock, metrics, settings.metrics_token, GatewayWatch(publisher, credentials)),
+                    *service_routes(clock, metrics, settings.metrics_token, watch),
                     *(CheckInDoor(intake, keys, vouching).routes() if settings.check_in == "on" else []),
                 ]
                 application = application_of(routes, settings)
@@ -83,6 +84,7 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
                     trackers_heard(settings.trackers, intake, places, vouching) as heard,
                     broker_heard(settings.mqtt, broker_password, intake, keys, metrics) as brokers,
                 ):
+                    following.append(group.create_task(publisher.give_signs(lambda: watch.trouble() is None, stop)))
                     yield Service(address, dsn, clock, routes, [*heard, *brokers])
                     stop.set()
                 await asyncio.wait([publishing, *following])

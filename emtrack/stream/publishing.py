@@ -3,6 +3,9 @@
 Bounded: no more is taken out of the inbox than `most_waiting` reports that wait for answers, so that the inbox fills and its door
 says "later" as on one machine. What the stream does not take is told to be sent again. Of each shard and lane one message is on its
 way at a time; what comes meanwhile goes together in the next, so that many requests share one write to the disks of the servers.
+
+Where nothing was on its way for a second, a message without requests goes: by these signs of life workers know a quiet gateway from
+one that is away (`emtrack/service/hearing.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,7 +36,7 @@ from emtrack.stream.messages import (
     subject_of,
 )
 from emtrack.stream.server import NAME, Stream
-from ingest import Acknowledgement, Inbox, NotCommitted, Received, Refusal, Submission, TooManyDays
+from ingest import Acknowledgement, Inbox, Lane, NotCommitted, Received, Refusal, Submission, TooManyDays
 
 MOST_BYTES = 1024**2
 """Of a message, but for its last request."""
@@ -42,6 +45,8 @@ ANSWERED_WITHIN_S = 5.0
 """Then its device is told to send again: an answer is lost with a worker that dies after its commit. What is stored meanwhile comes
 back as a duplicate."""
 TAKEN_AT_ONCE = 4_000
+SIGN_EVERY_S = 1.0
+"""Of life, in the lane of each shard. Workers wait for five times as long."""
 
 log = structlog.get_logger()
 
@@ -64,6 +69,12 @@ class _Queue:
     def __init__(self) -> None:
         self.requests: deque[SentRequest] = deque()
         self.task: asyncio.Task[None] | None = None
+        self.taken_s = float("-inf")
+        """When the stream took the last message."""
+
+    @property
+    def is_busy(self) -> bool:
+        return self.task is not None and not self.task.done()
 
 
 class Publisher:
@@ -109,6 +120,21 @@ class Publisher:
                     queue.task.cancel()
             await answers.unsubscribe()
 
+    async def give_signs(self, hears: Callable[[], bool], stop: asyncio.Event) -> None:
+        """Of life, until `stop` is set. `hears`: whether devices are heard here now; who hears nobody says nothing."""
+        while not stop.is_set():
+            if hears():
+                self._give_signs()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SIGN_EVERY_S)
+
+    def _give_signs(self) -> None:
+        quiet_s = time.monotonic() - SIGN_EVERY_S / 2
+        for shard in range(self.routing.shards):
+            queue = self._queues[shard, str(Lane.LIVE)]
+            if not queue.is_busy and queue.taken_s < quiet_s:
+                self._begin(queue, self._publish_sign(queue, subject_of(shard, Lane.LIVE)))
+
     # ------------------------------------------------------------------------------------- out
 
     def _send(self, submission: Submission) -> None:
@@ -141,8 +167,17 @@ class Publisher:
         lane = str(waiting.submission.lane)
         queue = self._queues[shard, lane]
         queue.requests.append(sent_request(waiting.submission, number, waiting.received_ms, only, hear_since_ms))
-        if queue.task is None or queue.task.done():
-            queue.task = asyncio.get_running_loop().create_task(self._publish(queue, subject_of(shard, lane)))
+        if not queue.is_busy:
+            self._begin(queue, self._publish(queue, subject_of(shard, lane)))
+
+    def _begin(self, queue: _Queue, work: Coroutine[Any, Any, None]) -> None:
+        queue.task = asyncio.get_running_loop().create_task(work)
+
+    async def _publish_sign(self, queue: _Queue, subject: str) -> None:
+        """Then what came meanwhile. Where the stream does not take it, its worker misses it, and says so."""
+        with suppress(Exception):
+            await self._put_in(queue, subject, [])
+        await self._publish(queue, subject)
 
     async def _publish(self, queue: _Queue, subject: str) -> None:
         """Message after message until nothing waits."""
@@ -150,9 +185,8 @@ class Publisher:
             requests = self._next_of(queue)
             if not requests:
                 return
-            payload = encode(Message(self._answer_to, requests))
             try:
-                await self._stream.js.publish(subject, payload, timeout=PUBLISHED_WITHIN_S, stream=NAME)
+                await self._put_in(queue, subject, requests)
                 self._metrics.stream_messages.labels("published").inc()
             except Exception as error:  # the servers are away, choose a leader, or have no room
                 log.warning("not published", error=type(error).__name__, requests=len(requests))
@@ -160,6 +194,11 @@ class Publisher:
                 for one in requests:
                     if (waiting := self._waiting.get(one.number)) is not None:
                         _fail(waiting.submission, NotCommitted())
+
+    async def _put_in(self, queue: _Queue, subject: str, requests: list[SentRequest]) -> None:
+        payload = encode(Message(self._answer_to, requests))
+        await self._stream.js.publish(subject, payload, timeout=PUBLISHED_WITHIN_S, stream=NAME)
+        queue.taken_s = time.monotonic()
 
     def _next_of(self, queue: _Queue) -> list[SentRequest]:
         """What goes in one message; requests for which nobody waits any more are left out."""
