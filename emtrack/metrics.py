@@ -186,6 +186,11 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.put_off = Counter(
+            "emtrack_shard_full_total",
+            "Requests that a gateway put off because too much waits for their shard.",
+            registry=self.registry,
+        )
         self.shards = Gauge("emtrack_shards", "Shards that this worker holds.", registry=self.registry)
         self.unheard = Gauge(
             "emtrack_unheard_seconds",

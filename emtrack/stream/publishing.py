@@ -1,8 +1,9 @@
 """A gateway's side: requests out of the inbox into the stream, and the answers of workers back to whoever waits.
 
-Bounded: no more is taken out of the inbox than `most_waiting` reports that wait for answers, so that the inbox fills and its door
-says "later" as on one machine. What the stream does not take is told to be sent again. Of each shard and lane one message is on its
-way at a time; what comes meanwhile goes together in the next, so that many requests share one write to the disks of the servers.
+Bounded: of each lane as many reports wait for answers as the inbox holds of it, and of these each shard has an equal part. A shard
+that nobody serves fills its own part; what is for it is told to come back later, and the others go on. What the stream does not take
+is told to be sent again. Of each shard and lane one message is on its way at a time. What comes meanwhile goes together in the next,
+so that many requests share one write to the disks of the servers.
 
 Where nothing was on its way for a second, a message without requests goes: by these signs of life workers know a quiet gateway from
 one that is away (`emtrack/service/hearing.py`).
@@ -11,6 +12,7 @@ one that is away (`emtrack/service/hearing.py`).
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import time
 from collections import defaultdict, deque
@@ -36,7 +38,7 @@ from emtrack.stream.messages import (
     subject_of,
 )
 from emtrack.stream.server import NAME, Stream
-from ingest import Acknowledgement, Inbox, Lane, NotCommitted, Received, Refusal, Submission, TooManyDays
+from ingest import Acknowledgement, Inbox, InboxFull, Lane, NotCommitted, Received, Refusal, Submission, TooManyDays
 
 MOST_BYTES = 1024**2
 """Of a message, but for its last request."""
@@ -45,6 +47,8 @@ ANSWERED_WITHIN_S = 5.0
 """Then its device is told to send again: an answer is lost with a worker that dies after its commit. What is stored meanwhile comes
 back as a duplicate."""
 TAKEN_AT_ONCE = 4_000
+BACK_AFTER_S = 5, 15
+"""Whoever is put off because a shard is full is told an instant in between."""
 SIGN_EVERY_S = 1.0
 """Of life, in the lane of each shard. Workers wait for five times as long."""
 
@@ -52,10 +56,12 @@ log = structlog.get_logger()
 
 
 class _Waiting:
-    """A request of which some parts are not answered. `hear`: shards that are told when all is stored."""
+    """A request of which some parts are not answered. `sizes`: how many of its reports each shard gets; `hear`: shards that are told
+    when all is stored."""
 
-    def __init__(self, submission: Submission, hear: set[int], received_ms: int) -> None:
+    def __init__(self, submission: Submission, sizes: dict[int, int], hear: set[int], received_ms: int) -> None:
         self.submission = submission
+        self.sizes = sizes
         self.hear = hear
         self.received_ms = received_ms
         self.since_s = time.monotonic()
@@ -69,6 +75,8 @@ class _Queue:
     def __init__(self) -> None:
         self.requests: deque[SentRequest] = deque()
         self.task: asyncio.Task[None] | None = None
+        self.filled = 0
+        """Reports that wait for answers."""
         self.taken_s = float("-inf")
         """When the stream took the last message."""
 
@@ -78,7 +86,7 @@ class _Queue:
 
 
 class Publisher:
-    """`routing`: kept as orders change by whoever made it."""
+    """`routing`: kept as orders change by whoever made it. `most_waiting`: reports of each lane, of all shards."""
 
     def __init__(self, stream: Stream, inbox: Inbox, routing: Routing, metrics: Metrics, most_waiting: int) -> None:
         self._stream = stream
@@ -91,7 +99,6 @@ class Publisher:
         self._waiting: dict[int, _Waiting] = {}
         self._queues: defaultdict[tuple[int, str], _Queue] = defaultdict(_Queue)
         self._reports = 0
-        self._answered = asyncio.Event()
 
     @property
     def is_connected(self) -> bool:
@@ -102,11 +109,6 @@ class Publisher:
         answers = await self._stream.client.subscribe(self._answer_to, cb=self._hear)
         try:
             while not stop.is_set():
-                while self._reports >= self._most_waiting and not stop.is_set():
-                    self._answered.clear()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._answered.wait(), 0.5)
-                    self._give_up_late()
                 for submission in await self._inbox.gather(TAKEN_AT_ONCE, 0.5):
                     self._send(submission)
                 self._give_up_late()
@@ -139,11 +141,29 @@ class Publisher:
 
     def _send(self, submission: Submission) -> None:
         parts, hear = self._parts(submission)
-        waiting = _Waiting(submission, hear, machine_ms())
-        self._reports += submission.size
+        sizes = {shard: max(1, len(only)) for shard, only in parts.items()}
+        if not all(self._has_room(shard, submission.lane, size) for shard, size in sizes.items()):
+            self._metrics.put_off.inc()
+            _fail(
+                submission, InboxFull(random.randint(*BACK_AFTER_S))
+            )  # apart, so that they do not come back all at once
+            return
+        waiting = _Waiting(submission, sizes, hear, machine_ms())
+        self._fill(waiting, 1)
         submission.done.add_done_callback(lambda _: self._forget(waiting))
         for shard, only in parts.items():
             self._queue(waiting, shard, only if len(parts) > 1 else None, None)
+
+    def _has_room(self, shard: int, lane: Lane, reports: int) -> bool:
+        """One that is larger than the part of its shard goes alone."""
+        filled = self._queues[shard, str(lane)].filled
+        return not filled or filled + reports <= self._most_waiting // self.routing.shards
+
+    def _fill(self, waiting: _Waiting, by: int) -> None:
+        """`by`: 1 when it begins to wait, -1 when it ends."""
+        for shard, size in waiting.sizes.items():
+            self._queues[shard, str(waiting.submission.lane)].filled += by * size
+        self._reports += by * waiting.submission.size
 
     def _parts(self, submission: Submission) -> tuple[dict[int, list[int]], set[int]]:
         """The places of its reports by shard, and the shards that are told afterwards."""
@@ -255,10 +275,9 @@ class Publisher:
 
     def _forget(self, waiting: _Waiting) -> None:
         """It is answered, or whoever waited went away."""
-        self._reports -= waiting.submission.size
+        self._fill(waiting, -1)
         for number in waiting.numbers:
             self._waiting.pop(number, None)
-        self._answered.set()
 
 
 def _fail(submission: Submission, error: Exception) -> None:
