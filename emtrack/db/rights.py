@@ -211,6 +211,8 @@ FUNCTIONS: Final = {
         "end_standing_still_as_owner(bigint, bigint, float8, float8)",
         "end_former_sessions(bigint, text)",
         "end_former_sessions_as_owner(bigint, text)",
+        "end_holders_standing_still(bigint, float8)",
+        "end_holders_standing_still_as_owner(bigint, float8)",
     ),
     RunTime.PAGES: ("new_person(text, text)",),
 }
