@@ -21,7 +21,7 @@ from emtrack.service.routing_watch import RoutingWatch
 from emtrack.service.stream_setting import usable_stream
 from emtrack.service.tracker_doors import refuse_unspoken, trackers_heard
 from emtrack.service.vouching import Vouching
-from emtrack.settings import Settings
+from emtrack.settings import Settings, SettingsError
 from emtrack.stream.publishing import Publisher
 from emtrack.stream.server import opened_stream
 from emtrack.web.api.service import service_routes
@@ -57,9 +57,9 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
     async with prepared_database(settings, program="gateway", exclusive=False) as dsn:
         clock = await joined_clock(dsn, settings)
         metrics, inbox, keys = Metrics(), Inbox(settings.inbox_reports), DeviceKeys()
-        worker_dsn = await run_time_dsn(dsn, RunTime.WORKER)
-        credentials = CredentialWatch(worker_dsn, keys, asyncio.Condition())
-        routing = RoutingWatch(worker_dsn)
+        reading_dsn = await _reading_dsn(dsn)
+        credentials = CredentialWatch(reading_dsn, keys, asyncio.Condition())
+        routing = RoutingWatch(reading_dsn)
         vouching = Vouching(settings.private_networks)
         intake = Intake(inbox, keys.identifiers, credentials.fresh, clock, metrics)
         places = places_of(settings)
@@ -91,6 +91,18 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
         finally:
             with suppress(Exception):
                 await stream.client.close()
+
+
+async def _reading_dsn(dsn: str) -> str:
+    """In the role that may read keys and who wears what, and write nothing. Raises SettingsError where it cannot be had."""
+    reading = await run_time_dsn(dsn, RunTime.GATEWAY)
+    if reading == dsn:
+        raise SettingsError(
+            f"A gateway works in the role {RunTime.GATEWAY} of the database, and the user of EMTRACK_DATABASE_URL is not in it. As "
+            f"an administrator: CREATE ROLE {RunTime.GATEWAY} NOLOGIN; GRANT {RunTime.GATEWAY} TO that user. Then begin `emtrack "
+            "pages` once, which gives the role its rights."
+        )
+    return reading
 
 
 async def gateway(settings: Settings, stop: asyncio.Event, say: Callable[[str], None]) -> None:
