@@ -63,7 +63,7 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
         vouching = Vouching(settings.private_networks)
         intake = Intake(inbox, keys.identifiers, credentials.fresh, clock, metrics)
         places = places_of(settings)
-        stream = await opened_stream(setting, "emtrack gateway")
+        stream = await opened_stream(setting, "gateway")
         try:
             publisher = Publisher(stream, inbox, routing.routing, metrics, settings.inbox_reports)
             async with asyncio.TaskGroup() as group:
