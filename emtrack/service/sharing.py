@@ -131,8 +131,8 @@ class Sharing:
             and self.routing.home_of(device_no) in self.holding.owned
         )
 
-    def looks_at_unit(self, device_no: int) -> bool:
-        return self.routing.shard_of_unit(device_no) in self.holding.owned
+    def looks_at_unit(self, device_no: int, at_ms: int) -> bool:
+        return self.routing.shard_that_looks(device_no, at_ms) in self.holding.owned
 
     @property
     def elsewhere(self) -> Elsewhere:

@@ -67,7 +67,7 @@ from emtrack.service.back_off import BackOff
 from emtrack.service.clocks import ClockWatch, record_clocks
 from emtrack.service.costs import UNBOUNDED, USUAL, Budget
 from emtrack.service.hearing import Heard
-from emtrack.service.home_units import HomeUnits
+from emtrack.service.home_units import HomeUnits, UnitLook
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.new_days import AN_HOUR, NewDays
@@ -512,9 +512,7 @@ class Worker:
             self._stages.passed(Stage.RECORD)
             clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
             wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
-            look = self._units.look(
-                _heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms, self._looks_at_unit
-            )
+            look = await self._look_at_units(connection, _heard(incoming), now_ms)
             noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
             told_of_ms = await self._tell_of_what_waits(connection, now_ms)
             if self._sharing is None:
@@ -652,8 +650,21 @@ class Worker:
     def _takes_apart(self, device_no: int) -> bool:
         return self._sharing is None or self._sharing.has_all_of(device_no)
 
+    async def _look_at_units(self, connection: Connection, senders: Collection[int], now_ms: int) -> UnitLook:
+        """Before a silence is reported, whether another worker heard the unit."""
+
+        def look() -> UnitLook:
+            activations = self._activations
+            return self._units.look(senders, activations.outages, activations.is_obliged, now_ms, self._looks_at_unit)
+
+        found = look()
+        if self._sharing is None or not found.silent:
+            return found
+        await self._units.hear_from_disk(connection)
+        return look()
+
     def _looks_at_unit(self, device_no: int) -> bool:
-        return self._sharing is None or self._sharing.looks_at_unit(device_no)
+        return self._sharing is None or self._sharing.looks_at_unit(device_no, self._now_ms)
 
     def _newest_ms(self, facts: Sequence[Accepted]) -> int | None:
         """Of the facts of a request: up to when positions of their device can be stored. Those that are judged are not after it."""
