@@ -43,15 +43,16 @@ class Heard(NamedTuple):
         return to_ms
 
     def unheard_since_ms(self, judged_ms: int, longest_s: float) -> dict[int, int]:
-        """The shards that nobody was heard in for too long, each since when: between two signs, or from the newest to the instant up
-        to which the turn judges, which orders may have moved on."""
+        """The shards that nobody was heard in for too long, each since when: between two signs, or, where there is none now, from the
+        newest to the instant up to which the turn judges, which orders may have moved on. A machine whose clock is ahead moves it
+        on, too; who has a sign of now was heard all the same."""
         longest_ms = longest_s * 1000 * max(1.0, self.rate)
         found = {}
         for shard, newest in self.newest.items():
             before = self.before[shard]
             if newest.at_s - before.at_s > longest_s:
                 found[shard] = before.at_ms
-            elif judged_ms - newest.at_ms > longest_ms:
+            elif self.now.at_s - newest.at_s > longest_s and judged_ms - newest.at_ms > longest_ms:
                 found[shard] = newest.at_ms
         return found
 
@@ -81,7 +82,8 @@ class Hearing:
             if at_s is None or at_s <= known.at_s:
                 newest[shard] = known
             else:
-                newest[shard] = Sign(at_s, now_ms - round((now_s - at_s) * 1000 * clock.rate))
+                at_ms = now_ms - round((now_s - at_s) * 1000 * clock.rate)
+                newest[shard] = Sign(at_s, max(known.at_ms, at_ms))
         return Heard(Sign(now_s, now_ms), clock.rate, dict(self._signs), newest)
 
     def unheard_s(self) -> dict[int, float]:

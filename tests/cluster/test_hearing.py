@@ -101,3 +101,13 @@ def test_reports_of_before_that_are_read_first_are_received_now_and_the_time_is_
     assert ear.turn(has_reports=True) == (ms("12:01"), {1: ms("12:00"), 2: ms("12:00")})
     ear.after(0.4, 1, 2)
     assert ear.turn(has_reports=True) == (ms("12:01:01"), {1: ms("12:00"), 2: ms("12:00")})
+
+
+def test_a_machine_whose_clock_is_ahead_makes_no_outage_of_shards_that_hear() -> None:
+    ear = Ear()
+    ear.hearing.begin([1, 2], ms("12:05"))  # judged so far by a worker before us
+    for _ in range(20):
+        ear.after(1.0, 1, 2)
+        assert ear.turn(judged_ms=ms("12:05"))[1] == {}
+    ear.after(1.0, 1, 2)
+    assert ear.turn(judged_ms=ms("12:10"))[1] == {}  # orders, by pages whose clock is ahead
