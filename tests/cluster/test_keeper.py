@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+import aiohttp
+import asyncpg
 import pytest
 
 from emtrack.db.connect import connect
@@ -13,6 +20,7 @@ from emtrack.db.rights import grant_rights
 from emtrack.service import keeper
 from emtrack.service.keeper import Part, keep
 from emtrack.service.pages import _until_stop
+from tests.cluster.programs import Process
 from tests.cluster.test_ended_sessions import Way, by_login, by_set_role, in_the_role, is_ended
 
 
@@ -109,3 +117,50 @@ async def test_a_part_that_has_nothing_to_do_is_not_one_that_ended() -> None:
     assert not task.done()
     stop.set()
     await task
+
+
+HOLDER = """
+SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.objid = $1
+"""
+
+
+async def until_held(connection: asyncpg.Connection[Any], lock: int, other_than: int | None, within_s: float) -> int:
+    """The session that holds the lock."""
+    async with asyncio.timeout(within_s):
+        while True:
+            found: int | None = await connection.fetchval(HOLDER, lock)
+            if found is not None and found != other_than:
+                return found
+            await asyncio.sleep(0.1)  # another program: there is nothing to wait on but its lock
+
+
+@pytest.mark.long
+async def test_pages_whose_machine_is_suspended_are_replaced_in_what_is_of_the_whole_service(
+    database_url: str, data_dir: Path, tmp_path: Path
+) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("EMTRACK_")}
+    environment = inherited | {"EMTRACK_DATABASE_URL": database_url, "EMTRACK_DATA_DIR": str(data_dir)}
+    connection = await connect(database_url)
+    begun = [Process("pages", environment, tmp_path)]
+    try:
+        keeping = await until_held(connection, KEEPER_LOCK, None, 60.0)
+        sealing = await until_held(connection, SEALING_LOCK, None, 60.0)
+        begun.append(Process("pages", environment, tmp_path))
+        async with asyncio.timeout(60), aiohttp.ClientSession() as http:
+            while True:
+                with suppress(aiohttp.ClientError):
+                    async with http.get(f"{begun[1].address}/healthz"):
+                        break
+                await asyncio.sleep(0.1)  # another program: there is nothing to wait on but its answer
+        begun[0].signal(signal.SIGSTOP)
+        after = await until_held(connection, KEEPER_LOCK, keeping, 10.0)
+        await until_held(connection, SEALING_LOCK, sealing, 20.0)
+        begun[0].signal(signal.SIGCONT)
+        await asyncio.sleep(3.0)  # it wakes, and finds that it lost the lock
+        assert await until_held(connection, KEEPER_LOCK, None, 1.0) == after
+        assert begun[0].popen.poll() is None
+    finally:
+        for process in begun:
+            process.end()
+        await connection.close()
