@@ -705,7 +705,8 @@ class Worker:
         outages, recorded = await record_shard_outages_since(connection, since_ms, self._now_ms, cause)
         self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
-        log.warning("outage recorded: no gateway was heard", shards=len(since_ms))
+        if recorded:
+            log.warning("outage recorded: no gateway was heard", shards=len(since_ms))
 
     async def _tell_of_what_waits(self, connection: Connection, now_ms: int) -> int | None:
         """People on call are told once of each time that something waits for too long to be judged. Since when what they were told of
