@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from alerts.locks import AlertLock
+from alerts import AlertLock
 from emtrack.db.connect import connect
 from emtrack.db.locks import KEEPER_LOCK, PACKING_LOCK, SEALING_LOCK, end_holders_standing_still, try_lock
 from emtrack.db.session import Limits, Session
