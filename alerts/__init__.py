@@ -65,6 +65,7 @@ from alerts.life import (
     Move,
     moves_from,
 )
+from alerts.locks import AlertLock
 from alerts.outbox import (
     Attempt,
     NewMessage,
@@ -162,6 +163,7 @@ __all__ = [
     "AlertAnswer",
     "AlertFilter",
     "AlertGrade",
+    "AlertLock",
     "AlertPerson",
     "AlertState",
     "Answered",

@@ -56,8 +56,15 @@ async def clock_of(connection: asyncpg.Connection[Any], wanted: ClockSetting | N
     """
     start = None if wanted is None else datetime_of(wanted.start_ms)
     rate = 1.0 if wanted is None else wanted.rate
-    await connection.execute(FIRST_DEPLOYMENT, start, rate, datetime_of(machine_ms()))
-    row = await connection.fetchrow(DEPLOYMENT)
+    row = await connection.fetchrow(DEPLOYMENT)  # first: not every program may write
+    if row is None:
+        try:
+            await connection.execute(FIRST_DEPLOYMENT, start, rate, datetime_of(machine_ms()))
+        except asyncpg.InsufficientPrivilegeError:
+            raise ClockError(
+                "The clock of this database is not set yet, and this login may not set it: begin a worker or pages first."
+            ) from None
+        row = await connection.fetchrow(DEPLOYMENT)
     assert row is not None, "the row was made just now"
     there = None if row["clock_start"] is None else ClockSetting(instant_of(row["clock_start"]), row["clock_rate"])
     if there != wanted and not (adopt and wanted is None):

@@ -186,7 +186,17 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.put_off = Counter(
+            "emtrack_shard_full_total",
+            "Requests that a gateway put off because too much waits for their shard.",
+            registry=self.registry,
+        )
         self.shards = Gauge("emtrack_shards", "Shards that this worker holds.", registry=self.registry)
+        self.unheard = Gauge(
+            "emtrack_unheard_seconds",
+            "For how long no gateway was heard, in the shard of this worker that has waited for longest.",
+            registry=self.registry,
+        )
         self.activations = Gauge("emtrack_activations", "Activations under judgement.", registry=self.registry)
 
     def exposed(self) -> bytes:

@@ -192,7 +192,7 @@ async def test_nobody_can_be_the_superuser_of_a_server_that_is_ready(data_dir: P
     async with serve(data_dir) as dsn:
         with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
             await value(with_user(dsn, SUPERUSER), "SELECT 1")
-        for role in ("emtrack_worker", "emtrack_pages"):
+        for role in ("emtrack_worker", "emtrack_pages", "emtrack_gateway"):
             assert await value(with_user(dsn, role), "SELECT current_user") == role
     async with serve(data_dir) as dsn:
         with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):

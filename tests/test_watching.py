@@ -325,6 +325,7 @@ THEIRS = {
     "possible_entries.seen_at", "presence_notes.unknown_since", "rejudgements.since", "requirement_entries.valid_from",
     "requirement_versions.valid", "schema_migrations.applied_at", "silence_progress.gap_end_at",
     "silence_progress.heard_at", "outages.during", "shard_outages.during", "shard_liveness.committed_at",
+    "shard_liveness.heard_at",
     "late_judgements.late_at", "clock_uploads.newest_at",
     "iom_entries.valid", "iom_entries.occurred_at", "iom_entries.due_at", "iom_silences.look_at",
     "iom_open_tasks.look_at",

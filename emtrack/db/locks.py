@@ -26,6 +26,7 @@ SHARE, UNSHARE = "SELECT pg_advisory_lock_shared($1)", "SELECT pg_advisory_unloc
 TRY = "SELECT pg_try_advisory_lock($1)"
 # Ours, and those of the owner's login. A name of one process is no other's, so that nobody else's session is ended.
 END_FORMER_SESSIONS = "SELECT end_former_sessions($1, $2) + end_former_sessions_as_owner($1, $2)"
+END_HOLDERS_STANDING_STILL = "SELECT end_holders_standing_still($1, $2) + end_holders_standing_still_as_owner($1, $2)"
 
 
 async def take_lock(connection: Connection, lock: int) -> None:
@@ -52,6 +53,13 @@ async def end_former_sessions(connection: Connection, lock: int, name: str) -> i
     """How many sessions of a name of this process hold a lock although we gave them up: the server does not know that yet. They are
     ended, and waited for 5 s each."""
     ended: int = await connection.fetchval(END_FORMER_SESSIONS, lock, name)
+    return ended
+
+
+async def end_holders_standing_still(connection: Connection, lock: int, still_s: float) -> int:
+    """How many sessions of others hold a lock although their program has said nothing for so long. They are ended, and waited for 2 s
+    each."""
+    ended: int = await connection.fetchval(END_HOLDERS_STANDING_STILL, lock, still_s)
     return ended
 
 

@@ -121,6 +121,19 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
     return files[applied:]
 
 
+async def refuse_unmigrated(connection: Connection, directory: Path = MIGRATIONS) -> None:
+    """For a program that may not migrate. Raises MigrationError unless the database is as this program expects it."""
+    files = read_migrations(directory)
+    states = _compare(files, await _applied_rows(connection))
+    _refuse_misfits(states, files)
+    pending = [state for state in states if state.state is MigrationState.PENDING]
+    if pending:
+        raise MigrationError(
+            f"The database is older than this program ({pending[0].number:04}_{pending[0].name}.sql is not in it), and this login "
+            "may not change it. Begin a program of this version that owns it first, such as `emtrack pages`."
+        )
+
+
 @asynccontextmanager
 async def _advisory_lock(connection: Connection) -> AsyncIterator[None]:
     """Held by the session: a lost connection frees it."""

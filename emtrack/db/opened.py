@@ -10,9 +10,14 @@ import asyncpg
 
 from emtrack.clock import Clock, clock_of
 from emtrack.db.connect import connect, database
-from emtrack.db.migrate import migrate
+from emtrack.db.migrate import migrate, refuse_unmigrated
 from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
 from emtrack.settings import Settings
+
+# So is one that nobody migrated yet.
+IS_OURS = """
+SELECT coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('schema_migrations')), true)
+"""
 
 
 class OpenedDatabase(NamedTuple):
@@ -24,12 +29,15 @@ class OpenedDatabase(NamedTuple):
 
 @asynccontextmanager
 async def prepared_database(settings: Settings, *, program: str, exclusive: bool) -> AsyncIterator[str]:
-    """The DSN of a database that is migrated."""
+    """The DSN of a database that is migrated: by us, unless it belongs to others."""
     async with database(settings.database_url, settings.data_dir, program=program, exclusive=exclusive) as dsn:
         connection = await connect(dsn)
         try:
-            await migrate(connection)
-            await grant_rights(connection)
+            if await connection.fetchval(IS_OURS):
+                await migrate(connection)
+                await grant_rights(connection)
+            else:
+                await refuse_unmigrated(connection)
         finally:
             await connection.close()
         yield dsn

@@ -1,12 +1,15 @@
-"""What the two run-time roles may do to which table. The owner has everything, and is used to migrate and to repair only.
+"""What the run-time roles may do to which table. The owner has everything, and is used to migrate and to repair only.
 
-Facts, findings, actions and looks: INSERT and SELECT and nothing else, for either. Versions of orders are closed by their column
-`recorded`. What is a cache, a timer or a session may go. Partitions of positions are reached through their parent.
+Facts, findings, actions and looks: INSERT and SELECT and nothing else, for any. Versions of orders are closed by their column
+`recorded`. What is a cache, a timer or a session may go. Partitions of positions are reached through their parent. A gateway
+reads keys and who wears what, and writes nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -23,6 +26,8 @@ class RunTime(StrEnum):
 
     WORKER = "emtrack_worker"
     PAGES = "emtrack_pages"
+    GATEWAY = "emtrack_gateway"
+    """Needed only where gateways run: who makes the other two by hand may leave it out."""
 
 
 class Rights(NamedTuple):
@@ -30,6 +35,7 @@ class Rights(NamedTuple):
 
     worker: str = ""
     pages: str = ""
+    gateway: str = ""
 
 
 READ = "SELECT"
@@ -52,11 +58,11 @@ CHANNELS_SHOWN = (
 
 RIGHTS: Final[dict[str, Rights]] = {
     # The deployment
-    "deployment": Rights(ADD, READ),
-    "schema_migrations": Rights(READ, READ),
+    "deployment": Rights(ADD, READ, READ),
+    "schema_migrations": Rights(READ, READ, READ),
     "rights_in_force": Rights(READ, READ),
     "liveness": Rights("SELECT, INSERT, UPDATE", READ),
-    "shard_count": Rights(READ, READ),
+    "shard_count": Rights(READ, READ, READ),
     "shard_liveness": Rights("SELECT, INSERT, UPDATE", READ),
     "shards_alive": Rights(READ, READ),
     "stream_positions": Rights("SELECT, INSERT, UPDATE"),
@@ -67,18 +73,18 @@ RIGHTS: Final[dict[str, Rights]] = {
     "settings_versions": ORDERS,
     "rules_in_force": FACTS,
     "rejudgements": Rights("SELECT, INSERT, UPDATE (done_at)"),
-    "order_changes": BOTH_ADD,
+    "order_changes": Rights(ADD, ADD, "SELECT (change_no, wearer_no, what, changed_at)"),
     # People and devices
     "wearers": Rights(
         "SELECT, INSERT, UPDATE (name, is_canary)", "SELECT (wearer_no, wearer_id), INSERT, UPDATE (name)"
     ),
     "people": Rights(READ, READ),
-    "devices": BOTH_ADD,
+    "devices": Rights(ADD, ADD, READ),
     "device_keys": Rights(
-        "SELECT, INSERT, UPDATE (revoked_at, expires_at)", "SELECT, INSERT, UPDATE (revoked_at, expires_at)"
+        "SELECT, INSERT, UPDATE (revoked_at, expires_at)", "SELECT, INSERT, UPDATE (revoked_at, expires_at)", READ
     ),
-    "signing_keys": Rights("SELECT, INSERT, UPDATE (revoked_at, expires_at)", READ),
-    "device_identifiers": Rights("SELECT, INSERT, UPDATE (ended_at)", "SELECT, INSERT, UPDATE (ended_at)"),
+    "signing_keys": Rights("SELECT, INSERT, UPDATE (revoked_at, expires_at)", READ, READ),
+    "device_identifiers": Rights("SELECT, INSERT, UPDATE (ended_at)", "SELECT, INSERT, UPDATE (ended_at)", READ),
     "iom_versions": ORDERS,
     "rag_grades": BOTH_ADD,
     "access_limits": ORDERS,
@@ -93,15 +99,15 @@ RIGHTS: Final[dict[str, Rights]] = {
     "iom_open_tasks": Rights(KEEP, READ),
     "iom_deployment": Rights(READ, READ),
     # Orders
-    "activations": BOTH_ADD,
-    "activation_versions": ORDERS,
+    "activations": Rights(ADD, ADD, READ),
+    "activation_versions": Rights(CLOSE, CLOSE, READ),
     "zones": Rights("SELECT, INSERT, UPDATE (version)", "SELECT, INSERT, UPDATE (version)"),
     "zone_sets": Rights("SELECT, INSERT, UPDATE (set_id)", "SELECT, INSERT, UPDATE (set_id)"),
     "zone_set_versions": BOTH_ADD,
     "zone_set_members": BOTH_ADD,
     "requirement_entries": Rights("SELECT, INSERT, UPDATE (valid_from)", "SELECT, INSERT, UPDATE (valid_from)"),
     "requirement_versions": ORDERS,
-    "home_units": ORDERS,
+    "home_units": Rights(CLOSE, CLOSE, READ),
     "absences": ORDERS,
     "order_requests": BOTH_ADD,
     "request_decisions": BOTH_ADD,
@@ -175,10 +181,10 @@ RIGHTS: Final[dict[str, Rights]] = {
     "second_factors": BOTH_KEEP,
     "recovery_codes": BOTH_KEEP,
     "provider_identities": BOTH_ADD,
-    "credential_events": BOTH_ADD,
-    "credential_changes": BOTH_ADD,
+    "credential_events": Rights(ADD, ADD, READ),
+    "credential_changes": Rights(ADD, ADD, READ),
     "sessions": BOTH_KEEP,
-    "account_events": BOTH_ADD,
+    "account_events": Rights(ADD, ADD, "SELECT (event_no, what)"),
     "looks": BOTH_ADD,
     "draft_runs": BOTH_ADD,
     "draft_results": BOTH_ADD,
@@ -202,7 +208,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "retention_removals": Rights(READ),
     "judgement_ended": Rights(READ, READ),
 }
-SEQUENCES: Final = {RunTime.WORKER: ("fact_id_blocks", "finding_no_blocks", "alert_no_blocks"), RunTime.PAGES: ()}
+SEQUENCES: Final = {RunTime.WORKER: ("fact_id_blocks", "finding_no_blocks", "alert_no_blocks")}
 FUNCTIONS: Final = {
     RunTime.WORKER: (
         "make_positions_day(date)",
@@ -211,6 +217,8 @@ FUNCTIONS: Final = {
         "end_standing_still_as_owner(bigint, bigint, float8, float8)",
         "end_former_sessions(bigint, text)",
         "end_former_sessions_as_owner(bigint, text)",
+        "end_holders_standing_still(bigint, float8)",
+        "end_holders_standing_still_as_owner(bigint, float8)",
     ),
     RunTime.PAGES: ("new_person(text, text)",),
 }
@@ -234,56 +242,57 @@ RIGHTS_LOCK: Final = int.from_bytes(b"rights", "big")
 log = structlog.get_logger(__name__)
 
 
-def statements() -> list[str]:
-    """What gives the roles their rights, and takes every other one away."""
+def statements(roles: Collection[RunTime] = tuple(RunTime)) -> list[str]:
+    """What gives roles their rights, and takes every other one away."""
     made = [
-        f"REVOKE ALL ON ALL {what} IN SCHEMA public FROM {role}"
-        for role in RunTime
-        for what in ("TABLES", "SEQUENCES")
+        f"REVOKE ALL ON ALL {what} IN SCHEMA public FROM {role}" for role in roles for what in ("TABLES", "SEQUENCES")
     ]
-    made += [f"GRANT USAGE ON SCHEMA public TO {role}" for role in RunTime]
+    made += [f"GRANT USAGE ON SCHEMA public TO {role}" for role in roles]
     for table, rights in RIGHTS.items():
         for role, given in zip(RunTime, rights, strict=True):
-            made += [f"GRANT {given} ON {table} TO {role}"] if given else []
-    for role in RunTime:
-        made += [f"GRANT USAGE ON SEQUENCE {name} TO {role}" for name in SEQUENCES[role]]
-        made += [f"GRANT EXECUTE ON FUNCTION {name} TO {role}" for name in FUNCTIONS[role]]
+            made += [f"GRANT {given} ON {table} TO {role}"] if given and role in roles else []
+    for role in roles:
+        made += [f"GRANT USAGE ON SEQUENCE {name} TO {role}" for name in SEQUENCES.get(role, ())]
+        made += [f"GRANT EXECUTE ON FUNCTION {name} TO {role}" for name in FUNCTIONS.get(role, ())]
     return made
 
 
-def fingerprint() -> str:
-    return hashlib.sha256("\n".join(statements()).encode()).hexdigest()
+def fingerprint(roles: Collection[RunTime] = tuple(RunTime)) -> str:
+    return hashlib.sha256("\n".join(statements(roles)).encode()).hexdigest()
 
 
 async def grant_rights(connection: Connection) -> bool:
     """Make the roles where we may, and give them their rights where that was not done yet, as the owner. False: there are no such
     roles, and we may not make them."""
-    if not await _have_roles(connection):
+    await _make_missing(connection)
+    roles = await _there(connection)
+    if not {RunTime.WORKER, RunTime.PAGES} <= set(roles):
         return False
-    if await connection.fetchval(IN_FORCE) != fingerprint():
+    if await connection.fetchval(IN_FORCE) != fingerprint(roles):
         async with connection.transaction():
             await connection.execute(LOCK, RIGHTS_LOCK)
-            for statement in statements():
+            for statement in statements(roles):
                 await connection.execute(statement)
-            await connection.execute(NOW_IN_FORCE, fingerprint())
+            await connection.execute(NOW_IN_FORCE, fingerprint(roles))
     return True
 
 
-async def _have_roles(connection: Connection) -> bool:
-    names = [str(role) for role in RunTime]
-    there = {row["rolname"] for row in await connection.fetch(ROLES_THERE, names)}
-    missing = [name for name in names if name not in there]
-    if missing and not await connection.fetchval(MAY_MAKE_ROLES):
-        return False
-    try:
-        for name in missing:
+async def _there(connection: Connection) -> list[RunTime]:
+    """In the order of RunTime."""
+    there = {row["rolname"] for row in await connection.fetch(ROLES_THERE, [str(role) for role in RunTime])}
+    return [role for role in RunTime if role in there]
+
+
+async def _make_missing(connection: Connection) -> None:
+    """Where we may."""
+    there = await _there(connection)
+    missing = [role for role in RunTime if role not in there]
+    if not missing or not await connection.fetchval(MAY_MAKE_ROLES):
+        return
+    for name in missing:  # another program may make it meanwhile
+        with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError, asyncpg.InsufficientPrivilegeError):
             await connection.execute(MAKE_ROLE.format(name))
             await connection.execute(BE_ROLE.format(name))
-    except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):  # another program made it meanwhile
-        return True
-    except asyncpg.InsufficientPrivilegeError:
-        return False
-    return True
 
 
 async def run_time_dsn(dsn: str, role: RunTime) -> str:

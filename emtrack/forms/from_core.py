@@ -31,6 +31,8 @@ from geofence import (
     SetZone,
     TimetableRow,
     WearerId,
+    clipped,
+    subtracted,
 )
 from geofence.shapes import Member
 
@@ -71,18 +73,27 @@ def _end(end_ms: int) -> Moment | None:
 
 
 def _outage_forms(wearers: Mapping[WearerId, Plan]) -> list[OutageForm]:
-    """Of everybody where they are the same for all; else each with whom it concerns."""
-    whom: dict[Interval, list[WearerId]] = {}
+    """Times in which nobody could be heard are of everybody; what goes beyond them is each with whom it concerns. One of all that
+    touches one of some stands for itself: who enters the orders elsewhere takes over those of everybody only."""
+    common = _common([plan.outages for plan in wearers.values()])
+    whom: dict[Interval, list[str]] = {}
     for wearer_id, plan in wearers.items():
-        for outage in plan.outages:
+        for outage in subtracted(plan.outages, common):
             whom.setdefault(outage, []).append(wearer_id)
+    found = [(outage, None) for outage in common] + [(outage, sorted(some)) for outage, some in whom.items()]
     return [
-        OutageForm(
-            Moment(max(outage.begin_ms, FIRST_MS)), Moment(outage.end_ms),
-            None if len(some) == len(wearers) else sorted(some),
-        )
-        for outage, some in sorted(whom.items())
-    ]  # fmt: skip
+        OutageForm(Moment(max(outage.begin_ms, FIRST_MS)), Moment(outage.end_ms), some)
+        for outage, some in sorted(found, key=lambda one: (one[0], one[1] or []))
+    ]
+
+
+def _common(outages: Sequence[Sequence[Interval]]) -> list[Interval]:
+    """What is in each of them. Most wearers have the same."""
+    first, *others = dict.fromkeys(map(tuple, outages)) or [()]
+    common = list(first)
+    for other in others:
+        common = [part for outage in other for part in clipped(common, *outage)]
+    return common
 
 
 def _activation_form(activation: Activation) -> ActivationForm:

@@ -33,7 +33,7 @@ ORDER BY h.hmu_id, h.wearer_no, h.during
 UNIT_CALLS = "SELECT device_no, epoch_ms(heard_at) AS heard_ms FROM unit_calls"
 STORE_UNIT_CALLS = """
 INSERT INTO unit_calls (device_no, heard_at) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
-ON CONFLICT (device_no) DO UPDATE SET heard_at = excluded.heard_at
+ON CONFLICT (device_no) DO UPDATE SET heard_at = greatest(unit_calls.heard_at, excluded.heard_at)
 """
 # Of some ids those that are a tag on somebody and a home unit.
 TAGS_AND_UNITS = """
@@ -72,10 +72,10 @@ async def load_unit_calls(connection: Connection) -> dict[int, int]:
 
 
 async def store_unit_calls(connection: Connection, heard_ms: Mapping[int, int]) -> None:
+    """Of two notes, by whichever worker, the later instant counts."""
     if heard_ms:
-        await connection.execute(
-            STORE_UNIT_CALLS, list(heard_ms), [datetime_of(at_ms) for at_ms in heard_ms.values()]
-        )
+        numbers = sorted(heard_ms)
+        await connection.execute(STORE_UNIT_CALLS, numbers, [datetime_of(heard_ms[number]) for number in numbers])
 
 
 async def refuse_tags_that_are_units(connection: Connection, device_ids: Sequence[str]) -> None:

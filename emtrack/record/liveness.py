@@ -19,10 +19,11 @@ OF_SHARDS = "SELECT shard, alive_at, coalesce(changes_seen, 0) AS changes_seen F
 FIRST_READY = "INSERT INTO liveness (first_ready_at, alive_at) SELECT $1, $1 WHERE NOT EXISTS (SELECT FROM liveness) RETURNING true"
 ALIVE = "UPDATE liveness SET alive_at = $1, changes_seen = $2"
 SHARDS_ALIVE = """
-INSERT INTO shard_liveness AS l (shard, alive_at, changes_seen, committed_at, is_loading)
-SELECT shard, $2, $3, clock_timestamp(), false FROM unnest($1::bigint[]) AS s (shard)
+INSERT INTO shard_liveness AS l (shard, alive_at, changes_seen, committed_at, is_loading, heard_at)
+SELECT shard, $2, $3, clock_timestamp(), false, clock_timestamp() - make_interval(secs => unheard_s)
+FROM unnest($1::bigint[], $4::float8[]) AS s (shard, unheard_s)
 ON CONFLICT (shard) DO UPDATE SET alive_at = greatest(l.alive_at, excluded.alive_at), changes_seen = excluded.changes_seen,
-    committed_at = excluded.committed_at, is_loading = false
+    committed_at = excluded.committed_at, is_loading = false, heard_at = excluded.heard_at
 """
 SHARDS_LOADING = """
 INSERT INTO shard_liveness (shard, alive_at, changes_seen, committed_at, is_loading)
@@ -95,9 +96,13 @@ async def record_alive(connection: Connection, now_ms: int, changes_seen: int) -
     await connection.execute(ALIVE, datetime_of(now_ms), changes_seen)
 
 
-async def record_shards_alive(connection: Connection, shards: Shards, now_ms: int, changes_seen: int) -> None:
-    """The same of some shards."""
-    await connection.execute(SHARDS_ALIVE, sorted(shards.owned), datetime_of(now_ms), changes_seen)
+async def record_shards_alive(
+    connection: Connection, shards: Shards, now_ms: int, changes_seen: int, unheard_s: Mapping[int, float]
+) -> None:
+    """The same of some shards. `unheard_s`: how long ago each had its last sign of life; not in it: it waits for none."""
+    owned = sorted(shards.owned)
+    silent_s = [unheard_s.get(shard) for shard in owned]
+    await connection.execute(SHARDS_ALIVE, owned, datetime_of(now_ms), changes_seen, silent_s)
 
 
 async def record_loading(connection: Connection, shards: Shards) -> None:

@@ -129,9 +129,14 @@ class Routing:
         return worn | {one.device_no for some in self._of_unit.values() for one in some if one.wearer_no in gone}
 
     def shard_of_unit(self, device_no: int) -> int:
-        """Which looks at whether a home unit calls in."""
+        """Of the first of all with whom it ever stood: the same whenever it is asked for."""
         entries = self._of_unit.get(device_no)
         return (min(e.wearer_no for e in entries) if entries else device_no) % self.shards
+
+    def shard_that_looks(self, device_no: int, at_ms: int) -> int:
+        """Which looks at whether a home unit calls in: that of the first of those with whom it stands then."""
+        standing = [e.wearer_no for e in self._of_unit.get(device_no, ()) if e.covers(at_ms)]
+        return min(standing) % self.shards if standing else self.shard_of_unit(device_no)
 
     def wearer_of(self, activation_no: int) -> int | None:
         worn = self._of_activation.get(activation_no)

@@ -21,7 +21,7 @@ from emtrack.service.routing_watch import RoutingWatch
 from emtrack.service.stream_setting import usable_stream
 from emtrack.service.tracker_doors import refuse_unspoken, trackers_heard
 from emtrack.service.vouching import Vouching
-from emtrack.settings import Settings
+from emtrack.settings import Settings, SettingsError
 from emtrack.stream.publishing import Publisher
 from emtrack.stream.server import opened_stream
 from emtrack.web.api.service import service_routes
@@ -57,24 +57,25 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
     async with prepared_database(settings, program="gateway", exclusive=False) as dsn:
         clock = await joined_clock(dsn, settings)
         metrics, inbox, keys = Metrics(), Inbox(settings.inbox_reports), DeviceKeys()
-        worker_dsn = await run_time_dsn(dsn, RunTime.WORKER)
-        credentials = CredentialWatch(worker_dsn, keys, asyncio.Condition())
-        routing = RoutingWatch(worker_dsn)
+        reading_dsn = await _reading_dsn(dsn)
+        credentials = CredentialWatch(reading_dsn, keys, asyncio.Condition())
+        routing = RoutingWatch(reading_dsn)
         vouching = Vouching(settings.private_networks)
         intake = Intake(inbox, keys.identifiers, credentials.fresh, clock, metrics)
         places = places_of(settings)
-        stream = await opened_stream(setting, "emtrack gateway")
+        stream = await opened_stream(setting, "gateway")
         try:
             publisher = Publisher(stream, inbox, routing.routing, metrics, settings.inbox_reports)
             async with asyncio.TaskGroup() as group:
                 following = [group.create_task(part.run(stop)) for part in (credentials, routing)]
                 await routing.loaded.wait()
                 publishing = group.create_task(publisher.run(stop))
+                watch = GatewayWatch(publisher, credentials)
                 routes = [
                     device_route(
                         inbox, keys, credentials.fresh, lambda status: metrics.answers.labels(str(status)).inc()
                     ),
-                    *service_routes(clock, metrics, settings.metrics_token, GatewayWatch(publisher, credentials)),
+                    *service_routes(clock, metrics, settings.metrics_token, watch),
                     *(CheckInDoor(intake, keys, vouching).routes() if settings.check_in == "on" else []),
                 ]
                 application = application_of(routes, settings)
@@ -83,12 +84,25 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
                     trackers_heard(settings.trackers, intake, places, vouching) as heard,
                     broker_heard(settings.mqtt, broker_password, intake, keys, metrics) as brokers,
                 ):
+                    following.append(group.create_task(publisher.give_signs(lambda: watch.trouble() is None, stop)))
                     yield Service(address, dsn, clock, routes, [*heard, *brokers])
                     stop.set()
                 await asyncio.wait([publishing, *following])
         finally:
             with suppress(Exception):
                 await stream.client.close()
+
+
+async def _reading_dsn(dsn: str) -> str:
+    """In the role that may read keys and who wears what, and write nothing. Raises SettingsError where it cannot be had."""
+    reading = await run_time_dsn(dsn, RunTime.GATEWAY)
+    if reading == dsn:
+        raise SettingsError(
+            f"A gateway works in the role {RunTime.GATEWAY} of the database, and the user of EMTRACK_DATABASE_URL is not in it. As "
+            f"an administrator: CREATE ROLE {RunTime.GATEWAY} NOLOGIN; GRANT {RunTime.GATEWAY} TO that user. Then begin `emtrack "
+            "pages` once, which gives the role its rights."
+        )
+    return reading
 
 
 async def gateway(settings: Settings, stop: asyncio.Event, say: Callable[[str], None]) -> None:

@@ -136,7 +136,7 @@ class HomeUnits:
             if entries and not is_looked_at_here(entries[0].device_no):
                 found.due_ms[hmu_id] = now_ms + LOOK_AGAIN_MS
                 continue
-            wearer_no = entries[0].wearer_no if entries else 0
+            wearer_no = _first_wearer(entries, now_ms) if entries else 0
             due_ms, silence = self._judge(hmu_id, called, outages.of(wearer_no), is_obliged, now_ms)
             found.due_ms[hmu_id] = due_ms
             if silence is None and hmu_id in self._silent:
@@ -146,17 +146,21 @@ class HomeUnits:
         return found
 
     async def hear_from_disk(self, connection: Connection) -> None:
-        """Other workers may have heard units: what they noted of them counts."""
-        for number, at_ms in (await load_unit_calls(connection)).items():
+        """Other workers may have heard units, and looked at those that we look at now: what they noted of them counts."""
+        self._hear(await load_unit_calls(connection))
+        self._silent = {s.home_unit: s for s in await lasting_unit_silences(connection)}
+
+    def _hear(self, called: Mapping[int, int]) -> None:
+        for number, at_ms in called.items():
             self._heard_ms[number] = max(at_ms, self._heard_ms.get(number, at_ms))
 
     def adopt(self, look: UnitLook) -> None:
         """What the look found is committed: memory follows."""
-        self._heard_ms |= look.called
+        self._hear(look.called)
         for silence in look.silent:
             self._silent[silence.home_unit] = silence
         for hmu_id in look.ended:
-            del self._silent[hmu_id]
+            self._silent.pop(hmu_id, None)
         for hmu_id, due_ms in look.due_ms.items():
             self._due_at(hmu_id, due_ms)
 
@@ -190,7 +194,7 @@ class HomeUnits:
         if not calls_ms:
             return next_ms, None
         number = current[0].device_no
-        heard_ms = called.get(number, self._heard_ms.get(number, ALWAYS_MS))
+        heard_ms = max(called.get(number, ALWAYS_MS), self._heard_ms.get(number, ALWAYS_MS))
         since_ms = max(heard_ms, min(max(e.from_ms, e.told_ms) for e in current))
         waited = waited_for(min(calls_ms) + self._buffer_ms, since_ms, now_ms, outages)
         if waited.over_ms is None:
@@ -212,6 +216,12 @@ class HomeUnits:
             is_obliged(e.wearer_no, e.requirement_id, now_ms) for e in current
         )
         return UnitSilence(hmu_id, since_ms, over_ms, people, is_serious)
+
+
+def _first_wearer(entries: Sequence[UnitEntry], at_ms: int) -> int:
+    """Of those with whom it stands then; of all with whom it ever stood, if there is none."""
+    standing = [e.wearer_no for e in entries if e.from_ms <= at_ms < e.to_ms]
+    return min(standing or [e.wearer_no for e in entries])
 
 
 class Waited(NamedTuple):

@@ -111,13 +111,19 @@ def whole_parts(
 
 
 def _until_stop(run: Callable[[], Awaitable[None]]) -> Part:
-    """Of a part that goes on until it is cancelled."""
+    """Of a part that goes on until it is cancelled, or has nothing to do. Raises what it raises."""
 
     async def part(stop: asyncio.Event) -> None:
-        task = asyncio.ensure_future(run())
-        await stop.wait()
-        task.cancel()
-        await asyncio.wait([task])
+        work, stopping = asyncio.ensure_future(run()), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+                await stopping
+        finally:
+            for task in (work, stopping):
+                task.cancel()
+            await asyncio.wait([work, stopping])
 
     return part
 

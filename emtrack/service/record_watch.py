@@ -16,7 +16,8 @@ NOT_KNOWN = "The database does not answer, or was not asked yet: whether anybody
 LIMITS = Limits(statement_s=10.0, lock_s=2.0, answer_s=11.0)
 # By the server's own clock.
 UNSERVED = """
-SELECT n.shards - count(l.shard) AS unserved, n.shards FROM shard_count n
+SELECT n.shards - count(l.shard) AS unserved, count(*) FILTER (WHERE l.heard_at < clock_timestamp() - interval '10 s') AS unheard,
+       n.shards FROM shard_count n
 LEFT JOIN shard_liveness l ON l.shard < n.shards AND l.committed_at > clock_timestamp() - interval '10 s'
 GROUP BY n.shards
 """
@@ -49,11 +50,12 @@ class RecordWatch:
         began_s = self._stopwatch()
         row = await connection.fetchrow(UNSERVED)
         assert row is not None, "there is one row"
-        unserved, shards = row["unserved"], row["shards"]
+        unserved, unheard, shards = row["unserved"], row["unheard"], row["shards"]
         self._looked_s, self._trouble = began_s, None
         if unserved:
-            whom = "nobody is" if unserved == shards else f"{unserved} of {shards} shards of the people are not"
-            self._trouble = f"No worker committed anything of them for 10 s: {whom} watched."
+            self._trouble = f"No worker committed anything of them for 10 s: {_whom(unserved, shards)} watched."
+        elif unheard:
+            self._trouble = f"Their workers heard no gateway for 10 s: {_whom(unheard, shards)} watched."
         newest = await connection.fetchval(NEWEST)
         if newest != self._newest:
             self._newest = newest
@@ -63,3 +65,7 @@ class RecordWatch:
 
     async def _pause(self, stop: asyncio.Event) -> None:
         await wait_for_stop(stop, LOOK_EVERY_S)
+
+
+def _whom(shards: int, of: int) -> str:
+    return "nobody is" if shards == of else f"{shards} of {of} shards of the people are not"

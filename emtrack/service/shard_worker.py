@@ -35,7 +35,7 @@ async def running_worker(settings: Settings, stop: asyncio.Event, pace: Pace = U
     async with prepared_database(settings, program="worker", exclusive=False) as dsn:
         clock = await joined_clock(dsn, settings)
         metrics, inbox = Metrics(), Inbox(settings.inbox_reports)
-        stream = await opened_stream(setting, "emtrack worker")
+        stream = await opened_stream(setting, "worker")
         try:
             reader = StreamReader(stream, inbox, metrics)
             worker = Worker(

@@ -8,11 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from alerts import OwnShards
+from emtrack.clock import Clock
 from emtrack.db.connect import Connection
 from emtrack.record.liveness import shards_alive
 from emtrack.record.routing import Routing
 from emtrack.record.shards import Shards, shard_count
 from emtrack.service.alerting import Elsewhere
+from emtrack.service.hearing import Heard, Hearing
 from emtrack.service.shard_holding import Moved, ShardHolding
 from ingest import Misrouted, Submission
 
@@ -33,6 +35,9 @@ class Source(Protocol):
     def is_current(self, submission: Submission) -> bool:
         """Whether it was read since its shard is ours."""
 
+    def sign_s(self, shard: int) -> float | None:
+        """When the last sign of life of a shard was read, by `time.monotonic`; None: none was since it is ours."""
+
     async def note_stored(self, connection: Connection, batch: Sequence[Submission]) -> None:
         """How far the stream is stored, in the transaction that stores it."""
 
@@ -51,6 +56,8 @@ class Sharing:
         """People of whom a device was or is somebody else's in another shard, and since which change."""
         self.holding = ShardHolding(1)
         self.routing = Routing(1)
+        self._hearing: Hearing | None = None
+        """None: devices are heard here, and not through a stream."""
 
     @property
     def shards(self) -> Shards:
@@ -60,6 +67,7 @@ class Sharing:
         """A new connection; no shard is held on it yet. False while one process alone has the record."""
         if self._source is not None:
             await self._source.leave_shards(None)
+            self._hearing = Hearing(self._source.sign_s, self._stopwatch)
         self.holding = ShardHolding(await shard_count(connection))
         self._looked_s = float("-inf")
         self._to_settle = {}
@@ -78,10 +86,14 @@ class Sharing:
             self._looked_s = float("-inf")  # there may be more
         if moved.given and self._source is not None:
             await self._source.leave_shards(moved.given)
+        if self._hearing is not None:
+            self._hearing.end(moved.given)
         return moved
 
-    async def begin_reading(self, connection: Connection, shards: Collection[int]) -> None:
-        """They are loaded."""
+    async def begin_reading(self, connection: Connection, shards: Collection[int], now_ms: int) -> None:
+        """They are loaded, and ready since an instant."""
+        if self._hearing is not None:
+            self._hearing.begin(shards, now_ms)
         if self._source is not None:
             await self._source.read_shards(connection, shards)
 
@@ -119,8 +131,8 @@ class Sharing:
             and self.routing.home_of(device_no) in self.holding.owned
         )
 
-    def looks_at_unit(self, device_no: int) -> bool:
-        return self.routing.shard_of_unit(device_no) in self.holding.owned
+    def looks_at_unit(self, device_no: int, at_ms: int) -> bool:
+        return self.routing.shard_that_looks(device_no, at_ms) in self.holding.owned
 
     @property
     def elsewhere(self) -> Elsewhere:
@@ -172,6 +184,19 @@ class Sharing:
         return True
 
     # ------------------------------------------------------------------------------------- the stream
+
+    def heard(self, clock: Clock) -> Heard | None:
+        """The signs of life of our shards; None: none are waited for."""
+        return None if self._hearing is None else self._hearing.look(clock)
+
+    @property
+    def unheard_s(self) -> dict[int, float]:
+        """How long ago each shard of ours had its last sign of life."""
+        return {} if self._hearing is None else self._hearing.unheard_s()
+
+    def adopt_heard(self, heard: Heard | None) -> None:
+        if self._hearing is not None and heard is not None:
+            self._hearing.adopt(heard)
 
     async def note_stored(self, connection: Connection, batch: Sequence[Submission]) -> None:
         if self._source is not None:

@@ -7,7 +7,7 @@ instant that has not come, and until it comes no silence is found (docs/operatio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -19,6 +19,8 @@ LATE_S, OVERDUE_S = 60.0, 600.0
 """Of the service's clock, times its rate: of what has waited so long to be judged pages say so, and people on call are told."""
 LONGEST_S = 10.0
 """Of real time: without a commit, and of judged time behind or ahead of the clock (times the rate of an emulated one)."""
+UNHEARD_S = 5.0
+"""Of real time: without a sign of life of a gateway, where devices are heard through a stream."""
 
 log = structlog.get_logger()
 
@@ -33,8 +35,10 @@ class Watch:
         self._committed_ms = self._judged_ms = 0
         self._waiting = 0
         self._waits_since_ms: int | None = None
+        self._signs_s: Sequence[float] = ()
         metrics.ready.set_function(lambda: float(self.trouble() is None))
         metrics.ahead.set_function(lambda: max(0, self.ahead_ms) / 1000)
+        metrics.unheard.set_function(lambda: self.unheard_s)
 
     def started(self, judged_ms: int) -> None:
         """Everything is loaded, and that we are ready is committed. Says so where the clock cannot be right."""
@@ -45,6 +49,15 @@ class Watch:
     def committed(self, judged_ms: int) -> None:
         """A turn is committed just now, and everything is judged to `judged_ms`."""
         self._committed_s, self._committed_ms, self._judged_ms = self._stopwatch(), self._clock.now_ms(), judged_ms
+
+    def heard(self, signs_s: Sequence[float]) -> None:
+        """When each shard that is watched here had its last sign of life, by the stopwatch."""
+        self._signs_s = signs_s
+
+    @property
+    def unheard_s(self) -> float:
+        """How long ago that was in the shard that has waited for one for longest."""
+        return self._stopwatch() - min(self._signs_s) if self._signs_s and self._committed_s is not None else 0.0
 
     def waits(self, people: int, since_ms: int | None) -> None:
         """So many wait to be judged again, the first since an instant; None: nobody does."""
@@ -92,6 +105,14 @@ class Watch:
         if self._stopwatch() - self._committed_s > LONGEST_S:
             since = format_instant(self._committed_ms)
             return f"Nothing was committed since {since}: no report is taken and nothing is found meanwhile."
+        if self.unheard_s > UNHEARD_S:
+            late = sum(1 for at_s in self._signs_s if self._stopwatch() - at_s > UNHEARD_S)
+            whom = (
+                "nobody is"
+                if late == len(self._signs_s)
+                else f"{late} of {len(self._signs_s)} shards of the people are not"
+            )
+            return f"No gateway was heard for {self.unheard_s:.0f} s, or the stream is away: {whom} watched from here meanwhile."
         if self.ahead_ms > self._bound_ms:
             return (
                 f"Everything is judged to {format_instant(self._judged_ms)}, which is {self.ahead_ms // 1000} s ahead of the "

@@ -66,7 +66,8 @@ from emtrack.service.answers import answer_devices, read_body, received_of, unst
 from emtrack.service.back_off import BackOff
 from emtrack.service.clocks import ClockWatch, record_clocks
 from emtrack.service.costs import UNBOUNDED, USUAL, Budget
-from emtrack.service.home_units import HomeUnits
+from emtrack.service.hearing import Heard
+from emtrack.service.home_units import HomeUnits, UnitLook
 from emtrack.service.judging import judge_activations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.new_days import AN_HOUR, NewDays
@@ -317,16 +318,15 @@ class Worker:
         self._tick()
         async with connection.transaction():
             outages, recorded = await record_ready(connection, self._now_ms, fresh)
-            await self._record_alive(connection)
+            if self._sharing is not None:
+                await record_shards_alive(
+                    connection, fresh, self._now_ms, self._changes_seen, self._sharing.unheard_s
+                )
         self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
         self._metrics.activations.set(len(self._activations))
         self._committed_at_s = self._pace.stopwatch()
         self.watch.started(self._now_ms)
-
-    async def _record_alive(self, connection: Connection) -> None:
-        if self._sharing is not None:
-            await record_shards_alive(connection, self._shards, self._now_ms, self._changes_seen)
 
     async def _change_shards(self, connection: Connection, sharing: Sharing) -> None:
         """Take what nobody has, or give back what is due to others. Not in a transaction."""
@@ -348,12 +348,13 @@ class Worker:
             await self._record_stall(connection, self._committed_at_s - held_s, self._shards.owned - moved.taken)
         if isinstance(connection, Session):
             await connection.set_limits(self._pace.turn)
-        await sharing.begin_reading(connection, moved.taken)
+        await sharing.begin_reading(connection, moved.taken, self._now_ms)
         log.info("shards", held=len(self._shards.owned), activations=len(self._activations))
 
-    def _tick(self) -> None:
-        """The service's clock never steps back, even if the machine's does."""
-        self._now_ms = max(self._clock.now_ms(), self._now_ms)
+    def _tick(self, heard_to_ms: int | None = None) -> None:
+        """The service's clock never steps back, even if the machine's does. `heard_to_ms`: as far as signs of life of gateways let it
+        go, where devices are heard through a stream."""
+        self._now_ms = max(self._clock.now_ms() if heard_to_ms is None else heard_to_ms, self._now_ms)
 
     # ------------------------------------------------------------------------------------- one turn
 
@@ -467,7 +468,8 @@ class Worker:
     async def _commit(self, connection: Connection, batch: Sequence[Submission]) -> None:
         started_s = self._pace.stopwatch()
         self._stages.begin()
-        self._tick()
+        heard = None if self._sharing is None else self._sharing.heard(self._clock)
+        self._tick(None if heard is None else heard.judged_to_ms(self._pace.liveness_s, has_reports=bool(batch)))
         await self._notice_changes(connection)
         now_ms = self._now_ms
         if self._sharing is not None:
@@ -481,6 +483,7 @@ class Worker:
             if self._sharing is not None:
                 await self._lock_divided(connection, self._sharing, batch)
             await self._notice_stall(connection, started_s)
+            await self._notice_unheard(connection, heard)
             # What was received earlier comes first: of duplicates the first receipt is kept.
             released = await examine_again(
                 connection, sorted(self._to_examine), read_body, self._tell, now_ms, kept, self._examination
@@ -510,15 +513,14 @@ class Worker:
             self._stages.passed(Stage.RECORD)
             clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
             wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
-            look = self._units.look(
-                _heard(incoming), self._activations.outages, self._activations.is_obliged, now_ms, self._looks_at_unit
-            )
+            look = await self._look_at_units(connection, _heard(incoming), now_ms)
             noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
             told_of_ms = await self._tell_of_what_waits(connection, now_ms)
             if self._sharing is None:
                 await record_alive(connection, now_ms, self._changes_seen)
             else:
-                await record_shards_alive(connection, self._shards, now_ms, self._changes_seen)
+                unheard_s = self._sharing.unheard_s
+                await record_shards_alive(connection, self._shards, now_ms, self._changes_seen, unheard_s)
                 await self._sharing.note_stored(connection, batch)
             if self._is_judging_again and self._activations.are_judged_again:
                 await judged_again(connection, now_ms, self._shards)
@@ -538,6 +540,8 @@ class Worker:
         answer_devices(batch, incoming, outcome, self._tell)
         if self._sharing is not None:
             self._sharing.stored(batch)
+            self._sharing.adopt_heard(heard)
+            self.watch.heard([] if heard is None else [sign.at_s for sign in heard.newest.values()])
         self._stages.passed(Stage.ANSWER)
         self._count(incoming, outcome, updates, self._pace.stopwatch() - started_s)
         self._metrics.wrong_signatures.inc(wrongly_signed)
@@ -647,8 +651,21 @@ class Worker:
     def _takes_apart(self, device_no: int) -> bool:
         return self._sharing is None or self._sharing.has_all_of(device_no)
 
+    async def _look_at_units(self, connection: Connection, senders: Collection[int], now_ms: int) -> UnitLook:
+        """Before a silence is reported, whether another worker heard the unit."""
+
+        def look() -> UnitLook:
+            activations = self._activations
+            return self._units.look(senders, activations.outages, activations.is_obliged, now_ms, self._looks_at_unit)
+
+        found = look()
+        if self._sharing is None or not found.silent:
+            return found
+        await self._units.hear_from_disk(connection)
+        return look()
+
     def _looks_at_unit(self, device_no: int) -> bool:
-        return self._sharing is None or self._sharing.looks_at_unit(device_no)
+        return self._sharing is None or self._sharing.looks_at_unit(device_no, self._now_ms)
 
     def _newest_ms(self, facts: Sequence[Accepted]) -> int | None:
         """Of the facts of a request: up to when positions of their device can be stored. Those that are judged are not after it."""
@@ -677,6 +694,20 @@ class Worker:
         self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
         log.warning("outage recorded", seconds=round(stalled_s, 1))
+
+    async def _notice_unheard(self, connection: Connection, heard: Heard | None) -> None:
+        """The stream, or all gateways, were away: of the shards concerned that was an outage."""
+        if heard is None:
+            return
+        since_ms = heard.unheard_since_ms(self._now_ms, self._pace.liveness_s)
+        if not since_ms:
+            return
+        cause = "no gateway was heard for more than 5 s"
+        outages, recorded = await record_shard_outages_since(connection, since_ms, self._now_ms, cause)
+        self._activations.know_outages(outages)
+        self._metrics.outages.inc(recorded)
+        if recorded:
+            log.warning("outage recorded: no gateway was heard", shards=len(since_ms))
 
     async def _tell_of_what_waits(self, connection: Connection, now_ms: int) -> int | None:
         """People on call are told once of each time that something waits for too long to be judged. Since when what they were told of

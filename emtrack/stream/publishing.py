@@ -1,17 +1,22 @@
 """A gateway's side: requests out of the inbox into the stream, and the answers of workers back to whoever waits.
 
-Bounded: no more is taken out of the inbox than `most_waiting` reports that wait for answers, so that the inbox fills and its door
-says "later" as on one machine. What the stream does not take is told to be sent again. Of each shard and lane one message is on its
-way at a time; what comes meanwhile goes together in the next, so that many requests share one write to the disks of the servers.
+Bounded: of each lane as many reports wait for answers as the inbox holds of it, and of these each shard has an equal part. A shard
+that nobody serves fills its own part; what is for it is told to come back later, and the others go on. What the stream does not take
+is told to be sent again. Of each shard and lane one message is on its way at a time. What comes meanwhile goes together in the next,
+so that many requests share one write to the disks of the servers.
+
+Where nothing was on its way for a second, a message without requests goes: by these signs of life workers know a quiet gateway from
+one that is away (`emtrack/service/hearing.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,7 +38,7 @@ from emtrack.stream.messages import (
     subject_of,
 )
 from emtrack.stream.server import NAME, Stream
-from ingest import Acknowledgement, Inbox, NotCommitted, Received, Refusal, Submission, TooManyDays
+from ingest import Acknowledgement, Inbox, InboxFull, Lane, NotCommitted, Received, Refusal, Submission, TooManyDays
 
 MOST_BYTES = 1024**2
 """Of a message, but for its last request."""
@@ -42,15 +47,21 @@ ANSWERED_WITHIN_S = 5.0
 """Then its device is told to send again: an answer is lost with a worker that dies after its commit. What is stored meanwhile comes
 back as a duplicate."""
 TAKEN_AT_ONCE = 4_000
+BACK_AFTER_S = 5, 15
+"""Whoever is put off because a shard is full is told an instant in between."""
+SIGN_EVERY_S = 1.0
+"""Of life, in the lane of each shard. Workers wait for five times as long."""
 
 log = structlog.get_logger()
 
 
 class _Waiting:
-    """A request of which some parts are not answered. `hear`: shards that are told when all is stored."""
+    """A request of which some parts are not answered. `sizes`: how many of its reports each shard gets; `hear`: shards that are told
+    when all is stored."""
 
-    def __init__(self, submission: Submission, hear: set[int], received_ms: int) -> None:
+    def __init__(self, submission: Submission, sizes: dict[int, int], hear: set[int], received_ms: int) -> None:
         self.submission = submission
+        self.sizes = sizes
         self.hear = hear
         self.received_ms = received_ms
         self.since_s = time.monotonic()
@@ -64,10 +75,18 @@ class _Queue:
     def __init__(self) -> None:
         self.requests: deque[SentRequest] = deque()
         self.task: asyncio.Task[None] | None = None
+        self.filled = 0
+        """Reports that wait for answers."""
+        self.taken_s = float("-inf")
+        """When the stream took the last message."""
+
+    @property
+    def is_busy(self) -> bool:
+        return self.task is not None and not self.task.done()
 
 
 class Publisher:
-    """`routing`: kept as orders change by whoever made it."""
+    """`routing`: kept as orders change by whoever made it. `most_waiting`: reports of each lane, of all shards."""
 
     def __init__(self, stream: Stream, inbox: Inbox, routing: Routing, metrics: Metrics, most_waiting: int) -> None:
         self._stream = stream
@@ -80,7 +99,6 @@ class Publisher:
         self._waiting: dict[int, _Waiting] = {}
         self._queues: defaultdict[tuple[int, str], _Queue] = defaultdict(_Queue)
         self._reports = 0
-        self._answered = asyncio.Event()
 
     @property
     def is_connected(self) -> bool:
@@ -91,11 +109,6 @@ class Publisher:
         answers = await self._stream.client.subscribe(self._answer_to, cb=self._hear)
         try:
             while not stop.is_set():
-                while self._reports >= self._most_waiting and not stop.is_set():
-                    self._answered.clear()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._answered.wait(), 0.5)
-                    self._give_up_late()
                 for submission in await self._inbox.gather(TAKEN_AT_ONCE, 0.5):
                     self._send(submission)
                 self._give_up_late()
@@ -109,15 +122,48 @@ class Publisher:
                     queue.task.cancel()
             await answers.unsubscribe()
 
+    async def give_signs(self, hears: Callable[[], bool], stop: asyncio.Event) -> None:
+        """Of life, until `stop` is set. `hears`: whether devices are heard here now; who hears nobody says nothing."""
+        while not stop.is_set():
+            if hears():
+                self._give_signs()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SIGN_EVERY_S)
+
+    def _give_signs(self) -> None:
+        quiet_s = time.monotonic() - SIGN_EVERY_S / 2
+        for shard in range(self.routing.shards):
+            queue = self._queues[shard, str(Lane.LIVE)]
+            if not queue.is_busy and queue.taken_s < quiet_s:
+                self._begin(queue, self._publish_sign(queue, subject_of(shard, Lane.LIVE)))
+
     # ------------------------------------------------------------------------------------- out
 
     def _send(self, submission: Submission) -> None:
         parts, hear = self._parts(submission)
-        waiting = _Waiting(submission, hear, machine_ms())
-        self._reports += submission.size
+        sizes = {shard: max(1, len(only)) for shard, only in parts.items()}
+        if not all(self._has_room(shard, submission.lane, size) for shard, size in sizes.items()):
+            self._metrics.put_off.inc()
+            _fail(
+                submission, InboxFull(random.randint(*BACK_AFTER_S))
+            )  # apart, so that they do not come back all at once
+            return
+        waiting = _Waiting(submission, sizes, hear, machine_ms())
+        self._fill(waiting, 1)
         submission.done.add_done_callback(lambda _: self._forget(waiting))
         for shard, only in parts.items():
             self._queue(waiting, shard, only if len(parts) > 1 else None, None)
+
+    def _has_room(self, shard: int, lane: Lane, reports: int) -> bool:
+        """One that is larger than the part of its shard goes alone."""
+        filled = self._queues[shard, str(lane)].filled
+        return not filled or filled + reports <= self._most_waiting // self.routing.shards
+
+    def _fill(self, waiting: _Waiting, by: int) -> None:
+        """`by`: 1 when it begins to wait, -1 when it ends."""
+        for shard, size in waiting.sizes.items():
+            self._queues[shard, str(waiting.submission.lane)].filled += by * size
+        self._reports += by * waiting.submission.size
 
     def _parts(self, submission: Submission) -> tuple[dict[int, list[int]], set[int]]:
         """The places of its reports by shard, and the shards that are told afterwards."""
@@ -141,8 +187,17 @@ class Publisher:
         lane = str(waiting.submission.lane)
         queue = self._queues[shard, lane]
         queue.requests.append(sent_request(waiting.submission, number, waiting.received_ms, only, hear_since_ms))
-        if queue.task is None or queue.task.done():
-            queue.task = asyncio.get_running_loop().create_task(self._publish(queue, subject_of(shard, lane)))
+        if not queue.is_busy:
+            self._begin(queue, self._publish(queue, subject_of(shard, lane)))
+
+    def _begin(self, queue: _Queue, work: Coroutine[Any, Any, None]) -> None:
+        queue.task = asyncio.get_running_loop().create_task(work)
+
+    async def _publish_sign(self, queue: _Queue, subject: str) -> None:
+        """Then what came meanwhile. Where the stream does not take it, its worker misses it, and says so."""
+        with suppress(Exception):
+            await self._put_in(queue, subject, [])
+        await self._publish(queue, subject)
 
     async def _publish(self, queue: _Queue, subject: str) -> None:
         """Message after message until nothing waits."""
@@ -150,9 +205,8 @@ class Publisher:
             requests = self._next_of(queue)
             if not requests:
                 return
-            payload = encode(Message(self._answer_to, requests))
             try:
-                await self._stream.js.publish(subject, payload, timeout=PUBLISHED_WITHIN_S, stream=NAME)
+                await self._put_in(queue, subject, requests)
                 self._metrics.stream_messages.labels("published").inc()
             except Exception as error:  # the servers are away, choose a leader, or have no room
                 log.warning("not published", error=type(error).__name__, requests=len(requests))
@@ -160,6 +214,11 @@ class Publisher:
                 for one in requests:
                     if (waiting := self._waiting.get(one.number)) is not None:
                         _fail(waiting.submission, NotCommitted())
+
+    async def _put_in(self, queue: _Queue, subject: str, requests: list[SentRequest]) -> None:
+        payload = encode(Message(self._answer_to, requests))
+        await self._stream.js.publish(subject, payload, timeout=PUBLISHED_WITHIN_S, stream=NAME)
+        queue.taken_s = time.monotonic()
 
     def _next_of(self, queue: _Queue) -> list[SentRequest]:
         """What goes in one message; requests for which nobody waits any more are left out."""
@@ -216,10 +275,9 @@ class Publisher:
 
     def _forget(self, waiting: _Waiting) -> None:
         """It is answered, or whoever waited went away."""
-        self._reports -= waiting.submission.size
+        self._fill(waiting, -1)
         for number in waiting.numbers:
             self._waiting.pop(number, None)
-        self._answered.set()
 
 
 def _fail(submission: Submission, error: Exception) -> None:

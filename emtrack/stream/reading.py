@@ -4,12 +4,16 @@ Where reading begins is our own note, stored in the transaction that stored the 
 committed is not taken twice, whatever became of its acknowledgement, and one that was not is read again. What is committed is taken
 out of the stream once a second. A lane of a shard comes in order; if a message is missing between two (a server changed, a connection
 was cut), reading begins anew after the last.
+
+What is read in the lane of what is live is a sign of life of the stream and of a gateway, if it was put there after reading began:
+what was there before was sent by nobody knows whom.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -54,12 +58,21 @@ class StreamReader:
     """`stopped`: called when nothing more can be read."""
 
     def __init__(
-        self, stream: Stream, inbox: Inbox, metrics: Metrics, now_ms: Callable[[], int] = machine_ms
+        self,
+        stream: Stream,
+        inbox: Inbox,
+        metrics: Metrics,
+        now_ms: Callable[[], int] = machine_ms,
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
         self._inbox = inbox
         self._metrics = metrics
         self._now_ms = now_ms
+        self._stopwatch = stopwatch
+        self._signs: dict[int, float] = {}
+        self._not_read: set[Key] = set()
+        """Lanes of which nothing can be read now."""
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._readings: dict[int, int] = {}
         self._count = 0
@@ -78,6 +91,7 @@ class StreamReader:
         self._count += 1
         for shard in shards:
             self._readings[shard] = self._count
+            self._signs.pop(shard, None)
             for lane in map(str, Lane):
                 at = stored.get((shard, lane), (0, 0))
                 task = self._read((shard, lane), at, self._count)
@@ -91,6 +105,10 @@ class StreamReader:
             await asyncio.wait([self._tasks.pop(key) for key in left])
         for shard in list(self._readings) if shards is None else shards:
             self._readings.pop(shard, None)
+
+    def sign_s(self, shard: int) -> float | None:
+        """When something was last read of a shard that was put there since it is read; None: nothing was."""
+        return self._signs.get(shard)
 
     def is_current(self, submission: Submission) -> bool:
         place = submission.place
@@ -123,26 +141,29 @@ class StreamReader:
     async def _read(self, key: Key, at: At, reading: int) -> None:
         while True:
             try:
-                async for message in self._messages(key, at):
+                async for message, is_new in self._messages(key, at):
                     number = message.metadata.sequence.stream
                     skip = at[1] if number == at[0] else 0
-                    await self._put_all(key, number, message.data, skip, reading)
+                    await self._put_all(key, number, message.data, skip, reading, is_new)
                     at = number, 1 << 30
             except asyncio.CancelledError:
                 raise
             except Exception as error:
+                self._not_read.add(key)
                 log.warning("stream is read anew", error=type(error).__name__, shard=key[0])
                 await asyncio.sleep(RETRY_S)
 
     async def _messages(self, key: Key, at: At) -> Any:
-        """In order, from the message that is not wholly stored on. Raises StreamEnded."""
+        """In order, from the message that is not wholly stored on, each with whether it was put there after reading began. Raises
+        StreamEnded."""
         from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
         config = ConsumerConfig(
             filter_subject=subject_of(*key), ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=max(1, at[0]), inactive_threshold=30.0, mem_storage=True, num_replicas=1,
         )  # fmt: skip
-        consumer = (await self._stream.js.add_consumer(NAME, config)).name
+        consumer = await self._stream.js.add_consumer(NAME, config)
+        there_already = consumer.num_pending or 0
         client = self._stream.client
         inbox = client.new_inbox()
         answers = await client.subscribe(inbox)
@@ -152,32 +173,40 @@ class StreamReader:
         try:
             expected = 1
             while True:
-                await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{NAME}.{consumer}", ask, reply=inbox)
+                await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{NAME}.{consumer.name}", ask, reply=inbox)
                 for _ in range(AT_ONCE):
                     message = await answers.next_msg(timeout=3 * HEARTBEAT_S)
                     while (status := _status(message)) == "100":
+                        self._not_read.discard(key)
                         message = await answers.next_msg(timeout=3 * HEARTBEAT_S)
                     if status == "408":  # it is asked again
                         break
                     if status is not None or message.metadata.sequence.consumer != expected:
                         raise StreamEnded
+                    self._not_read.discard(key)
+                    yield message, expected > there_already
                     expected += 1
-                    yield message
         finally:
             with suppress(Exception):
                 await answers.unsubscribe()
 
-    async def _put_all(self, key: Key, number: int, data: bytes, skip: int, reading: int) -> None:
+    async def _put_all(self, key: Key, number: int, data: bytes, skip: int, reading: int, is_new: bool) -> None:
         sent = decode_message(data)
+        self._note_sign(key, is_new)
         self._metrics.stream_messages.labels("read").inc()
         for place, request in enumerate(sent.requests, start=1):
             if place <= skip:
                 continue
             waited_ms = max(0, self._now_ms() - request.received_ms)
-            await self._put(request, Place(*key, number, place, reading, waited_ms), sent.answer_to)
+            await self._put(request, Place(*key, number, place, reading, waited_ms), sent.answer_to, is_new)
 
-    async def _put(self, request: SentRequest, place: Place, answer_to: str) -> None:
-        """Waits for room."""
+    def _note_sign(self, key: Key, is_new: bool) -> None:
+        shard, lane = key
+        if is_new and lane == Lane.LIVE and (shard, str(Lane.BACKLOG)) not in self._not_read:
+            self._signs[shard] = self._stopwatch()
+
+    async def _put(self, request: SentRequest, place: Place, answer_to: str, is_new: bool) -> None:
+        """Waits for room. Meanwhile there is something of a gateway in hand."""
         done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
         done.add_done_callback(lambda _: self._answer(request.number, answer_to, done))
         submission = submission_of(request, done, place)
@@ -185,6 +214,7 @@ class StreamReader:
             with suppress(InboxFull):
                 self._inbox.put(submission)
                 return
+            self._note_sign((place.shard, place.lane), is_new)
             await asyncio.sleep(ROOM_EVERY_S)
 
     # ------------------------------------------------------------------------------------- answers

@@ -65,10 +65,11 @@ class _Answer(msgspec.Struct):
     data: _Variables
 
 
-async def opened_stream(setting: StreamSetting, name: str) -> Stream:
-    """Connected, checked, and the stream made if there is none. Raises StreamUnfit."""
+async def opened_stream(setting: StreamSetting, part: str) -> Stream:
+    """Connected, checked, and the stream made if there is none. `part`: which of the program: what is answered to one comes under a
+    subject that the servers give to no other (deploy/nats.conf). Raises StreamUnfit."""
     await check_servers(setting)
-    client = await _connected(setting, setting.user, setting.password, name)
+    client = await _connected(setting, setting.user, setting.password, part)
     try:
         if client.max_payload < LEAST_PAYLOAD:
             raise StreamUnfit(
@@ -83,7 +84,7 @@ async def opened_stream(setting: StreamSetting, name: str) -> Stream:
 
 async def check_servers(setting: StreamSetting) -> None:
     """Asks every server for itself, over the system account: whether it writes to its disk before it says so. Raises StreamUnfit."""
-    client = await _connected(setting, setting.system_user, setting.system_password, "emtrack checks")
+    client = await _connected(setting, setting.system_user, setting.system_password, "checks")
     try:
         found = await _variables(client, setting.replicas)
     finally:
@@ -126,7 +127,7 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in numbers if part.isdigit())
 
 
-async def _connected(setting: StreamSetting, user: str | None, password: str | None, name: str) -> Client:
+async def _connected(setting: StreamSetting, user: str | None, password: str | None, part: str) -> Client:
     try:
         from nats.aio.client import Client
     except ImportError as error:
@@ -137,7 +138,8 @@ async def _connected(setting: StreamSetting, user: str | None, password: str | N
             CONNECTED_WITHIN_S,
             client.connect(
                 list(setting.servers),
-                user=user, password=password, name=name, connect_timeout=2, allow_reconnect=True, max_reconnect_attempts=-1,
+                user=user, password=password, name=f"emtrack {part}", inbox_prefix=f"_INBOX.{part}",
+                connect_timeout=2, allow_reconnect=True, max_reconnect_attempts=-1,
                 reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it sleeps so long
                 ping_interval=2, max_outstanding_pings=2, error_cb=_told, pending_size=64 * 1024**2,
                 **_tls_of(setting),

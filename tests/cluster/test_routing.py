@@ -41,3 +41,10 @@ def test_a_report_of_a_home_unit_is_routed_without_a_look_at_everybody(
     route = routing.route(UNIT, of_itself())
     assert (route.shard, route.hear) == (1, {2})
     assert len(looked) == 2
+
+
+def test_a_home_unit_is_looked_after_where_it_stands_now_and_its_home_is_always_the_same() -> None:
+    routing = Routing(16)
+    routing._take_in([], [Stands(UNIT, 1, 0, 1_000), Stands(UNIT, 7, 500, 2_000), Stands(UNIT, 5, 2_000, FOREVER_MS)])
+    assert [routing.shard_that_looks(UNIT, at_ms) for at_ms in (0, 999, 1_000, 1_999, 2_000)] == [1, 1, 7, 7, 5]
+    assert routing.shard_that_looks(UNIT, -1) == routing.shard_of_unit(UNIT) == routing.home_of(UNIT) == 1

@@ -5,25 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
+import aiohttp
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from emtrack.settings import StreamSetting
+from emtrack.forms.reading import read_orders
+from emtrack.orders.importing import import_orders
+from emtrack.service.gateway import running_gateway
+from emtrack.service.shard_worker import running_worker
+from emtrack.settings import Settings, StreamSetting
 from emtrack.stream import server as stream_server
 from emtrack.stream.server import StreamUnfit, opened_stream
+from tests.cluster.test_same_tables import PACE, settings_of
 from tests.db_fixtures import temporary_data_dir
 from tests.nats_servers import SERVER, free_port
+from tests.service_world import orders, position
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 pytestmark = pytest.mark.skipif(not DEPLOY.is_dir(), reason="deploy/ stands in the repository only")
@@ -61,7 +71,7 @@ def servers_of_deploy(folder: Path) -> Iterator[list[int]]:
     ports, routes = [free_port() for _ in range(3)], [free_port() for _ in range(3)]
     names = ("ONE", "TWO", "THREE")
     environment = {f"NATS_ROUTE_{n}": f"nats-route://localhost:{port}" for n, port in zip(names, routes, strict=True)}
-    environment |= {"NATS_PASSWORD": "stream-secret", "NATS_SYSTEM_PASSWORD": "system-secret"}
+    environment |= {f"NATS_{user.upper()}_PASSWORD": f"{user}-secret" for user in ("gateway", "worker", "system")}
     text = (DEPLOY / "nats.conf").read_text().replace("/tls/", f"{folder}/")
     running = []
     try:
@@ -87,9 +97,9 @@ def servers_of_deploy(folder: Path) -> Iterator[list[int]]:
             process.wait()
 
 
-def setting_of(ports: list[int]) -> StreamSetting:
+def setting_of(ports: list[int], user: str = "gateway") -> StreamSetting:
     servers = tuple(f"tls://localhost:{port}" for port in ports)
-    return StreamSetting(servers, "emtrack", "stream-secret", "system", "system-secret", len(ports), 512 * 1024**2)
+    return StreamSetting(servers, user, f"{user}-secret", "system", "system-secret", len(ports), 512 * 1024**2)
 
 
 async def until_opened(setting: StreamSetting) -> stream_server.Stream:
@@ -97,20 +107,109 @@ async def until_opened(setting: StreamSetting) -> stream_server.Stream:
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(StreamUnfit):
-                return await opened_stream(setting, "test")
+                return await opened_stream(setting, setting.user or "")
 
 
-async def test_three_servers_with_the_file_of_deploy_are_one_stream_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+async def refusals(stream: stream_server.Stream, *attempts: Coroutine[Any, Any, Any]) -> list[str]:
+    """What the server refused of what was tried, in lower case."""
+    told: list[str] = []
+
+    async def tell(error: Exception) -> None:
+        told.append(str(error).lower())
+
+    stream.client._error_cb = tell  # the library has no other way to change it
+    for attempt in attempts:
+        with contextlib.suppress(Exception):
+            await attempt
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            while len(told) < len(attempts):  # noqa: ASYNC110  the client tells of them by itself
+                await asyncio.sleep(0.05)
+    return [one for one in told if "permissions violation" in one]
+
+
+async def test_three_servers_with_the_file_of_deploy_are_one_stream_over_tls_and_each_part_may_do_its_own(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = read_orders(json.dumps(orders(1)), "orders")
+    keys = (await import_orders(settings_of(database_url, tmp_path), form, who="test", dry_run=False)).keys
     with temporary_data_dir("emtrack-test-nats-") as folder, servers_of_deploy(folder) as ports:
         monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
-        stream = await until_opened(setting_of(ports))
+        gateway = await until_opened(setting_of(ports, "gateway"))
+        worker = await until_opened(setting_of(ports, "worker"))
+        settings = settings_of(database_url, tmp_path)
         try:
-            info = await stream.js.stream_info(stream_server.NAME)
-            assert info.config.num_replicas == 3
-            said = await stream.js.publish("emtrack.0.live", b"x", timeout=5)
-            assert said.seq == 1
+            assert (await gateway.js.stream_info(stream_server.NAME)).config.num_replicas == 3
+            async with (
+                running_worker(stream_of(settings, setting_of(ports, "worker")), asyncio.Event(), PACE),
+                running_gateway(stream_of(settings, setting_of(ports, "gateway")), asyncio.Event()) as running,
+                aiohttp.ClientSession(running.address) as http,
+            ):
+                assert await acknowledged(http, keys["D1"]) == [1]
+            name, request = stream_server.NAME, gateway.client.request
+            assert (
+                len(
+                    await refusals(
+                        gateway, gateway.client.subscribe("emtrack.>"), gateway.client.subscribe("_INBOX.worker.>")
+                    )
+                )
+                == 2
+            )
+            assert (
+                len(
+                    await refusals(
+                        gateway,
+                        *(
+                            request(f"$JS.API.{what}", b"{}", timeout=0.3)
+                            for what in (
+                                f"CONSUMER.CREATE.{name}",
+                                f"STREAM.PURGE.{name}",
+                                f"STREAM.DELETE.{name}",
+                                f"STREAM.UPDATE.{name}",
+                                f"STREAM.MSG.GET.{name}",
+                                f"DIRECT.GET.{name}",
+                            )
+                        ),
+                    )
+                )
+                == 6
+            )
+            client = worker.client
+            assert await worker.js.purge_stream(name, subject="emtrack.0.live")
+            assert (
+                len(
+                    await refusals(
+                        worker,
+                        client.publish("emtrack.0.live", b"x"),
+                        client.subscribe("emtrack.>"),
+                        client.subscribe("_INBOX.gateway.>"),
+                        client.publish(f"$JS.API.STREAM.DELETE.{name}", b""),
+                        client.publish(f"$JS.API.STREAM.UPDATE.{name}", b"{}"),
+                    )
+                )
+                == 5
+            )
         finally:
-            await stream.client.close()
+            await gateway.client.close()
+            await worker.client.close()
+
+
+def stream_of(settings: Settings, stream: StreamSetting) -> Settings:
+    return msgspec.structs.replace(settings, stream=stream)
+
+
+async def acknowledged(http: aiohttp.ClientSession, key: str) -> list[int]:
+    """What is, of a report that is sent until it is answered."""
+    body = {"boot": 1, "reports": [position(1, "12:00")]}
+    async with asyncio.timeout(30):
+        while True:
+            async with http.post(
+                "/v1/devices/D1/reports", json=body, headers={"Authorization": f"Bearer {key}"}
+            ) as answer:
+                if answer.status == 200:
+                    found: list[int] = (await answer.json())["ack"]
+                    return found
+            await asyncio.sleep(0.1)  # shards are being taken
 
 
 def test_what_the_file_of_deploy_asks_for_is_given_by_its_compose_file() -> None:
@@ -136,7 +235,7 @@ async def test_a_server_that_does_not_begin_with_tls_is_told_no_password(monkeyp
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
         with pytest.raises(StreamUnfit, match="handshake_first"):
-            await opened_stream(setting_of([port]), "test")
+            await opened_stream(setting_of([port]), "gateway")
     assert heard
     assert b"CONNECT" not in heard
     assert b"secret" not in heard

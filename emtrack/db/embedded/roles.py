@@ -19,9 +19,10 @@ ROLES: Final = {
     # Policies go by the rows of people, and the worker writes everybody's: COPY is refused where policies hold.
     "emtrack_worker": "LOGIN BYPASSRLS",
     "emtrack_pages": "LOGIN",
+    "emtrack_gateway": "LOGIN",
     "emtrack_backup": "LOGIN REPLICATION",
 }
-"""Ours, with what each may. The first owns the database and migrates; emtrack/db/rights.py says what the next two may do."""
+"""Ours, with what each may. The first owns the database and migrates; emtrack/db/rights.py says what the next three may do."""
 
 HAS_ROLE: Final = "SELECT count(*) FROM pg_roles WHERE rolname = $1"
 REREAD: Final = "SELECT pg_reload_conf()"
