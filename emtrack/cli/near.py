@@ -119,6 +119,7 @@ async def near_of(chosen: Settings, looker: Looker, questions: Sequence[Question
 async def _line(connection: Connection, looker: Looker, question: Question, now_ms: int) -> bytes:
     import msgspec
 
+    from emtrack.forms.grades import AUTHENTICATED
     from emtrack.reading.near import keep, look_at_window, near_place
     from emtrack.record.near import results_of
     from emtrack.record.zone_sets import ZoneSetCache
@@ -135,6 +136,7 @@ async def _line(connection: Connection, looker: Looker, question: Question, now_
             "probability": round(one.named.probability, 4),
             "fix_time": None if one.named.fix_ms is None else format_instant(one.named.fix_ms),
             "distance_m": one.named.distance_m,
+            AUTHENTICATED: one.is_authenticated,
         }
         for one in await results_of(connection, number)
     ]
