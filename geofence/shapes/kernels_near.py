@@ -20,7 +20,7 @@ import numpy as np
 from geofence.shapes.compiled import kernel, piece
 
 if TYPE_CHECKING:
-    from geofence.shapes.arrays import Bools, Float64s, Int64s
+    from geofence.shapes.arrays import Bools, Float64s, Int32s, Int64s
 
 WGS84_M, WGS84_E2 = 6_378_137.0, 0.006_694_379_990_141_3
 CHANCE_ERROR = 3e-6
@@ -29,7 +29,11 @@ DISTANCE_ERROR = 1e-6
 """As a part of a distance; and as metres at short ones, a thousand times as much."""
 LATE_MS = 2.0
 """Instants are compared in whole milliseconds."""
+LONGEST_DEGREE_M = 111_700.0
+"""No degree is longer, of latitude or of longitude."""
 TERMS = 14
+LONG = -1
+"""With which a long body begins; a short one begins with the time of a position (`hours.py` of `nearness`)."""
 FAR, NEAR = 3, 2
 """Ranks: of a position that says nothing of the place, and of one whose doubled circle meets it."""
 
@@ -50,6 +54,15 @@ class ScreenedFor(NamedTuple):
     slack: float
     sigmas_of_radius: float
     far_sigmas: float
+
+
+class Columns(NamedTuple):
+    """Positions in columns of one length: milliseconds since 1970, degrees, metres."""
+
+    fix_ms: Int64s
+    lon_deg: Float64s
+    lat_deg: Float64s
+    radius_m: Float64s
 
 
 class Screened(NamedTuple):
@@ -247,13 +260,49 @@ def follow_all(
             if at > first[device]:
                 elapsed_ms = fix_ms[at] - fix_ms[at - 1]
                 reach = max_mps * max(elapsed_ms / 1_000, 1.0) + radius_m[at] + radius_m[at - 1]
-                if (
-                    elapsed_ms <= 0
-                    or distance_m(lon_deg[at - 1], lat_deg[at - 1], lon_deg[at], lat_deg[at]) > reach * slack
+                # First as if one went along a meridian and then along the equator, which is enough for most: half the time.
+                apart_deg = abs(lat_deg[at] - lat_deg[at - 1]) + abs(lon_deg[at] - lon_deg[at - 1])
+                is_near = apart_deg * LONGEST_DEGREE_M <= reach * slack
+                if elapsed_ms <= 0 or not (
+                    is_near or distance_m(lon_deg[at - 1], lat_deg[at - 1], lon_deg[at], lat_deg[at]) <= reach * slack
                 ):
                     fine = False
                     break
         found[device] = fine
+
+
+@kernel
+def unpack(
+    order: Int64s, begins: Int64s, sizes: Int64s, hour_ms: Int64s, words: Int32s, doubles: Float64s, begin_ms: int, end_ms: int,
+    counts: Int64s, into: Columns,
+) -> int:  # fmt: skip
+    """Positions of bodies in a time, body by body in an order. `begins`, `sizes`: of each in bytes, multiples of eight. `words` and
+    `doubles` are the same bytes. Writes `into`, and into `counts` how many are of each, in that order; how many in all."""
+    size = 0
+    for place in range(len(order)):
+        body, before = order[place], size
+        word = begins[body] // 4
+        if words[word] == LONG:
+            many, double = words[word + 1], begins[body] // 8 + 1
+            for at in range(many):
+                fix_ms = hour_ms[body] + words[word + 2 + 6 * many + at]
+                if begin_ms <= fix_ms < end_ms:
+                    into.fix_ms[size] = fix_ms
+                    into.lon_deg[size] = doubles[double + at]
+                    into.lat_deg[size] = doubles[double + many + at]
+                    into.radius_m[size] = doubles[double + 2 * many + at]
+                    size += 1
+        else:
+            for first in range(word, word + sizes[body] // 4, 4):
+                fix_ms = hour_ms[body] + words[first]
+                if begin_ms <= fix_ms < end_ms:
+                    into.fix_ms[size] = fix_ms
+                    into.lon_deg[size] = words[first + 1] / 1e7
+                    into.lat_deg[size] = words[first + 2] / 1e7
+                    into.radius_m[size] = words[first + 3] / 1e3
+                    size += 1
+        counts[place] = size - before
+    return size
 
 
 def nothing_screened(size: int) -> Screened:
