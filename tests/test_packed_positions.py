@@ -20,7 +20,7 @@ from emtrack.db.connect import connect
 from emtrack.db.locks import PACKING_LOCK, UNPACKING_LOCK, shared_lock, try_lock
 from emtrack.metrics import Metrics
 from emtrack.people.roles import Role
-from emtrack.reading.near import Answer, near_each_other, near_place, person_near_place
+from emtrack.reading.near import Answer, near_each_other, near_place, near_places, person_near_place
 from emtrack.record.near import Asked, Question
 from emtrack.record.packed_positions import (
     enter_hours,
@@ -82,7 +82,9 @@ QUESTIONS = [
 
 
 async def answers(connection: asyncpg.Connection[Any]) -> list[Answer]:
+    """Each question by itself, and again all of them together, which is the same to the letter."""
     found = [await near_place(connection, SETS, asked, 0) for asked in QUESTIONS]
+    assert await near_places(connection, QUESTIONS, 0) == found
     pairs = replace_asked(QUESTIONS[1])
     together = await near_each_other(connection, SETS, pairs, [], 0)
     assert isinstance(together, Answer)
