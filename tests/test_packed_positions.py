@@ -37,6 +37,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.packer import SETTLED_MS, OtherPacker, Packer
 from geofence import Interval, Mechanism, Position, parse_instant
 from geofence.nearness import (
+    FORM,
     HEAD,
     HOUR_MS,
     RULES,
@@ -303,6 +304,19 @@ async def test_an_hour_that_was_left_half_packed_is_packed_anew(connection: asyn
     await pack_all(connection, END_MS)
     assert await answers(connection) == expected
     assert await hours_to_pack(connection) == []
+
+
+async def test_hours_of_an_older_form_are_not_read_and_are_packed_anew(connection: asyncpg.Connection[Any]) -> None:
+    """As after an upgrade."""
+    await a_town(connection)
+    expected = await answers(connection)
+    await pack_all(connection, END_MS)
+    await connection.execute("UPDATE packed_hours SET form = $1", FORM - 1)
+    await connection.execute("UPDATE packed_positions SET head = '\\x00', body = '\\x00'")
+    assert await answers(connection) == expected
+    assert await pack_all(connection, END_MS) == 48
+    assert await answers(connection) == expected
+    assert await connection.fetchval("SELECT count(*) FROM packed_positions WHERE octet_length(body) < 16") == 0
 
 
 # ---------------------------------------------------------------------------------------------- the service
