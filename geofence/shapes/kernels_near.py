@@ -77,12 +77,29 @@ class Screened(NamedTuple):
 def distance_m(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
     """As `distances_m` of `nearness`, within a few units in the last place."""
     middle = math.radians((lat_a + lat_b) / 2)
-    cosine = math.cos(middle)
+    return float(distance_at(math.cos(middle), lon_a, lat_a, lon_b, lat_b))
+
+
+@piece
+def distance_at(cosine: float, lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
+    """The same, with the cosine of the latitude half way."""
     below = 1 - WGS84_E2 * (1 - cosine * cosine)
     root = math.sqrt(below)
     north_m = math.radians(lat_b - lat_a) * (WGS84_M * (1 - WGS84_E2) / (below * root))
     east_m = math.radians(lon_b - lon_a) * cosine * (WGS84_M / root)
     return math.sqrt(north_m * north_m + east_m * east_m)
+
+
+@piece
+def cosine_near(cosine: float, sine: float, lat_a: float, lat_b: float) -> float:
+    """Of the latitude half way between two, of which the first one's cosine and sine are known: as `cos`, by which `screen` took half
+    as much time again."""
+    turn = math.radians(lat_b - lat_a) / 2
+    if abs(turn) > 0.01:
+        return math.cos(math.radians((lat_a + lat_b) / 2))
+    square = turn * turn
+    less = square / 2 * (1 - square / 12 * (1 - square / 30))
+    return cosine - cosine * less - sine * turn * (1 - square / 6 * (1 - square / 20))
 
 
 @piece
@@ -181,12 +198,14 @@ def screen(
 ) -> None:  # fmt: skip
     """Person p has the positions `first[p]:first[p + 1]`. Writes `away_m` (from the place) and `found`. Time to go there is looked
     for where no position says for certain that its person is to be named."""
+    cosine, sine = math.cos(math.radians(asked.lat_deg)), math.sin(math.radians(asked.lat_deg))
     for person in range(len(first) - 1):
         best_rank, best_chance = FAR + 1, 0.0
         # Of positions that say exactly the same the nearest counts.
         nearest_of_none, nearest_of_sure = math.inf, math.inf
         for at in range(first[person], first[person + 1]):
-            away = distance_m(asked.lon_deg, asked.lat_deg, lon_deg[at], lat_deg[at])
+            half_way = cosine_near(cosine, sine, asked.lat_deg, lat_deg[at])
+            away = distance_at(half_way, asked.lon_deg, asked.lat_deg, lon_deg[at], lat_deg[at])
             away_m[at] = away
             if asked.begin_ms <= fix_ms[at] < asked.end_ms:
                 rank, least = says_at_least(asked, away, radius_m[at])
