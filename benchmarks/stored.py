@@ -109,7 +109,7 @@ def _minute(homes: Homes, first_ms: int, minute: int, number_from: int) -> bytes
     number = np.arange(1, people + 1)
     chance = np.random.default_rng([first_ms // 1000, minute])
     is_cell = (number * 31 + minute * 17) % 5 == 0
-    precision = np.where(is_cell, 300 + 700 * chance.random(people), 3 + 14 * chance.random(people))
+    precision = np.where(is_cell, 300 + 700 * chance.random(people), 3 + 14 * chance.random(people)).round(1)
     away = homes.reach_deg * max(0.0, math.sin(minute / 229.0))
     turn = homes.way + minute / 230.0
     table = np.empty(people, _ROW)
@@ -121,8 +121,10 @@ def _minute(homes: Homes, first_ms: int, minute: int, number_from: int) -> bytes
     table["device_no"] = number_from + number
     table["fix_time"] = (at_ms + number % 60 * 1_000) * 1_000
     table["mechanism"] = np.where(is_cell, b"LBS", b"GPS")
-    table["lat_deg"] = homes.lat_deg + away * np.sin(turn) + precision / 3e5 * (chance.random(people) - 0.5)
-    table["lon_deg"] = homes.lon_deg + away * np.cos(turn) + precision / 2e5 * (chance.random(people) - 0.5)
+    # Seven digits of a degree, as receivers say it.
+    lat_deg = homes.lat_deg + away * np.sin(turn) + precision / 3e5 * (chance.random(people) - 0.5)
+    lon_deg = homes.lon_deg + away * np.cos(turn) + precision / 2e5 * (chance.random(people) - 0.5)
+    table["lat_deg"], table["lon_deg"] = lat_deg.round(7), lon_deg.round(7)
     table["precision_m"] = precision
     table["received_at"] = (at_ms + 90_000) * 1_000
     table["salt"] = np.frombuffer(chance.bytes(16 * people), "V16")

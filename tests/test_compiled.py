@@ -33,7 +33,7 @@ LLVM = """
 import json
 import sys
 from numba import bool_, float32, float64, int8, int32, int64, njit, types, uint64
-from geofence.shapes.kernels_near import Screened, ScreenedFor, follow_all, screen
+from geofence.shapes.kernels_near import Columns, Screened, ScreenedFor, follow_all, screen, unpack
 from geofence.shapes.kernels_sets import Cells, Edges, set_contains, set_verdicts
 from geofence.shapes.kernels_sweep import FoundViolations, Rules, SweepState, SweptPositions, follow
 from geofence.shapes.kernels_zones import Fixes, Masks, PackedZones, Scratch, contains_of, verdicts_of
@@ -67,6 +67,7 @@ signatures = {
     set_contains: (cells, edges, metres, metres, bool_[::1], wide_table),
     screen: (asked, wide, wide, metres, metres, metres, metres, tuple_of(Screened, bool_[::1], bool_[::1])),
     follow_all: (wide, wide, metres, metres, metres, float64, float64, bool_[::1]),
+    unpack: (wide, wide, wide, wide, words, metres, int64, int64, wide, tuple_of(Columns, wide, metres, metres, metres)),
     follow: (state, rules, positions, tuple_of(Masks, mask, mask), int64, found),
 }
 texts = {}
@@ -84,7 +85,7 @@ from pathlib import Path
 from numba.core.dispatcher import Dispatcher
 from emtrack.service.warm_up import warm_up
 from geofence.intervals import Interval
-from geofence.nearness import Spot, Trail, evident, graded_all
+from geofence.nearness import Spot, Trail, evident, graded_all, packed, unpacked
 from geofence.obligations import Requirement
 from geofence.judgement.places import Places
 from geofence.words import ObligationKind
@@ -123,10 +124,13 @@ with tempfile.TemporaryDirectory() as folder:
 trail = Trail(np.arange(5) * 60_000, np.full(5, -2.18), np.full(5, 53.0), np.full(5, 6.0), np.arange(5))
 graded_all(Spot(-2.18, 53.0, 100.0), Interval(60_000, 180_000), np.array([0, 2, 5]), trail)
 evident(np.array([1, 1, 2, 2, 2]), trail)
+(one, other) = packed(0, np.array([1, 1, 2, 2, 2]), trail)
+hours, sizes = np.zeros(2, np.int64), np.array([len(one.body), len(other.body)])
+unpacked(np.array([2, 1]), hours, sizes, one.body + other.body, Interval(0, 9))
 print(json.dumps([list(one) for one in compiled() if one not in before]))
 """
 )
-HOT = ("verdicts_of", "contains_of", "set_verdicts", "set_contains", "follow", "screen", "follow_all")
+HOT = ("verdicts_of", "contains_of", "set_verdicts", "set_contains", "follow", "screen", "follow_all", "unpack")
 OPTIONS = (
     PRELUDE
     + """

@@ -47,13 +47,16 @@ from tests.visitor import Visitor
 BEGIN_MS = parse_instant("2026-10-25T00:30:00Z")
 """In the first of two passes of half past one: the clocks of London go back half an hour later."""
 JUMPED = 3
+UNAUTHENTICATED = 2
 
 
 def point(n: int, device_id: str = "D1", hdop: float | None = 0.9) -> FilePosition:
     fix_ms = BEGIN_MS + (n - 1) * 600_000 + (7_200_000 if n > 4 else 0)
     position = Position(fix_ms, 53.0 + n / 1000, -2.18, 6.0 if n != 2 else None, Mechanism.GPS, fix_ms + 5_000, n)
     status = PositionStatus.JUMP if n == JUMPED else PositionStatus.EVIDENCE
-    return FilePosition(n, device_id, position, status, 4.5, 270.0, 9, hdop, fix_ms + 1_000, None)
+    return FilePosition(
+        n, device_id, position, status, n != UNAUTHENTICATED, 4.5, 270.0, 9, hdop, fix_ms + 1_000, None
+    )
 
 
 def file_of(count: int = 6, **changed: Any) -> PositionFile:

@@ -177,7 +177,7 @@ MUTANTS = [
            "asked.speed_mps if went_mps <= asked.speed_mps else max(went_mps, asked.max_mps)", "asked.speed_mps / 2",
            "tests/test_nearness.py::test_what_is_screened_out_would_not_have_counted"),
     Mutant("who is named is not looked at", "emtrack/reading/near.py",
-           "await look_at_each(connection, looker, numbers, What.NEAR, span, now_ms)", "pass",
+           "await enter_look_at_each(connection, looker, numbers, What.NEAR, span, now_ms)", "pass",
            "tests/test_near.py::test_a_program_is_told_who_was_there_and_everybody_named_is_a_look"),
     Mutant("a missed deadline is noted for ever anew", "alerts/deadlines.py",
            "if occasion not in noted and at_ms <= now_ms]", "if at_ms <= now_ms]",

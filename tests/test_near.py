@@ -11,13 +11,15 @@ from typing import Any
 import asyncpg
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from emtrack.cli.near import near_of
+from emtrack.cli.near import BLOCK, BLOCK_MS, blocks_of, near_of
 from emtrack.db.connect import connect
 from emtrack.files.crimes import UnfitFile, read_crimes
 from emtrack.people.looks import commander
 from emtrack.people.roles import Role
-from emtrack.reading.near import near_place, person_near_place
+from emtrack.reading.near import Answer, near_place, person_near_place
 from emtrack.record.near import Asked, Question
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence import Interval, parse_instant
@@ -327,6 +329,37 @@ def test_what_is_no_file_of_crimes_is_refused() -> None:
     for body in (b"\xff\xfe", b'"' + b"x" * 20, b"," * (5 << 20)):
         with pytest.raises(UnfitFile):
             read_crimes(body, 100.0, "Europe/London")
+
+
+@given(st.lists(st.tuples(st.integers(0, 40 * 60), st.integers(1, 12 * 60)), max_size=90))
+def test_questions_that_lie_near_each_other_in_time_are_a_block(minutes: list[tuple[int, int]]) -> None:
+    windows = [Interval(begin * 60_000, (begin + length) * 60_000) for begin, length in minutes]
+    blocks = list(blocks_of([Question(Asked.PLACE, window, 100.0, Spot(0.0, 0.0, 100.0)) for window in windows]))
+    assert sorted(place for block in blocks for place in block) == list(range(len(windows))), "each once"
+    begins = [windows[place].begin_ms for block in blocks for place in block]
+    assert begins == sorted(begins)
+    for block in blocks:
+        assert 1 <= len(block) <= BLOCK
+        assert len(block) == 1 or max(windows[n].end_ms for n in block) - windows[block[0]].begin_ms <= BLOCK_MS
+
+
+async def test_the_looks_of_a_block_are_committed_before_any_of_it_is_answered(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions, seen = [question(), question(lat_deg=53.9)], []
+
+    async def refuse(*_: Any) -> list[Answer]:
+        seen.extend(await looks(office))
+        raise ConnectionError("the database is gone")
+
+    monkeypatch.setattr("emtrack.reading.near.near_places", refuse)
+    with pytest.raises(ExceptionGroup):
+        await near_of(office.settings, commander("Ann", "COURT", "case 1"), questions)
+    assert seen == [("near", None, "COURT", "case 1")] * 2, "by another session"
+    unfit = question()._replace(near_m=6_000.0)
+    with pytest.raises(ExceptionGroup):
+        await near_of(office.settings, commander("Ann", "COURT", "case 1"), [question(), unfit])
+    assert len(await looks(office)) == 2, "nobody is looked at for a block that is not answered"
 
 
 async def test_a_batch_asks_about_each_crime(office: Office) -> None:

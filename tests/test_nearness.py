@@ -28,7 +28,7 @@ from geofence.nearness import (
     trail_of,
 )
 from geofence.nearness.grading import _between, _by_person, _seen, _without_sight
-from geofence.shapes.kernels_near import at_least, at_most
+from geofence.shapes.kernels_near import at_least, at_most, cosine_near
 
 GEOD = Geod(ellps="WGS84")
 LON, LAT = -2.18, 53.01
@@ -303,6 +303,13 @@ def test_the_bounds_of_the_probability_hold(distance_m: float, radius_m: float, 
     sigma = float(sigma_of(radius_m))
     chance = float(probability_within(distance_m, radius_m, within_m)[0])
     assert at_least(distance_m, sigma, within_m) <= chance <= at_most(distance_m, sigma, within_m)
+
+
+@given(st.floats(-85, 85), st.floats(-3, 3))
+def test_the_cosine_beside_a_known_one_is_the_cosine(lat_deg: float, north_deg: float) -> None:
+    here = math.radians(lat_deg)
+    found = cosine_near(math.cos(here), math.sin(here), lat_deg, lat_deg + north_deg)
+    assert found == pytest.approx(math.cos(math.radians(lat_deg + north_deg / 2)), rel=1e-13)
 
 
 def unscreened(spot: Spot, one: Trail) -> Nearness:

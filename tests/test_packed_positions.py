@@ -20,7 +20,7 @@ from emtrack.db.connect import connect
 from emtrack.db.locks import PACKING_LOCK, UNPACKING_LOCK, shared_lock, try_lock
 from emtrack.metrics import Metrics
 from emtrack.people.roles import Role
-from emtrack.reading.near import Answer, near_each_other, near_place, person_near_place
+from emtrack.reading.near import Answer, near_each_other, near_place, near_places, person_near_place
 from emtrack.record.near import Asked, Question
 from emtrack.record.packed_positions import (
     enter_hours,
@@ -37,6 +37,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.packer import SETTLED_MS, OtherPacker, Packer
 from geofence import Interval, Mechanism, Position, parse_instant
 from geofence.nearness import (
+    FORM,
     HEAD,
     HOUR_MS,
     RULES,
@@ -82,7 +83,9 @@ QUESTIONS = [
 
 
 async def answers(connection: asyncpg.Connection[Any]) -> list[Answer]:
+    """Each question by itself, and again all of them together, which is the same to the letter."""
     found = [await near_place(connection, SETS, asked, 0) for asked in QUESTIONS]
+    assert await near_places(connection, QUESTIONS, 0) == found
     pairs = replace_asked(QUESTIONS[1])
     together = await near_each_other(connection, SETS, pairs, [], 0)
     assert isinstance(together, Answer)
@@ -303,6 +306,19 @@ async def test_an_hour_that_was_left_half_packed_is_packed_anew(connection: asyn
     assert await hours_to_pack(connection) == []
 
 
+async def test_hours_of_an_older_form_are_not_read_and_are_packed_anew(connection: asyncpg.Connection[Any]) -> None:
+    """As after an upgrade."""
+    await a_town(connection)
+    expected = await answers(connection)
+    await pack_all(connection, END_MS)
+    await connection.execute("UPDATE packed_hours SET form = $1", FORM - 1)
+    await connection.execute("UPDATE packed_positions SET head = '\\x00', body = '\\x00'")
+    assert await answers(connection) == expected
+    assert await pack_all(connection, END_MS) == 48
+    assert await answers(connection) == expected
+    assert await connection.fetchval("SELECT count(*) FROM packed_positions WHERE octet_length(body) < 16") == 0
+
+
 # ---------------------------------------------------------------------------------------------- the service
 
 
@@ -439,13 +455,52 @@ def test_whoever_was_elsewhere_at_once_when_an_hour_began_is_not_away_by_bounds(
     assert len(away_devices(np.frombuffer(heads, HEAD), spot, window, RULES)) == 0
 
 
-def test_bodies_give_back_what_was_packed() -> None:
-    chance = np.random.default_rng(3)
-    positions = walked(chance, 53.0)
-    trail = in_columns(positions, 1)
-    device = np.full(len(trail.fix_ms), 9, np.int64)
-    (one,) = packed(HOUR_MS, device, trail)
-    back = unpacked(np.array([9]), np.array([HOUR_MS]), np.array([len(one.body)]), one.body)
-    assert back.device.tolist() == device.tolist()
-    for mine, theirs in zip(back[1:], trail[:4], strict=True):
-        assert mine.tolist() == theirs.tolist()  # type: ignore[attr-defined]
+def rounded(trail: Trail, digits: int) -> Trail:
+    return trail._replace(
+        lon_deg=trail.lon_deg.round(digits),
+        lat_deg=trail.lat_deg.round(digits),
+        radius_m=trail.radius_m.round(digits - 4),
+    )
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_bodies_give_back_what_was_packed_to_the_last_bit(seed: int) -> None:
+    """Of devices that send as many digits as devices do, and of others, in any order and of a part of the time."""
+    chance = np.random.default_rng(seed)
+    bodies, known = [], []
+    for device, hour in ((9, 1), (3, 2), (9, 2), (3, 1)):
+        trail = in_columns(walked(chance, 53.0), hour)
+        trail = trail.taken(slice(0, int(chance.integers(0, len(trail.fix_ms) + 1))))
+        if not len(trail.fix_ms):
+            continue
+        digits = int(chance.choice([5, 7, 8, 15]))
+        trail = rounded(trail, digits)
+        (one,) = packed(hour * HOUR_MS, np.full(len(trail.fix_ms), device, np.int64), trail)
+        assert digits > 7 or len(one.body) == 16 * len(trail.fix_ms)
+        assert len(one.body) % 8 == 0
+        bodies.append((device, hour * HOUR_MS, one.body))
+        known += [(device, *place) for place in zip(*(column.tolist() for column in trail[:4]), strict=True)]
+    if not bodies:
+        return
+    devices, hours, sizes = (
+        np.array(column, np.int64) for column in zip(*((d, h, len(body)) for d, h, body in bodies), strict=True)
+    )
+    span = Interval(HOUR_MS + int(chance.integers(0, HOUR_MS)), 2 * HOUR_MS + int(chance.integers(0, HOUR_MS)))
+    back = unpacked(devices, hours, sizes, b"".join(body for *_, body in bodies), span)
+    kept = sorted(place for place in known if span.begin_ms <= place[1] < span.end_ms)
+    assert list(zip(*(column.tolist() for column in back), strict=True)) == kept
+
+
+def test_a_number_that_is_too_large_for_a_short_body_is_kept_all_the_same() -> None:
+    trail = Trail(
+        np.array([HOUR_MS]),
+        np.array([-179.9999999]),
+        np.array([89.5]),
+        np.array([3_000_000.5]),
+        np.zeros(1, np.int64),
+    )
+    (one,) = packed(HOUR_MS, np.array([7]), trail)
+    sizes = np.array([len(one.body)])
+    back = unpacked(np.array([7]), np.array([HOUR_MS]), sizes, one.body, Interval(0, 2 * HOUR_MS))
+    assert [column.tolist() for column in back] == [[7], [HOUR_MS], [-179.9999999], [89.5], [3_000_000.5]]

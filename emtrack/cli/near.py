@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from emtrack.cli.saying import give, read_instant, refuse, say
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
     from emtrack.people.looks import Looker
+    from emtrack.reading.near import Answer
     from emtrack.record.near import Question
     from emtrack.settings import Settings
 
@@ -76,7 +77,25 @@ def _question(lat: Any, lon: Any, radius: float, begin_ms: int | None, end_ms: i
 
 
 AT_A_TIME = 2
-"""Questions that are put at once: more than two keep the service from its devices."""
+"""Blocks of questions that are put at once: more than two keep the service from its devices."""
+BLOCK, BLOCK_MS = 20, 8 * 3_600_000
+"""So many questions that lie so near each other in time are a block: what all of them ask for is read once, and each waits for three
+commits of the block and not for three of its own."""
+
+
+def blocks_of(questions: Sequence[Question]) -> Iterator[list[int]]:
+    """The places of questions in blocks, in the order of their times: what one reads from the disk the next one needs too."""
+    block: list[int] = []
+    begin_ms = end_ms = 0
+    for place in sorted(range(len(questions)), key=lambda place: questions[place].window.begin_ms):
+        window = questions[place].window
+        if block and (len(block) == BLOCK or max(end_ms, window.end_ms) - begin_ms > BLOCK_MS):
+            yield block
+            block = []
+        begin_ms, end_ms = (begin_ms, max(end_ms, window.end_ms)) if block else window[:2]
+        block.append(place)
+    if block:
+        yield block
 
 
 async def near_of(chosen: Settings, looker: Looker, questions: Sequence[Question]) -> list[bytes]:
@@ -90,8 +109,7 @@ async def near_of(chosen: Settings, looker: Looker, questions: Sequence[Question
     from emtrack.db.session import Limits
 
     lines = [b""] * len(questions)
-    # In the order of their times: what one reads from the disk the next one needs too.
-    waiting = deque(sorted(enumerate(questions), key=lambda one: one[1].window.begin_ms))
+    waiting, asked = deque(blocks_of(questions)), 0
     limits = Limits(statement_s=60, lock_s=5, answer_s=90)
     async with prepared_database(chosen, program="near", exclusive=False) as dsn:
         worker = await run_time_dsn(dsn, RunTime.WORKER)
@@ -103,12 +121,18 @@ async def near_of(chosen: Settings, looker: Looker, questions: Sequence[Question
         async with open_pool(worker, size=AT_A_TIME, limits=limits) as pool:
 
             async def work() -> None:
+                nonlocal asked
                 async with pool.acquire() as connection:
                     while waiting:
-                        place, question = waiting.popleft()
-                        lines[place] = await _line(connection, looker, question, clock.now_ms())
-                        if waiting and len(waiting) % 50 == 0:
-                            say(f"{len(waiting):,} of {len(questions):,} are still to be asked")
+                        block = waiting.popleft()
+                        found = await _lines(
+                            connection, looker, [questions[place] for place in block], clock.now_ms()
+                        )
+                        for place, line in zip(block, found, strict=True):
+                            lines[place] = line
+                        asked += len(block)
+                        if waiting:
+                            say(f"{asked:,} of {len(questions):,} are asked")
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(AT_A_TIME, len(questions))):
@@ -116,18 +140,26 @@ async def near_of(chosen: Settings, looker: Looker, questions: Sequence[Question
     return lines
 
 
-async def _line(connection: Connection, looker: Looker, question: Question, now_ms: int) -> bytes:
+async def _lines(connection: Connection, looker: Looker, questions: Sequence[Question], now_ms: int) -> list[bytes]:
+    from emtrack.reading.near import keep_all, look_at_windows, near_places
+
+    await look_at_windows(connection, looker, questions, now_ms)
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        answers = await near_places(connection, questions, now_ms)
+    numbers = await keep_all(connection, looker, list(zip(questions, answers, strict=True)), now_ms)
+    return [
+        await _line(connection, question, answer, number)
+        for question, answer, number in zip(questions, answers, numbers, strict=True)
+    ]
+
+
+async def _line(connection: Connection, question: Question, answer: Answer, number: int) -> bytes:
     import msgspec
 
-    from emtrack.reading.near import keep, look_at_window, near_place
+    from emtrack.forms.grades import AUTHENTICATED
     from emtrack.record.near import results_of
-    from emtrack.record.zone_sets import ZoneSetCache
     from geofence import format_instant
 
-    await look_at_window(connection, looker, question, now_ms)
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        answer = await near_place(connection, ZoneSetCache(None), question, now_ms)
-    number = await keep(connection, looker, question, answer, now_ms)
     people = [
         {
             "wearer_id": one.wearer_id,
@@ -135,6 +167,7 @@ async def _line(connection: Connection, looker: Looker, question: Question, now_
             "probability": round(one.named.probability, 4),
             "fix_time": None if one.named.fix_ms is None else format_instant(one.named.fix_ms),
             "distance_m": one.named.distance_m,
+            AUTHENTICATED: one.is_authenticated,
         }
         for one in await results_of(connection, number)
     ]

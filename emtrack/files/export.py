@@ -19,11 +19,12 @@ from emtrack.db.opened import opened_database
 from emtrack.files.facts import EVENT_COLUMNS, POSITION_COLUMNS
 from emtrack.forms.features import Features, collection_of
 from emtrack.forms.from_core import orders_of, sets_of_plans
-from emtrack.forms.orders import (
-    Orders,
-)
+from emtrack.forms.grades import AUTHENTICATED, authenticated_word
+from emtrack.forms.orders import Orders
 from emtrack.forms.reading import write_orders
 from emtrack.people.looks import Looker, What, record_look
+from emtrack.record.deployment_settings import silence_near_m
+from emtrack.record.device_identifiers import forms_of_devices, unauthenticated_among
 from emtrack.record.facts import load_facts
 from emtrack.record.liveness import alive_ms
 from emtrack.record.plans import Assignment, load_judged
@@ -61,6 +62,7 @@ async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int)
     plans = [assignment.plan for assignment in assignments]
     members = {zone.content: await load_members(connection, zone.content) for zone in sets_of_plans(plans)}
     orders = with_ledger_settings(orders_of(plans, members), await rules_of(connection))
+    orders = with_nearness_of_silence(orders, await silence_near_m(connection))
     orders = await _with_people(connection, _with_set_files(orders, folder), assignments)
     replace_file(folder / "orders.json", write_orders(orders))
     counts = {"activations": len(assignments), "zone sets": len(orders.zone_sets), "positions": 0, "events": 0}
@@ -69,24 +71,27 @@ async def export(connection: asyncpg.Connection[Any], folder: Path, now_ms: int)
         _table(folder / "events.csv") as events,
     ):
         to_positions, to_events = csv.writer(positions), csv.writer(events)
-        to_positions.writerow([*POSITION_COLUMNS, "received_time"])
-        to_events.writerow([*EVENT_COLUMNS, "received_time", "requirement_id", "sent_by"])
+        to_positions.writerow([*POSITION_COLUMNS, "received_time", AUTHENTICATED])
+        to_events.writerow([*EVENT_COLUMNS, "received_time", "requirement_id", "sent_by", AUTHENTICATED])
         for assignment in assignments:
             facts = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[assignment.activation_no]
+            lower = await unauthenticated_among(connection, [fact.fact_id for fact in facts])
             for fact in sorted(facts, key=lambda fact: fact.key):
+                word = authenticated_word(fact.fact_id not in lower)
                 if isinstance(fact, Position):
                     counts["positions"] += 1
-                    to_positions.writerow(_position_row(assignment, fact))
+                    to_positions.writerow([*_position_row(assignment, fact), word])
                 else:
                     counts["events"] += 1
-                    to_events.writerow(_event_row(assignment, fact))
+                    to_events.writerow([*_event_row(assignment, fact), word])
     return counts
 
 
 async def _with_people(
     connection: asyncpg.Connection[Any], orders: Orders, assignments: Sequence[Assignment]
 ) -> Orders:
-    """With what is no part of a plan, because nobody is judged by it: names, contacts, orders of courts, scripted steps."""
+    """With what is no part of a plan, because nobody is judged by it: names, contacts, orders of courts, scripted steps, and under
+    which identifier devices are known in protocols of trackers."""
     wearer_ids = sorted({assignment.plan.activation.wearer_id for assignment in assignments})
     numbers: dict[str, int] = {a.plan.activation.wearer_id: a.wearer_no for a in assignments}
     names = await load_names(connection, sorted(set(numbers.values())))
@@ -95,7 +100,10 @@ async def _with_people(
         for form in orders.requirements
     ]
     wearers, protocols = await forms_of(connection, wearer_ids), await protocol_forms(connection)
-    return msgspec.structs.replace(orders, requirements=requirements, wearers=wearers, protocols=protocols)
+    devices = await forms_of_devices(connection, {assignment.device_no for assignment in assignments})
+    return msgspec.structs.replace(
+        orders, requirements=requirements, wearers=wearers, protocols=protocols, devices=devices
+    )
 
 
 @contextmanager
@@ -144,3 +152,10 @@ def with_ledger_settings(orders: Orders, rules: LedgerRules) -> Orders:
         orders.settings, atv_threshold_s=threshold_s, atv_counts_grace=rules.counts_grace
     )
     return msgspec.structs.replace(orders, settings=settings)
+
+
+def with_nearness_of_silence(orders: Orders, near_m: float) -> Orders:
+    """How grave a silence is goes by it, and no finding."""
+    if isinstance(orders.settings, UnsetType):
+        return orders
+    return msgspec.structs.replace(orders, settings=msgspec.structs.replace(orders.settings, silence_near_m=near_m))

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
+from emtrack.forms.grades import AUTHENTICATED, authenticated_word
 from geofence import Interval, Position, datetime_of, format_instant
 from geofence.judgement import PositionStatus
 
@@ -57,12 +58,14 @@ FILE_TYPES: Final[Mapping[PositionForm, FileType]] = {
 
 
 class FilePosition(NamedTuple):
-    """A position as it is handed out. `n` counts from 1; what a device did not say is None."""
+    """A position as it is handed out. `n` counts from 1; what a device did not say is None. `is_authenticated`: more than an
+    identifier stands behind it."""
 
     n: int
     device_id: str
     position: Position
     status: PositionStatus
+    is_authenticated: bool
     speed_kmh: float | None = None
     direction_deg: float | None = None
     satellites: int | None = None
@@ -100,6 +103,7 @@ def told(file: PositionFile) -> dict[str, Any]:
         "made_by": file.made_by,
         "made_at": format_instant(file.made_ms),
         "positions": len(file.points),
+        "not_authenticated": sum(not point.is_authenticated for point in file.points),
         "caution": CAUTION,
     }
 
@@ -134,10 +138,12 @@ CONDENSED: Final = (
     "accuracy_m",
     "mechanism",
     "use",
+    AUTHENTICATED,
 )
 FULL: Final = (
     "device_id", "fix_time", "lat_deg", "lon_deg", "precision_m", "mechanism", "received_time", "recorded_time", "uploaded_time",
     "speed_kmh", "direction_deg", "satellites", "hdop", "number", "local_time", "clock", "accuracy_m", "use",
+    AUTHENTICATED,
 )  # fmt: skip
 """The first are those that `emtrack evaluate` reads."""
 
@@ -167,7 +173,7 @@ def _condensed_rows(file: PositionFile) -> Iterator[Sequence[str]]:
         wall, clock = local_time(position.fix_ms, zone)
         yield (
             str(point.n), wall, clock, format_instant(position.fix_ms), f"{position.lat_deg:.6f}", f"{position.lon_deg:.6f}",
-            f"{position.radius_m:.0f}", str(position.mechanism), str(point.status),
+            f"{position.radius_m:.0f}", str(position.mechanism), str(point.status), authenticated_word(point.is_authenticated),
         )  # fmt: skip
 
 
@@ -181,7 +187,7 @@ def _full_rows(file: PositionFile) -> Iterator[Sequence[str]]:
             _number(position.precision_m), str(position.mechanism), format_instant(position.received_ms),
             _instant(point.recorded_ms), _instant(point.uploaded_ms), _number(point.speed_kmh), _number(point.direction_deg),
             _number(point.satellites), _number(point.hdop), str(point.n), wall, clock, _number(position.radius_m),
-            str(point.status),
+            str(point.status), authenticated_word(point.is_authenticated),
         )  # fmt: skip
 
 
@@ -203,6 +209,7 @@ def _properties(point: FilePosition, zone: ZoneInfo) -> dict[str, Any]:
         "satellites": point.satellites,
         "hdop": point.hdop,
         "use": str(point.status),
+        AUTHENTICATED: point.is_authenticated,
     }
 
 
@@ -272,6 +279,7 @@ def _gpx_point(parent: ElementTree.Element, name: str, point: FilePosition) -> N
     said = {
         "accuracy_m": position.radius_m,
         "use": point.status,
+        AUTHENTICATED: authenticated_word(point.is_authenticated),
         "speed_kmh": point.speed_kmh,
         "direction_deg": point.direction_deg,
     }
@@ -315,6 +323,7 @@ def geoparquet(file: PositionFile) -> bytes:
         "satellites": pa.array([point.satellites for point in columns], pa.int64()),
         "hdop": pa.array([point.hdop for point in columns], pa.float64()),
         "use": pa.array([str(point.status) for point in columns], pa.string()),
+        AUTHENTICATED: pa.array([point.is_authenticated for point in columns], pa.bool_()),
         "geometry": pa.array(list(shapely.to_wkb(shapely.points(lon, lat))), pa.binary()),
     })  # fmt: skip
     box = [float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())] if columns else []

@@ -38,6 +38,9 @@ class Part(NamedTuple):
     statement: str
 
 
+AUTHENTICATED: Final = """
+       CASE WHEN EXISTS (SELECT FROM unauthenticated_facts u WHERE u.fact_id = r.fact_id) THEN 'no' ELSE 'yes' END AS authenticated"""
+
 PARTS: Final = (
     Part("person", "who they are", """
 SELECT wearer_id, name, iom_before_0003 AS earlier_record FROM wearers WHERE wearer_no = $1"""),
@@ -62,11 +65,12 @@ SELECT hmu_id, requirement_id, lower(during) AS placed_from, upper(during) AS pl
 SELECT changed_at, changed_by, what, detail FROM order_changes WHERE wearer_no = $1 ORDER BY change_no"""),
     Part("positions", "where the device said that it was", f"""
 SELECT d.device_id, r.fix_time, r.lat_deg, r.lon_deg, r.precision_m, r.mechanism, r.received_at, r.recorded_time, r.uploaded_time,
-       r.speed_kmh, r.direction_deg, r.satellites, r.hdop
+       r.speed_kmh, r.direction_deg, r.satellites, r.hdop,{AUTHENTICATED}
 FROM (SELECT * FROM positions UNION ALL SELECT * FROM future_positions) r JOIN devices d USING (device_no)
 WHERE {WORN.replace("{at}", "fix_time")} ORDER BY r.fix_time, r.fact_id"""),  # noqa: S608  constants
     Part("events", "what the device said that happened", f"""
-SELECT d.device_id, r.event_time, r.type, r.hmu_id, r.sent_by, r.received_at FROM device_events r JOIN devices d USING (device_no)
+SELECT d.device_id, r.event_time, r.type, r.hmu_id, r.sent_by, r.received_at,{AUTHENTICATED}
+FROM device_events r JOIN devices d USING (device_no)
 WHERE {WORN.replace("{at}", "event_time")} ORDER BY r.event_time, r.fact_id"""),  # noqa: S608
     Part("raw_reports", "what their device sent, byte by byte (MessagePack, in hexadecimal)", f"""
 SELECT d.device_id, r.received_at, r.boot, r.seq, r.body FROM raw_reports r JOIN devices d USING (device_no)
@@ -83,7 +87,7 @@ SELECT d.device_id, r.received_at, r.boot, r.seq, r.reason, r.action, r.body FRO
 WHERE {SENT} ORDER BY r.fact_id"""),  # noqa: S608
     Part("findings", "what was found, as it was told each time", """
 SELECT v.finding_no, v.version, f.kind, v.reason, v.requirement_id, v.begin_at, v.end_at, v.known_at, v.within_grace, v.change, v.why,
-       v.recorded_at, v.decided_under
+       v.recorded_at, v.decided_under, (SELECT count(*) FROM unauthenticated_among(v.evidence)) AS unauthenticated_facts
 FROM finding_versions v JOIN findings f USING (finding_no)
 WHERE f.activation_no IN (SELECT activation_no FROM activation_versions WHERE wearer_no = $1 AND upper_inf(recorded))
 ORDER BY v.finding_no, v.version"""),
@@ -144,8 +148,10 @@ SELECT disclosed_at, disclosed_by, purpose, reference, recipient, what, form, lo
 FROM disclosures WHERE wearer_no = $1 ORDER BY disclosure_no"""),
     Part("near", "questions who was near a place, or near whom, that named them, and what a person made of it", """
 SELECT q.ran_at, q.ran_by, q.purpose, q.reference, q.asked, q.label, q.lat_deg, q.lon_deg, q.radius_m, lower(q.during) AS asked_from,
-       upper(q.during) AS asked_to, n.grade, n.probability, n.fix_time, n.distance_m, n.fix_radius_m, a.is_relevant, a.why,
-       a.assessed_at, a.assessed_by
+       upper(q.during) AS asked_to, n.grade, n.probability, n.fix_time, n.distance_m, n.fix_radius_m,
+       CASE WHEN n.fact_id IS NULL THEN NULL
+            WHEN EXISTS (SELECT FROM unauthenticated_facts u WHERE u.fact_id = n.fact_id) THEN 'no' ELSE 'yes' END AS authenticated,
+       a.is_relevant, a.why, a.assessed_at, a.assessed_by
 FROM near_people n JOIN near_runs q USING (run_no) LEFT JOIN near_assessments a USING (result_no)
 WHERE n.wearer_no = $1 OR n.other_wearer_no = $1 ORDER BY n.result_no, a.assessment_no"""),
     Part("trials", "what was tried over their positions alone: settings, zones or timetables, and how many findings came of it", """

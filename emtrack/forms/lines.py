@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -37,13 +37,22 @@ class FindingLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """The member of a shared zone set that it is about; null for a requirement with a zone of its own."""
     unknown_since: str | None = None
     """Only while the end is provisional: presence has not been known since then, and a report in time can still say that it lasts."""
+    unauthenticated_facts: int = 0
+    """Of the facts that it rests on, those behind which nothing stands but an identifier; only where there are any, and only of a
+    finding that comes out of the record."""
 
 
 LineKey = tuple[str, int, str, bool, str, str, str]
 
 
-def finding_line(activation: Activation, finding: Finding) -> tuple[LineKey, FindingLine]:
-    """A finding as a line, and the key that lines are sorted by."""
+NONE: frozenset[int] = frozenset()
+
+
+def finding_line(
+    activation: Activation, finding: Finding, unauthenticated: Collection[int] = NONE
+) -> tuple[LineKey, FindingLine]:
+    """A finding as a line, and the key that lines are sorted by. `unauthenticated`: the facts behind which only an identifier
+    stands."""
     requirement_id = finding.requirement_id
     line = FindingLine(
         wearer_id=activation.wearer_id,
@@ -57,6 +66,7 @@ def finding_line(activation: Activation, finding: Finding) -> tuple[LineKey, Fin
         within_grace=finding.within_grace,
         zone_id=finding.zone_id,
         unknown_since=None if finding.unknown_since_ms is None else format_instant(finding.unknown_since_ms),
+        unauthenticated_facts=sum(fact_id in unauthenticated for fact_id in finding.evidence),
     )
     key = (
         line.wearer_id,
@@ -70,15 +80,19 @@ def finding_line(activation: Activation, finding: Finding) -> tuple[LineKey, Fin
     return key, line
 
 
-def finding_lines(found: Iterable[tuple[Activation, Finding]]) -> Iterator[bytes]:
+def finding_lines(
+    found: Iterable[tuple[Activation, Finding]], unauthenticated: Collection[int] = NONE
+) -> Iterator[bytes]:
     """Findings as sorted JSON lines, each with its line end."""
-    return in_order(keyed_lines(found))
+    return in_order(keyed_lines(found, unauthenticated))
 
 
-def keyed_lines(found: Iterable[tuple[Activation, Finding]]) -> Iterator[tuple[LineKey, bytes]]:
+def keyed_lines(
+    found: Iterable[tuple[Activation, Finding]], unauthenticated: Collection[int] = NONE
+) -> Iterator[tuple[LineKey, bytes]]:
     """Findings as JSON lines in their order, each with what lines are sorted by."""
     for activation, finding in found:
-        key, line = finding_line(activation, finding)
+        key, line = finding_line(activation, finding, unauthenticated)
         yield key, json.dumps(msgspec.to_builtins(line), ensure_ascii=False).encode() + b"\n"
 
 

@@ -206,6 +206,18 @@ async def look_at_each(
 ) -> None:
     """On record for each of them with the time that is looked at, and committed when this returns."""
     refuse_transaction(connection)
+    await enter_look_at_each(connection, looker, wearer_nos, what, during, now_ms)
+
+
+async def enter_look_at_each(
+    connection: Connection,
+    looker: Looker,
+    wearer_nos: Iterable[int],
+    what: What,
+    during: tuple[int, int],
+    now_ms: int,
+) -> None:
+    """The same inside a transaction, which is to be committed before anything is shown."""
     span = asyncpg.Range(datetime_of(during[0]), datetime_of(during[1]))
     await connection.execute(
         RECORD_EACH, datetime_of(now_ms), looker.name, looker.role, str(looker.door), str(what), span, looker.purpose,

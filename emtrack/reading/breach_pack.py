@@ -11,6 +11,7 @@ from emtrack.iom.entries import load, records_of_person
 from emtrack.reading.casefile import Basis, basis_of
 from emtrack.reading.person_card import PersonCard, person_card
 from emtrack.reading.transitions import BreachLine, lines_of
+from emtrack.record.device_identifiers import unauthenticated_among
 from emtrack.record.findings import FindingVersion, versions_of
 
 if TYPE_CHECKING:
@@ -21,11 +22,13 @@ BACK_MS: Final = 84 * 86_400_000
 
 
 class PackFinding(NamedTuple):
-    """`versions`: how often it was told. `basis` None: nothing stands behind it."""
+    """`versions`: how often it was told. `basis` None: nothing stands behind it. `unauthenticated`: of the facts it rests on, those
+    behind which only an identifier stands."""
 
     finding: FindingVersion
     versions: int
     basis: Basis | None
+    unauthenticated: int = 0
 
 
 class Missed(NamedTuple):
@@ -57,7 +60,15 @@ async def pack_of(connection: Connection, row: Any, now_ms: int) -> Pack:
     """Of a row of `breach_row`, after the looks are on record."""
     (line,) = await lines_of(connection, [row])
     versions = await versions_of(connection, line.breach.findings)
-    found = [PackFinding(told[-1], len(told), await basis_of(connection, told[-1])) for told in versions]
+    facts = {fact_id for told in versions for fact_id in told[-1].finding.evidence}
+    lower = await unauthenticated_among(connection, facts)
+    found = [
+        PackFinding(
+            told[-1], len(told), await basis_of(connection, told[-1]),
+            sum(fact_id in lower for fact_id in told[-1].finding.evidence),
+        )
+        for told in versions
+    ]  # fmt: skip
     entries = await load(connection, await records_of_person(connection, line.wearer_no), [CONTACT, BREACH])
     since_ms = now_ms - BACK_MS
     missed = [

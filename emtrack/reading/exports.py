@@ -11,6 +11,7 @@ from emtrack.people.looks import CHOSEN, What, record_look
 from emtrack.reading.casefile import WeighedFix, history_of
 from emtrack.reading.history import COUNT, EARLIEST_MS, MOST_FIXES, OF_WEARER, View
 from emtrack.record.deployment_settings import load_settings
+from emtrack.record.device_identifiers import unauthenticated_among
 from emtrack.record.disclosures import LONGEST_RECIPIENT, Given, HandedOut, record_disclosure
 from emtrack.record.plans import load_assignments
 from geofence import Interval, datetime_of, instant_or_none
@@ -103,20 +104,26 @@ async def positions_in(connection: Connection, view: View, known_ms: int) -> int
 async def file_positions(
     connection: Connection, view: View, known_ms: int, seen: list[WeighedFix]
 ) -> list[FilePosition]:
-    """With the device of each, and what it said besides."""
+    """With the device of each, what stands behind it, and what it said besides."""
     assignments = await load_assignments(connection, known_ms, [view.wearer_no])
     devices = {number: a.plan.activation.device_id for number, a in assignments.items()}
     columns = view.wearer_no, datetime_of(view.begin_ms), datetime_of(view.end_ms), datetime_of(known_ms)
     said = {row["fact_id"]: row for row in await connection.fetch(SAID, *columns)}
+    lower = await unauthenticated_among(connection, [one.fix.position.fact_id for one in seen])
     return [
-        _file_position(one, devices.get(one.fix.activation_no, ""), said.get(one.fix.position.fact_id))
+        _file_position(one, devices.get(one.fix.activation_no, ""), fact_id not in lower, said.get(fact_id))
         for one in seen
+        for fact_id in [one.fix.position.fact_id]
     ]
 
 
-def _file_position(seen: WeighedFix, device_id: str, said: asyncpg.Record | None) -> FilePosition:
+def _file_position(
+    seen: WeighedFix, device_id: str, is_authenticated: bool, said: asyncpg.Record | None
+) -> FilePosition:
     fix = seen.fix
-    found = FilePosition(seen.n, device_id, fix.position, seen.status, fix.speed_kmh, fix.direction_deg)
+    found = FilePosition(
+        seen.n, device_id, fix.position, seen.status, is_authenticated, fix.speed_kmh, fix.direction_deg
+    )
     if said is None:
         return found
     return found._replace(

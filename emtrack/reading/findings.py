@@ -7,6 +7,7 @@ from emtrack.forms.errors import FormError
 from emtrack.forms.lines import finding_lines
 from emtrack.people.looks import Looker, What, look_at_everybody, look_at_people
 from emtrack.reading.people import wearer_no_of
+from emtrack.record.device_identifiers import unauthenticated_among
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import load_shown
 from emtrack.record.liveness import alive_ms
@@ -63,8 +64,11 @@ async def findings_as_lines(
         or assignment.plan.activation.wearer_id == wearer_id
     }
     if until_ms is None:
-        return list(finding_lines(await _recorded(connection, assignments, as_known_ms)))
-    return list(finding_lines(await _all_judged_again(connection, assignments, held_ms, until_ms, zone_sets)))
+        found = await _recorded(connection, assignments, as_known_ms)
+    else:
+        found = await _all_judged_again(connection, assignments, held_ms, until_ms, zone_sets)
+    lower = await unauthenticated_among(connection, {fact_id for _, finding in found for fact_id in finding.evidence})
+    return list(finding_lines(found, lower))
 
 
 async def _recorded(

@@ -19,20 +19,22 @@ import numpy as np
 
 from emtrack.db.connect import Connection
 from emtrack.errors import MendableError
-from emtrack.people.looks import Looker, What, look_at_each, record_look
+from emtrack.people.looks import Looker, What, enter_look, enter_look_at_each, refuse_transaction
 from emtrack.reading.history import EARLIEST_MS
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.near import Asked, Named, Question, store_run
 from emtrack.record.packed_positions import PackedSpan, bodies_in, heads_in, packed_span, trail_in
-from emtrack.record.position_columns import in_order, positions_of, within
+from emtrack.record.position_columns import in_order, positions_of
 from emtrack.record.zone_sets import ZoneSetCache
 from geofence import FOREVER_MS, Interval, Mechanism, Position, datetime_of
 from geofence.nearness import (
+    HEAD,
     HOUR_MS,
     MAX_MPS,
     NAMED,
     RULES,
     Grade,
+    Heads,
     Nearness,
     NearRules,
     Spot,
@@ -66,6 +68,9 @@ MOST_TOGETHER = 300
 """So many people may be set beside each other, each with each."""
 
 
+NO_HEADS: Heads = np.empty(0, HEAD)
+
+
 class UnfitQuestion(MendableError):
     """What cannot be asked. The message says what to change."""
 
@@ -97,10 +102,13 @@ class AllWorn(NamedTuple):
     tells_places: Bools
 
     def telling(self) -> AllWorn:
-        which = self.tells_places
-        return AllWorn(
-            self.device_no[which], self.wearer_no[which], self.begin_ms[which], self.end_ms[which], which[which]
-        )
+        return self._taken(self.tells_places)
+
+    def during(self, window: Interval) -> AllWorn:
+        return self._taken((self.begin_ms < window.end_ms) & (self.end_ms > window.begin_ms))
+
+    def _taken(self, which: Bools) -> AllWorn:
+        return AllWorn(*(column[which] for column in self))  # type: ignore[arg-type]
 
     def of_people(self, numbers: set[int]) -> list[Worn]:
         chosen = np.isin(self.wearer_no, np.array(sorted(numbers), np.int64))
@@ -168,36 +176,88 @@ def refuse_unfit(question: Question, now_ms: int) -> None:
 
 
 async def look_at_window(connection: Connection, looker: Looker, question: Question, now_ms: int) -> None:
-    """The look at everybody, before the question is put. Raises UnfitQuestion."""
-    refuse_unfit(question, now_ms)
-    span = question.window.begin_ms, question.window.end_ms
-    await record_look(connection, looker, What.NEAR, None, span, now_ms=now_ms)
+    """The look at everybody, committed before the question is put. Raises UnfitQuestion."""
+    await look_at_windows(connection, looker, [question], now_ms)
+
+
+async def look_at_windows(connection: Connection, looker: Looker, questions: Sequence[Question], now_ms: int) -> None:
+    """A look at everybody for each question; committed together, before any is put. Raises UnfitQuestion."""
+    for question in questions:
+        refuse_unfit(question, now_ms)
+    refuse_transaction(connection)
+    async with connection.transaction():
+        for question in questions:
+            span = question.window.begin_ms, question.window.end_ms
+            await enter_look(connection, looker, What.NEAR, None, span, now_ms=now_ms)
 
 
 async def keep(connection: Connection, looker: Looker, question: Question, answer: Answer, now_ms: int) -> int:
     """Looks at those who are named, committed; then the run with its results. Its number."""
-    numbers = {n.wearer_no for n in answer.named} | {n.other_wearer_no for n in answer.named if n.other_wearer_no}
-    span = question.window.begin_ms, question.window.end_ms
-    await look_at_each(connection, looker, numbers, What.NEAR, span, now_ms)
+    return (await keep_all(connection, looker, [(question, answer)], now_ms))[0]
+
+
+async def keep_all(
+    connection: Connection, looker: Looker, answered: Sequence[tuple[Question, Answer]], now_ms: int
+) -> list[int]:
+    """The same of some: all looks, committed; then all runs. Their numbers."""
+    refuse_transaction(connection)
     async with connection.transaction():
-        return await store_run(connection, looker, question, answer.named, answer.counts, answer.rules, now_ms)
+        for question, answer in answered:
+            others = {named.other_wearer_no for named in answer.named if named.other_wearer_no is not None}
+            numbers = {named.wearer_no for named in answer.named} | others
+            span = question.window.begin_ms, question.window.end_ms
+            await enter_look_at_each(connection, looker, numbers, What.NEAR, span, now_ms)
+    async with connection.transaction():
+        return [
+            await store_run(connection, looker, question, answer.named, answer.counts, answer.rules, now_ms)
+            for question, answer in answered
+        ]
 
 
 async def near_place(connection: Connection, zone_sets: ZoneSetCache, question: Question, now_ms: int) -> Answer:
     """Everybody whom the asker sees, graded. For `emtrack.reading.apart`, after `look_at_window`."""
     del zone_sets
+    return await _near_place(connection, await _frame_of(connection, question.window, now_ms), question)
+
+
+async def near_places(connection: Connection, questions: Sequence[Question], now_ms: int) -> list[Answer]:
+    """The same of some questions, at least one, that are not far from each other in time, in one snapshot: what all of them ask for
+    is read once."""
+    windows = [question.window for question in questions]
+    whole = Interval(min(window.begin_ms for window in windows), max(window.end_ms for window in windows))
+    frame = await _frame_of(connection, whole, now_ms)
+    return [await _near_place(connection, frame, question) for question in questions]
+
+
+class Frame(NamedTuple):
+    """What every question about a time asks for, whatever the place: who wears what, what is packed (as far around as anybody is
+    read) and the heads of the hours that are."""
+
+    rules: NearRules
+    worn: AllWorn
+    packed: PackedSpan
+    heads: Heads
+
+
+async def _frame_of(connection: Connection, window: Interval, now_ms: int) -> Frame:
+    packed = await packed_span(connection, Interval(window.begin_ms - FAR_AROUND_MS, window.end_ms + FAR_AROUND_MS))
+    before = Interval(window.begin_ms - HOUR_MS, window.end_ms)
+    heads = await heads_in(connection, before) if packed.part(before).hours_ms else NO_HEADS
+    return Frame(await rules_now(connection, now_ms), await _worn(connection, window, None), packed, heads)
+
+
+async def _near_place(connection: Connection, frame: Frame, question: Question) -> Answer:
     assert question.spot is not None, "it is about a place"
-    rules = await rules_now(connection, now_ms)
-    worn = await _worn(connection, question.window, None)
+    worn, rules = frame.worn.during(question.window), frame.rules
     telling = worn.telling()
-    away = await _away(connection, question.spot, question.window, rules)
+    away = await _away(connection, frame, question.spot, question.window)
     open_ = _open_people(telling, question.window, away)
-    known = await _trails(connection, telling, open_, question.window, AROUND_MS)
+    known = await _trails(connection, frame.packed, telling, open_, question.window, AROUND_MS)
     answers = _graded(known, question, rules)
     unheard = {number for number, found in answers.items() if found.answer.grade is Grade.NO_DATA}
     if unheard:
         answers |= _graded(
-            await _trails(connection, telling, unheard, question.window, FAR_AROUND_MS), question, rules
+            await _trails(connection, frame.packed, telling, unheard, question.window, FAR_AROUND_MS), question, rules
         )
     named = await _named(connection, answers)
     return _answer(answers, named, worn.people(), telling.people(), rules)
@@ -211,7 +271,8 @@ async def person_near_place(
     assert question.spot is not None, "it is about a place"
     rules = await rules_now(connection, now_ms)
     worn = (await _worn(connection, question.window, [wearer_no])).telling()
-    known = await _trails(connection, worn, {wearer_no}, question.window, FAR_AROUND_MS)
+    packed = await _packed_around(connection, question.window, FAR_AROUND_MS)
+    known = await _trails(connection, packed, worn, {wearer_no}, question.window, FAR_AROUND_MS)
     return graded(question.spot, question.window, known.trail, rules)
 
 
@@ -232,16 +293,19 @@ async def _worn(connection: Connection, window: Interval, numbers: Sequence[int]
     return AllWorn(device_no, wearer_no, begin_ms, end_ms, np.array(row["tells_places"] or [], np.bool_))
 
 
-async def _away(connection: Connection, spot: Spot, window: Interval, rules: NearRules) -> set[int]:
+async def _packed_around(connection: Connection, window: Interval, around_ms: int) -> PackedSpan:
+    return await packed_span(connection, Interval(window.begin_ms - around_ms, window.end_ms + around_ms))
+
+
+async def _away(connection: Connection, frame: Frame, spot: Spot, window: Interval) -> set[int]:
     """Devices that were elsewhere for certain all through the window: by what is packed of it, and by samples of what is not."""
-    around = await packed_span(connection, Interval(window.begin_ms - HOUR_MS, window.end_ms))
+    around = frame.packed.part(Interval(window.begin_ms - HOUR_MS, window.end_ms))
     ready = set(around.hours_ms)
-    usable = PackedSpan([at for at in around.hours_ms if at - HOUR_MS in ready], around.late)
+    usable = around._replace(hours_ms=[at for at in around.hours_ms if at - HOUR_MS in ready])
     by_heads, by_samples = usable.stretches(window)
     parts = []
     for part in by_heads:
-        heads = await heads_in(connection, Interval(part.begin_ms - HOUR_MS, part.end_ms))
-        parts.append(set(away_devices(heads, spot, part, rules).tolist()) - around.late)
+        parts.append(set(away_devices(frame.heads, spot, part, frame.rules).tolist()) - around.late)
     for part in by_samples:
         parts.append(await _far_away(connection, spot, part))
     return set.intersection(*parts)
@@ -285,7 +349,7 @@ class Known(NamedTuple):
 
 
 async def _trails(
-    connection: Connection, worn: AllWorn, numbers: set[int], window: Interval, around_ms: int
+    connection: Connection, packed: PackedSpan, worn: AllWorn, numbers: set[int], window: Interval, around_ms: int
 ) -> Known:
     """Evidence around a time; of somebody without positions none. Of most, who wear one device all the time, it can be told at
     once that all positions are evidence; the others are looked at one by one."""
@@ -298,32 +362,35 @@ async def _trails(
         for number, wearings in of_person.items()
         if len(wearings) == 1 and wearings[0].begin_ms <= span.begin_ms and wearings[0].end_ms >= span.end_ms
     }
-    known_columns = await _columns(connection, [of_person[number][0] for number in plain.values()], span)
+    whole_time = [of_person[number][0] for number in plain.values()]
+    known_columns = await _columns(connection, packed.part(span), whole_time, span)
     device, trail = known_columns.device, trail_in(known_columns)
-    names, counts = np.unique(device, return_counts=True)
+    starts = np.flatnonzero(
+        np.diff(device, prepend=device[:1] - 1)
+    )  # they are in order: to sort them again takes 20 ms
+    names, counts = device[starts], np.diff(starts, append=len(device))
     is_evident = evident(device, trail)
     kept = trail if is_evident.all() else trail.taken(np.repeat(is_evident, counts))
     people = [plain[name] for name in names[is_evident].tolist()]
     sizes = counts[is_evident].tolist()
     others = {number: of_person[number] for number in sorted(numbers - set(people))}
     one_by_one = await _one_by_one(connection, others, span)
-    whole = joined([kept, *one_by_one.values()])
+    whole = joined([kept, *one_by_one.values()]) if one_by_one else kept
     sizes += [len(part.fix_ms) for part in one_by_one.values()]
     devices = {number: of_person[number][0].device_no for number in people}
     return Known([*people, *one_by_one], np.cumsum([0, *sizes]), whole, devices)
 
 
-async def _columns(connection: Connection, worn: Sequence[Worn], span: Interval) -> Unpacked:
+async def _columns(connection: Connection, hours: PackedSpan, worn: Sequence[Worn], span: Interval) -> Unpacked:
     """All positions of devices that were with one person all through a span, by device and time. Packed hours are read of those who
     were with that person for all of each."""
-    hours = await packed_span(connection, span)
     packed_parts, stored_parts = hours.stretches(span)
     whole = Interval(span.begin_ms // HOUR_MS * HOUR_MS, -(-span.end_ms // HOUR_MS) * HOUR_MS)
     devices = {one.device_no for one in worn}
     fit = {
         one.device_no for one in worn if one.begin_ms <= whole.begin_ms and one.end_ms >= whole.end_ms
     } - hours.late
-    parts = [within(await bodies_in(connection, fit, hours), span)]
+    parts = [await bodies_in(connection, fit, hours.hours_ms, span)]
     parts += [await positions_of(connection, devices, part) for part in stored_parts]
     parts += [await positions_of(connection, devices - fit, part) for part in packed_parts]
     return in_order([part for part in parts if len(part.device)])
@@ -427,7 +494,8 @@ async def near_each_other(
     people = telling.people() | set(numbers)
     if question.asked is Asked.EVERYBODY and len(people) > MOST_TOGETHER:
         return f"{len(people):,} people are too many to set beside each other. Ask for one person."
-    known = await _trails(connection, telling, people, question.window, 0)
+    packed = await _packed_around(connection, question.window, 0)
+    known = await _trails(connection, packed, telling, people, question.window, 0)
     trails = {number: known.of(place) for place, number in enumerate(known.people)}
     counts: Counter[Grade] = Counter()
     found: list[tuple[int, int, Togetherness]] = []

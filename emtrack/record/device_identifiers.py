@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emtrack.clock import machine_ms
 from emtrack.errors import MendableError
+from emtrack.forms.orders import DeviceForm
 from emtrack.people.events import Subject, record_event
 from emtrack.record.changes import OrderChange, log_change
 from emtrack.record.devices import NoDevice, device_no_of
@@ -15,7 +16,6 @@ from ingest.protocols import unfit_identifier
 
 if TYPE_CHECKING:
     from emtrack.db.connect import Connection
-    from emtrack.forms.orders import DeviceForm
     from emtrack.record.entering import OrderWriter
 
 ENTERED, ENDED = "device identifier entered", "device identifier ended"
@@ -33,6 +33,10 @@ UPDATE device_identifiers SET ended_at = $3 WHERE device_no = $1 AND protocol = 
 """
 OF_DEVICE = """
 SELECT protocol, identifier, added_at, ended_at FROM device_identifiers WHERE device_no = $1 ORDER BY identifier_no
+"""
+SPOKEN = """
+SELECT d.device_id, i.protocol, i.identifier FROM device_identifiers i JOIN devices d USING (device_no)
+WHERE i.ended_at IS NULL AND i.device_no = ANY ($1::bigint[]) ORDER BY d.device_id, i.protocol
 """
 # Which of some facts nobody vouches for.
 UNAUTHENTICATED = "SELECT fact_id FROM unauthenticated_among($1::bigint[]) AS found (fact_id)"
@@ -119,8 +123,16 @@ async def list_identifiers(connection: Connection, device_id: str) -> list[Liste
     ]  # fmt: skip
 
 
+async def forms_of_devices(connection: Connection, device_nos: Iterable[int]) -> list[DeviceForm]:
+    """What some devices speak now, as orders.json carries it; nothing of those that speak no protocol of trackers."""
+    spoken: dict[str, dict[str, str]] = {}
+    for row in await connection.fetch(SPOKEN, list(device_nos)):
+        spoken.setdefault(row["device_id"], {})[row["protocol"]] = row["identifier"]
+    return [DeviceForm(device_id, protocols) for device_id, protocols in spoken.items()]
+
+
 async def unauthenticated_among(connection: Connection, fact_ids: Iterable[int]) -> frozenset[int]:
-    """Behind which of some facts stands an identifier and nothing else."""
+    """Behind which of some facts stands an identifier and nothing else: an IMEI, or what a telephone that checks in calls itself."""
     return frozenset(row["fact_id"] for row in await connection.fetch(UNAUTHENTICATED, list(fact_ids)))
 
 

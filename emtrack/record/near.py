@@ -10,8 +10,9 @@ import asyncpg
 
 from emtrack.db.connect import Connection
 from emtrack.errors import MendableError
+from emtrack.record.device_identifiers import unauthenticated_among
 from geofence import Interval, datetime_of, instant_of
-from geofence.nearness import Grade, NearRules, Spot
+from geofence.nearness import PAIR_MS, RULES, Grade, NearRules, Spot
 
 if TYPE_CHECKING:
     from emtrack.people.looks import Looker
@@ -61,7 +62,9 @@ class Assessment(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A row of a run as it is shown. `assessment` None: nobody has assessed it."""
+    """A row of a run as it is shown. `is_authenticated`: more than an identifier stands behind the position that it rests on;
+    where it rests on the time between positions, or is of a pair, behind each around that time. `assessment` None: nobody has
+    assessed it."""
 
     result_no: int
     named: Named
@@ -69,6 +72,7 @@ class Result(NamedTuple):
     name: str | None
     other_id: str | None
     other_name: str | None
+    is_authenticated: bool
     assessment: Assessment | None
 
 
@@ -112,6 +116,24 @@ LEFT JOIN LATERAL (
     SELECT * FROM near_assessments x WHERE x.result_no = n.result_no ORDER BY x.assessment_no DESC LIMIT 1) a ON true
 WHERE n.run_no = $1
 ORDER BY array_position(ARRAY['INSIDE', 'PROBABLY', 'NOT_EXCLUDED'], n.grade), n.probability DESC, n.distance_m, p.wearer_id
+"""
+# What results rest on that name no position, or two of which one is named: all positions around the time, of devices that ever had an
+# identifier. Of others none can be without a key.
+AROUND = """
+SELECT s.result_no, p.fact_id
+FROM (
+    SELECT n.result_no, u.wearer_no,
+           CASE WHEN n.fix_time IS NULL THEN lower(coalesce(n.possible, r.during)) - make_interval(secs => $2)
+                ELSE n.fix_time - make_interval(secs => $3) END AS begin_at,
+           CASE WHEN n.fix_time IS NULL THEN upper(coalesce(n.possible, r.during)) + make_interval(secs => $2)
+                ELSE n.fix_time + make_interval(secs => $3) END AS end_at
+    FROM near_people n JOIN near_runs r USING (run_no) CROSS JOIN LATERAL (VALUES (n.wearer_no), (n.other_wearer_no)) AS u (wearer_no)
+    WHERE n.run_no = $1 AND (n.fact_id IS NULL OR n.other_wearer_no IS NOT NULL)) s
+JOIN activation_versions v ON v.wearer_no = s.wearer_no AND upper_inf(v.recorded)
+JOIN positions p ON p.device_no = v.device_no AND p.fix_time >= s.begin_at AND p.fix_time <= s.end_at AND v.during @> p.fix_time
+WHERE v.device_no IN (SELECT device_no FROM device_identifiers)
+  AND p.fix_time >= (SELECT lower(during) FROM near_runs WHERE run_no = $1) - make_interval(secs => $2)
+  AND p.fix_time <= (SELECT upper(during) FROM near_runs WHERE run_no = $1) + make_interval(secs => $2)
 """
 OF_RESULT = "SELECT run_no, wearer_no FROM near_people WHERE result_no = $1"
 ASSESS = """
@@ -182,10 +204,22 @@ async def people_of_run(connection: Connection, run_no: int) -> list[int]:
 
 async def results_of(connection: Connection, run_no: int) -> list[Result]:
     """Whom it names, the likeliest first. After the look."""
-    return [_result(row) for row in await connection.fetch(RESULTS, run_no)]
+    rows = await connection.fetch(RESULTS, run_no)
+    lower = await _unauthenticated(connection, run_no, rows)
+    return [_result(row, row["result_no"] not in lower) for row in rows]
 
 
-def _result(row: asyncpg.Record) -> Result:
+async def _unauthenticated(connection: Connection, run_no: int, rows: Sequence[asyncpg.Record]) -> set[int]:
+    """Which results rest on what nobody vouches for."""
+    pairs = [(row["result_no"], row["fact_id"]) for row in rows if row["fact_id"] is not None]
+    if len(pairs) < len(rows) or any(row["other_wearer_no"] is not None for row in rows):
+        gap_s, pair_s = RULES.max_gap_ms / 1000, PAIR_MS / 1000
+        pairs += [(row["result_no"], row["fact_id"]) for row in await connection.fetch(AROUND, run_no, gap_s, pair_s)]
+    lower = await unauthenticated_among(connection, {fact_id for _, fact_id in pairs})
+    return {result_no for result_no, fact_id in pairs if fact_id in lower}
+
+
+def _result(row: asyncpg.Record, is_authenticated: bool) -> Result:
     named = Named(
         row["wearer_no"], Grade(row["grade"]), row["probability"], row["fact_id"],
         None if row["fix_time"] is None else instant_of(row["fix_time"]), row["distance_m"], row["fix_radius_m"],
@@ -195,8 +229,9 @@ def _result(row: asyncpg.Record) -> Result:
     if row["assessed_at"] is not None:
         assessment = Assessment(row["is_relevant"], row["why"], instant_of(row["assessed_at"]), row["assessed_by"])
     return Result(
-        row["result_no"], named, row["wearer_id"], row["name"], row["other_id"], row["other_name"], assessment
-    )
+        row["result_no"], named, row["wearer_id"], row["name"], row["other_id"], row["other_name"], is_authenticated,
+        assessment,
+    )  # fmt: skip
 
 
 async def run_of_result(connection: Connection, result_no: int) -> tuple[int, int] | None:

@@ -9,9 +9,9 @@ a mark says what is stored; one with a mark is read from `positions`, and packed
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,6 @@ from emtrack.record.position_columns import nothing, positions_of
 from emtrack.sealing.store import ended_before
 from geofence import Interval, datetime_of
 from geofence.nearness import FORM, HEAD, HOUR_MS, Heads, Trail, Unpacked, packed, unpacked
-from geofence.shapes import Int64s
 
 SLICE = 1_000
 """Devices that are packed in one transaction: 60,000 positions of a minute each."""
@@ -65,19 +64,32 @@ LAST_MARK = "SELECT coalesce(max(late_no), 0) FROM packed_late"
 READY_IN = """
 SELECT epoch_ms(hour) AS hour_ms FROM packed_hours WHERE hour >= $1 AND hour < $2 AND is_ready AND form = $3
 """
-LATE_IN = "SELECT DISTINCT device_no FROM packed_late WHERE hour >= $1 AND hour < $2"
+LATE_IN = "SELECT DISTINCT epoch_ms(hour) AS hour_ms, device_no FROM packed_late WHERE hour >= $1 AND hour < $2"
 HEADS = "SELECT string_agg(head, ''::bytea) FROM packed_positions WHERE hour >= $1 AND hour < $2"
+# All in one row: each row of its own costs more on the way than the positions in it. Aggregates of one pass are in one order.
 BODIES = """
-SELECT device_no, epoch_ms(hour) AS hour_ms, body FROM packed_positions
-WHERE hour = ANY ($1::timestamptz[]) AND device_no = ANY ($2::bigint[])
+SELECT string_agg(int8send(device_no), ''::bytea) AS device, string_agg(int8send(epoch_ms(hour)), ''::bytea) AS hour_ms,
+       string_agg(int8send(octet_length(body)::bigint), ''::bytea) AS size, string_agg(body, ''::bytea) AS bodies
+FROM packed_positions WHERE hour = ANY ($1::timestamptz[]) AND device_no = ANY ($2::bigint[])
 """
 
 
 class PackedSpan(NamedTuple):
-    """What of a span is packed: beginnings of hours, in order; devices of which anything came late in one of them."""
+    """What of a span is packed: beginnings of hours, in order; and of which devices anything came late, by such an hour."""
 
     hours_ms: list[int]
-    late: set[int]
+    late_in: Mapping[int, set[int]]
+
+    @property
+    def late(self) -> set[int]:
+        """Devices of which anything came late in one of them."""
+        return set().union(*self.late_in.values())
+
+    def part(self, span: Interval) -> PackedSpan:
+        """Of the hours that a span touches, which lie among these."""
+        hours = hours_of(span)
+        ready = [hour_ms for hour_ms in self.hours_ms if hours[0] <= hour_ms <= hours[-1]]
+        return PackedSpan(ready, {at: devices for at, devices in self.late_in.items() if hours[0] <= at <= hours[-1]})
 
     def stretches(self, span: Interval) -> tuple[list[Interval], list[Interval]]:
         """The parts of a span that are packed, and those that are not, each in order; neighbours are one."""
@@ -191,8 +203,10 @@ async def packed_span(connection: Connection, span: Interval) -> PackedSpan:
     hours = hours_of(span)
     begin, end = datetime_of(hours[0]), datetime_of(hours[-1] + HOUR_MS)
     ready = await connection.fetch(READY_IN, begin, end, FORM)
-    late = await connection.fetch(LATE_IN, begin, end) if ready else []
-    return PackedSpan(sorted(row["hour_ms"] for row in ready), {row["device_no"] for row in late})
+    late_in: dict[int, set[int]] = defaultdict(set)
+    for row in await connection.fetch(LATE_IN, begin, end) if ready else []:
+        late_in[row["hour_ms"]].add(row["device_no"])
+    return PackedSpan(sorted(row["hour_ms"] for row in ready), late_in)
 
 
 async def heads_in(connection: Connection, span: Interval) -> Heads:
@@ -202,16 +216,17 @@ async def heads_in(connection: Connection, span: Interval) -> Heads:
     return np.frombuffer(found or b"", HEAD)
 
 
-async def bodies_in(connection: Connection, devices: Iterable[int], span: PackedSpan) -> Unpacked:
-    """All packed positions of devices in the packed hours of a span, by device and time."""
+async def bodies_in(
+    connection: Connection, devices: Iterable[int], hours_ms: Sequence[int], span: Interval
+) -> Unpacked:
+    """The positions of devices in a span that packed hours hold, by device and time."""
     numbers = sorted(devices)
-    if not numbers or not span.hours_ms:
+    if not numbers or not hours_ms:
         return nothing()
-    hours = [datetime.fromtimestamp(hour_ms / 1000, UTC) for hour_ms in span.hours_ms]
-    rows = [tuple(row) for row in await connection.fetch(BODIES, hours, numbers)]
-    if not rows:
+    row = await connection.fetchrow(BODIES, [datetime_of(hour_ms) for hour_ms in hours_ms], numbers)
+    if row is None or row["bodies"] is None:
         return nothing()
-    rows.sort()
-    device, hour_ms, bodies = zip(*rows, strict=True)
-    sizes: Int64s = np.array([len(body) for body in bodies], np.int64)
-    return unpacked(np.array(device, np.int64), np.array(hour_ms, np.int64), sizes, b"".join(bodies))
+    device, hour_ms, sizes = (
+        np.frombuffer(row[name], ">i8").astype(np.int64) for name in ("device", "hour_ms", "size")
+    )
+    return unpacked(device, hour_ms, sizes, row["bodies"], span)

@@ -53,12 +53,6 @@ def nothing() -> Unpacked:
     return Unpacked(whole, whole, real, real, real)
 
 
-def within(columns: Unpacked, span: Interval) -> Unpacked:
-    """Of a time only."""
-    kept = (columns.fix_ms >= span.begin_ms) & (columns.fix_ms < span.end_ms)
-    return columns.taken(kept)
-
-
 def in_order(parts: Sequence[Unpacked]) -> Unpacked:
     """One of many, by device and time."""
     if len(parts) <= 1:

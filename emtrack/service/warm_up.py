@@ -25,7 +25,7 @@ from geofence import (
     Zone,
 )
 from geofence.judgement import Places, judge_history
-from geofence.nearness import Spot, evident, graded, trail_of
+from geofence.nearness import Spot, evident, graded, packed, trail_of, unpacked
 from geofence.shapes import Member, build
 
 
@@ -48,6 +48,9 @@ def warm_up() -> None:
     trail = trail_of([[Position(0, 0.001, 0.001, None, Mechanism.GPS, 0)]])
     graded(Spot(0.0, 0.0, 1.0), Interval(0, 1), trail)
     evident(np.zeros(1, np.int64), trail)
+    numbers = np.zeros(1, np.int64)
+    for one in packed(0, numbers, trail):
+        unpacked(numbers, numbers, np.array([len(one.body)]), one.body, Interval(0, 1))
 
 
 def calm_collector() -> None:

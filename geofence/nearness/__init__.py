@@ -17,7 +17,7 @@ from geofence.nearness.grading import (
 )
 from geofence.nearness.hours import FORM, HEAD, HOUR_MS, Heads, Unpacked, away_devices, packed, unpacked
 from geofence.nearness.probability import distances_m, probability_within, sigma_of
-from geofence.nearness.together import Togetherness, graded_together
+from geofence.nearness.together import PAIR_MS, Togetherness, graded_together
 
 __all__ = [
     "FORM",
@@ -25,6 +25,7 @@ __all__ = [
     "HOUR_MS",
     "MAX_MPS",
     "NAMED",
+    "PAIR_MS",
     "RULES",
     "Grade",
     "Heads",

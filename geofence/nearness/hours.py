@@ -7,6 +7,12 @@ more, so that nobody is told to have been elsewhere whose positions would not sa
                between two: at each instant a position is at most half of it away
     south …    the box that all positions lie in, rounded outwards
     first, last   so that the step from one hour into the next is looked at too: who was faster than evidence is, is read
+
+A body holds the stored numbers to the last bit. Degrees with seven digits or fewer and radii in whole millimetres, which is what
+devices send, are whole numbers: 16 bytes a position. An hour in which one has more is kept in doubles: 28.
+
+    short    at_ms, lon (1e-7 degrees), lat, radius (mm) of each position in turn: int32
+    long     -1, how many: int32; then all lon_deg, all lat_deg, all radius_m: float64; then all at_ms: int32; to whole 8 bytes
 """
 
 from __future__ import annotations
@@ -21,17 +27,19 @@ from geofence.intervals import Interval
 from geofence.judgement.evidence import MAX_JUMPS
 from geofence.nearness.grading import MAX_MPS, SLACK, NearRules, Spot, Trail, evident
 from geofence.nearness.probability import distances_m
-from geofence.shapes import Bools, Int64s
+from geofence.shapes import Bools, Float64s, Int32s, Int64s
+from geofence.shapes.kernels_near import LONG, LONGEST_DEGREE_M, Columns, unpack
 
 HOUR_MS = 3_600_000
-FORM = 1
+FORM = 2
 """Of heads and bodies. Another number makes them all anew."""
 ROUNDED_M = 10.0
 """First and last places are kept as float32: within two metres."""
 _NORTH_M, _EAST_M = 110_574.0, 111_319.0
 """No degree is shorter: of latitude, and of longitude on the equator."""
-_LONGEST_M = 111_700.0
-"""No degree is longer."""
+_DEGREE, _METRE = 1e7, 1e3
+"""Of what one in a short body is a part."""
+_MOST = 2**31 - 1
 
 HEAD = np.dtype(
     [
@@ -42,12 +50,11 @@ HEAD = np.dtype(
     ]
 )  # fmt: skip
 """`hour`: hours since 1970; times in ms of the hour."""
-POSITION = np.dtype([("at_ms", "<u4"), ("lon_deg", "<f8"), ("lat_deg", "<f8"), ("radius_m", "<f8")])
 Heads = np.ndarray[Any, np.dtype[np.void]]
 
 
 class PackedHour(NamedTuple):
-    """Of one device: bytes of HEAD and of POSITIONs."""
+    """Of one device: bytes of HEAD, and those of its positions."""
 
     device_no: int
     head: bytes
@@ -61,11 +68,33 @@ def packed(hour_ms: int, device: Int64s, trail: Trail) -> Iterator[PackedHour]:
     first = np.flatnonzero(np.concatenate(([True], device[1:] != device[:-1])))
     after = np.append(first[1:], len(device))
     heads = _heads(hour_ms, device, trail, first, after - 1)
-    body = np.empty(len(device), POSITION)
-    body["at_ms"] = trail.fix_ms - hour_ms
-    body["lon_deg"], body["lat_deg"], body["radius_m"] = trail.lon_deg, trail.lat_deg, trail.radius_m
+    at_ms = (trail.fix_ms - hour_ms).astype(np.int32)
+    short, is_exact = _in_whole_numbers(at_ms, trail)
+    fits = np.logical_and.reduceat(is_exact, first).tolist()
     for place, (begin, end) in enumerate(zip(first.tolist(), after.tolist(), strict=True)):
-        yield PackedHour(int(device[begin]), heads[place].tobytes(), body[begin:end].tobytes())
+        part = slice(begin, end)
+        body = short[part].tobytes() if fits[place] else _in_doubles(at_ms[part], trail.taken(part))
+        yield PackedHour(int(device[begin]), heads[place].tobytes(), body)
+
+
+def _in_whole_numbers(at_ms: Int32s, trail: Trail) -> tuple[Int32s, Bools]:
+    """Rows of short bodies (n, 4), and which of them say exactly what is stored."""
+    rows, is_exact = np.empty((len(at_ms), 4), np.int32), np.ones(len(at_ms), np.bool_)
+    rows[:, 0] = at_ms
+    for place, (column, parts) in enumerate(
+        ((trail.lon_deg, _DEGREE), (trail.lat_deg, _DEGREE), (trail.radius_m, _METRE)), 1
+    ):
+        whole = np.rint(column * parts)
+        fits = (np.abs(whole) <= _MOST) & (whole / parts == column)
+        rows[:, place] = np.where(fits, whole, 0)
+        is_exact &= fits
+    return rows, is_exact
+
+
+def _in_doubles(at_ms: Int32s, trail: Trail) -> bytes:
+    head = np.array([LONG, len(at_ms)], np.int32)
+    parts = (head, trail.lon_deg, trail.lat_deg, trail.radius_m, at_ms, np.zeros(len(at_ms) % 2, np.int32))
+    return b"".join(part.tobytes() for part in parts)
 
 
 def _heads(hour_ms: int, device: Int64s, trail: Trail, first: Int64s, last: Int64s) -> Heads:
@@ -93,23 +122,32 @@ class Unpacked(NamedTuple):
 
     device: Int64s
     fix_ms: Int64s
-    lon_deg: np.ndarray[Any, np.dtype[np.float64]]
-    lat_deg: np.ndarray[Any, np.dtype[np.float64]]
-    radius_m: np.ndarray[Any, np.dtype[np.float64]]
+    lon_deg: Float64s
+    lat_deg: Float64s
+    radius_m: Float64s
 
     def taken(self, which: Any) -> Unpacked:
         """A part of it: a mask, or indices."""
         return Unpacked(*(column[which] for column in self))
 
 
-def unpacked(device: Int64s, hour_ms: Int64s, sizes: Int64s, bodies: bytes) -> Unpacked:
-    """Bodies one after the other, in their order: of which device, of which hour, and how many bytes."""
-    table = np.frombuffer(bodies, POSITION)
-    counts = sizes // POSITION.itemsize
+def unpacked(device: Int64s, hour_ms: Int64s, sizes: Int64s, bodies: bytes, span: Interval) -> Unpacked:
+    """Positions of a time, by device and time. Bodies stand one after the other in any order: of which device, of which hour, and how
+    many bytes each has."""
+    order = np.lexsort((hour_ms, device))
+    begins = np.cumsum(sizes) - sizes
+    most = len(bodies) // 16  # no position takes less
+    columns = Columns(np.empty(most, np.int64), np.empty(most), np.empty(most), np.empty(most))
+    counts = np.empty(len(order), np.int64)
+    words, doubles = np.frombuffer(bodies, np.int32), np.frombuffer(bodies, np.float64)
+    size = unpack(order, begins, sizes, hour_ms, words, doubles, span.begin_ms, span.end_ms, counts, columns)
     return Unpacked(
-        np.repeat(device, counts), np.repeat(hour_ms, counts) + table["at_ms"], table["lon_deg"], table["lat_deg"],
-        table["radius_m"],
-    )  # fmt: skip
+        np.repeat(device[order], counts),
+        columns.fix_ms[:size],
+        columns.lon_deg[:size],
+        columns.lat_deg[:size],
+        columns.radius_m[:size],
+    )
 
 
 def away_devices(heads: Heads, spot: Spot, window: Interval, rules: NearRules) -> Int64s:
@@ -157,7 +195,7 @@ def _follows(heads: Heads, before: Int64s, here: Int64s) -> Bools:
     reach = reach * SLACK - ROUNDED_M
     lat_a, lon_a = heads["last_lat"][before].astype(np.float64), heads["last_lon"][before].astype(np.float64)
     lat_b, lon_b = heads["first_lat"][here].astype(np.float64), heads["first_lon"][here].astype(np.float64)
-    found: Bools = (np.abs(lat_b - lat_a) + np.abs(lon_b - lon_a)) * _LONGEST_M <= reach
+    found: Bools = (np.abs(lat_b - lat_a) + np.abs(lon_b - lon_a)) * LONGEST_DEGREE_M <= reach
     left = np.flatnonzero(~found)
     found[left] = distances_m(lon_a[left], lat_a[left], lon_b[left], lat_b[left]) <= reach[left]
     return found

@@ -20,7 +20,7 @@ import numpy as np
 from geofence.shapes.compiled import kernel, piece
 
 if TYPE_CHECKING:
-    from geofence.shapes.arrays import Bools, Float64s, Int64s
+    from geofence.shapes.arrays import Bools, Float64s, Int32s, Int64s
 
 WGS84_M, WGS84_E2 = 6_378_137.0, 0.006_694_379_990_141_3
 CHANCE_ERROR = 3e-6
@@ -29,7 +29,11 @@ DISTANCE_ERROR = 1e-6
 """As a part of a distance; and as metres at short ones, a thousand times as much."""
 LATE_MS = 2.0
 """Instants are compared in whole milliseconds."""
+LONGEST_DEGREE_M = 111_700.0
+"""No degree is longer, of latitude or of longitude."""
 TERMS = 14
+LONG = -1
+"""With which a long body begins; a short one begins with the time of a position (`hours.py` of `nearness`)."""
 FAR, NEAR = 3, 2
 """Ranks: of a position that says nothing of the place, and of one whose doubled circle meets it."""
 
@@ -52,6 +56,15 @@ class ScreenedFor(NamedTuple):
     far_sigmas: float
 
 
+class Columns(NamedTuple):
+    """Positions in columns of one length: milliseconds since 1970, degrees, metres."""
+
+    fix_ms: Int64s
+    lon_deg: Float64s
+    lat_deg: Float64s
+    radius_m: Float64s
+
+
 class Screened(NamedTuple):
     """What is left, as masks of the length of the positions. `weighed`: a position in the time that may be the one that says most.
     `open_gaps`: before a position there was perhaps time to go to the place and on."""
@@ -64,12 +77,29 @@ class Screened(NamedTuple):
 def distance_m(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
     """As `distances_m` of `nearness`, within a few units in the last place."""
     middle = math.radians((lat_a + lat_b) / 2)
-    cosine = math.cos(middle)
+    return float(distance_at(math.cos(middle), lon_a, lat_a, lon_b, lat_b))
+
+
+@piece
+def distance_at(cosine: float, lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
+    """The same, with the cosine of the latitude half way."""
     below = 1 - WGS84_E2 * (1 - cosine * cosine)
     root = math.sqrt(below)
     north_m = math.radians(lat_b - lat_a) * (WGS84_M * (1 - WGS84_E2) / (below * root))
     east_m = math.radians(lon_b - lon_a) * cosine * (WGS84_M / root)
     return math.sqrt(north_m * north_m + east_m * east_m)
+
+
+@piece
+def cosine_near(cosine: float, sine: float, lat_a: float, lat_b: float) -> float:
+    """Of the latitude half way between two, of which the first one's cosine and sine are known: as `cos`, by which `screen` took half
+    as much time again."""
+    turn = math.radians(lat_b - lat_a) / 2
+    if abs(turn) > 0.01:
+        return math.cos(math.radians((lat_a + lat_b) / 2))
+    square = turn * turn
+    less = square / 2 * (1 - square / 12 * (1 - square / 30))
+    return cosine - cosine * less - sine * turn * (1 - square / 6 * (1 - square / 20))
 
 
 @piece
@@ -168,12 +198,14 @@ def screen(
 ) -> None:  # fmt: skip
     """Person p has the positions `first[p]:first[p + 1]`. Writes `away_m` (from the place) and `found`. Time to go there is looked
     for where no position says for certain that its person is to be named."""
+    cosine, sine = math.cos(math.radians(asked.lat_deg)), math.sin(math.radians(asked.lat_deg))
     for person in range(len(first) - 1):
         best_rank, best_chance = FAR + 1, 0.0
         # Of positions that say exactly the same the nearest counts.
         nearest_of_none, nearest_of_sure = math.inf, math.inf
         for at in range(first[person], first[person + 1]):
-            away = distance_m(asked.lon_deg, asked.lat_deg, lon_deg[at], lat_deg[at])
+            half_way = cosine_near(cosine, sine, asked.lat_deg, lat_deg[at])
+            away = distance_at(half_way, asked.lon_deg, asked.lat_deg, lon_deg[at], lat_deg[at])
             away_m[at] = away
             if asked.begin_ms <= fix_ms[at] < asked.end_ms:
                 rank, least = says_at_least(asked, away, radius_m[at])
@@ -247,13 +279,49 @@ def follow_all(
             if at > first[device]:
                 elapsed_ms = fix_ms[at] - fix_ms[at - 1]
                 reach = max_mps * max(elapsed_ms / 1_000, 1.0) + radius_m[at] + radius_m[at - 1]
-                if (
-                    elapsed_ms <= 0
-                    or distance_m(lon_deg[at - 1], lat_deg[at - 1], lon_deg[at], lat_deg[at]) > reach * slack
+                # First as if one went along a meridian and then along the equator, which is enough for most: half the time.
+                apart_deg = abs(lat_deg[at] - lat_deg[at - 1]) + abs(lon_deg[at] - lon_deg[at - 1])
+                is_near = apart_deg * LONGEST_DEGREE_M <= reach * slack
+                if elapsed_ms <= 0 or not (
+                    is_near or distance_m(lon_deg[at - 1], lat_deg[at - 1], lon_deg[at], lat_deg[at]) <= reach * slack
                 ):
                     fine = False
                     break
         found[device] = fine
+
+
+@kernel
+def unpack(
+    order: Int64s, begins: Int64s, sizes: Int64s, hour_ms: Int64s, words: Int32s, doubles: Float64s, begin_ms: int, end_ms: int,
+    counts: Int64s, into: Columns,
+) -> int:  # fmt: skip
+    """Positions of bodies in a time, body by body in an order. `begins`, `sizes`: of each in bytes, multiples of eight. `words` and
+    `doubles` are the same bytes. Writes `into`, and into `counts` how many are of each, in that order; how many in all."""
+    size = 0
+    for place in range(len(order)):
+        body, before = order[place], size
+        word = begins[body] // 4
+        if words[word] == LONG:
+            many, double = words[word + 1], begins[body] // 8 + 1
+            for at in range(many):
+                fix_ms = hour_ms[body] + words[word + 2 + 6 * many + at]
+                if begin_ms <= fix_ms < end_ms:
+                    into.fix_ms[size] = fix_ms
+                    into.lon_deg[size] = doubles[double + at]
+                    into.lat_deg[size] = doubles[double + many + at]
+                    into.radius_m[size] = doubles[double + 2 * many + at]
+                    size += 1
+        else:
+            for first in range(word, word + sizes[body] // 4, 4):
+                fix_ms = hour_ms[body] + words[first]
+                if begin_ms <= fix_ms < end_ms:
+                    into.fix_ms[size] = fix_ms
+                    into.lon_deg[size] = words[first + 1] / 1e7
+                    into.lat_deg[size] = words[first + 2] / 1e7
+                    into.radius_m[size] = words[first + 3] / 1e3
+                    size += 1
+        counts[place] = size - before
+    return size
 
 
 def nothing_screened(size: int) -> Screened:

@@ -35,7 +35,8 @@ class NearForm(msgspec.Struct, forbid_unknown_fields=True, rename={"from_": "fro
 
 
 class PersonAnswer(msgspec.Struct, frozen=True):
-    """Somebody who is named, and on what that rests: a position in the time, or time to go there between two."""
+    """Somebody who is named, and on what that rests: a position in the time, or time to go there between two. `authenticated` false:
+    nothing but an identifier stands behind it, or behind a position around that time."""
 
     result_no: int
     wearer_id: str
@@ -47,6 +48,7 @@ class PersonAnswer(msgspec.Struct, frozen=True):
     fix_radius_m: float | None
     possible_from: Instant | None
     possible_to: Instant | None
+    authenticated: bool
 
 
 class NearAnswer(msgspec.Struct, frozen=True):
@@ -118,4 +120,5 @@ def _person(result: Result) -> PersonAnswer:
         fix_radius_m=named.fix_radius_m,
         possible_from=None if possible is None else format_instant(possible.begin_ms),
         possible_to=None if possible is None else format_instant(possible.end_ms),
+        authenticated=result.is_authenticated,
     )

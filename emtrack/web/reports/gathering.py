@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from emtrack.forms.grades import authenticated_word
 from emtrack.reading.band import LEAD_MS
 from emtrack.reading.casefile import Occurrence, WeighedFix, basis_of, history_of
 from emtrack.reading.coverage import Coverage, Times, Told, coverage_of, times_at
@@ -62,6 +63,8 @@ MOST_POSITIONS_SHOWN = 300
 MOST_FINDING_MAPS = 12
 MOST_JUDGED = 12
 """Of so many requirements it is worked out how long somebody was where."""
+NOT_AUTHENTICATED = "Not authenticated"
+ONLY_AN_IDENTIFIER = "nothing but an identifier stands behind them"
 LATE_MS = 5 * 60_000
 AROUND_MS = 15 * 60_000
 KINDS = {
@@ -101,11 +104,15 @@ class Gathered(NamedTuple):
     zones: list[MapZone]
     max_gap_ms: int
     unauthenticated: Collection[int]
+    """Of its facts, those behind which nothing stands but an identifier."""
     basemap: Path | None
 
     @property
     def window(self) -> Interval:
         return Interval(self.view.begin_ms, self.view.end_ms)
+
+    def authenticated(self, fact_id: int) -> str:
+        return authenticated_word(fact_id not in self.unauthenticated)
 
     def named(self, requirement_id: str | None) -> str:
         """What people call the zone of a requirement."""
@@ -160,15 +167,18 @@ async def gathered(
     for occurrence in findings:
         if (version := occurrence.version) is not None:
             bases[version.finding_no, version.version] = await basis_of(connection, version)
+    events = await events_of(connection, view, {a.activation_no: a for a in assignments}, known_ms=known_ms)
+    facts = {one.fix.position.fact_id for one in seen} | {stored.event.fact_id for stored in events}
+    for occurrence in findings:
+        facts |= {fact_id for version in occurrence.versions for fact_id in version.finding.evidence}
     return Gathered(
         view, known_ms, Words(timezone), assignments, requirements,
         {requirement_id: name for (_, requirement_id), name in names.items()}, seen,
-        await events_of(connection, view, {a.activation_no: a for a in assignments}, known_ms=known_ms), findings, bases,
+        events, findings, bases,
         coverage_of(assignments, seen, Interval(view.begin_ms, min(view.end_ms, known_ms)), settings.max_gap_ms), times, place,
         place_times, clipped((await load_outages(connection)).of(view.wearer_no), *window),
         [MapZone(names.get((view.wearer_no, zone["label"]), zone["label"]), zone["kind"], zone["geometry"]) for zone in drawn.zones],
-        settings.max_gap_ms, await unauthenticated_among(connection, [one.fix.position.fact_id for one in seen]),
-        basemap,
+        settings.max_gap_ms, await unauthenticated_among(connection, facts), basemap,
     )  # fmt: skip
 
 
@@ -276,6 +286,8 @@ def reported(found: Gathered, occurrence: Occurrence, *, with_map: bool) -> Repo
     if basis is not None:
         lines += [("Decided under", "; ".join(f"{name} {value}" for name, value in sorted(basis.versions.items())))]
         lines += [("Hash of the facts it rests on", basis.facts_hash)]
+    if lower := sum(fact_id in found.unauthenticated for fact_id in finding.evidence):
+        lines += [(NOT_AUTHENTICATED, f"{lower:,} of the {len(finding.evidence):,} facts it rests on")]
     return ReportedFinding(
         title_of(finding.kind, finding.reason), words.story(finding, found.known_ms, found.names.get(finding.requirement_id or "")),
         lines, _versions(found, occurrence.versions), _evidence(found, finding), _finding_map(found, finding) if with_map else None,
@@ -305,17 +317,20 @@ def _evidence(found: Gathered, finding: Finding) -> Table:
             rows.append((
                 str(fact_id), f"position {one.n}", *columns(found.words, position.fix_ms), found.words.short(position.received_ms),
                 f"{position.lat_deg:.6f}, {position.lon_deg:.6f}", f"{position.radius_m:.0f} m", MECHANISMS[position.mechanism],
+                found.authenticated(fact_id),
             ))  # fmt: skip
         elif (stored := of_event.get(fact_id)) is not None:
             event = stored.event
             rows.append((
                 str(fact_id), event_words(event.type, stored.hmu_id), *columns(found.words, event.event_ms),
-                found.words.short(event.received_ms), "", "", "",
+                found.words.short(event.received_ms), "", "", "", found.authenticated(fact_id),
             ))  # fmt: skip
         else:
-            rows.append((str(fact_id), "outside the time of this report", "", "", "", "", "", ""))
+            outside = (str(fact_id), "outside the time of this report", "", "", "", "", "", "")
+            rows.append((*outside, found.authenticated(fact_id)))
     note = "" if rows else "It rests on no single report: nothing was heard, or the time itself passed."
-    return Table(("Fact", "What", "Local time", "UTC", "Received", "Place", "Within", "Signal"), rows, note)
+    head = ("Fact", "What", "Local time", "UTC", "Received", "Place", "Within", "Signal", "Authenticated")
+    return Table(head, rows, note)
 
 
 def _finding_map(found: Gathered, finding: Finding) -> Any:
@@ -441,9 +456,7 @@ def health(found: Gathered) -> list[Line]:
             (f"{MECHANISMS[mechanism]} positions", f"{len(radii):,}; half of them within {median(radii):.0f} m")
         )
     if lower := sum(one.fix.position.fact_id in found.unauthenticated for one in found.seen):
-        lines.append(
-            ("Positions that are not authenticated: nothing but an identifier stands behind them", f"{lower:,}")
-        )
+        lines.append((f"Positions that are not authenticated: {ONLY_AN_IDENTIFIER}", f"{lower:,}"))
     statuses = Counter(one.status for one in found.seen if one.status is not PositionStatus.EVIDENCE)
     lines += [
         (f"Positions that are {POSITION_STATUSES[status]}", f"{count:,}")
@@ -462,11 +475,12 @@ def events_table(found: Gathered) -> Table:
             *columns(found.words, one.event.event_ms),
             found.words.short(one.event.received_ms),
             event_words(one.event.type, one.hmu_id),
+            found.authenticated(one.event.fact_id),
         )
         for one in told[:MOST_EVENTS]
     ]
     note = f"{len(told) - len(rows):,} later ones are left out." if len(told) > len(rows) else ""
-    return Table(("Local time", "UTC", "Received", "What was reported"), rows, note)
+    return Table(("Local time", "UTC", "Received", "What was reported", "Authenticated"), rows, note)
 
 
 def positions_table(found: Gathered) -> Table:
@@ -484,7 +498,7 @@ def positions_table(found: Gathered) -> Table:
             f"These are {len(rows):,} of {len(found.seen):,} positions: those that findings rest on, and of the others evenly over "
             "the time. All are in positions.csv."
         )
-    return Table(("No.", "Local time", "UTC", "Place", "Within", "Signal", "Use"), rows, note)
+    return Table(("No.", "Local time", "UTC", "Place", "Within", "Signal", "Use", "Authenticated"), rows, note)
 
 
 def _position_row(found: Gathered, one: WeighedFix) -> tuple[str, ...]:
@@ -492,5 +506,5 @@ def _position_row(found: Gathered, one: WeighedFix) -> tuple[str, ...]:
     place = f"{position.lat_deg:.6f}, {position.lon_deg:.6f}"
     return (
         str(one.n), *columns(found.words, position.fix_ms), place, f"{position.radius_m:.0f} m", MECHANISMS[position.mechanism],
-        POSITION_STATUSES[one.status],
+        POSITION_STATUSES[one.status], found.authenticated(position.fact_id),
     )  # fmt: skip

@@ -218,7 +218,23 @@ def _summary(
         f"{len(standing):,} findings stand as they were first told, {len(amended):,} were amended, {len(withdrawn):,} were "
         f"withdrawn. Kinds: {', '.join(kinds) or 'none'}.",
         f"{len(found.seen):,} positions were received.",
+        *_lower_grade(found, [*standing, *amended, *withdrawn]),
         *(f"{what}: {value}." for what, value in gathering.coverage_lines(found)[:3]),
+    ]
+
+
+def _lower_grade(found: Gathered, findings: Sequence[Occurrence]) -> list[str]:
+    """What is said of facts behind which nothing stands but an identifier, where there are any."""
+    positions = sum(one.fix.position.fact_id in found.unauthenticated for one in found.seen)
+    resting = sum(
+        one.version is not None and any(fact_id in found.unauthenticated for fact_id in one.version.finding.evidence)
+        for one in findings
+    )
+    if not positions and not resting:
+        return []
+    return [
+        f"{positions:,} of the positions and the facts of {resting:,} of the findings are not authenticated: "
+        f"{gathering.ONLY_AN_IDENTIFIER}, such as the number of a device, or a telephone that checks in. Others may know it."
     ]
 
 
