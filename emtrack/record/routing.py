@@ -7,9 +7,9 @@ time. It is *divided*: two workers may store what it sends, one after the other 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from bisect import insort
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from emtrack.db.connect import Connection
 from emtrack.record.shards import shard_count
@@ -57,6 +57,10 @@ class Stands(NamedTuple):
         return self.from_ms <= at_ms < self.to_ms
 
 
+Key = TypeVar("Key", bound=Hashable)
+One = TypeVar("One", Worn, Stands)
+
+
 class Route(NamedTuple):
     """`shard`: that keeps the report. `hear`: others, whose wearers a home unit speaks of when it speaks of itself."""
 
@@ -74,6 +78,7 @@ class Routing:
         self._of_activation: dict[int, Worn] = {}
         self._of_wearer: dict[int, list[Worn]] = {}
         self._of_unit: dict[int, list[Stands]] = {}
+        self._at_wearer: dict[int, list[Stands]] = {}
         self._shards_of: dict[int, frozenset[int]] = {}
 
     @classmethod
@@ -87,32 +92,43 @@ class Routing:
         self.__dict__.update(other.__dict__)
 
     async def reload(self, connection: Connection, wearer_nos: Sequence[int]) -> None:
-        """Orders of some wearers changed."""
-        gone = set(wearer_nos)
-        worn = [one for one in self._of_activation.values() if one.wearer_no not in gone]
-        standing = [one for some in self._of_unit.values() for one in some if one.wearer_no not in gone]
-        fresh = await _worn(connection, wearer_nos), await _standing(connection, wearer_nos)
-        self._take_in([*worn, *fresh[0]], [*standing, *fresh[1]])
+        """Orders of some wearers changed. What it costs does not go by how many others there are."""
+        worn, standing = await _worn(connection, wearer_nos), await _standing(connection, wearer_nos)
+        self._take_out(wearer_nos)
+        self._take_in(worn, standing)
 
     def _take_in(self, worn: Iterable[Worn], standing: Iterable[Stands]) -> None:
-        of_device: dict[int, list[Worn]] = defaultdict(list)
-        of_tag: dict[str, list[Worn]] = defaultdict(list)
-        of_wearer: dict[int, list[Worn]] = defaultdict(list)
-        of_unit: dict[int, list[Stands]] = defaultdict(list)
-        shards_of: dict[int, set[int]] = defaultdict(set)
-        self._of_activation = {}
-        for one in sorted(worn, key=lambda one: one.from_ms):
-            of_device[one.device_no].append(one)
-            of_tag[one.device_id].append(one)
-            of_wearer[one.wearer_no].append(one)
-            shards_of[one.device_no].add(one.wearer_no % self.shards)
+        touched = set()
+        for one in worn:
+            touched.add(one.device_no)
             self._of_activation[one.activation_no] = one
-        for stands in sorted(standing, key=lambda one: (one.from_ms, one.wearer_no)):
-            of_unit[stands.device_no].append(stands)
-            shards_of[stands.device_no].add(stands.wearer_no % self.shards)
-        self._of_device, self._of_tag, self._of_unit = dict(of_device), dict(of_tag), dict(of_unit)
-        self._of_wearer = dict(of_wearer)
-        self._shards_of = {number: frozenset(some) for number, some in shards_of.items()}
+            insort(self._of_device.setdefault(one.device_no, []), one, key=_from_ms)
+            insort(self._of_tag.setdefault(one.device_id, []), one, key=_from_ms)
+            insort(self._of_wearer.setdefault(one.wearer_no, []), one, key=_from_ms)
+        for stands in standing:
+            touched.add(stands.device_no)
+            self._at_wearer.setdefault(stands.wearer_no, []).append(stands)
+            insort(self._of_unit.setdefault(stands.device_no, []), stands, key=_since_and_wearer)
+        self._note_shards(touched)
+
+    def _take_out(self, wearer_nos: Iterable[int]) -> None:
+        touched = set()
+        for wearer_no in wearer_nos:
+            for one in self._of_wearer.pop(wearer_no, ()):
+                touched.add(one.device_no)
+                _drop(self._of_device, one.device_no, wearer_no)
+                _drop(self._of_tag, one.device_id, wearer_no)
+                if self._of_activation.get(one.activation_no) is one:
+                    del self._of_activation[one.activation_no]
+            for stands in self._at_wearer.pop(wearer_no, ()):
+                touched.add(stands.device_no)
+                _drop(self._of_unit, stands.device_no, wearer_no)
+        self._note_shards(touched)
+
+    def _note_shards(self, device_nos: Iterable[int]) -> None:
+        for number in device_nos:
+            everybody: list[Worn | Stands] = [*self._of_device.get(number, ()), *self._of_unit.get(number, ())]
+            self._shards_of[number] = frozenset(one.wearer_no % self.shards for one in everybody)
 
     def is_divided(self, device_no: int) -> bool:
         """Whether more than one shard may store what a device sends."""
@@ -124,9 +140,8 @@ class Routing:
 
     def devices_of(self, wearer_nos: Collection[int]) -> set[int]:
         """Of some people, at any time."""
-        gone = set(wearer_nos)
-        worn = {one.device_no for wearer_no in gone for one in self._of_wearer.get(wearer_no, ())}
-        return worn | {one.device_no for some in self._of_unit.values() for one in some if one.wearer_no in gone}
+        worn = {one.device_no for wearer_no in wearer_nos for one in self._of_wearer.get(wearer_no, ())}
+        return worn | {one.device_no for wearer_no in wearer_nos for one in self._at_wearer.get(wearer_no, ())}
 
     def shard_of_unit(self, device_no: int) -> int:
         """Of the first of all with whom it ever stood: the same whenever it is asked for."""
@@ -202,3 +217,20 @@ async def _standing(connection: Connection, wearer_nos: Sequence[int] | None) ->
         )
         for row in await connection.fetch(UNITS, wearer_nos)
     ]
+
+
+def _from_ms(one: Worn) -> int:
+    return one.from_ms
+
+
+def _since_and_wearer(one: Stands) -> tuple[int, int]:
+    return one.from_ms, one.wearer_no
+
+
+def _drop(found: dict[Key, list[One]], key: Key, wearer_no: int) -> None:
+    """What is of a wearer."""
+    kept = [one for one in found.get(key, ()) if one.wearer_no != wearer_no]
+    if kept:
+        found[key] = kept
+    else:
+        found.pop(key, None)

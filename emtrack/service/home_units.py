@@ -8,7 +8,6 @@ after the commit.
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -57,17 +56,17 @@ class HomeUnits:
         self._buffer_ms = settings.silence_buffer_ms
         self._heard_ms = await load_unit_calls(connection)
         self._silent = {s.home_unit: s for s in await lasting_unit_silences(connection)}
-        self._of_wearer = {}
+        self._of_wearer, self._of_unit, self._ids = {}, {}, {}
         self._take_in(await load_unit_entries(connection))
         self._look_soon({*self._of_unit, *self._silent})
 
     async def change_orders(self, connection: Connection, held_ms: int, wearer_nos: Sequence[int]) -> None:
         """Orders of some wearers changed, or the settings."""
         _, settings = await load_settings(connection, held_ms)
-        touched = {e.hmu_id for wearer_no in wearer_nos for e in self._of_wearer.pop(wearer_no, ())}
         entries = await load_unit_entries(connection, wearer_nos)
+        former = self._take_out(wearer_nos)
         self._take_in(entries)
-        touched |= {entry.hmu_id for entry in entries}
+        touched = {entry.hmu_id for entry in (*former, *entries)}
         if settings.silence_buffer_ms != self._buffer_ms:
             touched |= self._of_unit.keys()
         self._buffer_ms = settings.silence_buffer_ms
@@ -76,7 +75,19 @@ class HomeUnits:
     def _take_in(self, entries: Iterable[UnitEntry]) -> None:
         for entry in entries:
             self._of_wearer.setdefault(entry.wearer_no, []).append(entry)
-        self._index()
+            self._of_unit.setdefault(entry.hmu_id, []).append(entry)
+            self._ids[entry.device_no] = entry.hmu_id
+
+    def _take_out(self, wearer_nos: Sequence[int]) -> list[UnitEntry]:
+        """The entries of some wearers."""
+        former = [entry for wearer_no in wearer_nos for entry in self._of_wearer.pop(wearer_no, ())]
+        for device_no, hmu_id in {(entry.device_no, entry.hmu_id) for entry in former}:
+            kept = [entry for entry in self._of_unit[hmu_id] if entry.wearer_no in self._of_wearer]
+            if kept:
+                self._of_unit[hmu_id] = kept
+            else:
+                del self._of_unit[hmu_id], self._ids[device_no]
+        return former
 
     def _look_soon(self, units: Iterable[str]) -> None:
         for hmu_id in units:
@@ -87,14 +98,6 @@ class HomeUnits:
         if due_ms < self._queued_ms.get(hmu_id, FOREVER_MS):
             self._queued_ms[hmu_id] = due_ms
             heapq.heappush(self._heap, (due_ms, hmu_id))
-
-    def _index(self) -> None:
-        of_unit: dict[str, list[UnitEntry]] = defaultdict(list)
-        for entries in self._of_wearer.values():
-            for entry in entries:
-                of_unit[entry.hmu_id].append(entry)
-        self._of_unit = dict(of_unit)
-        self._ids = {entries[0].device_no: hmu_id for hmu_id, entries in of_unit.items()}
 
     def id_of(self, device_no: int) -> str | None:
         """The home unit that a device is; None for one that is none."""
