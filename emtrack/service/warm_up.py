@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -51,6 +53,18 @@ def warm_up() -> None:
     numbers = np.zeros(1, np.int64)
     for one in packed(0, numbers, trail):
         unpacked(numbers, numbers, np.array([len(one.body)]), one.body, Interval(0, 1))
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """While a great many objects are made that stay, each search among them for garbage finds none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def calm_collector() -> None:

@@ -77,6 +77,7 @@ from emtrack.service.setting_aside import concerned, is_of_the_database, set_asi
 from emtrack.service.sharing import Sharing
 from emtrack.service.stages import Stage, StageClock
 from emtrack.service.telling import Telling
+from emtrack.service.warm_up import without_collector
 from emtrack.service.watching import Watch
 from geofence import ALWAYS_MS
 from ingest import (
@@ -312,7 +313,8 @@ class Worker:
         self._hear_units_again(changes)
         await self._examine_if_asked(connection, changes)
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
-        await self._activations.load(connection, self._now_ms, judged_ms, fresh, rules_since_ms)
+        with without_collector():
+            await self._activations.load(connection, self._now_ms, judged_ms, fresh, rules_since_ms)
         await self._judge_again_if_asked(connection)
         self._clocks = await ClockWatch.loaded(connection, self._now_ms)
         self._tick()
