@@ -35,13 +35,12 @@ class OrderChange(msgspec.Struct, frozen=True):
 
 
 class LoggedChange(NamedTuple):
-    """A line of the log. `device_id`: whose keys or identifiers it may be about."""
+    """A line of the log."""
 
     change_no: int
     wearer_no: int | None
     what: str
     changed_ms: int
-    device_id: str | None
 
 
 LOG_CHANGES = """
@@ -49,8 +48,10 @@ INSERT INTO order_changes (changed_at, changed_by, what, wearer_no, detail)
 SELECT $1, $2, what, wearer_no, detail FROM unnest($3::text[], $4::bigint[], $5::jsonb[]) AS t (what, wearer_no, detail)
 """
 CHANGES_AFTER = """
-SELECT change_no, wearer_no, what, changed_at, detail ->> 'device_id' AS device_id
-FROM order_changes WHERE change_no > $1 ORDER BY change_no
+SELECT change_no, wearer_no, what, changed_at FROM order_changes WHERE change_no > $1 ORDER BY change_no
+"""
+DEVICES_CHANGED = """
+SELECT DISTINCT d.device_no FROM order_changes c JOIN devices d ON d.device_id = c.detail ->> 'device_id' WHERE c.change_no > $1
 """
 LAST_CHANGE = "SELECT change_no, changed_at FROM last_order_change()"
 # Whether the service has taken in all changes that there are.
@@ -86,9 +87,14 @@ async def log_change(connection: Connection, change: OrderChange, who: str, now_
 async def order_changes_after(connection: Connection, change_no: int) -> list[LoggedChange]:
     """In order."""
     return [
-        LoggedChange(row["change_no"], row["wearer_no"], row["what"], instant_of(row["changed_at"]), row["device_id"])
+        LoggedChange(row["change_no"], row["wearer_no"], row["what"], instant_of(row["changed_at"]))
         for row in await connection.fetch(CHANGES_AFTER, change_no)
     ]
+
+
+async def devices_changed_after(connection: Connection, change_no: int) -> list[int]:
+    """The numbers of devices that changes name: their keys and identifiers may have changed."""
+    return [row["device_no"] for row in await connection.fetch(DEVICES_CHANGED, change_no)]
 
 
 async def changes_seen(connection: Connection, shards: Collection[int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -28,7 +28,6 @@ SELECT d.device_id, k.key_no, k.public_key, k.revoked_at, k.expires_at FROM sign
 WHERE $1::bigint[] IS NULL OR d.device_no = ANY ($1)
 """
 DEVICE_IDS = "SELECT device_id FROM devices WHERE device_no = ANY ($1)"
-DEVICE_NOS = "SELECT device_no FROM devices WHERE device_id = ANY ($1)"
 
 _NEVER_MS = 1 << 62
 
@@ -74,12 +73,6 @@ class DeviceKeys:
             self._devices = _by_device(await connection.fetch(KEYS, None))
             self._signing = _signing_by_device(await connection.fetch(SIGNING_KEYS, None))
             await self.identifiers.load(connection)
-
-    async def reload_named(self, connection: Connection, device_ids: Collection[str]) -> None:
-        """Those of some devices by their ids."""
-        if device_ids:
-            rows = await connection.fetch(DEVICE_NOS, sorted(device_ids))
-            await self.reload(connection, [row["device_no"] for row in rows])
 
     async def reload(self, connection: Connection, device_nos: Sequence[int]) -> None:
         """Those of some devices."""

@@ -43,6 +43,7 @@ from emtrack.record.changes import (
     QUARANTINE_EXAMINED,
     LoggedChange,
     changes_seen,
+    devices_changed_after,
     last_change,
     order_changes_after,
 )
@@ -563,7 +564,9 @@ class Worker:
         self._now_ms = max(self._now_ms, *(change.changed_ms for change in changes))
         everybody = any(change.what in CONCERN_EVERYBODY for change in changes)
         wearers = sorted({change.wearer_no for change in changes if change.wearer_no is not None})
-        await self._keys.reload_named(connection, {c.device_id for c in changes if c.device_id is not None})
+        devices = await devices_changed_after(connection, self._changes_seen)
+        if devices:
+            await self._keys.reload(connection, devices)
         if self._sharing is not None and wearers:
             self._highest.forget_devices(await self._sharing.take_in(connection, wearers, changes[-1].change_no))
         if everybody:

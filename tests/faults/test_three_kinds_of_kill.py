@@ -26,7 +26,7 @@ from emtrack.orders.importing import import_with_keys
 from emtrack.settings import Settings
 from geofence import format_instant
 from tests.db_fixtures import with_user
-from tests.service_world import AWAY, HOME, activation, curfew, with_provisional_ends
+from tests.service_world import AWAY, DAYS, HOME, activation, curfew, with_provisional_ends
 from tests.test_kill import COUNTS, Program, rows
 
 SEED = 11
@@ -187,11 +187,15 @@ async def until_all_is_judged(http: aiohttp.ClientSession, deployment: Deploymen
                 calm = 0 if waits or ready.status != 200 else calm + 1
 
 
+ALL_DAY = [{"day": day, "start": "00:00", "end": "00:00"} for day in DAYS]
+
+
 def orders(run: Run, from_ms: int) -> dict[str, Any]:
+    """Whoever is away is found out, at whatever hour of the day this runs."""
     since = format_instant(from_ms)
     return {
         "activations": [activation(n) | {"from": since} for n in range(run.devices)],
-        "requirements": [curfew(n) | {"from": since} for n in range(run.devices)],
+        "requirements": [curfew(n, timetable=ALL_DAY) | {"from": since} for n in range(run.devices)],
     }
 
 
