@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from typing import Any
 from unittest import mock
 
 import pytest
 
+from emtrack.db.connect import connect
+from emtrack.forms.reading import read_orders
+from emtrack.orders.entry import enter_orders
 from emtrack.service import activations as module
 from emtrack.service.activations import LiveActivation, LiveActivations
 from geofence import ActivationIndex
-from tests.service_world import World, activation, curfew, ms, orders
+from tests.service_world import World, activation, curfew, ms, orders, position
 
 MANY = 40
 INSTANTS = [ms(at) for at in ("09:00", "11:00", "13:00", "15:00", "03T09:00")]
@@ -113,3 +117,38 @@ async def test_who_is_ended_while_everybody_is_read_ends(world: World, monkeypat
         stop.set()
         await working
     assert not world.worker.ready.is_set()
+
+
+async def test_an_activation_that_passes_to_another_person_while_everybody_is_read_is_there_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who enters orders began before everybody was read, and commits when some are."""
+    await world.enter(orders(*range(3, MANY)))
+    await world.settle()
+    monkeypatch.setattr(module, "LOADED_AT_ONCE", 3)
+    read, some, other = 0, LiveActivations._load_some, await connect(world.dsn)
+    entering = other.transaction()
+    await entering.start()
+    form = json.dumps({"activations": [activation(1, wearer_id="W9")]})
+    await enter_orders(other, read_orders(form, "orders.json"), who="officer", now_ms=world.clock.now_ms())
+
+    async def committed_after_the_first(*arguments: Any) -> None:
+        nonlocal read
+        await some(*arguments)
+        read += 1
+        if read == 1:
+            await entering.commit()
+
+    monkeypatch.setattr(LiveActivations, "_load_some", committed_after_the_first)
+    await world.start()
+    await other.close()
+    device_no = await world.device_no("D1")
+    activations = world.worker.activations
+    assert len(activations._by_device.of(device_no)) == 1
+    await world.settle()
+    await world.enter({"requirements": [curfew(1, grace_s=300)]})
+    await world.settle()
+    live = activations.at(device_no, ms("12:00"))
+    assert live is not None
+    assert live is activations.find(live.number)
+    await world.send_at("12:05", "D1", position(1, "12:04"))

@@ -332,6 +332,8 @@ async def _begun(world: World, scenes: Scenes, from_ms: int, stop: asyncio.Event
 async def _live(scene: Scene, stop: asyncio.Event, say: Say) -> None:
     """The service, and the tags that send to it, until `stop` is set."""
     async with running_service(scene.settings, stop) as service:
+        if stop.is_set():  # before everybody was read
+            return
         keys = scene.keys
         if keys is None:
             keys = await _new_keys(scene)

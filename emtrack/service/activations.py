@@ -272,7 +272,9 @@ class LiveActivations:
         sets = await self._sets_of(connection, assignments)
         fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
         await self._resume(connection, fresh, judged_ms)
-        for live in fresh.values():
+        for number, live in fresh.items():
+            if number in self._by_number:  # it passed from somebody who is read already to somebody of these
+                self._forget(self._by_number[number])
             self._add(live)
             self._push(live)
 
@@ -374,9 +376,12 @@ class LiveActivations:
         """Activations of some wearers that are judged no more: retention deleted their facts."""
         gone = [live for no in wearer_nos for live in self._by_wearer.get(no, ()) if live.number not in fresh]
         for live in gone:
-            self._no_longer_waits(live)
-            self._again.pop(live.number, None)
-            self._remove(live)
+            self._forget(live)
+
+    def _forget(self, live: LiveActivation) -> None:
+        self._no_longer_waits(live)
+        self._again.pop(live.number, None)
+        self._remove(live)
 
     def know_outages(self, outages: Outages) -> None:
         """All of our outages."""
