@@ -469,12 +469,24 @@ class LiveActivations:
         found: dict[int, LiveActivation] = {}
         while self._heap and self._heap[0][0] <= now_ms and len(found) < limit:
             due_ms, number = heapq.heappop(self._heap)
-            live = self._by_number.get(number)
-            if live is not None and live.due_ms == due_ms:
-                found[number] = live
+            if self._is_due_at(due_ms, number):
+                found[number] = self._by_number[number]
         for number, live in found.items():
             heapq.heappush(self._heap, (live.due_ms, number))
         return list(found.values())
+
+    @property
+    def next_due_ms(self) -> int:
+        """When the first of them is due: at once, if some are to be judged again."""
+        if self.are_any_to_judge_again:
+            return ALWAYS_MS
+        while self._heap and not self._is_due_at(*self._heap[0]):
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else FOREVER_MS
+
+    def _is_due_at(self, due_ms: int, number: int) -> bool:
+        live = self._by_number.get(number)
+        return live is not None and live.due_ms == due_ms
 
     def to_judge_again(self, limit: int) -> list[LiveActivation]:
         """At most `limit` of those that are to be judged again, and of what was judged beside the turns since."""

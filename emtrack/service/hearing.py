@@ -1,8 +1,10 @@
 """Whether a worker hears anybody. Between it and the devices are gateways and the stream, and what is away there looks like silence.
 
 A gateway puts a sign of life into the lane of each shard once a second (`emtrack/stream/publishing.py`); whatever is read there is
-one, too. So what a device sent before a sign has come as far as the worker when the sign has. Judged time follows the newest sign.
-A shard that had none for longer than `longest_s` had an outage: from its last one on, exactly as if its worker had not run.
+one, too. So what a device sent before a sign has come as far as the worker when the sign has. Nobody is judged by the clock past the
+last sign of their shard: what is found there would stay, and be wrong if the shard turns out to have been away. So judged time
+follows the shard that was heard least, until that had no sign for longer than `longest_s`. Then it had an outage: from its last one
+on, exactly as if its worker had not run.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from emtrack.clock import Clock
 
 LONGEST_S = 5.0
 """As between two commits (RULES.md section 8)."""
+MOST_BEHIND_MS = 10_000
+"""That a report may be said to be received before it is, so that what was sent now does not lie in the future. Only an emulated clock
+comes so far in `LONGEST_S`."""
 
 
 class Sign(NamedTuple):
@@ -32,13 +37,18 @@ class Heard(NamedTuple):
     before: Mapping[int, Sign]
     newest: Mapping[int, Sign]
 
-    def judged_to_ms(self, longest_s: float, *, has_reports: bool) -> int:
-        """The instant up to which a turn may judge. With reports in hand there is no need of a newer sign, to say when they were
-        received. While a shard is unheard, time moves in whole seconds: each step of it is an outage of that shard in the record."""
-        to_ms = self.now.at_ms
-        if not has_reports:
-            to_ms = max((sign.at_ms for sign in self.newest.values()), default=to_ms)
-        if any(self.now.at_s - sign.at_s > longest_s for sign in self.newest.values()):
+    def judged_to_ms(self, longest_s: float, *, has_reports: bool, due_ms: int) -> int:
+        """The instant up to which a turn may judge. `due_ms`: when something is next found by the clock alone. If nothing is by now,
+        reports in hand are received now, and wait for no sign of another shard; nor where all shards have an outage to now. While a
+        shard is unheard, time moves in whole seconds: each step of it is an outage of that shard in the record."""
+        fresh_ms = [sign.at_ms for sign in self.newest.values() if self.now.at_s - sign.at_s <= longest_s]
+        to_ms = (
+            min(fresh_ms) if fresh_ms else max((sign.at_ms for sign in self.newest.values()), default=self.now.at_ms)
+        )
+        if has_reports:
+            is_free = not fresh_ms or due_ms > self.now.at_ms
+            to_ms = self.now.at_ms if is_free else max(to_ms, self.now.at_ms - MOST_BEHIND_MS)
+        if len(fresh_ms) < len(self.newest):
             to_ms -= to_ms % round(1000 * max(1.0, self.rate))
         return to_ms
 
@@ -46,13 +56,12 @@ class Heard(NamedTuple):
         """The shards that nobody was heard in for too long, each since when: between two signs, or, where there is none now, from the
         newest to the instant up to which the turn judges, which orders may have moved on. A machine whose clock is ahead moves it
         on, too; who has a sign of now was heard all the same."""
-        longest_ms = longest_s * 1000 * max(1.0, self.rate)
         found = {}
         for shard, newest in self.newest.items():
             before = self.before[shard]
             if newest.at_s - before.at_s > longest_s:
                 found[shard] = before.at_ms
-            elif self.now.at_s - newest.at_s > longest_s and judged_ms - newest.at_ms > longest_ms:
+            elif self.now.at_s - newest.at_s > longest_s and judged_ms > newest.at_ms:
                 found[shard] = newest.at_ms
         return found
 

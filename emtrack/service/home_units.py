@@ -167,6 +167,11 @@ class HomeUnits:
         for hmu_id, due_ms in look.due_ms.items():
             self._due_at(hmu_id, due_ms)
 
+    @property
+    def next_due_ms(self) -> int:
+        """When the first of them may have to be looked at."""
+        return self._heap[0][0] if self._heap else FOREVER_MS
+
     def _due(self, now_ms: int) -> set[str]:
         """They stay due until they are adopted with another instant."""
         found = set()

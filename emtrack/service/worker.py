@@ -331,6 +331,10 @@ class Worker:
         self._committed_at_s = self._pace.stopwatch()
         self.watch.started(self._now_ms)
 
+    def _heard_to_ms(self, heard: Heard, *, has_reports: bool) -> int:
+        due_ms = min(self._activations.next_due_ms, self._units.next_due_ms)
+        return heard.judged_to_ms(self._pace.liveness_s, has_reports=has_reports, due_ms=due_ms)
+
     async def _change_shards(self, connection: Connection, sharing: Sharing) -> None:
         """Take what nobody has, or give back what is due to others. Not in a transaction."""
         moved = await sharing.move(connection)
@@ -472,7 +476,7 @@ class Worker:
         started_s = self._pace.stopwatch()
         self._stages.begin()
         heard = None if self._sharing is None else self._sharing.heard(self._clock)
-        self._tick(None if heard is None else heard.judged_to_ms(self._pace.liveness_s, has_reports=bool(batch)))
+        self._tick(None if heard is None else self._heard_to_ms(heard, has_reports=bool(batch)))
         await self._notice_changes(connection)
         now_ms = self._now_ms
         if self._sharing is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emtrack.service.hearing import LONGEST_S, Hearing
+from geofence import FOREVER_MS
 from tests.service_world import FakeClock, ms
 
 BEGIN_S = 1_000.0
@@ -26,15 +27,17 @@ class Ear:
         self.clock.at_ms += round(seconds * 1000 * self.clock.rate)
         self.signs |= dict.fromkeys(heard, self.now_s)
 
-    def turn(self, judged_ms: int = 0, *, has_reports: bool = False) -> tuple[int, dict[int, int]]:
+    def turn(
+        self, judged_ms: int = 0, *, has_reports: bool = False, due_ms: int = FOREVER_MS
+    ) -> tuple[int, dict[int, int]]:
         """Up to when it judges, and which shards had an outage since when."""
         heard = self.hearing.look(self.clock)
         self.hearing.adopt(heard)
-        to_ms = heard.judged_to_ms(LONGEST_S, has_reports=has_reports)
+        to_ms = heard.judged_to_ms(LONGEST_S, has_reports=has_reports, due_ms=due_ms)
         return to_ms, heard.unheard_since_ms(max(judged_ms, to_ms), LONGEST_S)
 
 
-def test_judged_time_follows_the_newest_sign_and_stands_still_without_one() -> None:
+def test_judged_time_follows_the_newest_signs_and_stands_still_without_one() -> None:
     ear = Ear()
     ear.after(1.0, 1, 2)
     assert ear.turn() == (ms("12:00:01"), {})
@@ -57,10 +60,44 @@ def test_a_time_without_a_sign_is_an_outage_from_the_last_one_when_there_is_one_
 
 def test_a_shard_whose_lane_alone_says_nothing_has_an_outage_while_the_others_are_judged() -> None:
     ear = Ear()
+    ear.after(1.0, 1, 2)
     ear.after(4.0, 1)
-    assert ear.turn() == (ms("12:00:04"), {})
-    ear.after(4.0, 1)
-    assert ear.turn() == (ms("12:00:08"), {2: ms("12:00")})
+    assert ear.turn() == (ms("12:00:01"), {})  # whether it is away is not known yet
+    ear.after(1.5, 1)
+    assert ear.turn() == (ms("12:00:06"), {2: ms("12:00:01")})
+    ear.after(1.0, 1)
+    assert ear.turn() == (ms("12:00:07"), {2: ms("12:00:01")})
+
+
+def test_judged_time_follows_the_lane_that_was_heard_least() -> None:
+    ear = Ear()
+    ear.after(1.0, 2)
+    ear.after(0.3, 1)
+    assert ear.turn() == (ms("12:00:01"), {})
+    ear.after(0.2)
+    assert ear.turn(has_reports=True, due_ms=ms("12:00:01")) == (ms("12:00:01"), {})
+
+
+def test_reports_are_received_now_where_nobody_is_due_by_the_clock() -> None:
+    ear = Ear()
+    ear.after(1.0, 2)
+    ear.after(0.5, 1)
+    assert ear.turn(has_reports=True, due_ms=ms("12:00:02")) == (ms("12:00:01") + 500, {})
+
+
+def test_a_fast_clock_receives_no_report_long_before_it_is_there() -> None:
+    ear = Ear(rate=600.0)
+    ear.after(1.0, 1)
+    assert ear.turn(has_reports=True, due_ms=ms("12:00:01")) == (ms("12:09:50"), {})
+
+
+def test_a_shard_is_never_judged_past_its_last_sign_before_that_is_an_outage() -> None:
+    ear = Ear()
+    for tenth in range(1, 100):
+        ear.after(0.1, 1)
+        to_ms, outages = ear.turn(has_reports=tenth % 2 == 0, due_ms=ms("12:00"))
+        assert outages == ({2: ms("12:00")} if to_ms > ms("12:00") else {})
+    assert to_ms == ms("12:00:09")
 
 
 def test_orders_that_move_judged_time_on_while_nobody_is_heard_leave_an_outage_and_no_silence() -> None:
