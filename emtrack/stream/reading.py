@@ -163,7 +163,8 @@ class StreamReader:
             opt_start_seq=max(1, at[0]), inactive_threshold=30.0, mem_storage=True, num_replicas=1,
         )  # fmt: skip
         consumer = await self._stream.js.add_consumer(NAME, config)
-        there_already = consumer.num_pending or 0
+        # The leader of the stream says what is there. The consumer may be on a server that was away and does not have all of it yet.
+        last = (await self._stream.js.stream_info(NAME)).state.last_seq
         client = self._stream.client
         inbox = client.new_inbox()
         answers = await client.subscribe(inbox)
@@ -184,7 +185,7 @@ class StreamReader:
                     if status is not None or message.metadata.sequence.consumer != expected:
                         raise StreamEnded
                     self._not_read.discard(key)
-                    yield message, expected > there_already
+                    yield message, message.metadata.sequence.stream > last
                     expected += 1
         finally:
             with suppress(Exception):

@@ -1,0 +1,95 @@
+"""What a reader takes for a sign of life: what was put into the stream after reading began, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from emtrack.db.connect import Connection, connect
+from emtrack.metrics import Metrics
+from emtrack.stream import server
+from emtrack.stream.messages import Message, encode
+from emtrack.stream.reading import StreamReader
+from emtrack.stream.server import NAME, Stream, opened_stream
+from ingest import Inbox
+from tests.nats_servers import nats_servers
+
+SIGN = encode(Message("emtrack-answers.x", []))
+LANE = "emtrack.1.live"
+
+
+@asynccontextmanager
+async def stream_and_record(dsn: str) -> AsyncIterator[tuple[Stream, Connection]]:
+    with nats_servers() as servers:
+        stream, connection = await opened_stream(servers.setting, "worker"), await connect(dsn)
+        try:
+            yield stream, connection
+        finally:
+            await stream.client.close()
+            await connection.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(0.05)  # servers at work: there is nothing to wait on but what they did
+
+
+async def put(stream: Stream, count: int) -> None:
+    for _ in range(count):
+        await stream.js.publish(LANE, SIGN, stream=NAME)
+
+
+async def test_what_was_there_is_no_sign_though_the_server_of_the_reader_does_not_have_it_yet(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was away answers that nothing is there, and gets it while it is read."""
+    async with stream_and_record(database_url) as (stream, connection):
+        await put(stream, 3)
+        add = stream.js.add_consumer
+
+        async def added(*args: object, **named: object) -> object:
+            consumer = await add(*args, **named)
+            consumer.num_pending = 0
+            return consumer
+
+        monkeypatch.setattr(stream.js, "add_consumer", added)
+        metrics = Metrics()
+        reader = StreamReader(stream, Inbox(100), metrics)
+        await reader.read_shards(connection, [1])
+        read = metrics.stream_messages.labels("read")
+        await until(lambda: read._value.get() == 3)
+        assert reader.sign_s(1) is None
+        await put(stream, 1)
+        await until(lambda: reader.sign_s(1) is not None)
+        await reader.leave_shards(None)
+
+
+async def test_what_is_put_there_is_a_sign_though_what_was_before_it_expired_unread(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_AGE_S", 2.0)
+    async with stream_and_record(database_url) as (stream, connection):
+        await put(stream, 60)
+        reader = StreamReader(stream, Inbox(100), Metrics())
+        put_all, has_room = reader._put_all, asyncio.Event()
+
+        async def put_when_there_is_room(*args: object) -> None:
+            await has_room.wait()
+            await put_all(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(reader, "_put_all", put_when_there_is_room)
+        await reader.read_shards(connection, [1])
+        info = await stream.js.stream_info(NAME)
+        while info.state.messages:
+            await asyncio.sleep(0.1)  # likewise
+            info = await stream.js.stream_info(NAME)
+        await put(stream, 1)
+        has_room.set()
+        await until(lambda: reader.sign_s(1) is not None)
+        await reader.leave_shards(None)
