@@ -12,7 +12,7 @@ from typing import NamedTuple
 from emtrack.db.connect import Connection
 from emtrack.record.outages import Outages, load_outages, record_outage, record_shard_outage
 from emtrack.record.shards import Shards
-from geofence import ALWAYS_MS, Interval, datetime_of, instant_of, subtracted
+from geofence import ALWAYS_MS, Interval, datetime_of, instant_of, merged, subtracted
 
 LIVENESS = "SELECT min(alive_at) FROM shards_alive"
 OF_SHARDS = "SELECT shard, alive_at, coalesce(changes_seen, 0) AS changes_seen FROM shards_alive"
@@ -54,6 +54,18 @@ async def shards_alive(connection: Connection) -> dict[int, ShardAlive]:
         )
         for row in await connection.fetch(OF_SHARDS)
     }  # fmt: skip
+
+
+async def load_outages_to(connection: Connection, now_ms: int, shards: Shards) -> Outages:
+    """All outages, and of shards that are not these the time since each was last alive: of what nobody serves none is recorded."""
+    known, alive = await load_outages(connection), await shards_alive(connection)
+    since_ms = {shard: one.alive_ms for shard, one in alive.items() if shard not in shards.owned}
+    of_shards = {
+        shard: tuple(merged([*known.of_shard(shard), Interval(from_ms, now_ms)]))
+        for shard, from_ms in since_ms.items()
+        if from_ms is not None and from_ms < now_ms
+    }
+    return known._replace(of_shards={**known.of_shards, **of_shards})
 
 
 async def record_ready(connection: Connection, now_ms: int, shards: Shards) -> tuple[Outages, int]:

@@ -16,7 +16,7 @@ from emtrack.db.connect import Connection
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.home_units import UnitEntry, load_unit_calls, load_unit_entries
 from emtrack.record.outages import Outages
-from geofence import ALWAYS_MS, FOREVER_MS, Interval, subtracted
+from geofence import ALWAYS_MS, FOREVER_MS, Interval, merged, subtracted
 
 LOOK_AGAIN_MS = 60_000
 """A unit that is silent is looked at so often: whether it is graver goes by the obligations of the moment."""
@@ -139,8 +139,7 @@ class HomeUnits:
             if entries and not is_looked_at_here(entries[0].device_no):
                 found.due_ms[hmu_id] = now_ms + LOOK_AGAIN_MS
                 continue
-            wearer_no = _first_wearer(entries, now_ms) if entries else 0
-            due_ms, silence = self._judge(hmu_id, called, outages.of(wearer_no), is_obliged, now_ms)
+            due_ms, silence = self._judge(hmu_id, called, _away(entries or (), outages), is_obliged, now_ms)
             found.due_ms[hmu_id] = due_ms
             if silence is None and hmu_id in self._silent:
                 found.ended.append(hmu_id)
@@ -226,10 +225,10 @@ class HomeUnits:
         return UnitSilence(hmu_id, since_ms, over_ms, people, is_serious)
 
 
-def _first_wearer(entries: Sequence[UnitEntry], at_ms: int) -> int:
-    """Of those with whom it stands then; of all with whom it ever stood, if there is none."""
-    standing = [e.wearer_no for e in entries if e.from_ms <= at_ms < e.to_ms]
-    return min(standing or [e.wearer_no for e in entries])
+def _away(entries: Iterable[UnitEntry], outages: Outages) -> Sequence[Interval]:
+    """When what a unit sent may not have come. What it says is kept by the shard of the one or the other with whom it ever stood, as
+    goes by what they wear at its time: if one was away, the unit may have called in."""
+    return merged([away for of_one in {outages.of(e.wearer_no) for e in entries} for away in of_one])
 
 
 class Waited(NamedTuple):

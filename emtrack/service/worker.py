@@ -48,6 +48,7 @@ from emtrack.record.changes import (
     order_changes_after,
 )
 from emtrack.record.liveness import (
+    load_outages_to,
     record_alive,
     record_loading,
     record_outage_since,
@@ -56,7 +57,7 @@ from emtrack.record.liveness import (
     record_shards_alive,
     shards_alive,
 )
-from emtrack.record.outages import load_outages
+from emtrack.record.outages import Outages, load_outages
 from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
 from emtrack.record.shards import Shards, shard_count
 from emtrack.record.zone_sets import ZoneSetCache
@@ -661,17 +662,16 @@ class Worker:
         return self._sharing is None or self._sharing.has_all_of(device_no)
 
     async def _look_at_units(self, connection: Connection, senders: Collection[int], now_ms: int) -> UnitLook:
-        """Before a silence is reported, whether another worker heard the unit."""
+        """Before a silence is reported, whether another worker heard the unit, or could not."""
 
-        def look() -> UnitLook:
-            activations = self._activations
-            return self._units.look(senders, activations.outages, activations.is_obliged, now_ms, self._looks_at_unit)
+        def look(outages: Outages) -> UnitLook:
+            return self._units.look(senders, outages, self._activations.is_obliged, now_ms, self._looks_at_unit)
 
-        found = look()
+        found = look(self._activations.outages)
         if self._sharing is None or not found.silent:
             return found
         await self._units.hear_from_disk(connection)
-        return look()
+        return look(await load_outages_to(connection, now_ms, self._shards))
 
     def _looks_at_unit(self, device_no: int) -> bool:
         return self._sharing is None or self._sharing.looks_at_unit(device_no, self._now_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emtrack.record.home_units import load_unit_calls, store_unit_calls
+from emtrack.record.liveness import record_shard_outages_since
 from tests.cluster.test_shards import MANY, Part, of, two_workers
 from tests.service_world import World, deployed, event, iso, ms, orders
 
@@ -55,7 +56,7 @@ async def test_what_another_worker_heard_of_a_unit_is_no_silence(database_url: s
         assert (await done).ack == [1]
         await at(world, "13:20", looking, hearing)  # longer than an hour and the buffer after 12:00
         assert await silences(world) == []
-        await at(world, "14:30", looking, hearing)
+        await at(world, "14:30", hearing, looking)
         assert await silences(world) == [("H1", True)]
 
 
@@ -76,6 +77,30 @@ async def test_a_unit_that_moved_is_looked_after_by_the_worker_of_whom_it_stands
         assert await silences(world) == [("H1", False)]
         await at(world, "15:10", before, after)
         assert await silences(world) == [("H1", False)]
+
+
+async def test_a_unit_is_not_silent_while_the_shard_was_away_that_keeps_what_it_says(database_url: str) -> None:
+    form = orders(*MANY)
+    form["activations"][0][
+        "evidence"
+    ] = []  # home units do not speak for an alcohol tag: the other's shard keeps what they say
+    async with two_workers(database_url, form) as (world, first, second):
+        mine, other = await numbers_apart(world, first, second)
+        world.clock.at_ms = ms("12:00")
+        await world.enter({"home_units": [unit(mine, "08:00"), unit(other, "08:00")]})
+        looking, keeping = [await of(world, f"W{n}", first, second) for n in (mine, other)]
+        await at(world, "12:50", looking, keeping)
+        await at(world, "13:30", looking)  # nobody serves the others meanwhile; when that is over is not known
+        assert await silences(world) == []
+        world.clock.at_ms = ms("13:40")
+        away = dict.fromkeys(keeping.owned, ms("12:50"))
+        await record_shard_outages_since(world.connection, away, ms("13:40"), "not running")
+        await at(world, "13:40", keeping, looking)
+        assert await silences(world) == []
+        await at(world, "13:50", keeping, looking)  # of the hour and its buffer 11 minutes were left
+        assert await silences(world) == []
+        await at(world, "14:05", keeping, looking)
+        assert await silences(world) == [("H1", True)]
 
 
 async def test_of_two_notes_of_a_unit_the_later_instant_counts(database_url: str) -> None:
