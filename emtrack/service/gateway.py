@@ -25,7 +25,7 @@ from emtrack.settings import Settings, SettingsError
 from emtrack.stream.publishing import Publisher
 from emtrack.stream.server import opened_stream
 from emtrack.web.api.service import service_routes
-from ingest import Inbox, device_route
+from ingest import Inbox, KeysUnknown, device_route
 
 
 class GatewayWatch:
@@ -42,6 +42,14 @@ class GatewayWatch:
         if not self._credentials.is_fresh:
             return "The database does not answer, so that nobody knows whose keys are good: devices are told to send again."
         return None
+
+    async def hears(self) -> bool:
+        """Devices, now. It waits for keys of now as a device does, as long, and goes on in the same moment."""
+        try:
+            await self._credentials.fresh()
+        except KeysUnknown:
+            return False
+        return self._publisher.is_connected
 
     def late(self) -> str | None:
         return None
@@ -84,7 +92,7 @@ async def running_gateway(settings: Settings, stop: asyncio.Event) -> AsyncItera
                     trackers_heard(settings.trackers, intake, places, vouching) as heard,
                     broker_heard(settings.mqtt, broker_password, intake, keys, metrics) as brokers,
                 ):
-                    following.append(group.create_task(publisher.give_signs(lambda: watch.trouble() is None, stop)))
+                    following.append(group.create_task(publisher.give_signs(watch.hears, stop)))
                     yield Service(address, dsn, clock, routes, [*heard, *brokers])
                     stop.set()
                 await asyncio.wait([publishing, *following])

@@ -16,7 +16,7 @@ import random
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -122,10 +122,10 @@ class Publisher:
                     queue.task.cancel()
             await answers.unsubscribe()
 
-    async def give_signs(self, hears: Callable[[], bool], stop: asyncio.Event) -> None:
-        """Of life, until `stop` is set. `hears`: whether devices are heard here now; who hears nobody says nothing."""
+    async def give_signs(self, hears: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> None:
+        """Of life, until `stop` is set. `hears`: whether devices are heard here, where it may wait for it; else nothing is said."""
         while not stop.is_set():
-            if hears():
+            if await hears():
                 self._give_signs()
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), SIGN_EVERY_S)
