@@ -99,10 +99,13 @@ class StreamReader:
 
     async def leave_shards(self, shards: Collection[int] | None) -> None:
         left = [key for key in self._tasks if shards is None or key[0] in shards]
-        for key in left:
-            self._tasks[key].cancel()
-        if left:
-            await asyncio.wait([self._tasks.pop(key) for key in left])
+        reading = {self._tasks.pop(key) for key in left}
+        while (
+            reading
+        ):  # a cancellation is lost where a message comes in the same moment (`asyncio.wait_for` of Python 3.11)
+            for task in reading:
+                task.cancel()
+            _, reading = await asyncio.wait(reading, timeout=RETRY_S)
         for shard in list(self._readings) if shards is None else shards:
             self._readings.pop(shard, None)
 

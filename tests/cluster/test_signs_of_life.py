@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -93,3 +93,23 @@ async def test_what_is_put_there_is_a_sign_though_what_was_before_it_expired_unr
         has_room.set()
         await until(lambda: reader.sign_s(1) is not None)
         await reader.leave_shards(None)
+
+
+async def test_a_reader_whose_cancellation_was_lost_is_left_all_the_same(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stream_and_record(database_url) as (stream, connection):
+        reader = StreamReader(stream, Inbox(100), Metrics())
+
+        async def loses_one(*_: object) -> None:
+            """As `asyncio.wait_for` does when what it waits for comes in the same moment."""
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(reader, "_read", loses_one)
+        await reader.read_shards(connection, [1, 2])
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5.0):
+            await reader.leave_shards(None)
+        assert not reader._tasks
