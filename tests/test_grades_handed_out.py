@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pypdf
 import pytest
 
+from emtrack.canary.entering import enter_canary
 from emtrack.cli.exporting import AskedExport, export_positions, export_report
 from emtrack.cli.findings import stored_findings
 from emtrack.cli.near import near_of
@@ -26,7 +27,7 @@ from emtrack.files.positions import PositionForm
 from emtrack.files.subject import export_subject
 from emtrack.forms.lines import finding_lines
 from emtrack.forms.reading import read_orders
-from emtrack.orders.importing import import_orders, set_device_identifier
+from emtrack.orders.importing import end_device_identifier, import_orders, set_device_identifier
 from emtrack.people.looks import SERVICE, commander
 from emtrack.people.roles import Role
 from emtrack.reading.breach_pack import pack_of
@@ -285,6 +286,40 @@ async def test_the_bundle_of_all_says_it_and_what_devices_speak_and_is_judged_as
     again = json.loads((tmp_path / "again" / "orders.json").read_text())
     assert again["devices"] == told["devices"]
     assert again["settings"] == told["settings"]
+
+
+async def test_the_bundle_has_what_devices_speak_that_are_on_nobody(
+    database_url: str, data_dir: Path, second_database_url: str, tmp_path: Path
+) -> None:
+    """A home unit and a spare device are; the device of a canary is not, nor an identifier that has ended."""
+    form = ORDERS | {
+        "home_units": [unit(2)],
+        "devices": [
+            {"device_id": "D1", "speaks": {"osmand": PHONE}},
+            {"device_id": "H1", "speaks": {"teltonika": "356307042441013"}},
+            {"device_id": "SPARE", "speaks": {"teltonika": "356307042441021", "osmand": "spare"}},
+        ],
+    }
+    async with open_office(database_url, data_dir, form, check_in="on") as office:
+        await enter_canary(office.settings, office.address, "test")
+        nobodys = await office.connection.fetchval(NOBODYS_DEVICE)
+        await set_device_identifier(office.settings, nobodys, "osmand", "nobody", who="Ann")
+        await end_device_identifier(office.settings, "SPARE", "osmand", who="Ann")
+        await export_to(office.settings, tmp_path / "all", commander("Ann", SERVICE))
+    told = json.loads((tmp_path / "all" / "orders.json").read_text())
+    assert told["devices"] == [
+        form["devices"][0], form["devices"][1], {"device_id": "SPARE", "speaks": {"teltonika": "356307042441021"}},
+    ]  # fmt: skip
+    orders = read_orders((tmp_path / "all" / "orders.json").read_text(), "orders.json")
+    there = settings_for(second_database_url)
+    await import_orders(there, orders, who="Ann", dry_run=False)
+    await export_to(there, tmp_path / "again", commander("Ann", SERVICE))
+    assert json.loads((tmp_path / "again" / "orders.json").read_text())["devices"] == told["devices"]
+
+
+NOBODYS_DEVICE = """
+SELECT device_id FROM devices JOIN activation_versions USING (device_no) WHERE wearer_no IN (SELECT canary_wearers())
+"""
 
 
 def without_grade(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
