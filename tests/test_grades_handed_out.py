@@ -290,6 +290,20 @@ async def test_what_rests_on_positions_of_which_none_is_stored_any_more_is_not_a
     assert {one.is_authenticated for one in await results_of(office.connection, by_time)} == {False}
 
 
+async def test_what_was_not_authenticated_never_becomes_so_by_a_correction_of_orders(by_phone: Office) -> None:
+    """By orders of today the telephone was with nobody yet when it said where it was."""
+    await check_in(by_phone, "19:50")
+    await by_phone.report("D1", away("19:54", 3))
+    run_no, told = await asked(by_phone, near("19:51", "19:53"))
+    assert told == {"W1": False}
+    corrected = {"activations": [activation(1, **{"from": "2026-03-02T19:52:00Z", "to": ENDS})]}
+    await import_orders(
+        by_phone.settings, read_orders(json.dumps(corrected), "corrected.json"), who="Ann", dry_run=False
+    )
+    (result,) = await results_of(by_phone.connection, run_no)
+    assert not result.is_authenticated
+
+
 @pytest.mark.parametrize("kind", [Kind.FINDINGS, Kind.POSITIONS, Kind.EVENTS, Kind.LOOKS])
 async def test_what_is_not_authenticated_is_known_as_long_as_anything_that_may_rest_on_it(
     by_phone: Office, kind: Kind

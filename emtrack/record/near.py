@@ -134,13 +134,13 @@ WITH spans AS MATERIALIZED (
     FROM near_people n JOIN near_runs r USING (run_no) CROSS JOIN LATERAL (VALUES (n.wearer_no), (n.other_wearer_no)) AS u (wearer_no)
     WHERE ({which}) AND u.wearer_no IS NOT NULL AND (n.fact_id IS NULL OR n.possible IS NOT NULL OR n.other_wearer_no IS NOT NULL)
 ), facts AS MATERIALIZED (
-    -- What each result rests on: the position that it names, and those around. Of devices that never had an identifier none can be
-    -- without a key.
+    -- What each result rests on: the position that it names, and those around, by any orders that ever held: it was asked by those of
+    -- its day. Of devices that never had an identifier none can be without a key.
     SELECT n.result_no, n.fact_id FROM near_people n JOIN near_runs r USING (run_no) WHERE ({which}) AND n.fact_id IS NOT NULL
     UNION ALL
     SELECT s.result_no, p.fact_id
     FROM spans s
-    JOIN activation_versions v ON v.wearer_no = s.wearer_no AND upper_inf(v.recorded)
+    JOIN activation_versions v ON v.wearer_no = s.wearer_no
     CROSS JOIN LATERAL (
         SELECT fact_id FROM positions
         WHERE device_no = v.device_no AND fix_time >= s.begin_at AND fix_time <= s.end_at AND v.during @> fix_time OFFSET 0) AS p
