@@ -17,7 +17,7 @@ from emtrack.db import connect as connecting
 from emtrack.db.connect import DatabaseUnavailable, connect, database, open_pool
 from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.db.session import READING, TCP_GONE_S, Limits, Session, notice_when_gone
-from emtrack.service import app
+from emtrack.service import app, deadline_clock, deliverer, signals, task_clock
 from emtrack.service.back_off import BackOff
 from emtrack.service.worker import AlreadyServed, Pace, take_worker_lock
 from tests.db_fixtures import SUPERUSER, with_user
@@ -253,3 +253,26 @@ async def test_a_session_of_another_program_is_left_alone(database_url: str) -> 
     assert await other.fetchval("SELECT 1") == 1
     await other.close()
     await mine.close()
+
+
+async def test_who_stands_still_in_the_middle_of_a_transaction_lets_go_of_what_it_locked(database_url: str) -> None:
+    """A process that is suspended keeps its connection: others wait for its locks no longer than its limits say."""
+    still, other = await connect(database_url), await connect(database_url)
+    await still.set_limits(READING._replace(idle_s=0.3))
+    await other.set_limits(Limits(statement_s=30, lock_s=20, answer_s=35))
+    transaction = still.transaction()
+    await transaction.start()
+    await still.execute("LOCK TABLE deployment IN EXCLUSIVE MODE")
+    async with other.transaction():
+        await other.execute("LOCK TABLE deployment IN EXCLUSIVE MODE")
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await still.execute("SELECT 1")
+    still.terminate()
+    await other.close()
+
+
+@pytest.mark.parametrize(
+    "limits", [READING, *(part.LIMITS for part in (deliverer, deadline_clock, task_clock, signals))]
+)
+async def test_whoever_works_beside_the_turns_or_for_people_has_such_a_limit(limits: Limits) -> None:
+    assert 0 < limits.idle_s <= 30

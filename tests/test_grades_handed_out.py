@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pypdf
 import pytest
 
+from emtrack.canary.entering import enter_canary
 from emtrack.cli.exporting import AskedExport, export_positions, export_report
 from emtrack.cli.findings import stored_findings
 from emtrack.cli.near import near_of
@@ -26,11 +27,13 @@ from emtrack.files.positions import PositionForm
 from emtrack.files.subject import export_subject
 from emtrack.forms.lines import finding_lines
 from emtrack.forms.reading import read_orders
-from emtrack.orders.importing import import_orders, set_device_identifier
+from emtrack.orders.importing import end_device_identifier, import_orders, set_device_identifier
 from emtrack.people.looks import SERVICE, commander
 from emtrack.people.roles import Role
 from emtrack.reading.breach_pack import pack_of
-from emtrack.record.near import Asked, Question
+from emtrack.record.near import Asked, Question, results_of
+from emtrack.retention.rules import Kind, Rule
+from emtrack.retention.runs import begin_run, planned
 from geofence import Interval
 from geofence.nearness import Spot
 from geofence.words import parse_instant
@@ -189,19 +192,133 @@ async def test_who_was_near_says_on_what_it_rests_over_http_on_the_page_and_by_t
             assert {one["wearer_id"]: one["authenticated"] for one in json.loads(line)["people"]} == expected, begin
             _, page = await visitor.get(f"/near/{answer['run_no']}")
             assert page.count("Not authenticated") == list(expected.values()).count(False), begin
-        pair = {
-            "purpose": "COURT",
-            "radius": "100",
-            "one": "W2",
-            "other": "W1",
-            "begin": "2026-03-02T19:45",
-            "end": "2026-03-02T19:59",
-        }
-        _, there = await visitor.post("/near/together", form_key=await visitor.form_key(), **pair)
-        _, page = await visitor.get(there)
+        page = await page_of_pair(visitor)
         assert page.count("Not authenticated") == 1, "that of the other counts, too"
     finally:
         await visitor.http.close()
+
+
+async def page_of_pair(visitor: Visitor) -> str:
+    """The page of the answer whether W2 and W1 were near each other."""
+    pair = {
+        "purpose": "COURT",
+        "radius": "100",
+        "one": "W2",
+        "other": "W1",
+        "begin": "2026-03-02T19:45",
+        "end": "2026-03-02T19:59",
+    }
+    _, there = await visitor.post("/near/together", form_key=await visitor.form_key(), **pair)
+    _, page = await visitor.get(there)
+    return str(page)
+
+
+@pytest.fixture
+async def by_phone(database_url: str, data_dir: Path) -> AsyncIterator[Office]:
+    """Of W1 nothing but what a telephone says, until 20:30, when their order ends. They are in no cohort."""
+    form = {
+        "activations": [activation(1, to=ENDS), activation(2)],
+        "requirements": [curfew(1, to=ENDS), curfew(2)],
+    }
+    async with open_office(database_url, data_dir, form, check_in="on") as office:
+        await set_device_identifier(office.settings, "D1", "osmand", PHONE, who="Ann")
+        yield office
+
+
+ENDS = "2026-03-02T20:30:00Z"
+
+
+async def asked(office: Office, question: Question) -> tuple[int, dict[str, bool]]:
+    """The number of a question, and what its answer says of each whom it names."""
+    (line,) = await near_of(office.settings, ANN, [question])
+    told = json.loads(line)
+    return told["run_no"], {one["wearer_id"]: one["authenticated"] for one in told["people"]}
+
+
+async def test_time_to_be_there_rests_on_both_positions_also_where_one_of_them_lies_in_the_time(
+    by_phone: Office,
+) -> None:
+    """A telephone at 19:50, the tag at 19:54, the place 1.3 km off: the position of the tag says nothing of it, the time does."""
+    await check_in(by_phone, "19:50")
+    await by_phone.report("D1", away("19:54", 3))
+    spot = Spot(AWAY[0], AWAY[1] + 0.012, 100.0)
+    question = Question(Asked.PLACE, Interval(ms("19:51"), ms("19:55")), 100.0, spot)
+    run_no, told = await asked(by_phone, question)
+    (result,) = await results_of(by_phone.connection, run_no)
+    assert result.named.fact_id is not None, "the case is one of a named position"
+    assert result.named.possible is not None
+    assert told == {"W1": False}
+
+
+async def test_as_far_as_positions_hold_is_what_it_was_when_it_was_asked(database_url: str, data_dir: Path) -> None:
+    """Both ends of a gap of 75 minutes are of the telephone; here positions hold for two hours."""
+    form = ORDERS | {"settings": {"max_gap_s": 7200}}
+    async with open_office(database_url, data_dir, form, check_in="on") as office:
+        await set_device_identifier(office.settings, "D1", "osmand", PHONE, who="Ann")
+        await check_in(office, "18:30")
+        await check_in(office, "19:45")
+        assert (await asked(office, near("19:05", "19:10")))[1] == {"W1": False}
+
+
+async def test_what_was_not_authenticated_never_becomes_so_by_what_is_deleted(by_phone: Office) -> None:
+    """Looks, and with them what was answered, are kept for longer than positions and findings."""
+    await check_in(by_phone, "19:50")
+    await check_in(by_phone, "19:52")
+    await by_phone.report("D2", away("19:51", 1), away("19:53", 2))
+    by_sight, told = await asked(by_phone, near("19:49", "19:53:30"))
+    assert told == {"W1": False, "W2": True}
+    by_time, told = await asked(by_phone, near("19:51:30", "19:51:50"))
+    assert told == {"W1": False, "W2": True}
+
+    await delete(by_phone, {Kind.LOOKS: 300})
+    assert await by_phone.connection.fetchval("SELECT count(*) FROM positions") == 2, "those of W1 went"
+    for run_no in (by_sight, by_time):
+        results = await results_of(by_phone.connection, run_no)
+        assert {one.wearer_id: one.is_authenticated for one in results} == {"W1": False, "W2": True}
+
+    await delete(by_phone, {})
+    assert await by_phone.connection.fetchval("SELECT count(*) FROM unauthenticated_facts") == 0
+    for run_no in (by_sight, by_time):
+        assert [one.wearer_id for one in await results_of(by_phone.connection, run_no)] == ["W2"]
+
+
+async def test_what_rests_on_positions_of_which_none_is_stored_any_more_is_not_authenticated(office: Office) -> None:
+    """Nobody can say what stood behind them."""
+    by_time, told = await asked(office, near("19:52:30", "19:52:50"))
+    assert told == {"W1": False, "W2": True}
+    await office.connection.execute("DELETE FROM positions")
+    assert {one.is_authenticated for one in await results_of(office.connection, by_time)} == {False}
+
+
+async def test_what_was_not_authenticated_never_becomes_so_by_a_correction_of_orders(by_phone: Office) -> None:
+    """By orders of today the telephone was with nobody yet when it said where it was."""
+    await check_in(by_phone, "19:50")
+    await by_phone.report("D1", away("19:54", 3))
+    run_no, told = await asked(by_phone, near("19:51", "19:53"))
+    assert told == {"W1": False}
+    corrected = {"activations": [activation(1, **{"from": "2026-03-02T19:52:00Z", "to": ENDS})]}
+    await import_orders(
+        by_phone.settings, read_orders(json.dumps(corrected), "corrected.json"), who="Ann", dry_run=False
+    )
+    (result,) = await results_of(by_phone.connection, run_no)
+    assert not result.is_authenticated
+
+
+@pytest.mark.parametrize("kind", [Kind.FINDINGS, Kind.POSITIONS, Kind.EVENTS, Kind.LOOKS])
+async def test_what_is_not_authenticated_is_known_as_long_as_anything_that_may_rest_on_it(
+    by_phone: Office, kind: Kind
+) -> None:
+    await check_in(by_phone, "19:50")
+    await delete(by_phone, {kind: 300})
+    assert await by_phone.connection.fetchval("SELECT count(*) FROM unauthenticated_facts") == 1
+
+
+async def delete(office: Office, days: dict[Kind, int]) -> None:
+    """Retention on 1 April: all but some kinds goes after a day."""
+    rules = {kind: Rule(days.get(kind, 1), "a test") for kind in Kind}
+    now_ms = parse_instant("2026-04-01T12:00:00Z")
+    run = await begin_run(office.connection, await planned(office.connection, rules, now_ms), "Ann")
+    await run.all_of_it("Ann", now_ms)
 
 
 def at(moment: str) -> str:
@@ -245,7 +362,14 @@ async def test_a_breach_pack_says_it_of_its_findings(office: Office, monkeypatch
 
 
 async def test_the_file_that_a_person_is_given_of_what_is_held_says_it(office: Office, tmp_path: Path) -> None:
-    await near_of(office.settings, ANN, [near("19:49", "19:53")])
+    for begin, end in (("19:49", "19:53"), ("19:53:30", "19:55"), ("19:52:30", "19:52:50")):
+        await near_of(office.settings, ANN, [near(begin, end)])
+    visitor = Visitor(office)
+    try:
+        await visitor.log_in(await office.account(Role.SUPERVISOR), "Ann")
+        await page_of_pair(visitor)
+    finally:
+        await visitor.http.close()
     await export_subject(office.settings, "W1", tmp_path / "W1", "Ann")
 
     def column(name: str, field: str) -> list[str]:
@@ -253,7 +377,7 @@ async def test_the_file_that_a_person_is_given_of_what_is_held_says_it(office: O
             return [row[field] for row in csv.DictReader(file)]
 
     assert column("positions", "authenticated") == WORDS
-    assert column("near", "authenticated") == ["no"]
+    assert column("near", "authenticated") == ["no", "yes", "no", "no"], "as `results_of` says it"
     assert "2" in column("findings", "unauthenticated_facts")
 
 
@@ -285,6 +409,40 @@ async def test_the_bundle_of_all_says_it_and_what_devices_speak_and_is_judged_as
     again = json.loads((tmp_path / "again" / "orders.json").read_text())
     assert again["devices"] == told["devices"]
     assert again["settings"] == told["settings"]
+
+
+async def test_the_bundle_has_what_devices_speak_that_are_on_nobody(
+    database_url: str, data_dir: Path, second_database_url: str, tmp_path: Path
+) -> None:
+    """A home unit and a spare device are; the device of a canary is not, nor an identifier that has ended."""
+    form = ORDERS | {
+        "home_units": [unit(2)],
+        "devices": [
+            {"device_id": "D1", "speaks": {"osmand": PHONE}},
+            {"device_id": "H1", "speaks": {"teltonika": "356307042441013"}},
+            {"device_id": "SPARE", "speaks": {"teltonika": "356307042441021", "osmand": "spare"}},
+        ],
+    }
+    async with open_office(database_url, data_dir, form, check_in="on") as office:
+        await enter_canary(office.settings, office.address, "test")
+        nobodys = await office.connection.fetchval(NOBODYS_DEVICE)
+        await set_device_identifier(office.settings, nobodys, "osmand", "nobody", who="Ann")
+        await end_device_identifier(office.settings, "SPARE", "osmand", who="Ann")
+        await export_to(office.settings, tmp_path / "all", commander("Ann", SERVICE))
+    told = json.loads((tmp_path / "all" / "orders.json").read_text())
+    assert told["devices"] == [
+        form["devices"][0], form["devices"][1], {"device_id": "SPARE", "speaks": {"teltonika": "356307042441021"}},
+    ]  # fmt: skip
+    orders = read_orders((tmp_path / "all" / "orders.json").read_text(), "orders.json")
+    there = settings_for(second_database_url)
+    await import_orders(there, orders, who="Ann", dry_run=False)
+    await export_to(there, tmp_path / "again", commander("Ann", SERVICE))
+    assert json.loads((tmp_path / "again" / "orders.json").read_text())["devices"] == told["devices"]
+
+
+NOBODYS_DEVICE = """
+SELECT device_id FROM devices JOIN activation_versions USING (device_no) WHERE wearer_no IN (SELECT canary_wearers())
+"""
 
 
 def without_grade(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -46,11 +46,14 @@ SESSION: Final = {
 
 class Limits(NamedTuple):
     """Seconds. `statement_s` and `lock_s`: after which the server ends a statement. `answer_s`: after which we give the connection
-    up; longer than `statement_s`, so that a server that is well says itself what was too long."""
+    up; longer than `statement_s`, so that a server that is well says itself what was too long. `idle_s`: after which the server ends
+    a session that says nothing in the middle of a transaction, because its process stands still, and lets go of what it locked; 0:
+    it waits."""
 
     statement_s: float
     lock_s: float
     answer_s: float
+    idle_s: float = 0.0
 
     @property
     def settings(self) -> dict[str, str]:
@@ -58,10 +61,11 @@ class Limits(NamedTuple):
         return {
             "statement_timeout": str(round(self.statement_s * 1000)),
             "lock_timeout": str(round(self.lock_s * 1000)),
+            "idle_in_transaction_session_timeout": str(round(self.idle_s * 1000)),
         }
 
 
-READING: Final = Limits(statement_s=60.0, lock_s=10.0, answer_s=65.0)
+READING: Final = Limits(statement_s=60.0, lock_s=10.0, answer_s=65.0, idle_s=30.0)
 """For those who read and enter by HTTP. A page reads within a second; the findings of everybody may take a while."""
 TURN: Final = Limits(statement_s=60.0, lock_s=10.0, answer_s=65.0)
 """For a turn. The longest statements are those that read everybody's orders again after a change of settings."""
@@ -71,7 +75,10 @@ LOADING: Final = Limits(statement_s=600.0, lock_s=30.0, answer_s=605.0)
 SYNCHRONOUS_WAIT: Final = "SyncRepWaitForLSN"
 """The server's own name of the place where a commit waits for a standby. Its words for it are in the server's language."""
 
-SET_LIMITS = "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false)"
+SET_LIMITS = """
+SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),
+       set_config('idle_in_transaction_session_timeout', $3, false)
+"""
 
 
 class NotOnStandby(asyncpg.PostgresConnectionError):

@@ -91,7 +91,7 @@ async def _with_people(
     connection: asyncpg.Connection[Any], orders: Orders, assignments: Sequence[Assignment]
 ) -> Orders:
     """With what is no part of a plan, because nobody is judged by it: names, contacts, orders of courts, scripted steps, and under
-    which identifier devices are known in protocols of trackers."""
+    which identifier devices, of which some are on nobody, are known in protocols of trackers."""
     wearer_ids = sorted({assignment.plan.activation.wearer_id for assignment in assignments})
     numbers: dict[str, int] = {a.plan.activation.wearer_id: a.wearer_no for a in assignments}
     names = await load_names(connection, sorted(set(numbers.values())))
@@ -100,7 +100,7 @@ async def _with_people(
         for form in orders.requirements
     ]
     wearers, protocols = await forms_of(connection, wearer_ids), await protocol_forms(connection)
-    devices = await forms_of_devices(connection, {assignment.device_no for assignment in assignments})
+    devices = await forms_of_devices(connection)
     return msgspec.structs.replace(
         orders, requirements=requirements, wearers=wearers, protocols=protocols, devices=devices
     )

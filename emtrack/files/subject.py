@@ -21,6 +21,7 @@ from emtrack.db.opened import opened_database
 from emtrack.errors import MendableError
 from emtrack.iom.entries import records_of_person
 from emtrack.people.looks import SERVICE, What, commander, record_look
+from emtrack.record.near import NOT_AUTHENTICATED_OF_PERSON
 from emtrack.retention.targets import SENT, WORN
 from emtrack.settings import Settings
 from geofence import format_instant
@@ -146,14 +147,13 @@ FROM looks WHERE wearer_no = $1 OR wearer_no IS NULL AND what <> 'shift' ORDER B
 SELECT disclosed_at, disclosed_by, purpose, reference, recipient, what, form, lower(during) AS given_from, upper(during) AS given_to,
        known_at, positions, encode(sha256, 'hex') AS sha256
 FROM disclosures WHERE wearer_no = $1 ORDER BY disclosure_no"""),
-    Part("near", "questions who was near a place, or near whom, that named them, and what a person made of it", """
+    Part("near", "questions who was near a place, or near whom, that named them, and what a person made of it", f"""
 SELECT q.ran_at, q.ran_by, q.purpose, q.reference, q.asked, q.label, q.lat_deg, q.lon_deg, q.radius_m, lower(q.during) AS asked_from,
        upper(q.during) AS asked_to, n.grade, n.probability, n.fix_time, n.distance_m, n.fix_radius_m,
-       CASE WHEN n.fact_id IS NULL THEN NULL
-            WHEN EXISTS (SELECT FROM unauthenticated_facts u WHERE u.fact_id = n.fact_id) THEN 'no' ELSE 'yes' END AS authenticated,
+       CASE WHEN n.result_no IN ({NOT_AUTHENTICATED_OF_PERSON}) THEN 'no' ELSE 'yes' END AS authenticated,
        a.is_relevant, a.why, a.assessed_at, a.assessed_by
 FROM near_people n JOIN near_runs q USING (run_no) LEFT JOIN near_assessments a USING (result_no)
-WHERE n.wearer_no = $1 OR n.other_wearer_no = $1 ORDER BY n.result_no, a.assessment_no"""),
+WHERE n.wearer_no = $1 OR n.other_wearer_no = $1 ORDER BY n.result_no, a.assessment_no"""),  # noqa: S608
     Part("trials", "what was tried over their positions alone: settings, zones or timetables, and how many findings came of it", """
 SELECT r.ran_at, r.ran_by, r.purpose, r.reference, lower(r.during) AS tried_from, upper(r.during) AS tried_to, r.said, e.state,
        e.kinds

@@ -34,9 +34,13 @@ UPDATE device_identifiers SET ended_at = $3 WHERE device_no = $1 AND protocol = 
 OF_DEVICE = """
 SELECT protocol, identifier, added_at, ended_at FROM device_identifiers WHERE device_no = $1 ORDER BY identifier_no
 """
+# By all devices, but by those that are on a canary and on nobody else.
 SPOKEN = """
 SELECT d.device_id, i.protocol, i.identifier FROM device_identifiers i JOIN devices d USING (device_no)
-WHERE i.ended_at IS NULL AND i.device_no = ANY ($1::bigint[]) ORDER BY d.device_id, i.protocol
+WHERE i.ended_at IS NULL
+  AND (SELECT bool_and(v.wearer_no IN (SELECT canary_wearers())) FROM activation_versions v
+       WHERE v.device_no = i.device_no AND upper_inf(v.recorded)) IS NOT TRUE
+ORDER BY d.device_id, i.protocol
 """
 # Which of some facts nobody vouches for.
 UNAUTHENTICATED = "SELECT fact_id FROM unauthenticated_among($1::bigint[]) AS found (fact_id)"
@@ -123,10 +127,11 @@ async def list_identifiers(connection: Connection, device_id: str) -> list[Liste
     ]  # fmt: skip
 
 
-async def forms_of_devices(connection: Connection, device_nos: Iterable[int]) -> list[DeviceForm]:
-    """What some devices speak now, as orders.json carries it; nothing of those that speak no protocol of trackers."""
+async def forms_of_devices(connection: Connection) -> list[DeviceForm]:
+    """What devices speak now, as orders.json carries it: also home units, and devices that are on nobody. Nothing of those that speak
+    no protocol of trackers, or are of a canary."""
     spoken: dict[str, dict[str, str]] = {}
-    for row in await connection.fetch(SPOKEN, list(device_nos)):
+    for row in await connection.fetch(SPOKEN):
         spoken.setdefault(row["device_id"], {})[row["protocol"]] = row["identifier"]
     return [DeviceForm(device_id, protocols) for device_id, protocols in spoken.items()]
 

@@ -12,7 +12,7 @@ from emtrack.db.connect import Connection
 from emtrack.errors import MendableError
 from emtrack.record.device_identifiers import unauthenticated_among
 from geofence import Interval, datetime_of, instant_of
-from geofence.nearness import PAIR_MS, RULES, Grade, NearRules, Spot
+from geofence.nearness import PAIR_MS, Grade, NearRules, Spot
 
 if TYPE_CHECKING:
     from emtrack.people.looks import Looker
@@ -63,7 +63,8 @@ class Assessment(NamedTuple):
 
 class Result(NamedTuple):
     """A row of a run as it is shown. `is_authenticated`: more than an identifier stands behind the position that it rests on;
-    where it rests on the time between positions, or is of a pair, behind each around that time. `assessment` None: nobody has
+    where it rests on the time between positions, or is of a pair, behind each around that time, of which some are still stored.
+    `assessment` None: nobody has
     assessed it."""
 
     result_no: int
@@ -117,24 +118,48 @@ LEFT JOIN LATERAL (
 WHERE n.run_no = $1
 ORDER BY array_position(ARRAY['INSIDE', 'PROBABLY', 'NOT_EXCLUDED'], n.grade), n.probability DESC, n.distance_m, p.wearer_id
 """
-# What results rest on that name no position, or two of which one is named: all positions around the time, of devices that ever had an
-# identifier. Of others none can be without a key.
-AROUND = """
-SELECT s.result_no, p.fact_id
-FROM (
+# Of chosen results, those that rest on what nobody vouches for, or of which nobody can tell any more. `which`: results of people
+# `n` in runs `r`; `pair_s`: how far apart the two positions of a pair may be. A test prepares what is made of it.
+NOT_AUTHENTICATED_OF = """-- of some results
+WITH spans AS MATERIALIZED (
+    -- The time of each person around which positions count, where more than the named position does: time between positions (also
+    -- beside a named position, which says nothing by itself then), or a pair. As far as positions held when it was asked.
     SELECT n.result_no, u.wearer_no,
-           CASE WHEN n.fix_time IS NULL THEN lower(coalesce(n.possible, r.during)) - make_interval(secs => $2)
-                ELSE n.fix_time - make_interval(secs => $3) END AS begin_at,
-           CASE WHEN n.fix_time IS NULL THEN upper(coalesce(n.possible, r.during)) + make_interval(secs => $2)
-                ELSE n.fix_time + make_interval(secs => $3) END AS end_at
+           CASE WHEN n.other_wearer_no IS NULL OR n.fix_time IS NULL
+                THEN lower(coalesce(n.possible, r.during)) - make_interval(secs => (r.rules ->> 'max_gap_ms')::float8 / 1000)
+                ELSE n.fix_time - make_interval(secs => {pair_s}) END AS begin_at,
+           CASE WHEN n.other_wearer_no IS NULL OR n.fix_time IS NULL
+                THEN upper(coalesce(n.possible, r.during)) + make_interval(secs => (r.rules ->> 'max_gap_ms')::float8 / 1000)
+                ELSE n.fix_time + make_interval(secs => {pair_s}) END AS end_at
     FROM near_people n JOIN near_runs r USING (run_no) CROSS JOIN LATERAL (VALUES (n.wearer_no), (n.other_wearer_no)) AS u (wearer_no)
-    WHERE n.run_no = $1 AND (n.fact_id IS NULL OR n.other_wearer_no IS NOT NULL)) s
-JOIN activation_versions v ON v.wearer_no = s.wearer_no AND upper_inf(v.recorded)
-JOIN positions p ON p.device_no = v.device_no AND p.fix_time >= s.begin_at AND p.fix_time <= s.end_at AND v.during @> p.fix_time
-WHERE v.device_no IN (SELECT device_no FROM device_identifiers)
-  AND p.fix_time >= (SELECT lower(during) FROM near_runs WHERE run_no = $1) - make_interval(secs => $2)
-  AND p.fix_time <= (SELECT upper(during) FROM near_runs WHERE run_no = $1) + make_interval(secs => $2)
+    WHERE ({which}) AND u.wearer_no IS NOT NULL AND (n.fact_id IS NULL OR n.possible IS NOT NULL OR n.other_wearer_no IS NOT NULL)
+), facts AS MATERIALIZED (
+    -- What each result rests on: the position that it names, and those around, by any orders that ever held: it was asked by those of
+    -- its day. Of devices that never had an identifier none can be without a key.
+    SELECT n.result_no, n.fact_id FROM near_people n JOIN near_runs r USING (run_no) WHERE ({which}) AND n.fact_id IS NOT NULL
+    UNION ALL
+    SELECT s.result_no, p.fact_id
+    FROM spans s
+    JOIN activation_versions v ON v.wearer_no = s.wearer_no
+    CROSS JOIN LATERAL (
+        SELECT fact_id FROM positions
+        WHERE device_no = v.device_no AND fix_time >= s.begin_at AND fix_time <= s.end_at AND v.during @> fix_time OFFSET 0) AS p
+    WHERE v.device_no IN (SELECT device_no FROM device_identifiers)
+)
+SELECT f.result_no FROM facts f
+WHERE f.fact_id IN (SELECT u.fact_id FROM unauthenticated_among(ARRAY(SELECT fact_id FROM facts)) AS u (fact_id))
+UNION
+-- Of whom nothing is stored any more.
+SELECT s.result_no FROM spans s
+WHERE (SELECT true FROM activation_versions v
+       JOIN positions p ON p.device_no = v.device_no AND v.during @> p.fix_time
+       WHERE v.wearer_no = s.wearer_no AND upper_inf(v.recorded) AND p.fix_time >= s.begin_at AND p.fix_time <= s.end_at
+       LIMIT 1) IS NULL
 """
+NOT_AUTHENTICATED = NOT_AUTHENTICATED_OF.format(which="n.run_no = $1", pair_s=PAIR_MS / 1000)
+NOT_AUTHENTICATED_OF_PERSON = NOT_AUTHENTICATED_OF.format(
+    which="n.wearer_no = $1 OR n.other_wearer_no = $1", pair_s=PAIR_MS / 1000
+)
 OF_RESULT = "SELECT run_no, wearer_no FROM near_people WHERE result_no = $1"
 ASSESS = """
 INSERT INTO near_assessments (result_no, is_relevant, why, assessed_at, assessed_by) VALUES ($1, $2, $3, $4, $5)
@@ -205,18 +230,19 @@ async def people_of_run(connection: Connection, run_no: int) -> list[int]:
 async def results_of(connection: Connection, run_no: int) -> list[Result]:
     """Whom it names, the likeliest first. After the look."""
     rows = await connection.fetch(RESULTS, run_no)
-    lower = await _unauthenticated(connection, run_no, rows)
+    lower = await _not_authenticated(connection, run_no, rows)
     return [_result(row, row["result_no"] not in lower) for row in rows]
 
 
-async def _unauthenticated(connection: Connection, run_no: int, rows: Sequence[asyncpg.Record]) -> set[int]:
-    """Which results rest on what nobody vouches for."""
-    pairs = [(row["result_no"], row["fact_id"]) for row in rows if row["fact_id"] is not None]
-    if len(pairs) < len(rows) or any(row["other_wearer_no"] is not None for row in rows):
-        gap_s, pair_s = RULES.max_gap_ms / 1000, PAIR_MS / 1000
-        pairs += [(row["result_no"], row["fact_id"]) for row in await connection.fetch(AROUND, run_no, gap_s, pair_s)]
-    lower = await unauthenticated_among(connection, {fact_id for _, fact_id in pairs})
-    return {result_no for result_no, fact_id in pairs if fact_id in lower}
+async def _not_authenticated(connection: Connection, run_no: int, rows: Sequence[asyncpg.Record]) -> set[int]:
+    """Which results rest on what nobody vouches for. Where each rests on the position that it names alone, as mostly, nothing is
+    looked for around."""
+    if any(
+        row["fact_id"] is None or row["possible"] is not None or row["other_wearer_no"] is not None for row in rows
+    ):
+        return {row["result_no"] for row in await connection.fetch(NOT_AUTHENTICATED, run_no)}
+    lower = await unauthenticated_among(connection, {row["fact_id"] for row in rows})
+    return {row["result_no"] for row in rows if row["fact_id"] in lower}
 
 
 def _result(row: asyncpg.Record, is_authenticated: bool) -> Result:

@@ -180,9 +180,17 @@ class Plan(NamedTuple):
     rules: Mapping[Kind, Rule]
     cutoffs: Mapping[Kind, datetime]
 
-    def of(self, kind: Kind) -> list[Ended]:
-        ended = [(one, one.end_of(kind)) for one in self.people if not one.is_held]
-        return [one for one, end in ended if end is not None and end < self.cutoffs[kind]]
+    def of(self, *kinds: Kind) -> list[Ended]:
+        """Of whom each of some kinds may go."""
+        return [one for one in self.people if not one.is_held and all(self._may_go(one, kind) for kind in kinds)]
+
+    def _may_go(self, one: Ended, kind: Kind) -> bool:
+        end = one.end_of(kind)
+        return end is not None and end < self.cutoffs[kind]
+
+    def cutoff(self, target: Target) -> datetime:
+        """Of what is of nobody: before when it may go."""
+        return min(self.cutoffs[kind] for kind in target.kinds)
 
     def why(self, kind: Kind, ended_at: datetime | None = None) -> str:
         since = "each is counted by itself" if ended_at is None else f"ended {ended_at:%Y-%m-%d}"
@@ -201,7 +209,7 @@ async def would_go(connection: Connection, plan: Plan) -> list[Going]:
     """What a run would delete. Changes nothing."""
     going = []
     for target in OF_A_PERSON:
-        for person in plan.of(target.kind):
+        for person in plan.of(*target.kinds):
             rows = await connection.fetchval(target.how_many, person.wearer_no)
             going.append(
                 Going(
@@ -217,7 +225,7 @@ async def would_go(connection: Connection, plan: Plan) -> list[Going]:
         why = plan.why(Kind.POSITIONS, person.end_of(Kind.POSITIONS))
         going.append(Going(Kind.POSITIONS, "positions", person.wearer_id, rows, why))
     for target in OF_NOBODY:
-        rows = await connection.fetchval(target.how_many, plan.cutoffs[target.kind])
+        rows = await connection.fetchval(target.how_many, plan.cutoff(target))
         going.append(Going(target.kind, target.table, None, rows, plan.why(target.kind)))
     return [one for one in going if one.rows]
 
@@ -241,17 +249,17 @@ class Run:
         for person in await self.due(Kind.POSITIONS):
             await self._positions_of(person)
         for target in OF_A_PERSON:
-            for person in await self.due(target.kind):
+            for person in await self.due(*target.kinds):
                 await self._rows(target, person.wearer_no)
         for person in await self.due(Kind.IOM_RECORD):
             await self._connection.execute(FORGET_NAME, person.wearer_no)
         for target in OF_NOBODY:
-            await self._rows(target, self._plan.cutoffs[target.kind])
+            await self._rows(target, self._plan.cutoff(target))
 
-    async def due(self, kind: Kind) -> list[Ended]:
+    async def due(self, *kinds: Kind) -> list[Ended]:
         """Those of the plan on whom no hold was put since it was made."""
         held = {row["wearer_no"] for row in await self._connection.fetch(HELD_NOW)}
-        return [person for person in self._plan.of(kind) if person.wearer_no not in held]
+        return [person for person in self._plan.of(*kinds) if person.wearer_no not in held]
 
     async def _end_judgement(self, who: str, now_ms: int) -> bool:
         ended = False

@@ -15,12 +15,19 @@ SLICE: Final = 5_000
 
 class Target(NamedTuple):
     """Rows of a table. `how_many`: of them there are; `remove`: takes a slice of them and records which ($1, run $2, kind $3, days
-    $4), and gives how many it took."""
+    $4), and gives how many it took. `also`: kinds that may rest on them; they go when these may go, too, and are of `kind` on
+    record."""
 
     kind: Kind
     table: str
     how_many: str
     remove: str
+    also: tuple[Kind, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """By whose rules they go."""
+        return (self.kind, *self.also)
 
 
 # What the statements of a table are made of; a test prepares each of them.
@@ -39,9 +46,9 @@ SELECT count(*) FROM gone
 """
 
 
-def _target(kind: Kind, table: str, whose: str, key: str, part: str = "0") -> Target:
+def _target(kind: Kind, table: str, whose: str, key: str, part: str = "0", also: tuple[Kind, ...] = ()) -> Target:
     names = {"table": table, "whose": whose, "key": key, "part": part, "slice": SLICE}
-    return Target(kind, table, HOW_MANY_OF.format(**names), REMOVE_FROM.format(**names))
+    return Target(kind, table, HOW_MANY_OF.format(**names), REMOVE_FROM.format(**names), also)
 
 
 # A device's time with a person; of what it sent, until it was with somebody else.
@@ -66,6 +73,9 @@ OF_ALERT = "r.alert_no IN (SELECT alert_no FROM alerts WHERE wearer_no = $1)"
 OF_WEARER = "r.wearer_no = $1"
 OF_NEAR = "(r.wearer_no = $1 OR r.other_wearer_no = $1)"
 OF_LOOK = "r.look_no IN (SELECT look_no FROM looks WHERE wearer_no = $1)"
+MARKED: Final = (Kind.FINDINGS, Kind.POSITIONS, Kind.EVENTS)
+"""What says of its facts that nobody vouches for them, beside looks, with which results of who was near go. Without the mark it would
+say that somebody does."""
 
 OF_A_PERSON: Final = (
     _target(Kind.EVENTS, "device_events", WORN.replace("{at}", "event_time"), "fact_id", "device_no"),
@@ -79,7 +89,6 @@ OF_A_PERSON: Final = (
     _target(Kind.RAW_REPORTS, "signed_requests", SENT, "request_no"),
     _target(Kind.RAW_REPORTS, "raw_reports", SENT, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_requests", SENT, "request_no"),
-    _target(Kind.FINDINGS, "unauthenticated_facts", SENT, "fact_id"),
     _target(Kind.FINDINGS, "atv_lines", OF_WEARER, "line_no"),
     _target(Kind.FINDINGS, "atv_timers", OF_WEARER, "wearer_no"),
     _target(Kind.FINDINGS, "network_silences", OF_FINDING, "finding_no"),
@@ -109,6 +118,7 @@ OF_A_PERSON: Final = (
             "r.wearer_no = $1 AND NOT EXISTS (SELECT FROM alerts n WHERE n.previous_alert_no = r.alert_no)", "alert_no"),
     _target(Kind.LOOKS, "near_assessments", f"r.result_no IN (SELECT result_no FROM near_people r WHERE {OF_NEAR})", "assessment_no"),  # noqa: S608
     _target(Kind.LOOKS, "near_people", OF_NEAR, "result_no"),
+    _target(Kind.LOOKS, "unauthenticated_facts", SENT, "fact_id", also=MARKED),
     _target(Kind.LOOKS, "draft_results", f"r.run_no IN (SELECT run_no FROM draft_runs r WHERE {OF_WEARER})", "run_no"),  # noqa: S608
     _target(Kind.LOOKS, "draft_runs", OF_WEARER, "run_no"),
     _target(Kind.LOOKS, "disclosures", OF_WEARER, "disclosure_no"),
@@ -140,7 +150,6 @@ OF_NOBODY: Final = (
             f"r.fact_id IN (SELECT fact_id FROM quarantine r WHERE {NOBODYS})", "fact_id"),  # noqa: S608
     _target(Kind.QUARANTINE, "quarantine", NOBODYS, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_reports", NOBODYS, "fact_id"),
-    _target(Kind.RAW_REPORTS, "unauthenticated_facts", NOBODYS, "fact_id"),
     _target(Kind.RAW_REPORTS, "raw_requests", NOBODYS, "request_no"),
     _target(Kind.EVENTS, "device_events", ON_NOBODY.replace("{at}", "event_time"), "fact_id", "device_no"),
     _target(Kind.POSITIONS, "future_positions", ON_NOBODY.replace("{at}", "fix_time"), "fact_id", "device_no"),
@@ -151,6 +160,7 @@ OF_NOBODY: Final = (
     _target(Kind.IOM_RECORD, "iom_import_rows",
             "r.import_no IN (SELECT import_no FROM iom_imports WHERE imported_at < $1)", "import_no", "row_no"),
     _target(Kind.IOM_RECORD, "iom_imports", "r.imported_at < $1", "import_no"),
+    _target(Kind.LOOKS, "unauthenticated_facts", NOBODYS, "fact_id", also=MARKED),
     _target(Kind.LOOKS, "near_runs",
             "r.ran_at < $1 AND NOT EXISTS (SELECT FROM near_people p WHERE p.run_no = r.run_no)", "run_no"),
     _target(Kind.LOOKS, "draft_results",

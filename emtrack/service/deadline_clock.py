@@ -17,7 +17,7 @@ from emtrack.metrics import Metrics
 from emtrack.service.beside import keep_working, wait_for_stop
 
 EVERY_S: Final = 1.0
-LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0)
+LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0, idle_s=10.0)
 
 
 class DeadlineClock:

@@ -26,7 +26,7 @@ EVERY_S: Final = 1.0
 MOST_AT_ONCE: Final = 8
 MOST_AGAIN: Final = 4
 """Of them, that failed before: targets that hang keep no slot from one that works."""
-LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0)
+LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0, idle_s=10.0)
 
 log = structlog.get_logger()
 

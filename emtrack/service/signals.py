@@ -48,7 +48,7 @@ SWEEP_EVERY_S: Final = 20.0
 MOST_MATERIAL: Final = 200
 MOST_ENTRIES: Final = 200
 MOST_SWEPT: Final = 200
-LIMITS: Final = Limits(statement_s=30.0, lock_s=30.0, answer_s=35.0)
+LIMITS: Final = Limits(statement_s=30.0, lock_s=30.0, answer_s=35.0, idle_s=10.0)
 
 NEXT_MATERIAL = """
 SELECT material_no FROM log_material

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 2.0
 OPEN_EVERY_S: Final = 20.0
-LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0)
+LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0, idle_s=10.0)
 
 
 class TaskClock:

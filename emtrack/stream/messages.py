@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
@@ -25,6 +27,19 @@ from ingest import (
 
 SUBJECTS = "emtrack.*.*"
 ANSWERS = "emtrack-answers"
+
+
+_ANSWER_SUBJECT = re.compile(re.escape(ANSWERS) + r"\.[0-9a-f]{16}")
+
+
+def new_answer_subject() -> str:
+    """Where a gateway hears what came of its requests."""
+    return f"{ANSWERS}.{secrets.token_hex(8)}"
+
+
+def is_answer_subject(text: str) -> bool:
+    """Whether it is one as gateways have: a worker says nothing anywhere else."""
+    return _ANSWER_SUBJECT.fullmatch(text) is not None
 
 
 def subject_of(shard: int, lane: str) -> str:

@@ -26,13 +26,13 @@ from emtrack.clock import machine_ms
 from emtrack.metrics import Metrics
 from emtrack.record.routing import Routing
 from emtrack.stream.messages import (
-    ANSWERS,
     Answer,
     Message,
     Outcome,
     SentRequest,
     decode_answers,
     encode,
+    new_answer_subject,
     sent_request,
     size_of,
     subject_of,
@@ -94,8 +94,7 @@ class Publisher:
         self.routing = routing
         self._metrics = metrics
         self._most_waiting = most_waiting
-        self._answer_to = f"{ANSWERS}.{secrets.token_hex(8)}"
-        self._numbers = iter(range(1, 2**62))
+        self._answer_to = new_answer_subject()
         self._waiting: dict[int, _Waiting] = {}
         self._queues: defaultdict[tuple[int, str], _Queue] = defaultdict(_Queue)
         self._reports = 0
@@ -181,7 +180,7 @@ class Publisher:
         return parts, hear
 
     def _queue(self, waiting: _Waiting, shard: int, only: Sequence[int] | None, hear_since_ms: int | None) -> None:
-        number = next(self._numbers)
+        number = secrets.randbits(62)  # who hears the answers of others cannot say what will be answered
         waiting.numbers.add(number)
         self._waiting[number] = waiting
         lane = str(waiting.submission.lane)
@@ -263,7 +262,7 @@ class Publisher:
             self._queue(waiting, shard, None, min(own_ms))
 
     def _give_up_late(self) -> None:
-        """Numbers ascend with time: those that have waited for the longest come first."""
+        """Those that have waited for the longest come first."""
         late_s = time.monotonic() - ANSWERED_WITHIN_S
         late: list[_Waiting] = []
         for waiting in self._waiting.values():

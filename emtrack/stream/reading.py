@@ -24,7 +24,16 @@ import structlog
 from emtrack.clock import machine_ms
 from emtrack.db.connect import Connection
 from emtrack.metrics import Metrics
-from emtrack.stream.messages import Answer, Outcome, SentRequest, decode_message, encode, subject_of, submission_of
+from emtrack.stream.messages import (
+    Answer,
+    Outcome,
+    SentRequest,
+    decode_message,
+    encode,
+    is_answer_subject,
+    subject_of,
+    submission_of,
+)
 from emtrack.stream.server import NAME, Stream
 from ingest import Acknowledgement, Inbox, InboxFull, Lane, Place, Submission, TooManyDays
 
@@ -196,6 +205,9 @@ class StreamReader:
 
     async def _put_all(self, key: Key, number: int, data: bytes, skip: int, reading: int, is_new: bool) -> None:
         sent = decode_message(data)
+        if not is_answer_subject(sent.answer_to):
+            log.error("a message that asks for its answer elsewhere is left out", shard=key[0])
+            return
         self._note_sign(key, is_new)
         self._metrics.stream_messages.labels("read").inc()
         for place, request in enumerate(sent.requests, start=1):

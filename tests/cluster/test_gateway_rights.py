@@ -65,6 +65,8 @@ async def test_it_reads_keys_and_who_wears_what_and_every_write_is_refused(datab
             "end_holders_standing_still(1, 0)",
             "end_former_sessions(1, 'emtrack')",
             "new_person('x', 'y')",
+            "merged_people()",
+            "unauthenticated_among('{1}')",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(f"SELECT {function}")
