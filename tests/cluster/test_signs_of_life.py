@@ -12,13 +12,13 @@ import pytest
 from emtrack.db.connect import Connection, connect
 from emtrack.metrics import Metrics
 from emtrack.stream import server
-from emtrack.stream.messages import Message, encode
+from emtrack.stream.messages import Message, encode, new_answer_subject
 from emtrack.stream.reading import StreamReader
 from emtrack.stream.server import NAME, Stream, opened_stream
 from ingest import Inbox
 from tests.nats_servers import nats_servers
 
-SIGN = encode(Message("emtrack-answers.x", []))
+SIGN = encode(Message(new_answer_subject(), []))
 LANE = "emtrack.1.live"
 
 
