@@ -240,7 +240,7 @@ class Frame(NamedTuple):
 
 
 async def _frame_of(connection: Connection, window: Interval, now_ms: int) -> Frame:
-    packed = await packed_span(connection, Interval(window.begin_ms - FAR_AROUND_MS, window.end_ms + FAR_AROUND_MS))
+    packed = await _packed_around(connection, window, FAR_AROUND_MS)
     before = Interval(window.begin_ms - HOUR_MS, window.end_ms)
     heads = await heads_in(connection, before) if packed.part(before).hours_ms else NO_HEADS
     return Frame(await rules_now(connection, now_ms), await _worn(connection, window, None), packed, heads)

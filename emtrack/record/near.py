@@ -64,8 +64,7 @@ class Assessment(NamedTuple):
 class Result(NamedTuple):
     """A row of a run as it is shown. `is_authenticated`: more than an identifier stands behind the position that it rests on;
     where it rests on the time between positions, or is of a pair, behind each around that time, of which some are still stored.
-    `assessment` None: nobody has
-    assessed it."""
+    `assessment` None: nobody has assessed it."""
 
     result_no: int
     named: Named

@@ -52,3 +52,18 @@ async def wait_for_stop(stop: asyncio.Event, at_most_s: float) -> None:
     """Until `stop` is set, or the seconds are over."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), at_most_s)
+
+
+async def done_before(stop: asyncio.Event, work: Awaitable[None]) -> bool:
+    """Whether work is done before `stop` is set; else it is left. Raises what it raises."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            return False
+        working.result()
+        return True
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.wait({working, stopping})

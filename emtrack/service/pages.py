@@ -30,6 +30,7 @@ from emtrack.service.app import (
     refuse_foreign_listeners,
     refuse_without_tls,
 )
+from emtrack.service.beside import done_before
 from emtrack.service.clock_watch import ClockWatch
 from emtrack.service.credential_watch import CredentialWatch
 from emtrack.service.deadline_clock import DeadlineClock
@@ -114,16 +115,8 @@ def _until_stop(run: Callable[[], Awaitable[None]]) -> Part:
     """Of a part that goes on until it is cancelled, or has nothing to do. Raises what it raises."""
 
     async def part(stop: asyncio.Event) -> None:
-        work, stopping = asyncio.ensure_future(run()), asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
-                await stopping
-        finally:
-            for task in (work, stopping):
-                task.cancel()
-            await asyncio.wait([work, stopping])
+        if await done_before(stop, run()):
+            await stop.wait()
 
     return part
 

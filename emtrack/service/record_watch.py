@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from emtrack.db.session import Limits, Session
 from emtrack.service.beside import keep_working, wait_for_stop
+from emtrack.service.watching import who_is_not
 
 LOOK_EVERY_S = 0.5
 KNOWN_FOR_S = 10.0
@@ -53,9 +54,9 @@ class RecordWatch:
         unserved, unheard, shards = row["unserved"], row["unheard"], row["shards"]
         self._looked_s, self._trouble = began_s, None
         if unserved:
-            self._trouble = f"No worker committed anything of them for 10 s: {_whom(unserved, shards)} watched."
+            self._trouble = f"No worker committed anything of them for 10 s: {who_is_not(unserved, shards)} watched."
         elif unheard:
-            self._trouble = f"Their workers heard no gateway for 10 s: {_whom(unheard, shards)} watched."
+            self._trouble = f"Their workers heard no gateway for 10 s: {who_is_not(unheard, shards)} watched."
         newest = await connection.fetchval(NEWEST)
         if newest != self._newest:
             self._newest = newest
@@ -65,7 +66,3 @@ class RecordWatch:
 
     async def _pause(self, stop: asyncio.Event) -> None:
         await wait_for_stop(stop, LOOK_EVERY_S)
-
-
-def _whom(shards: int, of: int) -> str:
-    return "nobody is" if shards == of else f"{shards} of {of} shards of the people are not"

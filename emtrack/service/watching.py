@@ -13,14 +13,13 @@ import structlog
 
 from emtrack.clock import Clock
 from emtrack.metrics import Metrics
+from emtrack.service.hearing import LONGEST_S as UNHEARD_S
 from geofence import format_instant
 
 LATE_S, OVERDUE_S = 60.0, 600.0
 """Of the service's clock, times its rate: of what has waited so long to be judged pages say so, and people on call are told."""
 LONGEST_S = 10.0
 """Of real time: without a commit, and of judged time behind or ahead of the clock (times the rate of an emulated one)."""
-UNHEARD_S = 5.0
-"""Of real time: without a sign of life of a gateway, where devices are heard through a stream."""
 
 log = structlog.get_logger()
 
@@ -107,11 +106,7 @@ class Watch:
             return f"Nothing was committed since {since}: no report is taken and nothing is found meanwhile."
         if self.unheard_s > UNHEARD_S:
             late = sum(1 for at_s in self._signs_s if self._stopwatch() - at_s > UNHEARD_S)
-            whom = (
-                "nobody is"
-                if late == len(self._signs_s)
-                else f"{late} of {len(self._signs_s)} shards of the people are not"
-            )
+            whom = who_is_not(late, len(self._signs_s))
             return f"No gateway was heard for {self.unheard_s:.0f} s, or the stream is away: {whom} watched from here meanwhile."
         if self.ahead_ms > self._bound_ms:
             return (
@@ -122,3 +117,8 @@ class Watch:
         if -self.ahead_ms > self._bound_ms:
             return f"What is judged is {-self.ahead_ms // 1000} s behind the clock."
         return None
+
+
+def who_is_not(shards: int, of: int) -> str:
+    """Some shards of all, as the subject of what is not done for them."""
+    return "nobody is" if shards == of else f"{shards} of {of} shards of the people are not"

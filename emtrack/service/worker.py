@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,6 +66,7 @@ from emtrack.service.ahead import JudgedAhead
 from emtrack.service.alerting import NOTHING_ELSEWHERE, raise_from_units, raise_from_updates
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.back_off import BackOff
+from emtrack.service.beside import done_before
 from emtrack.service.clocks import ClockWatch, record_clocks
 from emtrack.service.costs import UNBOUNDED, USUAL, Budget
 from emtrack.service.hearing import Heard
@@ -262,7 +263,7 @@ class Worker:
     async def _serve(self, connection: Session, stop: asyncio.Event) -> None:
         await connection.set_limits(self._pace.loading)
         await self._take_hold(connection)
-        if not await _done_before(stop, self._load(connection)):
+        if not await done_before(stop, self._load(connection)):
             return
         await connection.set_limits(self._pace.turn)
         self.ready.set()
@@ -776,21 +777,6 @@ def _sent_ms(batch: Sequence[Submission]) -> dict[int, int]:
                 submission.sent_ms, newest.get(submission.device_no, submission.sent_ms)
             )
     return newest
-
-
-async def _done_before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Whether it was done before somebody ended the program; else it is left. Reading a country takes minutes."""
-    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            return False
-        working.result()
-        return True
-    finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.wait({working, stopping})
 
 
 async def take_worker_lock(connection: Connection, pace: Pace, name: str | None = None) -> None:
