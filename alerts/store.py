@@ -3,9 +3,17 @@ connection inside the caller's transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alerts.alert_rows import (
+    ALERT_COLUMNS,
+    CHANGE_COLUMNS,
+    OCCURRENCE_COLUMNS,
+    alert_rows,
+    change_rows,
+    occurrence_rows,
+)
 from alerts.grading import AlertGrade, Severity
 from alerts.life import AlertState
 from geofence import datetime_of
@@ -52,6 +60,26 @@ SELECT t.*, $12
 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
             $9::text[], $10::bigint[], $11::text[]) AS t
 """
+
+
+MANY = 20
+"""From so many rows on they go by COPY, where it can be."""
+CAN_COPY = """
+SELECT NOT row_security_active('alerts') AND NOT row_security_active('alert_occurrences')
+       AND NOT row_security_active('alert_changes')
+"""
+
+
+async def can_copy_alerts(connection: Connection) -> bool:
+    """Where row-level security holds for a role, even if it lets everything through, there is no COPY for it."""
+    return bool(await connection.fetchval(CAN_COPY))
+
+
+async def _copy(connection: Connection, table: str, columns: Sequence[str], rows: bytes) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        yield rows
+
+    await connection.copy_to_table(table, source=source(), columns=columns, format="binary")
 
 
 async def open_new_alerts(connection: Connection, fresh: Sequence[NewAlert], now_ms: int) -> None:
@@ -105,30 +133,52 @@ async def _by_key(connection: Connection, statement: str, keys: Sequence[AlertKe
 
 
 async def add_occurrences(
-    connection: Connection, occurrences: Sequence[NewOccurrence], alert_nos: Sequence[int], now_ms: int
+    connection: Connection,
+    occurrences: Sequence[NewOccurrence],
+    alert_nos: Sequence[int],
+    now_ms: int,
+    *,
+    copies: bool,
 ) -> int:
     """Add occurrences to open alerts, and open new ones with numbers from `alert_nos` (at least as many as there are
-    occurrences). How many alerts were opened."""
-    keys = list(dict.fromkeys(occurrence.key for occurrence in occurrences))
-    known = await _by_key(connection, LOCK_OPEN, keys)
-    previous = await _by_key(connection, LAST_CLOSED, [key for key in keys if key not in known])
+    occurrences). `copies`: very many may go by COPY. How many alerts were opened."""
+    keys = [occurrence.key for occurrence in occurrences]
+    asked = list(dict.fromkeys(keys))
+    known = await _by_key(connection, LOCK_OPEN, asked)
+    previous = await _by_key(connection, LAST_CLOSED, [key for key in asked if key not in known] if known else asked)
     numbers = iter(alert_nos)
-    fresh: dict[AlertKey, tuple[int, NewOccurrence]] = {}
-    for occurrence in occurrences:
-        if occurrence.key not in known and occurrence.key not in fresh:
-            fresh[occurrence.key] = (next(numbers), occurrence)
-    opened = [_alert_of(number, first, previous.get(key)) for key, (number, first) in fresh.items()]
-    await open_new_alerts(connection, opened, now_ms)
-    alert_of = known | {key: number for key, (number, _) in fresh.items()}
-    numbers_of = [alert_of[occurrence.key] for occurrence in occurrences]
-    await connection.execute(NEW_OCCURRENCES, [o.finding_no for o in occurrences], numbers_of, datetime_of(now_ms))
-    firsts = {occurrence.finding_no for _, occurrence in fresh.values()}
-    further = [(n, o.grade) for n, o in zip(numbers_of, occurrences, strict=True) if o.finding_no not in firsts]
+    alert_of, opened, changes = known, [], []
+    further: list[tuple[int, AlertGrade]] = []
+    for key, occurrence in zip(keys, occurrences, strict=True):
+        alert_no = alert_of.get(key)
+        if alert_no is None:
+            alert_of[key] = alert_no = next(numbers)
+            opened.append(_alert_of(alert_no, occurrence, previous.get(key)))
+            changes.append((alert_no, "raised"))
+        else:
+            further.append((alert_no, occurrence.grade))
+            changes.append((alert_no, "occurrence"))
+    finding_nos, numbers_of = (
+        [occurrence.finding_no for occurrence in occurrences],
+        [alert_no for alert_no, _ in changes],
+    )
+    by_copy = copies and len(occurrences) >= MANY
+    if by_copy and opened:
+        await _copy(connection, "alerts", ALERT_COLUMNS, alert_rows(opened, now_ms))
+    else:
+        await open_new_alerts(connection, opened, now_ms)
+    if by_copy:
+        rows = occurrence_rows(finding_nos, numbers_of, now_ms)
+        await _copy(connection, "alert_occurrences", OCCURRENCE_COLUMNS, rows)
+    else:
+        await connection.execute(NEW_OCCURRENCES, finding_nos, numbers_of, datetime_of(now_ms))
     if further:  # an alert that was opened just now has the grade of its first occurrence already
         await worsen(connection, further, now_ms)
-    what = ["raised" if o.finding_no in firsts else "occurrence" for o in occurrences]
-    await note_changes(connection, list(zip(numbers_of, what, strict=True)), now_ms)
-    return len(fresh)
+    if by_copy:
+        await _copy(connection, "alert_changes", CHANGE_COLUMNS, change_rows(changes, now_ms))
+    else:
+        await note_changes(connection, changes, now_ms)
+    return len(opened)
 
 
 async def open_or_join(

@@ -327,7 +327,7 @@ MUTANTS = [
            "finding.kind is Kind.UNVERIFIED and is_silent", "False",
            "tests/test_grading.py::test_8_unverified_waits_while_the_activation_is_silent"),
     Mutant("a new alert forgets the one before", "alerts/store.py",
-           "_alert_of(number, first, previous.get(key))", "_alert_of(number, first, None)",
+           "_alert_of(alert_no, occurrence, previous.get(key))", "_alert_of(alert_no, occurrence, None)",
            f"{PLAYED_STORY}[closed-and-out-again]"),
     Mutant("an incident counts findings, not people", "alerts/incidents.py",
            "len({s.activation_no for s in silences[first : last + 1]})", "(last + 1 - first)",

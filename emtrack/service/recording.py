@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from alerts import Weighed
 from emtrack.db.connect import Connection
 from emtrack.record.checkpoints import (
     forget_checkpoints,
@@ -13,8 +14,11 @@ from emtrack.record.checkpoints import (
     store_checkpoints,
     store_silences,
 )
-from emtrack.record.findings import add_versions, note_presence
+from emtrack.record.finding_rows import FindingRows
+from emtrack.record.findings import MANY, NewVersion, add_versions, copy_versions, note_presence
 from emtrack.service.activations import ActivationUpdate
+from emtrack.service.alerting import AlertsOfTurn
+from emtrack.service.stages import Stage, StageClock
 from geofence import datetime_of
 from geofence.judgement import Checkpoint
 
@@ -23,9 +27,49 @@ FAULT = "INSERT INTO judgement_faults (activation_no, noticed_at, error) VALUES 
 FORGET_CHECKPOINT = "DELETE FROM checkpoints WHERE activation_no = $1"
 
 
-async def record_updates(connection: Connection, updates: Sequence[ActivationUpdate], now_ms: int) -> None:
-    """Inside the caller's transaction."""
-    await add_versions(connection, [record for update in updates for record in update.records], now_ms)
+class RecordedPart:
+    """Updates of a turn that are recorded together: findings, checkpoints, and what they raise by themselves (`portions.Part`).
+    `can_copy`: very many findings may go by COPY."""
+
+    def __init__(
+        self, connection: Connection, alerts: AlertsOfTurn, stages: StageClock, now_ms: int, can_copy: bool
+    ) -> None:
+        self._stages = stages
+        self._connection = connection
+        self._alerts = alerts
+        self._now_ms = now_ms
+        self._updates: list[ActivationUpdate] = []
+        self._rows = FindingRows(now_ms) if can_copy else None
+        self._weighed: list[Weighed] = []
+
+    def add(self, updates: Sequence[ActivationUpdate]) -> None:
+        """Some of them, with all that can be done for them before the database is asked."""
+        self._updates += updates
+        self._weighed.append(self._alerts.weighed(updates))
+        if self._rows is not None:
+            self._rows.add(_records_of(updates))
+
+    async def write(self) -> None:
+        """All that were added, in the turn's transaction."""
+        self._stages.passed(Stage.JUDGE)
+        await record_updates(self._connection, self._updates, self._now_ms, self._rows)
+        await self._alerts.take(self._updates, self._weighed)
+        self._stages.passed(Stage.RECORD)
+
+
+def _records_of(updates: Sequence[ActivationUpdate]) -> list[NewVersion]:
+    return [record for update in updates for record in update.records]
+
+
+async def record_updates(
+    connection: Connection, updates: Sequence[ActivationUpdate], now_ms: int, rows: FindingRows | None = None
+) -> None:
+    """Inside the caller's transaction. `rows`: of all their findings, if they may go by COPY."""
+    records = _records_of(updates)
+    if rows is None or len(records) < MANY:
+        await add_versions(connection, records, now_ms)
+    else:
+        await copy_versions(connection, rows)
     await note_presence(connection, [note for update in updates for note in update.notes], now_ms)
     await store_checkpoints(connection, [_checkpoint(u) for u in updates if u.has_new_checkpoint])
     await keep_checkpoints(connection, [_checkpoint(u) for u in updates if u.keeps_checkpoint])

@@ -19,8 +19,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +29,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from alerts import tell_on_call
+from alerts import Raised, can_copy_alerts, tell_on_call
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.db.ids import IdBlocks
@@ -47,6 +48,7 @@ from emtrack.record.changes import (
     last_change,
     order_changes_after,
 )
+from emtrack.record.findings import can_copy_findings
 from emtrack.record.liveness import (
     load_outages_to,
     record_alive,
@@ -63,7 +65,7 @@ from emtrack.record.shards import Shards, shard_count
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.ahead import JudgedAhead
-from emtrack.service.alerting import NOTHING_ELSEWHERE, raise_from_units, raise_from_updates
+from emtrack.service.alerting import NOTHING_ELSEWHERE, AlertsOfTurn, raise_from_units
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.back_off import BackOff
 from emtrack.service.beside import done_before
@@ -71,18 +73,19 @@ from emtrack.service.clocks import ClockWatch, record_clocks
 from emtrack.service.costs import UNBOUNDED, USUAL, Budget
 from emtrack.service.hearing import Heard
 from emtrack.service.home_units import HomeUnits, UnitLook
-from emtrack.service.judging import judge_activations
+from emtrack.service.judging import Judgement
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.new_days import AN_HOUR, NewDays
+from emtrack.service.portions import Patience, TurnWork, judge_in_portions
 from emtrack.service.rebuilder import Rebuilder
-from emtrack.service.recording import record_updates
+from emtrack.service.recording import RecordedPart, record_updates
 from emtrack.service.setting_aside import concerned, is_of_the_database, set_aside
 from emtrack.service.sharing import Sharing
 from emtrack.service.stages import Stage, StageClock
 from emtrack.service.telling import Telling
 from emtrack.service.warm_up import without_collector
 from emtrack.service.watching import Watch
-from geofence import ALWAYS_MS
+from geofence import ALWAYS_MS, Fact
 from ingest import (
     ORDERS_CHANGED,
     Accepted,
@@ -115,7 +118,9 @@ from ingest import (
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
-MAX_DUE = 1_000
+MAX_DUE = 4_000
+LEAST_DUE = 1_000
+"""Of those that are due by the clock a turn judges the most while no report waits, and the least in any case."""
 MOST_AGAIN = 200
 """So many activations that are to be judged again are looked at in a turn."""
 
@@ -192,7 +197,7 @@ class Worker:
         self._fact_ids = IdBlocks("fact_id_blocks")
         self._highest = HighestNumbers()
         self._stages = StageClock(metrics.stage_seconds, pace.stopwatch)
-        self._can_copy = False
+        self._can_copy = self._can_copy_findings = False
         self._told_of_ms: int | None = None
         self._ahead: set[int] = set()
         """Devices that once sent a position too far ahead of its time."""
@@ -293,6 +298,7 @@ class Worker:
             self._clock.now_ms(), changed_ms or 0
         )  # orders from before the clock stepped back are held too
         self._can_copy = await can_copy(connection)
+        self._can_copy_findings = await can_copy_findings(connection) and await can_copy_alerts(connection)
         await self._keys.load(connection)
         if self._sharing is None:
             self._shards = Shards.all_of(await shard_count(connection))
@@ -507,18 +513,7 @@ class Worker:
             self._ahead |= ahead_among(accepted)
             self._stages.passed(Stage.STORE)
             facts = self._ahead_of_commit.facts_of(accepted)
-            due = self._activations.due(now_ms, self._share.due)
-            again = self._activations.to_judge_again(self._share.again)
-            updates = await judge_activations(
-                connection, self._activations, facts, [*due, *again], self._finding_nos, now_ms, self._budget,
-                self._ahead_of_commit,
-            )  # fmt: skip
-            self._stages.passed(Stage.JUDGE)
-            await record_updates(connection, updates, now_ms)
-            elsewhere = NOTHING_ELSEWHERE if self._sharing is None else self._sharing.elsewhere
-            raised = await raise_from_updates(
-                connection, updates, self._activations, self._alert_nos, now_ms, elsewhere
-            )
+            updates, raised = await self._judge_and_record(connection, facts)
             self._stages.passed(Stage.RECORD)
             clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
             wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
@@ -558,6 +553,34 @@ class Worker:
         if self._changed is not None and raised.changed + noted.changed + len(clocks.changes):
             async with self._changed:
                 self._changed.notify_all()
+
+    async def _judge_and_record(
+        self, connection: Connection, facts: Mapping[int, Sequence[Fact]]
+    ) -> tuple[list[ActivationUpdate], Raised]:
+        """Who got facts, is due, or is to be judged again; findings, checkpoints and alerts."""
+        now_ms, activations = self._now_ms, self._activations
+        elsewhere = NOTHING_ELSEWHERE if self._sharing is None else self._sharing.elsewhere
+        can_copy = self._can_copy_findings
+        alerts = AlertsOfTurn(connection, activations, self._alert_nos, now_ms, elsewhere, can_copy=can_copy)
+
+        judgement = Judgement(connection, self._finding_nos, now_ms, self._budget, self._ahead_of_commit)
+        work = TurnWork(
+            facts,
+            [activations.by_number(number) for number in facts],
+            activations.due(now_ms, self._share.due),
+            activations.to_judge_again(self._share.again),
+        )
+        updates = await judge_in_portions(
+            judgement,
+            work,
+            partial(RecordedPart, connection, alerts, self._stages, now_ms, can_copy),
+            Patience(LEAST_DUE, self._is_awaited),
+        )
+        return updates, await alerts.finish()
+
+    def _is_awaited(self) -> bool:
+        """Whether a report waits for the next turn."""
+        return self._inbox.filled > 0
 
     async def _notice_changes(self, connection: Connection) -> None:
         """Take in orders and keys that were entered since the last turn."""
