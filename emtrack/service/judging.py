@@ -23,7 +23,7 @@ from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
 from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt, found_by, rebuilt
 from emtrack.service.settled import News, by_facts, by_orders, either, reached, since, touches_settled
 from emtrack.service.slices import slices_of
-from geofence import RULES_VERSION, Fact
+from geofence import ALWAYS_MS, RULES_VERSION, Fact
 from geofence.judgement import Amendments, Finding, Judged, Late, Part, amendments
 
 log = structlog.get_logger()
@@ -333,7 +333,8 @@ def _changes(
     """Of what is shown, by the rules of today where those reach."""
     found = [finding for part in parts for finding in part.shown]
     changes = amendments([(s, s.finding) for s in old], found)
-    return reached(changes, old, news, live.reach_ms) if touches_settled(changes, live.reach_ms) else changes
+    is_touched = live.reach_ms > ALWAYS_MS and touches_settled(changes, live.reach_ms)
+    return reached(changes, old, news, live.reach_ms) if is_touched else changes
 
 
 def _notes(before: Mapping[int, ShownFinding], after: Mapping[int, ShownFinding]) -> list[PresenceNote]:
