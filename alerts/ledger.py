@@ -78,13 +78,14 @@ Order = tuple[int, str]
 
 
 class CurfewChange(NamedTuple):
-    """A CURFEW finding that changed in the turn; `finding` None: it was withdrawn."""
+    """A CURFEW finding that changed in the turn; `finding` None: it was withdrawn. `is_new`: it has no line yet."""
 
     finding_no: int
     wearer_no: int
     requirement_id: str
     finding: Finding | None
     why: str
+    is_new: bool = False
 
 
 class LedgerRules(NamedTuple):
@@ -207,10 +208,15 @@ async def keep_ledger(
     if not changes and not due:
         return 0
     rules = await rules_of(connection)
-    if changes:
+    # Very many begin at one instant: what has no line and counts nothing is only watched, and that only where there is a threshold.
+    counting = [c for c in changes if not c.is_new or counts_ms(c.finding, counts_grace=rules.counts_grace)]
+    if counting:
         await take_lock(connection, AlertLock.LEDGER)
-        await _add_lines(connection, changes, rules, now_ms)
-    orders = sorted(due | {(change.wearer_no, change.requirement_id) for change in changes})
+        await _add_lines(connection, counting, rules, now_ms)
+    watched = counting if rules.threshold_ms is None else changes
+    orders = sorted(due | {(change.wearer_no, change.requirement_id) for change in watched})
+    if not orders:
+        return 0
     return await _watch(connection, orders, rules, take_numbers, now_ms)
 
 

@@ -172,7 +172,8 @@ class Raising:
         whole = _together(weighed)
         if not whole.findings:
             return
-        await take_lock(self._connection, AlertLock.ALERTS)
+        if not self._taken:
+            await take_lock(self._connection, AlertLock.ALERTS)
         self._taken += whole.findings
         self._add(await self._look_at(whole))
 
@@ -246,8 +247,9 @@ def _curfews(findings: Iterable[RaisedFinding]) -> list[CurfewChange]:
             f.finding_no,
             f.wearer_no,
             f.finding.requirement_id or "",
-            None if f.is_withdrawn else f.finding,
-            f"{f.change}: {f.why}",
+            None if f.change is FindingChange.WITHDRAWN else f.finding,
+            f"{f.change.value}: {f.why}",
+            f.change is FindingChange.NEW,
         )
         for f in findings
         if f.finding.kind is Kind.CURFEW

@@ -107,18 +107,19 @@ class NewOccurrence(NamedTuple):
         return (self.wearer_no, str(self.finding.kind), self.finding.requirement_id)
 
 
-# The lock keeps a person from closing an alert while an occurrence is added to it.
-LOCK_OPEN = """
-SELECT a.alert_no, a.wearer_no, a.kind, a.requirement_id FROM alerts a
-JOIN (SELECT DISTINCT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k (wearer_no, kind, requirement_id)) k
-  ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
-WHERE a.closed_at IS NULL FOR UPDATE OF a
-"""
-LAST_CLOSED = """
-SELECT DISTINCT ON (a.wearer_no, a.kind, a.requirement_id) a.alert_no, a.wearer_no, a.kind, a.requirement_id FROM alerts a
-JOIN unnest($1::bigint[], $2::text[], $3::text[]) AS k (wearer_no, kind, requirement_id)
-  ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
-ORDER BY a.wearer_no, a.kind, a.requirement_id, a.raised_at DESC, a.alert_no DESC
+# Of some keys the alert that is open, and the newest of all. The lock keeps a person from closing an alert while an occurrence is
+# added to it.
+ALERTS_OF_KEYS = """
+WITH keys AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k (wearer_no, kind, requirement_id)),
+open AS (
+    SELECT a.alert_no, a.wearer_no, a.kind, a.requirement_id FROM alerts a
+    JOIN keys k ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
+    WHERE a.closed_at IS NULL FOR UPDATE OF a),
+newest AS (
+    SELECT DISTINCT ON (a.wearer_no, a.kind, a.requirement_id) a.alert_no, a.wearer_no, a.kind, a.requirement_id FROM alerts a
+    JOIN keys k ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
+    ORDER BY a.wearer_no, a.kind, a.requirement_id, a.raised_at DESC, a.alert_no DESC)
+SELECT true AS is_open, * FROM open UNION ALL SELECT false, * FROM newest
 """
 NEW_OCCURRENCES = """
 INSERT INTO alert_occurrences (finding_no, alert_no, added_at)
@@ -126,10 +127,21 @@ SELECT finding_no, alert_no, $3 FROM unnest($1::bigint[], $2::bigint[]) AS t (fi
 """
 
 
-async def _by_key(connection: Connection, statement: str, keys: Sequence[AlertKey]) -> dict[AlertKey, int]:
+class _Known(NamedTuple):
+    """By key: the alert that is open, and the newest of all."""
+
+    open: dict[AlertKey, int]
+    newest: dict[AlertKey, int]
+
+
+async def _alerts_of(connection: Connection, keys: Sequence[AlertKey]) -> _Known:
+    """Of keys, each once."""
     columns = [key[0] for key in keys], [key[1] for key in keys], [key[2] for key in keys]
-    rows = await connection.fetch(statement, *columns)
-    return {(row["wearer_no"], row["kind"], row["requirement_id"]): row["alert_no"] for row in rows}
+    known = _Known({}, {})
+    for row in await connection.fetch(ALERTS_OF_KEYS, *columns):
+        of_key = known.open if row["is_open"] else known.newest
+        of_key[row["wearer_no"], row["kind"], row["requirement_id"]] = row["alert_no"]
+    return known
 
 
 async def add_occurrences(
@@ -143,11 +155,10 @@ async def add_occurrences(
     """Add occurrences to open alerts, and open new ones with numbers from `alert_nos` (at least as many as there are
     occurrences). `copies`: very many may go by COPY. How many alerts were opened."""
     keys = [occurrence.key for occurrence in occurrences]
-    asked = list(dict.fromkeys(keys))
-    known = await _by_key(connection, LOCK_OPEN, asked)
-    previous = await _by_key(connection, LAST_CLOSED, [key for key in asked if key not in known] if known else asked)
+    alert_of, previous = await _alerts_of(connection, list(dict.fromkeys(keys)))
     numbers = iter(alert_nos)
-    alert_of, opened, changes = known, [], []
+    opened: list[NewAlert] = []
+    changes: list[tuple[int, str]] = []
     further: list[tuple[int, AlertGrade]] = []
     for key, occurrence in zip(keys, occurrences, strict=True):
         alert_no = alert_of.get(key)
@@ -188,12 +199,12 @@ async def open_or_join(
     last that was closed; and whether it is new. For what raises an alert and is no finding. `note_changes` tells the feed."""
     assert alert.wearer_no is not None, "an alert of a person"
     key = alert.wearer_no, alert.kind, alert.requirement_id
-    known = await _by_key(connection, LOCK_OPEN, [key])
-    if key in known:
-        return known[key], False
+    known = await _alerts_of(connection, [key])
+    if key in known.open:
+        return known.open[key], False
     (number,) = await take_numbers(connection, 1)
-    previous = await _by_key(connection, LAST_CLOSED, [key])
-    await open_new_alerts(connection, [alert._replace(alert_no=number, previous_alert_no=previous.get(key))], now_ms)
+    previous = known.newest.get(key)
+    await open_new_alerts(connection, [alert._replace(alert_no=number, previous_alert_no=previous)], now_ms)
     return number, True
 
 

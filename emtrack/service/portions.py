@@ -15,12 +15,12 @@ from emtrack.service.activations import ActivationUpdate, LiveActivation
 from emtrack.service.judging import Judgement
 from geofence import Fact
 
-PORTION = 250
-"""The first is judged before anything is written; each costs a round of statements."""
+FIRST, PORTION = 100, 500
+"""Activations that are due. The first are judged before anything is written; each portion costs a round of statements."""
 NUMBERS_EACH = 4
 """New findings of an activation for which a number is held before a portion is judged. Who has more waits for the database."""
-A_BREATH = 16
-"""So many are judged between two looks at whether the database has answered: a millisecond."""
+A_BREATH = 8
+"""So many are judged between two looks at whether the database has answered: half a millisecond."""
 
 
 class Part(Protocol):
@@ -54,13 +54,13 @@ async def judge_in_portions(
     judgement: Judgement, work: TurnWork, new_part: Callable[[], Part], patience: Patience
 ) -> list[ActivationUpdate]:
     """The updates of all that were judged; each was recorded."""
-    first = dict.fromkeys([*work.heard, *work.due[:PORTION], *work.again])
-    rest = [live for live in work.due[PORTION:] if live not in first]
+    first = dict.fromkeys([*work.heard, *work.due[:FIRST], *work.again])
+    rest = [live for live in work.due[FIRST:] if live not in first]
     done = await judgement.judge_all(list(first), work.facts)
     part = new_part()
     part.add(done)
     for begin in range(0, len(rest), PORTION):
-        if begin + PORTION >= patience.least and patience.is_awaited():
+        if begin >= patience.least and patience.is_awaited():
             break
         portion, following = rest[begin : begin + PORTION], new_part()
         await judgement.hold_numbers(NUMBERS_EACH * len(portion))

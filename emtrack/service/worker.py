@@ -34,7 +34,7 @@ from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.db.ids import IdBlocks
 from emtrack.db.locks import WORKER_LOCK, end_former_sessions, name_of_process, try_lock
-from emtrack.db.session import LOADING, TURN, Limits, Session
+from emtrack.db.session import ANY_ROWS, FEW_ROWS, LOADING, TURN, Limits, Session
 from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
 from emtrack.record.changes import (
@@ -308,6 +308,7 @@ class Worker:
             self._shards = self._sharing.shards
             self._committed_at_s = self._pace.stopwatch()
             self.watch.started(self._now_ms)
+        await connection.execute(FEW_ROWS)
 
     async def _load_shards(self, connection: Connection, fresh: Shards) -> None:
         """Some shards, beside those that are loaded. No turn is taken meanwhile."""
@@ -357,12 +358,14 @@ class Worker:
         fresh, held_s = Shards(self._shards.total, moved.taken), self._committed_at_s
         if isinstance(connection, Session):
             await connection.set_limits(self._pace.loading)
+            await connection.execute(ANY_ROWS)
         await record_loading(connection, self._shards)
         await self._load_shards(connection, fresh)
         async with connection.transaction():  # of those that were held already: they waited
             await self._record_stall(connection, self._committed_at_s - held_s, self._shards.owned - moved.taken)
         if isinstance(connection, Session):
             await connection.set_limits(self._pace.turn)
+            await connection.execute(FEW_ROWS)
         await sharing.begin_reading(connection, moved.taken, self._now_ms)
         log.info("shards", held=len(self._shards.owned), activations=len(self._activations))
 
