@@ -78,14 +78,13 @@ Order = tuple[int, str]
 
 
 class CurfewChange(NamedTuple):
-    """A CURFEW finding that changed in the turn; `finding` None: it was withdrawn. `is_new`: it has no line yet."""
+    """A CURFEW finding that changed in the turn; `finding` None: it was withdrawn."""
 
     finding_no: int
     wearer_no: int
     requirement_id: str
     finding: Finding | None
     why: str
-    is_new: bool = False
 
 
 class LedgerRules(NamedTuple):
@@ -201,23 +200,25 @@ async def rules_of(connection: Connection) -> LedgerRules:
 
 
 async def keep_ledger(
-    connection: Connection, changes: Sequence[CurfewChange], take_numbers: TakeNumbers, now_ms: int
+    connection: Connection,
+    changes: Sequence[CurfewChange],
+    begun: Sequence[Order],
+    take_numbers: TakeNumbers,
+    now_ms: int,
 ) -> int:
-    """Add the lines of a turn, and raise alerts of orders that are over their threshold. How many alerts were raised."""
+    """Add the lines of a turn, and raise alerts of orders that are over their threshold. How many alerts were raised. `begun`: orders
+    of which a violation was found that lasts: it has no line and counts nothing yet, and is watched only if there is a threshold."""
     due = {(row["wearer_no"], row["requirement_id"]) for row in await connection.fetch(DUE, datetime_of(now_ms))}
-    if not changes and not due:
+    if not changes and not begun and not due:
         return 0
     rules = await rules_of(connection)
-    # Very many begin at one instant: what has no line and counts nothing is only watched, and that only where there is a threshold.
-    counting = [c for c in changes if not c.is_new or counts_ms(c.finding, counts_grace=rules.counts_grace)]
-    if counting:
+    if changes:
         await take_lock(connection, AlertLock.LEDGER)
-        await _add_lines(connection, counting, rules, now_ms)
-    watched = counting if rules.threshold_ms is None else changes
-    orders = sorted(due | {(change.wearer_no, change.requirement_id) for change in watched})
-    if not orders:
-        return 0
-    return await _watch(connection, orders, rules, take_numbers, now_ms)
+        await _add_lines(connection, changes, rules, now_ms)
+    watched = due | {(change.wearer_no, change.requirement_id) for change in changes}
+    if rules.threshold_ms is not None:
+        watched.update(begun)
+    return await _watch(connection, sorted(watched), rules, take_numbers, now_ms) if watched else 0
 
 
 async def _add_lines(

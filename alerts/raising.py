@@ -10,7 +10,7 @@ import msgspec
 
 from alerts.grading import AlertGrade, alerts_from_ms, grade_of
 from alerts.incidents import CountActive, SilenceChange, note_silences
-from alerts.ledger import CurfewChange, keep_ledger
+from alerts.ledger import CurfewChange, Order, keep_ledger
 from alerts.locks import AlertLock, take_lock
 from alerts.store import (
     NewOccurrence,
@@ -131,10 +131,13 @@ class Steps(NamedTuple):
 
 
 class Weighed(NamedTuple):
-    """Findings, and what is to be done about them; None: some may be occurrences already."""
+    """Findings, and what is to be done about them (None: some may be occurrences already). Of curfews, what the ledger of accumulated
+    violations has to know: `curfews`, and orders of which a violation has begun that lasts (`begun`)."""
 
-    findings: Sequence[RaisedFinding]
+    findings: list[RaisedFinding]
     steps: Steps | None
+    curfews: list[CurfewChange]
+    begun: list[Order]
 
 
 class Raising:
@@ -159,12 +162,15 @@ class Raising:
         self._now_ms = now_ms
         self._own = own
         self._taken: list[RaisedFinding] = []
+        self._curfews: list[CurfewChange] = []
+        self._begun: list[Order] = []
         self._raised = Raised(0, 0)
 
-    def weighed(self, findings: Sequence[RaisedFinding]) -> Weighed:
+    def weighed(self, findings: list[RaisedFinding]) -> Weighed:
         """What can be known of findings before the database is asked."""
         are_new = all(f.change is FindingChange.NEW for f in findings)
-        return Weighed(findings, _steps(findings, self._now_ms) if are_new else None)
+        steps = _steps(findings, self._now_ms) if are_new else None
+        return Weighed(findings, steps, *_curfews(findings))
 
     async def take(self, weighed: Sequence[Weighed]) -> None:
         """Findings that the turn changed: raise what is to be raised now, wait for what is not old enough, and tell feeds of what
@@ -175,6 +181,8 @@ class Raising:
         if not self._taken:
             await take_lock(self._connection, AlertLock.ALERTS)
         self._taken += whole.findings
+        self._curfews += whole.curfews
+        self._begun += whole.begun
         self._add(await self._look_at(whole))
 
     async def finish(self, count_active: CountActive) -> Raised:
@@ -183,7 +191,7 @@ class Raising:
         if not taken and not await _is_any_due(connection, self._own, now_ms):
             return self._raised
         await take_lock(connection, AlertLock.ALERTS)
-        counted = await keep_ledger(connection, _curfews(taken), self._take_numbers, now_ms)
+        counted = await keep_ledger(connection, self._curfews, self._begun, self._take_numbers, now_ms)
         self._add(Raised(counted, counted))
         due = await _due(connection, self._find, {f.finding_no for f in taken}, self._own, now_ms)
         if due:
@@ -226,34 +234,37 @@ class Raising:
 
 
 def _together(weighed: Sequence[Weighed]) -> Weighed:
-    findings = [f for some in weighed for f in some.findings]
+    if len(weighed) == 1:
+        return weighed[0]
     steps = [some.steps for some in weighed if some.steps is not None]
-    if len(steps) < len(weighed):
-        return Weighed(findings, None)
-    return Weighed(
-        findings,
-        Steps(
+    whole = None
+    if len(steps) == len(weighed):
+        whole = Steps(
             [occurrence for one in steps for occurrence in one.occurrences],
             [wait for one in steps for wait in one.waiting],
             [finding_no for one in steps for finding_no in one.settled],
-        ),
+        )
+    return Weighed(
+        [f for some in weighed for f in some.findings],
+        whole,
+        [change for some in weighed for change in some.curfews],
+        [order for some in weighed for order in some.begun],
     )
 
 
-def _curfews(findings: Iterable[RaisedFinding]) -> list[CurfewChange]:
-    """What the ledger of accumulated violations has to know."""
-    return [
-        CurfewChange(
-            f.finding_no,
-            f.wearer_no,
-            f.finding.requirement_id or "",
-            None if f.change is FindingChange.WITHDRAWN else f.finding,
-            f"{f.change.value}: {f.why}",
-            f.change is FindingChange.NEW,
-        )
-        for f in findings
-        if f.finding.kind is Kind.CURFEW
-    ]
+def _curfews(findings: Iterable[RaisedFinding]) -> tuple[list[CurfewChange], list[Order]]:
+    """What the ledger has to know: changes, and orders of which a violation has begun that lasts."""
+    changes, begun = [], []
+    for f in findings:
+        if f.finding.kind is not Kind.CURFEW:
+            continue
+        requirement_id = f.finding.requirement_id or ""
+        if f.change is FindingChange.NEW and f.finding.end_ms is None:
+            begun.append((f.wearer_no, requirement_id))
+        else:
+            found = None if f.is_withdrawn else f.finding
+            changes.append(CurfewChange(f.finding_no, f.wearer_no, requirement_id, found, f"{f.change}: {f.why}"))
+    return changes, begun
 
 
 def _silences(findings: Iterable[RaisedFinding]) -> list[SilenceChange]:

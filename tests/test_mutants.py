@@ -509,7 +509,7 @@ MUTANTS = [
            "watched.judge.advance(state, in_order, self._now_ms)",
            PUT_OFF + "a_device_whose_backlog_waits_is_not_silent"),
     Mutant("late facts that wait are forgotten at a restart", "emtrack/service/recording.py",
-           "if update.put_off is not None or update.facts]", "if update.live is None]",
+           "if update.put_off is not None or update.facts:", "if update.live is None:",
            PUT_OFF + "what_was_put_off_is_judged_after_a_restart"),
     Mutant("what came while somebody waited is left out", "emtrack/service/activations.py",
            "live.waiting.arrived += update.facts", "pass",

@@ -61,10 +61,17 @@ class AlertsOfTurn:
         self._asked = _Asked(now_ms, activations.silence_near_m)
         self._elsewhere = elsewhere
         self._judged: dict[int, ActivationUpdate] = {}
+        self._entries: list[EntryVerdict] = []
         self._raising = Raising(connection, self._found, alert_nos.take, now_ms, elsewhere.own, can_copy=can_copy)
 
     def weighed(self, updates: Sequence[ActivationUpdate]) -> Weighed:
         """What can be known of some updates before the database is asked."""
+        self._entries += [
+            _entry_verdict(update.live, newest)
+            for update in updates
+            if update.is_judged
+            for newest in update.live.judge.unconfirmed_entries(update.state)
+        ]
         return self._raising.weighed(list(_changed(updates, self._asked)))
 
     async def take(self, updates: Sequence[ActivationUpdate], weighed: Sequence[Weighed]) -> None:
@@ -78,15 +85,10 @@ class AlertsOfTurn:
         """When all were taken. What the turn raised."""
         count_active = self._elsewhere.count_active or self._activations.count_active
         raised = await self._raising.finish(count_active)
-        entries = [
-            _entry_verdict(update.live, newest)
-            for update in self._judged.values()
-            for newest in update.live.judge.unconfirmed_entries(update.state)
-        ]
         verdict_of = partial(_verdict_of_entry, self._activations, self._judged)
         connection, now_ms, judges = self._connection, self._asked.now_ms, self._elsewhere.judges
         opened, changed = await note_entries(
-            connection, entries, verdict_of, self._alert_nos.take, now_ms, lambda number: not judges(number)
+            connection, self._entries, verdict_of, self._alert_nos.take, now_ms, lambda number: not judges(number)
         )
         reopened = await reopen_what_lasts(connection, now_ms)
         return Raised(raised.opened + opened, raised.changed + changed + reopened)

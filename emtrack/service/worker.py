@@ -121,6 +121,8 @@ if TYPE_CHECKING:
 MAX_DUE = 4_000
 LEAST_DUE = 1_000
 """Of those that are due by the clock a turn judges the most while no report waits, and the least in any case."""
+LONG_S = 0.3
+"""After so long it does not go on, whoever waits."""
 MOST_AGAIN = 200
 """So many activations that are to be judged again are looked at in a turn."""
 
@@ -218,6 +220,7 @@ class Worker:
         self._new_days = NewDays(dsn, inbox.put_back, new_days_an_hour)
         self._now_ms = 0
         self._committed_at_s = 0.0
+        self._began_s = 0.0
         self._back_off = BackOff()
         self._share = ALL
         self._examination = ORDERS_CHANGED
@@ -484,7 +487,7 @@ class Worker:
         self._metrics.faults.inc(len(updates))
 
     async def _commit(self, connection: Connection, batch: Sequence[Submission]) -> None:
-        started_s = self._pace.stopwatch()
+        started_s = self._began_s = self._pace.stopwatch()
         self._stages.begin()
         heard = None if self._sharing is None else self._sharing.heard(self._clock)
         self._tick(None if heard is None else self._heard_to_ms(heard, has_reports=bool(batch)))
@@ -582,8 +585,8 @@ class Worker:
         return updates, await alerts.finish()
 
     def _is_awaited(self) -> bool:
-        """Whether a report waits for the next turn."""
-        return self._inbox.filled > 0
+        """Whether a report waits for the next turn, or this one has gone on for long."""
+        return self._inbox.filled > 0 or self._pace.stopwatch() - self._began_s > LONG_S
 
     async def _notice_changes(self, connection: Connection) -> None:
         """Take in orders and keys that were entered since the last turn."""
