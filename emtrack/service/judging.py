@@ -4,7 +4,7 @@ judgement changes comes back as an update."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import asyncpg
@@ -192,8 +192,12 @@ class Judgement:
 
     def _changes_of(self, live: LiveActivation, judged: Judged, facts: Sequence[Fact]) -> Amendments[ShownFinding]:
         old = in_parts(live.shown.values(), judged.parts)
-        news = News(partial(self._known_as_before, live), by_facts(facts, _max_gap_ms(live)))
-        return _changes(live, judged.parts, old, news)
+        return _changes(
+            live,
+            judged.parts,
+            old,
+            lambda: News(partial(self._known_as_before, live), by_facts(facts, _max_gap_ms(live))),
+        )
 
     def _gone_on(
         self, live: LiveActivation, judged: Judged, changes: Amendments[ShownFinding], why: str
@@ -228,8 +232,7 @@ class Judgement:
         number = live.number
         shown = await self._shown_since(number, done.since_ms)
         old = in_parts(shown.values(), judged.parts)
-        news = _news(live, rebuild, done, facts)
-        changes = _changes(live, judged.parts, old, news)
+        changes = _changes(live, judged.parts, old, lambda: _news(live, rebuild, done, facts))
         await self.hold_numbers(len(changes.new))
         update = self._update(live, judged, shown, changes, _WHY[rebuild.cause], done.kept_to_ms)
         if done.late_ms is None:
@@ -250,7 +253,7 @@ class Judgement:
         if waiting.slices is None:
             shown = await self._shown_since(live.number, done.since_ms)
             old = in_parts(shown.values(), done.parts)
-            changes = _changes(live, done.parts, old, _news(live, waiting.rebuild, done, waiting.facts))
+            changes = _changes(live, done.parts, old, lambda: _news(live, waiting.rebuild, done, waiting.facts))
             waiting.slices = slices_of(changes, live.watched, done.state)
         if not waiting.slices:
             return None
@@ -328,13 +331,13 @@ def _news(live: LiveActivation, rebuild: Rebuild, done: Rebuilt, facts: Sequence
 
 
 def _changes(
-    live: LiveActivation, parts: Sequence[Part], old: Sequence[ShownFinding], news: News
+    live: LiveActivation, parts: Sequence[Part], old: Sequence[ShownFinding], news: Callable[[], News]
 ) -> Amendments[ShownFinding]:
-    """Of what is shown, by the rules of today where those reach."""
+    """Of what is shown, by the rules of today where those reach. `news`: asked for only where something had ended before them."""
     found = [finding for part in parts for finding in part.shown]
     changes = amendments([(s, s.finding) for s in old], found)
     is_touched = live.reach_ms > ALWAYS_MS and touches_settled(changes, live.reach_ms)
-    return reached(changes, old, news, live.reach_ms) if is_touched else changes
+    return reached(changes, old, news(), live.reach_ms) if is_touched else changes
 
 
 def _notes(before: Mapping[int, ShownFinding], after: Mapping[int, ShownFinding]) -> list[PresenceNote]:
