@@ -521,9 +521,9 @@ class Worker:
             )
             self._stages.passed(Stage.RECORD)
             clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
-            wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
+            wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms, elsewhere.own)
             look = await self._look_at_units(connection, _heard(incoming), now_ms)
-            noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
+            noted = await raise_from_units(connection, look, self._alert_nos, now_ms, elsewhere)
             told_of_ms = await self._tell_of_what_waits(connection, now_ms)
             if self._sharing is None:
                 await record_alive(connection, now_ms, self._changes_seen)
