@@ -81,7 +81,6 @@ DUE_AGAIN = """
 SELECT alert_no FROM alerts WHERE reopen_at <= $1 AND wearer_no % $2 = ANY ($3::bigint[])
 ORDER BY reopen_at, alert_no LIMIT 1000 FOR UPDATE
 """
-IS_ANY_DUE_AGAIN = "SELECT EXISTS (SELECT FROM alerts WHERE reopen_at <= $1 AND wearer_no % $2 = ANY ($3::bigint[]))"
 FORGET_AGAIN = "UPDATE alerts SET reopen_at = NULL WHERE alert_no = $1"
 
 
@@ -252,8 +251,6 @@ async def reopen_what_lasts(connection: Connection, now_ms: int, own: OwnShards 
     stands for it. How many. `own`: of the wearers of these shards; None: of all. Inside the turn's transaction. They are of people:
     one of a network or a home unit is not looked at again."""
     due_by = datetime_of(now_ms), *columns_of(own)
-    if not await connection.fetchval(IS_ANY_DUE_AGAIN, *due_by):
-        return 0
     await take_own(connection, own)
     changed = []
     for due in await connection.fetch(DUE_AGAIN, *due_by):

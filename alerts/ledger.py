@@ -156,7 +156,6 @@ DUE = """
 SELECT wearer_no, requirement_id FROM atv_timers WHERE due_at <= $1 AND wearer_no % $2 = ANY ($3::bigint[])
 ORDER BY due_at LIMIT 1000
 """
-IS_ANY_DUE = "SELECT EXISTS (SELECT FROM atv_timers WHERE due_at <= $1 AND wearer_no % $2 = ANY ($3::bigint[]))"
 SET_TIMERS = """
 INSERT INTO atv_timers (wearer_no, requirement_id, due_at)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[])
@@ -201,12 +200,6 @@ WHERE f.finding_no = $1 AND f.kind = 'CURFEW'
 async def rules_of(connection: Connection) -> LedgerRules:
     row = await connection.fetchrow(RULES)
     return LedgerRules(None, False) if row is None else LedgerRules(row["atv_threshold_ms"], row["atv_counts_grace"])
-
-
-async def is_any_order_due(connection: Connection, own: OwnShards | None, now_ms: int) -> bool:
-    """Whether the time of one of them has come."""
-    is_due: bool = await connection.fetchval(IS_ANY_DUE, datetime_of(now_ms), *columns_of(own))
-    return is_due
 
 
 async def keep_ledger(

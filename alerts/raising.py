@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from alerts.due import DueInTurn
 from alerts.grading import AlertGrade, alerts_from_ms, grade_of
 from alerts.incidents import CountActive, SilenceChange, note_silences
-from alerts.ledger import CurfewChange, is_any_order_due, keep_ledger
+from alerts.ledger import CurfewChange, keep_ledger
 from alerts.locks import take_networks, take_own
 from alerts.store import (
     NewOccurrence,
@@ -127,14 +128,17 @@ async def raise_alerts(
     count_active: CountActive,
     take_numbers: TakeNumbers,
     now_ms: int,
+    due: DueInTurn,
     own: OwnShards | None = None,
 ) -> Raised:
     """Raise what is to be raised now, wait for what is not old enough, and tell feeds of what changed. `findings`: those that the
     turn changed; `own`: whose timers are looked at, None: everybody's."""
-    if not findings and not await _is_any_due(connection, own, now_ms):
+    if not findings and not due.timers and not due.orders:
         return Raised(0, 0)
     await take_own(connection, own)
-    looked_at = [*findings, *await _due(connection, find, {f.finding_no for f in findings}, own, now_ms)]
+    looked_at = list(findings)
+    if due.timers:
+        looked_at += await _due(connection, find, {f.finding_no for f in findings}, own, now_ms)
     if any(f.finding.kind is Kind.NO_COMMUNICATION for f in looked_at):
         await take_networks(connection)
     counted = await keep_ledger(connection, _curfews(findings), take_numbers, now_ms, own)
@@ -185,10 +189,6 @@ def _silences(findings: Iterable[RaisedFinding]) -> list[SilenceChange]:
         for f in findings
         if f.finding.kind is Kind.NO_COMMUNICATION and f.network is not None
     ]
-
-
-async def _is_any_due(connection: Connection, own: OwnShards | None, now_ms: int) -> bool:
-    return bool(await due_timers(connection, now_ms, 1, own)) or await is_any_order_due(connection, own, now_ms)
 
 
 async def _due(

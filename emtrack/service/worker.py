@@ -499,7 +499,7 @@ class Worker:
             )
             released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
             days = days_of(incoming, self._tell)
-            await make_days(connection, days)
+            await make_days(connection, self._new_days.to_make(days, now_ms))
             self._stages.passed(Stage.PREPARE)
             outcome = await store_reports(connection, requests, self._tell, kept)
             wrongly_signed = await store_signatures(connection, batch, incoming, outcome)
