@@ -228,6 +228,8 @@ FUNCTIONS: Final = {
         "end_former_sessions_as_owner(bigint, text)",
         "end_holders_standing_still(bigint, float8)",
         "end_holders_standing_still_as_owner(bigint, float8)",
+        "end_foreign_holders()",
+        "end_foreign_holders_as_owner()",
     ),
     RunTime.PAGES: (*OF_PEOPLE, "new_person(text, text)"),
 }
