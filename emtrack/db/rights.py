@@ -67,7 +67,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "shards_alive": Rights(READ, READ),
     "stream_positions": Rights("SELECT, INSERT, UPDATE"),
     "outages": BOTH_ADD,
-    "shard_outages": FACTS,
+    "shard_outages": BOTH_ADD,
     "clock_checks": FACTS,
     "planned_maintenance": BOTH_ADD,
     "settings_versions": ORDERS,
