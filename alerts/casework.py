@@ -15,7 +15,7 @@ from alerts.life import (
     Move,
     MoveRule,
 )
-from alerts.locks import NETWORKS, part_of_alert, take_all, take_own, take_part
+from alerts.locks import part_of_alert, take_own, take_part
 from alerts.store import OwnShards, columns_of, note_changes, state_of
 from geofence import datetime_of, instant_of
 
@@ -133,7 +133,10 @@ async def act(
     note = (note or "").strip() or None
     move = _move(action)
     _refuse_unfit(move, outcome, note, until_ms, now_ms)
-    await _take_locks(connection, alert_no, move)
+    part = await part_of_alert(connection, alert_no)
+    if part is None:
+        raise NoAlert(f"there is no alert {alert_no}")
+    await take_part(connection, part)
     row = await connection.fetchrow(LOCKED, alert_no)
     if row is None:
         raise NoAlert(f"there is no alert {alert_no}")
@@ -144,17 +147,6 @@ async def act(
     await connection.execute(ACT, alert_no, datetime_of(now_ms), who, str(move), outcome, note, until)
     await _carry_out(connection, row, move, who, outcome, until_ms, now_ms)
     await note_changes(connection, [(alert_no, str(move))], now_ms)
-
-
-async def _take_locks(connection: Connection, alert_no: int, move: Move) -> None:
-    """Raises NoAlert. With an incident the alerts of its people are closed, whatever their shards."""
-    part = await part_of_alert(connection, alert_no)
-    if part is None:
-        raise NoAlert(f"there is no alert {alert_no}")
-    if part == NETWORKS and move is Move.CLOSE:
-        await take_all(connection)
-    else:
-        await take_part(connection, part)
 
 
 def _move(action: str) -> Move:

@@ -6,10 +6,11 @@ occurrence that comes in the same moment.
 
 Locks are taken in this order, and none that stands earlier after one that stands later:
 
-1. `AlertLock.ALERTS`: together by who changes alerts of some; alone by who changes those of anybody: new rules of deadlines, an
-   incident that is closed, and the one process that has all shards.
+1. `AlertLock.ALERTS`: together by who changes alerts of some; alone by who changes those of anybody: new rules of deadlines, and the
+   one process that has all shards.
 2. `PartOf.WEARERS`: shards, ascending. A turn takes all of its own the first time that it needs one; pages that of the alert.
-3. `PartOf.NETWORKS`: there is one. By a turn that changes an alert of a silence, as it may group those of other shards with it.
+3. `PartOf.NETWORKS`: there is one. By a turn that changes an alert of a silence, as it may group those of other shards with it; by
+   who changes an incident, with which those of its people are closed.
 4. Rows of alerts. Whoever has 3 may wait for rows of silences of another shard; who has such rows has 3 too, or changes one alone.
 5. `PartOf.UNITS`: home units by their names, ascending, and then rows of their alerts: the last that a turn looks at.
 

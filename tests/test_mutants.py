@@ -351,9 +351,6 @@ MUTANTS = [
     Mutant("workers that raise alerts wait for each other", "alerts/locks.py",
            "await _take(connection, PartOf.WEARERS, own.owned)", "await _take(connection, PartOf.WEARERS, range(own.total))",
            "tests/cluster/test_locks_of_alerts.py::test_a_turn_with_alerts_commits_while_one_of_another_shard_is_held_open"),
-    Mutant("an incident is closed beside the turns of its people", "alerts/casework.py",
-           "part == NETWORKS and move is Move.CLOSE", "False",
-           "tests/cluster/test_locks_of_alerts.py::test_closing_an_incident_waits_for_the_turns_of_all_shards"),
     Mutant("two workers group the silences of a network at once", "alerts/raising.py",
            "await take_networks(connection)", "pass",
            "tests/cluster/test_locks_of_alerts.py"

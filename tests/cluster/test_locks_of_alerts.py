@@ -180,7 +180,7 @@ async def test_silences_of_a_network_in_two_shards_are_one_incident_although_eac
         assert not await deadlocks(world)
 
 
-async def test_closing_an_incident_waits_for_the_turns_of_all_shards(database_url: str) -> None:
+async def test_closing_an_incident_waits_for_a_turn_that_found_more_people_silent(database_url: str) -> None:
     async with two_workers(database_url, of_one_network()) as (world, first, second):
         await heard(world, "12:00", PEOPLE, first, second)
         await heard(world, "12:09", range(30, 41), first, second)
@@ -200,6 +200,31 @@ async def test_closing_an_incident_waits_for_the_turns_of_all_shards(database_ur
             await asyncio.wait_for(closing, AT_ONCE_S)
             return
         raise AssertionError("nobody fell silent late")
+
+
+async def test_closing_an_incident_waits_for_who_works_an_alert_of_one_of_its_people(database_url: str) -> None:
+    """The alerts that are over are closed with it: what is noted on one in the same moment comes before that."""
+    async with two_workers(database_url, of_one_network()) as (world, first, second):
+        await heard(world, "12:00", PEOPLE, first, second)
+        await heard(world, "12:09", range(30, 41), first, second)
+        world.clock.at_ms = ms("12:10:01")
+        for part in (first, second):
+            await part.turn()
+        incident = await world.connection.fetchval("SELECT alert_no FROM alerts WHERE kind = 'PLATFORM_INCIDENT'")
+        await heard(world, "12:15", PEOPLE, first, second)
+        member = await world.connection.fetchval("SELECT min(alert_no) FROM alerts WHERE incident_no = $1", incident)
+        async with other_session(database_url) as page:
+            noting = page.transaction()
+            await noting.start()
+            await act(page, member, who="Bly", action="noted", note="Called.", now_ms=world.clock.at_ms)
+            closing = asyncio.create_task(close(database_url, incident, world.clock.at_ms))
+            assert await waits(closing)
+            await noting.commit()
+            await asyncio.wait_for(closing, AT_ONCE_S)
+        done = await world.connection.fetch(
+            "SELECT action FROM alert_actions WHERE alert_no = $1 ORDER BY action_no", member
+        )
+        assert [row["action"] for row in done] == ["noted", "closed"]
 
 
 # --------------------------------------------------------------------------------------------- all at once
