@@ -1,12 +1,13 @@
 """Whether anybody waits for somebody else: live reports beside what costs much.
 
-    python -m benchmarks.nobody_waits [--live 100] [--wearers 200] [--days 1] [--fix-every-s 60] [--facts 40000]
+    python -m benchmarks.nobody_waits [--live 100] [--wearers 200] [--days 1] [--fix-every-s 60] [--facts 40000] [--entered 2000]
 
 Starts the service as a program of its own on an embedded database in a temporary folder. A hundred devices are live, one fix each two
 seconds. Beside them, one after the other:
 
     nothing                 the baseline of the same run
     a typo                  an activation and a curfew every night, both from 1926
+    many new people         two thousand are entered in one import, each with five requirements since half a day
     settings                `max_gap_s` changes for everybody: wearers with a stored history of some days are judged again
     orders of one person    of whom some ten thousand facts are stored
     a fact of long ago      of that person: the oldest fact but one
@@ -201,6 +202,10 @@ async def measure(settings: Settings, arguments: argparse.Namespace) -> None:
             await bench.enter(typo())
             await bench.until_nobody_waits(300)
 
+        async def entered() -> None:
+            await bench.enter(people("N", arguments.entered, now_ms - DAY_MS // 2))
+            await bench.until_nobody_waits(600)
+
         async def changed_settings() -> None:
             await bench.enter({"settings": {"max_gap_s": 840}})
             await bench.until_nobody_waits(600)
@@ -227,11 +232,12 @@ async def measure(settings: Settings, arguments: argparse.Namespace) -> None:
         async def returned() -> None:
             await fleet(bench, arguments.wearers, now_ms - DAY_MS // 2)
 
-        for name, work in (
-            ("nothing", nothing), ("a typo", mistyped), ("settings", changed_settings),
+        all_of_them = (
+            ("nothing", nothing), ("many new people", entered), ("a typo", mistyped), ("settings", changed_settings),
             ("orders of one person", changed_orders), ("a fact of long ago", long_ago), ("a thousand days", thousand_days),
             ("a fleet returns", returned),
-        ):  # fmt: skip
+        )  # fmt: skip
+        for name, work in [one for one in all_of_them if one[0] in (arguments.only or dict(all_of_them))]:
             await beside(bench, arguments.live, name, work)
         async with database(None, settings.data_dir, program="benchmark", exclusive=False) as dsn:
             connection = await connect(dsn)
@@ -248,6 +254,8 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=1)
     parser.add_argument("--fix-every-s", type=int, default=60, help="between two fixes of the stored history")
     parser.add_argument("--facts", type=int, default=40_000)
+    parser.add_argument("--entered", type=int, default=2_000)
+    parser.add_argument("--only", nargs="*", help="some of what is beside, by name")
     arguments = parser.parse_args()
     with served() as settings:
         print(

@@ -465,11 +465,13 @@ class LiveActivations:
         return any(live.judge.obliged_at(at_ms, requirement_id) for live in lives)
 
     def due(self, now_ms: int, limit: int) -> list[LiveActivation]:
-        """At most `limit` activations whose findings can change by the clock alone. They stay due until they are judged."""
+        """At most `limit` activations whose findings can change by the clock alone. They stay due until they are judged. Of who is to
+        be judged for the first time nothing is known that could change: they are among those to be judged again, as many as a turn
+        can afford."""
         found: dict[int, LiveActivation] = {}
         while self._heap and self._heap[0][0] <= now_ms and len(found) < limit:
             due_ms, number = heapq.heappop(self._heap)
-            if self._is_due_at(due_ms, number):
+            if self._is_due_at(due_ms, number) and not self._is_only_again(number):
                 found[number] = self._by_number[number]
         for number, live in found.items():
             heapq.heappush(self._heap, (live.due_ms, number))
@@ -487,6 +489,9 @@ class LiveActivations:
     def _is_due_at(self, due_ms: int, number: int) -> bool:
         live = self._by_number.get(number)
         return live is not None and live.due_ms == due_ms
+
+    def _is_only_again(self, number: int) -> bool:
+        return number in self._again and self._by_number[number].watched is None
 
     def to_judge_again(self, limit: int) -> list[LiveActivation]:
         """At most `limit` of those that are to be judged again, and of what was judged beside the turns since."""

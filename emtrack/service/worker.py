@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -132,7 +132,7 @@ class Share(NamedTuple):
 MOST_WAITED_MS = 5_000
 """A request that waited in the stream for longer says nothing of the clock of its sender."""
 MOST_RELOADED = 25
-"""Of so many people orders are taken in in a turn, where settings change for everybody."""
+"""Of so many people orders are taken in in a turn, where they change for more."""
 ALL, ONLY_REPORTS = Share(MAX_DUE, MOST_AGAIN), Share(0, 0)
 
 
@@ -202,12 +202,14 @@ class Worker:
         self._ahead_of_commit = JudgedAhead(self._activations)
         self._units = HomeUnits()
         self._tell = Telling(self._activations, self._units)
-        self._changes_seen = 0
+        self._changes_read = 0
+        """The last change of orders that was read: for some of the people whom it concerns it may not be taken in yet."""
         self._to_examine: set[int] = set()
         self._is_judging_again = False
         self._clocks = ClockWatch({}, set())
         self._to_tell_again: dict[int, int] = {}
-        self._to_reload: dict[int, None] = {}
+        self._to_reload: dict[int, int] = {}
+        """Of whom orders are to be taken in, and from which change on they are not; in the order of these."""
         self._budget = self._pace.budget
         self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
         self._new_days = NewDays(dsn, inbox.put_back, new_days_an_hour)
@@ -288,7 +290,7 @@ class Worker:
         self._activations.forget()
         await self._new_days.load(connection)
         self._to_reload = {}
-        self._changes_seen, changed_ms = await last_change(connection)
+        self._changes_read, changed_ms = await last_change(connection)
         self._now_ms = max(
             self._clock.now_ms(), changed_ms or 0
         )  # orders from before the clock stepped back are held too
@@ -343,7 +345,7 @@ class Worker:
         if moved.given:
             given = Shards(self._shards.total, moved.given)
             self._activations.give_up(given)
-            self._to_reload = {wearer_no: None for wearer_no in self._to_reload if not given.have(wearer_no)}
+            self._to_reload = {no: change for no, change in self._to_reload.items() if not given.have(no)}
         self._shards = sharing.shards
         self._metrics.shards.set(len(self._shards.owned))
         if not moved.taken:
@@ -561,16 +563,16 @@ class Worker:
 
     async def _notice_changes(self, connection: Connection) -> None:
         """Take in orders and keys that were entered since the last turn."""
-        changes = await order_changes_after(connection, self._changes_seen)
-        if self._sharing is not None:
-            self._to_reload |= dict.fromkeys(await self._sharing.settled(connection))
+        changes = await order_changes_after(connection, self._changes_read)
+        if self._sharing is not None:  # these took the change in, and do so once more
+            self._reload_later(await self._sharing.settled(connection), self._changes_read + 1)
         if not changes:
             await self._reload_some(connection)
             return
         self._now_ms = max(self._now_ms, *(change.changed_ms for change in changes))
         everybody = any(change.what in CONCERN_EVERYBODY for change in changes)
         wearers = sorted({change.wearer_no for change in changes if change.wearer_no is not None})
-        devices = await devices_changed_after(connection, self._changes_seen)
+        devices = await devices_changed_after(connection, self._changes_read)
         if devices:
             await self._keys.reload(connection, devices)
         if self._sharing is not None and wearers:
@@ -578,12 +580,13 @@ class Worker:
         if everybody:
             self._activations.know_outages(await load_outages(connection))
             await self._activations.load_settings(connection)
-            self._to_reload = dict.fromkeys(self._activations.wearers())
+            self._reload_later(self._activations.wearers(), changes[0].change_no)
         if everybody or wearers:
             ours = [wearer_no for wearer_no in wearers if self._shards.have(wearer_no)]
-            self._to_examine |= await self._activations.change_orders(connection, self._now_ms, ours)
-            for wearer_no in wearers:
-                self._to_reload.pop(wearer_no, None)
+            if len(ours) > MOST_RELOADED:
+                self._reload_later(ours, changes[0].change_no)
+            else:  # they do not wait for everybody
+                await self._reload(connection, ours)
             await self._reload_some(connection)
             await self._units.change_orders(connection, self._now_ms, wearers)
             self._to_examine |= self._units.devices_of(wearers).keys()
@@ -591,18 +594,28 @@ class Worker:
         await self._examine_if_asked(connection, changes)
         if any(change.what == JUDGE_AGAIN for change in changes):  # of those whose orders changed just now, too
             await self._judge_again_if_asked(connection)
-        self._changes_seen = changes[-1].change_no
+        self._changes_read = changes[-1].change_no
         self._metrics.activations.set(len(self._activations))
 
     async def _reload_some(self, connection: Connection) -> None:
-        """Of what concerns everybody, as many people as a turn can take in. The others are judged as before meanwhile; a program that
-        ends on the way loads everybody anew."""
-        some = list(islice(self._to_reload, MOST_RELOADED))
-        if not some:
-            return
-        self._to_examine |= await self._activations.change_orders(connection, self._now_ms, some)
-        for wearer_no in some:
-            del self._to_reload[wearer_no]
+        """Of what concerns many, as many people as a turn can take in. The others are judged as before meanwhile, and what comes of a
+        device that is on nobody yet waits in quarantine; a program that ends on the way loads everybody anew."""
+        await self._reload(connection, list(islice(self._to_reload, MOST_RELOADED)))
+
+    async def _reload(self, connection: Connection, wearer_nos: Sequence[int]) -> None:
+        self._to_examine |= await self._activations.change_orders(connection, self._now_ms, wearer_nos)
+        for wearer_no in wearer_nos:
+            self._to_reload.pop(wearer_no, None)
+
+    def _reload_later(self, wearer_nos: Iterable[int], change_no: int) -> None:
+        """In the turns to come. `change_no`: up to it nobody may think that all is taken in; changes come in order."""
+        for wearer_no in wearer_nos:
+            self._to_reload.setdefault(wearer_no, change_no)
+
+    @property
+    def _changes_seen(self) -> int:
+        """Up to which change orders are taken in, for everybody."""
+        return next((change_no - 1 for change_no in self._to_reload.values()), self._changes_read)
 
     async def _examine_if_asked(self, connection: Connection, changes: Sequence[LoggedChange]) -> None:
         if any(change.what == QUARANTINE_EXAMINED for change in changes):
