@@ -63,8 +63,12 @@ class Cost(NamedTuple):
 
 
 def others(first: int, last: int, from_ms: int) -> str:
-    """People whose tags are silent, each with an exclusion circle and a curfew."""
-    since, week = format_instant(from_ms), ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+    """People whose tags are silent, each with an exclusion circle and a curfew of one night that is some days away: nothing is found
+    of them meanwhile."""
+    since, day = (
+        format_instant(from_ms),
+        datetime.fromtimestamp(from_ms / 1000 + 3 * 86_400, UTC).strftime("%a").upper(),
+    )
     activations: list[dict[str, Any]] = []
     requirements: list[dict[str, Any]] = []
     for number in range(first, last):
@@ -75,7 +79,7 @@ def others(first: int, last: int, from_ms: int) -> str:
         )
         circle = {"type": "Circle", "centre": [lon, lat], "radius_m": 200}
         requirements.append(names | {"requirement_id": "X", "kind": "EXCLUSION", "geometry": circle})
-        timetable = [{"day": day, "start": "19:00", "end": "07:00"} for day in week]
+        timetable = [{"day": day, "start": "19:00", "end": "07:00"}]
         requirements.append(
             names
             | {"requirement_id": "C", "kind": "CURFEW", "timetable": timetable, "geometry": circle | {"radius_m": 60}}

@@ -15,9 +15,11 @@ import asyncpg
 from argon2 import PasswordHasher
 from starlette.routing import BaseRoute
 
+from emtrack.clock import clock_of
 from emtrack.db.connect import connect
 from emtrack.forms.reading import read_orders
-from emtrack.orders.importing import import_with_keys
+from emtrack.orders.entry import enter_with_keys
+from emtrack.orders.importing import wait_until_noticed
 from emtrack.people.accounts import add_user, let_password_stay
 from emtrack.people.roles import Role
 from emtrack.people.tokens import add_token
@@ -143,6 +145,16 @@ def strap(at: str, seq: int) -> dict[str, Any]:
     return {"seq": seq, "type": "event", "event": "STRAP_TAMPER", "event_time": iso(at)}
 
 
+async def entered_with_keys(connection: asyncpg.Connection, form: dict[str, Any]) -> dict[str, str]:
+    """As `emtrack orders import` does it, on a connection that is there already."""
+    async with connection.transaction():
+        now_ms = (await clock_of(connection, None, adopt=True)).now_ms()
+        orders = read_orders(json.dumps(form), "orders")
+        keys = await enter_with_keys(connection, orders, who="test", now_ms=now_ms)
+    await wait_until_noticed(connection)
+    return keys
+
+
 @asynccontextmanager
 async def open_office(
     database_url: str, data_dir: Path, form: dict[str, Any] | None = None, **more: Any
@@ -154,9 +166,9 @@ async def open_office(
     pace = Pace(max_wait_s=0.05)
     with mock.patch("emtrack.people.hashing._hasher", QUICK_HASHER):
         async with running_service(settings, asyncio.Event(), pace) as service:
-            keys = await import_with_keys(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
             connection = await connect(database_url)
             try:
+                keys = await entered_with_keys(connection, form or ORDERS)
                 tokens = {str(role): f"token of the {role}" for role in Role}
                 for role in Role:
                     now_ms = parse_instant(BEGINS)
