@@ -110,6 +110,7 @@ async def _round(ready: Ready, fleet: Fleet, seconds: float) -> Cost:
     _, latencies = await fleet.send(seconds, FIXES_A_SECOND)
     turns, after = await spent_s(ready)
     spent = {name: now - before.get(name, 0.0) for name, now in after.items()}
+    print({name: f"{value * 1e6 / len(latencies) / 10:.1f} µs" for name, value in spent.items()}, file=sys.stderr)
     fixes, turn_s = len(latencies) * 10, sum(value for name, value in spent.items() if name.startswith("turn, "))
     return Cost(
         turn_s / (turns - turns_before) * 1e3, turn_s / fixes * 1e6, spent["processor time of the service"] / fixes * 1e6,
@@ -118,13 +119,13 @@ async def _round(ready: Ready, fleet: Fleet, seconds: float) -> Cost:
 
 
 async def until_calm(address: str) -> None:
-    """Everybody was judged for the first time."""
+    """Everybody was judged for the first time. That nobody waits for it is not known before some turns were taken."""
+    calm = 0
     async with aiohttp.ClientSession(f"http://{address}") as session:
-        while True:
+        while calm < 5:
+            await asyncio.sleep(1)
             async with session.get("/metrics") as response:
-                if "\nemtrack_activations_to_judge_again 0.0" in await response.text():
-                    return
-            await asyncio.sleep(0.5)
+                calm = calm + 1 if "\nemtrack_activations_to_judge_again 0.0" in await response.text() else 0
 
 
 async def measured(settings: Settings, rounds: int, seconds: float, keys: dict[str, str], from_ms: int) -> Cost:

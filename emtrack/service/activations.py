@@ -341,6 +341,10 @@ class LiveActivations:
         """Everybody who is judged."""
         return sorted(self._by_wearer)
 
+    def devices_of(self, wearer_nos: Iterable[int]) -> set[int]:
+        """The numbers of the devices that some people wear at whatever time."""
+        return {live.assignment.device_no for no in wearer_nos for live in self._by_wearer.get(no, ())}
+
     async def load_settings(self, connection: Connection) -> None:
         """Those that are no part of a plan."""
         self.silence_near_m = await silence_near_m(connection)
