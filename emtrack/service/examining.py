@@ -4,6 +4,7 @@ are told to send again: of duplicates the first receipt counts, and that may be 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -40,6 +41,8 @@ class Examining:
 
     def __init__(self) -> None:
         self._devices: dict[int, _Device] = {}
+        self._of_change: Counter[int] = Counter()
+        """How many devices wait for each change: there are few changes, and there may be very many devices."""
         self.examination = ORDERS_CHANGED
 
     def __bool__(self) -> bool:
@@ -49,13 +52,13 @@ class Examining:
         return len(self._devices)
 
     def forget(self) -> None:
-        self._devices, self.examination = {}, ORDERS_CHANGED
+        self._devices, self._of_change, self.examination = {}, Counter(), ORDERS_CHANGED
 
     def add(self, device_nos: Iterable[int], change_no: int) -> None:
         """From the beginning. `change_no`: it is not taken in before that is done."""
         for device_no in device_nos:
-            there = self._devices.pop(device_no, None)
-            self._devices[device_no] = _Device(0, change_no if there is None else there.since)
+            there = self._taken(device_no) if device_no in self._devices else None
+            self._put(device_no, _Device(0, change_no if there is None else there.since))
 
     def ask(self, device_nos: Iterable[int], change_no: int, examination: Examination) -> None:
         """For more reasons than that orders changed; so are the others that wait meanwhile."""
@@ -64,8 +67,8 @@ class Examining:
 
     def seen(self, read_to: int, but_for: Collection[int] = ()) -> int:
         """Up to which change all devices are examined. `but_for`: these are, in the transaction that says so."""
-        waits = (device.since - 1 for number, device in self._devices.items() if number not in but_for)
-        return min(waits, default=read_to)
+        waits = self._of_change - Counter(self._devices[number].since for number in but_for)
+        return min(waits, default=read_to + 1) - 1
 
     async def read(
         self,
@@ -83,11 +86,22 @@ class Examining:
     def adopt(self, found: ReadAgain) -> None:
         """It is committed."""
         for device_no in found.device_nos:
-            device = self._devices.pop(device_no)
+            device = self._taken(device_no)
             if device_no in found.unfinished:  # behind the others
-                self._devices[device_no] = _Device(found.to_fact_id, device.since)
+                self._put(device_no, _Device(found.to_fact_id, device.since))
         if not self._devices:
             self.examination = ORDERS_CHANGED
+
+    def _put(self, device_no: int, device: _Device) -> None:
+        self._devices[device_no] = device
+        self._of_change[device.since] += 1
+
+    def _taken(self, device_no: int) -> _Device:
+        device = self._devices.pop(device_no)
+        self._of_change[device.since] -= 1
+        if not self._of_change[device.since]:
+            del self._of_change[device.since]
+        return device
 
 
 def those_that_need_not_wait(batch: Sequence[Submission], found: ReadAgain) -> list[Submission]:
