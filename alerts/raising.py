@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from alerts.due import DueInTurn
 from alerts.grading import AlertGrade, alerts_from_ms, grade_of
 from alerts.incidents import CountActive, SilenceChange, note_silences
 from alerts.ledger import CurfewChange, Order, keep_ledger
-from alerts.locks import AlertLock, take_lock
+from alerts.locks import take_networks, take_own
 from alerts.store import (
     NewOccurrence,
     OwnShards,
@@ -24,15 +25,13 @@ from alerts.store import (
     set_timers,
     worsen,
 )
-from geofence import Kind, datetime_of
+from geofence import Kind
 from geofence.judgement import Finding
 
 if TYPE_CHECKING:
     from alerts.store import Connection
 
 MAX_TIMERS = 1_000
-# Most turns find nothing that has to do with alerts: then nobody waits for their lock.
-IS_ANY_LEDGER_DUE = "SELECT EXISTS (SELECT FROM atv_timers WHERE due_at <= $1)"
 RECHECK_MS = 60_000
 """A message that waits for a silent activation to speak again is looked at so often."""
 
@@ -165,6 +164,7 @@ class Raising:
         self._curfews: list[CurfewChange] = []
         self._begun: list[Order] = []
         self._raised = Raised(0, 0)
+        self._has_networks = False
 
     def weighed(self, findings: list[RaisedFinding]) -> Weighed:
         """What can be known of findings before the database is asked."""
@@ -179,26 +179,37 @@ class Raising:
         if not whole.findings:
             return
         if not self._taken:
-            await take_lock(self._connection, AlertLock.ALERTS)
+            await take_own(self._connection, self._own)
+        await self._take_networks_for(whole.findings)
         self._taken += whole.findings
         self._curfews += whole.curfews
         self._begun += whole.begun
         self._add(await self._look_at(whole))
 
-    async def finish(self, count_active: CountActive) -> Raised:
+    async def finish(self, count_active: CountActive, due: DueInTurn) -> Raised:
         """When all were taken: the ledger, findings whose time has come, and silences that are one incident. What the turn raised."""
         connection, taken, now_ms = self._connection, self._taken, self._now_ms
-        if not taken and not await _is_any_due(connection, self._own, now_ms):
+        if not taken and not due.timers and not due.orders:
             return self._raised
-        await take_lock(connection, AlertLock.ALERTS)
-        counted = await keep_ledger(connection, self._curfews, self._begun, self._take_numbers, now_ms)
+        await take_own(connection, self._own)
+        waited: list[RaisedFinding] = []
+        if due.timers:
+            waited = await _due(connection, self._find, {f.finding_no for f in taken}, self._own, now_ms)
+        await self._take_networks_for(waited)
+        counted = await keep_ledger(connection, self._curfews, self._begun, self._take_numbers, now_ms, self._own)
         self._add(Raised(counted, counted))
-        due = await _due(connection, self._find, {f.finding_no for f in taken}, self._own, now_ms)
-        if due:
-            self._add(await self._look_at(self.weighed(due)))
-        silences = _silences([*taken, *due])
+        if waited:
+            self._add(await self._look_at(self.weighed(waited)))
+        silences = _silences([*taken, *waited])
         self._add(Raised(0, await note_silences(connection, silences, count_active, self._take_numbers, now_ms)))
         return self._raised
+
+    async def _take_networks_for(self, findings: Sequence[RaisedFinding]) -> None:
+        """Before an alert of a silence is changed. Alerts of portions before have been, and who has this lock waits for none of them:
+        they are no silences, and are this worker's."""
+        if not self._has_networks and any(f.finding.kind is Kind.NO_COMMUNICATION for f in findings):
+            await take_networks(self._connection)
+            self._has_networks = True
 
     def _add(self, raised: Raised) -> None:
         self._raised = Raised(self._raised.opened + raised.opened, self._raised.changed + raised.changed)
@@ -280,13 +291,6 @@ def _silences(findings: Iterable[RaisedFinding]) -> list[SilenceChange]:
         for f in findings
         if f.finding.kind is Kind.NO_COMMUNICATION and f.network is not None
     ]
-
-
-async def _is_any_due(connection: Connection, own: OwnShards | None, now_ms: int) -> bool:
-    if await due_timers(connection, now_ms, 1, own):
-        return True
-    is_due: bool = await connection.fetchval(IS_ANY_LEDGER_DUE, datetime_of(now_ms))
-    return is_due
 
 
 async def _due(

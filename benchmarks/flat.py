@@ -13,17 +13,20 @@ wait; medians of the rounds; and how long the service takes to be ready, and its
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import platform
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import uvloop
 
 from benchmarks.end_to_end import TENS, Fleet, Ready, orders, quantile, spent_s
@@ -60,8 +63,12 @@ class Cost(NamedTuple):
 
 
 def others(first: int, last: int, from_ms: int) -> str:
-    """People whose tags are silent, each with an exclusion circle and a curfew."""
-    since, week = format_instant(from_ms), ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+    """People whose tags are silent, each with an exclusion circle and a curfew of one night that is some days away: nothing is found
+    of them meanwhile."""
+    since, day = (
+        format_instant(from_ms),
+        datetime.fromtimestamp(from_ms / 1000 + 3 * 86_400, UTC).strftime("%a").upper(),
+    )
     activations: list[dict[str, Any]] = []
     requirements: list[dict[str, Any]] = []
     for number in range(first, last):
@@ -72,7 +79,7 @@ def others(first: int, last: int, from_ms: int) -> str:
         )
         circle = {"type": "Circle", "centre": [lon, lat], "radius_m": 200}
         requirements.append(names | {"requirement_id": "X", "kind": "EXCLUSION", "geometry": circle})
-        timetable = [{"day": day, "start": "19:00", "end": "07:00"} for day in week]
+        timetable = [{"day": day, "start": "19:00", "end": "07:00"}]
         requirements.append(
             names
             | {"requirement_id": "C", "kind": "CURFEW", "timetable": timetable, "geometry": circle | {"radius_m": 60}}
@@ -103,6 +110,7 @@ async def _round(ready: Ready, fleet: Fleet, seconds: float) -> Cost:
     _, latencies = await fleet.send(seconds, FIXES_A_SECOND)
     turns, after = await spent_s(ready)
     spent = {name: now - before.get(name, 0.0) for name, now in after.items()}
+    print({name: f"{value * 1e6 / len(latencies) / 10:.1f} µs" for name, value in spent.items()}, file=sys.stderr)
     fixes, turn_s = len(latencies) * 10, sum(value for name, value in spent.items() if name.startswith("turn, "))
     return Cost(
         turn_s / (turns - turns_before) * 1e3, turn_s / fixes * 1e6, spent["processor time of the service"] / fixes * 1e6,
@@ -110,9 +118,20 @@ async def _round(ready: Ready, fleet: Fleet, seconds: float) -> Cost:
     )  # fmt: skip
 
 
+async def until_calm(address: str) -> None:
+    """Everybody was judged for the first time. That nobody waits for it is not known before some turns were taken."""
+    calm = 0
+    async with aiohttp.ClientSession(f"http://{address}") as session:
+        while calm < 5:
+            await asyncio.sleep(1)
+            async with session.get("/metrics") as response:
+                calm = calm + 1 if "\nemtrack_activations_to_judge_again 0.0" in await response.text() else 0
+
+
 async def measured(settings: Settings, rounds: int, seconds: float, keys: dict[str, str], from_ms: int) -> Cost:
     async with database(None, settings.data_dir, program="benchmark", exclusive=False) as dsn:
         connection = await connect(dsn)
+        await until_calm(settings.listen)
         ready = Ready(settings, connection, [keys[f"D{number}"] for number in range(SENDERS)], from_ms)
         fleet = Fleet(settings.listen, ready.keys, range(SENDERS), from_ms, TENS)
         fleet.make_ready(2_000)
@@ -123,12 +142,14 @@ async def measured(settings: Settings, rounds: int, seconds: float, keys: dict[s
 
 
 async def enter(settings: Settings, activations: int) -> tuple[dict[str, str], int]:
+    """Before the service begins: beside it each import would be taken in by it, which is not what is measured here."""
     from_ms = int(time.time() * 1000) - HISTORY_MS
-    keys = await import_with_keys(settings, read_orders(orders(SENDERS, from_ms), "orders"), who="benchmark")
-    for first in range(SENDERS, activations, AT_A_TIME):
-        text = others(first, min(first + AT_A_TIME, activations), from_ms)
-        await import_with_keys(settings, read_orders(text, "orders"), who="benchmark")
-        print(f"{min(first + AT_A_TIME, activations):,} activations are entered", flush=True)
+    async with database(None, settings.data_dir, program="benchmark", exclusive=False):  # one server for all imports
+        keys = await import_with_keys(settings, read_orders(orders(SENDERS, from_ms), "orders"), who="benchmark")
+        for first in range(SENDERS, activations, AT_A_TIME):
+            text = others(first, min(first + AT_A_TIME, activations), from_ms)
+            await import_with_keys(settings, read_orders(text, "orders"), who="benchmark")
+            print(f"{min(first + AT_A_TIME, activations):,} activations are entered", file=sys.stderr, flush=True)
     return keys, from_ms
 
 
@@ -137,8 +158,7 @@ def case(name: str, activations: int, millions: float, arguments: argparse.Names
     try:
         if millions:
             uvloop.run(store(folder, millions))
-        with served(folder) as settings:
-            keys, from_ms = uvloop.run(enter(settings, activations))
+        keys, from_ms = uvloop.run(enter(Settings(data_dir=folder), activations))
         started = time.perf_counter()
         with served(folder) as settings:
             ready_s = time.perf_counter() - started

@@ -1,12 +1,15 @@
 """Whether anybody waits for somebody else: live reports beside what costs much.
 
-    python -m benchmarks.nobody_waits [--live 100] [--wearers 200] [--days 1] [--fix-every-s 60] [--facts 40000]
+    python -m benchmarks.nobody_waits [--live 100] [--wearers 200] [--days 1] [--fix-every-s 60] [--facts 40000] [--entered 2000]
+                                      [--refused 50000]
 
 Starts the service as a program of its own on an embedded database in a temporary folder. A hundred devices are live, one fix each two
 seconds. Beside them, one after the other:
 
     nothing                 the baseline of the same run
+    what waited for orders  reports of a tag that nobody wore are in quarantine, and it is entered from before them
     a typo                  an activation and a curfew every night, both from 1926
+    many new people         two thousand are entered in one import, each with five requirements since half a day
     settings                `max_gap_s` changes for everybody: wearers with a stored history of some days are judged again
     orders of one person    of whom some ten thousand facts are stored
     a fact of long ago      of that person: the oldest fact but one
@@ -39,7 +42,7 @@ from benchmarks.end_to_end import Walk, orders, quantile
 from benchmarks.serving import served
 from emtrack.db.connect import connect, database
 from emtrack.forms.reading import read_orders
-from emtrack.orders.importing import import_with_keys
+from emtrack.orders.importing import import_with_keys, make_device_key
 from emtrack.settings import Settings
 from geofence import format_instant
 
@@ -68,8 +71,8 @@ class Bench(NamedTuple):
     async def waiting(self) -> int:
         async with self.session.get("/metrics") as response:
             text = await response.text()
-        found = re.search(r"^emtrack_activations_to_judge_again (\S+)", text, re.M)
-        return int(float(found[1])) if found else 0
+        waits = re.findall(r"^emtrack_(?:activations_to_judge_again|devices_to_examine) (\S+)", text, re.M)
+        return round(sum(map(float, waits)))
 
     async def until_nobody_waits(self, most_s: float) -> None:
         deadline_s = time.perf_counter() + most_s
@@ -173,25 +176,32 @@ async def fleet(bench: Bench, count: int, since_ms: int) -> None:
     await asyncio.gather(*map(one, range(count)))
 
 
+async def build(bench: Bench, arguments: argparse.Namespace, now_ms: int, long_ago_ms: int) -> None:
+    """Who is on record, and what is stored and refused before anything is measured."""
+    since_ms = now_ms - arguments.days * DAY_MS
+    for prefix, count, from_ms in (
+        ("L", arguments.live, now_ms - 60_000), ("S", arguments.wearers, since_ms), ("O", 1, long_ago_ms),
+        ("R", arguments.wearers, now_ms - DAY_MS // 2), ("M", 1, now_ms - 1_001 * DAY_MS),
+    ):  # fmt: skip
+        await bench.enter(people(prefix, count, from_ms))
+    print("building the history", file=sys.stderr)
+    every_ms = arguments.fix_every_s * 1_000
+    facts = (arguments.days * DAY_MS - 3_600_000) // every_ms
+    await fill_all(bench, "S", arguments.wearers, lambda number: Walk(number, since_ms, 1, every_ms), facts)
+    oldest = Walk(0, long_ago_ms)
+    await fill(bench, "O0", oldest, arguments.facts)
+    bench.keys["Q0"] = await make_device_key(bench.settings, "Q0", who="benchmark")
+    await fill(bench, "Q0", Walk(0, now_ms - 2 * DAY_MS, 1, DAY_MS // arguments.refused), arguments.refused)
+
+
 async def measure(settings: Settings, arguments: argparse.Namespace) -> None:
     now_ms = int(time.time() * 1000)
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=600)
     async with aiohttp.ClientSession(settings.base_url, connector=connector, timeout=timeout) as session:
         bench = Bench(settings, session, {})
-        since_ms = now_ms - arguments.days * DAY_MS
         long_ago_ms = now_ms - (arguments.facts + 1_000) * 60_000
-        for prefix, count, from_ms in (
-            ("L", arguments.live, now_ms - 60_000), ("S", arguments.wearers, since_ms), ("O", 1, long_ago_ms),
-            ("R", arguments.wearers, now_ms - DAY_MS // 2), ("M", 1, now_ms - 1_001 * DAY_MS),
-        ):  # fmt: skip
-            await bench.enter(people(prefix, count, from_ms))
-        print("building the history", file=sys.stderr)
-        every_ms = arguments.fix_every_s * 1_000
-        facts = (arguments.days * DAY_MS - 3_600_000) // every_ms
-        await fill_all(bench, "S", arguments.wearers, lambda number: Walk(number, since_ms, 1, every_ms), facts)
-        oldest = Walk(0, long_ago_ms)
-        await fill(bench, "O0", oldest, arguments.facts)
+        await build(bench, arguments, now_ms, long_ago_ms)
         print("| beside | took | live answers | put off | p50 / p99 / longest |\n|---|---|---|---|---|", flush=True)
 
         async def nothing() -> None:
@@ -200,6 +210,14 @@ async def measure(settings: Settings, arguments: argparse.Namespace) -> None:
         async def mistyped() -> None:
             await bench.enter(typo())
             await bench.until_nobody_waits(300)
+
+        async def entered() -> None:
+            await bench.enter(people("N", arguments.entered, now_ms - DAY_MS // 2))
+            await bench.until_nobody_waits(600)
+
+        async def waited() -> None:
+            await bench.enter(people("Q", 1, now_ms - 2 * DAY_MS))
+            await bench.until_nobody_waits(600)
 
         async def changed_settings() -> None:
             await bench.enter({"settings": {"max_gap_s": 840}})
@@ -227,11 +245,12 @@ async def measure(settings: Settings, arguments: argparse.Namespace) -> None:
         async def returned() -> None:
             await fleet(bench, arguments.wearers, now_ms - DAY_MS // 2)
 
-        for name, work in (
-            ("nothing", nothing), ("a typo", mistyped), ("settings", changed_settings),
-            ("orders of one person", changed_orders), ("a fact of long ago", long_ago), ("a thousand days", thousand_days),
-            ("a fleet returns", returned),
-        ):  # fmt: skip
+        all_of_them = (
+            ("nothing", nothing), ("many new people", entered), ("what waited for orders", waited), ("a typo", mistyped),
+            ("settings", changed_settings), ("orders of one person", changed_orders), ("a fact of long ago", long_ago),
+            ("a thousand days", thousand_days), ("a fleet returns", returned),
+        )  # fmt: skip
+        for name, work in [one for one in all_of_them if one[0] in (arguments.only or dict(all_of_them))]:
             await beside(bench, arguments.live, name, work)
         async with database(None, settings.data_dir, program="benchmark", exclusive=False) as dsn:
             connection = await connect(dsn)
@@ -248,6 +267,9 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=1)
     parser.add_argument("--fix-every-s", type=int, default=60, help="between two fixes of the stored history")
     parser.add_argument("--facts", type=int, default=40_000)
+    parser.add_argument("--entered", type=int, default=2_000)
+    parser.add_argument("--refused", type=int, default=50_000, help="reports that wait for orders")
+    parser.add_argument("--only", nargs="*", help="some of what is beside, by name")
     arguments = parser.parse_args()
     with served() as settings:
         print(

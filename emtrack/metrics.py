@@ -69,6 +69,11 @@ class Metrics:
             registry=self.registry,
         )
         self.waiting = Gauge("emtrack_inbox_reports", "Reports that wait for a turn.", registry=self.registry)
+        self.to_examine = Gauge(
+            "emtrack_devices_to_examine",
+            "Devices of which what is in quarantine is to be read again, because their orders changed or somebody asked for it.",
+            registry=self.registry,
+        )
         self.to_judge_again = Gauge(
             "emtrack_activations_to_judge_again",
             "Activations that wait to be judged again, in a turn or beside the turns.",

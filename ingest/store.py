@@ -9,7 +9,7 @@ import asyncio
 import io
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -22,7 +22,7 @@ from ingest.binary_copy import COLUMNS, SALT_BYTES, positions_as_bytes, says_mor
 from ingest.incoming import Accepted, Incoming, Tell, Told
 from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason
 from ingest.whole_requests import HighestNumbers, Request, apart, store_whole, used_numbers
-from ingest.wire import received_in
+from ingest.wire import Received, received_in
 
 DAY_MS = 86_400_000
 
@@ -553,12 +553,23 @@ async def _store_counts(connection: asyncpg.Connection[Any], counts: dict[int, C
 
 # ---------------------------------------------------------------------------------------------- second examination
 
-WAITING = """
-SELECT q.fact_id, q.device_no, epoch_ms(q.received_at) AS received_ms, q.body
-FROM quarantine q
-WHERE q.device_no = ANY($1::bigint[]) AND q.reason = ANY($2::text[]) AND q.seq IS NOT NULL
-  AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
+# So many that were received first, of some devices, each from where it was examined to; the body only of what is examined. A whole
+# request, which has no number, could not be read, or the database would not have a value in it.
+IN_QUARANTINE = """
+SELECT q.fact_id, q.device_no, epoch_ms(q.received_at) AS received_ms, q.boot, q.seq IS NULL AS is_whole,
+       CASE WHEN r.fact_id IS NULL AND CASE WHEN q.seq IS NULL THEN q.reason = 'unreadable' AND q.device_no = ANY($5::bigint[])
+                                            ELSE q.reason = ANY($4::text[]) END THEN q.body END AS body
+FROM (
+    SELECT of_one.fact_id FROM unnest($1::bigint[], $2::bigint[]) AS d (device_no, examined_to)
+    CROSS JOIN LATERAL (
+        SELECT fact_id FROM quarantine WHERE device_no = d.device_no AND fact_id > d.examined_to ORDER BY fact_id LIMIT $3) of_one
+    ORDER BY of_one.fact_id LIMIT $3) first
+JOIN quarantine q USING (fact_id) LEFT JOIN quarantine_releases r USING (fact_id)
 ORDER BY q.fact_id
+"""
+DEVICES_WITH_MORE = """
+SELECT device_no FROM unnest($1::bigint[]) AS d (device_no)
+WHERE EXISTS (SELECT FROM quarantine q WHERE q.device_no = d.device_no AND q.fact_id > $2)
 """
 DEVICES_WAITING = """
 SELECT DISTINCT device_no FROM quarantine q
@@ -567,14 +578,6 @@ WHERE q.reason IN ('no_activation', 'no_home_unit_entry')
 """
 DEVICES_IN_QUARANTINE = """
 SELECT DISTINCT device_no FROM quarantine q WHERE NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
-"""
-# Whole requests, which have no number: the database would not have a value in them, or they could not be read.
-REQUESTS = """
-SELECT q.fact_id, q.device_no, epoch_ms(q.received_at) AS received_ms, q.boot, q.body
-FROM quarantine q
-WHERE q.device_no = ANY($1::bigint[]) AND q.reason = 'unreadable' AND q.seq IS NULL
-  AND NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
-ORDER BY q.fact_id
 """
 RELEASE = """
 INSERT INTO quarantine_releases (fact_id, released_at, outcome)
@@ -621,31 +624,99 @@ class Examination(NamedTuple):
 ORDERS_CHANGED = Examination(WAITING_REASONS)
 
 
-async def examine_again(
+MOST_READ_AGAIN = 1_000
+"""Of what is in quarantine a turn reads so much again, in reports: some tenth of a second, if all of them can be used."""
+A_WHOLE_REQUEST = A_NEW_DAY = 250
+
+
+class ReadAgain(NamedTuple):
+    """Of what is in quarantine of some devices. `usable`: reports that can be stored now; `requests`: whole ones, each with its id,
+    device, receipt and what was received in it. `device_nos`: of whom all was looked at up to `to_fact_id`; `unfinished`: of these,
+    who has more."""
+
+    device_nos: Sequence[int] = ()
+    to_fact_id: int = 0
+    unfinished: frozenset[int] = frozenset()
+    usable: Sequence[Accepted] = ()
+    requests: Sequence[tuple[int, int, int, Sequence[Received]]] = ()
+
+    @property
+    def finished(self) -> set[int]:
+        return set(self.device_nos) - self.unfinished
+
+    @property
+    def days(self) -> set[int]:
+        """Since 1970, of positions that can be stored."""
+        return {fact.report.fix_ms // DAY_MS for fact in self.usable if isinstance(fact.report, PositionReport)}
+
+
+async def read_again(
     connection: asyncpg.Connection[Any],
-    device_nos: Sequence[int],
+    examined_to: Mapping[int, int],
     read: Callable[[bytes], PositionReport | EventReport | Refusal],
+    tell: Tell,
+    known_days: Collection[int],
+    examination: Examination = ORDERS_CHANGED,
+) -> ReadAgain:
+    """Reports that were refused and can be used now (for want of an activation or an entry, unless more is asked for), in the order
+    in which they were received, as many as a turn has time for. `examined_to`: up to which id, by the number of the device.
+    `known_days`: those that have a partition."""
+    if not examined_to:
+        return ReadAgain()
+    device_nos = list(examined_to)
+    apart = [no for no in device_nos if examination.new_ids is not None and examination.takes_apart(no)]
+    rows = await connection.fetch(
+        IN_QUARANTINE, device_nos, list(examined_to.values()), MOST_READ_AGAIN, examination.reasons, apart
+    )
+    usable: list[Accepted] = []
+    requests: list[tuple[int, int, int, Sequence[Received]]] = []
+    to_fact_id, left, new_days = 0, MOST_READ_AGAIN, set[int]()
+    for row in rows:
+        if left <= 0:
+            break
+        to_fact_id, body = row["fact_id"], row["body"]
+        left -= 1
+        if body is not None and row["is_whole"]:
+            left -= A_WHOLE_REQUEST
+            received = received_in(body, row["boot"] or 0)
+            requests += [(to_fact_id, row["device_no"], row["received_ms"], received)] if received else []
+        elif body is not None:
+            found = _usable(row, read, tell)
+            usable += found
+            days = {fact.report.fix_ms // DAY_MS for fact in found if isinstance(fact.report, PositionReport)}
+            left -= A_NEW_DAY * len(days - new_days.union(known_days))
+            new_days |= days
+    if not rows:
+        return ReadAgain(device_nos)
+    with_more = await connection.fetch(DEVICES_WITH_MORE, device_nos, to_fact_id)
+    return ReadAgain(device_nos, to_fact_id, frozenset(row["device_no"] for row in with_more), usable, requests)
+
+
+def _usable(
+    row: asyncpg.Record, read: Callable[[bytes], PositionReport | EventReport | Refusal], tell: Tell
+) -> list[Accepted]:
+    report, sender_no = read(row["body"]), row["device_no"]
+    told = report if isinstance(report, Refusal) else tell(sender_no, report)
+    if isinstance(told, Refusal):
+        return []
+    return [Accepted(row["fact_id"], *one, row["received_ms"], sender_no) for one in told]
+
+
+async def store_again(
+    connection: asyncpg.Connection[Any],
+    found: ReadAgain,
     tell: Tell,
     now_ms: int,
     kept: Kept,
     examination: Examination = ORDERS_CHANGED,
 ) -> list[Accepted]:
-    """Reports that were refused and can be used now (for want of an activation or an entry, unless more is asked for): stored with
-    their first receipt."""
-    if not device_nos:
-        return []
-    accepted = await _examine_reports(connection, device_nos, read, tell, now_ms, examination.reasons)
-    if examination.new_ids is not None:
-        ours = [device_no for device_no in device_nos if examination.takes_apart(device_no)]
-        for row in await connection.fetch(REQUESTS, ours):
-            received = received_in(row["body"], row["boot"] or 0)
-            if received:
-                ids = await examination.new_ids(connection, len(received))
-                again = [
-                    Incoming(fact_id, row["device_no"], one, row["received_ms"])
-                    for fact_id, one in zip(ids, received, strict=True)
-                ]
-                accepted += await _take_apart(connection, row["fact_id"], again, tell, now_ms, kept)
+    """What can be used is stored with its first receipt."""
+    accepted = await _release(connection, found, now_ms) if found.usable else []
+    for request, device_no, received_ms, received in found.requests:
+        assert examination.new_ids is not None, "whole requests are read for those that have them"
+        ids = await examination.new_ids(connection, len(received))
+        again = [Incoming(fact_id, device_no, one, received_ms) for fact_id, one in zip(ids, received, strict=True)]
+        accepted += await _take_apart(connection, request, again, tell, now_ms, kept)
     return accepted
 
 
@@ -671,24 +742,10 @@ async def _take_apart(
     return outcome.accepted
 
 
-async def _examine_reports(
-    connection: asyncpg.Connection[Any],
-    device_nos: Sequence[int],
-    read: Callable[[bytes], PositionReport | EventReport | Refusal],
-    tell: Tell,
-    now_ms: int,
-    reasons: Sequence[RefusalReason],
-) -> list[Accepted]:
-    usable: list[Accepted] = []
-    for row in await connection.fetch(WAITING, device_nos, reasons):
-        report, sender_no = read(row["body"]), row["device_no"]
-        told = report if isinstance(report, Refusal) else tell(sender_no, report)
-        if not isinstance(told, Refusal):
-            usable += [Accepted(row["fact_id"], *one, row["received_ms"], sender_no) for one in told]
-    if not usable:
-        return []
+async def _release(connection: asyncpg.Connection[Any], found: ReadAgain, now_ms: int) -> list[Accepted]:
+    usable = found.usable
     # What is wrong with it is no fault of the reports of this turn.
-    await _make_days(connection, {i.report.fix_ms // DAY_MS for i in usable if isinstance(i.report, PositionReport)})
+    await _make_days(connection, found.days)
     accepted = await store_facts(connection, usable)
     released = dict.fromkeys((item.fact_id, item.sender_no) for item in usable)
     stored = {(item.fact_id, item.sender_no) for item in accepted}

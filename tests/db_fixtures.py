@@ -29,6 +29,7 @@ from emtrack.db import embedded
 from emtrack.db.connect import OLDEST_SERVER, connect
 from emtrack.db.embedded import ROLE, SUPERUSER, DataDirectory, EmbeddedServerError, embedded_server
 from emtrack.db.migrate import MIGRATIONS, migrate
+from emtrack.db.rights import grant_rights
 
 TEMPLATE = "emtrack_template"
 SESSION_PREFIX = "emtrack-test-session-"
@@ -70,6 +71,7 @@ class TestServer:
         try:
             if MIGRATIONS.is_dir():
                 await migrate(connection)
+                await grant_rights(connection)  # some 300 statements, which no test's service need do anew
         finally:
             await connection.close()
 

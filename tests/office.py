@@ -15,9 +15,10 @@ import asyncpg
 from argon2 import PasswordHasher
 from starlette.routing import BaseRoute
 
+from emtrack.clock import clock_of
 from emtrack.db.connect import connect
 from emtrack.forms.reading import read_orders
-from emtrack.orders.importing import import_with_keys
+from emtrack.orders.entry import enter_with_keys
 from emtrack.people.accounts import add_user, let_password_stay
 from emtrack.people.roles import Role
 from emtrack.people.tokens import add_token
@@ -153,17 +154,27 @@ async def open_office(
     # A turn without reports waits less, so that orders are taken in and the service ends at once.
     pace = Pace(max_wait_s=0.05)
     with mock.patch("emtrack.people.hashing._hasher", QUICK_HASHER):
-        async with running_service(settings, asyncio.Event(), pace) as service:
-            keys = await import_with_keys(settings, read_orders(json.dumps(form or ORDERS), "orders"), who="test")
-            connection = await connect(database_url)
-            try:
-                tokens = {str(role): f"token of the {role}" for role in Role}
-                for role in Role:
-                    now_ms = parse_instant(BEGINS)
-                    await add_token(connection, f"the {role}", role, who="test", now_ms=now_ms, token=tokens[role])
-                async with aiohttp.ClientSession(service.address) as http:
-                    yield Office(
-                        service.address, http, tokens, keys, connection, service.routes, settings, service.heard
-                    )
-            finally:
-                await connection.close()
+        connection = await connect(database_url)
+        try:
+            keys, tokens = await _entered(connection, clock, form or ORDERS)
+            async with (
+                running_service(settings, asyncio.Event(), pace) as service,
+                aiohttp.ClientSession(service.address) as http,
+            ):
+                yield Office(service.address, http, tokens, keys, connection, service.routes, settings, service.heard)
+        finally:
+            await connection.close()
+
+
+async def _entered(
+    connection: asyncpg.Connection, clock: ClockSetting, form: dict[str, Any]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Before the service begins, which then need not take it in: the keys of devices, and a token for each role."""
+    await clock_of(connection, clock, adopt=False)
+    now_ms = parse_instant(BEGINS)
+    tokens = {str(role): f"token of the {role}" for role in Role}
+    async with connection.transaction():
+        keys = await enter_with_keys(connection, read_orders(json.dumps(form), "orders"), who="test", now_ms=now_ms)
+        for role in Role:
+            await add_token(connection, f"the {role}", role, who="test", now_ms=now_ms, token=tokens[role])
+    return keys, tokens

@@ -185,7 +185,7 @@ class World:
         activations = self.worker.activations
         for _ in range(3_000):
             await self.turn()
-            if not activations.to_judge_again_count and not self.worker._to_reload:
+            if not (activations.to_judge_again_count or self.worker._to_reload or self.worker._examining):
                 return
             await asyncio.sleep(0.01)  # another process: there is nothing to wait on but its answer
         raise AssertionError("somebody still waits to be judged again")

@@ -95,7 +95,7 @@ class Program:
 
     def wait_until_ready(self, service: subprocess.Popen[str]) -> None:
         url = f"http://{self.environment['EMTRACK_LISTEN']}/readyz"
-        for _ in range(600):
+        for _ in range(2_400):  # on a busy machine it may have kernels to compile
             assert service.poll() is None, (self.scratch / "serve.log").read_text()
             try:
                 with urllib.request.urlopen(url, timeout=1) as answer:

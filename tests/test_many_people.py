@@ -13,10 +13,25 @@ import pytest
 from emtrack.db.connect import connect
 from emtrack.forms.reading import read_orders
 from emtrack.orders.entry import enter_orders
+from emtrack.record.changes import are_noticed
 from emtrack.service import activations as module
+from emtrack.service import worker as worker_module
 from emtrack.service.activations import LiveActivation, LiveActivations
+from emtrack.service.costs import BY_ITSELF, USUAL
+from emtrack.service.worker import MOST_RELOADED
 from geofence import ActivationIndex
-from tests.service_world import World, activation, curfew, ms, orders, position
+from ingest import RefusalReason
+from tests.service_world import (
+    AWAY,
+    World,
+    activation,
+    as_judged_again,
+    as_shown,
+    curfew,
+    ms,
+    orders,
+    position,
+)
 
 MANY = 40
 INSTANTS = [ms(at) for at in ("09:00", "11:00", "13:00", "15:00", "03T09:00")]
@@ -51,8 +66,12 @@ async def test_orders_of_one_person_leave_all_others_where_they_are(world: World
     assert added == {"W7": 2}, "by its device's number and by its id"
 
 
-async def test_what_is_found_after_many_changes_is_what_is_found_after_a_restart(world: World) -> None:
+@pytest.mark.parametrize("at_once", [MOST_RELOADED, 1], ids=["few", "more than a turn takes in"])
+async def test_what_is_found_after_many_changes_is_what_is_found_after_a_restart(
+    world: World, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
     """Devices that pass from one person to another, an activation that moves to another device, one that ends."""
+    monkeypatch.setattr(worker_module, "MOST_RELOADED", at_once)
     await world.enter(orders(*range(3, MANY)))
     await world.settle()
     for form in (
@@ -152,3 +171,41 @@ async def test_an_activation_that_passes_to_another_person_while_everybody_is_re
     assert live is not None
     assert live is activations.find(live.number)
     await world.send_at("12:05", "D1", position(1, "12:04"))
+
+
+async def test_many_who_are_entered_at_once_are_taken_in_some_at_a_time_and_others_are_heard(world: World) -> None:
+    """What their tags send meanwhile is kept, and judged when they are taken in. Nobody is told that all is taken in before it is."""
+    many = range(3, 3 + 3 * MOST_RELOADED)
+    last = f"D{many[-1]}"
+    await world.enter(orders(*many))
+    await world.send_at("19:30", "D1", position(1, "19:20", AWAY), position(2, "19:25", AWAY))
+    assert [line["wearer_id"] for line in await world.lines() if line["kind"] == "CURFEW"] == ["W1"]
+    assert len(world.worker.activations) == 2 + MOST_RELOADED
+    answer = await world.send(last, position(1, "19:20", AWAY), position(2, "19:25", AWAY))
+    assert [refused.reason for refused in answer.refused] == [RefusalReason.NO_ACTIVATION] * 2
+    assert not await are_noticed(world.connection)
+    await world.enter({"requirements": [curfew(1, grace_s=300)]})
+    await world.turn()
+    entry = world.worker.activations.by_number(1).assignment.plan.requirements[0]
+    assert entry.grace_ms == 300_000, "one person's orders wait for nobody's"
+    await world.settle()
+    assert await are_noticed(world.connection)
+    assert len(world.worker.activations) == 2 + len(many)
+    found = {line["wearer_id"] for line in await world.lines() if line["kind"] == "CURFEW"}
+    assert found == {"W1", f"W{many[-1]}"}
+
+
+async def test_many_who_are_judged_for_the_first_time_keep_nobody_waiting(world: World) -> None:
+    """As many in a turn as it can afford; who is due by the clock is judged at once."""
+    await world.send_at("18:59", "D1", position(1, "18:50", AWAY), position(2, "18:58", AWAY))
+    many = range(3, 3 + USUAL.turn // BY_ITSELF * 2)
+    await world.enter(orders(*many))
+    await world.start()  # they were judged never before
+    await world.wait_until("19:01")
+    assert [line["wearer_id"] for line in await world.lines() if line["kind"] == "CURFEW"] == ["W1"]
+    waits = world.worker.activations.to_judge_again_count
+    assert waits >= len(many) - USUAL.turn // BY_ITSELF
+    await world.turn()
+    assert waits - world.worker.activations.to_judge_again_count <= USUAL.turn // BY_ITSELF
+    await world.settle()
+    assert await as_shown(world) == await as_judged_again(world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from emtrack.db.connect import connect
 from emtrack.db.locks import WORKER_LOCK
 from emtrack.forms.errors import FormError
 from emtrack.forms.reading import read_orders
+from emtrack.orders import importing
 from emtrack.orders.importing import import_orders, make_device_key, wait_until_noticed
 from emtrack.record.entering import OrdersConflict
 from tests.service_world import (
@@ -232,3 +234,21 @@ async def test_a_service_of_another_database_keeps_no_import_waiting(
     finally:
         await connection.close()
         await other.close()
+
+
+async def test_who_enters_orders_is_told_that_the_service_has_not_taken_them_in_yet(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that holds the worker's lock and is slow."""
+    settings = settings_for(database_url, clock=None)
+    worker = await connect(database_url)
+    monkeypatch.setattr(importing, "NOTICE_S", 0.2)
+    try:
+        for number, is_slow in enumerate((False, True), 1):
+            if is_slow:
+                await worker.execute("SELECT pg_advisory_lock($1)", WORKER_LOCK)
+            form = read_orders(json.dumps({"activations": [activation(number)]}), "orders")
+            told = await import_orders(settings, form, who="Ann", dry_run=False)
+            assert told.is_being_taken_in is is_slow
+    finally:
+        await worker.close()

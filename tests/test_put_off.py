@@ -13,7 +13,7 @@ import pytest
 import emtrack.service.worker
 from alerts import ChannelKind, NewChannel, add_channel
 from emtrack.record.rules import ask_to_judge_again
-from emtrack.service.costs import Budget
+from emtrack.service.costs import BY_ITSELF, Budget
 from emtrack.service.slices import MOST_CHANGES
 from geofence.words import format_instant
 from tests.service_world import (
@@ -31,7 +31,7 @@ from tests.service_world import (
 )
 
 SEQ = iter(range(1, 100_000))
-FEW = Budget(50, 100)
+FEW = Budget(BY_ITSELF + 50, 2 * (BY_ITSELF + 50))
 ALL_DAY = curfew(1, timetable=None)
 
 

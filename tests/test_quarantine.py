@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from emtrack.record.changes import are_noticed
 from emtrack.record.quarantine import ask_to_examine, refused_by_reason
 from emtrack.service import worker as pipeline
 from geofence import datetime_of
-from ingest import store
+from ingest import NotCommitted, store
 from ingest.wire import received_in
 from tests.command_line import emtrack_aside
-from tests.service_world import AWAY, World, event, ms, position
+from tests.service_world import AWAY, HOME, World, activation, curfew, event, ms, position
 from tests.test_pipeline import _nul_in_hmu_id, judged_from_export
 
 REFUSED = datetime_of(ms("18:59:30"))
@@ -60,7 +62,7 @@ async def test_what_still_cannot_be_used_stays_and_is_asked_for_only_once(world:
     await examine(world)
     assert await world.connection.fetch("SELECT * FROM quarantine") == before
     assert await world.count("quarantine_releases") == 0
-    assert world.worker._examination is pipeline.ORDERS_CHANGED
+    assert world.worker._examining.examination is pipeline.ORDERS_CHANGED
 
 
 async def test_a_request_that_the_database_would_not_have_is_taken_apart_into_its_reports(
@@ -114,16 +116,16 @@ async def test_an_examination_that_fails_stops_nobody(world: World, monkeypatch:
         raise KeyError("in quarantine")
 
     await ask_to_examine(world.connection, "officer", world.clock.now_ms())
-    monkeypatch.setattr("ingest.store._examine_reports", _if_asked_for(failing))
+    monkeypatch.setattr("emtrack.service.worker.store_again", _if_asked_for(failing))
     assert (await world.send("D2", position(1, "11:59"))).refused == []
     assert await world.count("quarantine_releases") == 0
 
 
 def _if_asked_for(failing: Any) -> Any:
-    whole = store._examine_reports
+    whole = store.store_again
 
     async def examined(*arguments: Any) -> Any:
-        return await (whole if arguments[-1] == store.WAITING_REASONS else failing)(*arguments)
+        return await (whole if arguments[-1] is store.ORDERS_CHANGED else failing)(*arguments)
 
     return examined
 
@@ -148,3 +150,132 @@ async def test_the_commands_say_what_is_kept_and_ask_under_the_name_of_who_calle
     row = await world.connection.fetchrow("SELECT * FROM order_changes ORDER BY change_no DESC LIMIT 1")
     assert (row["what"], row["detail"]) == ("quarantine examined", {"kept": 1})
     assert row["changed_by"]
+
+
+# ---------------------------------------------------------------------------------------------- more than a turn reads
+
+
+@pytest.fixture
+def ten_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MOST_READ_AGAIN", 10)
+    monkeypatch.setattr(store, "A_NEW_DAY", 5)
+
+
+async def nobodys(world: World, count: int, device_id: str = "D9") -> None:
+    """What a tag sent before it was entered, one each minute from 09:00."""
+    await world.connection.execute("INSERT INTO devices (device_id, added_at) VALUES ($1, now())", device_id)
+    await world.start()
+    minutes = [f"{9 + n // 60:02}:{n % 60:02}" for n in range(count)]
+    answer = await world.send(device_id, *(position(seq, at, AWAY) for seq, at in enumerate(minutes, 1)))
+    assert len(answer.refused) == count
+
+
+async def received_for_each(world: World) -> list[tuple[Any, ...]]:
+    rows = await world.connection.fetch("SELECT fix_time, received_at FROM positions ORDER BY fix_time")
+    return [tuple(row) for row in rows]
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_much_that_waited_for_orders_is_read_some_at_a_time_and_others_are_heard(
+    world: World,
+) -> None:
+    """Who has more is told to send again meanwhile; nobody is told that the orders are taken in before it is done, and what was
+    received first counts."""
+    await nobodys(world, 35)
+    first_ms = world.clock.at_ms
+    world.clock.at_ms += 60_000
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)]})
+    turns = 0
+    while not await are_noticed(world.connection):
+        again = await world.submit("D9", position(100 + turns, "09:34", AWAY))
+        other = await world.submit("D1", position(100 + turns, f"11:{turns:02}"))
+        stored = await world.count("positions")
+        await world.turn()
+        assert await world.count("positions") - stored <= 11
+        assert other.result().refused == []
+        if not await are_noticed(world.connection):
+            assert isinstance(again.exception(), NotCommitted)
+        turns += 1
+    assert turns == 4
+    assert again.result().refused == [], "a duplicate of what was received a minute before it"
+    of_nine = [row for row in await received_for_each(world) if row[0] < datetime_of(ms("10:00"))]
+    assert len(of_nine) == 35
+    assert {received for _, received in of_nine} == {datetime_of(first_ms)}
+    await world.settle()
+    assert await world.lines() == await judged_from_export(world)
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_what_was_not_read_when_the_program_ended_is_read_after_it(world: World) -> None:
+    await nobodys(world, 35)
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)]})
+    await world.turn()
+    await world.start()
+    await world.settle()
+    assert await world.count("positions") == 35
+    assert await are_noticed(world.connection)
+
+
+async def test_what_nothing_waits_for_is_not_read_again_at_each_start(world: World) -> None:
+    """A stray tag fills the quarantine for months: nobody reads that before each start."""
+    await nobodys(world, 35)
+    await world.start()
+    assert not world.worker._examining
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_days_that_are_new_are_made_a_few_in_a_turn(world: World) -> None:
+    await world.connection.execute("INSERT INTO devices (device_id, added_at) VALUES ('D9', now())")
+    await world.start()
+    days = [f"2026-02-{day:02}T09:00:00Z" for day in range(1, 9)]
+    await world.send("D9", *(position(seq, at, AWAY) for seq, at in enumerate(days, 1)))
+    await world.enter({"activations": [activation(9, **{"from": "2026-02-01T00:00:00Z"})]})
+    made = []
+    while not await are_noticed(world.connection):
+        before = len(await store.known_days(world.connection))
+        await world.turn()
+        made.append(len(await store.known_days(world.connection)) - before)
+    assert (sum(made), max(made)) == (8, 2)
+    assert await world.count("positions") == 8
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_one_with_much_keeps_no_other_device_behind_it(world: World) -> None:
+    """Of two whose orders change one after the other, the second has little and does not wait for all of the first."""
+    await nobodys(world, 55)
+    await nobodys(world, 5, "D8")
+    await world.enter({"activations": [activation(9)]})
+    await world.turn()
+    await world.enter({"activations": [activation(8, device_id="D8")]})
+    for _ in range(2):
+        await world.turn()
+    device_no = await world.device_no("D8")
+    assert await world.connection.fetchval("SELECT count(*) FROM positions WHERE device_no = $1", device_no) == 5
+    await world.settle()
+    assert await world.count("positions") == 60
+
+
+async def test_in_parts_or_at_once_the_same_is_stored_and_found(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Duplicates and conflicts of two receipts, and a home unit's word beside the tag's own."""
+    rng = random.Random(7)
+    fixes = [(f"{9 + n // 60:02}:{n % 60:02}", rng.choice([HOME, AWAY])) for n in range(70)]
+    await nobodys(world, 30)
+    for seq, _ in enumerate(range(6)):
+        world.clock.at_ms += 5_000
+        some = [position(1_000 + 50 * seq + k, *rng.choice(fixes)) for k in range(40)]
+        await world.send("D9", *some)
+    form = {"activations": [activation(9)], "requirements": [curfew(9, timetable=None)]}
+    async with world.connection.transaction():
+        facts = []
+        for most in (10_000, 7):
+            await world.connection.execute("SAVEPOINT before")
+            monkeypatch.setattr(store, "MOST_READ_AGAIN", most)
+            await world.enter(form)
+            await world.start()
+            await world.settle()
+            facts.append((await received_for_each(world), await world.lines()))
+            await world.connection.execute("ROLLBACK TO SAVEPOINT before")
+    assert facts[0] == facts[1]
+    assert len(facts[0][0]) > 40

@@ -43,6 +43,10 @@ def import_orders(
         say(f"warning: {caution}")
     say_counts(entered.counts.items())
     say("nothing was changed (--dry-run)" if dry_run else f"{len(entered.keys)} devices are new")
+    if entered.is_being_taken_in:
+        say(
+            "The service is still taking this in, some people at a time; until then it judges by the orders from before."
+        )
     if entered.keys and not dry_run:
         _hand_out(entered.keys, keys_out)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import asyncpg
@@ -89,6 +89,21 @@ must not look so dear that it is compiled."""
 ANY_ROWS: Final = "RESET enable_seqscan; RESET jit"
 
 
+FIRST_THAT_VARIES: Final = 10_000
+"""Types with smaller numbers are PostgreSQL's own: the same on every server, of every version."""
+
+
+class _Asked(NamedTuple):
+    """Stands for a question that need not be put again. `name`: nothing was prepared without a name meanwhile."""
+
+    name: str
+
+
+_ASKED: Final = _Asked("asked before")
+_own_types: dict[frozenset[int], list[asyncpg.Record]] = {}
+"""What arrays and ranges are made of, as a server told it to this process."""
+
+
 class NotOnStandby(asyncpg.PostgresConnectionError):
     """Somebody ended the wait of a commit for its standby. The server calls that a commit, with a warning; on this machine it is one,
     and the loss of the machine would undo it. Whoever waits for the commit is told that it did not happen, and sends again."""
@@ -120,6 +135,19 @@ class Session(Base):
             self.terminate()
             raise NotOnStandby("A commit no longer waited for its standby; it is not acknowledged.")
         return said
+
+    async def _introspect_types(
+        self, typeoids: Collection[int], timeout: float | None
+    ) -> tuple[list[asyncpg.Record], Any]:
+        """The library asks on each connection anew what each array and range is made of, which costs the server some ten
+        milliseconds. Of its own types we ask once a process."""
+        asked = frozenset(typeoids)
+        if known := _own_types.get(asked):
+            return known, _ASKED
+        types, statement = await super()._introspect_types(typeoids, timeout)  # type: ignore[misc]  # not in the stubs
+        if max(asked, default=0) < FIRST_THAT_VARIES:
+            _own_types[asked] = types
+        return types, statement
 
     def _process_log_message(self, fields: dict[str, str], last_query: str) -> None:
         """What the server says beside its answers, before the answer. A listener would be told after a turn of the loop only, and the

@@ -44,11 +44,13 @@ Result = TypeVar("Result")
 
 
 class ImportResult(msgspec.Struct, frozen=True):
-    """How many changes of each kind, the keys of devices that are new, and what is probably not meant."""
+    """How many changes of each kind, the keys of devices that are new, and what is probably not meant. `is_being_taken_in`: a service
+    runs and is not through with it."""
 
     counts: dict[str, int]
     keys: dict[str, str]
     cautions: list[str]
+    is_being_taken_in: bool
 
 
 class _DryRun(Exception):
@@ -60,7 +62,7 @@ async def import_orders(
 ) -> ImportResult:
     """Enter orders, and wait a little for a running service to take them in. Raises OrdersConflict, Cautioned or
     NoReason."""
-    entered = Entered()
+    entered, is_noticed = Entered(), True
     async with opened_database(settings, "orders import") as (connection, clock):
         try:
             async with connection.transaction():
@@ -72,9 +74,9 @@ async def import_orders(
         except _DryRun:
             pass
         else:
-            await wait_until_noticed(connection)
+            is_noticed = await wait_until_noticed(connection)
     counts = Counter(change.what for change in entered.changes)
-    return ImportResult(dict(sorted(counts.items())), entered.keys, list(map(str, entered.cautions)))
+    return ImportResult(dict(sorted(counts.items())), entered.keys, list(map(str, entered.cautions)), not is_noticed)
 
 
 async def import_with_keys(settings: Settings, orders: Orders, *, who: str) -> dict[str, str]:
@@ -189,9 +191,10 @@ async def _done(
 
 async def wait_until_noticed(
     connection: asyncpg.Connection[Any], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-) -> None:
-    """Wait until the service, if one runs, has taken in all changes of orders; at most a few seconds."""
+) -> bool:
+    """Wait until the service, if one runs, has taken in all changes of orders; at most a few seconds. False: it has not."""
     for _ in range(round(NOTICE_S / LOOK_EVERY_S)):
         if not await connection.fetchval(SERVED, WORKER_LOCK) or await are_noticed(connection):
-            return
+            return True
         await sleep(LOOK_EVERY_S)
+    return False

@@ -344,6 +344,10 @@ class LiveActivations:
         """Everybody who is judged."""
         return sorted(self._by_wearer)
 
+    def devices_of(self, wearer_nos: Iterable[int]) -> set[int]:
+        """The numbers of the devices that some people wear at whatever time."""
+        return {live.assignment.device_no for no in wearer_nos for live in self._by_wearer.get(no, ())}
+
     async def load_settings(self, connection: Connection) -> None:
         """Those that are no part of a plan."""
         self.silence_near_m = await silence_near_m(connection)
@@ -468,11 +472,13 @@ class LiveActivations:
         return any(live.judge.obliged_at(at_ms, requirement_id) for live in lives)
 
     def due(self, now_ms: int, limit: int) -> list[LiveActivation]:
-        """At most `limit` activations whose findings can change by the clock alone. They stay due until they are judged."""
+        """At most `limit` activations whose findings can change by the clock alone. They stay due until they are judged. Of who is to
+        be judged for the first time nothing is known that could change: they are among those to be judged again, as many as a turn
+        can afford."""
         found: dict[int, LiveActivation] = {}
         while self._heap and self._heap[0][0] <= now_ms and len(found) < limit:
             due_ms, number = heapq.heappop(self._heap)
-            if self._is_due_at(due_ms, number):
+            if self._is_due_at(due_ms, number) and not self._is_only_again(number):
                 found[number] = self._by_number[number]
         for number, live in found.items():
             heapq.heappush(self._heap, (live.due_ms, number))
@@ -490,6 +496,9 @@ class LiveActivations:
     def _is_due_at(self, due_ms: int, number: int) -> bool:
         live = self._by_number.get(number)
         return live is not None and live.due_ms == due_ms
+
+    def _is_only_again(self, number: int) -> bool:
+        return number in self._again and self._by_number[number].watched is None
 
     def to_judge_again(self, limit: int) -> list[LiveActivation]:
         """At most `limit` of those that are to be judged again, and of what was judged beside the turns since."""

@@ -15,6 +15,7 @@ from alerts import (
     RaisedFinding,
     Raising,
     Weighed,
+    due_in_turn,
     note_entries,
     note_unit_silences,
     reopen_what_lasts,
@@ -84,13 +85,22 @@ class AlertsOfTurn:
     async def finish(self) -> Raised:
         """When all were taken. What the turn raised."""
         count_active = self._elsewhere.count_active or self._activations.count_active
-        raised = await self._raising.finish(count_active)
+        connection, now_ms = self._connection, self._asked.now_ms
+        judges, own = self._elsewhere.judges, self._elsewhere.own
+        due = await due_in_turn(connection, now_ms, own)
+        raised = await self._raising.finish(count_active, due)
         verdict_of = partial(_verdict_of_entry, self._activations, self._judged)
-        connection, now_ms, judges = self._connection, self._asked.now_ms, self._elsewhere.judges
         opened, changed = await note_entries(
-            connection, self._entries, verdict_of, self._alert_nos.take, now_ms, lambda number: not judges(number)
+            connection,
+            self._entries,
+            verdict_of,
+            self._alert_nos.take,
+            now_ms,
+            lambda number: not judges(number),
+            due,
+            own,
         )
-        reopened = await reopen_what_lasts(connection, now_ms)
+        reopened = await reopen_what_lasts(connection, now_ms, own) if due.closed else 0
         return Raised(raised.opened + opened, raised.changed + changed + reopened)
 
     async def _found(self, finding_nos: Sequence[int]) -> FoundFindings:
@@ -106,10 +116,13 @@ class AlertsOfTurn:
         return FoundFindings(found, frozenset(foreign))
 
 
-async def raise_from_units(connection: Connection, look: UnitLook, alert_nos: IdBlocks, now_ms: int) -> Raised:
+async def raise_from_units(
+    connection: Connection, look: UnitLook, alert_nos: IdBlocks, now_ms: int, elsewhere: Elsewhere
+) -> Raised:
     """Keep when home units were heard, and raise or end the alerts of those that do not call in. Likewise."""
     await store_unit_calls(connection, look.called)
-    return Raised(*await note_unit_silences(connection, look.silent, look.ended, alert_nos.take, now_ms))
+    noted = await note_unit_silences(connection, look.silent, look.ended, alert_nos.take, now_ms, elsewhere.own)
+    return Raised(*noted)
 
 
 def _entry_verdict(live: LiveActivation, newest: NewestVerdict) -> EntryVerdict:

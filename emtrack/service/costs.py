@@ -24,6 +24,8 @@ USUAL = Budget(2_000, 4_000)
 """Some 20 ms for one, and 40 ms for all. What costs more is judged beside the turns."""
 UNBOUNDED = Budget(10**12, 10**15)
 """For who has all the time there is: nothing is put off."""
+BY_ITSELF = 100
+"""What it costs to judge one again that has no facts: it is read, compared and recorded, each with questions of its own."""
 LITTLE_MS = 10 * 60_000
 """Of a fact that is late by no more nobody counts the facts of its window: there is one a second at most."""
 
@@ -66,7 +68,7 @@ async def _counted(
         most + 1,
     )
     facts = {row["activation_no"]: row["facts"] for row in rows}
-    return {live.number: facts[live.number] + _days(live, since_ms, now_ms) for live, since_ms in spans}
+    return {live.number: BY_ITSELF + facts[live.number] + _days(live, since_ms, now_ms) for live, since_ms in spans}
 
 
 def _until_ms(live: LiveActivation, now_ms: int) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import asyncpg
@@ -83,6 +83,16 @@ class NewDays:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    def to_make(self, days: set[int], now_ms: int) -> set[int]:
+        """Of days that a turn needs those of which the database must be asked. What retention takes away is older than yesterday."""
+        yesterday = now_ms // DAY_MS - 1
+        return {day for day in days if day < yesterday or day not in self._known}
+
+    @property
+    def known(self) -> Collection[int]:
+        """Days that have a partition."""
+        return self._known
 
     def made(self, days: set[int]) -> None:
         """In a turn that is committed."""

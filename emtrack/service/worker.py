@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -65,12 +65,13 @@ from emtrack.record.shards import Shards, shard_count
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.ahead import JudgedAhead
-from emtrack.service.alerting import NOTHING_ELSEWHERE, AlertsOfTurn, raise_from_units
+from emtrack.service.alerting import NOTHING_ELSEWHERE, AlertsOfTurn, Elsewhere, raise_from_units
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.back_off import BackOff
 from emtrack.service.beside import done_before
 from emtrack.service.clocks import ClockWatch, record_clocks
 from emtrack.service.costs import UNBOUNDED, USUAL, Budget
+from emtrack.service.examining import Examining, those_that_need_not_wait
 from emtrack.service.hearing import Heard
 from emtrack.service.home_units import HomeUnits, UnitLook
 from emtrack.service.judging import Judgement
@@ -107,9 +108,9 @@ from ingest import (
     devices_ahead,
     devices_in_quarantine,
     devices_waiting,
-    examine_again,
     lock_devices,
     make_days,
+    store_again,
     store_reports,
     store_signatures,
     tell_again,
@@ -139,7 +140,7 @@ class Share(NamedTuple):
 MOST_WAITED_MS = 5_000
 """A request that waited in the stream for longer says nothing of the clock of its sender."""
 MOST_RELOADED = 25
-"""Of so many people orders are taken in in a turn, where settings change for everybody."""
+"""Of so many people orders are taken in in a turn, where they change for more."""
 ALL, ONLY_REPORTS = Share(MAX_DUE, MOST_AGAIN), Share(0, 0)
 
 
@@ -209,12 +210,14 @@ class Worker:
         self._ahead_of_commit = JudgedAhead(self._activations)
         self._units = HomeUnits()
         self._tell = Telling(self._activations, self._units)
-        self._changes_seen = 0
-        self._to_examine: set[int] = set()
+        self._changes_read = 0
+        """The last change of orders that was read: for some of the people whom it concerns it may not be taken in yet."""
+        self._examining = Examining()
         self._is_judging_again = False
         self._clocks = ClockWatch({}, set())
         self._to_tell_again: dict[int, int] = {}
-        self._to_reload: dict[int, None] = {}
+        self._to_reload: dict[int, int] = {}
+        """Of whom orders are to be taken in, and from which change on they are not; in the order of these."""
         self._budget = self._pace.budget
         self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
         self._new_days = NewDays(dsn, inbox.put_back, new_days_an_hour)
@@ -223,7 +226,6 @@ class Worker:
         self._began_s = 0.0
         self._back_off = BackOff()
         self._share = ALL
-        self._examination = ORDERS_CHANGED
         self._name = name_of_process("worker")
         self.ready = asyncio.Event()
         self.watch = Watch(clock, pace.stopwatch, metrics)
@@ -277,7 +279,9 @@ class Worker:
         self.ready.set()
         log.info("ready", activations=len(self._activations))
         while not stop.is_set():
-            await self.turn(connection)
+            if not await self._shards_changed(connection, stop):
+                return  # what was read so far is nobody's: the locks go with the connection
+            await self._next(connection)
             self._back_off.went_well()
 
     async def _take_hold(self, connection: Session) -> None:
@@ -292,11 +296,12 @@ class Worker:
     async def _load(self, connection: Connection) -> None:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
         self._rebuilder.forget()
+        self._examining.forget()
         self._new_days.forget()
         self._activations.forget()
         await self._new_days.load(connection)
         self._to_reload = {}
-        self._changes_seen, changed_ms = await last_change(connection)
+        self._changes_read, changed_ms = await last_change(connection)
         self._now_ms = max(
             self._clock.now_ms(), changed_ms or 0
         )  # orders from before the clock stepped back are held too
@@ -318,7 +323,6 @@ class Worker:
         alive = await shards_alive(connection)
         judged_ms = {shard: ALWAYS_MS if one.alive_ms is None else one.alive_ms for shard, one in alive.items()}
         self._now_ms = max(self._now_ms, self._clock.now_ms(), *(judged_ms[shard] for shard in fresh.owned), 0)
-        self._to_examine |= set(await devices_waiting(connection))
         self._highest.forget()
         self._ahead = await devices_ahead(connection)
         await self._units.load(connection, self._now_ms)
@@ -328,6 +332,7 @@ class Worker:
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         with without_collector():
             await self._activations.load(connection, self._now_ms, judged_ms, fresh, rules_since_ms)
+        self._examine_of(changes)
         await self._judge_again_if_asked(connection)
         self._clocks = await ClockWatch.loaded(connection, self._now_ms)
         self._tick()
@@ -335,7 +340,7 @@ class Worker:
             outages, recorded = await record_ready(connection, self._now_ms, fresh)
             if self._sharing is not None:
                 await record_shards_alive(
-                    connection, fresh, self._now_ms, self._changes_seen, self._sharing.unheard_s
+                    connection, fresh, self._now_ms, self._changes_seen(), self._sharing.unheard_s
                 )
         self._activations.know_outages(outages)
         self._metrics.outages.inc(recorded)
@@ -347,13 +352,19 @@ class Worker:
         due_ms = min(self._activations.next_due_ms, self._units.next_due_ms)
         return heard.judged_to_ms(self._pace.liveness_s, has_reports=has_reports, due_ms=due_ms)
 
+    async def _shards_changed(self, connection: Connection, stop: asyncio.Event) -> bool:
+        """Whether what is to be taken or given back now was, before `stop` was set."""
+        if self._sharing is None or not self._sharing.is_time_to_look:
+            return True
+        return await done_before(stop, self._change_shards(connection, self._sharing))
+
     async def _change_shards(self, connection: Connection, sharing: Sharing) -> None:
         """Take what nobody has, or give back what is due to others. Not in a transaction."""
         moved = await sharing.move(connection)
         if moved.given:
             given = Shards(self._shards.total, moved.given)
             self._activations.give_up(given)
-            self._to_reload = {wearer_no: None for wearer_no in self._to_reload if not given.have(wearer_no)}
+            self._to_reload = {no: change for no, change in self._to_reload.items() if not given.have(no)}
         self._shards = sharing.shards
         self._metrics.shards.set(len(self._shards.owned))
         if not moved.taken:
@@ -384,7 +395,11 @@ class Worker:
         the turn holds, and those who wait are told to send again."""
         if self._sharing is not None:
             await self._change_shards(connection, self._sharing)
-        has_more = bool(self._to_reload) or self._activations.are_any_to_judge_again
+        await self._next(connection)
+
+    async def _next(self, connection: Connection) -> None:
+        """A turn over the shards that are held."""
+        has_more = bool(self._to_reload or self._examining) or self._activations.are_any_to_judge_again
         wait_s = 0.0 if has_more else self._pace.max_wait_s
         batch = await self._inbox.gather(self._turn_reports, wait_s)
         batch = self._new_days.ready(batch, self._tell)
@@ -439,9 +454,10 @@ class Worker:
     async def _find_fault(self, connection: Connection, batch: Sequence[Submission], error: Exception) -> None:
         """Something went wrong after the reports were stored. First each request by itself, without what is due by the clock; then
         ever smaller parts of what is due. The activation at which it stays is set aside. Raises `error` if it is nobody's."""
-        if self._examination is not ORDERS_CHANGED:
+        if self._examining.examination is not ORDERS_CHANGED:
             log.error("quarantine could not be examined")
-            self._to_examine, self._examination = set(await devices_waiting(connection)), ORDERS_CHANGED
+            self._examining.forget()
+            self._examining.add(await devices_waiting(connection), self._changes_read + 1)
             await self._take(connection, batch)
         elif batch and (len(batch) > 1 or self._share != ONLY_REPORTS):
             await self._take_in_parts(connection, [[submission] for submission in batch], ONLY_REPORTS)
@@ -495,6 +511,8 @@ class Worker:
         now_ms = self._now_ms
         if self._sharing is not None:
             batch = await self._ours(connection, self._sharing, batch)
+        refused = await self._examining.read(connection, read_body, self._tell, self._new_days.known)
+        batch = those_that_need_not_wait(batch, refused)
         requests = await self._requests(connection, batch)
         incoming = [item for request in requests for item in request.items]
         self._highest.begin_turn()
@@ -502,16 +520,14 @@ class Worker:
         kept = Kept(self._highest, self._newest_ms, self._can_copy, self._ahead_of_commit)
         async with connection.transaction():
             if self._sharing is not None:
-                await self._lock_divided(connection, self._sharing, batch)
+                await self._lock_divided(connection, self._sharing, batch, refused.device_nos)
             await self._notice_stall(connection, started_s)
             await self._notice_unheard(connection, heard)
             # What was received earlier comes first: of duplicates the first receipt is kept.
-            released = await examine_again(
-                connection, sorted(self._to_examine), read_body, self._tell, now_ms, kept, self._examination
-            )
+            released = await store_again(connection, refused, self._tell, now_ms, kept, self._examining.examination)
             released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
             days = days_of(incoming, self._tell)
-            await make_days(connection, days)
+            await make_days(connection, self._new_days.to_make(days, now_ms))
             self._stages.passed(Stage.PREPARE)
             outcome = await store_reports(connection, requests, self._tell, kept)
             wrongly_signed = await store_signatures(connection, batch, incoming, outcome)
@@ -519,18 +535,19 @@ class Worker:
             self._ahead |= ahead_among(accepted)
             self._stages.passed(Stage.STORE)
             facts = self._ahead_of_commit.facts_of(accepted)
-            updates, raised = await self._judge_and_record(connection, facts)
+            elsewhere = NOTHING_ELSEWHERE if self._sharing is None else self._sharing.elsewhere
+            updates, raised = await self._judge_and_record(connection, facts, elsewhere)
             self._stages.passed(Stage.RECORD)
             clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
-            wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
+            wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms, elsewhere.own)
             look = await self._look_at_units(connection, _heard(incoming), now_ms)
-            noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
+            noted = await raise_from_units(connection, look, self._alert_nos, now_ms, elsewhere)
             told_of_ms = await self._tell_of_what_waits(connection, now_ms)
+            seen = self._changes_seen(refused.finished)
             if self._sharing is None:
-                await record_alive(connection, now_ms, self._changes_seen)
+                await record_alive(connection, now_ms, seen)
             else:
-                unheard_s = self._sharing.unheard_s
-                await record_shards_alive(connection, self._shards, now_ms, self._changes_seen, unheard_s)
+                await record_shards_alive(connection, self._shards, now_ms, seen, self._sharing.unheard_s)
                 await self._sharing.note_stored(connection, batch)
             if self._is_judging_again and self._activations.are_judged_again:
                 await judged_again(connection, now_ms, self._shards)
@@ -539,10 +556,10 @@ class Worker:
         self._stages.passed(Stage.COMMIT)
         self._highest.adopt()
         self._told_of_ms = told_of_ms
-        self._to_examine.clear()
+        self._examining.adopt(refused)
         self._to_tell_again.clear()
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
-        self._new_days.made(days)
+        self._new_days.made(days | refused.days)
         self._activations.adopt(updates, now_ms)
         self._submit_put_off()
         self._units.adopt(look)
@@ -561,11 +578,10 @@ class Worker:
                 self._changed.notify_all()
 
     async def _judge_and_record(
-        self, connection: Connection, facts: Mapping[int, Sequence[Fact]]
+        self, connection: Connection, facts: Mapping[int, Sequence[Fact]], elsewhere: Elsewhere
     ) -> tuple[list[ActivationUpdate], Raised]:
         """Who got facts, is due, or is to be judged again; findings, checkpoints and alerts."""
         now_ms, activations = self._now_ms, self._activations
-        elsewhere = NOTHING_ELSEWHERE if self._sharing is None else self._sharing.elsewhere
         can_copy = self._can_copy_findings
         alerts = AlertsOfTurn(connection, activations, self._alert_nos, now_ms, elsewhere, can_copy=can_copy)
 
@@ -590,16 +606,16 @@ class Worker:
 
     async def _notice_changes(self, connection: Connection) -> None:
         """Take in orders and keys that were entered since the last turn."""
-        changes = await order_changes_after(connection, self._changes_seen)
-        if self._sharing is not None:
-            self._to_reload |= dict.fromkeys(await self._sharing.settled(connection))
+        changes = await order_changes_after(connection, self._changes_read)
+        if self._sharing is not None:  # these took the change in, and do so once more
+            self._reload_later(await self._sharing.settled(connection), self._changes_read + 1)
         if not changes:
             await self._reload_some(connection)
             return
         self._now_ms = max(self._now_ms, *(change.changed_ms for change in changes))
         everybody = any(change.what in CONCERN_EVERYBODY for change in changes)
         wearers = sorted({change.wearer_no for change in changes if change.wearer_no is not None})
-        devices = await devices_changed_after(connection, self._changes_seen)
+        devices = await devices_changed_after(connection, self._changes_read)
         if devices:
             await self._keys.reload(connection, devices)
         if self._sharing is not None and wearers:
@@ -607,36 +623,57 @@ class Worker:
         if everybody:
             self._activations.know_outages(await load_outages(connection))
             await self._activations.load_settings(connection)
-            self._to_reload = dict.fromkeys(self._activations.wearers())
+            self._reload_later(self._activations.wearers(), changes[0].change_no)
         if everybody or wearers:
             ours = [wearer_no for wearer_no in wearers if self._shards.have(wearer_no)]
-            self._to_examine |= await self._activations.change_orders(connection, self._now_ms, ours)
-            for wearer_no in wearers:
-                self._to_reload.pop(wearer_no, None)
+            if len(ours) > MOST_RELOADED:
+                self._reload_later(ours, changes[0].change_no)
+            else:  # they do not wait for everybody
+                await self._reload(connection, ours, changes[0].change_no)
             await self._reload_some(connection)
             await self._units.change_orders(connection, self._now_ms, wearers)
-            self._to_examine |= self._units.devices_of(wearers).keys()
+            self._examining.add(self._units.devices_of(wearers), changes[0].change_no)
             self._hear_units_again(changes)
         await self._examine_if_asked(connection, changes)
         if any(change.what == JUDGE_AGAIN for change in changes):  # of those whose orders changed just now, too
             await self._judge_again_if_asked(connection)
-        self._changes_seen = changes[-1].change_no
+        self._changes_read = changes[-1].change_no
         self._metrics.activations.set(len(self._activations))
 
     async def _reload_some(self, connection: Connection) -> None:
-        """Of what concerns everybody, as many people as a turn can take in. The others are judged as before meanwhile; a program that
-        ends on the way loads everybody anew."""
-        some = list(islice(self._to_reload, MOST_RELOADED))
-        if not some:
-            return
-        self._to_examine |= await self._activations.change_orders(connection, self._now_ms, some)
-        for wearer_no in some:
-            del self._to_reload[wearer_no]
+        """Of what concerns many, as many people as a turn can take in. The others are judged as before meanwhile, and what comes of a
+        device that is on nobody yet waits in quarantine; a program that ends on the way loads everybody anew."""
+        some = dict(islice(self._to_reload.items(), MOST_RELOADED))
+        await self._reload(connection, list(some), min(some.values(), default=0))
+
+    async def _reload(self, connection: Connection, wearer_nos: Sequence[int], change_no: int) -> None:
+        devices = await self._activations.change_orders(connection, self._now_ms, wearer_nos)
+        self._examining.add(sorted(devices), change_no)
+        for wearer_no in wearer_nos:
+            self._to_reload.pop(wearer_no, None)
+
+    def _reload_later(self, wearer_nos: Iterable[int], change_no: int) -> None:
+        """In the turns to come. `change_no`: up to it nobody may think that all is taken in; changes come in order."""
+        for wearer_no in wearer_nos:
+            self._to_reload.setdefault(wearer_no, change_no)
+
+    def _changes_seen(self, examined: Collection[int] = ()) -> int:
+        """Up to which change orders are taken in for everybody, with what waited for them in quarantine. `examined`: devices of which
+        all of it is stored in this transaction."""
+        reloaded = next((change_no - 1 for change_no in self._to_reload.values()), self._changes_read)
+        return min(reloaded, self._examining.seen(self._changes_read, examined))
+
+    def _examine_of(self, changes: Sequence[LoggedChange]) -> None:
+        """What waited in quarantine for these orders."""
+        wearers = sorted({change.wearer_no for change in changes if change.wearer_no is not None})
+        if wearers:
+            devices = self._activations.devices_of(wearers) | self._units.devices_of(wearers).keys()
+            self._examining.add(sorted(devices), changes[0].change_no)
 
     async def _examine_if_asked(self, connection: Connection, changes: Sequence[LoggedChange]) -> None:
         if any(change.what == QUARANTINE_EXAMINED for change in changes):
-            self._to_examine |= set(await devices_in_quarantine(connection))
-            self._examination = Examination(tuple(RefusalReason), self._fact_ids.take, self._takes_apart)
+            examination = Examination(tuple(RefusalReason), self._fact_ids.take, self._takes_apart)
+            self._examining.ask(await devices_in_quarantine(connection), changes[0].change_no, examination)
 
     async def _judge_again_if_asked(self, connection: Connection) -> None:
         since_ms = await asked_since_ms(connection)
@@ -682,9 +719,12 @@ class Worker:
             await self._units.hear_from_disk(connection)
         return found
 
-    async def _lock_divided(self, connection: Connection, sharing: Sharing, batch: Sequence[Submission]) -> None:
-        """Devices that other workers store too: until the commit they wait for us, and what they stored is known from the disk."""
-        divided = sharing.divided(batch, (*self._to_examine, *self._to_tell_again))
+    async def _lock_divided(
+        self, connection: Connection, sharing: Sharing, batch: Sequence[Submission], examined: Sequence[int]
+    ) -> None:
+        """Devices that other workers store too: until the commit they wait for us, and what they stored is known from the disk.
+        `examined`: of which something in quarantine is stored."""
+        divided = sharing.divided(batch, (*examined, *self._to_tell_again))
         await lock_devices(connection, divided)
         self._highest.others_add_to(divided)
 
@@ -787,7 +827,7 @@ class Worker:
         self.watch.waits(
             self._activations.to_judge_again_count + len(self._to_reload), self._activations.waits_since_ms
         )
-        self._examination = ORDERS_CHANGED
+        metrics.to_examine.set(len(self._examining))
 
 
 def _heard(incoming: Sequence[Incoming]) -> set[int]:

@@ -52,12 +52,13 @@ class Run(NamedTuple):
 
 
 FEW = Run(devices=12, requests=16, fixes=20, sessions=3, services=1, servers=1, between_s=(0.1, 0.5))
-THOUSAND = Run(devices=300, requests=167, fixes=100, sessions=940, services=40, servers=20, between_s=(0.3, 1.2))
+THOUSAND = Run(devices=100, requests=500, fixes=100, sessions=940, services=40, servers=20, between_s=(0.02, 0.7))
 
 WORKS = """
 SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
 WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint) = $1
 """
+ALIVE = "SELECT alive_at FROM liveness"
 
 
 class Tag:
@@ -124,8 +125,16 @@ class Deployment:
         self.service.wait()
 
 
-async def kill_session(dsn: str, after_s: float) -> bool:
-    """The session with which the worker writes, some time after there is one. False: there was none for seconds."""
+async def until_it_commits(connection: asyncpg.Connection[Any], most_s: float = 10.0) -> None:
+    """What it read at its start is behind it: else each of many kills would come while it reads."""
+    before, deadline_s = await connection.fetchval(ALIVE, timeout=2), time.monotonic() + most_s
+    while await connection.fetchval(ALIVE, timeout=2) == before and time.monotonic() < deadline_s:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)  # another program: there is nothing to wait on but its row
+
+
+async def kill_session(dsn: str, after_s: float, *, at_work: bool) -> bool:
+    """The session with which the worker writes, some time after there is one, or after its first commit (`at_work`). False: there was
+    none for seconds."""
     for _ in range(100):
         with suppress(
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError
@@ -134,6 +143,8 @@ async def kill_session(dsn: str, after_s: float) -> bool:
             try:
                 pid = await connection.fetchval(WORKS, WORKER_LOCK, timeout=2)
                 if pid is not None:
+                    if at_work:
+                        await until_it_commits(connection)
                     await asyncio.sleep(after_s)
                     return bool(await connection.fetchval("SELECT pg_terminate_backend($1)", pid, timeout=2))
             finally:
@@ -169,7 +180,11 @@ async def kill_at_random(deployment: Deployment, data_dir: Path, run: Run) -> Co
             deployment.kill_service()
             killed[what] += 1
         else:
-            killed[what] += await kill_session(dsn, moment_s) if what == "session" else await kill_server(data_dir)
+            at_work = rng.random() < 0.8
+            is_killed = await (
+                kill_session(dsn, moment_s, at_work=at_work) if what == "session" else kill_server(data_dir)
+            )
+            killed[what] += is_killed
     return killed
 
 

@@ -1,0 +1,117 @@
+"""What is in quarantine of some devices is read again: when their orders change, and when somebody asks for it. So much in a turn, as
+there may be a month of a tag that nobody wore; where it has got to is known by device. Until it is done the devices that have more
+are told to send again: of duplicates the first receipt counts, and that may be one that was not read again yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from ingest import (
+    ORDERS_CHANGED,
+    EventReport,
+    Examination,
+    NotCommitted,
+    PositionReport,
+    ReadAgain,
+    Refusal,
+    Submission,
+    Tell,
+    read_again,
+)
+
+MOST_DEVICES = 100
+"""So many of one change of orders are looked at in a turn. What waits of them is read in the order in which it was received, whoever
+sent it: a home unit may have said of a tag what the tag said, too."""
+
+
+class _Device(NamedTuple):
+    """`examined_to`: the last fact id that was looked at. `since`: the change of orders for which it is examined."""
+
+    examined_to: int
+    since: int
+
+
+class Examining:
+    """Devices that are to be examined, and how far each is. Memory follows the disk: `adopt` comes after the commit."""
+
+    def __init__(self) -> None:
+        self._devices: dict[int, _Device] = {}
+        self._of_change: Counter[int] = Counter()
+        """How many devices wait for each change: there are few changes, and there may be very many devices."""
+        self.examination = ORDERS_CHANGED
+
+    def __bool__(self) -> bool:
+        return bool(self._devices)
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def forget(self) -> None:
+        self._devices, self._of_change, self.examination = {}, Counter(), ORDERS_CHANGED
+
+    def add(self, device_nos: Iterable[int], change_no: int) -> None:
+        """From the beginning. `change_no`: it is not taken in before that is done."""
+        for device_no in device_nos:
+            there = self._taken(device_no) if device_no in self._devices else None
+            self._put(device_no, _Device(0, change_no if there is None else there.since))
+
+    def ask(self, device_nos: Iterable[int], change_no: int, examination: Examination) -> None:
+        """For more reasons than that orders changed; so are the others that wait meanwhile."""
+        self.examination = examination
+        self.add([*self._devices, *device_nos], change_no)
+
+    def seen(self, read_to: int, but_for: Collection[int] = ()) -> int:
+        """Up to which change all devices are examined. `but_for`: these are, in the transaction that says so."""
+        waits = self._of_change - Counter(self._devices[number].since for number in but_for)
+        return min(waits, default=read_to + 1) - 1
+
+    async def read(
+        self,
+        connection: asyncpg.Connection[Any],
+        read: Callable[[bytes], PositionReport | EventReport | Refusal],
+        tell: Tell,
+        known_days: Collection[int],
+    ) -> ReadAgain:
+        """What the next turn has time for."""
+        turn_of = next((device.since for device in self._devices.values()), None)
+        of_one = ((number, device.examined_to) for number, device in self._devices.items() if device.since == turn_of)
+        some = dict(islice(of_one, MOST_DEVICES))
+        return await read_again(connection, some, read, tell, known_days, self.examination)
+
+    def adopt(self, found: ReadAgain) -> None:
+        """It is committed."""
+        for device_no in found.device_nos:
+            device = self._taken(device_no)
+            if device_no in found.unfinished:  # behind the others
+                self._put(device_no, _Device(found.to_fact_id, device.since))
+        if not self._devices:
+            self.examination = ORDERS_CHANGED
+
+    def _put(self, device_no: int, device: _Device) -> None:
+        self._devices[device_no] = device
+        self._of_change[device.since] += 1
+
+    def _taken(self, device_no: int) -> _Device:
+        device = self._devices.pop(device_no)
+        self._of_change[device.since] -= 1
+        if not self._of_change[device.since]:
+            del self._of_change[device.since]
+        return device
+
+
+def those_that_need_not_wait(batch: Sequence[Submission], found: ReadAgain) -> list[Submission]:
+    """The others are told to send again."""
+    if not found.unfinished:
+        return list(batch)
+    kept = []
+    for submission in batch:
+        if submission.device_no not in found.unfinished:
+            kept.append(submission)
+        elif not submission.done.done():
+            submission.done.set_exception(NotCommitted())
+    return kept
