@@ -60,7 +60,8 @@ LOCK_OPEN = """
 SELECT home_unit, alert_no FROM alerts WHERE home_unit = ANY($1::text[]) AND closed_at IS NULL FOR UPDATE
 """
 LAST_CLOSED = """
-SELECT home_unit, max(alert_no) AS alert_no FROM alerts WHERE home_unit = ANY($1::text[]) GROUP BY home_unit
+SELECT DISTINCT ON (home_unit) home_unit, alert_no FROM alerts WHERE home_unit = ANY($1::text[])
+ORDER BY home_unit, raised_at DESC, alert_no DESC
 """
 NEW_SILENCES = """
 INSERT INTO unit_silences (home_unit, since, alert_no, begin_at)

@@ -91,7 +91,8 @@ ORDER BY begin_at, finding_no
 OPEN_INCIDENT = "SELECT alert_no FROM alerts WHERE network = $1 AND closed_at IS NULL FOR UPDATE"
 # How far back an open incident reaches, and how far on.
 REACH = "SELECT min(begin_at) AS first, max(begin_at) AS last FROM network_silences WHERE incident_no = $1"
-PREVIOUS_INCIDENT = "SELECT max(alert_no) FROM alerts WHERE network = $1"
+# Not that with the highest number: each worker has blocks of its own.
+PREVIOUS_INCIDENT = "SELECT alert_no FROM alerts WHERE network = $1 ORDER BY raised_at DESC, alert_no DESC LIMIT 1"
 TAKE_PART = "UPDATE network_silences SET incident_no = $1 WHERE finding_no = ANY($2::bigint[])"
 # An alert that was there before, for an earlier silence, is a case of its own and stays where it is.
 GROUP = """

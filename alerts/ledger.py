@@ -168,7 +168,8 @@ WHERE t.wearer_no = o.wearer_no AND t.requirement_id = o.requirement_id
 # After an alert was closed the next one needs minutes that were not there when it was closed.
 OVER_THRESHOLD = """
 SELECT (SELECT max(activation_no) FROM activation_versions WHERE wearer_no = $1) AS activation_no,
-       (SELECT max(alert_no) FROM alerts WHERE wearer_no = $1 AND kind = $2 AND requirement_id = $3) AS previous_alert_no
+       (SELECT alert_no FROM alerts WHERE wearer_no = $1 AND kind = $2 AND requirement_id = $3
+        ORDER BY raised_at DESC, alert_no DESC LIMIT 1) AS previous_alert_no
 WHERE NOT EXISTS (
     SELECT FROM alerts a WHERE a.wearer_no = $1 AND a.kind = $2 AND a.requirement_id = $3
       AND (a.closed_at IS NULL OR a.closed_at >= $4))
