@@ -1,5 +1,5 @@
-"""An alert is linked to the one before it of the same, whoever raised that: workers take numbers in blocks of their own, so that a
-later alert can have a lower one."""
+"""Which alert or finding came before another does not go by its number: workers take numbers in blocks of their own, so that a later
+one can have a lower one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from alerts.ledger import ATV
 from alerts.queue import AlertFilter, open_alerts
 from emtrack.db.connect import Connection
 from emtrack.db.ids import IdBlocks
+from emtrack.record.findings import versions_of_alert
 from tests import test_atv, test_incidents, test_silent_home_units
 from tests.service_world import HOME, World, deployed, event, format_instant, ms
 
@@ -28,6 +29,17 @@ class OfAnotherWorker:
     async def take(self, _: Connection, how_many: int) -> list[int]:
         first = next(self._first)
         return list(range(first, first + how_many))
+
+
+class FallingBlocks(IdBlocks):
+    """The same of what is held before it is taken: each number is lower than the one before."""
+
+    _next = 1_000_000
+
+    async def hold(self, _: Connection, count: int) -> None:
+        while self.held < count:
+            self._next -= 1
+            self._left.append(self._next)
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +100,19 @@ async def test_the_third_time_over_the_threshold_follows_the_second(database_url
         for begin, end in (("19:10", "21:30"), ("22:10", "22:20"), ("22:40", "22:50")):
             await test_atv.out_from_to(world, begin, end)
             before = await follows(world, ATV, before)
+
+
+async def test_of_the_findings_of_an_alert_the_one_that_was_added_last_comes_first(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deployed(database_url, test_atv.with_threshold(), at="18:00") as world:
+        monkeypatch.setattr(world.worker, "_finding_nos", FallingBlocks("finding_no_blocks"))
+        await test_atv.seen(world, "18:50", HOME)
+        for begin, end in (("19:10", "19:30"), ("20:10", "20:30"), ("21:10", "21:30")):
+            await test_atv.out_from_to(world, begin, end)
+        (alert,) = await open_alerts(world.connection, AlertFilter(kind="CURFEW"), None, 10)
+        begins = [
+            versions[0].finding.begin_ms for versions in await versions_of_alert(world.connection, alert.alert_no, 10)
+        ]
+        assert len(begins) == 3
+        assert begins == sorted(begins, reverse=True)

@@ -128,9 +128,9 @@ class FindingVersion(NamedTuple):
 # versions one after another, the finding that was recorded last first.
 VERSIONS_OF_ALERT = f"""
 SELECT {COLUMNS}, v.recorded_at, v.why
-FROM (SELECT finding_no FROM alert_occurrences WHERE alert_no = $1 ORDER BY added_at DESC, finding_no DESC LIMIT $2) o
+FROM (SELECT finding_no, added_at FROM alert_occurrences WHERE alert_no = $1 ORDER BY added_at DESC, finding_no DESC LIMIT $2) o
 JOIN findings f USING (finding_no) JOIN finding_versions v USING (finding_no)
-ORDER BY f.finding_no DESC, v.version
+ORDER BY o.added_at DESC, f.finding_no DESC, v.version
 """  # noqa: S608  a constant made of constants
 VERSIONS_OF = f"""
 SELECT {COLUMNS}, v.recorded_at, v.why
