@@ -568,8 +568,8 @@ JOIN quarantine q USING (fact_id) LEFT JOIN quarantine_releases r USING (fact_id
 ORDER BY q.fact_id
 """
 DEVICES_WITH_MORE = """
-SELECT device_no FROM unnest($1::bigint[]) AS d (device_no)
-WHERE EXISTS (SELECT FROM quarantine q WHERE q.device_no = d.device_no AND q.fact_id > $2)
+SELECT device_no FROM unnest($1::bigint[], $2::bigint[]) AS d (device_no, examined_to)
+WHERE EXISTS (SELECT FROM quarantine q WHERE q.device_no = d.device_no AND q.fact_id > d.examined_to)
 """
 DEVICES_WAITING = """
 SELECT DISTINCT device_no FROM quarantine q
@@ -688,8 +688,14 @@ async def read_again(
             new_days |= days
     if not rows:
         return ReadAgain(device_nos)
-    with_more = await connection.fetch(DEVICES_WITH_MORE, device_nos, to_fact_id)
-    return ReadAgain(device_nos, to_fact_id, frozenset(row["device_no"] for row in with_more), usable, requests)
+    with_more = await devices_with_more(connection, dict.fromkeys(device_nos, to_fact_id))
+    return ReadAgain(device_nos, to_fact_id, frozenset(with_more), usable, requests)
+
+
+async def devices_with_more(connection: asyncpg.Connection[Any], examined_to: Mapping[int, int]) -> set[int]:
+    """Devices of which there is more in quarantine than up to an id."""
+    rows = await connection.fetch(DEVICES_WITH_MORE, list(examined_to), list(examined_to.values()))
+    return {row["device_no"] for row in rows}
 
 
 def _usable(

@@ -21,6 +21,7 @@ from ingest import (
     Refusal,
     Submission,
     Tell,
+    devices_with_more,
     read_again,
 )
 
@@ -55,10 +56,12 @@ class Examining:
         self._devices, self._of_change, self.examination = {}, Counter(), ORDERS_CHANGED
 
     def add(self, device_nos: Iterable[int], change_no: int) -> None:
-        """From the beginning. `change_no`: it is not taken in before that is done."""
-        for device_no in device_nos:
-            there = self._taken(device_no) if device_no in self._devices else None
-            self._put(device_no, _Device(0, change_no if there is None else there.since))
+        """From the beginning, together: with one that waits for an earlier change, for that. `change_no`: it is not taken in before
+        that is done."""
+        numbers = list(device_nos)
+        since = min([change_no, *(self._taken(number).since for number in numbers if number in self._devices)])
+        for number in numbers:
+            self._put(number, _Device(0, since))
 
     def ask(self, device_nos: Iterable[int], change_no: int, examination: Examination) -> None:
         """For more reasons than that orders changed; so are the others that wait meanwhile."""
@@ -83,6 +86,20 @@ class Examining:
         some = dict(islice(of_one, MOST_DEVICES))
         return await read_again(connection, some, read, tell, known_days, self.examination)
 
+    async def with_more(
+        self, connection: asyncpg.Connection[Any], device_nos: Collection[int], found: ReadAgain
+    ) -> set[int]:
+        """Those of some devices that have more in quarantine than was looked at, with what was `found` just now."""
+        others = {
+            no: self._devices[no].examined_to for no in self._devices.keys() & set(device_nos) - set(found.device_nos)
+        }
+        more = await devices_with_more(connection, others) if others else set()
+        return more | found.unfinished.intersection(device_nos)
+
+    def is_through(self, found: ReadAgain) -> bool:
+        """Whether nobody waits any more, with what was `found` just now."""
+        return len(found.finished) == len(self._devices)
+
     def adopt(self, found: ReadAgain) -> None:
         """It is committed."""
         for device_no in found.device_nos:
@@ -104,13 +121,22 @@ class Examining:
         return device
 
 
-def those_that_need_not_wait(batch: Sequence[Submission], found: ReadAgain) -> list[Submission]:
-    """The others are told to send again."""
-    if not found.unfinished:
+async def those_that_need_not_wait(
+    connection: asyncpg.Connection[Any],
+    batch: Sequence[Submission],
+    examining: Examining,
+    found: ReadAgain,
+    sources: Callable[[Submission], Collection[int]],
+) -> list[Submission]:
+    """The others are told to send again. `sources`: devices that may have said what a request says, and whose word was perhaps
+    received before it."""
+    if examining.is_through(found):
         return list(batch)
+    said_by = [sources(submission) for submission in batch]
+    more = await examining.with_more(connection, set().union(*said_by), found)
     kept = []
-    for submission in batch:
-        if submission.device_no not in found.unfinished:
+    for submission, numbers in zip(batch, said_by, strict=True):
+        if more.isdisjoint(numbers):
             kept.append(submission)
         elif not submission.done.done():
             submission.done.set_exception(NotCommitted())
