@@ -557,8 +557,9 @@ async def _store_counts(connection: asyncpg.Connection[Any], counts: dict[int, C
 # request, which has no number, could not be read, or the database would not have a value in it.
 IN_QUARANTINE = """
 SELECT q.fact_id, q.device_no, epoch_ms(q.received_at) AS received_ms, q.boot, q.seq IS NULL AS is_whole,
-       CASE WHEN r.fact_id IS NULL AND CASE WHEN q.seq IS NULL THEN q.reason = 'unreadable' AND q.device_no = ANY($5::bigint[])
-                                            ELSE q.reason = ANY($4::text[]) END THEN q.body END AS body
+       CASE WHEN CASE WHEN q.seq IS NULL THEN r.fact_id IS NULL AND q.reason = 'unreadable' AND q.device_no = ANY($5::bigint[])
+                      ELSE (r.fact_id IS NULL OR q.device_no = ANY($6::bigint[])) AND q.reason = ANY($4::text[]) END
+            THEN q.body END AS body
 FROM (
     SELECT of_one.fact_id FROM unnest($1::bigint[], $2::bigint[]) AS d (device_no, examined_to)
     CROSS JOIN LATERAL (
@@ -579,6 +580,7 @@ WHERE q.reason IN ('no_activation', 'no_home_unit_entry')
 DEVICES_IN_QUARANTINE = """
 SELECT DISTINCT device_no FROM quarantine q WHERE NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
 """
+RELEASED = "SELECT fact_id FROM quarantine_releases WHERE fact_id = ANY($1::bigint[])"
 RELEASE = """
 INSERT INTO quarantine_releases (fact_id, released_at, outcome)
 SELECT fact_id, $3, CASE WHEN fact_id = ANY($2::bigint[]) THEN 'stored' ELSE 'duplicate' END
@@ -657,16 +659,20 @@ async def read_again(
     tell: Tell,
     known_days: Collection[int],
     examination: Examination = ORDERS_CHANGED,
+    is_of_several: Callable[[int], bool] = lambda _: False,
 ) -> ReadAgain:
     """Reports that were refused and can be used now (for want of an activation or an entry, unless more is asked for), in the order
     in which they were received, as many as a turn has time for. `examined_to`: up to which id, by the number of the device.
-    `known_days`: those that have a partition."""
+    `known_days`: those that have a partition. `is_of_several`: whether a device, by its number, speaks of people of several workers:
+    what another took out of quarantine is told of people here, too."""
     if not examined_to:
         return ReadAgain()
     device_nos = list(examined_to)
     apart = [no for no in device_nos if examination.new_ids is not None and examination.takes_apart(no)]
+    several = list(filter(is_of_several, device_nos))
+    ends = list(examined_to.values())
     rows = await connection.fetch(
-        IN_QUARANTINE, device_nos, list(examined_to.values()), MOST_READ_AGAIN, examination.reasons, apart
+        IN_QUARANTINE, device_nos, ends, MOST_READ_AGAIN, examination.reasons, apart, several
     )
     usable: list[Accepted] = []
     requests: list[tuple[int, int, int, Sequence[Received]]] = []
@@ -753,8 +759,11 @@ async def _release(connection: asyncpg.Connection[Any], found: ReadAgain, now_ms
     # What is wrong with it is no fault of the reports of this turn.
     await _make_days(connection, found.days)
     accepted = await store_facts(connection, usable)
-    released = dict.fromkeys((item.fact_id, item.sender_no) for item in usable)
-    stored = {(item.fact_id, item.sender_no) for item in accepted}
+    rows = await connection.fetch(RELEASED, [item.fact_id for item in usable])
+    by_others = {row["fact_id"] for row in rows}  # before we had the lock of the device
+    ours = [(item.fact_id, item.sender_no) for item in usable if item.fact_id not in by_others]
+    released = dict.fromkeys(ours)
+    stored = {(item.fact_id, item.sender_no) for item in accepted}.intersection(released)
     columns = [fact_id for fact_id, _ in released], [fact_id for fact_id, _ in stored]
     await connection.execute(RELEASE, *columns, datetime_of(now_ms))
     all_of, new = Counter(sender_no for _, sender_no in released), Counter(sender_no for _, sender_no in stored)

@@ -79,12 +79,13 @@ class Examining:
         read: Callable[[bytes], PositionReport | EventReport | Refusal],
         tell: Tell,
         known_days: Collection[int],
+        is_of_several: Callable[[int], bool] = lambda _: False,
     ) -> ReadAgain:
         """What the next turn has time for."""
         turn_of = next((device.since for device in self._devices.values()), None)
         of_one = ((number, device.examined_to) for number, device in self._devices.items() if device.since == turn_of)
         some = dict(islice(of_one, MOST_DEVICES))
-        return await read_again(connection, some, read, tell, known_days, self.examination)
+        return await read_again(connection, some, read, tell, known_days, self.examination, is_of_several)
 
     async def with_more(
         self, connection: asyncpg.Connection[Any], device_nos: Collection[int], found: ReadAgain

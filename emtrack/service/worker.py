@@ -105,6 +105,7 @@ from ingest import (
     days_of,
     devices_ahead,
     devices_in_quarantine,
+    devices_waiting,
     lock_devices,
     make_days,
     store_again,
@@ -323,6 +324,8 @@ class Worker:
         with without_collector():
             await self._activations.load(connection, self._now_ms, judged_ms, fresh, rules_since_ms)
         self._examine_of(changes)
+        if self._sharing is not None:
+            await self._settle(connection, self._sharing, fresh)
         await self._judge_again_if_asked(connection)
         self._clocks = await ClockWatch.loaded(connection, self._now_ms)
         self._tick()
@@ -488,7 +491,8 @@ class Worker:
         now_ms = self._now_ms
         if self._sharing is not None:
             batch = await self._ours(connection, self._sharing, batch)
-        refused = await self._examining.read(connection, read_body, self._tell, self._new_days.known)
+        known_days = self._new_days.known
+        refused = await self._examining.read(connection, read_body, self._tell, known_days, self._is_of_several)
         batch = await those_that_need_not_wait(connection, batch, self._examining, refused, self._sources)
         requests = await self._requests(connection, batch)
         incoming = [item for request in requests for item in request.items]
@@ -568,7 +572,9 @@ class Worker:
         """Take in orders and keys that were entered since the last turn."""
         changes = await order_changes_after(connection, self._changes_read)
         if self._sharing is not None:  # these took the change in, and do so once more
-            self._reload_later(await self._sharing.settled(connection), self._changes_read + 1)
+            settled = await self._sharing.settled(connection)
+            self._reload_later(settled.wearer_nos, self._changes_read + 1)
+            self._examining.add(settled.device_nos, self._changes_read + 1)
         if not changes:
             await self._reload_some(connection)
             return
@@ -638,6 +644,16 @@ class Worker:
             devices = self._activations.devices_of(wearers) | self._units.devices_of(wearers).keys()
             self._examining.add(sorted(devices), changes[0].change_no)
 
+    async def _settle(self, connection: Connection, sharing: Sharing, fresh: Shards) -> None:
+        """Of shards that were taken: whoever had them may have ended before the others took in what it had. These may have refused
+        what is for people here, or still do."""
+        changes = await order_changes_after(connection, await changes_seen(connection, range(fresh.total)))
+        wearers = {c.wearer_no for c in changes if c.wearer_no is not None}
+        sharing.settle_later(wearers, sharing.routing.devices_of(wearers), self._changes_read)
+        ours = self._activations.wearers()
+        known = self._activations.devices_of(ours) | self._units.devices_of(ours).keys()
+        self._examining.add(sorted(known.intersection(await devices_waiting(connection))), self._changes_read + 1)
+
     async def _examine_if_asked(self, connection: Connection, changes: Sequence[LoggedChange]) -> None:
         if any(change.what == QUARANTINE_EXAMINED for change in changes):
             examination = Examination(tuple(RefusalReason), self._fact_ids.take, self._takes_apart)
@@ -706,6 +722,10 @@ class Worker:
                 live = self._activations.at(one.device_no, one.report.own_ms)
                 found |= self._units.devices_of([] if live is None else [live.assignment.wearer_no]).keys()
         return found
+
+    def _is_of_several(self, device_no: int) -> bool:
+        is_unit = self._units.id_of(device_no) is not None
+        return is_unit and self._sharing is not None and self._sharing.routing.is_divided(device_no)
 
     def _takes_apart(self, device_no: int) -> bool:
         return self._sharing is None or self._sharing.has_all_of(device_no)
