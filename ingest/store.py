@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import secrets
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -649,7 +649,7 @@ class ReadAgain(NamedTuple):
     @property
     def days(self) -> set[int]:
         """Since 1970, of positions that can be stored."""
-        return {fact.report.fix_ms // DAY_MS for fact in self.usable if isinstance(fact.report, PositionReport)}
+        return _days_among(self.usable)
 
 
 async def read_again(
@@ -689,7 +689,7 @@ async def read_again(
         elif body is not None:
             found = _usable(row, read, tell)
             usable += found
-            days = {fact.report.fix_ms // DAY_MS for fact in found if isinstance(fact.report, PositionReport)}
+            days = _days_among(found)
             left -= A_NEW_DAY * len(days - new_days.union(known_days))
             new_days |= days
     if not rows:
@@ -702,6 +702,10 @@ async def devices_with_more(connection: asyncpg.Connection[Any], examined_to: Ma
     """Devices of which there is more in quarantine than up to an id."""
     rows = await connection.fetch(DEVICES_WITH_MORE, list(examined_to), list(examined_to.values()))
     return {row["device_no"] for row in rows}
+
+
+def _days_among(usable: Iterable[Accepted]) -> set[int]:
+    return {fact.report.fix_ms // DAY_MS for fact in usable if isinstance(fact.report, PositionReport)}
 
 
 def _usable(
@@ -722,14 +726,17 @@ async def store_again(
     kept: Kept,
     examination: Examination = ORDERS_CHANGED,
 ) -> list[Accepted]:
-    """What can be used is stored with its first receipt."""
-    accepted = await _release(connection, found, now_ms) if found.usable else []
+    """What can be used is stored with its first receipt, in the order in which it was received."""
+    accepted: list[Accepted] = []
+    usable = deque(found.usable)
     for request, device_no, received_ms, received in found.requests:
+        earlier = [usable.popleft() for _ in range(len(usable)) if usable[0].fact_id < request]
+        accepted += await _release(connection, earlier, now_ms)
         assert examination.new_ids is not None, "whole requests are read for those that have them"
         ids = await examination.new_ids(connection, len(received))
         again = [Incoming(fact_id, device_no, one, received_ms) for fact_id, one in zip(ids, received, strict=True)]
         accepted += await _take_apart(connection, request, again, tell, now_ms, kept)
-    return accepted
+    return accepted + await _release(connection, usable, now_ms)
 
 
 async def _take_apart(
@@ -754,10 +761,11 @@ async def _take_apart(
     return outcome.accepted
 
 
-async def _release(connection: asyncpg.Connection[Any], found: ReadAgain, now_ms: int) -> list[Accepted]:
-    usable = found.usable
+async def _release(connection: asyncpg.Connection[Any], usable: Sequence[Accepted], now_ms: int) -> list[Accepted]:
+    if not usable:
+        return []
     # What is wrong with it is no fault of the reports of this turn.
-    await _make_days(connection, found.days)
+    await _make_days(connection, _days_among(usable))
     accepted = await store_facts(connection, usable)
     rows = await connection.fetch(RELEASED, [item.fact_id for item in usable])
     by_others = {row["fact_id"] for row in rows}  # before we had the lock of the device

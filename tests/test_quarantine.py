@@ -305,6 +305,19 @@ async def test_in_parts_or_at_once_the_same_is_stored_and_found(
 # ---------------------------------------------------------------------------------------------- of duplicates the first receipt
 
 
+async def test_a_request_that_is_taken_apart_was_received_before_what_was_refused_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.submit("D1", position(3, "11:59"), event(4, "11:59", "RF_IN", hmu_id="U"))
+    with monkeypatch.context() as broken:
+        broken.setattr("ingest.store._event_columns", _nul_in_hmu_id)
+        await world.turn()
+    await refuse_as_an_older_version_did(world, position(5, "11:59"))
+    await examine(world)
+    assert [received for _, received in await received_for_each(world)] == [datetime_of(ms("12:00"))]
+    assert await refused_by_reason(world.connection) == [("bad_time", 1, 1, 0), ("unreadable", 1, 1, 0)]
+
+
 def unit(number: int, hmu_id: str = "H1") -> dict[str, Any]:
     return {
         "hmu_id": hmu_id, "wearer_id": f"W{number}", "requirement_id": f"C{number}", "from": "2026-03-01T00:00:00Z",
