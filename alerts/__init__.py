@@ -30,6 +30,7 @@ from alerts.clocks import (
     wrong_now,
 )
 from alerts.deadlines import REASONS, DeadlineRules, Occasion, Target, UnfitRules, Within, read_rules
+from alerts.due import DueInTurn, due_in_turn
 from alerts.entries import EntryFate, EntryVerdict, PossibleEntry, note_entries, possible_entries_of
 from alerts.feed import BadFeedPosition, FeedPosition, changes_after, newest_position
 from alerts.following import Misplaced, misplaced_alerts
@@ -177,6 +178,7 @@ __all__ = [
     "Deadline",
     "DeadlineRules",
     "Delay",
+    "DueInTurn",
     "EntryFate",
     "EntryVerdict",
     "FeedPosition",
@@ -244,6 +246,7 @@ __all__ = [
     "closed_alerts",
     "count_undelivered",
     "delay_of",
+    "due_in_turn",
     "due_timers",
     "end_channel",
     "end_shift",

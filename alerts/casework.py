@@ -15,8 +15,8 @@ from alerts.life import (
     Move,
     MoveRule,
 )
-from alerts.locks import AlertLock, take_lock
-from alerts.store import note_changes, state_of
+from alerts.locks import part_of_alert, take_own, take_part
+from alerts.store import OwnShards, columns_of, note_changes, state_of
 from geofence import datetime_of, instant_of
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ UPDATE alerts SET closed_at = $2 WHERE alert_no IN (SELECT alert_no FROM over)
 """
 LOOK_AT_MEMBERS = "UPDATE alerts SET look_at = '-infinity' WHERE incident_no = $1 AND closed_at IS NULL"
 DUE_AGAIN = """
-SELECT alert_no FROM alerts WHERE reopen_at <= $1 ORDER BY reopen_at, alert_no LIMIT 1000 FOR UPDATE
+SELECT alert_no FROM alerts WHERE reopen_at <= $1 AND wearer_no % $2 = ANY ($3::bigint[])
+ORDER BY reopen_at, alert_no LIMIT 1000 FOR UPDATE
 """
-IS_ANY_DUE_AGAIN = "SELECT EXISTS (SELECT FROM alerts WHERE reopen_at <= $1)"
 FORGET_AGAIN = "UPDATE alerts SET reopen_at = NULL WHERE alert_no = $1"
 
 
@@ -133,7 +133,10 @@ async def act(
     note = (note or "").strip() or None
     move = _move(action)
     _refuse_unfit(move, outcome, note, until_ms, now_ms)
-    await take_lock(connection, AlertLock.ALERTS)
+    part = await part_of_alert(connection, alert_no)
+    if part is None:
+        raise NoAlert(f"there is no alert {alert_no}")
+    await take_part(connection, part)
     row = await connection.fetchrow(LOCKED, alert_no)
     if row is None:
         raise NoAlert(f"there is no alert {alert_no}")
@@ -235,14 +238,14 @@ async def _set_state(connection: Connection, row: asyncpg.Record, rule: MoveRule
         await connection.execute(SET_STATE, row["alert_no"], target, owner)
 
 
-async def reopen_what_lasts(connection: Connection, now_ms: int) -> int:
+async def reopen_what_lasts(connection: Connection, now_ms: int, own: OwnShards | None = None) -> int:
     """Alerts that were closed while what they are about went on, whose time has come: open again if it still does and no other alert
-    stands for it. How many. Inside the turn's transaction."""
-    if not await connection.fetchval(IS_ANY_DUE_AGAIN, datetime_of(now_ms)):
-        return 0
-    await take_lock(connection, AlertLock.ALERTS)
+    stands for it. How many. `own`: of the wearers of these shards; None: of all. Inside the turn's transaction. They are of people:
+    one of a network or a home unit is not looked at again."""
+    due_by = datetime_of(now_ms), *columns_of(own)
+    await take_own(connection, own)
     changed = []
-    for due in await connection.fetch(DUE_AGAIN, datetime_of(now_ms)):
+    for due in await connection.fetch(DUE_AGAIN, *due_by):
         row = await connection.fetchrow(LOCKED, due["alert_no"])
         assert row is not None, "it was locked just now"
         if row["closed_at"] is None or not row["lasts"] or await _open_twin(connection, row) is not None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from alerts.grading import Severity
-from alerts.locks import AlertLock, take_lock
-from alerts.store import NewAlert, TakeNumbers, note_changes, open_or_join
+from alerts.locks import take_own
+from alerts.store import NewAlert, OwnShards, TakeNumbers, note_changes, open_or_join
 from geofence import datetime_of
 
 if TYPE_CHECKING:
@@ -120,12 +120,16 @@ WHERE alert_no = ANY($1::bigint[]) ORDER BY alert_no, begin_at DESC
 
 
 async def note_clocks(
-    connection: Connection, changes: Sequence[ClockChange], take_numbers: TakeNumbers, now_ms: int
+    connection: Connection,
+    changes: Sequence[ClockChange],
+    take_numbers: TakeNumbers,
+    now_ms: int,
+    own: OwnShards | None = None,
 ) -> int:
-    """Raise and end the alerts. How many were opened."""
+    """Raise and end the alerts. How many were opened. `own`: the shards of whose wearers these are some; None: all."""
     opened = 0
     if changes:
-        await take_lock(connection, AlertLock.ALERTS)
+        await take_own(connection, own)
     for change in changes:
         if change.skew is None:
             ended = await connection.fetchval(END, change.activation_no, datetime_of(now_ms))

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from alerts.due import DueInTurn
 from alerts.grading import Severity
-from alerts.locks import AlertLock, take_lock
-from alerts.store import NewAlert, TakeNumbers, note_changes, open_or_join
+from alerts.locks import take_own
+from alerts.store import NewAlert, OwnShards, TakeNumbers, note_changes, open_or_join
 from geofence import Kind, datetime_of, instant_of
 
 if TYPE_CHECKING:
@@ -95,12 +96,16 @@ async def note_entries(
     take_numbers: TakeNumbers,
     now_ms: int,
     is_judged_here: Callable[[int], bool],
+    due: DueInTurn,
+    own: OwnShards | None = None,
 ) -> tuple[int, int]:
     """Settle possible entries, and raise those of the verdicts that this turn brought. How many alerts were opened, and how many
-    changes readers of the feed are told of. `is_judged_here`: whether an activation, by its number, is not somebody else's."""
-    unsettled = [row for row in await connection.fetch(UNSETTLED) if is_judged_here(row["activation_no"])]
+    changes readers of the feed are told of. `is_judged_here`: whether an activation, by its number, is not somebody else's;
+    `own`: our shards, None: all."""
+    rows = await connection.fetch(UNSETTLED) if due.entries else []
+    unsettled = [row for row in rows if is_judged_here(row["activation_no"])]
     if unsettled or verdicts:
-        await take_lock(connection, AlertLock.ALERTS)
+        await take_own(connection, own)
     changes = []
     still_open = set()
     for row in unsettled:

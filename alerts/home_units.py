@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerts.grading import AlertGrade, Severity
-from alerts.locks import AlertLock, take_lock
-from alerts.store import NewAlert, TakeNumbers, note_changes, open_new_alerts, worsen
+from alerts.locks import take_units
+from alerts.store import NewAlert, OwnShards, TakeNumbers, note_changes, open_new_alerts, worsen
 from geofence import datetime_of, instant_of
 
 if TYPE_CHECKING:
@@ -104,12 +104,14 @@ async def note_unit_silences(
     ended: Sequence[str],
     take_numbers: TakeNumbers,
     now_ms: int,
+    own: OwnShards | None = None,
 ) -> tuple[int, int]:
     """Keep what is known of silences and raise their alerts. `silent`: those that are new, and those that list more people or are
-    graver than when they were noted; `ended`: units whose silence is over. How many alerts were opened, and how many changed."""
+    graver than when they were noted; `ended`: units whose silence is over. How many alerts were opened, and how many changed.
+    `own`: the shards of the worker; None: it has all."""
     if not silent and not ended:
         return 0, 0
-    await take_lock(connection, AlertLock.ALERTS)
+    await take_units(connection, own, [*(s.home_unit for s in silent), *ended])
     over = await _end(connection, ended, now_ms)
     known = {row["home_unit"]: row for row in await connection.fetch(KNOWN, [s.home_unit for s in silent])}
     fresh = [s for s in silent if s.home_unit not in known]

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerts.grading import Severity
-from alerts.locks import AlertLock, take_lock
-from alerts.store import NewAlert, TakeNumbers, note_changes, open_new_alerts
+from alerts.locks import part_of_finding, take_ledger, take_part
+from alerts.store import NewAlert, OwnShards, TakeNumbers, columns_of, note_changes, open_new_alerts
 from geofence import datetime_of, instant_of
 from geofence.judgement import Finding
 
@@ -152,7 +152,10 @@ LEFT JOIN LATERAL (
       AND v.change <> 'withdrawn' AND v.end_at IS NULL AND ($3 OR NOT v.within_grace)
     ORDER BY v.begin_at LIMIT 1) lasting ON true
 """
-DUE = "SELECT wearer_no, requirement_id FROM atv_timers WHERE due_at <= $1 ORDER BY due_at LIMIT 1000"
+DUE = """
+SELECT wearer_no, requirement_id FROM atv_timers WHERE due_at <= $1 AND wearer_no % $2 = ANY ($3::bigint[])
+ORDER BY due_at LIMIT 1000
+"""
 SET_TIMERS = """
 INSERT INTO atv_timers (wearer_no, requirement_id, due_at)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[])
@@ -200,15 +203,22 @@ async def rules_of(connection: Connection) -> LedgerRules:
 
 
 async def keep_ledger(
-    connection: Connection, changes: Sequence[CurfewChange], take_numbers: TakeNumbers, now_ms: int
+    connection: Connection,
+    changes: Sequence[CurfewChange],
+    take_numbers: TakeNumbers,
+    now_ms: int,
+    own: OwnShards | None,
 ) -> int:
     """Add the lines of a turn, and raise alerts of orders that are over their threshold. How many alerts were raised."""
-    due = {(row["wearer_no"], row["requirement_id"]) for row in await connection.fetch(DUE, datetime_of(now_ms))}
+    due = {
+        (row["wearer_no"], row["requirement_id"])
+        for row in await connection.fetch(DUE, datetime_of(now_ms), *columns_of(own))
+    }
     if not changes and not due:
         return 0
     rules = await rules_of(connection)
     if changes:
-        await take_lock(connection, AlertLock.LEDGER)
+        await take_ledger(connection)
         await _add_lines(connection, changes, rules, now_ms)
     orders = sorted(due | {(change.wearer_no, change.requirement_id) for change in changes})
     return await _watch(connection, orders, rules, take_numbers, now_ms)
@@ -303,9 +313,11 @@ async def _raise(connection: Connection, order: Order, over_ms: int, take_number
 
 async def excuse(connection: Connection, finding_no: int, *, who: str, why: str, now_ms: int) -> None:
     """A person excuses a violation: it stays found, and counts no longer. In a transaction. Raises NothingToExcuse."""
-    await take_lock(connection, AlertLock.LEDGER)
+    part = await part_of_finding(connection, finding_no)
+    if part is not None:
+        await take_part(connection, part)
     row = await connection.fetchrow(OF_FINDING, finding_no)
-    if row is None:
+    if part is None or row is None:
         raise NothingToExcuse(f"there is no curfew finding {finding_no}")
     totals = (await _totals_of(connection, [finding_no])).get(finding_no)
     line = None if totals is None else excusing(totals)

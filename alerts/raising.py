@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from alerts.due import DueInTurn
 from alerts.grading import AlertGrade, alerts_from_ms, grade_of
 from alerts.incidents import CountActive, SilenceChange, note_silences
 from alerts.ledger import CurfewChange, keep_ledger
-from alerts.locks import AlertLock, take_lock
+from alerts.locks import take_networks, take_own
 from alerts.store import (
     NewOccurrence,
     OwnShards,
@@ -24,15 +25,13 @@ from alerts.store import (
     set_timers,
     worsen,
 )
-from geofence import Kind, datetime_of
+from geofence import Kind
 from geofence.judgement import Finding
 
 if TYPE_CHECKING:
     from alerts.store import Connection
 
 MAX_TIMERS = 1_000
-# Most turns find nothing that has to do with alerts: then nobody waits for their lock.
-IS_ANY_LEDGER_DUE = "SELECT EXISTS (SELECT FROM atv_timers WHERE due_at <= $1)"
 RECHECK_MS = 60_000
 """A message that waits for a silent activation to speak again is looked at so often."""
 
@@ -129,15 +128,20 @@ async def raise_alerts(
     count_active: CountActive,
     take_numbers: TakeNumbers,
     now_ms: int,
+    due: DueInTurn,
     own: OwnShards | None = None,
 ) -> Raised:
     """Raise what is to be raised now, wait for what is not old enough, and tell feeds of what changed. `findings`: those that the
     turn changed; `own`: whose timers are looked at, None: everybody's."""
-    if not findings and not await _is_any_due(connection, own, now_ms):
+    if not findings and not due.timers and not due.orders:
         return Raised(0, 0)
-    await take_lock(connection, AlertLock.ALERTS)
-    counted = await keep_ledger(connection, _curfews(findings), take_numbers, now_ms)
-    looked_at = [*findings, *await _due(connection, find, {f.finding_no for f in findings}, own, now_ms)]
+    await take_own(connection, own)
+    looked_at = list(findings)
+    if due.timers:
+        looked_at += await _due(connection, find, {f.finding_no for f in findings}, own, now_ms)
+    if any(f.finding.kind is Kind.NO_COMMUNICATION for f in looked_at):
+        await take_networks(connection)
+    counted = await keep_ledger(connection, _curfews(findings), take_numbers, now_ms, own)
     if not looked_at:
         return Raised(counted, counted)
     alert_of = await alerts_of_findings(connection, [f.finding_no for f in looked_at])
@@ -185,13 +189,6 @@ def _silences(findings: Iterable[RaisedFinding]) -> list[SilenceChange]:
         for f in findings
         if f.finding.kind is Kind.NO_COMMUNICATION and f.network is not None
     ]
-
-
-async def _is_any_due(connection: Connection, own: OwnShards | None, now_ms: int) -> bool:
-    if await due_timers(connection, now_ms, 1, own):
-        return True
-    is_due: bool = await connection.fetchval(IS_ANY_LEDGER_DUE, datetime_of(now_ms))
-    return is_due
 
 
 async def _due(

@@ -248,6 +248,11 @@ class OwnShards(NamedTuple):
     owned: frozenset[int]
 
 
+def columns_of(own: OwnShards | None) -> tuple[int, list[int]]:
+    """For statements that compare remainders; None: all are in the one shard."""
+    return (1, [0]) if own is None else (own.total, sorted(own.owned))
+
+
 async def set_timers(connection: Connection, due_ms: Sequence[tuple[int, int]]) -> None:
     """Look at findings again at an instant."""
     if due_ms:

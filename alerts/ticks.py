@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from alerts.casework import TIMED, NoAlert, UnfitAction
 from alerts.life import Move
-from alerts.locks import AlertLock, take_lock
+from alerts.locks import part_of_alert, take_part
 from alerts.protocols import StepAction, Tick, states_of
 from alerts.store import note_changes
 from geofence import datetime_of, instant_of
@@ -27,7 +27,6 @@ UPDATE alerts a SET contacted_at = (
     SELECT min(c.done_at) FROM alert_actions c WHERE c.alert_no = a.alert_no AND c.action = 'called' AND c.done_at >= a.counts_from)
 WHERE a.alert_no = $1
 """
-THERE = "SELECT alert_no FROM alerts WHERE alert_no = $1"
 TICKS = """
 SELECT step_no, step_text, is_done, ticked_at, ticked_by, protocol_no FROM step_ticks WHERE alert_no = $1 ORDER BY tick_no
 """
@@ -59,9 +58,10 @@ async def tick(
     or UnfitAction for a step that the protocol has not."""
     if not 1 <= step_no <= len(protocol.steps):
         raise UnfitAction("the steps have changed meanwhile: look at them again")
-    await take_lock(connection, AlertLock.ALERTS)
-    if await connection.fetchval(THERE, alert_no) is None:
+    part = await part_of_alert(connection, alert_no)
+    if part is None:
         raise NoAlert(f"there is no alert {alert_no}")
+    await take_part(connection, part)
     stands = states_of(protocol, await ticks_of(connection, alert_no), 0)[step_no - 1]
     if (stands.tick is not None) == done:
         return False

@@ -16,7 +16,7 @@ from alerts.channels import Channel, channels_now
 from alerts.deadlines import ON_CALL, REASONS, DeadlineRules, Deadlines, Due, Occasion, Watched, deadlines_of, due
 from alerts.grading import Severity
 from alerts.life import Move
-from alerts.locks import AlertLock, take_lock
+from alerts.locks import part_of, take_all, take_part, try_parts
 from alerts.outbox import NewMessage, post
 from alerts.rota import on_call
 from alerts.store import note_changes, state_of
@@ -30,13 +30,20 @@ if TYPE_CHECKING:
     from alerts.store import Connection
 
 SLICE = 200
-"""The lock of alerts is held for so many, and given to whoever waits between."""
+"""The locks of so many are held, and given to whoever waits between."""
 
 RULES = "SELECT rules_no, rules FROM deadline_rules ORDER BY rules_no DESC LIMIT 1"
 ENTER_RULES = "INSERT INTO deadline_rules (rules, entered_at, entered_by) VALUES ($1, $2, $3)"
 TO_SET_ANEW = "UPDATE alerts SET deadline_rules = NULL, look_at = '-infinity' WHERE closed_at IS NULL"
-# The first due first. What an alert counts from now may be a position that nothing has confirmed, whatever was found before.
+# The first due first.
 DUE = """
+SELECT a.alert_no, (a.wearer_no % c.shards)::int AS shard, a.network, a.home_unit FROM alerts a CROSS JOIN shard_count c
+WHERE a.look_at <= $1 ORDER BY a.look_at, a.severity, a.alert_no LIMIT $2
+"""
+# Who has one of them changes it: it is looked at when that is committed.
+HOLD = "SELECT alert_no FROM alerts WHERE alert_no = ANY($1::bigint[]) AND look_at <= $2 FOR UPDATE SKIP LOCKED"
+# What an alert counts from now may be a position that nothing has confirmed, whatever was found before.
+HELD = """
 SELECT a.alert_no, a.wearer_no, coalesce(a.wearer_no IN (SELECT canary_wearers()), false) AS is_canary, a.kind, a.severity,
        a.raised_at, a.known_at, a.closed_at, a.state, a.counts_from, a.acknowledge_by,
        a.contact_by, a.authority_by, a.deadline_rules, a.contacted_at, a.authority_told_at, a.suspended_until,
@@ -47,7 +54,7 @@ SELECT a.alert_no, a.wearer_no, coalesce(a.wearer_no IN (SELECT canary_wearers()
            OR EXISTS (SELECT FROM possible_entries p WHERE p.alert_no = a.alert_no)
               AND NOT EXISTS (SELECT FROM alert_occurrences o WHERE o.alert_no = a.alert_no) AS is_possible,
        EXISTS (SELECT FROM alerts i WHERE i.alert_no = a.incident_no AND i.closed_at IS NULL) AS is_grouped
-FROM alerts a WHERE a.look_at <= $1 ORDER BY a.look_at, a.severity, a.alert_no LIMIT $2 FOR UPDATE
+FROM alerts a WHERE a.alert_no = ANY($1::bigint[]) ORDER BY a.look_at, a.severity, a.alert_no
 """
 NOTED = """
 SELECT o.alert_no, o.occasion, o.noted_at FROM alert_occasions o
@@ -100,17 +107,18 @@ async def rules_in_force(connection: Connection) -> RulesInForce:
 
 async def enter_rules(connection: Connection, rules: DeadlineRules, who: str, now_ms: int) -> None:
     """New rules. The deadlines of what is open are set by them within a second; what was missed before stays missed."""
-    await take_lock(connection, AlertLock.ALERTS)
+    await take_all(connection)
     await connection.execute(ENTER_RULES, msgspec.to_builtins(rules), datetime_of(now_ms), who)
     await connection.execute(TO_SET_ANEW)
 
 
 async def look_at_alerts_due(connection: Connection, now_ms: int) -> Looked:
     """A slice of those whose time has come, inside the caller's transaction."""
-    await take_lock(connection, AlertLock.ALERTS)
-    rows = await connection.fetch(DUE, datetime_of(now_ms), SLICE)
-    if not rows:
+    due_rows = await connection.fetch(DUE, datetime_of(now_ms), SLICE)
+    held = await _hold(connection, due_rows, now_ms)
+    if not held:
         return Looked(0, 0, 0, more=False)
+    rows = await connection.fetch(HELD, held)
     in_force = await rules_in_force(connection)
     noted = await _noted(connection, rows)
     looks = [_look(row, in_force, noted.get(row["alert_no"], {}), now_ms) for row in rows]
@@ -122,7 +130,19 @@ async def look_at_alerts_due(connection: Connection, now_ms: int) -> Looked:
         connection, [row["alert_no"] for row in rows if row["is_canary"] and row["closed_at"] is None], now_ms
     )
     await connection.execute(LOOKED_AT, *map(list, zip(*(look.columns for look in looks), strict=True)))
-    return Looked(len(rows), len(happened), messages, more=len(rows) == SLICE)
+    return Looked(len(rows), len(happened), messages, more=len(due_rows) == SLICE)
+
+
+async def _hold(connection: Connection, rows: Sequence[asyncpg.Record], now_ms: int) -> list[int]:
+    """Of alerts that are due those that can be had. We wait for the first; a turn that lasts keeps nobody of another shard from being
+    looked at."""
+    if not rows:
+        return []
+    first, *others = dict.fromkeys(part_of(row) for row in rows)
+    await take_part(connection, first)
+    ours = {first} | await try_parts(connection, others)
+    numbers = [row["alert_no"] for row in rows if part_of(row) in ours]
+    return [row["alert_no"] for row in await connection.fetch(HOLD, numbers, datetime_of(now_ms))]
 
 
 class _Look(NamedTuple):

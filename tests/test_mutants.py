@@ -329,6 +329,32 @@ MUTANTS = [
     Mutant("a new alert forgets the one before", "alerts/store.py",
            "_alert_of(number, first, previous.get(key))", "_alert_of(number, first, None)",
            f"{PLAYED_STORY}[closed-and-out-again]"),
+    Mutant("a session of a stolen login counts as a worker", "emtrack/service/shard_holding.py",
+           'sum(row["is_worker"] for row in holders if row["is_ours"])', 'sum(row["is_worker"] for row in holders)',
+           "tests/cluster/test_foreign_holders.py::test_a_foreign_session_counts_for_no_worker"),
+    Mutant("a request of two shards is put off whole", "emtrack/stream/publishing.py",
+           "        if not sizes:\n", "        if not is_whole:\n",
+           "tests/cluster/test_full_shards.py"
+           "::test_of_a_request_of_two_shards_the_one_that_has_room_gets_its_part_and_the_device_sends_again"),
+    Mutant("who sends for a shard without room is told that all is stored", "emtrack/stream/publishing.py",
+           "            elif not waiting.is_whole:\n", "            elif False:\n",
+           "tests/cluster/test_full_shards.py"
+           "::test_of_a_request_of_two_shards_the_one_that_has_room_gets_its_part_and_the_device_sends_again"),
+    Mutant("a leader that was just chosen is believed", "emtrack/stream/reading.py",
+           "        await js.purge_stream(NAME, subject=NOBODYS)\n", "",
+           "tests/cluster/test_signs_of_life.py"
+           "::test_what_was_there_is_no_sign_though_a_leader_that_was_just_chosen_has_not_applied_it_yet"),
+    Mutant("an outage of one person is nobody's", "emtrack/record/outages.py",
+           "return of_shard if own is None else", "return of_shard if own is not None else",
+           "tests/cluster/test_outages_exported.py"
+           "::test_an_outage_that_is_entered_of_one_person_is_no_silence_of_theirs_and_none_of_anybody_elses"),
+    Mutant("workers that raise alerts wait for each other", "alerts/locks.py",
+           "await _take(connection, PartOf.WEARERS, own.owned)", "await _take(connection, PartOf.WEARERS, range(own.total))",
+           "tests/cluster/test_locks_of_alerts.py::test_a_turn_with_alerts_commits_while_one_of_another_shard_is_held_open"),
+    Mutant("two workers group the silences of a network at once", "alerts/raising.py",
+           "await take_networks(connection)", "pass",
+           "tests/cluster/test_locks_of_alerts.py"
+           "::test_silences_of_a_network_in_two_shards_are_one_incident_although_each_has_too_few"),
     Mutant("an incident counts findings, not people", "alerts/incidents.py",
            "len({s.activation_no for s in silences[first : last + 1]})", "(last + 1 - first)",
            "tests/test_incidents.py::test_an_activation_counts_once_however_often_it_falls_silent"),

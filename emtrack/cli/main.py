@@ -34,7 +34,7 @@ from emtrack.cli import (
     what_if,
     zones,
 )
-from emtrack.cli.saying import say
+from emtrack.cli.saying import say, write_whole
 from emtrack.errors import MendableError
 from geofence import NotAnInstant
 
@@ -98,6 +98,7 @@ def _options(
 
 def main() -> None:
     """The entry point: errors that a person can mend become one line and an exit code."""
+    write_whole()
     try:
         app()
     except MendableError as error:

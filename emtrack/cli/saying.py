@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 import re
@@ -48,9 +49,20 @@ def give(result: bytes, out: Path | None) -> None:
         replace_file(out, result)
 
 
+def write_whole() -> None:
+    """From now on all that is said on standard output is written. With PYTHONUNBUFFERED, as in many containers, nothing lies between
+    us and the pipe, which may take the first 64 KiB of a result; Python says how much that was, to nobody, and the program would end
+    well."""
+    if sys.stdout is not None and isinstance(sys.stdout.buffer, io.RawIOBase):
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(sys.stdout.buffer), sys.stdout.encoding, sys.stdout.errors, line_buffering=True
+        )
+
+
 def write_result(result: bytes) -> None:
     """JSON on standard output. A terminal is shown no character that would change what it shows: JSON may write those by number."""
     sys.stdout.buffer.write(harmless(result.decode()).encode() if sys.stdout.isatty() else result)
+    sys.stdout.buffer.flush()
 
 
 def show(text: str) -> None:

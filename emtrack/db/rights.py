@@ -67,7 +67,7 @@ RIGHTS: Final[dict[str, Rights]] = {
     "shards_alive": Rights(READ, READ),
     "stream_positions": Rights("SELECT, INSERT, UPDATE"),
     "outages": BOTH_ADD,
-    "shard_outages": FACTS,
+    "shard_outages": BOTH_ADD,
     "clock_checks": FACTS,
     "planned_maintenance": BOTH_ADD,
     "settings_versions": ORDERS,
@@ -228,6 +228,8 @@ FUNCTIONS: Final = {
         "end_former_sessions_as_owner(bigint, text)",
         "end_holders_standing_still(bigint, float8)",
         "end_holders_standing_still_as_owner(bigint, float8)",
+        "end_foreign_holders()",
+        "end_foreign_holders_as_owner()",
     ),
     RunTime.PAGES: (*OF_PEOPLE, "new_person(text, text)"),
 }

@@ -74,7 +74,7 @@ def _end(end_ms: int) -> Moment | None:
 
 def _outage_forms(wearers: Mapping[WearerId, Plan]) -> list[OutageForm]:
     """Times in which nobody could be heard are of everybody; what goes beyond them is each with whom it concerns. One of all that
-    touches one of some stands for itself: who enters the orders elsewhere takes over those of everybody only."""
+    touches one of some stands for itself, so that who enters the orders elsewhere knows it as everybody's."""
     common = _common([plan.outages for plan in wearers.values()])
     whom: dict[Interval, list[str]] = {}
     for wearer_id, plan in wearers.items():

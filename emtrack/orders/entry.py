@@ -108,10 +108,20 @@ async def _enter(writer: OrderWriter, orders: Orders) -> Mapping[str, int]:
     for absence in orders.absences:
         number = wearers[absence.wearer_id]
         await enter_absence(writer, number, absence.from_.ms, end_of(absence.to), absence.reason)
-    await enter_outages(
-        writer, [Interval(outage.from_.ms, outage.to.ms) for outage in orders.outages if outage.wearer_ids is None]
-    )
+    await _enter_outages(writer, orders, wearers)
     return wearers
+
+
+async def _enter_outages(writer: OrderWriter, orders: Orders, wearers: Mapping[str, int]) -> None:
+    of_all: list[Interval] = []
+    of_wearers: dict[int, list[Interval]] = {}
+    for outage in orders.outages:
+        during = Interval(outage.from_.ms, outage.to.ms)
+        if outage.wearer_ids is None:
+            of_all.append(during)
+        for wearer_id in outage.wearer_ids or ():
+            of_wearers.setdefault(wearers[wearer_id], []).append(during)
+    await enter_outages(writer, of_all, of_wearers)
 
 
 def _senders(orders: Orders) -> list[str]:

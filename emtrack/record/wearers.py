@@ -26,7 +26,8 @@ def wearer_ids_of(orders: Orders) -> list[str]:
         orders.activations, orders.requirements, orders.absences, orders.home_units, orders.wearers,
         [form for form in orders.protocols if form.wearer_id is not None],
     )  # fmt: skip
-    return sorted({row.wearer_id for rows in named for row in rows})  # type: ignore[attr-defined]
+    of_outages = {wearer_id for outage in orders.outages for wearer_id in outage.wearer_ids or ()}
+    return sorted(of_outages | {row.wearer_id for rows in named for row in rows})  # type: ignore[attr-defined]
 
 
 async def enter_wearers(

@@ -13,6 +13,7 @@ from alerts import (
     OwnShards,
     Raised,
     RaisedFinding,
+    due_in_turn,
     note_entries,
     note_unit_silences,
     raise_alerts,
@@ -64,6 +65,7 @@ async def raise_from_updates(
                 found.append(_raised(standing, number, finding, FindingChange.NONE, "", asked))
         return FoundFindings(found, frozenset(foreign))
 
+    due = await due_in_turn(connection, now_ms, elsewhere.own)
     raised = await raise_alerts(
         connection,
         list(_changed(updates, asked)),
@@ -71,6 +73,7 @@ async def raise_from_updates(
         count_active=elsewhere.count_active or activations.count_active,
         take_numbers=alert_nos.take,
         now_ms=now_ms,
+        due=due,
         own=elsewhere.own,
     )
     entries = [
@@ -80,16 +83,26 @@ async def raise_from_updates(
     ]
     verdict_of = partial(_verdict_of_entry, activations, by_number)
     opened, changed = await note_entries(
-        connection, entries, verdict_of, alert_nos.take, now_ms, lambda number: not elsewhere.judges(number)
+        connection,
+        entries,
+        verdict_of,
+        alert_nos.take,
+        now_ms,
+        lambda number: not elsewhere.judges(number),
+        due,
+        elsewhere.own,
     )
-    reopened = await reopen_what_lasts(connection, now_ms)
+    reopened = await reopen_what_lasts(connection, now_ms, elsewhere.own) if due.closed else 0
     return Raised(raised.opened + opened, raised.changed + changed + reopened)
 
 
-async def raise_from_units(connection: Connection, look: UnitLook, alert_nos: IdBlocks, now_ms: int) -> Raised:
+async def raise_from_units(
+    connection: Connection, look: UnitLook, alert_nos: IdBlocks, now_ms: int, elsewhere: Elsewhere
+) -> Raised:
     """Keep when home units were heard, and raise or end the alerts of those that do not call in. Likewise."""
     await store_unit_calls(connection, look.called)
-    return Raised(*await note_unit_silences(connection, look.silent, look.ended, alert_nos.take, now_ms))
+    noted = await note_unit_silences(connection, look.silent, look.ended, alert_nos.take, now_ms, elsewhere.own)
+    return Raised(*noted)
 
 
 def _entry_verdict(live: LiveActivation, newest: NewestVerdict) -> EntryVerdict:

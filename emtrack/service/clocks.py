@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from alerts import (
     ClockChange,
+    OwnShards,
     Upload,
     is_right,
     is_right_again,
@@ -88,10 +89,12 @@ class ClockWatch:
                 self._wrong.add(change.activation_no)
 
 
-async def record_clocks(connection: Connection, look: ClockLook, alert_nos: IdBlocks, now_ms: int) -> int:
+async def record_clocks(
+    connection: Connection, look: ClockLook, alert_nos: IdBlocks, now_ms: int, own: OwnShards | None
+) -> int:
     """What a look found. Inside the turn's transaction; how many alerts were opened."""
     await store_uploads(connection, look.uploads)
-    return await note_clocks(connection, look.changes, alert_nos.take, now_ms) if look.changes else 0
+    return await note_clocks(connection, look.changes, alert_nos.take, now_ms, own) if look.changes else 0
 
 
 def _uploads(

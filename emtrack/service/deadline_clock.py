@@ -1,7 +1,7 @@
 """Looks at alerts whose time has come, once a second: a task and a connection of its own, beside the turns.
 
-What is to be done stands in the database (`alerts.look_at`), so that a restart finds it where it was. A look takes the lock of alerts
-as a turn does, for a slice of them; a flood of alerts is looked at in many slices, between which turns go on.
+What is to be done stands in the database (`alerts.look_at`), so that a restart finds it where it was. A look takes locks
+as a turn does, for a slice of alerts; a flood of them is looked at in many slices, between which turns go on.
 """
 
 from __future__ import annotations

@@ -49,6 +49,17 @@ COUNT_FAILING = """
 SELECT count(*) FROM deliveries WHERE delivered_at IS NULL AND seen_at IS NULL AND (tries > 1 OR given_up_at IS NOT NULL)
     AND (channel_no IS NULL OR channel_no NOT IN (SELECT canary_channels()))
 """
+# Those that are in the role of gateways, and in none of the others. What is taken from everybody: as in deploy/postgres-gateways.sql.
+LOGINS_OF_GATEWAYS = r"""
+SELECT r.rolname, has_database_privilege(r.oid, current_database(), 'TEMPORARY') OR EXISTS (
+           SELECT FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
+               AND (p.proname LIKE 'pg\_advisory\_%' OR p.proname LIKE 'pg\_try\_advisory\_%' OR p.proname LIKE 'lo\_%'
+                    OR p.proname IN ('loread', 'lowrite'))) AS is_open
+FROM pg_roles r JOIN pg_roles g ON g.rolname = $1 JOIN pg_database d ON d.datname = current_database()
+WHERE r.rolcanlogin AND NOT r.rolsuper AND pg_has_role(r.oid, g.oid, 'MEMBER') AND NOT EXISTS (
+    SELECT FROM pg_roles o WHERE (o.rolname = ANY($2::text[]) OR o.oid = d.datdba) AND pg_has_role(r.oid, o.oid, 'MEMBER'))
+ORDER BY r.rolname
+"""
 IS_SUPERUSER = "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"
 
 
@@ -77,6 +88,8 @@ async def examine(settings: Settings) -> list[Look]:
         async with unmigrated_database(settings, "doctor") as connection:
             looks += await _database(connection)
             looks.append(await _roles(settings, connection))
+            if settings.database_url is not None:  # nobody reaches the embedded one from another machine
+                looks += await _logins_of_gateways(connection)
             looks += await _readers(settings, connection)
     except (DatabaseError, OSError, asyncpg.PostgresError) as error:
         looks.append(Look("database", Health.BAD, str(error)))
@@ -299,6 +312,24 @@ async def _roles(settings: Settings, connection: Connection) -> Look:
             f"there is no {names}: the service works as the owner (docs/database.md says what to do)",
         )
     return Look("roles", Health.GOOD, "owner, worker and pages are apart")
+
+
+async def _logins_of_gateways(connection: Connection) -> list[Look]:
+    """Whether one that was taken over could hold up workers, where gateways have logins of their own."""
+    logins = await connection.fetch(
+        LOGINS_OF_GATEWAYS, str(RunTime.GATEWAY), [str(RunTime.WORKER), str(RunTime.PAGES)]
+    )
+    if not logins:
+        return []
+    open_to = [row["rolname"] for row in logins if row["is_open"]]
+    if open_to:
+        words = (
+            f"{', '.join(open_to)} may hold advisory locks, large objects or temporary tables: who takes it over can keep workers "
+            "from working. An administrator takes that from everybody with deploy/postgres-gateways.sql (docs/scale.md)"
+        )
+        return [Look("gateways' logins", Health.BAD, words)]
+    names = ", ".join(row["rolname"] for row in logins)
+    return [Look("gateways' logins", Health.GOOD, f"{names} can hold no lock, and has no room of its own")]
 
 
 def worst(looks: list[Look]) -> int:

@@ -84,6 +84,11 @@ class NewDays:
             self._task.cancel()
             await asyncio.wait([self._task])
 
+    def to_make(self, days: set[int], now_ms: int) -> set[int]:
+        """Of days that a turn needs those of which the database must be asked. What retention takes away is older than yesterday."""
+        yesterday = now_ms // DAY_MS - 1
+        return {day for day in days if day < yesterday or day not in self._known}
+
     @property
     def known(self) -> Collection[int]:
         """Days that have a partition."""

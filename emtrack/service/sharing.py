@@ -85,9 +85,14 @@ class Sharing:
     async def load(self, connection: Connection) -> None:
         self.routing = await Routing.loaded(connection)
 
+    @property
+    def is_time_to_look(self) -> bool:
+        """Once a second, and at once where there may be more."""
+        return self._stopwatch() - self._looked_s >= LOOK_EVERY_S
+
     async def move(self, connection: Connection) -> Moved:
-        """Once a second: take and give back shards. What was given back is read no more."""
-        if self._stopwatch() - self._looked_s < LOOK_EVERY_S:
+        """Where it is time: take and give back shards. What was given back is read no more."""
+        if not self.is_time_to_look:
             return Moved(frozenset(), frozenset())
         moved = await self.holding.look(connection)
         self._looked_s = self._stopwatch()

@@ -274,7 +274,9 @@ class Worker:
         self.ready.set()
         log.info("ready", activations=len(self._activations))
         while not stop.is_set():
-            await self.turn(connection)
+            if not await self._shards_changed(connection, stop):
+                return  # what was read so far is nobody's: the locks go with the connection
+            await self._next(connection)
             self._back_off.went_well()
 
     async def _take_hold(self, connection: Session) -> None:
@@ -345,6 +347,12 @@ class Worker:
         due_ms = min(self._activations.next_due_ms, self._units.next_due_ms)
         return heard.judged_to_ms(self._pace.liveness_s, has_reports=has_reports, due_ms=due_ms)
 
+    async def _shards_changed(self, connection: Connection, stop: asyncio.Event) -> bool:
+        """Whether what is to be taken or given back now was, before `stop` was set."""
+        if self._sharing is None or not self._sharing.is_time_to_look:
+            return True
+        return await done_before(stop, self._change_shards(connection, self._sharing))
+
     async def _change_shards(self, connection: Connection, sharing: Sharing) -> None:
         """Take what nobody has, or give back what is due to others. Not in a transaction."""
         moved = await sharing.move(connection)
@@ -380,6 +388,10 @@ class Worker:
         the turn holds, and those who wait are told to send again."""
         if self._sharing is not None:
             await self._change_shards(connection, self._sharing)
+        await self._next(connection)
+
+    async def _next(self, connection: Connection) -> None:
+        """A turn over the shards that are held."""
         has_more = bool(self._to_reload or self._examining) or self._activations.are_any_to_judge_again
         wait_s = 0.0 if has_more else self._pace.max_wait_s
         batch = await self._inbox.gather(self._turn_reports, wait_s)
@@ -508,7 +520,7 @@ class Worker:
             released = await store_again(connection, refused, self._tell, now_ms, kept, self._examining.examination)
             released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
             days = days_of(incoming, self._tell)
-            await make_days(connection, days)
+            await make_days(connection, self._new_days.to_make(days, now_ms))
             self._stages.passed(Stage.PREPARE)
             outcome = await store_reports(connection, requests, self._tell, kept)
             wrongly_signed = await store_signatures(connection, batch, incoming, outcome)
@@ -530,9 +542,9 @@ class Worker:
             )
             self._stages.passed(Stage.RECORD)
             clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
-            wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms)
+            wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms, elsewhere.own)
             look = await self._look_at_units(connection, _heard(incoming), now_ms)
-            noted = await raise_from_units(connection, look, self._alert_nos, now_ms)
+            noted = await raise_from_units(connection, look, self._alert_nos, now_ms, elsewhere)
             told_of_ms = await self._tell_of_what_waits(connection, now_ms)
             seen = self._changes_seen(refused.finished)
             if self._sharing is None:

@@ -1,7 +1,8 @@
 """A gateway's side: requests out of the inbox into the stream, and the answers of workers back to whoever waits.
 
 Bounded: of each lane as many reports wait for answers as the inbox holds of it, and of these each shard has an equal part. A shard
-that nobody serves fills its own part; what is for it is told to come back later, and the others go on. What the stream does not take
+that nobody serves fills its own part; what is for it is told to come back later, and the others go on, also with their parts of
+requests that are for it too. What the stream does not take
 is told to be sent again. Of each shard and lane one message is on its way at a time. What comes meanwhile goes together in the next,
 so that many requests share one write to the disks of the servers.
 
@@ -57,12 +58,15 @@ log = structlog.get_logger()
 
 class _Waiting:
     """A request of which some parts are not answered. `sizes`: how many of its reports each shard gets; `hear`: shards that are told
-    when all is stored."""
+    when all is stored; `is_whole`: no shard had no room."""
 
-    def __init__(self, submission: Submission, sizes: dict[int, int], hear: set[int], received_ms: int) -> None:
+    def __init__(
+        self, submission: Submission, sizes: dict[int, int], hear: set[int], received_ms: int, *, is_whole: bool
+    ) -> None:
         self.submission = submission
         self.sizes = sizes
         self.hear = hear
+        self.is_whole = is_whole
         self.received_ms = received_ms
         self.since_s = time.monotonic()
         self.numbers: set[int] = set()
@@ -139,19 +143,22 @@ class Publisher:
     # ------------------------------------------------------------------------------------- out
 
     def _send(self, submission: Submission) -> None:
+        """Who sends something for a shard without room is put off. For the others it is heard: what they store comes back as a
+        duplicate."""
         parts, hear = self._parts(submission)
-        sizes = {shard: max(1, len(only)) for shard, only in parts.items()}
-        if not all(self._has_room(shard, submission.lane, size) for shard, size in sizes.items()):
+        all_sizes = {shard: max(1, len(only)) for shard, only in parts.items()}
+        sizes = {shard: size for shard, size in all_sizes.items() if self._has_room(shard, submission.lane, size)}
+        is_whole = len(sizes) == len(all_sizes)
+        if not is_whole:
             self._metrics.put_off.inc()
-            _fail(
-                submission, InboxFull(random.randint(*BACK_AFTER_S))
-            )  # apart, so that they do not come back all at once
+        if not sizes:
+            _put_off(submission)
             return
-        waiting = _Waiting(submission, sizes, hear, machine_ms())
+        waiting = _Waiting(submission, sizes, hear, machine_ms(), is_whole=is_whole)
         self._fill(waiting, 1)
         submission.done.add_done_callback(lambda _: self._forget(waiting))
-        for shard, only in parts.items():
-            self._queue(waiting, shard, only if len(parts) > 1 else None, None)
+        for shard in sizes:
+            self._queue(waiting, shard, parts[shard] if len(parts) > 1 else None, None)
 
     def _has_room(self, shard: int, lane: Lane, reports: int) -> bool:
         """One that is larger than the part of its shard goes alone."""
@@ -251,6 +258,8 @@ class Publisher:
                 return
             if waiting.hear:
                 self._tell_others(waiting)
+            elif not waiting.is_whole:
+                _put_off(waiting.submission)
             elif not done.done():
                 done.set_result(_together(waiting))
 
@@ -282,6 +291,11 @@ class Publisher:
 def _fail(submission: Submission, error: Exception) -> None:
     if not submission.done.done():
         submission.done.set_exception(error)
+
+
+def _put_off(submission: Submission) -> None:
+    """Apart, so that they do not come back all at once."""
+    _fail(submission, InboxFull(random.randint(*BACK_AFTER_S)))
 
 
 def _together(waiting: _Waiting) -> Acknowledgement:

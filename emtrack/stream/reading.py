@@ -48,6 +48,8 @@ WHERE stream_positions.stream <> excluded.stream
 """
 AT_ONCE = 32
 """Messages that are asked for at a time."""
+NOBODYS = "emtrack.nobody.nobody"
+"""A subject of the stream to which nothing is put."""
 EXPIRES_S, HEARTBEAT_S = 5.0, 1.0
 RETRY_S, ROOM_EVERY_S, REMOVE_EVERY_S = 0.2, 0.01, 1.0
 
@@ -175,8 +177,7 @@ class StreamReader:
             opt_start_seq=max(1, at[0]), inactive_threshold=30.0, mem_storage=True, num_replicas=1,
         )  # fmt: skip
         consumer = await self._stream.js.add_consumer(NAME, config)
-        # The leader of the stream says what is there. The consumer may be on a server that was away and does not have all of it yet.
-        last = (await self._stream.js.stream_info(NAME)).state.last_seq
+        last = await self._last_number()
         client = self._stream.client
         inbox = client.new_inbox()
         answers = await client.subscribe(inbox)
@@ -202,6 +203,19 @@ class StreamReader:
         finally:
             with suppress(Exception):
                 await answers.unsubscribe()
+
+    async def _last_number(self) -> int:
+        """Of what is in the stream, as its leader says: the consumer may be on a server that was away and does not have all of it.
+        A leader that was chosen just now may not have applied yet what was there before. So it is asked first to take out what nobody
+        put in, and does that after everything that came before. Raises StreamEnded if another was chosen meanwhile."""
+        js = self._stream.js
+        before = await js.stream_info(NAME)
+        await js.purge_stream(NAME, subject=NOBODYS)
+        now = await js.stream_info(NAME)
+        if _leader(now) != _leader(before):
+            raise StreamEnded
+        last: int = now.state.last_seq
+        return last
 
     async def _put_all(self, key: Key, number: int, data: bytes, skip: int, reading: int, is_new: bool) -> None:
         sent = decode_message(data)
@@ -260,6 +274,11 @@ class StreamReader:
 
 def _status(message: Any) -> str | None:
     return message.headers.get("Status") if message.headers else None
+
+
+def _leader(info: Any) -> str | None:
+    """Of a stream on several servers."""
+    return None if info.cluster is None else info.cluster.leader
 
 
 def _last(batch: Sequence[Submission]) -> dict[Key, At]:

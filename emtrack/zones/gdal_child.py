@@ -203,7 +203,10 @@ def main() -> None:
     answer = msgspec.msgpack.encode(read(Path(path), Path(folder), fields))
     if len(answer) > MOST_ANSWER_BYTES:
         answer = msgspec.msgpack.encode(Answer(trouble="it holds more than can be taken at once; send less"))
-    sys.stdout.buffer.write(answer)
+    with open(
+        sys.stdout.fileno(), "wb", closefd=False
+    ) as whole:  # `sys.stdout` writes a part only where it is not buffered
+        whole.write(answer)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,15 @@ import pytest
 
 from emtrack.db.connect import connect
 from emtrack.metrics import Metrics
-from emtrack.record.routing import Routing
+from emtrack.record.routing import Routing, Stands, Worn
 from emtrack.stream import publishing
 from emtrack.stream.publishing import Publisher
 from emtrack.stream.reading import StreamReader
 from emtrack.stream.server import opened_stream
+from geofence import ALWAYS_MS, FOREVER_MS
 from ingest import Acknowledgement, Inbox, InboxFull, NotCommitted, Submission, read_request
 from tests.nats_servers import nats_servers
-from tests.service_world import position
+from tests.service_world import event, position
 
 SHARDS, UNSERVED = 16, 3
 ROOM = 10
@@ -75,6 +76,52 @@ async def test_a_shard_that_nobody_serves_fills_its_own_part_and_all_others_get_
         stop.set()
         tasks[1].cancel()
         await asyncio.wait(tasks)
+        await reader.leave_shards(None)
+        await stream.client.close()
+    await connection.close()
+
+
+def worn(device_no: int, wearer_no: int) -> Worn:
+    return Worn(device_no, device_no, f"D{device_no}", wearer_no, None, ALWAYS_MS, FOREVER_MS, tells_of_places=True)
+
+
+async def test_of_a_request_of_two_shards_the_one_that_has_room_gets_its_part_and_the_device_sends_again(
+    database_url: str,
+) -> None:
+    """A home unit speaks of two people, and nobody serves one of them."""
+    served = UNSERVED + 2
+    routing = Routing(SHARDS)
+    routing._take_in(
+        [worn(101, UNSERVED), worn(102, served)],
+        [Stands(7, UNSERVED, ALWAYS_MS, FOREVER_MS), Stands(7, served, ALWAYS_MS, FOREVER_MS)],
+    )
+    body = msgspec.json.encode(
+        {
+            "boot": 1,
+            "reports": [event(1, "12:00", "RF_OUT", tag="D101"), event(2, "12:00", "RF_IN", tag="D102")],
+        }
+    )
+    at_gateway, at_worker, stop, metrics = Inbox(10_000), Inbox(10_000), asyncio.Event(), Metrics()
+    connection = await connect(database_url)
+    with nats_servers() as servers:
+        stream = await opened_stream(servers.setting, "test")
+        reader = StreamReader(stream, at_worker, metrics)
+        await reader.read_shards(connection, [served])
+        publisher = Publisher(stream, at_gateway, routing, metrics, ROOM * SHARDS)
+        publishing_task = asyncio.create_task(publisher.run(stop))
+        for _ in range(ROOM):
+            at_gateway.put(request(UNSERVED))
+        done: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
+        at_gateway.put(Submission.of(read_request(body, "application/json"), 7, done))
+        async with asyncio.timeout(4.0):
+            (heard,) = await at_worker.gather(100, 4.0)
+            assert [one.seq for one in heard.reports] == [2]
+            assert not done.done(), "the device is told when that is stored"
+            heard.done.set_result(Acknowledgement([2], []))
+            with pytest.raises(InboxFull):
+                await done
+        stop.set()
+        await asyncio.wait([publishing_task])
         await reader.leave_shards(None)
         await stream.client.close()
     await connection.close()

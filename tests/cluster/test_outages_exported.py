@@ -8,8 +8,8 @@ from emtrack.forms.to_core import plans_of
 from emtrack.orders.entry import enter_orders
 from emtrack.record.outages import load_outages, record_outage, record_shard_outage
 from emtrack.record.plans import load_assignments
-from geofence import Interval, datetime_of
-from tests.service_world import World, deployed, ms, orders
+from geofence import Interval, datetime_of, merged
+from tests.service_world import World, deployed, iso, ms, orders, position
 
 NOW = datetime_of(ms("13:00"))
 OF_ALL = [Interval(ms("10:00"), ms("10:10")), Interval(ms("11:00"), ms("11:05"))]
@@ -59,7 +59,18 @@ async def test_an_outage_of_all_that_touches_one_of_a_shard_is_told_as_of_everyb
         await other.connection.execute("DELETE FROM outages")
         async with other.connection.transaction():
             await enter_orders(other.connection, made, who="test", now_ms=ms("13:00"))
-        assert list((await load_outages(other.connection)).common) == OF_ALL
+        known = await load_outages(other.connection)
+        assert list(known.common) == OF_ALL
+        numbers = [
+            await other.connection.fetchval("SELECT wearer_no FROM wearers WHERE wearer_id = $1", wearer_id)
+            for wearer_id in ("W1", "W2")
+        ]
+        assert [list(known.of(number)) for number in numbers] == [merged([*OF_ALL, *OF_SHARD]), OF_ALL]
+        before = await other.connection.fetchval("SELECT count(*) FROM order_changes")
+        async with other.connection.transaction():
+            await enter_orders(other.connection, made, who="test", now_ms=ms("13:01"))
+        assert await other.connection.fetchval("SELECT count(*) FROM order_changes") == before, "it is known already"
+        await exported(other)
 
 
 async def test_outages_of_one_wearer_alone_and_of_nobody(database_url: str) -> None:
@@ -67,3 +78,22 @@ async def test_outages_of_one_wearer_alone_and_of_nobody(database_url: str) -> N
         await with_both(world)
         assert {one.wearer_ids is None for one in (await exported(world)).outages} == {True}
     assert orders_of([]).outages == []
+
+
+async def test_an_outage_that_is_entered_of_one_person_is_no_silence_of_theirs_and_none_of_anybody_elses(
+    database_url: str,
+) -> None:
+    form = orders(1, 2, settings={"silence_buffer_s": 540})
+    for one in form["activations"]:
+        one["report_interval_s"] = 60
+    outage = {"from": iso("12:02"), "to": iso("12:20"), "wearer_ids": ["W1"]}
+    async with deployed(database_url, form) as world:
+        world.clock.at_ms = ms("12:00:06")
+        for device_id in ("D1", "D2"):
+            await world.submit(device_id, position(1, "12:00"))
+        await world.turn()
+        await world.enter({"outages": [outage]})
+        await world.settle()
+        await world.wait_until("12:25")
+        silent = [line["activation_id"] for line in await world.lines() if line["kind"] == "NO_COMMUNICATION"]
+        assert silent == ["A2"]

@@ -49,7 +49,7 @@ def test_a_message_ends_with_the_request_that_fills_it_and_leaves_out_those_nobo
 def test_a_clock_that_is_set_back_does_not_keep_a_request_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     made, failed = publisher(), []
     submission: Any = "the one"
-    made._waiting[1] = _Waiting(submission, {}, set(), received_ms=2**50)
+    made._waiting[1] = _Waiting(submission, {}, set(), received_ms=2**50, is_whole=True)
     monkeypatch.setattr(publishing, "_fail", lambda one, _: failed.append(one))
     made._give_up_late()
     assert not failed

@@ -14,6 +14,7 @@ import pytest
 from alerts import OwnShards, due_timers
 from emtrack.db.connect import connect
 from emtrack.metrics import Metrics
+from emtrack.service.activations import LiveActivations
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.sharing import Sharing
 from emtrack.service.worker import AlreadyServed, Worker, take_worker_lock
@@ -316,3 +317,37 @@ async def test_two_workers_that_need_the_same_new_day_make_it_once_and_refuse_no
             assert [(await one).refused for one in sent] == [[]] * len(sent)
         assert await world.count("quarantine") == 0
         assert await world.count("positions") == 5 * len(MANY)
+
+
+async def test_a_worker_that_is_ended_while_it_reads_shards_ends_and_leaves_them_to_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between turns, over a connection that it has no use for any more."""
+    async with deployed(database_url, orders(*MANY)) as world:
+        await world.turn()
+        reading, stop, some = asyncio.Event(), asyncio.Event(), LiveActivations._load_some
+        monkeypatch.setattr(LiveActivations, "_load_some", _endless_after(reading))
+        worker = Worker(world.dsn, world.clock, Inbox(100), DeviceKeys(), Metrics(), pace=QUICK, sharing=Sharing())
+        working = asyncio.create_task(worker.run(stop))
+        async with asyncio.timeout(20):
+            await reading.wait()
+            stop.set()
+            await working
+        monkeypatch.setattr(LiveActivations, "_load_some", some)
+        connection = await connect(database_url)
+        try:
+            other = Part(world, connection)
+            await other.start()
+            await shared_out(other)
+            assert len(other.worker.activations) == 16
+            await other.worker.close()
+        finally:
+            connection.terminate()
+
+
+def _endless_after(reading: asyncio.Event) -> Any:
+    async def endless(*_: Any) -> None:
+        reading.set()
+        await asyncio.Event().wait()
+
+    return endless

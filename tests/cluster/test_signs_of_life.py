@@ -11,10 +11,11 @@ import pytest
 
 from emtrack.db.connect import Connection, connect
 from emtrack.metrics import Metrics
+from emtrack.settings import StreamSetting
 from emtrack.stream import server
 from emtrack.stream.messages import Message, encode, new_answer_subject
 from emtrack.stream.reading import StreamReader
-from emtrack.stream.server import NAME, Stream, opened_stream
+from emtrack.stream.server import NAME, Stream, StreamUnfit, opened_stream
 from ingest import Inbox
 from tests.nats_servers import nats_servers
 
@@ -113,3 +114,53 @@ async def test_a_reader_whose_cancellation_was_lost_is_left_all_the_same(
         async with asyncio.timeout(5.0):
             await reader.leave_shards(None)
         assert not reader._tasks
+
+
+async def test_what_was_there_is_no_sign_though_a_leader_that_was_just_chosen_has_not_applied_it_yet(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that nothing is there, until something is done that comes after it."""
+    async with stream_and_record(database_url) as (stream, connection):
+        await put(stream, 3)
+        says, takes_out, has_applied = stream.js.stream_info, stream.js.purge_stream, asyncio.Event()
+
+        async def said(name: str) -> object:
+            info = await says(name)
+            if not has_applied.is_set():
+                info.state.last_seq = 0
+            return info
+
+        async def taken_out(*args: object, **named: object) -> bool:
+            done: bool = await takes_out(*args, **named)
+            has_applied.set()
+            return done
+
+        monkeypatch.setattr(stream.js, "stream_info", said)
+        monkeypatch.setattr(stream.js, "purge_stream", taken_out)
+        metrics = Metrics()
+        reader = StreamReader(stream, Inbox(100), metrics)
+        await reader.read_shards(connection, [1])
+        read = metrics.stream_messages.labels("read")
+        await until(lambda: read._value.get() == 3)
+        assert reader.sign_s(1) is None
+        await reader.leave_shards(None)
+        assert (await says(NAME)).state.messages == 3, "nothing that somebody put in is taken out"
+
+
+async def opened_by_three(setting: StreamSetting) -> Stream:
+    """They need some seconds until they have chosen who leads."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(StreamUnfit):
+                return await opened_stream(setting, "worker")
+
+
+async def test_of_three_servers_the_leader_says_what_is_there_and_nothing_is_taken_out() -> None:
+    with nats_servers(3) as servers:
+        stream = await opened_by_three(servers.setting)
+        await put(stream, 3)
+        reader = StreamReader(stream, Inbox(100), Metrics())
+        assert await reader._last_number() == 3
+        info = await stream.js.stream_info(NAME)
+        assert (info.state.messages, info.config.num_replicas) == (3, 3)
+        await stream.client.close()
