@@ -305,6 +305,24 @@ async def test_in_parts_or_at_once_the_same_is_stored_and_found(
 # ---------------------------------------------------------------------------------------------- of duplicates the first receipt
 
 
+@pytest.mark.parametrize("is_one_workers", [True, False])
+async def test_what_was_received_first_comes_first_whoever_gave_it_its_number(
+    world: World, is_one_workers: bool
+) -> None:
+    """Workers hand out ids in blocks: a home unit's word that another worker kept earlier may have the higher one."""
+    await nobodys_devices(world, "H1", "D9")
+    ids = world.worker._fact_ids
+    own = await ids.take(world.connection, 10)
+    await world.send("H1", event(1, "11:00", "STRAP_TAMPER", tag="D9"))
+    first = await a_minute_later(world)
+    if not is_one_workers:
+        ids._left = own
+    await world.send("D9", event(1, "11:00", "STRAP_TAMPER"))
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)], "home_units": [unit(9)]})
+    await world.settle()
+    assert await receipt_of(world, "STRAP_TAMPER") == (first, "H1")
+
+
 async def test_a_request_that_is_taken_apart_was_received_before_what_was_refused_after_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from ingest import (
+    NOTHING_EXAMINED,
     ORDERS_CHANGED,
     EventReport,
     Examination,
+    Examined,
     NotCommitted,
     PositionReport,
     ReadAgain,
@@ -31,9 +33,9 @@ sent it: a home unit may have said of a tag what the tag said, too."""
 
 
 class _Device(NamedTuple):
-    """`examined_to`: the last fact id that was looked at. `since`: the change of orders for which it is examined."""
+    """`examined_to`: what was looked at. `since`: the change of orders for which it is examined."""
 
-    examined_to: int
+    examined_to: Examined
     since: int
 
 
@@ -61,7 +63,7 @@ class Examining:
         numbers = list(device_nos)
         since = min([change_no, *(self._taken(number).since for number in numbers if number in self._devices)])
         for number in numbers:
-            self._put(number, _Device(0, since))
+            self._put(number, _Device(NOTHING_EXAMINED, since))
 
     def ask(self, device_nos: Iterable[int], change_no: int, examination: Examination) -> None:
         """For more reasons than that orders changed; so are the others that wait meanwhile."""
@@ -106,7 +108,7 @@ class Examining:
         for device_no in found.device_nos:
             device = self._taken(device_no)
             if device_no in found.unfinished:  # behind the others
-                self._put(device_no, _Device(found.to_fact_id, device.since))
+                self._put(device_no, _Device(found.examined_to, device.since))
         if not self._devices:
             self.examination = ORDERS_CHANGED
 
