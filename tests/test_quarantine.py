@@ -11,6 +11,7 @@ import pytest
 
 from emtrack.record.changes import are_noticed
 from emtrack.record.quarantine import ask_to_examine, refused_by_reason
+from emtrack.service import examining
 from emtrack.service import worker as pipeline
 from geofence import datetime_of
 from ingest import NotCommitted, store
@@ -317,6 +318,20 @@ async def test_what_was_received_first_comes_first_whoever_gave_it_its_number(
     first = await a_minute_later(world)
     if not is_one_workers:
         ids._left = own
+    await world.send("D9", event(1, "11:00", "STRAP_TAMPER"))
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)], "home_units": [unit(9)]})
+    await world.settle()
+    assert await receipt_of(world, "STRAP_TAMPER") == (first, "H1")
+
+
+async def test_a_tag_and_its_home_unit_are_read_together_though_there_are_many_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are looked at in a turn."""
+    monkeypatch.setattr(examining, "MOST_DEVICES", 1)
+    await nobodys_devices(world, "D9", "H1")
+    await world.send("H1", event(1, "11:00", "STRAP_TAMPER", tag="D9"))
+    first = await a_minute_later(world)
     await world.send("D9", event(1, "11:00", "STRAP_TAMPER"))
     await world.enter({"activations": [activation(9)], "requirements": [curfew(9)], "home_units": [unit(9)]})
     await world.settle()

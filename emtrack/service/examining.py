@@ -29,7 +29,7 @@ from ingest import (
 
 MOST_DEVICES = 100
 """So many of one change of orders are looked at in a turn. What waits of them is read in the order in which it was received, whoever
-sent it: a home unit may have said of a tag what the tag said, too."""
+sent it: a home unit may have said of a tag what the tag said, too. So the tags and units of one person are looked at together."""
 
 
 class _Device(NamedTuple):
@@ -81,12 +81,17 @@ class Examining:
         read: Callable[[bytes], PositionReport | EventReport | Refusal],
         tell: Tell,
         known_days: Collection[int],
-        is_of_several: Callable[[int], bool] = lambda _: False,
+        is_of_several: Callable[[int], bool],
+        beside: Callable[[Collection[int]], Collection[int]],
     ) -> ReadAgain:
-        """What the next turn has time for."""
-        turn_of = next((device.since for device in self._devices.values()), None)
+        """What the next turn has time for. `beside`: devices that may have said what some devices said, of the same people."""
+        if not self._devices:
+            return ReadAgain()
+        turn_of = next(iter(self._devices.values())).since
         of_one = ((number, device.examined_to) for number, device in self._devices.items() if device.since == turn_of)
         some = dict(islice(of_one, MOST_DEVICES))
+        while more := {no for no in beside(some) if no not in some and self._waits_for(no) == turn_of}:
+            some |= {number: self._devices[number].examined_to for number in more}
         return await read_again(connection, some, read, tell, known_days, self.examination, is_of_several)
 
     async def with_more(
@@ -102,6 +107,10 @@ class Examining:
     def is_through(self, found: ReadAgain) -> bool:
         """Whether nobody waits any more, with what was `found` just now."""
         return len(found.finished) == len(self._devices)
+
+    def _waits_for(self, device_no: int) -> int | None:
+        device = self._devices.get(device_no)
+        return None if device is None else device.since
 
     def adopt(self, found: ReadAgain) -> None:
         """It is committed."""

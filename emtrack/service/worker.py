@@ -503,8 +503,9 @@ class Worker:
         now_ms = self._now_ms
         if self._sharing is not None:
             batch = await self._ours(connection, self._sharing, batch)
-        known_days = self._new_days.known
-        refused = await self._examining.read(connection, read_body, self._tell, known_days, self._is_of_several)
+        refused = await self._examining.read(
+            connection, read_body, self._tell, self._new_days.known, self._is_of_several, self._beside
+        )
         batch = await those_that_need_not_wait(connection, batch, self._examining, refused, self._sources)
         requests = await self._requests(connection, batch)
         incoming = [item for request in requests for item in request.items]
@@ -734,6 +735,11 @@ class Worker:
                 live = self._activations.at(one.device_no, one.report.own_ms)
                 found |= self._units.devices_of([] if live is None else [live.assignment.wearer_no]).keys()
         return found
+
+    def _beside(self, device_nos: Collection[int]) -> set[int]:
+        """The tags and home units of whoever wears some devices, or lives with some units."""
+        wearers = self._activations.wearers_of(device_nos) | self._units.wearers_of(device_nos)
+        return self._activations.devices_of(wearers) | self._units.devices_of(sorted(wearers)).keys()
 
     def _is_of_several(self, device_no: int) -> bool:
         is_unit = self._units.id_of(device_no) is not None
