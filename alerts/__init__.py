@@ -113,9 +113,9 @@ from alerts.queue import (
     open_counts,
     wearer_of_alert,
 )
-from alerts.raising import FindingChange, FoundFindings, Raised, RaisedFinding, raise_alerts
+from alerts.raising import FindingChange, FoundFindings, Raised, RaisedFinding, Raising, Weighed
 from alerts.rota import RotaShift, UnfitShift, add_shift, end_shift, on_call, shifts_from
-from alerts.store import OwnShards, RaisedFor, due_timers, raised_for
+from alerts.store import OwnShards, RaisedFor, can_copy_alerts, due_timers, raised_for
 from alerts.ticks import tick, ticks_of
 from alerts.to_the_centre import tell_on_call
 from alerts.wall import (
@@ -206,6 +206,7 @@ __all__ = [
     "Raised",
     "RaisedFinding",
     "RaisedFor",
+    "Raising",
     "RotaShift",
     "RulesInForce",
     "Severity",
@@ -226,6 +227,7 @@ __all__ = [
     "Unsettled",
     "Upload",
     "WallList",
+    "Weighed",
     "Within",
     "WrongClock",
     "act",
@@ -239,6 +241,7 @@ __all__ = [
     "alerts_under",
     "answered",
     "attempts_due",
+    "can_copy_alerts",
     "changes_after",
     "channel_of",
     "channels_now",
@@ -280,7 +283,6 @@ __all__ = [
     "people_listed",
     "possible_entries_of",
     "post",
-    "raise_alerts",
     "raised_for",
     "read_rules",
     "reopen_what_lasts",

@@ -205,23 +205,27 @@ async def rules_of(connection: Connection) -> LedgerRules:
 async def keep_ledger(
     connection: Connection,
     changes: Sequence[CurfewChange],
+    begun: Sequence[Order],
     take_numbers: TakeNumbers,
     now_ms: int,
     own: OwnShards | None,
 ) -> int:
-    """Add the lines of a turn, and raise alerts of orders that are over their threshold. How many alerts were raised."""
+    """Add the lines of a turn, and raise alerts of orders that are over their threshold. How many alerts were raised. `begun`: orders
+    of which a violation was found that lasts: it has no line and counts nothing yet, and is watched only if there is a threshold."""
     due = {
         (row["wearer_no"], row["requirement_id"])
         for row in await connection.fetch(DUE, datetime_of(now_ms), *columns_of(own))
     }
-    if not changes and not due:
+    if not changes and not begun and not due:
         return 0
     rules = await rules_of(connection)
     if changes:
         await take_ledger(connection)
         await _add_lines(connection, changes, rules, now_ms)
-    orders = sorted(due | {(change.wearer_no, change.requirement_id) for change in changes})
-    return await _watch(connection, orders, rules, take_numbers, now_ms)
+    watched = due | {(change.wearer_no, change.requirement_id) for change in changes}
+    if rules.threshold_ms is not None:
+        watched.update(begun)
+    return await _watch(connection, sorted(watched), rules, take_numbers, now_ms) if watched else 0
 
 
 async def _add_lines(

@@ -3,9 +3,17 @@ connection inside the caller's transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alerts.alert_rows import (
+    ALERT_COLUMNS,
+    CHANGE_COLUMNS,
+    OCCURRENCE_COLUMNS,
+    alert_rows,
+    change_rows,
+    occurrence_rows,
+)
 from alerts.grading import AlertGrade, Severity
 from alerts.life import AlertState
 from geofence import datetime_of
@@ -54,6 +62,26 @@ FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigin
 """
 
 
+MANY = 20
+"""From so many rows on they go by COPY, where it can be."""
+CAN_COPY = """
+SELECT NOT row_security_active('alerts') AND NOT row_security_active('alert_occurrences')
+       AND NOT row_security_active('alert_changes')
+"""
+
+
+async def can_copy_alerts(connection: Connection) -> bool:
+    """Where row-level security holds for a role, even if it lets everything through, there is no COPY for it."""
+    return bool(await connection.fetchval(CAN_COPY))
+
+
+async def _copy(connection: Connection, table: str, columns: Sequence[str], rows: bytes) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        yield rows
+
+    await connection.copy_to_table(table, source=source(), columns=columns, format="binary")
+
+
 async def open_new_alerts(connection: Connection, fresh: Sequence[NewAlert], now_ms: int) -> None:
     """Open them. The feed is told by `note_changes`."""
     if fresh:
@@ -79,18 +107,19 @@ class NewOccurrence(NamedTuple):
         return (self.wearer_no, str(self.finding.kind), self.finding.requirement_id)
 
 
-# The lock keeps a person from closing an alert while an occurrence is added to it.
-LOCK_OPEN = """
-SELECT a.alert_no, a.wearer_no, a.kind, a.requirement_id FROM alerts a
-JOIN (SELECT DISTINCT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k (wearer_no, kind, requirement_id)) k
-  ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
-WHERE a.closed_at IS NULL FOR UPDATE OF a
-"""
-LAST_CLOSED = """
-SELECT DISTINCT ON (a.wearer_no, a.kind, a.requirement_id) a.alert_no, a.wearer_no, a.kind, a.requirement_id FROM alerts a
-JOIN unnest($1::bigint[], $2::text[], $3::text[]) AS k (wearer_no, kind, requirement_id)
-  ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
-ORDER BY a.wearer_no, a.kind, a.requirement_id, a.raised_at DESC, a.alert_no DESC
+# Of some keys the alert that is open, and the newest of all. The lock keeps a person from closing an alert while an occurrence is
+# added to it.
+ALERTS_OF_KEYS = """
+WITH keys AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k (wearer_no, kind, requirement_id)),
+open AS (
+    SELECT a.alert_no, a.wearer_no, a.kind, a.requirement_id FROM alerts a
+    JOIN keys k ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
+    WHERE a.closed_at IS NULL FOR UPDATE OF a),
+newest AS (
+    SELECT DISTINCT ON (a.wearer_no, a.kind, a.requirement_id) a.alert_no, a.wearer_no, a.kind, a.requirement_id FROM alerts a
+    JOIN keys k ON a.wearer_no = k.wearer_no AND a.kind = k.kind AND a.requirement_id IS NOT DISTINCT FROM k.requirement_id
+    ORDER BY a.wearer_no, a.kind, a.requirement_id, a.raised_at DESC, a.alert_no DESC)
+SELECT true AS is_open, * FROM open UNION ALL SELECT false, * FROM newest
 """
 NEW_OCCURRENCES = """
 INSERT INTO alert_occurrences (finding_no, alert_no, added_at)
@@ -98,37 +127,69 @@ SELECT finding_no, alert_no, $3 FROM unnest($1::bigint[], $2::bigint[]) AS t (fi
 """
 
 
-async def _by_key(connection: Connection, statement: str, keys: Sequence[AlertKey]) -> dict[AlertKey, int]:
+class _Known(NamedTuple):
+    """By key: the alert that is open, and the newest of all."""
+
+    open: dict[AlertKey, int]
+    newest: dict[AlertKey, int]
+
+
+async def _alerts_of(connection: Connection, keys: Sequence[AlertKey]) -> _Known:
+    """Of keys, each once."""
     columns = [key[0] for key in keys], [key[1] for key in keys], [key[2] for key in keys]
-    rows = await connection.fetch(statement, *columns)
-    return {(row["wearer_no"], row["kind"], row["requirement_id"]): row["alert_no"] for row in rows}
+    known = _Known({}, {})
+    for row in await connection.fetch(ALERTS_OF_KEYS, *columns):
+        of_key = known.open if row["is_open"] else known.newest
+        of_key[row["wearer_no"], row["kind"], row["requirement_id"]] = row["alert_no"]
+    return known
 
 
 async def add_occurrences(
-    connection: Connection, occurrences: Sequence[NewOccurrence], alert_nos: Sequence[int], now_ms: int
+    connection: Connection,
+    occurrences: Sequence[NewOccurrence],
+    alert_nos: Sequence[int],
+    now_ms: int,
+    *,
+    copies: bool,
 ) -> int:
     """Add occurrences to open alerts, and open new ones with numbers from `alert_nos` (at least as many as there are
-    occurrences). How many alerts were opened."""
-    keys = list(dict.fromkeys(occurrence.key for occurrence in occurrences))
-    known = await _by_key(connection, LOCK_OPEN, keys)
-    previous = await _by_key(connection, LAST_CLOSED, [key for key in keys if key not in known])
+    occurrences). `copies`: very many may go by COPY. How many alerts were opened."""
+    keys = [occurrence.key for occurrence in occurrences]
+    alert_of, previous = await _alerts_of(connection, list(dict.fromkeys(keys)))
     numbers = iter(alert_nos)
-    fresh: dict[AlertKey, tuple[int, NewOccurrence]] = {}
-    for occurrence in occurrences:
-        if occurrence.key not in known and occurrence.key not in fresh:
-            fresh[occurrence.key] = (next(numbers), occurrence)
-    opened = [_alert_of(number, first, previous.get(key)) for key, (number, first) in fresh.items()]
-    await open_new_alerts(connection, opened, now_ms)
-    alert_of = known | {key: number for key, (number, _) in fresh.items()}
-    numbers_of = [alert_of[occurrence.key] for occurrence in occurrences]
-    await connection.execute(NEW_OCCURRENCES, [o.finding_no for o in occurrences], numbers_of, datetime_of(now_ms))
-    firsts = {occurrence.finding_no for _, occurrence in fresh.values()}
-    further = [(n, o.grade) for n, o in zip(numbers_of, occurrences, strict=True) if o.finding_no not in firsts]
+    opened: list[NewAlert] = []
+    changes: list[tuple[int, str]] = []
+    further: list[tuple[int, AlertGrade]] = []
+    for key, occurrence in zip(keys, occurrences, strict=True):
+        alert_no = alert_of.get(key)
+        if alert_no is None:
+            alert_of[key] = alert_no = next(numbers)
+            opened.append(_alert_of(alert_no, occurrence, previous.get(key)))
+            changes.append((alert_no, "raised"))
+        else:
+            further.append((alert_no, occurrence.grade))
+            changes.append((alert_no, "occurrence"))
+    finding_nos, numbers_of = (
+        [occurrence.finding_no for occurrence in occurrences],
+        [alert_no for alert_no, _ in changes],
+    )
+    by_copy = copies and len(occurrences) >= MANY
+    if by_copy and opened:
+        await _copy(connection, "alerts", ALERT_COLUMNS, alert_rows(opened, now_ms))
+    else:
+        await open_new_alerts(connection, opened, now_ms)
+    if by_copy:
+        rows = occurrence_rows(finding_nos, numbers_of, now_ms)
+        await _copy(connection, "alert_occurrences", OCCURRENCE_COLUMNS, rows)
+    else:
+        await connection.execute(NEW_OCCURRENCES, finding_nos, numbers_of, datetime_of(now_ms))
     if further:  # an alert that was opened just now has the grade of its first occurrence already
         await worsen(connection, further, now_ms)
-    what = ["raised" if o.finding_no in firsts else "occurrence" for o in occurrences]
-    await note_changes(connection, list(zip(numbers_of, what, strict=True)), now_ms)
-    return len(fresh)
+    if by_copy:
+        await _copy(connection, "alert_changes", CHANGE_COLUMNS, change_rows(changes, now_ms))
+    else:
+        await note_changes(connection, changes, now_ms)
+    return len(opened)
 
 
 async def open_or_join(
@@ -138,12 +199,12 @@ async def open_or_join(
     last that was closed; and whether it is new. For what raises an alert and is no finding. `note_changes` tells the feed."""
     assert alert.wearer_no is not None, "an alert of a person"
     key = alert.wearer_no, alert.kind, alert.requirement_id
-    known = await _by_key(connection, LOCK_OPEN, [key])
-    if key in known:
-        return known[key], False
+    known = await _alerts_of(connection, [key])
+    if key in known.open:
+        return known.open[key], False
     (number,) = await take_numbers(connection, 1)
-    previous = await _by_key(connection, LAST_CLOSED, [key])
-    await open_new_alerts(connection, [alert._replace(alert_no=number, previous_alert_no=previous.get(key))], now_ms)
+    previous = known.newest.get(key)
+    await open_new_alerts(connection, [alert._replace(alert_no=number, previous_alert_no=previous)], now_ms)
     return number, True
 
 

@@ -5,14 +5,15 @@
 A real database, the service's own worker, and a clock that stands still while it works. Measured: what a tick costs at which
 nothing is due (the look for what is due, and the whole turn with its commit), what a turn costs that takes in an order for one
 person, and how long it takes from the edge until every finding and its alert are committed, in turns of at most MAX_DUE
-activations. The baseline is the same rows of findings and alerts written by binary COPY alone, into tables without indexes, on the
-same server in the same run.
+activations, and what processor time that needs. The baseline is the same rows of findings and alerts written by binary COPY
+alone, into tables without indexes, on the same server in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import tempfile
@@ -110,6 +111,12 @@ def submissions(devices: dict[str, int], out: int) -> Iterator[Submission]:
         yield Submission(devices[f"D{n}"], read_request(body, "application/json").reports, loop.create_future())
 
 
+def processor_s(pid: int) -> float:
+    """What a process of this machine has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def enter(connection: asyncpg.Connection[Any], wearers: int, requirements: int, out: int, now_ms: int) -> None:
     for first in range(0, wearers, AT_ONCE):
         form = orders(first, min(wearers, first + AT_ONCE), requirements, out)
@@ -132,7 +139,10 @@ async def measure(dsn: str, wearers: int, requirements: int, out: int) -> dict[s
     calm_collector()
     looks_us, tick_ms = await idle(worker, connection, clock)
     taken_in_ms = await taking_in(worker, connection, clock)
+    server = await connection.fetchval("SELECT pg_backend_pid()")
+    before = time.process_time(), processor_s(server)
     edge_s, turns_s = await the_edge(worker, connection, clock)
+    service_s, server_s = time.process_time() - before[0], processor_s(server) - before[1]
     found = await connection.fetchval("SELECT count(*) FROM findings WHERE kind = 'CURFEW'")
     alerts = await connection.fetchval("SELECT count(*) FROM alerts WHERE kind = 'CURFEW'")
     assert found == alerts == out, (found, alerts, out)
@@ -144,6 +154,7 @@ async def measure(dsn: str, wearers: int, requirements: int, out: int) -> dict[s
         "whole turn with its commit, nothing due (median)": f"{tick_ms:.1f} ms",
         "turn that takes in an order for one person (median)": f"{taken_in_ms:.1f} ms",
         f"edge: {out:,} findings and alerts judged and committed": f"{edge_s:.2f} s",
+        "processor of the service and of the database, for each": f"{service_s / out * 1e6:.0f} µs, {server_s / out * 1e6:.0f} µs",
         "turns, the longest of them": f"{len(turns_s)}, {max(turns_s):.2f} s",
         "the same rows by COPY alone, without indexes": f"{copied_s:.2f} s",
         "ratio to COPY": f"{edge_s / copied_s:.1f}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right, insort
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -160,11 +161,17 @@ def version_of(thing: object) -> str:
     return hashlib.blake2b(msgspec.json.encode(thing, order="sorted"), digest_size=8).hexdigest()
 
 
+@lru_cache(maxsize=1_000)
+def _version_of_settings(*settings: object) -> str:
+    """Of a deployment there are few."""
+    return version_of(settings)
+
+
 def versions_of(plan: Plan, requirement: Requirement | None) -> dict[VersionedPart, str]:
     """What a finding was decided under (RULES.md section 7)."""
     versions: dict[VersionedPart, str] = {
         "rules": RULES_VERSION,
-        "settings": version_of((plan.settings, plan.timezone, plan.activation.report_interval_ms)),
+        "settings": _version_of_settings(plan.settings, plan.timezone, plan.activation.report_interval_ms),
     }
     if requirement is not None:
         versions["requirement"] = version_of(requirement)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from emtrack.record.findings import NewVersion, ShownFinding, add_versions, load_shown
+from emtrack.record.finding_rows import FindingRows
+from emtrack.record.findings import NewVersion, ShownFinding, add_versions, copy_versions, load_shown
 from geofence.judgement.findings import Finding
 from geofence.words import EntryId, Kind
 from tests.service_world import World, event, ms, position
@@ -37,6 +38,38 @@ async def test_a_finding_comes_back_as_it_was_recorded(world: World) -> None:
     shown = await load_shown(world.connection, {1: None, 2: None})
     assert sorted(shown[1]) == [ShownFinding(10 + i, 1, found) for i, found in enumerate(wholes)]
     assert shown[2] == []
+
+
+async def test_what_goes_by_copy_is_what_is_inserted(world: World) -> None:
+    found = [
+        finding(), finding(entry_id=None, requirement_id=None, kind=Kind.NO_COMMUNICATION, period_ms=None, reason=None),
+        finding("19:40", evidence=(), within_grace=True, zone_id="Süd 1"), finding(evidence=tuple(range(40))),
+        finding(kind=Kind.HMU, entry_id=None, reason="HMU_MOVED", requirement_id="C\t1"),
+    ]  # fmt: skip
+    under = {"rules": "1", "settings": 'é"\\'}
+
+    async def stored(first: int) -> list[list[dict[str, object]]]:
+        """Without what chance brings, and counted from the first."""
+        tables = []
+        for table in ("findings", "finding_versions"):
+            rows = await world.connection.fetch(f"SELECT * FROM {table} WHERE finding_no >= $1", first)  # noqa: S608
+            tables.append([dict(row) | {"finding_no": row["finding_no"] - first, "salt": None} for row in rows])
+        return tables
+
+    def records(first: int) -> list[NewVersion]:
+        fresh = [NewVersion(1, first + i, 1, "new", "because", f, under) for i, f in enumerate(found)]
+        return [*fresh, NewVersion(1, first, 2, "amended", "for another reason", found[2], {})]
+
+    await add_versions(world.connection, records(100), BEGIN)
+    inserted = await stored(100)
+    rows = FindingRows(BEGIN)
+    rows.add(records(200)[:3])
+    rows.add(records(200)[3:])
+    await copy_versions(world.connection, rows)
+    assert await stored(200) == inserted
+    salts = await world.connection.fetch("SELECT salt FROM findings UNION ALL SELECT salt FROM finding_versions")
+    assert len({row["salt"] for row in salts}) == len(salts) == 2 * (5 + 6)
+    assert {len(row["salt"]) for row in salts} == {16}
 
 
 async def test_the_newest_version_is_shown_and_earlier_ones_can_be_asked_for(world: World) -> None:

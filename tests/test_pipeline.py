@@ -18,6 +18,7 @@ from emtrack.forms.lines import finding_lines
 from emtrack.forms.reading import read_orders
 from emtrack.people.looks import commander
 from emtrack.service import worker as pipeline
+from emtrack.service.alerting import AlertsOfTurn
 from emtrack.settings import Settings
 from geofence.judgement.judge import ActivationJudge
 from geofence.words import parse_instant
@@ -292,7 +293,7 @@ async def test_facts_of_a_failed_judgement_are_judged_after_a_restart_however_la
 async def test_an_error_after_judgement_is_a_fault_of_that_activation_and_its_facts_stay_facts(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(pipeline, "raise_from_updates", _failing_for("A1", error))
+    monkeypatch.setattr(AlertsOfTurn, "take", _failing_for("A1", error))
     world.clock.at_ms = ms("19:05")
     one = await world.submit("D1", position(1, "19:01", AWAY), position(2, "19:03", AWAY))
     two = await world.submit("D2", position(1, "19:01", AWAY), position(2, "19:03", AWAY))
@@ -310,7 +311,7 @@ async def test_an_error_after_judgement_is_a_fault_of_that_activation_and_its_fa
 async def test_a_fault_of_somebody_does_not_hide_that_another_tags_clock_is_wrong(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "raise_from_updates", _failing_for("A1", KeyError("A1")))
+    monkeypatch.setattr(AlertsOfTurn, "take", _failing_for("A1", KeyError("A1")))
     form = orders(1, 2, activations=[activation(number, report_interval_s=600) for number in (1, 2)])
     async with deployed(database_url, form) as world:
         for minute in range(0, 75, 5):
@@ -332,7 +333,7 @@ async def test_an_error_at_what_the_clock_brings_is_a_fault_of_that_activation_a
     async with deployed(database_url, orders(*range(1, 6))) as world:
         for number in range(1, 6):
             await world.send_at("18:55", f"D{number}", position(1, "18:50", NORTH), position(2, "18:54", NORTH))
-        monkeypatch.setattr(pipeline, "raise_from_updates", _failing_for("A3", KeyError("A3")))
+        monkeypatch.setattr(AlertsOfTurn, "take", _failing_for("A3", KeyError("A3")))
         world.clock.at_ms = ms("19:01")
         for _ in range(5):
             await world.turn()
@@ -358,13 +359,13 @@ async def test_an_error_of_nobody_in_particular_fails_the_turn(world: World, mon
 
 def _failing_for(activation_id: str, error: Exception) -> Any:
     """What raises alerts, with an error in it that shows for one activation."""
-    whole = pipeline.raise_from_updates
+    whole = AlertsOfTurn.take
 
-    async def failing(connection: Any, updates: Any, *rest: Any) -> Any:
+    async def failing(self: AlertsOfTurn, updates: Any, *rest: Any) -> Any:
         named = {u.live.assignment.plan.activation.activation_id for u in updates if u.fault is None}
         if activation_id in named:
             raise error
-        return await whole(connection, updates, *rest)
+        return await whole(self, updates, *rest)
 
     return failing
 

@@ -14,6 +14,7 @@ from emtrack.db.connect import connect
 from emtrack.record.facts import EVENTS, POSITIONS
 from emtrack.record.findings import SHOWN
 from ingest.store import REPORTS_OF_UNITS, STORE_EVENTS, STORE_POSITIONS, STORE_RAW, WAITING, WAITING_REASONS
+from tests.service_world import World, event, ms, orders
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 GROWING = ("raw_reports", "positions", "device_events", "findings", "finding_versions", "quarantine")
@@ -123,3 +124,30 @@ async def test_reports_of_home_units_are_read_again_by_device(filled: asyncpg.Co
 
 async def test_reports_that_wait_for_an_activation_are_read_by_device(filled: asyncpg.Connection[Any]) -> None:
     assert_by_index(await plan_of(filled, WAITING, [1, 2], WAITING_REASONS), rows=1_000)
+
+
+SCANS = """
+SELECT relname, seq_scan FROM pg_stat_user_tables
+WHERE relname IN ('findings', 'finding_versions', 'alerts', 'alert_occurrences', 'activations', 'wearers', 'requirement_entries')
+"""
+
+
+async def test_no_turn_reads_a_whole_table_because_it_was_small_once(world: World) -> None:
+    """The server keeps plans, those of foreign keys too, from when a few rows were there."""
+    await world.enter(orders(*range(1, 9)))
+    await world.turn()
+    await world.send_at("18:40", "D1", event(1, "18:40", "STRAP_TAMPER"))
+    await world.connection.execute("ANALYZE")
+    before = None
+    for minute in range(41, 49):  # a plan is settled after five uses
+        for number in range(1, 9):
+            await world.submit(
+                f"D{number}", event(minute, f"18:{minute}", "CASE_TAMPER" if minute % 2 else "CASE_CLEAR")
+            )
+        world.clock.at_ms = ms(f"18:{minute}")
+        await world.turn()
+        await world.connection.execute("SELECT pg_stat_force_next_flush()")
+        scans = {row["relname"]: row["seq_scan"] for row in await world.connection.fetch(SCANS)}
+        before = before or scans
+    assert scans == before
+    assert await world.count("alerts") >= 8

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from emtrack.db.connect import Connection
 
 BLOCK = 1000
@@ -13,13 +15,26 @@ class IdBlocks:
 
     def __init__(self, sequence: str) -> None:
         self._sequence = sequence
-        self._left: list[int] = []
+        self._left: deque[int] = deque()
 
-    async def take(self, connection: Connection, count: int) -> list[int]:
-        """`count` ids, ascending within a block."""
+    @property
+    def held(self) -> int:
+        """How many can be taken without asking the database."""
+        return len(self._left)
+
+    async def hold(self, connection: Connection, count: int) -> None:
+        """At least `count` are held from now on."""
         if len(self._left) < count:
             blocks = -(-(count - len(self._left)) // BLOCK)
             for row in await connection.fetch(NEXT_BLOCKS, self._sequence, blocks):
                 self._left.extend(range(row["first"], row["first"] + BLOCK))
-        taken, self._left = self._left[:count], self._left[count:]
-        return taken
+
+    def take_held(self, count: int) -> list[int]:
+        """`count` of those that are held, ascending within a block."""
+        assert count <= len(self._left), "they were not held"
+        return [self._left.popleft() for _ in range(count)]
+
+    async def take(self, connection: Connection, count: int) -> list[int]:
+        """`count` ids, ascending within a block."""
+        await self.hold(connection, count)
+        return self.take_held(count)

@@ -108,6 +108,9 @@ class LiveActivation:
         self._versions: dict[EntryId | None, dict[str, str]] = {}
         self.kept_to_ms = ALWAYS_MS
         """Up to which fact the newest checkpoint is fed that is kept for late facts."""
+        for requirement in assignment.plan.judged:
+            if requirement.timetable is not None:  # what very many begin to be judged by at one instant
+                self.versions(requirement.entry_id)
 
     @property
     def number(self) -> int:

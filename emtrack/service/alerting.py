@@ -13,10 +13,11 @@ from alerts import (
     OwnShards,
     Raised,
     RaisedFinding,
+    Raising,
+    Weighed,
     due_in_turn,
     note_entries,
     note_unit_silences,
-    raise_alerts,
     reopen_what_lasts,
 )
 from emtrack.db.connect import Connection
@@ -41,59 +42,78 @@ class Elsewhere(NamedTuple):
 NOTHING_ELSEWHERE = Elsewhere(lambda _: False, None)
 
 
-async def raise_from_updates(
-    connection: Connection,
-    updates: Sequence[ActivationUpdate],
-    activations: LiveActivations,
-    alert_nos: IdBlocks,
-    now_ms: int,
-    elsewhere: Elsewhere,
-) -> Raised:
-    """Inside the turn's transaction, after its findings were recorded."""
-    by_number = {update.live.number: update for update in updates if update.is_judged}
-    asked = _Asked(now_ms, activations.silence_near_m)
+class AlertsOfTurn:
+    """What the updates of a turn raise, in its transaction: some updates at a time, after their findings were recorded (`take`), and
+    at the end what looks at all of them (`finish`)."""
 
-    async def find(finding_nos: Sequence[int]) -> FoundFindings:
+    def __init__(
+        self,
+        connection: Connection,
+        activations: LiveActivations,
+        alert_nos: IdBlocks,
+        now_ms: int,
+        elsewhere: Elsewhere,
+        *,
+        can_copy: bool,
+    ) -> None:
+        self._connection = connection
+        self._activations = activations
+        self._alert_nos = alert_nos
+        self._asked = _Asked(now_ms, activations.silence_near_m)
+        self._elsewhere = elsewhere
+        self._judged: dict[int, ActivationUpdate] = {}
+        self._entries: list[EntryVerdict] = []
+        self._raising = Raising(connection, self._found, alert_nos.take, now_ms, elsewhere.own, can_copy=can_copy)
+
+    def weighed(self, updates: Sequence[ActivationUpdate]) -> Weighed:
+        """What can be known of some updates before the database is asked."""
+        self._entries += [
+            _entry_verdict(update.live, newest)
+            for update in updates
+            if update.is_judged
+            for newest in update.live.judge.unconfirmed_entries(update.state)
+        ]
+        return self._raising.weighed(list(_changed(updates, self._asked)))
+
+    async def take(self, updates: Sequence[ActivationUpdate], weighed: Sequence[Weighed]) -> None:
+        """Raise what some updates raise by themselves. `weighed`: of the same updates."""
+        for update in updates:
+            if update.is_judged:
+                self._judged[update.live.number] = update
+        await self._raising.take(weighed)
+
+    async def finish(self) -> Raised:
+        """When all were taken. What the turn raised."""
+        count_active = self._elsewhere.count_active or self._activations.count_active
+        connection, now_ms = self._connection, self._asked.now_ms
+        judges, own = self._elsewhere.judges, self._elsewhere.own
+        due = await due_in_turn(connection, now_ms, own)
+        raised = await self._raising.finish(count_active, due)
+        verdict_of = partial(_verdict_of_entry, self._activations, self._judged)
+        opened, changed = await note_entries(
+            connection,
+            self._entries,
+            verdict_of,
+            self._alert_nos.take,
+            now_ms,
+            lambda number: not judges(number),
+            due,
+            own,
+        )
+        reopened = await reopen_what_lasts(connection, now_ms, own) if due.closed else 0
+        return Raised(raised.opened + opened, raised.changed + changed + reopened)
+
+    async def _found(self, finding_nos: Sequence[int]) -> FoundFindings:
         found, foreign = [], set()
-        for number, (activation_no, finding) in (await load_findings(connection, finding_nos)).items():
-            if elsewhere.judges(activation_no):
+        for number, (activation_no, finding) in (await load_findings(self._connection, finding_nos)).items():
+            if self._elsewhere.judges(activation_no):
                 foreign.add(number)
                 continue
-            live = activations.find(activation_no)
+            live = self._activations.find(activation_no)
             if live is not None and finding is not None:
-                standing = _standing(live, by_number.get(activation_no))
-                found.append(_raised(standing, number, finding, FindingChange.NONE, "", asked))
+                standing = _standing(live, self._judged.get(activation_no))
+                found.append(_raised(standing, number, finding, FindingChange.NONE, "", self._asked))
         return FoundFindings(found, frozenset(foreign))
-
-    due = await due_in_turn(connection, now_ms, elsewhere.own)
-    raised = await raise_alerts(
-        connection,
-        list(_changed(updates, asked)),
-        find=find,
-        count_active=elsewhere.count_active or activations.count_active,
-        take_numbers=alert_nos.take,
-        now_ms=now_ms,
-        due=due,
-        own=elsewhere.own,
-    )
-    entries = [
-        _entry_verdict(update.live, newest)
-        for update in by_number.values()
-        for newest in update.live.judge.unconfirmed_entries(update.state)
-    ]
-    verdict_of = partial(_verdict_of_entry, activations, by_number)
-    opened, changed = await note_entries(
-        connection,
-        entries,
-        verdict_of,
-        alert_nos.take,
-        now_ms,
-        lambda number: not elsewhere.judges(number),
-        due,
-        elsewhere.own,
-    )
-    reopened = await reopen_what_lasts(connection, now_ms, elsewhere.own) if due.closed else 0
-    return Raised(raised.opened + opened, raised.changed + changed + reopened)
 
 
 async def raise_from_units(

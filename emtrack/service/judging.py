@@ -4,7 +4,7 @@ judgement changes comes back as an update."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import asyncpg
@@ -15,7 +15,7 @@ from emtrack.db.ids import IdBlocks
 from emtrack.logs import origin_of
 from emtrack.record.checkpoints import forget_checkpoints, forget_checkpoints_from, keep_checkpoints
 from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
-from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations, PutOff, Waiting
+from emtrack.service.activations import ActivationUpdate, LiveActivation, PutOff, Waiting
 from emtrack.service.ahead import JudgedAhead
 from emtrack.service.costs import USUAL, Budget, costs_of, late_cost
 from emtrack.service.finality import can_change, in_parts
@@ -23,7 +23,7 @@ from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
 from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt, found_by, rebuilt
 from emtrack.service.settled import News, by_facts, by_orders, either, reached, since, touches_settled
 from emtrack.service.slices import slices_of
-from geofence import RULES_VERSION, Fact
+from geofence import ALWAYS_MS, RULES_VERSION, Fact
 from geofence.judgement import Amendments, Finding, Judged, Late, Part, amendments
 
 log = structlog.get_logger()
@@ -37,40 +37,55 @@ _WHY = {
 }
 
 
-async def judge_activations(
-    connection: Connection,
-    activations: LiveActivations,
-    facts: Mapping[int, Sequence[Fact]],
-    due: Iterable[LiveActivation],
-    finding_nos: IdBlocks,
-    now_ms: int,
-    budget: Budget = USUAL,
-    ahead: JudgedAhead | None = None,
-) -> list[ActivationUpdate]:
-    """Updates of the activations that got facts (by activation number, already stored), and of those that are due by the clock or to
-    be judged again. What that would cost too much for a turn is put off: `ActivationUpdate.put_off` says so."""
-    numbers = dict.fromkeys([*facts, *(live.number for live in due)])
-    judgement = Judgement(connection, finding_nos, now_ms, budget, ahead)
-    ready = [live for live in map(activations.by_number, numbers) if not live.waits_to_retry(now_ms)]
-    await judgement.weigh([live for live in ready if live.rebuild is not None and live.waiting is None])
-    return [update for live in ready for update in await judgement.judge(live, facts.get(live.number, ()))]
-
-
 def _max_gap_ms(live: LiveActivation) -> int:
     return live.assignment.plan.settings.max_gap_ms
 
 
 class Judgement:
-    """Judges activations at one instant, inside the caller's transaction."""
+    """Judges activations at one instant, inside the caller's transaction. `budget`: what may be judged again in a turn."""
 
     def __init__(
-        self, connection: Connection, finding_nos: IdBlocks, now_ms: int, budget: Budget, ahead: JudgedAhead | None
+        self,
+        connection: Connection,
+        finding_nos: IdBlocks,
+        now_ms: int,
+        budget: Budget = USUAL,
+        ahead: JudgedAhead | None = None,
     ) -> None:
         self._connection = connection
         self._finding_nos = finding_nos
         self._now_ms = now_ms
         self._most, self._left = budget
         self._ahead = ahead
+
+    async def judge_all(
+        self, lives: Iterable[LiveActivation], facts: Mapping[int, Sequence[Fact]]
+    ) -> list[ActivationUpdate]:
+        """Updates of activations that got facts (by activation number, already stored), are due by the clock or are to be judged
+        again. What that would cost too much for a turn is put off: `ActivationUpdate.put_off` says so."""
+        ready = [live for live in lives if not live.waits_to_retry(self._now_ms)]
+        await self.weigh([live for live in ready if live.rebuild is not None and live.waiting is None])
+        return [update for live in ready for update in await self.judge(live, facts.get(live.number, ()))]
+
+    async def hold_numbers(self, count: int) -> None:
+        """For so many new findings the database is not asked any more."""
+        await self._finding_nos.hold(self._connection, count)
+
+    def judge_by_clock(self, live: LiveActivation) -> ActivationUpdate | None:
+        """Of an activation without new facts, where nothing need be read for it: what `judge_all` makes of it; None: ask that. Does
+        not use the connection, nor raise."""
+        if live.rebuild is not None or live.waiting is not None:
+            return None
+        try:
+            judged = live.judge.advance(live.state, (), self._now_ms)
+            if isinstance(judged, Late):
+                return None
+            changes = self._changes_of(live, judged, ())
+            if len(changes.new) > self._finding_nos.held:
+                return None
+            return self._gone_on(live, judged, changes, _why_by(live, (), self._now_ms))
+        except Exception:  # it fails again where that is told
+            return None
 
     async def weigh(self, lives: Sequence[LiveActivation]) -> None:
         """Work out what it would cost to judge some activations from their start, once of each: more facts of one that waits make
@@ -171,12 +186,23 @@ class Judgement:
         return [] if isinstance(judged, Late) else [await self._went_on(watched, judged, in_order)]
 
     async def _went_on(self, live: LiveActivation, judged: Judged, facts: Sequence[Fact]) -> ActivationUpdate:
-        came = facts or any(fact.own_ms <= self._now_ms for fact in live.state.pending)
-        why = "more facts came" if came else BY_THE_CLOCK
+        changes = self._changes_of(live, judged, facts)
+        await self.hold_numbers(len(changes.new))
+        return self._gone_on(live, judged, changes, _why_by(live, facts, self._now_ms))
+
+    def _changes_of(self, live: LiveActivation, judged: Judged, facts: Sequence[Fact]) -> Amendments[ShownFinding]:
         old = in_parts(live.shown.values(), judged.parts)
-        news = News(partial(self._known_as_before, live), by_facts(facts, _max_gap_ms(live)))
-        update = await self._update(live, judged, live.shown, old, why, news)
-        return update._replace(kept_to_ms=live.kept_to_ms)
+        return _changes(
+            live,
+            judged.parts,
+            old,
+            lambda: News(partial(self._known_as_before, live), by_facts(facts, _max_gap_ms(live))),
+        )
+
+    def _gone_on(
+        self, live: LiveActivation, judged: Judged, changes: Amendments[ShownFinding], why: str
+    ) -> ActivationUpdate:
+        return self._update(live, judged, live.shown, changes, why, live.kept_to_ms)
 
     async def _rebuild(self, live: LiveActivation, rebuild: Rebuild, facts: Sequence[Fact]) -> ActivationUpdate:
         """Now, in this turn."""
@@ -206,8 +232,9 @@ class Judgement:
         number = live.number
         shown = await self._shown_since(number, done.since_ms)
         old = in_parts(shown.values(), judged.parts)
-        news = _news(live, rebuild, done, facts)
-        update = await self._update(live, judged, shown, old, _WHY[rebuild.cause], news)
+        changes = _changes(live, judged.parts, old, lambda: _news(live, rebuild, done, facts))
+        await self.hold_numbers(len(changes.new))
+        update = self._update(live, judged, shown, changes, _WHY[rebuild.cause], done.kept_to_ms)
         if done.late_ms is None:
             await forget_checkpoints(self._connection, [number])
         else:
@@ -215,7 +242,7 @@ class Judgement:
         await keep_checkpoints(
             self._connection, [(number, live.plan_version, checkpoint) for checkpoint in done.kept]
         )
-        return update._replace(cause=done.cause, kept_to_ms=done.kept_to_ms)
+        return update._replace(cause=done.cause)
 
     async def _shown_since(self, number: int, since_ms: int | None) -> dict[int, ShownFinding]:
         return {s.finding_no: s for s in (await load_shown(self._connection, {number: since_ms}))[number]}
@@ -226,11 +253,12 @@ class Judgement:
         if waiting.slices is None:
             shown = await self._shown_since(live.number, done.since_ms)
             old = in_parts(shown.values(), done.parts)
-            changes = _changes(live, done.parts, old, _news(live, waiting.rebuild, done, waiting.facts))
+            changes = _changes(live, done.parts, old, lambda: _news(live, waiting.rebuild, done, waiting.facts))
             waiting.slices = slices_of(changes, live.watched, done.state)
         if not waiting.slices:
             return None
-        records = await self._records(live, waiting.slices[0], _WHY[waiting.rebuild.cause])
+        await self.hold_numbers(len(waiting.slices[0].new))
+        records = self._records(live, waiting.slices[0], _WHY[waiting.rebuild.cause])
         return ActivationUpdate.of_slice(live, done.state, records)
 
     def _known_as_before(self, live: LiveActivation) -> list[Finding]:
@@ -239,18 +267,17 @@ class Judgement:
         state = live.judge.resumed(was.base, was.tail, was.silence, was.judged_ms)
         return found_by(live.judge, state, was.pending, self._now_ms)
 
-    async def _update(
+    def _update(
         self,
         live: LiveActivation,
         judged: Judged,
         shown: Mapping[int, ShownFinding],
-        old: Sequence[ShownFinding],
+        changes: Amendments[ShownFinding],
         why: str,
-        news: News,
+        kept_to_ms: int,
     ) -> ActivationUpdate:
-        """`old`: of the shown findings those that the judgement speaks of."""
-        changes = _changes(live, judged.parts, old, news)
-        records = await self._records(live, changes, why)
+        """`changes`: of what is shown. Numbers for the new ones are held."""
+        records = self._records(live, changes, why)
         after = dict(shown)
         for record in records:
             after[record.finding_no] = ShownFinding(record.finding_no, record.version, record.finding)
@@ -261,10 +288,10 @@ class Judgement:
                 after[was.finding_no] = was._replace(finding=finding)
         notes = _notes(shown, after)
         after = {number: s for number, s in after.items() if can_change(s.finding, judged.state)}
-        return ActivationUpdate(live, judged.state, after, records, notes)
+        return ActivationUpdate(live, judged.state, after, records, notes, kept_to_ms=kept_to_ms)
 
-    async def _records(self, live: LiveActivation, changes: Amendments[ShownFinding], why: str) -> list[NewVersion]:
-        numbers = await self._finding_nos.take(self._connection, len(changes.new)) if changes.new else []
+    def _records(self, live: LiveActivation, changes: Amendments[ShownFinding], why: str) -> list[NewVersion]:
+        numbers = self._finding_nos.take_held(len(changes.new))
         new = [
             self._record(live, ShownFinding(number, 1, finding), "new", why)
             for number, finding in zip(numbers, changes.new, strict=True)
@@ -288,6 +315,11 @@ class Judgement:
         return NewVersion(number, shown.finding_no, shown.version, change, why, shown.finding, under)
 
 
+def _why_by(live: LiveActivation, facts: Sequence[Fact], now_ms: int) -> str:
+    came = facts or any(fact.own_ms <= now_ms for fact in live.state.pending)
+    return "more facts came" if came else BY_THE_CLOCK
+
+
 def _news(live: LiveActivation, rebuild: Rebuild, done: Rebuilt, facts: Sequence[Fact]) -> News:
     is_reached = by_facts(facts, _max_gap_ms(live))
     if rebuild.cause == LATE and not rebuild.fresh:  # which facts were late was forgotten with the program
@@ -299,12 +331,13 @@ def _news(live: LiveActivation, rebuild: Rebuild, done: Rebuilt, facts: Sequence
 
 
 def _changes(
-    live: LiveActivation, parts: Sequence[Part], old: Sequence[ShownFinding], news: News
+    live: LiveActivation, parts: Sequence[Part], old: Sequence[ShownFinding], news: Callable[[], News]
 ) -> Amendments[ShownFinding]:
-    """Of what is shown, by the rules of today where those reach."""
+    """Of what is shown, by the rules of today where those reach. `news`: asked for only where something had ended before them."""
     found = [finding for part in parts for finding in part.shown]
     changes = amendments([(s, s.finding) for s in old], found)
-    return reached(changes, old, news, live.reach_ms) if touches_settled(changes, live.reach_ms) else changes
+    is_touched = live.reach_ms > ALWAYS_MS and touches_settled(changes, live.reach_ms)
+    return reached(changes, old, news(), live.reach_ms) if is_touched else changes
 
 
 def _notes(before: Mapping[int, ShownFinding], after: Mapping[int, ShownFinding]) -> list[PresenceNote]:

@@ -19,8 +19,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,12 +29,12 @@ import asyncpg
 import msgspec
 import structlog
 
-from alerts import tell_on_call
+from alerts import Raised, can_copy_alerts, tell_on_call
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
 from emtrack.db.ids import IdBlocks
 from emtrack.db.locks import WORKER_LOCK, end_former_sessions, name_of_process, try_lock
-from emtrack.db.session import LOADING, TURN, Limits, Session
+from emtrack.db.session import ANY_ROWS, FEW_ROWS, LOADING, TURN, Limits, Session
 from emtrack.logs import origin_of
 from emtrack.metrics import Metrics
 from emtrack.record.changes import (
@@ -47,6 +48,7 @@ from emtrack.record.changes import (
     last_change,
     order_changes_after,
 )
+from emtrack.record.findings import can_copy_findings
 from emtrack.record.liveness import (
     load_outages_to,
     record_alive,
@@ -63,7 +65,7 @@ from emtrack.record.shards import Shards, shard_count
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.ahead import JudgedAhead
-from emtrack.service.alerting import NOTHING_ELSEWHERE, raise_from_units, raise_from_updates
+from emtrack.service.alerting import NOTHING_ELSEWHERE, AlertsOfTurn, Elsewhere, raise_from_units
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
 from emtrack.service.back_off import BackOff
 from emtrack.service.beside import done_before
@@ -72,18 +74,19 @@ from emtrack.service.costs import UNBOUNDED, USUAL, Budget
 from emtrack.service.examining import Examining, those_that_need_not_wait
 from emtrack.service.hearing import Heard
 from emtrack.service.home_units import HomeUnits, UnitLook
-from emtrack.service.judging import judge_activations
+from emtrack.service.judging import Judgement
 from emtrack.service.keys import DeviceKeys
 from emtrack.service.new_days import AN_HOUR, NewDays
+from emtrack.service.portions import Patience, TurnWork, judge_in_portions
 from emtrack.service.rebuilder import Rebuilder
-from emtrack.service.recording import record_updates
+from emtrack.service.recording import RecordedPart, record_updates
 from emtrack.service.setting_aside import concerned, is_of_the_database, set_aside
 from emtrack.service.sharing import Sharing
 from emtrack.service.stages import Stage, StageClock
 from emtrack.service.telling import Telling
 from emtrack.service.warm_up import without_collector
 from emtrack.service.watching import Watch
-from geofence import ALWAYS_MS
+from geofence import ALWAYS_MS, Fact
 from ingest import (
     ORDERS_CHANGED,
     Accepted,
@@ -117,7 +120,11 @@ from ingest import (
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
-MAX_DUE = 1_000
+MAX_DUE = 4_000
+LEAST_DUE = 1_000
+"""Of those that are due by the clock a turn judges the most while no report waits, and the least in any case."""
+LONG_S = 0.3
+"""After so long it does not go on, whoever waits."""
 MOST_AGAIN = 200
 """So many activations that are to be judged again are looked at in a turn."""
 
@@ -194,7 +201,7 @@ class Worker:
         self._fact_ids = IdBlocks("fact_id_blocks")
         self._highest = HighestNumbers()
         self._stages = StageClock(metrics.stage_seconds, pace.stopwatch)
-        self._can_copy = False
+        self._can_copy = self._can_copy_findings = False
         self._told_of_ms: int | None = None
         self._ahead: set[int] = set()
         """Devices that once sent a position too far ahead of its time."""
@@ -219,6 +226,7 @@ class Worker:
         self._new_days = NewDays(dsn, inbox.put_back, new_days_an_hour)
         self._now_ms = 0
         self._committed_at_s = 0.0
+        self._began_s = 0.0
         self._back_off = BackOff()
         self._share = ALL
         self._name = name_of_process("worker")
@@ -301,6 +309,7 @@ class Worker:
             self._clock.now_ms(), changed_ms or 0
         )  # orders from before the clock stepped back are held too
         self._can_copy = await can_copy(connection)
+        self._can_copy_findings = await can_copy_findings(connection) and await can_copy_alerts(connection)
         await self._keys.load(connection)
         if self._sharing is None:
             self._shards = Shards.all_of(await shard_count(connection))
@@ -310,6 +319,7 @@ class Worker:
             self._shards = self._sharing.shards
             self._committed_at_s = self._pace.stopwatch()
             self.watch.started(self._now_ms)
+        await connection.execute(FEW_ROWS)
 
     async def _load_shards(self, connection: Connection, fresh: Shards) -> None:
         """Some shards, beside those that are loaded. No turn is taken meanwhile."""
@@ -367,12 +377,14 @@ class Worker:
         fresh, held_s = Shards(self._shards.total, moved.taken), self._committed_at_s
         if isinstance(connection, Session):
             await connection.set_limits(self._pace.loading)
+            await connection.execute(ANY_ROWS)
         await record_loading(connection, self._shards)
         await self._load_shards(connection, fresh)
         async with connection.transaction():  # of those that were held already: they waited
             await self._record_stall(connection, self._committed_at_s - held_s, self._shards.owned - moved.taken)
         if isinstance(connection, Session):
             await connection.set_limits(self._pace.turn)
+            await connection.execute(FEW_ROWS)
         await sharing.begin_reading(connection, moved.taken, self._now_ms)
         log.info("shards", held=len(self._shards.owned), activations=len(self._activations))
 
@@ -495,7 +507,7 @@ class Worker:
         self._metrics.faults.inc(len(updates))
 
     async def _commit(self, connection: Connection, batch: Sequence[Submission]) -> None:
-        started_s = self._pace.stopwatch()
+        started_s = self._began_s = self._pace.stopwatch()
         self._stages.begin()
         heard = None if self._sharing is None else self._sharing.heard(self._clock)
         self._tick(None if heard is None else self._heard_to_ms(heard, has_reports=bool(batch)))
@@ -529,18 +541,8 @@ class Worker:
             self._ahead |= ahead_among(accepted)
             self._stages.passed(Stage.STORE)
             facts = self._ahead_of_commit.facts_of(accepted)
-            due = self._activations.due(now_ms, self._share.due)
-            again = self._activations.to_judge_again(self._share.again)
-            updates = await judge_activations(
-                connection, self._activations, facts, [*due, *again], self._finding_nos, now_ms, self._budget,
-                self._ahead_of_commit,
-            )  # fmt: skip
-            self._stages.passed(Stage.JUDGE)
-            await record_updates(connection, updates, now_ms)
             elsewhere = NOTHING_ELSEWHERE if self._sharing is None else self._sharing.elsewhere
-            raised = await raise_from_updates(
-                connection, updates, self._activations, self._alert_nos, now_ms, elsewhere
-            )
+            updates, raised = await self._judge_and_record(connection, facts, elsewhere)
             self._stages.passed(Stage.RECORD)
             clocks = self._clocks.look(self._activations, facts, _sent_ms(batch), now_ms)
             wrong_clocks = await record_clocks(connection, clocks, self._alert_nos, now_ms, elsewhere.own)
@@ -580,6 +582,33 @@ class Worker:
         if self._changed is not None and raised.changed + noted.changed + len(clocks.changes):
             async with self._changed:
                 self._changed.notify_all()
+
+    async def _judge_and_record(
+        self, connection: Connection, facts: Mapping[int, Sequence[Fact]], elsewhere: Elsewhere
+    ) -> tuple[list[ActivationUpdate], Raised]:
+        """Who got facts, is due, or is to be judged again; findings, checkpoints and alerts."""
+        now_ms, activations = self._now_ms, self._activations
+        can_copy = self._can_copy_findings
+        alerts = AlertsOfTurn(connection, activations, self._alert_nos, now_ms, elsewhere, can_copy=can_copy)
+
+        judgement = Judgement(connection, self._finding_nos, now_ms, self._budget, self._ahead_of_commit)
+        work = TurnWork(
+            facts,
+            [activations.by_number(number) for number in facts],
+            activations.due(now_ms, self._share.due),
+            activations.to_judge_again(self._share.again),
+        )
+        updates = await judge_in_portions(
+            judgement,
+            work,
+            partial(RecordedPart, connection, alerts, self._stages, now_ms, can_copy),
+            Patience(LEAST_DUE, self._is_awaited),
+        )
+        return updates, await alerts.finish()
+
+    def _is_awaited(self) -> bool:
+        """Whether a report waits for the next turn, or this one has gone on for long."""
+        return self._inbox.filled > 0 or self._pace.stopwatch() - self._began_s > LONG_S
 
     async def _notice_changes(self, connection: Connection) -> None:
         """Take in orders and keys that were entered since the last turn."""

@@ -31,6 +31,9 @@ def amendments(old: Iterable[tuple[Ref, Finding]], new: Iterable[Finding]) -> Am
     Matched and different is amended, old unmatched is withdrawn, new unmatched is new. Findings that rest on other
     facts but say the same are left alone.
     """
+    old, new = list(old), list(new)
+    if not old and len(new) < 2:
+        return Amendments([], [], new, [])
     olds: dict[FindingKey, list[tuple[Ref, Finding]]] = defaultdict(list)
     news: dict[FindingKey, list[Finding]] = defaultdict(list)
     for ref, finding in old:

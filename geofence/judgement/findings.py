@@ -113,20 +113,31 @@ def _evidence(cut: _Cut) -> tuple[tuple[int, ...], str]:
     neighbours = [cut.stretch] if cut.stretch.value != UNKNOWN else [cut.before]
     if cut.end_ms is not None and cut.after is not None and cut.after.begin_ms == cut.end_ms:
         neighbours.append(cut.after)
-    segments = [step.segment for step in neighbours if step is not None and step.segment is not None]
-    ids = dict.fromkeys(fact_id for segment in segments for fact_id in (segment.first_id, segment.last_id))
-    digests = [segment.digest for segment in segments]
+    ids: dict[int, None] = {}
+    digests: list[bytes] = []
+    for step in neighbours:
+        segment = None if step is None else step.segment
+        if segment is not None:
+            ids[segment.first_id] = ids[segment.last_id] = None
+            digests.append(segment.digest)
     if cut.seen is not None:
         ids[cut.seen.fact_id] = None
         digests.append(str(cut.seen.from_ms).encode())
     return tuple(ids), hash_of(digests)
 
 
-def _finding(requirement: Requirement, kind: Kind, cut: _Cut, known_ms: int) -> Finding:
+def _finding(
+    requirement: Requirement,
+    kind: Kind,
+    cut: _Cut,
+    known_ms: int,
+    reason: CurfewReason | None = None,
+    within_grace: bool = False,
+) -> Finding:
     evidence, facts_hash = _evidence(cut)
     return Finding(
         kind=kind, begin_ms=cut.begin_ms, end_ms=cut.end_ms, known_ms=max(cut.begin_ms, known_ms),
-        requirement_id=requirement.requirement_id, entry_id=requirement.entry_id,
+        reason=reason, within_grace=within_grace, requirement_id=requirement.requirement_id, entry_id=requirement.entry_id,
         period_ms=cut.period.begin_ms, evidence=evidence, facts_hash=facts_hash,
         zone_id=None if cut.stretch.segment is None else cut.stretch.segment.zone_id,
     )  # fmt: skip
@@ -193,10 +204,8 @@ def _attendance(
 
 
 def _curfew(requirement: Requirement, cut: _Cut, now_ms: int) -> Finding:
-    finding = _finding(requirement, Kind.CURFEW, cut, cut.stretch.known_ms)
-    return msgspec.structs.replace(
-        finding, reason=_curfew_reason(cut), within_grace=_within_grace(cut, requirement.grace_ms, now_ms)
-    )
+    within_grace = _within_grace(cut, requirement.grace_ms, now_ms)
+    return _finding(requirement, Kind.CURFEW, cut, cut.stretch.known_ms, _curfew_reason(cut), within_grace)
 
 
 def _curfew_reason(cut: _Cut) -> CurfewReason:

@@ -247,6 +247,10 @@ class _Soon(NamedTuple):
     in_time_ms: int
 
 
+_Taken = tuple[Checkpoint, tuple[Fact, ...], Checkpoint, set[str] | Literal["all"]]
+"""Base, tail and head, and the scopes that evidence touched."""
+
+
 class ActivationJudge:
     """Judges one activation under one plan. Holds nothing of the judgement, only what follows from the plan."""
 
@@ -366,6 +370,8 @@ class ActivationJudge:
     def advance(self, state: State, facts: Sequence[Fact], now_ms: int, heard: Sequence[Fact] = ()) -> Judged | Late:
         """Take in new facts (each content once in an activation's life) and let time pass to `now_ms`. `heard`: facts that are
         communication of the device and are judged elsewhere."""
+        if not (facts or heard or state.pending):
+            return self._pass_time(state, now_ms)
         due = [fact for fact in (*state.pending, *facts) if max(fact.own_ms, fact.received_ms) <= now_ms]
         pending = tuple(f for f in (*state.pending, *facts) if max(f.own_ms, f.received_ms) > now_ms)
         receipts_ms = self._receipts_ms(state, [*facts, *heard], now_ms)
@@ -374,7 +380,17 @@ class ActivationJudge:
         evidence = sorted((fact for fact in due if is_evidence_candidate(fact)), key=lambda fact: fact.key)
         if evidence and evidence[0].key <= state.base.fed_to:
             return Late(evidence[0].own_ms, by_receipt=False)
-        base, tail, head, changed = self._take_in(state, evidence, now_ms)
+        taken = self._take_in(state, evidence) if evidence else self._let_rest(state, now_ms)
+        return self._go_on(state, taken, receipts_ms, pending, now_ms)
+
+    def _pass_time(self, state: State, now_ms: int) -> Judged:
+        """Nothing came and nothing waits: at the edge of a night, of nearly everybody."""
+        return self._go_on(state, self._let_rest(state, now_ms), [], (), now_ms)
+
+    def _go_on(
+        self, state: State, taken: _Taken, receipts_ms: list[int], pending: tuple[Fact, ...], now_ms: int
+    ) -> Judged:
+        base, tail, head, changed = taken
         dues_ms = dict(state.dues_ms)
         silence, parts = self._silence_part(state, receipts_ms, now_ms, dues_ms)
         parts += self._device_part(base, head, changed, dues_ms, now_ms)
@@ -401,7 +417,7 @@ class ActivationJudge:
         found += device_findings(checkpoint.spells, self.plan.activation.to_ms, now_ms)
         for requirement in self._judged:
             entry = checkpoint.entries[requirement.entry_id]
-            found += self._entry_findings(requirement, entry, ALWAYS_MS, now_ms)[0]
+            found += self._entry_findings(requirement, entry, ALWAYS_MS, FOREVER_MS, now_ms)[0]
         return found
 
     def _receipts_ms(self, state: State, facts: Sequence[Fact], now_ms: int) -> list[int]:
@@ -410,12 +426,8 @@ class ActivationJudge:
         received = [f for f in heard if f.received_ms <= now_ms]
         return sorted([f.received_ms for f in received if type(f) is Position or is_sign_of_life(self.plan, f)])
 
-    def _take_in(
-        self, state: State, evidence: list[Fact], now_ms: int
-    ) -> tuple[Checkpoint, tuple[Fact, ...], Checkpoint, set[str] | Literal["all"]]:
+    def _take_in(self, state: State, evidence: list[Fact]) -> _Taken:
         """Feed evidence that is not older than the base: base, tail and head after it, and the scopes it touched."""
-        if not evidence:
-            return self._let_rest(state, now_ms)
         in_order = evidence[0].key > state.head.fed_to
         tail = [*state.tail, *evidence] if in_order else sorted([*state.tail, *evidence], key=lambda f: f.key)
         if tail[-1].own_ms - tail[0].own_ms <= 2 * TAIL_MS:
@@ -433,9 +445,7 @@ class ActivationJudge:
         head = state.head.copy()
         return base, tuple(tail[cut:]), head, self._feed(head, evidence)
 
-    def _let_rest(
-        self, state: State, now_ms: int
-    ) -> tuple[Checkpoint, tuple[Fact, ...], Checkpoint, set[str] | Literal["all"]]:
+    def _let_rest(self, state: State, now_ms: int) -> _Taken:
         """Where nothing comes, the base moves up with time: what is older than QUIET_MS is settled, so that looking at an activation
         costs the same however long nothing was heard of it."""
         if now_ms - max(state.base.fed_to[0], self.plan.activation.from_ms) < 2 * QUIET_MS:
@@ -636,8 +646,10 @@ class ActivationJudge:
                 continue
             since_ms = state.base.entries[entry_id].cursor_ms
             entry = head.entries[entry_id]
-            lapses = lapses_of(lapses_ms(entry.zone), lapses_ms(entry.widened), *soon, now_ms)
-            findings, due = self._entry_findings(requirement, entry, since_ms, now_ms)
+            lapse_ms, widened_ms = lapses_ms(entry.zone), lapses_ms(entry.widened)
+            lapses = lapses_of(lapse_ms, widened_ms, *soon, now_ms)
+            next_ms = min((at_ms for at_ms in (lapse_ms, widened_ms) if at_ms > now_ms), default=FOREVER_MS)
+            findings, due = self._entry_findings(requirement, entry, since_ms, next_ms, now_ms)
             dues_ms[entry_id] = min(due, lapses.settles_ms)
             parts.append(Part(entry_id, since_ms, findings, lapses))
         return parts
@@ -652,15 +664,16 @@ class ActivationJudge:
         return _lapse_put_off(was, entry, now_ms) or _lapse_passed(entry, before.fed_to[0], after.fed_to[0])
 
     def _entry_findings(
-        self, requirement: Requirement, entry: EntryState, since_ms: int, now_ms: int
+        self, requirement: Requirement, entry: EntryState, since_ms: int, lapse_ms: int, now_ms: int
     ) -> tuple[list[Finding], int]:
+        """And the first instant after *now* at which they can differ although no fact came. `lapse_ms`: of those the first at which
+        presence lapses."""
         periods = self._schedules[requirement.entry_id].periods(since_ms, now_ms)
         steps = stretches(entry.zone, now_ms)
         widened = stretches(entry.widened, now_ms) if requirement.buffer_m > 0 else []
         limit_ms = self.plan.settings.unknown_limit_ms
         presence = PresenceSteps(steps, widened, partial(self._counted_from, requirement.entry_id, entry.zone))
         found = place_findings(requirement, periods, presence, limit_ms, now_ms)
-        lapse_ms = min(_next_lapse(tracker, now_ms) for tracker in (entry.zone, entry.widened))
         due = due_ms(requirement, periods, steps, lapse_ms, limit_ms, now_ms)
         return [f for f in found if f.end_ms is None or f.end_ms > since_ms], due
 
@@ -748,11 +761,6 @@ def _lapse_passed(entry: EntryState, before_ms: int, newest_ms: int) -> bool:
     """Whether the newest evidence is the first that lies so long after a lapse that it is no longer provisional."""
     lapses = (lapses_ms(entry.zone), lapses_ms(entry.widened))
     return any(is_passed(lapse_ms, newest_ms) and not is_passed(lapse_ms, before_ms) for lapse_ms in lapses)
-
-
-def _next_lapse(tracker: Tracker, now_ms: int) -> int:
-    lapse_ms = lapses_ms(tracker)
-    return lapse_ms if lapse_ms > now_ms else FOREVER_MS
 
 
 def judge_history(

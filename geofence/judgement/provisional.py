@@ -40,6 +40,8 @@ NO_LAPSES = Lapses()
 def lapses_of(zone_ms: int, widened_ms: int, newest_ms: int, in_time_ms: int, now_ms: int) -> Lapses:
     """`zone_ms`, `widened_ms`: when presence lapses if nothing comes; `newest_ms`: of the newest evidence; `in_time_ms`: from when on
     no report is in time."""
+    if zone_ms > now_ms and widened_ms > now_ms:
+        return NO_LAPSES
     zone, widened = (
         lapse_ms if lapse_ms <= now_ms < in_time_ms and not is_passed(lapse_ms, newest_ms) else None
         for lapse_ms in (zone_ms, widened_ms)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from geofence.intervals import Interval, clipped, merged, subtracted
@@ -86,12 +87,8 @@ def _row_intervals(rows: tuple[TimetableRow, ...], timezone: str, begin_ms: int,
     return found
 
 
-def _begin_ms(period: Interval) -> int:
-    return period.begin_ms
-
-
-def _end_ms(period: Interval) -> int:
-    return period.end_ms
+_begin_ms, _end_ms = itemgetter(0), itemgetter(1)
+"""Of a period. Asked of each activation at the edge of a night, several times."""
 
 
 class Schedule:
