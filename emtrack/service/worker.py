@@ -58,6 +58,7 @@ from emtrack.record.liveness import (
     record_shard_outages_since,
     record_shards_alive,
     shards_alive,
+    were_workers_last,
 )
 from emtrack.record.outages import Outages, load_outages
 from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
@@ -338,6 +339,8 @@ class Worker:
         self._examine_of(changes)
         if self._sharing is not None:
             await self._settle(connection, self._sharing, fresh)
+        elif await were_workers_last(connection):  # one may have refused what it was sent before it knew the orders
+            await self._examine_whom_we_judge(connection)
         await self._judge_again_if_asked(connection)
         self._clocks = await ClockWatch.loaded(connection, self._now_ms)
         self._tick()
@@ -692,6 +695,10 @@ class Worker:
         changes = await order_changes_after(connection, await changes_seen(connection, range(fresh.total)))
         wearers = {c.wearer_no for c in changes if c.wearer_no is not None}
         sharing.settle_later(wearers, sharing.routing.devices_of(wearers), self._changes_read)
+        await self._examine_whom_we_judge(connection)
+
+    async def _examine_whom_we_judge(self, connection: Connection) -> None:
+        """Whatever waits in quarantine of their devices."""
         ours = self._activations.wearers()
         known = self._activations.devices_of(ours) | self._units.devices_of(ours).keys()
         self._examining.add(sorted(known.intersection(await devices_waiting(connection))), self._changes_read + 1)

@@ -138,3 +138,17 @@ async def test_who_passed_to_another_worker_is_not_loaded_once_more_here(databas
         finally:
             await third.worker.close()
             third.connection.terminate()
+
+
+async def test_it_is_stored_by_one_process_that_begins_after_the_workers(database_url: str) -> None:
+    async with two_workers(database_url, orders(*MANY)) as (world, first, second):
+        wearers = await of(world, "W1", first, second)
+        other = second if wearers is first else first
+        await refused_after_the_orders_were_taken_in(world, wearers, other)
+        await other.turn()  # it takes them in, and nobody has looked once more
+        for part in (wearers, other):
+            part.connection.terminate()
+        await world.start()
+        await world.settle()
+        assert await are_noticed(world.connection)
+        assert await world.count("positions") == 1
