@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -317,7 +318,7 @@ async def test_what_was_received_first_comes_first_whoever_gave_it_its_number(
     await world.send("H1", event(1, "11:00", "STRAP_TAMPER", tag="D9"))
     first = await a_minute_later(world)
     if not is_one_workers:
-        ids._left = own
+        ids._left = deque(own)
     await world.send("D9", event(1, "11:00", "STRAP_TAMPER"))
     await world.enter({"activations": [activation(9)], "requirements": [curfew(9)], "home_units": [unit(9)]})
     await world.settle()
