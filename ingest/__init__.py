@@ -36,10 +36,12 @@ from ingest.reports import (
 from ingest.signatures import store_signatures
 from ingest.signing import Checked, Signing, signed_message, signing_of
 from ingest.store import (
+    NOTHING_EXAMINED,
     ORDERS_CHANGED,
     CannotStore,
     Counts,
     Examination,
+    Examined,
     Kept,
     Meanwhile,
     ReadAgain,
@@ -50,6 +52,7 @@ from ingest.store import (
     devices_ahead,
     devices_in_quarantine,
     devices_waiting,
+    devices_with_more,
     known_days,
     make_days,
     read_again,
@@ -75,6 +78,7 @@ from ingest.wire import (
 
 __all__ = [
     "NAME_A_UNIT",
+    "NOTHING_EXAMINED",
     "OF_THE_UNIT_ITSELF",
     "ORDERS_CHANGED",
     "Accepted",
@@ -86,6 +90,7 @@ __all__ = [
     "Counts",
     "EventReport",
     "Examination",
+    "Examined",
     "HighestNumbers",
     "Inbox",
     "InboxClosed",
@@ -122,6 +127,7 @@ __all__ = [
     "devices_ahead",
     "devices_in_quarantine",
     "devices_waiting",
+    "devices_with_more",
     "encode_answer",
     "encoding_trouble",
     "event_of_the_unit",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import secrets
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -396,9 +396,7 @@ async def store_facts(connection: asyncpg.Connection[Any], usable: Sequence[Acce
             events.append(item)
         else:
             (ahead if _is_ahead(item) else now).append(item)
-    events.sort(
-        key=_is_relayed
-    )  # received together, what a device sent itself is kept before what a home unit sent of it
+    events.sort(key=_by_receipt)
     for statement, items in ((STORE_FUTURE_POSITIONS, ahead), (STORE_POSITIONS, now)):
         if items:
             stored |= {tuple(row) for row in await connection.fetch(statement, *_position_columns(items))}
@@ -407,8 +405,9 @@ async def store_facts(connection: asyncpg.Connection[Any], usable: Sequence[Acce
     return [item for item in usable if (item.fact_id, item.device_no) in stored]
 
 
-def _is_relayed(item: Accepted) -> bool:
-    return isinstance(item.report, EventReport) and item.report.sent_by is not None
+def _by_receipt(item: Accepted) -> tuple[int, bool]:
+    """Received together, what a device sent itself is kept before what a home unit sent of it."""
+    return item.received_ms, isinstance(item.report, EventReport) and item.report.sent_by is not None
 
 
 def _moment(instant_ms: int | None) -> datetime | None:
@@ -556,20 +555,24 @@ async def _store_counts(connection: asyncpg.Connection[Any], counts: dict[int, C
 # So many that were received first, of some devices, each from where it was examined to; the body only of what is examined. A whole
 # request, which has no number, could not be read, or the database would not have a value in it.
 IN_QUARANTINE = """
-SELECT q.fact_id, q.device_no, epoch_ms(q.received_at) AS received_ms, q.boot, q.seq IS NULL AS is_whole,
-       CASE WHEN r.fact_id IS NULL AND CASE WHEN q.seq IS NULL THEN q.reason = 'unreadable' AND q.device_no = ANY($5::bigint[])
-                                            ELSE q.reason = ANY($4::text[]) END THEN q.body END AS body
+SELECT q.fact_id, q.device_no, q.received_at, epoch_ms(q.received_at) AS received_ms, q.boot, q.seq IS NULL AS is_whole,
+       CASE WHEN CASE WHEN q.seq IS NULL THEN r.fact_id IS NULL AND q.reason = 'unreadable' AND q.device_no = ANY($5::bigint[])
+                      ELSE (r.fact_id IS NULL OR q.device_no = ANY($6::bigint[])) AND q.reason = ANY($4::text[]) END
+            THEN q.body END AS body
 FROM (
-    SELECT of_one.fact_id FROM unnest($1::bigint[], $2::bigint[]) AS d (device_no, examined_to)
+    SELECT of_one.fact_id FROM unnest($1::bigint[], $2::timestamptz[], $7::bigint[]) AS d (device_no, received_at, fact_id)
     CROSS JOIN LATERAL (
-        SELECT fact_id FROM quarantine WHERE device_no = d.device_no AND fact_id > d.examined_to ORDER BY fact_id LIMIT $3) of_one
-    ORDER BY of_one.fact_id LIMIT $3) first
+        SELECT received_at, fact_id FROM quarantine
+        WHERE device_no = d.device_no AND (received_at, fact_id) > (d.received_at, d.fact_id)
+        ORDER BY received_at, fact_id LIMIT $3) of_one
+    ORDER BY of_one.received_at, of_one.fact_id LIMIT $3) first
 JOIN quarantine q USING (fact_id) LEFT JOIN quarantine_releases r USING (fact_id)
-ORDER BY q.fact_id
+ORDER BY q.received_at, q.fact_id
 """
 DEVICES_WITH_MORE = """
-SELECT device_no FROM unnest($1::bigint[]) AS d (device_no)
-WHERE EXISTS (SELECT FROM quarantine q WHERE q.device_no = d.device_no AND q.fact_id > $2)
+SELECT device_no FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[]) AS d (device_no, received_at, fact_id)
+WHERE EXISTS (
+    SELECT FROM quarantine q WHERE q.device_no = d.device_no AND (q.received_at, q.fact_id) > (d.received_at, d.fact_id))
 """
 DEVICES_WAITING = """
 SELECT DISTINCT device_no FROM quarantine q
@@ -579,6 +582,7 @@ WHERE q.reason IN ('no_activation', 'no_home_unit_entry')
 DEVICES_IN_QUARANTINE = """
 SELECT DISTINCT device_no FROM quarantine q WHERE NOT EXISTS (SELECT FROM quarantine_releases r WHERE r.fact_id = q.fact_id)
 """
+RELEASED = "SELECT fact_id FROM quarantine_releases WHERE fact_id = ANY($1::bigint[])"
 RELEASE = """
 INSERT INTO quarantine_releases (fact_id, released_at, outcome)
 SELECT fact_id, $3, CASE WHEN fact_id = ANY($2::bigint[]) THEN 'stored' ELSE 'duplicate' END
@@ -629,13 +633,23 @@ MOST_READ_AGAIN = 1_000
 A_WHOLE_REQUEST = A_NEW_DAY = 250
 
 
+class Examined(NamedTuple):
+    """Up to where what is in quarantine was looked at: ids alone do not follow receipts, where several workers hand them out."""
+
+    received_at: datetime
+    fact_id: int
+
+
+NOTHING_EXAMINED = Examined(datetime(1, 1, 1, tzinfo=UTC), 0)
+
+
 class ReadAgain(NamedTuple):
     """Of what is in quarantine of some devices. `usable`: reports that can be stored now; `requests`: whole ones, each with its id,
-    device, receipt and what was received in it. `device_nos`: of whom all was looked at up to `to_fact_id`; `unfinished`: of these,
+    device, receipt and what was received in it. `device_nos`: of whom all was looked at up to `examined_to`; `unfinished`: of these,
     who has more."""
 
     device_nos: Sequence[int] = ()
-    to_fact_id: int = 0
+    examined_to: Examined = NOTHING_EXAMINED
     unfinished: frozenset[int] = frozenset()
     usable: Sequence[Accepted] = ()
     requests: Sequence[tuple[int, int, int, Sequence[Received]]] = ()
@@ -647,49 +661,63 @@ class ReadAgain(NamedTuple):
     @property
     def days(self) -> set[int]:
         """Since 1970, of positions that can be stored."""
-        return {fact.report.fix_ms // DAY_MS for fact in self.usable if isinstance(fact.report, PositionReport)}
+        return _days_among(self.usable)
 
 
 async def read_again(
     connection: asyncpg.Connection[Any],
-    examined_to: Mapping[int, int],
+    examined_to: Mapping[int, Examined],
     read: Callable[[bytes], PositionReport | EventReport | Refusal],
     tell: Tell,
     known_days: Collection[int],
     examination: Examination = ORDERS_CHANGED,
+    is_of_several: Callable[[int], bool] = lambda _: False,
 ) -> ReadAgain:
     """Reports that were refused and can be used now (for want of an activation or an entry, unless more is asked for), in the order
-    in which they were received, as many as a turn has time for. `examined_to`: up to which id, by the number of the device.
-    `known_days`: those that have a partition."""
+    in which they were received, as many as a turn has time for. `examined_to`: so far, by the number of the device.
+    `known_days`: those that have a partition. `is_of_several`: whether a device, by its number, speaks of people of several workers:
+    what another took out of quarantine is told of people here, too."""
     if not examined_to:
         return ReadAgain()
     device_nos = list(examined_to)
     apart = [no for no in device_nos if examination.new_ids is not None and examination.takes_apart(no)]
+    several = list(filter(is_of_several, device_nos))
+    moments, fact_ids = zip(*examined_to.values(), strict=True)
     rows = await connection.fetch(
-        IN_QUARANTINE, device_nos, list(examined_to.values()), MOST_READ_AGAIN, examination.reasons, apart
+        IN_QUARANTINE, device_nos, moments, MOST_READ_AGAIN, examination.reasons, apart, several, fact_ids
     )
     usable: list[Accepted] = []
     requests: list[tuple[int, int, int, Sequence[Received]]] = []
-    to_fact_id, left, new_days = 0, MOST_READ_AGAIN, set[int]()
+    read_to, left, new_days = NOTHING_EXAMINED, MOST_READ_AGAIN, set[int]()
     for row in rows:
         if left <= 0:
             break
-        to_fact_id, body = row["fact_id"], row["body"]
+        read_to, body = Examined(row["received_at"], row["fact_id"]), row["body"]
         left -= 1
         if body is not None and row["is_whole"]:
             left -= A_WHOLE_REQUEST
             received = received_in(body, row["boot"] or 0)
-            requests += [(to_fact_id, row["device_no"], row["received_ms"], received)] if received else []
+            requests += [(row["fact_id"], row["device_no"], row["received_ms"], received)] if received else []
         elif body is not None:
             found = _usable(row, read, tell)
             usable += found
-            days = {fact.report.fix_ms // DAY_MS for fact in found if isinstance(fact.report, PositionReport)}
+            days = _days_among(found)
             left -= A_NEW_DAY * len(days - new_days.union(known_days))
             new_days |= days
     if not rows:
         return ReadAgain(device_nos)
-    with_more = await connection.fetch(DEVICES_WITH_MORE, device_nos, to_fact_id)
-    return ReadAgain(device_nos, to_fact_id, frozenset(row["device_no"] for row in with_more), usable, requests)
+    with_more = await devices_with_more(connection, dict.fromkeys(device_nos, read_to))
+    return ReadAgain(device_nos, read_to, frozenset(with_more), usable, requests)
+
+
+async def devices_with_more(connection: asyncpg.Connection[Any], examined_to: Mapping[int, Examined]) -> set[int]:
+    """Devices of which there is more in quarantine than was looked at."""
+    rows = await connection.fetch(DEVICES_WITH_MORE, list(examined_to), *zip(*examined_to.values(), strict=True))
+    return {row["device_no"] for row in rows}
+
+
+def _days_among(usable: Iterable[Accepted]) -> set[int]:
+    return {fact.report.fix_ms // DAY_MS for fact in usable if isinstance(fact.report, PositionReport)}
 
 
 def _usable(
@@ -710,14 +738,21 @@ async def store_again(
     kept: Kept,
     examination: Examination = ORDERS_CHANGED,
 ) -> list[Accepted]:
-    """What can be used is stored with its first receipt."""
-    accepted = await _release(connection, found, now_ms) if found.usable else []
+    """What can be used is stored with its first receipt, in the order in which it was received."""
+    accepted: list[Accepted] = []
+    usable = deque(found.usable)
     for request, device_no, received_ms, received in found.requests:
+        earlier = [
+            usable.popleft()
+            for _ in range(len(usable))
+            if (usable[0].received_ms, usable[0].fact_id) < (received_ms, request)
+        ]
+        accepted += await _release(connection, earlier, now_ms)
         assert examination.new_ids is not None, "whole requests are read for those that have them"
         ids = await examination.new_ids(connection, len(received))
         again = [Incoming(fact_id, device_no, one, received_ms) for fact_id, one in zip(ids, received, strict=True)]
         accepted += await _take_apart(connection, request, again, tell, now_ms, kept)
-    return accepted
+    return accepted + await _release(connection, usable, now_ms)
 
 
 async def _take_apart(
@@ -742,13 +777,17 @@ async def _take_apart(
     return outcome.accepted
 
 
-async def _release(connection: asyncpg.Connection[Any], found: ReadAgain, now_ms: int) -> list[Accepted]:
-    usable = found.usable
+async def _release(connection: asyncpg.Connection[Any], usable: Sequence[Accepted], now_ms: int) -> list[Accepted]:
+    if not usable:
+        return []
     # What is wrong with it is no fault of the reports of this turn.
-    await _make_days(connection, found.days)
+    await _make_days(connection, _days_among(usable))
     accepted = await store_facts(connection, usable)
-    released = dict.fromkeys((item.fact_id, item.sender_no) for item in usable)
-    stored = {(item.fact_id, item.sender_no) for item in accepted}
+    rows = await connection.fetch(RELEASED, [item.fact_id for item in usable])
+    by_others = {row["fact_id"] for row in rows}  # before we had the lock of the device
+    ours = [(item.fact_id, item.sender_no) for item in usable if item.fact_id not in by_others]
+    released = dict.fromkeys(ours)
+    stored = {(item.fact_id, item.sender_no) for item in accepted}.intersection(released)
     columns = [fact_id for fact_id, _ in released], [fact_id for fact_id, _ in stored]
     await connection.execute(RELEASE, *columns, datetime_of(now_ms))
     all_of, new = Counter(sender_no for _, sender_no in released), Counter(sender_no for _, sender_no in stored)

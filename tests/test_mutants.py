@@ -363,7 +363,7 @@ MUTANTS = [
            "lines = [LedgerLine(LineKind.COUNTED, wanted_ms)]",
            "tests/test_atv.py::test_an_amendment_reverses_the_old_line_and_brings_a_new_one"),
     Mutant("a quarantined report is never looked at again", "emtrack/service/worker.py",
-           "        self._examining.add(sorted(devices), change_no)\n", "",
+           "        self._look_into_units(wearer_nos, change_no, devices)\n", "",
            f"{PLAYED_STORY}[reported-before-it-was-entered]"),
     Mutant("a home unit is believed about everybody's tag", "emtrack/service/telling.py",
            "            if self._units.stands_with(hmu_id, wearer_no, report.event_ms):\n", "            if True:\n",

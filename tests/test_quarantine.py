@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 
 from emtrack.record.changes import are_noticed
 from emtrack.record.quarantine import ask_to_examine, refused_by_reason
+from emtrack.service import examining
 from emtrack.service import worker as pipeline
 from geofence import datetime_of
 from ingest import NotCommitted, store
 from ingest.wire import received_in
 from tests.command_line import emtrack_aside
-from tests.service_world import AWAY, HOME, World, activation, curfew, event, ms, position
+from tests.service_world import AWAY, HOME, World, activation, curfew, event, ms, orders, position
 from tests.test_pipeline import _nul_in_hmu_id, judged_from_export
 
 REFUSED = datetime_of(ms("18:59:30"))
@@ -119,6 +121,27 @@ async def test_an_examination_that_fails_stops_nobody(world: World, monkeypatch:
     monkeypatch.setattr("emtrack.service.worker.store_again", _if_asked_for(failing))
     assert (await world.send("D2", position(1, "11:59"))).refused == []
     assert await world.count("quarantine_releases") == 0
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_an_examination_that_fails_forgets_nothing_that_waited_for_orders(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await nobodys(world, 35)
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)]})
+    await world.turn()
+
+    async def failing(*_: Any) -> Any:
+        raise KeyError("in quarantine")
+
+    await ask_to_examine(world.connection, "officer", world.clock.now_ms())
+    with monkeypatch.context() as broken:
+        broken.setattr("emtrack.service.worker.store_again", _if_asked_for(failing))
+        await world.turn()
+    assert not await are_noticed(world.connection)
+    await world.start()
+    await world.settle()
+    assert await world.count("positions") == 35
 
 
 def _if_asked_for(failing: Any) -> Any:
@@ -279,3 +302,192 @@ async def test_in_parts_or_at_once_the_same_is_stored_and_found(
             await world.connection.execute("ROLLBACK TO SAVEPOINT before")
     assert facts[0] == facts[1]
     assert len(facts[0][0]) > 40
+
+
+# ---------------------------------------------------------------------------------------------- of duplicates the first receipt
+
+
+@pytest.mark.parametrize("is_one_workers", [True, False])
+async def test_what_was_received_first_comes_first_whoever_gave_it_its_number(
+    world: World, is_one_workers: bool
+) -> None:
+    """Workers hand out ids in blocks: a home unit's word that another worker kept earlier may have the higher one."""
+    await nobodys_devices(world, "H1", "D9")
+    ids = world.worker._fact_ids
+    own = await ids.take(world.connection, 10)
+    await world.send("H1", event(1, "11:00", "STRAP_TAMPER", tag="D9"))
+    first = await a_minute_later(world)
+    if not is_one_workers:
+        ids._left = deque(own)
+    await world.send("D9", event(1, "11:00", "STRAP_TAMPER"))
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)], "home_units": [unit(9)]})
+    await world.settle()
+    assert await receipt_of(world, "STRAP_TAMPER") == (first, "H1")
+
+
+async def test_a_tag_and_its_home_unit_are_read_together_though_there_are_many_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are looked at in a turn."""
+    monkeypatch.setattr(examining, "MOST_DEVICES", 1)
+    await nobodys_devices(world, "D9", "H1")
+    await world.send("H1", event(1, "11:00", "STRAP_TAMPER", tag="D9"))
+    first = await a_minute_later(world)
+    await world.send("D9", event(1, "11:00", "STRAP_TAMPER"))
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)], "home_units": [unit(9)]})
+    await world.settle()
+    assert await receipt_of(world, "STRAP_TAMPER") == (first, "H1")
+
+
+async def test_a_request_that_is_taken_apart_was_received_before_what_was_refused_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.submit("D1", position(3, "11:59"), event(4, "11:59", "RF_IN", hmu_id="U"))
+    with monkeypatch.context() as broken:
+        broken.setattr("ingest.store._event_columns", _nul_in_hmu_id)
+        await world.turn()
+    await refuse_as_an_older_version_did(world, position(5, "11:59"))
+    await examine(world)
+    assert [received for _, received in await received_for_each(world)] == [datetime_of(ms("12:00"))]
+    assert await refused_by_reason(world.connection) == [("bad_time", 1, 1, 0), ("unreadable", 1, 1, 0)]
+
+
+def unit(number: int, hmu_id: str = "H1") -> dict[str, Any]:
+    return {
+        "hmu_id": hmu_id, "wearer_id": f"W{number}", "requirement_id": f"C{number}", "from": "2026-03-01T00:00:00Z",
+        "rf_gap_s": 14_400,
+    }  # fmt: skip
+
+
+async def nobodys_devices(world: World, *device_ids: str) -> None:
+    await world.connection.executemany(
+        "INSERT INTO devices (device_id, added_at) VALUES ($1, now())", [(device_id,) for device_id in device_ids]
+    )
+    await world.start()
+
+
+async def receipt_of(world: World, what: str) -> tuple[Any, ...]:
+    (row,) = await world.connection.fetch("SELECT received_at, sent_by FROM device_events WHERE type = $1", what)
+    return tuple(row)
+
+
+async def a_minute_later(world: World) -> Any:
+    """The instant before it."""
+    first = datetime_of(world.clock.at_ms)
+    world.clock.at_ms += 60_000
+    return first
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_who_is_not_read_yet_is_told_to_send_again_too(world: World) -> None:
+    """Its orders changed while another has much."""
+    await nobodys(world, 55)
+    await nobodys(world, 5, "D8")
+    first = await a_minute_later(world)
+    await world.enter({"activations": [activation(9)]})
+    await world.turn()
+    await world.enter({"activations": [activation(8, device_id="D8")]})
+    again = await world.submit("D8", position(100, "09:04", AWAY))
+    await world.turn()
+    assert isinstance(again.exception(), NotCommitted)
+    await world.settle()
+    assert {received for _, received in await received_for_each(world)} == {first}
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_a_home_unit_waits_for_the_tag_that_it_speaks_of(world: World) -> None:
+    await nobodys(world, 35)
+    await world.send("D9", event(200, "11:00", "STRAP_TAMPER"))
+    await world.enter({"requirements": [curfew(9)], "home_units": [unit(9)]})
+    await world.settle()
+    first = await a_minute_later(world)
+    await world.enter({"activations": [activation(9)]})
+    again = await world.submit("H1", event(1, "11:00", "STRAP_TAMPER", tag="D9"))
+    await world.turn()
+    assert isinstance(again.exception(), NotCommitted)
+    await world.settle()
+    assert await receipt_of(world, "STRAP_TAMPER") == (first, None)
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_a_tag_waits_for_the_home_unit_that_speaks_of_it(world: World) -> None:
+    """With its events: where it is no home unit says."""
+    await nobodys_devices(world, "H1", "D9")
+    await world.send("H1", *(event(n, f"10:{n:02}", "RF_IN", tag="D9") for n in range(1, 36)))
+    await world.send("H1", event(100, "11:00", "STRAP_TAMPER", tag="D9"))
+    first = await a_minute_later(world)
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)], "home_units": [unit(9)]})
+    again = await world.submit("D9", event(1, "11:00", "STRAP_TAMPER"))
+    place = await world.submit("D9", position(2, "11:01"))
+    await world.turn()
+    assert isinstance(again.exception(), NotCommitted)
+    assert place.result().refused == []
+    await world.settle()
+    assert await receipt_of(world, "STRAP_TAMPER") == (first, "H1")
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_a_tag_and_its_home_unit_are_read_together_though_they_were_entered_one_after_the_other(
+    world: World,
+) -> None:
+    await nobodys(world, 35)
+    await world.connection.execute("INSERT INTO devices (device_id, added_at) VALUES ('H1', now())")
+    await world.start()
+    await world.send("D9", event(200, "11:00", "STRAP_TAMPER"))
+    first = await a_minute_later(world)
+    await world.send("H1", event(1, "11:00", "STRAP_TAMPER", tag="D9"))
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)]})
+    await world.turn()
+    await world.enter({"home_units": [unit(9)]})
+    await world.settle()
+    assert await receipt_of(world, "STRAP_TAMPER") == (first, None)
+
+
+# ---------------------------------------------------------------------------------------------- home units of many people
+
+
+@pytest.fixture
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "MOST_RELOADED", 2)
+
+
+def entered_with_units(*units: dict[str, Any]) -> dict[str, Any]:
+    return orders(*range(3, 10), home_units=list(units))
+
+
+@pytest.mark.usefixtures("two_at_once")
+async def test_what_home_units_said_of_many_who_are_entered_at_once_does_not_stay_in_quarantine(world: World) -> None:
+    """Of tags, and of themselves: it is read when who wears the tag is taken in."""
+    await nobodys_devices(world, "H1", "H2")
+    await world.send("H1", event(1, "11:50", "RF_IN", tag="D9"))
+    await world.send("H2", event(1, "11:50", "HMU_POWER_LOST"))
+    await world.enter(entered_with_units(unit(9), unit(9, "H2")))
+    await world.settle()
+    assert await are_noticed(world.connection)
+    assert await world.count("device_events") == await world.count("quarantine_releases") == 2
+
+
+@pytest.mark.usefixtures("two_at_once")
+async def test_what_a_home_unit_said_of_itself_is_told_of_all_who_are_entered_at_once(world: World) -> None:
+    await world.enter({"home_units": [unit(1)]})
+    await world.settle()
+    await world.send("H1", event(1, "11:50", "HMU_POWER_LOST"))
+    await world.enter(entered_with_units(unit(9)))
+    await world.settle()
+    assert await world.count("device_events") == 2
+    assert await world.lines() == await judged_from_export(world)
+
+
+@pytest.mark.usefixtures("two_at_once")
+async def test_the_first_receipt_counts_of_a_tag_whose_home_unit_is_entered_with_many(world: World) -> None:
+    """The entry of the unit holds at once, and who wears the tag is taken in later."""
+    await world.enter(orders(*range(3, 10)))
+    await nobodys_devices(world, "H1")
+    await world.send("H1", event(1, "11:50", "RF_IN", tag="D9"))
+    first = await a_minute_later(world)
+    await world.enter({
+        "requirements": [curfew(n, grace_s=60) for n in range(3, 10)], "home_units": [unit(9)],
+    })  # fmt: skip
+    await world.submit("H1", event(2, "11:50", "RF_IN", tag="D9"))
+    await world.settle()
+    assert await receipt_of(world, "RF_IN") == (first, "H1")

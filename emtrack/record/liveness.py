@@ -16,6 +16,9 @@ from geofence import ALWAYS_MS, Interval, datetime_of, instant_of, merged, subtr
 
 LIVENESS = "SELECT min(alive_at) FROM shards_alive"
 OF_SHARDS = "SELECT shard, alive_at, coalesce(changes_seen, 0) AS changes_seen FROM shards_alive"
+WORKERS_WERE_LAST = (
+    "SELECT EXISTS (SELECT FROM shard_liveness s CROSS JOIN liveness l WHERE s.alive_at >= l.alive_at)"
+)
 FIRST_READY = "INSERT INTO liveness (first_ready_at, alive_at) SELECT $1, $1 WHERE NOT EXISTS (SELECT FROM liveness) RETURNING true"
 ALIVE = "UPDATE liveness SET alive_at = $1, changes_seen = $2"
 SHARDS_ALIVE = """
@@ -54,6 +57,12 @@ async def shards_alive(connection: Connection) -> dict[int, ShardAlive]:
         )
         for row in await connection.fetch(OF_SHARDS)
     }  # fmt: skip
+
+
+async def were_workers_last(connection: Connection) -> bool:
+    """Whether workers that shared the shards were alive since one process alone had all of them."""
+    were: bool = await connection.fetchval(WORKERS_WERE_LAST)
+    return were
 
 
 async def load_outages_to(connection: Connection, now_ms: int, shards: Shards) -> Outages:

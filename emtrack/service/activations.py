@@ -348,6 +348,10 @@ class LiveActivations:
         """The numbers of the devices that some people wear at whatever time."""
         return {live.assignment.device_no for no in wearer_nos for live in self._by_wearer.get(no, ())}
 
+    def wearers_of(self, device_nos: Iterable[int]) -> set[int]:
+        """Who wears some devices at whatever time."""
+        return {live.assignment.wearer_no for no in device_nos for live in self._by_device.of(no)}
+
     async def load_settings(self, connection: Connection) -> None:
         """Those that are no part of a plan."""
         self.silence_near_m = await silence_near_m(connection)

@@ -12,27 +12,30 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from ingest import (
+    NOTHING_EXAMINED,
     ORDERS_CHANGED,
     EventReport,
     Examination,
+    Examined,
     NotCommitted,
     PositionReport,
     ReadAgain,
     Refusal,
     Submission,
     Tell,
+    devices_with_more,
     read_again,
 )
 
 MOST_DEVICES = 100
 """So many of one change of orders are looked at in a turn. What waits of them is read in the order in which it was received, whoever
-sent it: a home unit may have said of a tag what the tag said, too."""
+sent it: a home unit may have said of a tag what the tag said, too. So the tags and units of one person are looked at together."""
 
 
 class _Device(NamedTuple):
-    """`examined_to`: the last fact id that was looked at. `since`: the change of orders for which it is examined."""
+    """`examined_to`: what was looked at. `since`: the change of orders for which it is examined."""
 
-    examined_to: int
+    examined_to: Examined
     since: int
 
 
@@ -55,10 +58,12 @@ class Examining:
         self._devices, self._of_change, self.examination = {}, Counter(), ORDERS_CHANGED
 
     def add(self, device_nos: Iterable[int], change_no: int) -> None:
-        """From the beginning. `change_no`: it is not taken in before that is done."""
-        for device_no in device_nos:
-            there = self._taken(device_no) if device_no in self._devices else None
-            self._put(device_no, _Device(0, change_no if there is None else there.since))
+        """From the beginning, together: with one that waits for an earlier change, for that. `change_no`: it is not taken in before
+        that is done."""
+        numbers = list(device_nos)
+        since = min([change_no, *(self._taken(number).since for number in numbers if number in self._devices)])
+        for number in numbers:
+            self._put(number, _Device(NOTHING_EXAMINED, since))
 
     def ask(self, device_nos: Iterable[int], change_no: int, examination: Examination) -> None:
         """For more reasons than that orders changed; so are the others that wait meanwhile."""
@@ -76,19 +81,43 @@ class Examining:
         read: Callable[[bytes], PositionReport | EventReport | Refusal],
         tell: Tell,
         known_days: Collection[int],
+        is_of_several: Callable[[int], bool],
+        beside: Callable[[Collection[int]], Collection[int]],
     ) -> ReadAgain:
-        """What the next turn has time for."""
-        turn_of = next((device.since for device in self._devices.values()), None)
+        """What the next turn has time for. `beside`: devices that may have said what some devices said, of the same people."""
+        if not self._devices:
+            return ReadAgain()
+        turn_of = next(iter(self._devices.values())).since
         of_one = ((number, device.examined_to) for number, device in self._devices.items() if device.since == turn_of)
         some = dict(islice(of_one, MOST_DEVICES))
-        return await read_again(connection, some, read, tell, known_days, self.examination)
+        while more := {no for no in beside(some) if no not in some and self._waits_for(no) == turn_of}:
+            some |= {number: self._devices[number].examined_to for number in more}
+        return await read_again(connection, some, read, tell, known_days, self.examination, is_of_several)
+
+    async def with_more(
+        self, connection: asyncpg.Connection[Any], device_nos: Collection[int], found: ReadAgain
+    ) -> set[int]:
+        """Those of some devices that have more in quarantine than was looked at, with what was `found` just now."""
+        others = {
+            no: self._devices[no].examined_to for no in self._devices.keys() & set(device_nos) - set(found.device_nos)
+        }
+        more = await devices_with_more(connection, others) if others else set()
+        return more | found.unfinished.intersection(device_nos)
+
+    def is_through(self, found: ReadAgain) -> bool:
+        """Whether nobody waits any more, with what was `found` just now."""
+        return len(found.finished) == len(self._devices)
+
+    def _waits_for(self, device_no: int) -> int | None:
+        device = self._devices.get(device_no)
+        return None if device is None else device.since
 
     def adopt(self, found: ReadAgain) -> None:
         """It is committed."""
         for device_no in found.device_nos:
             device = self._taken(device_no)
             if device_no in found.unfinished:  # behind the others
-                self._put(device_no, _Device(found.to_fact_id, device.since))
+                self._put(device_no, _Device(found.examined_to, device.since))
         if not self._devices:
             self.examination = ORDERS_CHANGED
 
@@ -104,13 +133,22 @@ class Examining:
         return device
 
 
-def those_that_need_not_wait(batch: Sequence[Submission], found: ReadAgain) -> list[Submission]:
-    """The others are told to send again."""
-    if not found.unfinished:
+async def those_that_need_not_wait(
+    connection: asyncpg.Connection[Any],
+    batch: Sequence[Submission],
+    examining: Examining,
+    found: ReadAgain,
+    sources: Callable[[Submission], Collection[int]],
+) -> list[Submission]:
+    """The others are told to send again. `sources`: devices that may have said what a request says, and whose word was perhaps
+    received before it."""
+    if examining.is_through(found):
         return list(batch)
+    said_by = [sources(submission) for submission in batch]
+    more = await examining.with_more(connection, set().union(*said_by), found)
     kept = []
-    for submission in batch:
-        if submission.device_no not in found.unfinished:
+    for submission, numbers in zip(batch, said_by, strict=True):
+        if more.isdisjoint(numbers):
             kept.append(submission)
         elif not submission.done.done():
             submission.done.set_exception(NotCommitted())

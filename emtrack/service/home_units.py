@@ -111,6 +111,11 @@ class HomeUnits:
         """Who has an entry of the unit at an instant."""
         return {e.wearer_no for e in self._of_unit.get(hmu_id, ()) if e.from_ms <= at_ms < e.to_ms}
 
+    def wearers_of(self, device_nos: Iterable[int]) -> set[int]:
+        """With whom some units, by the numbers of their devices, stand at whatever time."""
+        units = {self._ids[number] for number in device_nos if number in self._ids}
+        return {entry.wearer_no for hmu_id in units for entry in self._of_unit[hmu_id]}
+
     def devices_of(self, wearer_nos: Sequence[int]) -> dict[int, int]:
         """The units of some wearers by the number of their device, each with the first instant at which it stands with one."""
         first_ms: dict[int, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from alerts import OwnShards
 from emtrack.clock import Clock
@@ -45,6 +45,13 @@ class Source(Protocol):
         """That transaction is committed."""
 
 
+class Settled(NamedTuple):
+    """People to be loaded once more, and devices of which what is in quarantine is to be examined once more."""
+
+    wearer_nos: list[int]
+    device_nos: list[int]
+
+
 class Sharing:
     """`source`: None: submissions come from the doors of this process itself (tests of shards without a stream)."""
 
@@ -54,6 +61,8 @@ class Sharing:
         self._looked_s = self._heard_s = float("-inf")
         self._to_settle: dict[int, int] = {}
         """People of whom a device was or is somebody else's in another shard, and since which change."""
+        self._to_examine: dict[int, int] = {}
+        """Devices that another worker may have refused, likewise."""
         self.holding = ShardHolding(1)
         self.routing = Routing(1)
         self._hearing: Hearing | None = None
@@ -70,7 +79,7 @@ class Sharing:
             self._hearing = Hearing(self._source.sign_s, self._stopwatch)
         self.holding = ShardHolding(await shard_count(connection))
         self._looked_s = float("-inf")
-        self._to_settle = {}
+        self._to_settle, self._to_examine = {}, {}
         return await self.holding.join(connection)
 
     async def load(self, connection: Connection) -> None:
@@ -153,32 +162,40 @@ class Sharing:
         """Orders of some people changed. The numbers of devices of theirs, before or after it.
 
         Whoever has not taken the change in yet may store a report as that of a device's former wearer, after the new one was loaded.
-        So people with divided devices are loaded once more when all workers have taken it in.
+        So people with divided devices are loaded once more when all workers have taken it in. Or it may refuse one, as of a device
+        that nobody wears, after what was refused was examined: that is done once more, too.
         """
         before = self.routing.devices_of(wearer_nos)
         await self.routing.reload(connection, wearer_nos)
         devices = before | self.routing.devices_of(wearer_nos)
-        if any(self.routing.is_divided(number) for number in devices):
-            self._to_settle |= dict.fromkeys((n for n in wearer_nos if self.shards.have(n)), change_no)
+        self.settle_later(wearer_nos, devices, change_no)
         return devices
 
-    async def settled(self, connection: Connection) -> list[int]:
-        """People to be loaded once more: no worker stores by orders from before any longer."""
-        if not self._to_settle:
-            return []
+    def settle_later(self, wearer_nos: Iterable[int], device_nos: Iterable[int], change_no: int) -> None:
+        """When all workers have taken in a change of orders: people of ours with divided devices are loaded once more, and what was
+        refused of other devices of ours is examined once more."""
+        devices = list(device_nos)
+        if any(self.routing.is_divided(number) for number in devices):
+            self._to_settle |= dict.fromkeys((no for no in wearer_nos if self.shards.have(no)), change_no)
+        self._to_examine |= dict.fromkeys(filter(self._was_refused_elsewhere, devices), change_no)
+
+    def _was_refused_elsewhere(self, device_no: int) -> bool:
+        """Whether one of ours was another worker's before anybody was entered for it."""
+        owned = self.holding.owned
+        is_ours = not owned.isdisjoint(self.routing.shards_of_device(device_no))
+        return is_ours and device_no % self.routing.shards not in owned
+
+    async def settled(self, connection: Connection) -> Settled:
+        """No worker stores by orders from before any longer."""
+        if not self._to_settle and not self._to_examine:
+            return Settled([], [])
         others = [
             one.changes_seen
             for shard, one in (await shards_alive(connection)).items()
             if shard not in self.holding.owned
         ]
-        found = [
-            wearer_no
-            for wearer_no, change_no in self._to_settle.items()
-            if min(others, default=change_no) >= change_no
-        ]
-        for wearer_no in found:
-            del self._to_settle[wearer_no]
-        return found
+        people, devices = _up_to(self._to_settle, others), _up_to(self._to_examine, others)
+        return Settled([no for no in people if self.shards.have(no)], devices)
 
     @property
     def hears_now(self) -> bool:
@@ -214,3 +231,11 @@ class Sharing:
     async def leave(self) -> None:
         if self._source is not None:
             await self._source.leave_shards(None)
+
+
+def _up_to(waiting: dict[int, int], seen: Collection[int]) -> list[int]:
+    """Take out those that wait for a change that all others have taken in."""
+    found = [number for number, change_no in waiting.items() if min(seen, default=change_no) >= change_no]
+    for number in found:
+        del waiting[number]
+    return found

@@ -58,6 +58,7 @@ from emtrack.record.liveness import (
     record_shard_outages_since,
     record_shards_alive,
     shards_alive,
+    were_workers_last,
 )
 from emtrack.record.outages import Outages, load_outages
 from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
@@ -91,6 +92,7 @@ from ingest import (
     ORDERS_CHANGED,
     Accepted,
     CannotStore,
+    EventReport,
     Examination,
     HighestNumbers,
     Inbox,
@@ -218,6 +220,8 @@ class Worker:
         self._to_tell_again: dict[int, int] = {}
         self._to_reload: dict[int, int] = {}
         """Of whom orders are to be taken in, and from which change on they are not; in the order of these."""
+        self._to_hear: set[int] = set()
+        """Who is told again of what their home units said of themselves, as soon as their orders are taken in."""
         self._budget = self._pace.budget
         self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
         self._new_days = NewDays(dsn, inbox.put_back, new_days_an_hour)
@@ -300,7 +304,7 @@ class Worker:
         self._new_days.forget()
         self._activations.forget()
         await self._new_days.load(connection)
-        self._to_reload = {}
+        self._to_reload, self._to_hear = {}, set()
         self._changes_read, changed_ms = await last_change(connection)
         self._now_ms = max(
             self._clock.now_ms(), changed_ms or 0
@@ -327,12 +331,16 @@ class Worker:
         self._ahead = await devices_ahead(connection)
         await self._units.load(connection, self._now_ms)
         changes = await order_changes_after(connection, await changes_seen(connection, fresh.owned))
-        self._hear_units_again(changes)
+        self._hear_units_again(_of_units(changes))
         await self._examine_if_asked(connection, changes)
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         with without_collector():
             await self._activations.load(connection, self._now_ms, judged_ms, fresh, rules_since_ms)
         self._examine_of(changes)
+        if self._sharing is not None:
+            await self._settle(connection, self._sharing, fresh)
+        elif await were_workers_last(connection):  # one may have refused what it was sent before it knew the orders
+            await self._examine_whom_we_judge(connection)
         await self._judge_again_if_asked(connection)
         self._clocks = await ClockWatch.loaded(connection, self._now_ms)
         self._tick()
@@ -456,8 +464,7 @@ class Worker:
         ever smaller parts of what is due. The activation at which it stays is set aside. Raises `error` if it is nobody's."""
         if self._examining.examination is not ORDERS_CHANGED:
             log.error("quarantine could not be examined")
-            self._examining.forget()
-            self._examining.add(await devices_waiting(connection), self._changes_read + 1)
+            self._examining.examination = ORDERS_CHANGED  # of the others nobody may think that they are through
             await self._take(connection, batch)
         elif batch and (len(batch) > 1 or self._share != ONLY_REPORTS):
             await self._take_in_parts(connection, [[submission] for submission in batch], ONLY_REPORTS)
@@ -511,8 +518,10 @@ class Worker:
         now_ms = self._now_ms
         if self._sharing is not None:
             batch = await self._ours(connection, self._sharing, batch)
-        refused = await self._examining.read(connection, read_body, self._tell, self._new_days.known)
-        batch = those_that_need_not_wait(batch, refused)
+        refused = await self._examining.read(
+            connection, read_body, self._tell, self._new_days.known, self._is_of_several, self._beside
+        )
+        batch = await those_that_need_not_wait(connection, batch, self._examining, refused, self._sources)
         requests = await self._requests(connection, batch)
         incoming = [item for request in requests for item in request.items]
         self._highest.begin_turn()
@@ -608,7 +617,9 @@ class Worker:
         """Take in orders and keys that were entered since the last turn."""
         changes = await order_changes_after(connection, self._changes_read)
         if self._sharing is not None:  # these took the change in, and do so once more
-            self._reload_later(await self._sharing.settled(connection), self._changes_read + 1)
+            settled = await self._sharing.settled(connection)
+            self._reload_later(settled.wearer_nos, self._changes_read + 1)
+            self._examining.add(settled.device_nos, self._changes_read + 1)
         if not changes:
             await self._reload_some(connection)
             return
@@ -626,14 +637,15 @@ class Worker:
             self._reload_later(self._activations.wearers(), changes[0].change_no)
         if everybody or wearers:
             ours = [wearer_no for wearer_no in wearers if self._shards.have(wearer_no)]
+            await self._units.change_orders(connection, self._now_ms, wearers)
+            self._to_hear |= _of_units(changes)
             if len(ours) > MOST_RELOADED:
                 self._reload_later(ours, changes[0].change_no)
             else:  # they do not wait for everybody
                 await self._reload(connection, ours, changes[0].change_no)
             await self._reload_some(connection)
-            await self._units.change_orders(connection, self._now_ms, wearers)
-            self._examining.add(self._units.devices_of(wearers), changes[0].change_no)
-            self._hear_units_again(changes)
+            # Of who waits too, and once more then: their entries hold at once, and the tags that they have already are heard.
+            self._look_into_units(wearers, changes[0].change_no)
         await self._examine_if_asked(connection, changes)
         if any(change.what == JUDGE_AGAIN for change in changes):  # of those whose orders changed just now, too
             await self._judge_again_if_asked(connection)
@@ -648,9 +660,16 @@ class Worker:
 
     async def _reload(self, connection: Connection, wearer_nos: Sequence[int], change_no: int) -> None:
         devices = await self._activations.change_orders(connection, self._now_ms, wearer_nos)
-        self._examining.add(sorted(devices), change_no)
         for wearer_no in wearer_nos:
             self._to_reload.pop(wearer_no, None)
+        self._look_into_units(wearer_nos, change_no, devices)
+
+    def _look_into_units(self, wearer_nos: Sequence[int], change_no: int, tags: Collection[int] = ()) -> None:
+        """What home units of some people said may wait in quarantine, as what their tags said does, or be stored."""
+        self._examining.add(sorted(self._units.devices_of(wearer_nos).keys() | tags), change_no)
+        heard = self._to_hear.intersection(wearer_nos)
+        self._hear_units_again(heard)
+        self._to_hear -= heard - self._to_reload.keys()
 
     def _reload_later(self, wearer_nos: Iterable[int], change_no: int) -> None:
         """In the turns to come. `change_no`: up to it nobody may think that all is taken in; changes come in order."""
@@ -670,6 +689,20 @@ class Worker:
             devices = self._activations.devices_of(wearers) | self._units.devices_of(wearers).keys()
             self._examining.add(sorted(devices), changes[0].change_no)
 
+    async def _settle(self, connection: Connection, sharing: Sharing, fresh: Shards) -> None:
+        """Of shards that were taken: whoever had them may have ended before the others took in what it had. These may have refused
+        what is for people here, or still do."""
+        changes = await order_changes_after(connection, await changes_seen(connection, range(fresh.total)))
+        wearers = {c.wearer_no for c in changes if c.wearer_no is not None}
+        sharing.settle_later(wearers, sharing.routing.devices_of(wearers), self._changes_read)
+        await self._examine_whom_we_judge(connection)
+
+    async def _examine_whom_we_judge(self, connection: Connection) -> None:
+        """Whatever waits in quarantine of their devices."""
+        ours = self._activations.wearers()
+        known = self._activations.devices_of(ours) | self._units.devices_of(ours).keys()
+        self._examining.add(sorted(known.intersection(await devices_waiting(connection))), self._changes_read + 1)
+
     async def _examine_if_asked(self, connection: Connection, changes: Sequence[LoggedChange]) -> None:
         if any(change.what == QUARANTINE_EXAMINED for change in changes):
             examination = Examination(tuple(RefusalReason), self._fact_ids.take, self._takes_apart)
@@ -681,11 +714,10 @@ class Worker:
             self._activations.judge_again(since_ms)
             self._is_judging_again = True
 
-    def _hear_units_again(self, changes: Sequence[LoggedChange]) -> None:
+    def _hear_units_again(self, wearer_nos: Iterable[int]) -> None:
         """Home units that are there to hear somebody whom they were not there to hear before: what they said of themselves
         concerns that person's tag, too."""
-        wearers = {c.wearer_no for c in changes if c.what in CONCERN_UNITS and c.wearer_no is not None}
-        for device_no, since_ms in self._units.devices_of(sorted(wearers)).items():
+        for device_no, since_ms in self._units.devices_of(sorted(wearer_nos)).items():
             self._to_tell_again[device_no] = min(since_ms, self._to_tell_again.get(device_no, since_ms))
 
     async def _requests(self, connection: Connection, batch: Sequence[Submission]) -> list[Request]:
@@ -727,6 +759,27 @@ class Worker:
         divided = sharing.divided(batch, (*examined, *self._to_tell_again))
         await lock_devices(connection, divided)
         self._highest.others_add_to(divided)
+
+    def _sources(self, submission: Submission) -> set[int]:
+        """Who may have said what a request says: its sender, tags that it tells of, and the home units of who wears them."""
+        found = {submission.device_no}
+        for received in submission.reports:
+            report = received.report
+            told = self._tell(submission.device_no, report) if isinstance(report, EventReport) else ()
+            for one in () if isinstance(told, Refusal) else told:
+                found.add(one.device_no)
+                live = self._activations.at(one.device_no, one.report.own_ms)
+                found |= self._units.devices_of([] if live is None else [live.assignment.wearer_no]).keys()
+        return found
+
+    def _beside(self, device_nos: Collection[int]) -> set[int]:
+        """The tags and home units of whoever wears some devices, or lives with some units."""
+        wearers = self._activations.wearers_of(device_nos) | self._units.wearers_of(device_nos)
+        return self._activations.devices_of(wearers) | self._units.devices_of(sorted(wearers)).keys()
+
+    def _is_of_several(self, device_no: int) -> bool:
+        is_unit = self._units.id_of(device_no) is not None
+        return is_unit and self._sharing is not None and self._sharing.routing.is_divided(device_no)
 
     def _takes_apart(self, device_no: int) -> bool:
         return self._sharing is None or self._sharing.has_all_of(device_no)
@@ -828,6 +881,11 @@ class Worker:
             self._activations.to_judge_again_count + len(self._to_reload), self._activations.waits_since_ms
         )
         metrics.to_examine.set(len(self._examining))
+
+
+def _of_units(changes: Sequence[LoggedChange]) -> set[int]:
+    """People whom a home unit is there to hear that was not there to hear them before."""
+    return {c.wearer_no for c in changes if c.what in CONCERN_UNITS and c.wearer_no is not None}
 
 
 def _heard(incoming: Sequence[Incoming]) -> set[int]:
