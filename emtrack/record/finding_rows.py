@@ -1,9 +1,4 @@
-"""Findings and their versions as the bytes of a binary COPY: of many at once a fraction of what it costs to have each value encoded
-and unpacked by itself, and they can be made while the database does something else.
-
-The format is of PostgreSQL's manual, "COPY", *Binary Format*: a signature, then for each row the number of its fields and each field
-with its length (-1: null), then -1. Numbers are big-endian; a time is its microseconds since 2000 began.
-"""
+"""Findings and their versions as the bytes of a binary COPY (`alerts/copied_rows.py`)."""
 
 from __future__ import annotations
 
@@ -15,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from alerts.copied_rows import NULL, bigint, copied, field, microseconds, text, time, word
 from geofence.judgement import DEVICE_KINDS
 
 if TYPE_CHECKING:
@@ -30,24 +26,18 @@ VERSION_COLUMNS: Final = (
     "finding_no", "version", "recorded_at", "begin_at", "known_at", "within_grace", "salt", "end_at", "change", "why", "reason",
     "requirement_id", "facts_hash", "zone_id", "evidence", "decided_under",
 )  # fmt: skip
-_HEAD: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_END: Final = b"\xff\xff"
-_NULL: Final = b"\xff\xff\xff\xff"
-_SINCE_2000_MS: Final = 946_684_800_000
 _BIGINT_OID: Final = 20
 _JSONB_FORM: Final = b"\x01"
 # Of each row first what is never null and always of the same length.
 _FINDING: Final = Struct(f">hiqiqi{SALT_BYTES}s").pack
 _VERSION: Final = Struct(f">hiqiqiqiqiqi?i{SALT_BYTES}s").pack
-_SIZE: Final = Struct(">i").pack
-_BIGINT: Final = Struct(">iq").pack
 
 
 class FindingRows:
     """Rows of versions, and of the identities of those that are new, as they are added. With new salts."""
 
     def __init__(self, recorded_ms: int) -> None:
-        self._recorded_us = _microseconds(recorded_ms)
+        self._recorded_us = microseconds(recorded_ms)
         self._findings: list[bytes] = []
         self._versions: list[bytes] = []
 
@@ -72,23 +62,23 @@ class FindingRows:
     @property
     def findings(self) -> bytes:
         """As COPY takes them; empty: there are none."""
-        return b"".join([_HEAD, *self._findings, _END]) if self._findings else b""
+        return copied(self._findings) if self._findings else b""
 
     @property
     def versions(self) -> bytes:
         """Likewise."""
-        return b"".join([_HEAD, *self._versions, _END]) if self._versions else b""
+        return copied(self._versions) if self._versions else b""
 
 
 def _finding(record: NewVersion, salt: bytes) -> bytes:
     found = record.finding
     row = (
         _FINDING(len(FINDING_COLUMNS), 8, record.finding_no, 8, record.activation_no, SALT_BYTES, salt)
-        + (_NULL if found.entry_id is None else _BIGINT(8, int(found.entry_id)))
-        + _time(found.period_ms)
-        + _word(found.kind)
+        + bigint(None if found.entry_id is None else int(found.entry_id))
+        + time(found.period_ms)
+        + word(found.kind)
     )
-    return row + (_word(found.reason) + _text(found.requirement_id) if found.kind in DEVICE_KINDS else _NULL + _NULL)
+    return row + (word(found.reason) + text(found.requirement_id) if found.kind in DEVICE_KINDS else NULL + NULL)
 
 
 def _version(record: NewVersion, salt: bytes, recorded_us: int) -> bytes:
@@ -97,42 +87,20 @@ def _version(record: NewVersion, salt: bytes, recorded_us: int) -> bytes:
     return b"".join(
         (
             _VERSION(
-                len(VERSION_COLUMNS), 8, record.finding_no, 8, record.version, 8, recorded_us, 8, _microseconds(found.begin_ms),
-                8, _microseconds(found.known_ms), 1, found.within_grace, SALT_BYTES, salt,
+                len(VERSION_COLUMNS), 8, record.finding_no, 8, record.version, 8, recorded_us, 8, microseconds(found.begin_ms),
+                8, microseconds(found.known_ms), 1, found.within_grace, SALT_BYTES, salt,
             ),
-            _time(found.end_ms),
-            _word(record.change),
-            _word(record.why),
-            _word(found.reason),
-            _text(found.requirement_id),
-            _text(found.facts_hash),
-            _text(found.zone_id),
+            time(found.end_ms),
+            word(record.change),
+            word(record.why),
+            word(found.reason),
+            text(found.requirement_id),
+            text(found.facts_hash),
+            text(found.zone_id),
             _bigints(found.evidence),
-            _SIZE(len(under)),
-            under,
+            field(under),
         )
     )  # fmt: skip
-
-
-def _microseconds(instant_ms: int) -> int:
-    return (instant_ms - _SINCE_2000_MS) * 1_000
-
-
-def _time(instant_ms: int | None) -> bytes:
-    return _NULL if instant_ms is None else _BIGINT(8, _microseconds(instant_ms))
-
-
-def _text(text: str | None) -> bytes:
-    if text is None:
-        return _NULL
-    encoded = text.encode()
-    return _SIZE(len(encoded)) + encoded
-
-
-@lru_cache(maxsize=1_000)
-def _word(word: str | None) -> bytes:
-    """One of those that come again and again."""
-    return _text(None if word is None else str(word))
 
 
 def _bigints(numbers: tuple[int, ...]) -> bytes:
@@ -140,7 +108,7 @@ def _bigints(numbers: tuple[int, ...]) -> bytes:
     pack = _array(len(numbers))
     if not numbers:
         return pack(12, 0, 0, _BIGINT_OID)
-    fields = [field for number in numbers for field in (8, number)]
+    fields = [part for number in numbers for part in (8, number)]
     return pack(20 + 12 * len(numbers), 1, 0, _BIGINT_OID, len(numbers), 1, *fields)
 
 
