@@ -255,7 +255,10 @@ async def test_a_session_of_another_program_is_left_alone(database_url: str) -> 
     await mine.close()
 
 
-async def test_who_stands_still_in_the_middle_of_a_transaction_lets_go_of_what_it_locked(database_url: str) -> None:
+@pytest.mark.parametrize("wakes_after_s", [0, 0.3], ids=["at once", "when the server has said so"])
+async def test_who_stands_still_in_the_middle_of_a_transaction_lets_go_of_what_it_locked(
+    database_url: str, wakes_after_s: float
+) -> None:
     """A process that is suspended keeps its connection: others wait for its locks no longer than its limits say."""
     still, other = await connect(database_url), await connect(database_url)
     await still.set_limits(READING._replace(idle_s=0.3))
@@ -265,6 +268,7 @@ async def test_who_stands_still_in_the_middle_of_a_transaction_lets_go_of_what_i
     await still.execute("LOCK TABLE deployment IN EXCLUSIVE MODE")
     async with other.transaction():
         await other.execute("LOCK TABLE deployment IN EXCLUSIVE MODE")
+    await asyncio.sleep(wakes_after_s)
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
         await still.execute("SELECT 1")
     still.terminate()

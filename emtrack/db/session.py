@@ -131,6 +131,11 @@ class Session(Base):
         except TimeoutError:
             self.terminate()
             raise
+        except (
+            asyncpg.InternalClientError
+        ) as error:  # what the server said as it ended the session is still being read
+            self.terminate()
+            raise asyncpg.InterfaceError(f"The session was ended: {error}.") from error
         if not self._is_on_standby:
             self.terminate()
             raise NotOnStandby("A commit no longer waited for its standby; it is not acknowledged.")
