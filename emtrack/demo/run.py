@@ -106,7 +106,7 @@ EMPTY = """
 DO $$ BEGIN EXECUTE (
     SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
     WHERE schemaname = current_schema() AND tablename NOT IN
-        ('schema_migrations', 'sealed_kinds', 'shard_count', 'iom_deployment'));
+        ('schema_migrations', 'sealed_kinds', 'shard_count', 'iom_deployment', 'rights_in_force'));
 END $$
 """
 SET_CLOCK = """
