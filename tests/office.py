@@ -50,6 +50,7 @@ ORDERS = {
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 """The parameters of a password are kept with it, so who logs in need not know them."""
 BEGINS = "2026-03-02T20:00:00Z"
+ALIVE = "SELECT alive_at FROM liveness"
 
 
 class Office(NamedTuple):
@@ -161,9 +162,17 @@ async def open_office(
                 running_service(settings, asyncio.Event(), pace) as service,
                 aiohttp.ClientSession(service.address) as http,
             ):
+                await _first_turn(connection)
                 yield Office(service.address, http, tokens, keys, connection, service.routes, settings, service.heard)
         finally:
             await connection.close()
+
+
+async def _first_turn(connection: asyncpg.Connection) -> None:
+    """Everybody is judged up to when it began."""
+    before = await connection.fetchval(ALIVE)
+    while await connection.fetchval(ALIVE) == before:  # noqa: ASYNC110  the service, which says it there
+        await asyncio.sleep(0.01)
 
 
 async def _entered(

@@ -13,7 +13,15 @@ import pytest
 from emtrack.db.connect import connect
 from emtrack.record.facts import EVENTS, POSITIONS
 from emtrack.record.findings import SHOWN
-from ingest.store import REPORTS_OF_UNITS, STORE_EVENTS, STORE_POSITIONS, STORE_RAW, WAITING, WAITING_REASONS
+from ingest.store import (
+    DEVICES_WITH_MORE,
+    IN_QUARANTINE,
+    REPORTS_OF_UNITS,
+    STORE_EVENTS,
+    STORE_POSITIONS,
+    STORE_RAW,
+    WAITING_REASONS,
+)
 from tests.service_world import World, event, ms, orders
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -123,7 +131,16 @@ async def test_reports_of_home_units_are_read_again_by_device(filled: asyncpg.Co
 
 
 async def test_reports_that_wait_for_an_activation_are_read_by_device(filled: asyncpg.Connection[Any]) -> None:
-    assert_by_index(await plan_of(filled, WAITING, [1, 2], WAITING_REASONS), rows=1_000)
+    plan = await plan_of(
+        filled, IN_QUARANTINE, [1, 2], [START - timedelta(days=1)] * 2, 1_000, WAITING_REASONS, [], [], [0, 0]
+    )
+    assert any(node.get("Index Name") == "quarantine_by_receipt" for node in plan)
+    assert_by_index(plan, rows=1_000)
+
+
+async def test_whether_more_waits_is_found_by_device(filled: asyncpg.Connection[Any]) -> None:
+    plan = await plan_of(filled, DEVICES_WITH_MORE, [1, 2], [START - timedelta(days=1)] * 2, [0, 0])
+    assert_by_index(plan, rows=100)
 
 
 SCANS = """
