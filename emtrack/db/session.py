@@ -84,8 +84,7 @@ SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2
 FEW_ROWS: Final = "SET enable_seqscan = off; SET jit = off"
 """For a session that touches few rows of tables that grow. The server keeps a plan until it counts the table anew; one that was made
 while the table was small reads all of it, and goes on so in the evening that makes it large (those by which foreign keys are checked,
-too). Where nothing else will do a table is still read whole, and that
-must not look so dear that it is compiled."""
+too). Where nothing else will do a table is still read whole, and that must not look so dear that it is compiled."""
 ANY_ROWS: Final = "RESET enable_seqscan; RESET jit"
 
 
