@@ -12,6 +12,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
+__all__ = ["NULL", "bigint", "copied", "field", "microseconds", "text", "time", "word"]
+
 NULL: Final = b"\xff\xff\xff\xff"
 _HEAD: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOORS = (
     "alerts",
+    "alerts.copied_rows",
     "geofence",
     "geofence.dwelling",
     "geofence.judgement",
