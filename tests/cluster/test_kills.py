@@ -32,7 +32,7 @@ from tests.service_world import with_provisional_ends
 from tests.test_kill import COUNTS
 
 SEED = 23
-PATIENCE_S = 1_800
+PATIENCE_S = 3_600
 
 
 class Kills(NamedTuple):
