@@ -74,6 +74,11 @@ class Metrics:
             "Devices of which what is in quarantine is to be read again, because their orders changed or somebody asked for it.",
             registry=self.registry,
         )
+        self.put_aside = Counter(
+            "emtrack_put_aside_total",
+            "Reports that were kept and read again, and that the database would not have as facts.",
+            registry=self.registry,
+        )
         self.to_judge_again = Gauge(
             "emtrack_activations_to_judge_again",
             "Activations that wait to be judged again, in a turn or beside the turns.",

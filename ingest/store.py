@@ -12,6 +12,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 import asyncpg
@@ -588,15 +590,14 @@ INSERT INTO quarantine_releases (fact_id, released_at, outcome)
 SELECT fact_id, $3, CASE WHEN fact_id = ANY($2::bigint[]) THEN 'stored' ELSE 'duplicate' END
 FROM unnest($1::bigint[]) AS t (fact_id)
 """
-# What a home unit sent of itself. It can have been received a little before its own time, and long after it.
-REPORTS_OF_UNITS = """
-SELECT r.fact_id, r.device_no, epoch_ms(r.received_at) AS received_ms, r.body
-FROM unnest($1::bigint[], $2::timestamptz[]) AS u (device_no, since)
-JOIN raw_reports r ON r.device_no = u.device_no AND r.received_at >= u.since
-WHERE NOT EXISTS (
+# What a home unit sent of itself, some of it, in the order of its numbers: the key has that, and no index has receipts. It can have
+# been received a little before its own time, and long after it.
+REPORTS_OF_A_UNIT = """
+SELECT r.boot, r.seq, r.digest, r.fact_id, r.device_no, epoch_ms(r.received_at) AS received_ms, r.body FROM raw_reports r
+WHERE r.device_no = $1 AND (r.boot, r.seq, r.digest) > ($2, $3, $4::bytea) AND r.received_at >= $5 AND NOT EXISTS (
     SELECT FROM quarantine q
     WHERE q.fact_id = r.fact_id AND NOT EXISTS (SELECT FROM quarantine_releases l WHERE l.fact_id = q.fact_id))
-ORDER BY r.fact_id
+ORDER BY r.boot, r.seq, r.digest LIMIT $6
 """
 RECOUNT = """
 UPDATE device_counts SET refused = refused - $2 - $3, stored = stored + $2, duplicates = duplicates + $3 WHERE device_no = $1
@@ -643,6 +644,20 @@ class Examined(NamedTuple):
 NOTHING_EXAMINED = Examined(datetime(1, 1, 1, tzinfo=UTC), 0)
 
 
+class PutAside(NamedTuple):
+    """A report that is kept and was read again, but could not be used. `why`: the kind of error, and no value of the report."""
+
+    fact_id: int
+    why: str
+
+
+class StoredAgain(NamedTuple):
+    """What became of reports that were read again."""
+
+    accepted: list[Accepted]
+    put_aside: list[PutAside]
+
+
 class ReadAgain(NamedTuple):
     """Of what is in quarantine of some devices. `usable`: reports that can be stored now; `requests`: whole ones, each with its id,
     device, receipt and what was received in it. `device_nos`: of whom all was looked at up to `examined_to`; `unfinished`: of these,
@@ -658,11 +673,6 @@ class ReadAgain(NamedTuple):
     def finished(self) -> set[int]:
         return set(self.device_nos) - self.unfinished
 
-    @property
-    def days(self) -> set[int]:
-        """Since 1970, of positions that can be stored."""
-        return _days_among(self.usable)
-
 
 async def read_again(
     connection: asyncpg.Connection[Any],
@@ -672,23 +682,25 @@ async def read_again(
     known_days: Collection[int],
     examination: Examination = ORDERS_CHANGED,
     is_of_several: Callable[[int], bool] = lambda _: False,
+    most: int = MOST_READ_AGAIN,
 ) -> ReadAgain:
     """Reports that were refused and can be used now (for want of an activation or an entry, unless more is asked for), in the order
     in which they were received, as many as a turn has time for. `examined_to`: so far, by the number of the device.
     `known_days`: those that have a partition. `is_of_several`: whether a device, by its number, speaks of people of several workers:
-    what another took out of quarantine is told of people here, too."""
-    if not examined_to:
+    what another took out of quarantine is told of people here, too. `most`: not more than so many."""
+    most = min(most, MOST_READ_AGAIN)
+    if not examined_to or not most:
         return ReadAgain()
     device_nos = list(examined_to)
     apart = [no for no in device_nos if examination.new_ids is not None and examination.takes_apart(no)]
     several = list(filter(is_of_several, device_nos))
     moments, fact_ids = zip(*examined_to.values(), strict=True)
     rows = await connection.fetch(
-        IN_QUARANTINE, device_nos, moments, MOST_READ_AGAIN, examination.reasons, apart, several, fact_ids
+        IN_QUARANTINE, device_nos, moments, most, examination.reasons, apart, several, fact_ids
     )
     usable: list[Accepted] = []
     requests: list[tuple[int, int, int, Sequence[Received]]] = []
-    read_to, left, new_days = NOTHING_EXAMINED, MOST_READ_AGAIN, set[int]()
+    read_to, left, new_days = NOTHING_EXAMINED, most, set[int]()
     for row in rows:
         if left <= 0:
             break
@@ -701,7 +713,7 @@ async def read_again(
         elif body is not None:
             found = _usable(row, read, tell)
             usable += found
-            days = _days_among(found)
+            days = days_among(found)
             left -= A_NEW_DAY * len(days - new_days.union(known_days))
             new_days |= days
     if not rows:
@@ -716,7 +728,8 @@ async def devices_with_more(connection: asyncpg.Connection[Any], examined_to: Ma
     return {row["device_no"] for row in rows}
 
 
-def _days_among(usable: Iterable[Accepted]) -> set[int]:
+def days_among(usable: Iterable[Accepted]) -> set[int]:
+    """Since 1970, of positions."""
     return {fact.report.fix_ms // DAY_MS for fact in usable if isinstance(fact.report, PositionReport)}
 
 
@@ -737,9 +750,9 @@ async def store_again(
     now_ms: int,
     kept: Kept,
     examination: Examination = ORDERS_CHANGED,
-) -> list[Accepted]:
+) -> StoredAgain:
     """What can be used is stored with its first receipt, in the order in which it was received."""
-    accepted: list[Accepted] = []
+    stored = StoredAgain([], [])
     usable = deque(found.usable)
     for request, device_no, received_ms, received in found.requests:
         earlier = [
@@ -747,12 +760,13 @@ async def store_again(
             for _ in range(len(usable))
             if (usable[0].received_ms, usable[0].fact_id) < (received_ms, request)
         ]
-        accepted += await _release(connection, earlier, now_ms)
+        await _release(connection, earlier, now_ms, stored)
         assert examination.new_ids is not None, "whole requests are read for those that have them"
         ids = await examination.new_ids(connection, len(received))
         again = [Incoming(fact_id, device_no, one, received_ms) for fact_id, one in zip(ids, received, strict=True)]
-        accepted += await _take_apart(connection, request, again, tell, now_ms, kept)
-    return accepted + await _release(connection, usable, now_ms)
+        stored.accepted.extend(await _take_apart(connection, request, again, tell, now_ms, kept))
+    await _release(connection, usable, now_ms, stored)
+    return stored
 
 
 async def _take_apart(
@@ -767,21 +781,65 @@ async def _take_apart(
     stored, it stays what it is."""
     try:
         async with connection.transaction():
-            await make_days(connection, days_of(incoming, tell))
-            outcome = await store_reports(connection, [Request(incoming)], tell, kept)
+            with _of_the_reports():
+                await make_days(connection, days_of(incoming, tell))
+                outcome = await store_reports(connection, [Request(incoming)], tell, kept)
+                stored = [request] if outcome.accepted else []
+                await connection.execute(RELEASE, [request], stored, datetime_of(now_ms))
+                await connection.execute(UNCOUNT, incoming[0].device_no)
     except CannotStore:
         return []
-    stored = [request] if outcome.accepted else []
-    await connection.execute(RELEASE, [request], stored, datetime_of(now_ms))
-    await connection.execute(UNCOUNT, incoming[0].device_no)
     return outcome.accepted
 
 
-async def _release(connection: asyncpg.Connection[Any], usable: Sequence[Accepted], now_ms: int) -> list[Accepted]:
-    if not usable:
-        return []
-    # What is wrong with it is no fault of the reports of this turn.
-    await _make_days(connection, _days_among(usable))
+async def _release(
+    connection: asyncpg.Connection[Any], usable: Iterable[Accepted], now_ms: int, stored: StoredAgain
+) -> None:
+    async def release(facts: Sequence[Accepted]) -> list[Accepted]:
+        return await _release_together(connection, facts, now_ms)
+
+    await _store_what_can_be(connection, _by_report(usable), release, stored)
+
+
+def _by_report(facts: Iterable[Accepted]) -> list[list[Accepted]]:
+    """What a report says of several devices stands together."""
+    return [list(of_one) for _, of_one in groupby(facts, lambda fact: fact.fact_id)]
+
+
+async def _store_what_can_be(
+    connection: asyncpg.Connection[Any],
+    reports: Sequence[Sequence[Accepted]],
+    store: Callable[[Sequence[Accepted]], Awaitable[list[Accepted]]],
+    stored: StoredAgain,
+) -> None:
+    """Facts of reports that were read again, in their order. What is wrong with one of them is no fault of the reports of this turn,
+    nor of the others: where the database will not have all, it is asked for half of them, down to the one that stays where it is."""
+    if not reports:
+        return
+    try:
+        async with connection.transaction():
+            with _of_the_reports():
+                accepted = await store([fact for facts in reports for fact in facts])
+        stored.accepted.extend(accepted)
+    except CannotStore as error:
+        if len(reports) > 1:
+            middle = len(reports) // 2
+            await _store_what_can_be(connection, reports[:middle], store, stored)
+            await _store_what_can_be(connection, reports[middle:], store, stored)
+        elif not _has_gone(error.why):
+            stored.put_aside.append(PutAside(reports[0][0].fact_id, type(error.why).__name__))
+
+
+def _has_gone(error: Exception) -> bool:
+    """Whether a report was deleted from quarantine since it was read."""
+    is_foreign = isinstance(error, asyncpg.ForeignKeyViolationError)
+    return is_foreign and getattr(error, "constraint_name", None) == "quarantine_releases_fact_id_fkey"
+
+
+async def _release_together(
+    connection: asyncpg.Connection[Any], usable: Sequence[Accepted], now_ms: int
+) -> list[Accepted]:
+    await _make_days(connection, days_among(usable))
     accepted = await store_facts(connection, usable)
     rows = await connection.fetch(RELEASED, [item.fact_id for item in usable])
     by_others = {row["fact_id"] for row in rows}  # before we had the lock of the device
@@ -796,20 +854,75 @@ async def _release(connection: asyncpg.Connection[Any], usable: Sequence[Accepte
     return accepted
 
 
-async def tell_again(
+# ---------------------------------------------------------------------------------------------- what home units said of themselves
+
+A_UNIT = 20
+"""To look at what a unit said costs as much as some reports."""
+
+
+class ToldTo(NamedTuple):
+    """Up to which of its reports, by their numbers, what a home unit said since an instant was told."""
+
+    device_no: int
+    since_ms: int
+    boot: int = -1
+    seq: int = -1
+    digest: bytes = b""
+
+
+class HeardAgain(NamedTuple):
+    """What some home units said of themselves, told of tags that they are there to hear by now. `told`: the units that were looked
+    at, each with where to go on; None: that was all."""
+
+    told: Mapping[ToldTo, ToldTo | None]
+    usable: Sequence[Accepted] = ()
+
+    @property
+    def unfinished(self) -> set[int]:
+        return {former.device_no for former, after in self.told.items() if after is not None}
+
+
+async def hear_again(
     connection: asyncpg.Connection[Any],
-    since_ms: Mapping[int, int],
+    units: Iterable[ToldTo],
     read: Callable[[bytes], PositionReport | EventReport | Refusal],
     tell: Tell,
-) -> list[Accepted]:
-    """What home units said of themselves, from an instant on (by device number), is told of tags that they are there to hear by now
-    and were not when it came. With its first receipt; nothing is counted anew, because the reports were."""
-    units, since = list(since_ms), [datetime_of(at_ms - FUTURE_LIMIT_MS) for at_ms in since_ms.values()]
+    most: int = MOST_READ_AGAIN,
+) -> HeardAgain:
+    """As much as a turn has time for, and not more than `most` reports. With its first receipt; nothing is counted anew, because the
+    reports were."""
+    told: dict[ToldTo, ToldTo | None] = {}
     usable: list[Accepted] = []
-    for row in await connection.fetch(REPORTS_OF_UNITS, units, since) if units else ():
-        report, sender_no = read(row["body"]), row["device_no"]
-        if isinstance(report, EventReport) and report.tag is None:
-            told = tell(sender_no, report)
-            if not isinstance(told, Refusal):
-                usable += [Accepted(row["fact_id"], *one, row["received_ms"], sender_no) for one in told]
-    return await store_facts(connection, usable)
+    left = min(most, MOST_READ_AGAIN)
+    for unit in units:
+        if left <= 0:
+            break
+        since = datetime_of(unit.since_ms - FUTURE_LIMIT_MS)
+        rows = await connection.fetch(
+            REPORTS_OF_A_UNIT, unit.device_no, unit.boot, unit.seq, unit.digest, since, left
+        )
+        for row in rows:
+            usable += _told_of_itself(row, read, tell)
+        is_all = len(rows) < left
+        told[unit] = None if is_all else ToldTo(unit.device_no, unit.since_ms, *(rows[-1][n] for n in range(3)))
+        left -= len(rows) + A_UNIT
+    return HeardAgain(told, usable)
+
+
+def _told_of_itself(
+    row: asyncpg.Record, read: Callable[[bytes], PositionReport | EventReport | Refusal], tell: Tell
+) -> list[Accepted]:
+    report, sender_no = read(row["body"]), row["device_no"]
+    if not isinstance(report, EventReport) or report.tag is not None:
+        return []
+    told = tell(sender_no, report)
+    if isinstance(told, Refusal):
+        return []
+    return [Accepted(row["fact_id"], *one, row["received_ms"], sender_no) for one in told]
+
+
+async def store_heard(connection: asyncpg.Connection[Any], heard: HeardAgain) -> StoredAgain:
+    """What of it is new."""
+    stored = StoredAgain([], [])
+    await _store_what_can_be(connection, _by_report(heard.usable), partial(store_facts, connection), stored)
+    return stored

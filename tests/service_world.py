@@ -185,7 +185,8 @@ class World:
         activations = self.worker.activations
         for _ in range(3_000):
             await self.turn()
-            if not (activations.to_judge_again_count or self.worker._to_reload or self.worker._examining):
+            waiting = self.worker._to_reload or self.worker._examining or self.worker._units_to_hear
+            if not (activations.to_judge_again_count or waiting):
                 return
             await asyncio.sleep(0.01)  # another process: there is nothing to wait on but its answer
         raise AssertionError("somebody still waits to be judged again")

@@ -390,7 +390,7 @@ MUTANTS = [
            "return [upload for upload in uploads if upload.is_exact] or uploads", "return uploads",
            "tests/test_tag_clocks.py::test_a_clock_is_right_again_where_requests_say_so_whatever_the_age_of_their_facts"),
     Mutant("who is entered afterwards gets nothing of what the unit said", "emtrack/service/worker.py",
-           "await tell_again(connection, self._to_tell_again, read_body, self._tell)", "[]",
+           "heard_again = await self._hear_units(connection)", "heard_again = NOTHING_HEARD",
            f"{UNITS}what_a_unit_said_of_itself_concerns_a_tag_that_is_entered_for_that_time_afterwards"),
     Mutant("a silent home unit is none before somebody reports", "emtrack/service/home_units.py",
            "| self._due(now_ms)", "| set()", f"{SILENT}one_that_was_never_heard_is_silent_since_it_was_entered"),

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from emtrack.service.units_to_hear import batch_without
 from ingest import (
     NOTHING_EXAMINED,
     ORDERS_CHANGED,
     EventReport,
     Examination,
     Examined,
-    NotCommitted,
     PositionReport,
     ReadAgain,
     Refusal,
@@ -83,8 +83,10 @@ class Examining:
         known_days: Collection[int],
         is_of_several: Callable[[int], bool],
         beside: Callable[[Collection[int]], Collection[int]],
+        most: int,
     ) -> ReadAgain:
-        """What the next turn has time for. `beside`: devices that may have said what some devices said, of the same people."""
+        """What the next turn has time for, and not more than `most`. `beside`: devices that may have said what some devices said, of
+        the same people."""
         if not self._devices:
             return ReadAgain()
         turn_of = next(iter(self._devices.values())).since
@@ -92,7 +94,7 @@ class Examining:
         some = dict(islice(of_one, MOST_DEVICES))
         while more := {no for no in beside(some) if no not in some and self._waits_for(no) == turn_of}:
             some |= {number: self._devices[number].examined_to for number in more}
-        return await read_again(connection, some, read, tell, known_days, self.examination, is_of_several)
+        return await read_again(connection, some, read, tell, known_days, self.examination, is_of_several, most)
 
     async def with_more(
         self, connection: asyncpg.Connection[Any], device_nos: Collection[int], found: ReadAgain
@@ -144,12 +146,5 @@ async def those_that_need_not_wait(
     received before it."""
     if examining.is_through(found):
         return list(batch)
-    said_by = [sources(submission) for submission in batch]
-    more = await examining.with_more(connection, set().union(*said_by), found)
-    kept = []
-    for submission, numbers in zip(batch, said_by, strict=True):
-        if more.isdisjoint(numbers):
-            kept.append(submission)
-        elif not submission.done.done():
-            submission.done.set_exception(NotCommitted())
-    return kept
+    more = await examining.with_more(connection, set().union(*map(sources, batch)), found)
+    return batch_without(more, batch, sources)

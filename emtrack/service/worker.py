@@ -85,6 +85,7 @@ from emtrack.service.setting_aside import concerned, is_of_the_database, set_asi
 from emtrack.service.sharing import Sharing
 from emtrack.service.stages import Stage, StageClock
 from emtrack.service.telling import Telling
+from emtrack.service.units_to_hear import UnitsToHear
 from emtrack.service.warm_up import without_collector
 from emtrack.service.watching import Watch
 from geofence import ALWAYS_MS, Fact
@@ -94,11 +95,14 @@ from ingest import (
     CannotStore,
     EventReport,
     Examination,
+    HeardAgain,
     HighestNumbers,
     Inbox,
     Incoming,
     Kept,
     NotCommitted,
+    PutAside,
+    ReadAgain,
     Refusal,
     RefusalReason,
     Request,
@@ -106,16 +110,18 @@ from ingest import (
     Submission,
     ahead_among,
     can_copy,
+    days_among,
     days_of,
     devices_ahead,
     devices_in_quarantine,
     devices_waiting,
+    hear_again,
     lock_devices,
     make_days,
     store_again,
+    store_heard,
     store_reports,
     store_signatures,
-    tell_again,
 )
 
 if TYPE_CHECKING:
@@ -128,22 +134,36 @@ LONG_S = 0.3
 """After so long it does not go on, whoever waits."""
 MOST_AGAIN = 200
 """So many activations that are to be judged again are looked at in a turn."""
+MOST_READ_AGAIN = 1_000
+"""So many reports are read again in a turn: of quarantine, and of home units."""
 
 log = structlog.get_logger()
 
 
 class Share(NamedTuple):
-    """Of how many activations a turn takes care without a report: of those that are due by the clock, and to be judged again."""
+    """Of how much a turn takes care without a report: of activations that are due by the clock, and to be judged again; of what is
+    read again in quarantine, and of what home units said."""
 
     due: int
     again: int
+    quarantine: int
+    units: int
+
+    def each_alone(self) -> list[Share]:
+        """Of those that are not 0."""
+        return [NO_SHARE._replace(**{name: count}) for name, count in self._asdict().items() if count]
+
+    def half(self) -> Share:
+        return Share(*(count // 2 for count in self))
 
 
+NOTHING_HEARD = HeardAgain({})
 MOST_WAITED_MS = 5_000
 """A request that waited in the stream for longer says nothing of the clock of its sender."""
 MOST_RELOADED = 25
 """Of so many people orders are taken in in a turn, where they change for more."""
-ALL, ONLY_REPORTS = Share(MAX_DUE, MOST_AGAIN), Share(0, 0)
+NO_SHARE = Share(0, 0, 0, 0)
+ALL, ONLY_REPORTS = Share(MAX_DUE, MOST_AGAIN, MOST_READ_AGAIN, MOST_READ_AGAIN), NO_SHARE
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -217,7 +237,7 @@ class Worker:
         self._examining = Examining()
         self._is_judging_again = False
         self._clocks = ClockWatch({}, set())
-        self._to_tell_again: dict[int, int] = {}
+        self._units_to_hear = UnitsToHear()
         self._to_reload: dict[int, int] = {}
         """Of whom orders are to be taken in, and from which change on they are not; in the order of these."""
         self._to_hear: set[int] = set()
@@ -301,6 +321,7 @@ class Worker:
         """Everything from the disk; then we are ready, and the time since we were last alive was an outage."""
         self._rebuilder.forget()
         self._examining.forget()
+        self._units_to_hear.forget()
         self._new_days.forget()
         self._activations.forget()
         await self._new_days.load(connection)
@@ -331,7 +352,8 @@ class Worker:
         self._ahead = await devices_ahead(connection)
         await self._units.load(connection, self._now_ms)
         changes = await order_changes_after(connection, await changes_seen(connection, fresh.owned))
-        self._hear_units_again(_of_units(changes))
+        if changes:
+            self._hear_units_again(_of_units(changes), changes[0].change_no)
         await self._examine_if_asked(connection, changes)
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         with without_collector():
@@ -407,12 +429,12 @@ class Worker:
 
     async def _next(self, connection: Connection) -> None:
         """A turn over the shards that are held."""
-        has_more = bool(self._to_reload or self._examining) or self._activations.are_any_to_judge_again
+        waiting = self._to_reload or self._examining or self._units_to_hear
+        has_more = bool(waiting) or self._activations.are_any_to_judge_again
         wait_s = 0.0 if has_more else self._pace.max_wait_s
         batch = await self._inbox.gather(self._turn_reports, wait_s)
-        batch = self._new_days.ready(batch, self._tell)
         try:
-            await self._take(connection, batch)
+            await self._take(connection, self._new_days.ready(batch, self._tell))
         except BaseException:
             for submission in batch:
                 if not submission.done.done():
@@ -442,8 +464,8 @@ class Worker:
         except CannotStore as error:  # something in the batch: find it, so that it stops nobody else
             self._note_failure(error.why, batch)
             if len(batch) > 1:
-                for submission in batch:
-                    await self._take(connection, [submission])
+                for some in halves(batch):
+                    await self._take(connection, some)
             elif batch and batch[0].unreadable is None:
                 await self._commit(connection, [unstorable(batch[0], error.why)])
             else:
@@ -460,14 +482,16 @@ class Worker:
         log.error("turn failed", error=type(error).__name__, where=where, submissions=len(batch))
 
     async def _find_fault(self, connection: Connection, batch: Sequence[Submission], error: Exception) -> None:
-        """Something went wrong after the reports were stored. First each request by itself, without what is due by the clock; then
-        ever smaller parts of what is due. The activation at which it stays is set aside. Raises `error` if it is nobody's."""
+        """Something went wrong after the reports were stored. First ever fewer of the requests, without what else a turn does; then
+        ever smaller parts of that. The activation at which it stays is set aside. Raises `error` if it is nobody's."""
         if self._examining.examination is not ORDERS_CHANGED:
             log.error("quarantine could not be examined")
             self._examining.examination = ORDERS_CHANGED  # of the others nobody may think that they are through
             await self._take(connection, batch)
         elif batch and (len(batch) > 1 or self._share != ONLY_REPORTS):
-            await self._take_in_parts(connection, [[submission] for submission in batch], ONLY_REPORTS)
+            await self._take_in_parts(connection, halves(batch), ONLY_REPORTS)
+            if self._share != ONLY_REPORTS:  # reports come in every turn, and it may be at none of them
+                await self._take(connection, [])
         elif self._share != ONLY_REPORTS:
             if self._share == ALL:
                 await self._take_in_parts(connection, [[]], ONLY_REPORTS)  # raises what is nobody's
@@ -480,16 +504,51 @@ class Worker:
             raise error
 
     async def _narrow_down(self, connection: Connection, error: Exception) -> None:
-        """A turn failed without a report, and does not without anybody who is due or to be judged again."""
+        """A turn failed without a report, and does not without all that it does beside them."""
+        share = self._share_of_what_waits()
+        parts = share.each_alone()
+        if sum(share) == 1:
+            await self._set_aside(connection, await self._concerned(connection), error)
+            if not (share.due or share.again):  # its facts are facts all the same
+                await self._commit(connection, [])
+        elif len(parts) > 1:
+            for part in parts:
+                await self._take_in_parts(connection, [[]], part)
+        elif parts:
+            await self._take_in_parts(connection, [[]], share.half())
+
+    def _share_of_what_waits(self) -> Share:
+        """Of our share, what there is."""
+        due, again = self._lives_of_share()
+        return Share(
+            len(due),
+            len(again),
+            self._share.quarantine if self._examining else 0,
+            self._share.units if self._units_to_hear else 0,
+        )
+
+    def _lives_of_share(self) -> tuple[Sequence[LiveActivation], Sequence[LiveActivation]]:
+        """Who is due by the clock, and who is to be judged again."""
         due = self._activations.due(self._now_ms, self._share.due)
-        again = self._activations.to_judge_again(self._share.again)
-        if len(due) + len(again) == 1:
-            await self._set_aside(connection, [*due, *again], error)
-        elif due and again:
-            await self._take_in_parts(connection, [[]], Share(len(due), 0))
-            await self._take_in_parts(connection, [[]], Share(0, len(again)))
-        elif due or again:
-            await self._take_in_parts(connection, [[]], Share(len(due) // 2, len(again) // 2))
+        return due, self._activations.to_judge_again(self._share.again)
+
+    async def _concerned(self, connection: Connection) -> list[LiveActivation]:
+        """Whom our share is about, without a report."""
+        due, again = self._lives_of_share()
+        read = await self._read_quarantine(connection)
+        heard = await self._hear_units(connection)
+        found = {self._activations.at(fact.device_no, fact.report.own_ms) for fact in (*read.usable, *heard.usable)}
+        return [*due, *again, *(live for live in found if live is not None)]
+
+    async def _read_quarantine(self, connection: Connection) -> ReadAgain:
+        known, most = self._new_days.known, self._share.quarantine
+        return await self._examining.read(
+            connection, read_body, self._tell, known, self._is_of_several, self._beside, most
+        )
+
+    async def _hear_units(self, connection: Connection) -> HeardAgain:
+        units = self._units_to_hear.in_order
+        return await hear_again(connection, units, read_body, self._tell, self._share.units)
 
     async def _take_in_parts(
         self, connection: Connection, parts: Sequence[Sequence[Submission]], share: Share
@@ -501,6 +560,12 @@ class Worker:
                 await self._take(connection, part)
         finally:
             self._share = before
+
+    def _note_put_aside(self, reports: Sequence[PutAside]) -> None:
+        """They stay where they are: `emtrack quarantine examine` tries them again."""
+        self._metrics.put_aside.inc(len(reports))
+        for fact_id, why in reports:
+            log.error("a report that was read again could not be stored", fact_id=fact_id, error=why)
 
     async def _set_aside(self, connection: Connection, lives: Sequence[LiveActivation], error: Exception) -> None:
         updates = set_aside(lives, f"{type(error).__name__} at {origin_of(error).line}")
@@ -518,12 +583,8 @@ class Worker:
         now_ms = self._now_ms
         if self._sharing is not None:
             batch = await self._ours(connection, self._sharing, batch)
-        refused = await self._examining.read(
-            connection, read_body, self._tell, self._new_days.known, self._is_of_several, self._beside
-        )
+        refused = await self._read_quarantine(connection)
         batch = await those_that_need_not_wait(connection, batch, self._examining, refused, self._sources)
-        requests = await self._requests(connection, batch)
-        incoming = [item for request in requests for item in request.items]
         self._highest.begin_turn()
         self._ahead_of_commit.begin(now_ms)
         kept = Kept(self._highest, self._newest_ms, self._can_copy, self._ahead_of_commit)
@@ -534,13 +595,17 @@ class Worker:
             await self._notice_unheard(connection, heard)
             # What was received earlier comes first: of duplicates the first receipt is kept.
             released = await store_again(connection, refused, self._tell, now_ms, kept, self._examining.examination)
-            released += await tell_again(connection, self._to_tell_again, read_body, self._tell)
+            heard_again = await self._hear_units(connection)
+            told = await store_heard(connection, heard_again)
+            batch = self._units_to_hear.those_that_need_not_wait(batch, heard_again, self._sources)
+            requests = await self._requests(connection, batch)
+            incoming = [item for request in requests for item in request.items]
             days = days_of(incoming, self._tell)
             await make_days(connection, self._new_days.to_make(days, now_ms))
             self._stages.passed(Stage.PREPARE)
             outcome = await store_reports(connection, requests, self._tell, kept)
             wrongly_signed = await store_signatures(connection, batch, incoming, outcome)
-            accepted = [*outcome.accepted, *released]
+            accepted = [*outcome.accepted, *released.accepted, *told.accepted]
             self._ahead |= ahead_among(accepted)
             self._stages.passed(Stage.STORE)
             facts = self._ahead_of_commit.facts_of(accepted)
@@ -552,7 +617,7 @@ class Worker:
             look = await self._look_at_units(connection, _heard(incoming), now_ms)
             noted = await raise_from_units(connection, look, self._alert_nos, now_ms, elsewhere)
             told_of_ms = await self._tell_of_what_waits(connection, now_ms)
-            seen = self._changes_seen(refused.finished)
+            seen = self._changes_seen(refused.finished, heard_again)
             if self._sharing is None:
                 await record_alive(connection, now_ms, seen)
             else:
@@ -566,9 +631,10 @@ class Worker:
         self._highest.adopt()
         self._told_of_ms = told_of_ms
         self._examining.adopt(refused)
-        self._to_tell_again.clear()
+        self._units_to_hear.adopt(heard_again)
+        self._note_put_aside([*released.put_aside, *told.put_aside])
         self._committed_at_s = started_s  # what is alive is said as of the turn's start: a long turn is a gap too
-        self._new_days.made(days | refused.days)
+        self._new_days.made(days | days_among(released.accepted))
         self._activations.adopt(updates, now_ms)
         self._submit_put_off()
         self._units.adopt(look)
@@ -668,7 +734,7 @@ class Worker:
         """What home units of some people said may wait in quarantine, as what their tags said does, or be stored."""
         self._examining.add(sorted(self._units.devices_of(wearer_nos).keys() | tags), change_no)
         heard = self._to_hear.intersection(wearer_nos)
-        self._hear_units_again(heard)
+        self._hear_units_again(heard, change_no)
         self._to_hear -= heard - self._to_reload.keys()
 
     def _reload_later(self, wearer_nos: Iterable[int], change_no: int) -> None:
@@ -676,11 +742,12 @@ class Worker:
         for wearer_no in wearer_nos:
             self._to_reload.setdefault(wearer_no, change_no)
 
-    def _changes_seen(self, examined: Collection[int] = ()) -> int:
-        """Up to which change orders are taken in for everybody, with what waited for them in quarantine. `examined`: devices of which
-        all of it is stored in this transaction."""
+    def _changes_seen(self, examined: Collection[int] = (), heard: HeardAgain = NOTHING_HEARD) -> int:
+        """Up to which change orders are taken in for everybody, with what waited for them in quarantine and of home units.
+        `examined`: devices of which all of it is stored in this transaction; `heard`: likewise."""
         reloaded = next((change_no - 1 for change_no in self._to_reload.values()), self._changes_read)
-        return min(reloaded, self._examining.seen(self._changes_read, examined))
+        read_to = self._changes_read
+        return min(reloaded, self._examining.seen(read_to, examined), self._units_to_hear.seen(read_to, heard))
 
     def _examine_of(self, changes: Sequence[LoggedChange]) -> None:
         """What waited in quarantine for these orders."""
@@ -714,11 +781,10 @@ class Worker:
             self._activations.judge_again(since_ms)
             self._is_judging_again = True
 
-    def _hear_units_again(self, wearer_nos: Iterable[int]) -> None:
+    def _hear_units_again(self, wearer_nos: Iterable[int], change_no: int) -> None:
         """Home units that are there to hear somebody whom they were not there to hear before: what they said of themselves
         concerns that person's tag, too."""
-        for device_no, since_ms in self._units.devices_of(sorted(wearer_nos)).items():
-            self._to_tell_again[device_no] = min(since_ms, self._to_tell_again.get(device_no, since_ms))
+        self._units_to_hear.add(self._units.devices_of(sorted(wearer_nos)), change_no)
 
     async def _requests(self, connection: Connection, batch: Sequence[Submission]) -> list[Request]:
         """What each submission brings, under ids of its own. What is signed, or could not be read, must not be kept whole."""
@@ -745,8 +811,7 @@ class Worker:
         found = sharing.ours(batch)
         for submission in found:
             if submission.hear_since_ms is not None:
-                since_ms = self._to_tell_again.get(submission.device_no, submission.hear_since_ms)
-                self._to_tell_again[submission.device_no] = min(since_ms, submission.hear_since_ms)
+                self._units_to_hear.add({submission.device_no: submission.hear_since_ms}, self._changes_read + 1)
         if sharing.hears_now:
             await self._units.hear_from_disk(connection)
         return found
@@ -756,7 +821,7 @@ class Worker:
     ) -> None:
         """Devices that other workers store too: until the commit they wait for us, and what they stored is known from the disk.
         `examined`: of which something in quarantine is stored."""
-        divided = sharing.divided(batch, (*examined, *self._to_tell_again))
+        divided = sharing.divided(batch, (*examined, *self._units_to_hear.device_nos))
         await lock_devices(connection, divided)
         self._highest.others_add_to(divided)
 
@@ -886,6 +951,12 @@ class Worker:
 def _of_units(changes: Sequence[LoggedChange]) -> set[int]:
     """People whom a home unit is there to hear that was not there to hear them before."""
     return {c.wearer_no for c in changes if c.what in CONCERN_UNITS and c.wearer_no is not None}
+
+
+def halves(batch: Sequence[Submission]) -> list[Sequence[Submission]]:
+    """Of more than one; of one that one."""
+    middle = len(batch) // 2
+    return [some for some in (batch[:middle], batch[middle:]) if some]
 
 
 def _heard(incoming: Sequence[Incoming]) -> set[int]:

@@ -1,0 +1,191 @@
+"""What cannot be processed is put aside, is seen, and can be tried again; everybody else is watched over meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from emtrack.db.connect import connect
+from emtrack.record.changes import are_noticed
+from emtrack.record.quarantine import ask_to_examine, refused_by_reason
+from emtrack.service import worker as pipeline
+from emtrack.service.alerting import AlertsOfTurn
+from geofence import datetime_of
+from ingest import NotCommitted, store
+from tests.service_world import AWAY, World, activation, curfew, deployed, event, ms, orders, position
+from tests.test_pipeline import _failing_for, judged_from_export
+from tests.test_quarantine import nobodys, unit
+
+NOT_AT_TEN_PAST = "ALTER TABLE positions ADD CONSTRAINT poison CHECK (extract(minute FROM fix_time) <> 10)"
+NO_POISON = "ALTER TABLE positions DROP CONSTRAINT poison"
+
+
+async def test_one_report_in_quarantine_that_the_database_would_not_have_stops_nobody(world: World) -> None:
+    await nobodys(world, 35)
+    await world.connection.execute(NOT_AT_TEN_PAST)
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)]})
+    assert (await world.send("D2", position(1, "11:59"))).refused == []
+    await world.settle()
+    assert await are_noticed(world.connection)
+    assert await world.count("positions") == 34 + 1
+    assert await refused_by_reason(world.connection) == [("no_activation", 35, 34, 1)]
+    assert world.metrics.put_aside._value.get() == 1
+    await world.start()
+    await world.settle()
+    assert world.metrics.put_aside._value.get() == 0, "it is not tried again by itself"
+    await world.connection.execute(NO_POISON)
+    await ask_to_examine(world.connection, "officer", world.clock.now_ms())
+    await world.settle()
+    assert await refused_by_reason(world.connection) == [("no_activation", 35, 35, 0)]
+
+
+async def test_a_finding_of_what_was_in_quarantine_that_cannot_be_recorded_stops_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await nobodys(world, 35)
+    world.clock.at_ms = ms("12:10")
+    monkeypatch.setattr(AlertsOfTurn, "take", _failing_for("A9", KeyError("A9")))
+    everywhere = curfew(9, timetable=None)
+    await world.enter({"activations": [activation(9)], "requirements": [everywhere]})
+    for minute in range(5):
+        assert (await world.send("D1", position(minute, f"12:0{minute}"))).refused == []
+    await world.settle()
+    assert await are_noticed(world.connection)
+    assert await world.count("positions") == 35 + 5
+    assert await world.count("judgement_faults") == 1
+    monkeypatch.undo()
+    await world.wait_until("12:12")
+    assert [line for line in await world.findings() if "CURFEW" in line]
+
+
+async def test_a_fault_at_what_the_clock_brings_is_found_though_reports_come_in_every_turn(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deployed(database_url, orders(*range(1, 6))) as world:
+        for number in range(1, 6):
+            await world.send_at("18:55", f"D{number}", position(1, "18:50", AWAY), position(2, "18:54", AWAY))
+        monkeypatch.setattr(AlertsOfTurn, "take", _failing_for("A3", KeyError("A3")))
+        for second in range(6):
+            at = f"19:01:0{second}"
+            assert (await world.send_at(at, "D1", position(10 + second, at, AWAY))).refused == []
+        assert len([line for line in await world.findings() if "OUT_AT_START" in line]) == 4
+        assert await world.count("judgement_faults") == 1
+
+
+# ---------------------------------------------------------------------------------------------- what home units said of themselves
+
+
+async def three_with_a_unit(world: World, **of_third: Any) -> None:
+    """Of whom the third is entered late: the unit said something each minute since 12:01."""
+    await world.enter({"home_units": [unit(1), unit(2)]})
+    world.clock.at_ms = ms("13:00")
+    said = [event(n, f"12:{n:02}", "HMU_POWER_LOST" if n % 2 else "HMU_POWER_RESTORED") for n in range(1, 36)]
+    await world.send("H1", *said)
+    world.clock.at_ms = ms("13:10")
+    await world.enter({"home_units": [unit(1), unit(2), unit(3, **of_third)]})
+
+
+async def of_third(world: World) -> list[Any]:
+    rows = await world.connection.fetch(
+        "SELECT event_time, type, received_at FROM device_events WHERE device_no = $1 ORDER BY event_time",
+        await world.device_no("D3"),
+    )
+    return [tuple(row) for row in rows]
+
+
+@pytest.fixture
+def ten_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MOST_READ_AGAIN", 10)
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_what_a_unit_said_for_long_is_told_of_somebody_some_at_a_time(database_url: str) -> None:
+    """Nobody is told that the orders are taken in before all of it is, and what was received first counts."""
+    async with deployed(database_url, orders(1, 2, 3)) as world:
+        await three_with_a_unit(world)
+        told, turns = 0, 0
+        while not await are_noticed(world.connection):
+            other = await world.submit("D1", position(turns, f"13:0{turns}"))
+            again = await world.submit("D3", event(turns, "12:35", "HMU_POWER_LOST", hmu_id="H1"))
+            await world.turn()
+            assert other.result().refused == []
+            assert len(await of_third(world)) - told <= 10
+            told, turns = len(await of_third(world)), turns + 1
+            if not await are_noticed(world.connection):
+                assert isinstance(again.exception(), NotCommitted)
+        assert turns == 4
+        assert again.result().refused == [], "a duplicate of what the unit said before it"
+        found = await of_third(world)
+        assert len(found) == 35
+        assert {received for *_, received in found} == {datetime_of(ms("13:00"))}
+        assert await world.lines() == await judged_from_export(world)
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_what_of_it_was_not_told_when_the_program_ended_is_told_after_it(database_url: str) -> None:
+    async with deployed(database_url, orders(1, 2, 3)) as world:
+        await three_with_a_unit(world)
+        await world.turn()
+        await world.start()
+        await world.settle()
+        assert len(await of_third(world)) == 35
+        assert await are_noticed(world.connection)
+
+
+async def test_one_word_of_a_unit_that_the_database_would_not_have_of_somebody_stops_nobody(
+    database_url: str,
+) -> None:
+    async with deployed(database_url, orders(1, 2, 3)) as world:
+        poison = "ALTER TABLE device_events ADD CONSTRAINT poison CHECK (event_time < '2026-03-02T12:10Z') NOT VALID"
+        await world.enter({"home_units": [unit(1), unit(2)]})
+        await world.turn()
+        await three_with_a_unit(world)
+        await world.connection.execute(poison)
+        await world.settle()
+        assert await are_noticed(world.connection)
+        assert len(await of_third(world)) == 9
+        assert world.metrics.put_aside._value.get() == 26
+
+
+async def test_a_finding_of_what_a_unit_said_that_cannot_be_recorded_stops_nobody(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deployed(database_url, orders(1, 2, 3)) as world:
+        await three_with_a_unit(world)
+        monkeypatch.setattr(AlertsOfTurn, "take", _failing_for("A3", KeyError("A3")))
+        await world.settle()
+        assert await are_noticed(world.connection)
+        assert len(await of_third(world)) == 35
+        monkeypatch.undo()
+        await world.wait_until("13:12")
+        assert await world.lines() == await judged_from_export(world)
+
+
+# ---------------------------------------------------------------------------------------------- retention beside a turn
+
+
+async def test_a_report_that_retention_deletes_while_it_is_read_again_is_neither_stored_nor_a_fault(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deployed(database_url, orders(1)) as world:  # what retention deletes is counted on
+        await nobodys(world, 35)
+        await world.enter({"activations": [activation(9)], "requirements": [curfew(9)]})
+        whole = pipeline.store_again
+
+        async def deleted_before(connection: Any, *rest: Any) -> Any:
+            other = await connect(world.dsn)
+            try:
+                await other.execute("DELETE FROM quarantine WHERE seq % 7 = 0")
+            finally:
+                await other.close()
+            return await whole(connection, *rest)
+
+        monkeypatch.setattr(pipeline, "store_again", deleted_before)
+        await world.turn()
+        assert world.metrics.failed_turns._value.get() == 0
+        assert world.metrics.put_aside._value.get() == 0
+        assert await world.count("positions") == 30
+        assert await refused_by_reason(world.connection) == [("no_activation", 30, 30, 0)]
+        await world.settle()
+        assert await are_noticed(world.connection)
