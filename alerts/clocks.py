@@ -112,6 +112,7 @@ ON CONFLICT (activation_no) DO UPDATE SET newest_at = excluded.newest_at, upload
 """
 UPLOADS = "SELECT activation_no, uploads FROM clock_uploads"
 FORGET_UPLOADS = "DELETE FROM clock_uploads WHERE newest_at < $1"
+IS_WRONG = "SELECT EXISTS (SELECT FROM wrong_clocks WHERE activation_no = $1 AND ended_at IS NULL)"
 WRONG_NOW = "SELECT activation_no FROM wrong_clocks WHERE ended_at IS NULL"
 OF_ALERTS = """
 SELECT DISTINCT ON (alert_no) alert_no, least_ms, most_ms, ended_at IS NULL AS lasts FROM wrong_clocks
@@ -143,6 +144,9 @@ async def note_clocks(
 async def _raise(
     connection: Connection, change: ClockChange, skew: Skew, take_numbers: TakeNumbers, now_ms: int
 ) -> int:
+    """Another worker may have told of it, before the tag was corrected to somebody of a shard of ours."""
+    if await connection.fetchval(IS_WRONG, change.activation_no):
+        return 0
     alert = NewAlert(0, CLOCK, Severity.WARNING, now_ms, change.wearer_no, change.activation_no)
     alert_no, is_new = await open_or_join(connection, alert, take_numbers, now_ms)
     await connection.execute(BEGIN, alert_no, change.activation_no, datetime_of(now_ms), *skew)

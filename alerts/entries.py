@@ -60,9 +60,10 @@ def fate_of(verdict: EntryVerdict | None, now_ms: int) -> EntryFate:
 VerdictOf = Callable[[int, int], EntryVerdict | None]
 """(activation number, entry number) -> its newest verdict."""
 
-UNSETTLED = "SELECT alert_no, activation_no, entry_no, seen_at FROM possible_entries WHERE settled_at IS NULL"
+UNSETTLED = "SELECT activation_no, entry_no FROM possible_entries WHERE settled_at IS NULL"
 SETTLE = """
 UPDATE possible_entries SET settled_at = $4, fate = $3 WHERE activation_no = $1 AND entry_no = $2 AND settled_at IS NULL
+RETURNING alert_no
 """
 # What was never confirmed is a warning from then on, unless something else stands behind the alert. $3: the fact that says otherwise;
 # one behind which stands nothing but an identifier withdraws no alert by itself (docs/decisions/0046).
@@ -128,11 +129,12 @@ async def note_entries(
 async def _settle(
     connection: Connection, row: asyncpg.Record, fate: EntryFate, says_otherwise: int | None, now_ms: int
 ) -> list[tuple[int, str]]:
-    await connection.execute(SETTLE, row["activation_no"], row["entry_no"], fate, datetime_of(now_ms))
-    if fate is EntryFate.CONFIRMED:
+    """Whoever settles it tells: another worker may judge the same tag while it is corrected to somebody of another shard."""
+    alert_no = await connection.fetchval(SETTLE, row["activation_no"], row["entry_no"], fate, datetime_of(now_ms))
+    if alert_no is None or fate is EntryFate.CONFIRMED:
         return []
-    await connection.execute(LOWER, row["alert_no"], int(Severity.WARNING), says_otherwise)
-    return [(row["alert_no"], "not confirmed")]
+    await connection.execute(LOWER, alert_no, int(Severity.WARNING), says_otherwise)
+    return [(alert_no, "not confirmed")]
 
 
 async def _raise(

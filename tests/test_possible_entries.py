@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from alerts import Alert, AlertFilter, EntryFate, Severity, act, open_alerts
+from alerts import Alert, AlertFilter, EntryFate, OwnShards, Severity, act, note_entries, open_alerts
+from alerts.due import DueInTurn
+from emtrack.db.connect import connect
 from tests.service_world import AWAY, HOME, World, activation, ms, position
 
 OTHER = (HOME[0], HOME[1] + 0.02)
@@ -104,3 +107,29 @@ async def test_a_restart_changes_nothing(near: World) -> None:
     assert [a.severity for a in await open_now(near)] == [Severity.CRITICAL]
     await near.send_at("12:05", "D1", position(4, "12:04", OTHER))
     assert [a.severity for a in await open_now(near)] == [Severity.WARNING]
+
+
+async def test_8_of_two_workers_that_settle_it_at_once_one_tells(near: World) -> None:
+    """While a tag is corrected to somebody of another shard, both may judge it."""
+    await near.send_at("12:04", "D1", position(3, "12:03", HOME))
+    due = DueInTurn(timers=False, orders=False, entries=True, closed=False)
+
+    async def settle(connection: Any, shard: int) -> tuple[int, int]:
+        async with connection.transaction():
+            own = OwnShards(2, frozenset({shard}))
+            settled = await note_entries(
+                connection, [], lambda *_: None, no_numbers, ms("12:05"), lambda _: True, due, own
+            )
+            await asyncio.sleep(0.1)  # the other waits for the row
+            return settled
+
+    async def no_numbers(*_: Any) -> list[int]:
+        raise AssertionError("nothing is opened")
+
+    other = await connect(near.dsn)
+    try:
+        one, two = await asyncio.gather(settle(near.connection, 0), settle(other, 1))
+    finally:
+        await other.close()
+    assert sorted([one, two]) == [(0, 0), (0, 1)]
+    assert await near.connection.fetchval("SELECT count(*) FROM alert_changes WHERE what = 'not confirmed'") == 1

@@ -287,12 +287,12 @@ async def test_what_is_older_than_an_hour_is_forgotten_at_a_start(world: World) 
 
 
 async def test_an_alert_that_was_rolled_back_with_its_turn_is_raised_by_the_next(world: World) -> None:
-    """The turn of the third upload fails after the alert was raised in it, and is taken once more."""
+    """The turn of the third upload fails after the alert was raised in it, and is taken once more; then what else there was to do."""
     await world.enter({"activations": [activation(1, report_interval_s=600)]})
     await world.connection.execute(FAILS_ONCE)
     for seq, at in enumerate(clock_times(0, 3, 10), 1):
         await post(world, at, seq, fact_min=0, sent_min=62)
-    assert await world.connection.fetchval("SELECT last_value FROM tries") == 2
+    assert await world.connection.fetchval("SELECT last_value FROM tries") == 3
     assert (len(await kept_reports(world.connection)), await world.count("quarantine")) == (3, 0)
     assert await told(world) == [(Severity.WARNING, True)]
 
