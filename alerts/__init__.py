@@ -66,7 +66,7 @@ from alerts.life import (
     Move,
     moves_from,
 )
-from alerts.locks import AlertLock
+from alerts.locks import AlertLock, take_alerts_of
 from alerts.outbox import (
     Attempt,
     NewMessage,
@@ -296,6 +296,7 @@ __all__ = [
     "skew_of",
     "states_of",
     "store_uploads",
+    "take_alerts_of",
     "tell_on_call",
     "tick",
     "ticks_of",

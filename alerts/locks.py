@@ -10,7 +10,7 @@ Locks are taken in this order, and none that stands earlier after one that stand
    one process that has all shards.
 2. `PartOf.WEARERS`: shards, ascending. A turn takes all of its own the first time that it needs one; pages that of the alert.
 3. `PartOf.NETWORKS`: there is one. By a turn that changes an alert of a silence, as it may group those of other shards with it; by
-   who changes an incident, with which those of its people are closed.
+   who changes an incident, with which those of its people are closed; by retention, which deletes all alerts of a person.
 4. Rows of alerts. Whoever has 3 may wait for rows of silences of another shard; who has such rows has 3 too, or changes one alone.
 5. `PartOf.UNITS`: home units by their names, ascending, and then rows of their alerts: the last that a turn looks at.
 
@@ -81,6 +81,9 @@ WHERE f.finding_no = $1
 """
 
 
+OF_WEARER = "SELECT ($1::bigint % shards)::int FROM shard_count"
+
+
 def of_shard(shard: int) -> AlertPart:
     return AlertPart(PartOf.WEARERS, shard)
 
@@ -121,6 +124,12 @@ async def take_together(connection: Connection) -> None:
 async def take_part(connection: Connection, part: AlertPart) -> None:
     await take_together(connection)
     await _take(connection, part.of, [part.number])
+
+
+async def take_alerts_of(connection: Connection, wearer_no: int) -> None:
+    """All alerts of a person, those of silences too. By who deletes them."""
+    await take_part(connection, of_shard(await connection.fetchval(OF_WEARER, wearer_no)))
+    await take_networks(connection)
 
 
 async def take_own(connection: Connection, own: OwnShards | None) -> None:

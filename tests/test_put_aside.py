@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from emtrack.db.connect import connect
 from emtrack.record.changes import are_noticed
 from emtrack.record.quarantine import ask_to_examine, refused_by_reason
-from emtrack.service import worker as pipeline
 from emtrack.service.alerting import AlertsOfTurn
 from geofence import datetime_of
 from ingest import NotCommitted, store
@@ -160,32 +158,3 @@ async def test_a_finding_of_what_a_unit_said_that_cannot_be_recorded_stops_nobod
         monkeypatch.undo()
         await world.wait_until("13:12")
         assert await world.lines() == await judged_from_export(world)
-
-
-# ---------------------------------------------------------------------------------------------- retention beside a turn
-
-
-async def test_a_report_that_retention_deletes_while_it_is_read_again_is_neither_stored_nor_a_fault(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with deployed(database_url, orders(1)) as world:  # what retention deletes is counted on
-        await nobodys(world, 35)
-        await world.enter({"activations": [activation(9)], "requirements": [curfew(9)]})
-        whole = pipeline.store_again
-
-        async def deleted_before(connection: Any, *rest: Any) -> Any:
-            other = await connect(world.dsn)
-            try:
-                await other.execute("DELETE FROM quarantine WHERE seq % 7 = 0")
-            finally:
-                await other.close()
-            return await whole(connection, *rest)
-
-        monkeypatch.setattr(pipeline, "store_again", deleted_before)
-        await world.turn()
-        assert world.metrics.failed_turns._value.get() == 0
-        assert world.metrics.put_aside._value.get() == 0
-        assert await world.count("positions") == 30
-        assert await refused_by_reason(world.connection) == [("no_activation", 30, 30, 0)]
-        await world.settle()
-        assert await are_noticed(world.connection)

@@ -19,7 +19,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import asyncpg
+import structlog
 
+from alerts import take_alerts_of
 from emtrack.db.locks import WORKER_LOCK, try_lock
 from emtrack.errors import MendableError
 from emtrack.record.changes import FACTS_DELETED, OrderChange, are_noticed, log_change
@@ -132,12 +134,16 @@ FORGET: Final = (
 FORGET_NAME = """
 UPDATE wearers SET name = NULL, iom_before_0003 = NULL WHERE wearer_no = $1 AND (name IS NOT NULL OR iom_before_0003 IS NOT NULL)
 """
+log = structlog.get_logger()
+
 UNLOCK = "SELECT pg_advisory_unlock($1)"
 
 JUDGED: Final = frozenset({Kind.POSITIONS, Kind.EVENTS, Kind.FINDINGS})
 """Without these nobody can be judged again."""
 OF_THE_RECORD: Final = frozenset({Kind.IOM_RECORD, Kind.LOOKS})
 """Kinds that are counted from the end of the programme's record of a person."""
+OF_ALERTS: Final = frozenset({Kind.FINDINGS, Kind.ALERTS})
+"""Kinds of which a turn changes rows under the locks of alerts."""
 TRIES: Final = 25
 NOTICED_WITHIN_S: Final = 60.0
 
@@ -278,9 +284,21 @@ class Run:
         return ended
 
     async def _rows(self, target: Target, of: int | datetime) -> None:
+        """What a service adds to meanwhile stays for the next run."""
+        try:
+            while taken := await self._slice(target, of):
+                self.gone[target.table] += taken
+        except asyncpg.ForeignKeyViolationError:
+            log.warning("something was added to what was to go; the next run takes it", table=target.table)
+
+    async def _slice(self, target: Target, of: int | datetime) -> int:
+        """No turn is between its look at alerts of somebody and what it makes of it."""
         rule = self._plan.rules[target.kind]
-        while taken := await self._connection.fetchval(target.remove, of, self.run_no, str(target.kind), rule.days):
-            self.gone[target.table] += taken
+        async with self._connection.transaction():
+            if target.kind in OF_ALERTS and isinstance(of, int):
+                await take_alerts_of(self._connection, of)
+            taken: int = await self._connection.fetchval(target.remove, of, self.run_no, str(target.kind), rule.days)
+        return taken
 
     async def _positions_of(self, person: Ended) -> None:
         days = [row["day"] for row in await self._connection.fetch(DAYS)]

@@ -1,0 +1,128 @@
+"""Retention deletes what a turn has just read: the turn does not fail, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from alerts import AlertFilter, act, open_alerts, store
+from emtrack.db.connect import connect
+from emtrack.record.changes import are_noticed
+from emtrack.record.quarantine import refused_by_reason
+from emtrack.retention.rules import DEFAULTS, Kind
+from emtrack.retention.runs import Run, begin_run, planned
+from emtrack.retention.targets import OF_A_PERSON
+from emtrack.service import worker as pipeline
+from tests.service_world import AWAY, World, activation, curfew, deployed, orders, position
+from tests.test_quarantine import nobodys
+
+
+async def run_of(connection: Any, world: World) -> Run:
+    plan = await planned(connection, DEFAULTS, world.clock.now_ms())
+    return await begin_run(connection, plan, "Ann")
+
+
+async def delete_alerts_of(dsn: str, world: World, wearer_no: int) -> Run:
+    connection = await connect(dsn)
+    try:
+        run = await run_of(connection, world)
+        for target in OF_A_PERSON:
+            if target.kind is Kind.ALERTS:
+                await run._rows(target, wearer_no)
+        return run
+    finally:
+        await connection.close()
+
+
+async def out_in_the_evening(world: World, day: str, seq: int) -> None:
+    await world.send_at(
+        f"{day}T18:55", "D1", position(seq, f"{day}T18:50", AWAY), position(seq + 1, f"{day}T18:54", AWAY)
+    )
+    await world.wait_until(f"{day}T19:01")
+
+
+async def test_a_closed_alert_is_not_deleted_between_a_turns_look_at_it_and_the_alert_that_follows_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deployed(database_url, orders(1)) as world:
+        await out_in_the_evening(world, "02", 1)
+        (first,) = await open_alerts(world.connection, AlertFilter(), None, 10)
+        await world.send_at("03T07:01", "D1", position(10, "03T07:00"), position(11, "03T07:01"))
+        async with world.connection.transaction():
+            await act(
+                world.connection, first.alert_no, who="Ann", action="closed", outcome="NO_ACTION", note="Called.", confirmed=True,
+                now_ms=world.clock.now_ms(),
+            )  # fmt: skip
+        wearer_no = await world.connection.fetchval("SELECT wearer_no FROM alerts")
+        whole, deleting = store._alerts_of, []
+
+        async def and_then_they_go(connection: Any, keys: Any) -> Any:
+            found = await whole(connection, keys)
+            if not deleting and any(key[1] == "CURFEW" for key in keys):
+                assert found.newest, "it was closed"
+                deleting.append(asyncio.create_task(delete_alerts_of(world.dsn, world, wearer_no)))
+                await asyncio.wait(deleting, timeout=0.3)
+            return found
+
+        monkeypatch.setattr(store, "_alerts_of", and_then_they_go)
+        await out_in_the_evening(world, "03", 20)
+        assert world.metrics.failed_turns._value.get() == 0
+        assert deleting
+        await deleting[0]
+
+
+async def test_a_run_leaves_to_the_next_what_a_turn_adds_to_while_it_deletes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alert gets an occurrence after those that it had were deleted, and before itself is."""
+    async with deployed(database_url, orders(1)) as world:
+        await out_in_the_evening(world, "02", 1)
+        whole, added = Run._rows, []
+
+        async def and_another_occurrence(self: Run, target: Any, of: Any) -> None:
+            if target.table == "alerts":
+                row = await world.connection.fetchrow("SELECT finding_no, alert_no FROM findings CROSS JOIN alerts")
+                assert row is not None
+                added.append(
+                    await world.connection.execute(
+                        "INSERT INTO alert_occurrences (finding_no, alert_no, added_at) VALUES ($1, $2, now())", *row
+                    )
+                )
+            await whole(self, target, of)
+
+        wearer_no = await world.connection.fetchval("SELECT wearer_no FROM alerts")
+        with monkeypatch.context() as patched:
+            patched.setattr(Run, "_rows", and_another_occurrence)
+            await delete_alerts_of(world.dsn, world, wearer_no)
+        assert added
+        assert await world.count("alerts") == 1
+        await delete_alerts_of(world.dsn, world, wearer_no)
+        assert await world.count("alerts") == 0
+
+
+async def test_a_report_that_retention_deletes_while_it_is_read_again_is_neither_stored_nor_a_fault(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deployed(database_url, orders(1)) as world:  # what retention deletes is counted on
+        await nobodys(world, 35)
+        await world.enter({"activations": [activation(9)], "requirements": [curfew(9)]})
+        whole = pipeline.store_again
+
+        async def deleted_before(connection: Any, *rest: Any) -> Any:
+            other = await connect(world.dsn)
+            try:
+                await other.execute("DELETE FROM quarantine WHERE seq % 7 = 0")
+            finally:
+                await other.close()
+            return await whole(connection, *rest)
+
+        monkeypatch.setattr(pipeline, "store_again", deleted_before)
+        await world.turn()
+        assert world.metrics.failed_turns._value.get() == 0
+        assert world.metrics.put_aside._value.get() == 0
+        assert await world.count("positions") == 30
+        assert await refused_by_reason(world.connection) == [("no_activation", 30, 30, 0)]
+        await world.settle()
+        assert await are_noticed(world.connection)
