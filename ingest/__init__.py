@@ -68,6 +68,7 @@ from ingest.store import (
     told_by,
 )
 from ingest.strict import UnreadableText, read_json
+from ingest.tasks import ended
 from ingest.whole_requests import HighestNumbers, Request
 from ingest.wire import (
     Acknowledgement,
@@ -141,6 +142,7 @@ __all__ = [
     "devices_with_more",
     "encode_answer",
     "encoding_trouble",
+    "ended",
     "event_of_the_unit",
     "event_without_a_tag",
     "fact_of",

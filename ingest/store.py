@@ -23,6 +23,7 @@ from geofence import FUTURE_LIMIT_MS, datetime_of
 from ingest.binary_copy import COLUMNS, SALT_BYTES, positions_as_bytes, says_more
 from ingest.incoming import Accepted, Incoming, Tell, Told
 from ingest.reports import EventReport, PositionReport, Refusal, RefusalReason
+from ingest.tasks import ended
 from ingest.whole_requests import HighestNumbers, Request, apart, store_whole, used_numbers
 from ingest.wire import Received, received_in
 
@@ -363,8 +364,7 @@ async def _copy_usual(connection: asyncpg.Connection[Any], items: Sequence[Accep
         await copying
     finally:
         sent.cancel()
-        copying.cancel()
-        await asyncio.wait({copying})  # the connection is free again, whatever ended it
+        await ended(copying)  # the connection is free again
 
 
 async def _copy_positions(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import random
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 import alerts.store
 from emtrack.service import portions, recording
 from emtrack.service import worker as pipeline
+from emtrack.service.portions import Patience, TurnWork, judge_in_portions
 from emtrack.service.recording import RecordedPart
 from geofence import datetime_of, format_instant
 from geofence.judgement.judge import ActivationJudge
@@ -209,3 +213,82 @@ async def test_a_turn_ends_early_when_a_report_waits_and_the_rest_follows(
     await world.turn()
     found = await world.findings()
     assert (len(found), sum("TAMPER" in line for line in found)) == (len(PEOPLE) + 1, 1)
+
+
+class Pieces:
+    """Portions whose writing and adding a test has in hand."""
+
+    def __init__(self, write: Callable[[], Awaitable[None]], add: Callable[[int], None]) -> None:
+        self._write, self._add, self.made = write, add, 0
+
+    def new(self) -> Pieces:
+        self.made += 1
+        return self
+
+    def add(self, _: Any) -> None:
+        self._add(self.made)
+
+    async def write(self) -> None:
+        await self._write()
+
+
+class NoJudgement:
+    async def judge_all(self, *_: Any) -> list[Any]:
+        return []
+
+    async def hold_numbers(self, _: int) -> None:
+        pass
+
+    def judge_by_clock(self, _: Any) -> None:
+        pass
+
+
+async def in_portions(pieces: Pieces) -> None:
+    due: Any = range(10)
+    work = TurnWork({}, [], due, [])
+    await judge_in_portions(NoJudgement(), work, pieces.new, Patience(100, lambda: False))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("small_portions")
+async def test_of_a_judgement_and_a_write_that_both_fail_neither_is_lost_in_the_background() -> None:
+    async def cut() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ConnectionResetError from None
+
+    def failing(made: int) -> None:
+        if made > 1:
+            raise ZeroDivisionError
+
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    with pytest.raises(ZeroDivisionError):
+        await in_portions(Pieces(cut, failing))
+    gc.collect()
+    assert told == []
+
+
+@pytest.mark.usefixtures("small_portions")
+async def test_who_is_cancelled_twice_leaves_no_write_on_the_connection() -> None:
+    begun, may_end, over = asyncio.Event(), asyncio.Event(), []
+
+    async def slow() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await may_end.wait()
+            over.append(True)
+
+    turn = asyncio.create_task(in_portions(Pieces(slow, lambda _: None)))
+    await begun.wait()
+    for _ in range(2):
+        turn.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert not turn.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    assert over == [True]

@@ -13,6 +13,7 @@ from emtrack.db.connect import connect
 from emtrack.db.session import Limits, Session
 from emtrack.logs import origin_of
 from emtrack.service.back_off import BackOff
+from ingest import ended
 
 log = structlog.get_logger()
 
@@ -64,6 +65,5 @@ async def done_before(stop: asyncio.Event, work: Awaitable[None]) -> bool:
         working.result()
         return True
     finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.wait({working, stopping})
+        stopping.cancel()
+        await ended(working)

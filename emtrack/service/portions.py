@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from emtrack.service.activations import ActivationUpdate, LiveActivation
 from emtrack.service.judging import Judgement
 from geofence import Fact
+from ingest import ended
 
 FIRST, PORTION = 100, 500
 """Activations that are due. The first are judged before anything is written; each portion costs a round of statements."""
@@ -69,8 +70,7 @@ async def judge_in_portions(
             left = await _judge_meanwhile(judgement, portion, following, done)
             await writing
         finally:
-            writing.cancel()
-            await asyncio.wait({writing})  # the connection is free again, whatever ended it
+            await ended(writing)  # the connection is free again
         updates = await judgement.judge_all(left, {})
         following.add(updates)
         done += updates
