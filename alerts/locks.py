@@ -14,6 +14,11 @@ Locks are taken in this order, and none that stands earlier after one that stand
 4. Rows of alerts. Whoever has 3 may wait for rows of silences of another shard; who has such rows has 3 too, or changes one alone.
 5. `PartOf.UNITS`: home units by their names, ascending, and then rows of their alerts: the last that a turn looks at.
 
+One thing does not fit: what was found of a tag stays in alerts of who was said to wear it when the tag is corrected to somebody of
+another shard. The worker of that shard tells of it there under 2 of its own shards alone, so it can have 3 and wait for a row that a
+turn has which waits for 3. The server ends one of the two after a second, and that turn is taken again (`emtrack/service/worker.py`).
+The lock of the other shard cannot be taken any more by then, and a row that is passed over would leave readers of the feed untold.
+
 The clock that looks at deadlines waits for the first that is due. Of other parts it takes what is free, and passes over rows that
 somebody has.
 """

@@ -288,8 +288,8 @@ class Run:
         try:
             while taken := await self._slice(target, of):
                 self.gone[target.table] += taken
-        except asyncpg.ForeignKeyViolationError:
-            log.warning("something was added to what was to go; the next run takes it", table=target.table)
+        except (asyncpg.ForeignKeyViolationError, asyncpg.DeadlockDetectedError):
+            log.warning("a turn changed what was to go; the next run takes it", table=target.table)
 
     async def _slice(self, target: Target, of: int | datetime) -> int:
         """No turn is between its look at alerts of somebody and what it makes of it."""

@@ -231,7 +231,7 @@ class Judgement:
         """Beside what is shown. `facts`: those that brought it about."""
         number = live.number
         shown = await self._shown_since(number, done.since_ms)
-        old = in_parts(shown.values(), judged.parts)
+        old = _spoken_of(shown, done, judged.parts)
         changes = _changes(live, judged.parts, old, lambda: _news(live, rebuild, done, facts))
         await self.hold_numbers(len(changes.new))
         update = self._update(live, judged, shown, changes, _WHY[rebuild.cause], done.kept_to_ms)
@@ -252,7 +252,7 @@ class Judgement:
         no more of them."""
         if waiting.slices is None:
             shown = await self._shown_since(live.number, done.since_ms)
-            old = in_parts(shown.values(), done.parts)
+            old = _spoken_of(shown, done, done.parts)
             changes = _changes(live, done.parts, old, lambda: _news(live, waiting.rebuild, done, waiting.facts))
             waiting.slices = slices_of(changes, live.watched, done.state)
         if not waiting.slices:
@@ -313,6 +313,12 @@ class Judgement:
         if why == BY_THE_CLOCK:
             why = why_by_the_clock(was, shown.finding)
         return NewVersion(number, shown.finding_no, shown.version, change, why, shown.finding, under)
+
+
+def _spoken_of(shown: Mapping[int, ShownFinding], done: Rebuilt, parts: Sequence[Part]) -> list[ShownFinding]:
+    """From the start of an activation all that is shown, even if nothing is judged any more where it was found: an entry that is no
+    longer of its orders, as of the former wearer of a tag that was entered for somebody else."""
+    return list(shown.values()) if done.since_ms is None else in_parts(shown.values(), parts)
 
 
 def _why_by(live: LiveActivation, facts: Sequence[Fact], now_ms: int) -> str:

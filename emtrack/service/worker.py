@@ -160,6 +160,8 @@ class Share(NamedTuple):
 NOTHING_HEARD = HeardAgain({})
 MOST_WAITED_MS = 5_000
 """A request that waited in the stream for longer says nothing of the clock of its sender."""
+MOST_RINGS = 3
+"""So often a turn is taken again that waited in a ring."""
 MOST_RELOADED = 25
 """Of so many people orders are taken in in a turn, where they change for more."""
 NO_SHARE = Share(0, 0, 0, 0)
@@ -575,6 +577,16 @@ class Worker:
         self._metrics.faults.inc(len(updates))
 
     async def _commit(self, connection: Connection, batch: Sequence[Submission]) -> None:
+        """Once more where the server ended it as it waited in a ring (alerts/locks.py): nothing of it holds, nobody was answered, and
+        the other has gone on."""
+        for _ in range(MOST_RINGS):
+            try:
+                return await self._commit_once(connection, batch)
+            except asyncpg.DeadlockDetectedError as error:
+                self._note_failure(error, batch)
+        return await self._commit_once(connection, batch)
+
+    async def _commit_once(self, connection: Connection, batch: Sequence[Submission]) -> None:
         started_s = self._began_s = self._pace.stopwatch()
         self._stages.begin()
         heard = None if self._sharing is None else self._sharing.heard(self._clock)
@@ -623,13 +635,15 @@ class Worker:
             else:
                 await record_shards_alive(connection, self._shards, now_ms, seen, self._sharing.unheard_s)
                 await self._sharing.note_stored(connection, batch)
-            if self._is_judging_again and self._activations.are_judged_again:
+            is_judging_again = self._is_judging_again
+            if is_judging_again and self._activations.are_judged_again:
                 await judged_again(connection, now_ms, self._shards)
-                self._is_judging_again = False
+                is_judging_again = False
             self._stages.passed(Stage.LOOK)
         self._stages.passed(Stage.COMMIT)
         self._highest.adopt()
         self._told_of_ms = told_of_ms
+        self._is_judging_again = is_judging_again
         self._examining.adopt(refused)
         self._units_to_hear.adopt(heard_again)
         self._note_put_aside([*released.put_aside, *told.put_aside])
