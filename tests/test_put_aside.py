@@ -158,3 +158,58 @@ async def test_a_finding_of_what_a_unit_said_that_cannot_be_recorded_stops_nobod
         monkeypatch.undo()
         await world.wait_until("13:12")
         assert await world.lines() == await judged_from_export(world)
+
+
+# ---------------------------------------------------------------------------------------------- orders of one person
+
+
+NEWEST_IS_NONSENSE = """
+UPDATE zones SET geometry = '{"type": "Nonsense"}' WHERE zone_no = (SELECT max(zone_no) FROM zones)
+"""
+
+
+async def its_own_zone(world: World, number: int) -> None:
+    await world.enter(
+        {"requirements": [curfew(number, geometry={"type": "Circle", "centre": list(AWAY), "radius_m": 61})]}
+    )
+
+
+async def test_orders_of_one_person_that_cannot_be_read_stop_the_watch_over_nobody_else(world: World) -> None:
+    await its_own_zone(world, 2)
+    await world.turn()
+    whole = await world.connection.fetchval("SELECT geometry FROM zones ORDER BY zone_no DESC LIMIT 1")
+    await world.connection.execute(NEWEST_IS_NONSENSE)
+    await world.start()
+    assert (await world.send("D1", position(1, "11:59"))).refused == []
+    (refused,) = (await world.send("D2", position(1, "11:59"))).refused
+    assert refused.reason == "no_activation"
+    (fault,) = await world.connection.fetch(
+        "SELECT activation_id, error FROM judgement_faults JOIN activations USING (activation_no)"
+    )
+    assert fault["activation_id"] == "A2"
+    assert "Nonsense" not in fault["error"]
+    await world.wait_until("12:00:30")
+    assert await world.count("judgement_faults") == 1
+    await world.connection.execute("UPDATE zones SET geometry = $1 WHERE geometry ->> 'type' = 'Nonsense'", whole)
+    await world.wait_until("12:02")
+    assert await world.count("quarantine_releases") == 1, "it was read again when they could be read"
+    assert (await world.send("D2", position(2, "12:01"))).refused == []
+
+
+async def test_while_changed_orders_cannot_be_read_somebody_is_judged_by_the_former_ones(world: World) -> None:
+    await its_own_zone(world, 2)
+    await world.turn()
+    await its_own_zone(world, 1)
+    await world.connection.execute(NEWEST_IS_NONSENSE)
+    world.clock.at_ms = ms("19:05")
+    assert (await world.send("D1", position(1, "19:01", AWAY), position(2, "19:03", AWAY))).refused == []
+    assert await world.count("judgement_faults") == 1
+    assert await world.versions() == ["CURFEW new SEEN_OUT"]
+
+
+async def test_where_nobodys_orders_can_be_read_the_service_does_not_begin(database_url: str) -> None:
+    """Everybody's reports would be refused."""
+    async with deployed(database_url, orders(*range(1, 31))) as world:
+        await world.connection.execute("UPDATE zones SET geometry = '{}'")
+        with pytest.raises(KeyError):
+            await world.start()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import heapq
 from bisect import insort
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from typing import NamedTuple
 import msgspec
 
 from emtrack.db.connect import Connection
+from emtrack.db.errors import is_of_the_database
+from emtrack.logs import origin_of
 from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, late_since_ms, load_checkpoints, load_silences
 from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
@@ -47,6 +50,8 @@ RETRY_MS = 60_000
 """A judgement that failed is tried again after this, from the start of its activation."""
 LOADED_AT_ONCE = 500
 """People; some tenths of a second."""
+MOST_UNREAD = 20
+"""People whose orders cannot be read. If there are more it is no fault of theirs, and nobody's reports are refused for it."""
 
 
 class PutOff(NamedTuple):
@@ -207,6 +212,27 @@ class ActivationUpdate(NamedTuple):
         return self.fault is None and self.is_judged and is_new
 
 
+Unread = dict[int, str]
+"""People whose orders cannot be read, by their number, and where in the code that shows."""
+
+
+async def _of_whom_it_can_be(
+    make: Callable[[Sequence[int]], Awaitable[dict[int, LiveActivation]]], wearer_nos: Sequence[int], unread: Unread
+) -> dict[int, LiveActivation]:
+    """Where something of one person ends it, the others are made all the same. Raises what is not of few people."""
+    try:
+        return await make(wearer_nos)
+    except Exception as error:
+        if is_of_the_database(error) or len(unread) >= MOST_UNREAD:
+            raise
+        if len(wearer_nos) == 1:
+            unread[wearer_nos[0]] = f"{type(error).__name__} at {origin_of(error).line}"
+            return {}
+    middle = len(wearer_nos) // 2
+    first = await _of_whom_it_can_be(make, wearer_nos[:middle], unread)
+    return first | await _of_whom_it_can_be(make, wearer_nos[middle:], unread)
+
+
 class LiveActivations:
     """All activations, found by activation, by device and instant, and by when they are due."""
 
@@ -256,30 +282,48 @@ class LiveActivations:
         judged_ms: Mapping[int, int],
         shards: Shards,
         rules_since_ms: int = ALWAYS_MS,
-    ) -> None:
+    ) -> Unread:
         """Some shards from the database, beside what is there. `judged_ms`: of each shard, to when it was judged.
-        `rules_since_ms`: since when the rules of today are in force."""
+        `rules_since_ms`: since when the rules of today are in force. Whose orders cannot be read is left out."""
         self._shards = shards.total
         self._rules_since_ms = rules_since_ms
         self.silence_near_m = await silence_near_m(connection)
         self._now_ms = held_ms
         wearer_nos = await wearers_of(connection, shards)
+        unread: Unread = {}
         for first in range(0, len(wearer_nos), LOADED_AT_ONCE):
-            await self._load_some(connection, held_ms, judged_ms, wearer_nos[first : first + LOADED_AT_ONCE])
+            some = wearer_nos[first : first + LOADED_AT_ONCE]
+            await self._load_some(connection, held_ms, judged_ms, some, unread)
+        return unread
 
     async def _load_some(
-        self, connection: Connection, held_ms: int, judged_ms: Mapping[int, int], wearer_nos: Sequence[int]
+        self,
+        connection: Connection,
+        held_ms: int,
+        judged_ms: Mapping[int, int],
+        wearer_nos: Sequence[int],
+        unread: Unread,
     ) -> None:
         """Between some and the next all that is not a turn goes on: pages, signals to end, connections that must be kept."""
-        assignments = await load_judged(connection, held_ms, wearer_nos)
-        sets = await self._sets_of(connection, assignments)
-        fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
-        await self._resume(connection, fresh, judged_ms)
-        for number, live in fresh.items():
+
+        async def resumed(some: Sequence[int]) -> dict[int, LiveActivation]:
+            fresh = await self._fresh(connection, held_ms, some)
+            await self._resume(connection, fresh, judged_ms)
+            return fresh
+
+        for number, live in (await _of_whom_it_can_be(resumed, wearer_nos, unread)).items():
             if number in self._by_number:  # it passed from somebody who is read already to somebody of these
                 self._forget(self._by_number[number])
             self._add(live)
             self._push(live)
+
+    async def _fresh(
+        self, connection: Connection, held_ms: int, wearer_nos: Sequence[int]
+    ) -> dict[int, LiveActivation]:
+        """The activations of some people by their orders of now. Nothing in memory changes."""
+        assignments = await load_judged(connection, held_ms, wearer_nos)
+        sets = await self._sets_of(connection, assignments)
+        return {number: self._live(assignment, sets) for number, assignment in assignments.items()}
 
     def give_up(self, shards: Shards) -> None:
         """Others judge them from now on."""
@@ -356,19 +400,22 @@ class LiveActivations:
         """Those that are no part of a plan."""
         self.silence_near_m = await silence_near_m(connection)
 
-    async def change_orders(self, connection: Connection, held_ms: int, wearer_nos: Sequence[int]) -> set[int]:
-        """Orders of some wearers changed: their activations are judged again from their start.
+    async def change_orders(
+        self, connection: Connection, held_ms: int, wearer_nos: Sequence[int]
+    ) -> tuple[set[int], Unread]:
+        """Orders of some wearers changed: their activations are judged again from their start. Whose orders cannot be read is judged
+        by the former ones.
 
-        Returns the numbers of their devices.
+        Returns the numbers of their devices, and of whom there are none for that.
         """
+        unread: Unread = {}
         if not wearer_nos:
-            return set()
+            return set(), unread
         self._now_ms = held_ms
-        fresh = await load_judged(connection, held_ms, wearer_nos)
-        sets = await self._sets_of(connection, fresh)
-        self._forget_but(fresh, wearer_nos)
-        for number, assignment in fresh.items():
-            live, was = self._live(assignment, sets), self._by_number.get(number)
+        fresh = await _of_whom_it_can_be(partial(self._fresh, connection, held_ms), wearer_nos, unread)
+        self._forget_but(fresh, [wearer_no for wearer_no in wearer_nos if wearer_no not in unread])
+        for number, live in fresh.items():
+            assignment, was = live.assignment, self._by_number.get(number)
             live.judge.with_outages(self._outages.of(assignment.wearer_no) or assignment.plan.outages)
             live.rebuild = ORDERS
             if was is not None:
@@ -381,7 +428,7 @@ class LiveActivations:
                 self._remove(was)
             self._add(live)
             self._push(live)
-        return {assignment.device_no for assignment in fresh.values()}
+        return {live.assignment.device_no for live in fresh.values()}, unread
 
     def _forget_but(self, fresh: Collection[int], wearer_nos: Iterable[int]) -> None:
         """Activations of some wearers that are judged no more: retention deleted their facts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from alerts import Weighed
 from emtrack.db.connect import Connection
@@ -23,6 +23,11 @@ from geofence import datetime_of
 from geofence.judgement import Checkpoint, Silence
 
 FAULT = "INSERT INTO judgement_faults (activation_no, noticed_at, error) VALUES ($1, $2, $3)"
+UNREAD = """
+INSERT INTO judgement_faults (activation_no, noticed_at, error)
+SELECT activation_no, $3, u.error FROM unnest($1::bigint[], $2::text[]) AS u (wearer_no, error)
+JOIN activation_versions v ON v.wearer_no = u.wearer_no AND upper_inf(v.recorded)
+"""
 # A checkpoint knows nothing of the facts of a judgement that failed: after a restart all are judged from the start.
 FORGET_CHECKPOINT = "DELETE FROM checkpoints WHERE activation_no = $1"
 
@@ -96,6 +101,11 @@ async def record_updates(connection: Connection, updates: Sequence[ActivationUpd
     left = _Left()
     left.add(updates)
     await _record(connection, left, now_ms, None)
+
+
+async def record_unread(connection: Connection, unread: Mapping[int, str], now_ms: int) -> None:
+    """Faults of all activations of people whose orders cannot be read."""
+    await connection.execute(UNREAD, list(unread), list(unread.values()), datetime_of(now_ms))
 
 
 async def _record(connection: Connection, left: _Left, now_ms: int, rows: FindingRows | None) -> None:

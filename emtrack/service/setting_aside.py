@@ -9,18 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import asyncpg
-
 from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
 from emtrack.service.answers import received_of
 from ingest import Refusal, Submission, Tell
-
-
-def is_of_the_database(error: Exception) -> bool:
-    """Whether the database could not do what it was asked, and not: would not have a value that we made."""
-    if isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError | ValueError):
-        return False
-    return isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError)
 
 
 def concerned(submission: Submission, activations: LiveActivations, tell: Tell) -> list[LiveActivation]:

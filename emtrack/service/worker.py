@@ -32,6 +32,7 @@ import structlog
 from alerts import Raised, can_copy_alerts, tell_on_call
 from emtrack.clock import Clock
 from emtrack.db.connect import connect
+from emtrack.db.errors import is_of_the_database
 from emtrack.db.ids import IdBlocks
 from emtrack.db.locks import WORKER_LOCK, end_former_sessions, name_of_process, try_lock
 from emtrack.db.session import ANY_ROWS, FEW_ROWS, LOADING, TURN, Limits, Session
@@ -64,7 +65,7 @@ from emtrack.record.outages import Outages, load_outages
 from emtrack.record.rules import asked_since_ms, judged_again, rules_in_force_ms
 from emtrack.record.shards import Shards, shard_count
 from emtrack.record.zone_sets import ZoneSetCache
-from emtrack.service.activations import ActivationUpdate, LiveActivation, LiveActivations
+from emtrack.service.activations import RETRY_MS, ActivationUpdate, LiveActivation, LiveActivations, Unread
 from emtrack.service.ahead import JudgedAhead
 from emtrack.service.alerting import NOTHING_ELSEWHERE, AlertsOfTurn, Elsewhere, raise_from_units
 from emtrack.service.answers import answer_devices, read_body, received_of, unstorable
@@ -80,8 +81,8 @@ from emtrack.service.keys import DeviceKeys
 from emtrack.service.new_days import AN_HOUR, NewDays
 from emtrack.service.portions import Patience, TurnWork, judge_in_portions
 from emtrack.service.rebuilder import Rebuilder
-from emtrack.service.recording import RecordedPart, record_updates
-from emtrack.service.setting_aside import concerned, is_of_the_database, set_aside
+from emtrack.service.recording import RecordedPart, record_unread, record_updates
+from emtrack.service.setting_aside import concerned, set_aside
 from emtrack.service.sharing import Sharing
 from emtrack.service.stages import Stage, StageClock
 from emtrack.service.telling import Telling
@@ -242,6 +243,8 @@ class Worker:
         self._units_to_hear = UnitsToHear()
         self._to_reload: dict[int, int] = {}
         """Of whom orders are to be taken in, and from which change on they are not; in the order of these."""
+        self._unread_ms: dict[int, int] = {}
+        """Whose orders could not be read, and when that is tried again."""
         self._to_hear: set[int] = set()
         """Who is told again of what their home units said of themselves, as soon as their orders are taken in."""
         self._budget = self._pace.budget
@@ -327,7 +330,7 @@ class Worker:
         self._new_days.forget()
         self._activations.forget()
         await self._new_days.load(connection)
-        self._to_reload, self._to_hear = {}, set()
+        self._to_reload, self._to_hear, self._unread_ms = {}, set(), {}
         self._changes_read, changed_ms = await last_change(connection)
         self._now_ms = max(
             self._clock.now_ms(), changed_ms or 0
@@ -359,7 +362,8 @@ class Worker:
         await self._examine_if_asked(connection, changes)
         rules_since_ms = await rules_in_force_ms(connection, self._now_ms)
         with without_collector():
-            await self._activations.load(connection, self._now_ms, judged_ms, fresh, rules_since_ms)
+            unread = await self._activations.load(connection, self._now_ms, judged_ms, fresh, rules_since_ms)
+        await self._note_unread(connection, unread)
         self._examine_of(changes)
         if self._sharing is not None:
             await self._settle(connection, self._sharing, fresh)
@@ -700,6 +704,7 @@ class Worker:
             settled = await self._sharing.settled(connection)
             self._reload_later(settled.wearer_nos, self._changes_read + 1)
             self._examining.add(settled.device_nos, self._changes_read + 1)
+        self._read_once_more()
         if not changes:
             await self._reload_some(connection)
             return
@@ -739,10 +744,26 @@ class Worker:
         await self._reload(connection, list(some), min(some.values(), default=0))
 
     async def _reload(self, connection: Connection, wearer_nos: Sequence[int], change_no: int) -> None:
-        devices = await self._activations.change_orders(connection, self._now_ms, wearer_nos)
+        devices, unread = await self._activations.change_orders(connection, self._now_ms, wearer_nos)
         for wearer_no in wearer_nos:
             self._to_reload.pop(wearer_no, None)
+            self._unread_ms.pop(wearer_no, None)
+        await self._note_unread(connection, unread)
         self._look_into_units(wearer_nos, change_no, devices)
+
+    async def _note_unread(self, connection: Connection, unread: Unread) -> None:
+        """Somebody must look: they are judged by former orders, or not at all, and what their devices send is refused and kept."""
+        for wearer_no, where in unread.items():
+            log.error("orders of somebody cannot be read", wearer_no=wearer_no, where=where)
+            self._unread_ms[wearer_no] = self._now_ms + RETRY_MS
+        if unread:
+            await record_unread(connection, unread, self._now_ms)
+            self._metrics.faults.inc(len(unread))
+
+    def _read_once_more(self) -> None:
+        """Whose orders could not be read. What was refused meanwhile is then read again, as after any change of them."""
+        again = [no for no, at_ms in self._unread_ms.items() if at_ms <= self._now_ms and self._shards.have(no)]
+        self._reload_later(again, self._changes_read + 1)
 
     def _look_into_units(self, wearer_nos: Sequence[int], change_no: int, tags: Collection[int] = ()) -> None:
         """What home units of some people said may wait in quarantine, as what their tags said does, or be stored."""
