@@ -140,7 +140,14 @@ from alerts.wall import (
     work_gap,
     work_on,
 )
-from alerts.watch import Looked, RulesInForce, enter_rules, look_at_alerts_due, rules_in_force
+from alerts.watch import (
+    Looked,
+    RulesInForce,
+    enter_rules,
+    look_at_alerts_due,
+    put_off_first_alert,
+    rules_in_force,
+)
 from alerts.wearer_messages import send_to_wearer
 
 __all__ = [
@@ -283,6 +290,7 @@ __all__ = [
     "people_listed",
     "possible_entries_of",
     "post",
+    "put_off_first_alert",
     "raised_for",
     "read_rules",
     "reopen_what_lasts",

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from alerts.store import Connection
 
 SLICE = 200
-"""The locks of so many are held, and given to whoever waits between."""
 
 RULES = "SELECT rules_no, rules FROM deadline_rules ORDER BY rules_no DESC LIMIT 1"
 ENTER_RULES = "INSERT INTO deadline_rules (rules, entered_at, entered_by) VALUES ($1, $2, $3)"
@@ -40,6 +39,7 @@ DUE = """
 SELECT a.alert_no, (a.wearer_no % c.shards)::int AS shard, a.network, a.home_unit FROM alerts a CROSS JOIN shard_count c
 WHERE a.look_at <= $1 ORDER BY a.look_at, a.severity, a.alert_no LIMIT $2
 """
+PUT_OFF = "UPDATE alerts SET look_at = $2 WHERE alert_no = $1"
 # Who has one of them changes it: it is looked at when that is committed.
 HOLD = "SELECT alert_no FROM alerts WHERE alert_no = ANY($1::bigint[]) AND look_at <= $2 FOR UPDATE SKIP LOCKED"
 # What an alert counts from now may be a position that nothing has confirmed, whatever was found before.
@@ -112,9 +112,9 @@ async def enter_rules(connection: Connection, rules: DeadlineRules, who: str, no
     await connection.execute(TO_SET_ANEW)
 
 
-async def look_at_alerts_due(connection: Connection, now_ms: int) -> Looked:
-    """A slice of those whose time has come, inside the caller's transaction."""
-    due_rows = await connection.fetch(DUE, datetime_of(now_ms), SLICE)
+async def look_at_alerts_due(connection: Connection, now_ms: int, most: int = SLICE) -> Looked:
+    """A slice of those whose time has come, the first `most`, inside the caller's transaction."""
+    due_rows = await connection.fetch(DUE, datetime_of(now_ms), most)
     held = await _hold(connection, due_rows, now_ms)
     if not held:
         return Looked(0, 0, 0, more=False)
@@ -130,7 +130,15 @@ async def look_at_alerts_due(connection: Connection, now_ms: int) -> Looked:
         connection, [row["alert_no"] for row in rows if row["is_canary"] and row["closed_at"] is None], now_ms
     )
     await connection.execute(LOOKED_AT, *map(list, zip(*(look.columns for look in looks), strict=True)))
-    return Looked(len(rows), len(happened), messages, more=len(due_rows) == SLICE)
+    return Looked(len(rows), len(happened), messages, more=len(due_rows) == most)
+
+
+async def put_off_first_alert(connection: Connection, now_ms: int, until_ms: int) -> None:
+    """The first that is due is looked at later. Inside the caller's transaction."""
+    row = await connection.fetchrow(DUE, datetime_of(now_ms), 1)
+    if row is not None:
+        await take_part(connection, part_of(row))
+        await connection.execute(PUT_OFF, row["alert_no"], datetime_of(until_ms))
 
 
 async def _hold(connection: Connection, rows: Sequence[asyncpg.Record], now_ms: int) -> list[int]:

@@ -159,6 +159,12 @@ class Metrics:
             "How long ago the clock looked for alerts whose deadlines were missed.",
             registry=self.registry,
         )
+        self.not_looked_at = Counter(
+            "emtrack_not_looked_at_total",
+            "Times that an alert or a task could not be looked at when its time had come; it is looked at again after a minute.",
+            ["what"],
+            registry=self.registry,
+        )
         self.occasions = Counter(
             "emtrack_alert_occasions_total",
             "What the clock noted of alerts: raised, deadlines that were missed.",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from emtrack.db.connect import connect
 from emtrack.record.changes import are_noticed
 from emtrack.record.quarantine import ask_to_examine, refused_by_reason
 from emtrack.service.alerting import AlertsOfTurn
+from emtrack.service.beside import in_ever_smaller_slices
+from emtrack.service.deadline_clock import DeadlineClock
 from geofence import datetime_of
 from ingest import NotCommitted, store
 from tests.service_world import AWAY, World, activation, curfew, deployed, event, ms, orders, position
@@ -213,3 +217,41 @@ async def test_where_nobodys_orders_can_be_read_the_service_does_not_begin(datab
         await world.connection.execute("UPDATE zones SET geometry = '{}'")
         with pytest.raises(KeyError):
             await world.start()
+
+
+# ---------------------------------------------------------------------------------------------- beside the turns
+
+
+async def test_an_alert_that_cannot_be_looked_at_keeps_no_deadline_of_another(database_url: str) -> None:
+    async with deployed(database_url, orders(*range(1, 6))) as world:
+        for number in range(1, 6):
+            await world.send_at("18:55", f"D{number}", position(1, "18:50", AWAY), position(2, "18:54", AWAY))
+        await world.wait_until("19:01")
+        worst = await world.connection.fetchval("SELECT min(alert_no) FROM alerts")
+        await world.connection.execute(
+            f"ALTER TABLE alert_occasions ADD CONSTRAINT poison CHECK (alert_no <> {worst})"
+        )
+        clock = DeadlineClock(world.dsn, world.clock, world.metrics, asyncio.Condition(), asyncio.Event())
+        connection = await connect(world.dsn)
+        try:
+            while (await clock.look(connection)).more:
+                pass
+            assert await world.connection.fetchval("SELECT count(DISTINCT alert_no) FROM alert_occasions") == 4
+            assert world.metrics.not_looked_at.labels("alert")._value.get() == 1
+            await world.connection.execute("ALTER TABLE alert_occasions DROP CONSTRAINT poison")
+            world.clock.at_ms += 61_000
+            await clock.look(connection)
+            assert await world.connection.fetchval("SELECT count(DISTINCT alert_no) FROM alert_occasions") == 5
+        finally:
+            await connection.close()
+
+
+async def test_what_fails_with_the_database_is_no_fault_of_what_waits() -> None:
+    async def cut(_: int) -> None:
+        raise ConnectionResetError
+
+    async def put_off() -> None:
+        raise AssertionError("nothing is put off")
+
+    with pytest.raises(ConnectionResetError):
+        await in_ever_smaller_slices(200, cut, put_off)

@@ -34,7 +34,7 @@ REMOVED_DAYS: Final = 30
 DUE = f"""
 SELECT {ENTRY} FROM iom_now WHERE item_no = ANY($1::bigint[])
 """  # noqa: S608  a constant made of constants
-WAITING = "SELECT item_no FROM iom_open_tasks WHERE look_at <= $1 ORDER BY look_at LIMIT $2"
+WAITING = "SELECT item_no FROM iom_open_tasks WHERE look_at <= $1 ORDER BY look_at, item_no LIMIT $2"
 LOOK_AGAIN = """
 UPDATE iom_open_tasks o SET look_at = t.look_at FROM unnest($1::bigint[], $2::timestamptz[]) AS t (item_no, look_at)
 WHERE o.item_no = t.item_no
@@ -118,12 +118,19 @@ def _closed(entry: Entry, why: str) -> Draft:
     return following(entry, state="CANCELLED", content=_replaced(entry, reason=why))
 
 
-async def look_at_tasks_due(connection: Connection, zone: ZoneInfo, now_ms: int) -> Looked:
-    """A slice of those whose time has come, inside the caller's transaction."""
-    if not await _waiting(connection, now_ms):
+async def put_off_first_task(connection: Connection, now_ms: int, until_ms: int) -> None:
+    """The first whose time has come is looked at later. Inside the caller's transaction."""
+    await take_turn(connection)
+    numbers = await _waiting(connection, now_ms, 1)
+    await connection.execute(LOOK_AGAIN, numbers, [datetime_of(until_ms) for _ in numbers])
+
+
+async def look_at_tasks_due(connection: Connection, zone: ZoneInfo, now_ms: int, most: int = SLICE) -> Looked:
+    """A slice of those whose time has come, the first `most`, inside the caller's transaction."""
+    if not await _waiting(connection, now_ms, most):
         return Looked(0, 0, more=False)
     await take_turn(connection)
-    numbers = await _waiting(connection, now_ms)
+    numbers = await _waiting(connection, now_ms, most)
     entries = [entry_of(row) for row in await connection.fetch(DUE, numbers)]
     await connection.execute(FORGET, sorted(set(numbers) - {entry.item_no for entry in entries}))
     people = await _people(connection, entries)
@@ -142,11 +149,11 @@ async def look_at_tasks_due(connection: Connection, zone: ZoneInfo, now_ms: int)
         looks[entry.item_no] = None if following_step is None else following_step.at_ms
     times = [None if at_ms is None else datetime_of(at_ms) for at_ms in looks.values()]
     await connection.execute(LOOK_AGAIN, list(looks), times)
-    return Looked(len(entries), await post(connection, messages, now_ms), more=len(numbers) == SLICE)
+    return Looked(len(entries), await post(connection, messages, now_ms), more=len(numbers) == most)
 
 
-async def _waiting(connection: Connection, now_ms: int) -> list[int]:
-    return [row["item_no"] for row in await connection.fetch(WAITING, datetime_of(now_ms), SLICE)]
+async def _waiting(connection: Connection, now_ms: int, most: int) -> list[int]:
+    return [row["item_no"] for row in await connection.fetch(WAITING, datetime_of(now_ms), most)]
 
 
 class Step(NamedTuple):

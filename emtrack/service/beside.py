@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import asyncpg
 import structlog
 
 from emtrack.db.connect import connect
+from emtrack.db.errors import is_of_the_database
 from emtrack.db.session import Limits, Session
 from emtrack.logs import origin_of
 from emtrack.service.back_off import BackOff
@@ -19,6 +21,9 @@ log = structlog.get_logger()
 
 Once = Callable[[Session], Awaitable[bool]]
 """A pass. Whether more waits."""
+Taken = TypeVar("Taken")
+PUT_OFF_MS = 60_000
+"""What could not be looked at is looked at again after it."""
 Pause = Callable[[asyncio.Event], Awaitable[None]]
 """Waits until there may be something to do, or the event is set."""
 
@@ -47,6 +52,24 @@ async def keep_working(dsn: str, name: str, limits: Limits, once: Once, pause: P
                 where=origin_of(error).line,
             )
             await wait_for_stop(stop, back_off.next_s())
+
+
+async def in_ever_smaller_slices(
+    most: int, take: Callable[[int], Awaitable[Taken]], put_off_first: Callable[[], Awaitable[object]]
+) -> Taken | None:
+    """What waits, a slice of it in order. Where that fails, ever fewer, down to the one at which it stays: that is put off, so that
+    it holds up nothing else (None)."""
+    while True:
+        try:
+            return await take(most)
+        except Exception as error:
+            if is_of_the_database(error):
+                raise
+            if most == 1:
+                log.error("something was put off", error=type(error).__name__, where=origin_of(error).line)
+                await put_off_first()
+                return None
+        most //= 2
 
 
 async def wait_for_stop(stop: asyncio.Event, at_most_s: float) -> None:

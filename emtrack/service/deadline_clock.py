@@ -10,13 +10,15 @@ import asyncio
 import time
 from typing import Final
 
-from alerts import Looked, look_at_alerts_due
+from alerts import Looked, look_at_alerts_due, put_off_first_alert
 from emtrack.clock import Clock
 from emtrack.db.session import Limits, Session
 from emtrack.metrics import Metrics
-from emtrack.service.beside import keep_working, wait_for_stop
+from emtrack.service.beside import PUT_OFF_MS, in_ever_smaller_slices, keep_working, wait_for_stop
 
 EVERY_S: Final = 1.0
+MOST: Final = 200
+"""The locks of so many are held, and given to whoever waits between."""
 LIMITS: Final = Limits(statement_s=30.0, lock_s=10.0, answer_s=35.0, idle_s=10.0)
 
 
@@ -45,9 +47,21 @@ class DeadlineClock:
         await wait_for_stop(stop, EVERY_S)
 
     async def look(self, connection: Session) -> Looked:
-        """One slice."""
-        async with connection.transaction():
-            looked = await look_at_alerts_due(connection, self._clock.now_ms())
+        """One slice. An alert that cannot be looked at keeps no other from it."""
+        now_ms = self._clock.now_ms()
+
+        async def some(most: int) -> Looked:
+            async with connection.transaction():
+                return await look_at_alerts_due(connection, now_ms, most)
+
+        async def put_off_first() -> None:
+            async with connection.transaction():
+                await put_off_first_alert(connection, now_ms, now_ms + PUT_OFF_MS)
+            self._metrics.not_looked_at.labels("alert").inc()
+
+        looked = await in_ever_smaller_slices(MOST, some, put_off_first)
+        if looked is None:
+            return Looked(0, 0, 0, more=True)
         self._looked_s = time.monotonic()
         self._metrics.occasions.inc(looked.occasions)
         if looked.messages:

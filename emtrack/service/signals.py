@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -183,6 +183,19 @@ class SignalMaker:
                 self._done = {number for number in self._done if number > self._settled}
             self._fence = None
 
+    async def _propose(self, connection: Session, people: Sequence[int], now_ms: int) -> None:
+        """Of whom it cannot be done is told and counted; of the others it is."""
+        try:
+            async with connection.transaction():
+                await propose(connection, people, now_ms)
+        except (ValueError, KeyError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            if len(people) == 1:
+                self._set_aside(error)
+                return
+            middle = len(people) // 2
+            await self._propose(connection, people[:middle], now_ms)
+            await self._propose(connection, people[middle:], now_ms)
+
     async def sweep(self, connection: Session) -> None:
         """What time alone brings."""
         now_ms = self._clock.now_ms()
@@ -191,7 +204,6 @@ class SignalMaker:
                 await step(connection, MOST_SWEPT, now_ms)
         members = await members_now(connection)
         for first in range(0, len(members), MOST_SWEPT):
-            async with connection.transaction():
-                await propose(connection, members[first : first + MOST_SWEPT], now_ms)
+            await self._propose(connection, members[first : first + MOST_SWEPT], now_ms)
         async with connection.transaction():
             await raise_unanswered(connection, MOST_SWEPT, now_ms)

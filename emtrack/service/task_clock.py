@@ -17,11 +17,11 @@ from zoneinfo import ZoneInfo
 
 from emtrack.clock import Clock
 from emtrack.db.session import Limits, Session
-from emtrack.iom.escalation import Looked, cancel_moot, look_at_tasks_due
+from emtrack.iom.escalation import SLICE, Looked, cancel_moot, look_at_tasks_due, put_off_first_task
 from emtrack.iom.releasing import open_release_tasks
 from emtrack.metrics import Metrics
 from emtrack.record.deployment_settings import load_settings
-from emtrack.service.beside import keep_working, wait_for_stop
+from emtrack.service.beside import PUT_OFF_MS, in_ever_smaller_slices, keep_working, wait_for_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,8 +72,19 @@ class TaskClock:
             async with connection.transaction():
                 await open_release_tasks(connection, zone, now_ms)
             self._opened_s = self._stopwatch()
-        async with connection.transaction():
-            looked = await look_at_tasks_due(connection, zone, now_ms)
+
+        async def some(most: int) -> Looked:
+            async with connection.transaction():
+                return await look_at_tasks_due(connection, zone, now_ms, most)
+
+        async def put_off_first() -> None:
+            async with connection.transaction():
+                await put_off_first_task(connection, now_ms, now_ms + PUT_OFF_MS)
+            self._metrics.not_looked_at.labels("task").inc()
+
+        looked = await in_ever_smaller_slices(SLICE, some, put_off_first)
+        if looked is None:
+            return Looked(0, 0, more=True)
         self._looked_s = self._stopwatch()
         if looked.messages:
             self._metrics.task_messages.inc(looked.messages)
