@@ -27,6 +27,7 @@ from emtrack.iom.standing import status_drafts
 from emtrack.iom.statuses import STATUS, Status, StatusKind
 from emtrack.iom.transitions import TRANSITION, Transition, TransitionKind
 from emtrack.metrics import Metrics
+from emtrack.service import signals
 from emtrack.service.signals import SignalMaker
 from tests.office import Office
 from tests.service_world import AWAY, World, activation, curfew, deployed, ms, position
@@ -513,3 +514,35 @@ async def test_of_contacts_only_those_that_changed_are_read_whatever_a_person_ha
         await programme.passes()
     assert "contact" not in read
     assert (await programme.signals()).count("UNACCEPTABLE_ABSENCE LIVE") == 5
+
+
+async def test_of_whom_nothing_can_be_proposed_keeps_no_proposal_of_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = (1, 2, 3)
+    form = {"activations": [activation(n) for n in people], "requirements": [curfew(n) for n in people]}
+    whole = signals.propose
+
+    async def failing(connection: Any, members: Any, now_ms: int) -> int:
+        if 2 in members:
+            raise KeyError("W2")
+        return await whole(connection, members, now_ms)
+
+    async with deployed(database_url, form) as world, programme_of(world) as programme:
+        for n in people:
+            await programme.join(n)
+        await programme.passes()
+        monkeypatch.setattr(signals, "propose", failing)
+        asked: list[str] = []
+        monkeypatch.setattr(signals, "raise_unanswered", _noted(asked))
+        await programme.maker.sweep(programme._session)
+        assert programme.metrics.signal_failures._value.get() == 1
+        assert asked == ["unanswered"], "what comes after them is done, too"
+
+
+def _noted(asked: list[str]) -> Any:
+    async def noted(*_: Any) -> int:
+        asked.append("unanswered")
+        return 0
+
+    return noted

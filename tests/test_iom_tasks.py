@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from alerts import NewChannel, add_channel, gather, undelivered
 from alerts.channels import ChannelKind
 from emtrack.delivery.wording import subject_of, text_of
+from emtrack.iom import escalation
 from emtrack.iom.entries import Author, Draft, Entry, SomebodyWasFaster, enter, load, versions_of_item
 from emtrack.iom.escalation import MOOT_WHY, cancel_moot, look_at_tasks_due
 from emtrack.iom.grading import decide_against, raise_unanswered
@@ -19,12 +21,15 @@ from emtrack.iom.notes import Visibility
 from emtrack.iom.programme_settings import enter_settings
 from emtrack.iom.tasking import Move, NewTask, UnfitTask, enter_task, move_task
 from emtrack.iom.tasks import TASK, Escalation, Task, Told
+from emtrack.metrics import Metrics
 from emtrack.people.accounts import add_user
 from emtrack.people.roles import Role
+from emtrack.service.task_clock import TaskClock
 from geofence import format_instant, parse_instant
 from tests.browser import OpenPage, WatchedPage, axe
 from tests.command_line import emtrack_aside
 from tests.office import BEGINS, Office, open_office
+from tests.service_world import FakeClock
 from tests.test_deliveries import Inbox, mail_server, mail_settings, until
 from tests.test_iom_pages import exclusion, number_of
 from tests.test_pages_browser import logged_in
@@ -305,3 +310,29 @@ async def test_tasks_are_worked_without_scripts(office: Office, open_page: OpenP
 async def fits(page: WatchedPage, width: int) -> None:
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     assert await axe(page) == []
+
+
+async def test_a_task_that_cannot_be_looked_at_keeps_no_deadline_of_another(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await contact_and_chair(office)
+    first, second = await task_of(office), await task_of(office, due_ms=NOW + HOUR + 1)
+    whole = escalation.next_step
+
+    def failing(entry: Entry, zone: ZoneInfo) -> Any:
+        if entry.item_no == first.item_no:
+            raise KeyError(entry.item_no)
+        return whole(entry, zone)
+
+    monkeypatch.setattr(escalation, "next_step", failing)
+    clock, metrics = FakeClock("12:00"), Metrics()
+    clock.at_ms = NOW + 2 * HOUR
+    tasks = TaskClock("", clock, metrics, asyncio.Event())
+    while (await tasks.look(office.connection)).more:
+        pass
+    assert await told_of(office, second) == [("CONTACT", 1)]
+    assert metrics.not_looked_at.labels("task")._value.get() == 1
+    monkeypatch.undo()
+    clock.at_ms += 61_000
+    await tasks.look(office.connection)
+    assert await told_of(office, first) == [("CONTACT", 1)]
