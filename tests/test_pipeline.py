@@ -241,6 +241,7 @@ async def test_a_varied_order_judges_again_and_keeps_the_version_a_finding_was_d
 async def test_a_judgement_that_fails_loses_no_fact_stops_no_other_and_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await world.turn()  # from here on they are judged on, and not from their start
     whole = ActivationJudge.advance
 
     def broken(self: ActivationJudge, *args: Any) -> Any:

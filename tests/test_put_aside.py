@@ -12,6 +12,7 @@ from emtrack.record.changes import are_noticed
 from emtrack.record.quarantine import ask_to_examine, refused_by_reason
 from emtrack.service.alerting import AlertsOfTurn
 from emtrack.service.beside import in_ever_smaller_slices
+from emtrack.service.clocks import ClockWatch
 from emtrack.service.deadline_clock import DeadlineClock
 from geofence import datetime_of
 from ingest import NotCommitted, store
@@ -73,6 +74,27 @@ async def test_a_fault_at_what_the_clock_brings_is_found_though_reports_come_in_
             assert (await world.send_at(at, "D1", position(10 + second, at, AWAY))).refused == []
         assert len([line for line in await world.findings() if "OUT_AT_START" in line]) == 4
         assert await world.count("judgement_faults") == 1
+
+
+async def test_a_request_at_which_a_turn_fails_even_where_nobody_judges_it_is_kept_whole_and_stops_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ClockWatch.look
+
+    def failing(self: ClockWatch, activations: Any, facts: Any, *rest: Any) -> Any:
+        if any(activations.by_number(number).assignment.plan.activation.activation_id == "A1" for number in facts):
+            raise KeyError("A1")
+        return whole(self, activations, facts, *rest)
+
+    monkeypatch.setattr(ClockWatch, "look", failing)
+    one, two = await world.submit("D1", position(1, "11:59")), await world.submit("D2", position(1, "11:59"))
+    await world.turn()
+    assert two.result().refused == []
+    assert (one.result().ack, [refused.reason for refused in one.result().refused]) == ([1], ["unreadable"])
+    monkeypatch.undo()
+    await ask_to_examine(world.connection, "officer", world.clock.now_ms())
+    await world.settle()
+    assert await world.count("positions") == 2
 
 
 # ---------------------------------------------------------------------------------------------- what home units said of themselves

@@ -505,9 +505,20 @@ class Worker:
         elif batch:
             await self._take_in_parts(connection, [[]], ONLY_REPORTS)  # likewise
             await self._set_aside(connection, concerned(batch[0], self._activations, self._tell), error)
-            await self._commit(connection, batch)
+            await self._commit_or_keep(connection, batch[0])
         else:
             raise error
+
+    async def _commit_or_keep(self, connection: Connection, submission: Submission) -> None:
+        """A request whose activations are set aside. One at which the turn fails all the same is kept whole: its device would send it
+        again, and the worker end at it again."""
+        try:
+            await self._commit(connection, [submission])
+        except Exception as error:
+            self._note_failure(error, [submission])
+            if is_of_the_database(error) or not submission.reports or submission.unreadable is not None:
+                raise
+            await self._commit(connection, [unstorable(submission, error)])
 
     async def _narrow_down(self, connection: Connection, error: Exception) -> None:
         """A turn failed without a report, and does not without all that it does beside them."""
