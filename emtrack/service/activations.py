@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from emtrack.db.connect import Connection
+from emtrack.db.session import ANY_ROWS, PART_BY_PART
 from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, late_since_ms, load_checkpoints, load_silences
 from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
@@ -264,8 +265,10 @@ class LiveActivations:
         self.silence_near_m = await silence_near_m(connection)
         self._now_ms = held_ms
         wearer_nos = await wearers_of(connection, shards)
+        await connection.execute(PART_BY_PART)
         for first in range(0, len(wearer_nos), LOADED_AT_ONCE):
             await self._load_some(connection, held_ms, judged_ms, wearer_nos[first : first + LOADED_AT_ONCE])
+        await connection.execute(ANY_ROWS)
 
     async def _load_some(
         self, connection: Connection, held_ms: int, judged_ms: Mapping[int, int], wearer_nos: Sequence[int]
@@ -313,7 +316,7 @@ class LiveActivations:
     ) -> None:
         checkpoints = await load_checkpoints(connection, list(activations))
         silences = await load_silences(connection, list(activations))
-        late_ms = await late_since_ms(connection)
+        late_ms = await late_since_ms(connection, list(activations))
         resumable = []
         for number, live in activations.items():
             stored = checkpoints.get(number)
