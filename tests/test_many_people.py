@@ -99,13 +99,13 @@ async def test_while_everybody_is_read_the_program_does_other_things(
     await world.enter(orders(*range(3, MANY)))
     monkeypatch.setattr(module, "LOADED_AT_ONCE", 5)
     read = most = 0
-    made = LiveActivations._live
+    made = LiveActivations._lives
 
-    def counted(self: LiveActivations, assignment: Any, sets: Any) -> LiveActivation:
+    def counted(self: LiveActivations, assignments: Any, sets: Any) -> dict[int, LiveActivation]:
         nonlocal read, most
-        read += 1
+        read += len(assignments)
         most = max(most, read)
-        return made(self, assignment, sets)
+        return made(self, assignments, sets)
 
     async def others() -> None:
         nonlocal read
@@ -113,7 +113,7 @@ async def test_while_everybody_is_read_the_program_does_other_things(
             read = 0
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(LiveActivations, "_live", counted)
+    monkeypatch.setattr(LiveActivations, "_lives", counted)
     meanwhile = asyncio.create_task(others())
     await world.start()
     meanwhile.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -206,7 +207,14 @@ def _content_of_row(row: asyncpg.Record) -> _Content:
 def stored_timetable(row: asyncpg.Record) -> tuple[TimetableRow, ...] | None:
     """The timetable of a stored requirement."""
     rows = row["timetable"]
-    return None if rows is None else timetable_of(msgspec.convert(rows, list[TimetableForm]))
+    return None if rows is None else _timetable(tuple((row["day"], row["start"], row["end"]) for row in rows))
+
+
+@lru_cache(maxsize=10_000)
+def _timetable(rows: tuple[tuple[str, str, str], ...]) -> tuple[TimetableRow, ...]:
+    """Of very many people who have the same nights it is made once, and is one in memory."""
+    named = [dict(zip(TimetableForm.__struct_fields__, row, strict=True)) for row in rows]
+    return timetable_of(msgspec.convert(named, list[TimetableForm])) or ()
 
 
 def _is_pinned(form: RequirementForm) -> bool:

@@ -39,7 +39,7 @@ from geofence import (
     versions_of,
     without_duplicates,
 )
-from geofence.judgement import NO_SETS, ActivationJudge, Amendments, State
+from geofence.judgement import NO_SETS, ActivationJudge, Amendments, State, judges_of
 from geofence.shapes import ZoneSet
 
 RESTART, ORDERS, RULES, FAULT = "restart", "orders", "rules", "fault"
@@ -83,10 +83,12 @@ class LiveActivation:
     """One activation. `rebuild`: why it must be judged from its start at the next turn, or None. `sets`: the zone sets of its
     plan among others, by content; they stay at hand as long as the live holds them."""
 
-    def __init__(self, assignment: Assignment, sets: Mapping[str, ZoneSet] = NO_SETS) -> None:
+    def __init__(
+        self, assignment: Assignment, sets: Mapping[str, ZoneSet] = NO_SETS, judge: ActivationJudge | None = None
+    ) -> None:
         self.assignment = assignment
         self.sets = sets
-        self.judge = ActivationJudge(assignment.plan, sets)
+        self.judge = ActivationJudge(assignment.plan, sets) if judge is None else judge
         self.plan_version = version_of((RULES_VERSION, msgspec.structs.replace(assignment.plan, outages=())))
         self.state: State = self.judge.initial()
         self.shown: dict[int, ShownFinding] = {}
@@ -276,7 +278,7 @@ class LiveActivations:
         """Between some and the next all that is not a turn goes on: pages, signals to end, connections that must be kept."""
         assignments = await load_judged(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, assignments)
-        fresh = {number: self._live(assignment, sets) for number, assignment in assignments.items()}
+        fresh = self._lives(assignments, sets)
         await self._resume(connection, fresh, judged_ms)
         for number, live in fresh.items():
             if number in self._by_number:  # it passed from somebody who is read already to somebody of these
@@ -289,10 +291,13 @@ class LiveActivations:
         self._forget_but((), [wearer_no for wearer_no in self._by_wearer if shards.have(wearer_no)])
         self._to_submit = [live for live in self._to_submit if live.number in self._by_number]
 
-    def _live(self, assignment: Assignment, sets: Mapping[str, ZoneSet]) -> LiveActivation:
-        live = LiveActivation(assignment, sets)
-        live.reach_ms = self._rules_since_ms
-        return live
+    def _lives(self, assignments: Mapping[int, Assignment], sets: Mapping[str, ZoneSet]) -> dict[int, LiveActivation]:
+        judges = judges_of([assignment.plan for assignment in assignments.values()], sets)
+        lives = {}
+        for (number, assignment), judge in zip(assignments.items(), judges, strict=True):
+            lives[number] = LiveActivation(assignment, sets, judge)
+            lives[number].reach_ms = self._rules_since_ms
+        return lives
 
     def judge_again(self, since_ms: int) -> None:
         """Judge everybody again by the rules of today: findings that lasted after an instant follow them."""
@@ -367,11 +372,11 @@ class LiveActivations:
         if not wearer_nos:
             return set()
         self._now_ms = held_ms
-        fresh = await load_judged(connection, held_ms, wearer_nos)
-        sets = await self._sets_of(connection, fresh)
+        assignments = await load_judged(connection, held_ms, wearer_nos)
+        fresh = self._lives(assignments, await self._sets_of(connection, assignments))
         self._forget_but(fresh, wearer_nos)
-        for number, assignment in fresh.items():
-            live, was = self._live(assignment, sets), self._by_number.get(number)
+        for number, live in fresh.items():
+            assignment, was = live.assignment, self._by_number.get(number)
             live.judge.with_outages(self._outages.of(assignment.wearer_no) or assignment.plan.outages)
             live.rebuild = ORDERS
             if was is not None:
@@ -384,7 +389,7 @@ class LiveActivations:
                 self._remove(was)
             self._add(live)
             self._push(live)
-        return {assignment.device_no for assignment in fresh.values()}
+        return {live.assignment.device_no for live in fresh.values()}
 
     def _forget_but(self, fresh: Collection[int], wearer_nos: Iterable[int]) -> None:
         """Activations of some wearers that are judged no more: retention deleted their facts."""
