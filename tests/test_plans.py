@@ -12,6 +12,7 @@ import pytest
 
 from emtrack.db.connect import connect
 from emtrack.record import home_units, plans, routing
+from emtrack.record.changes import last_change
 from emtrack.record.facts import EVENTS, POSITIONS
 from emtrack.record.findings import SHOWN
 from emtrack.service import identifiers, keys
@@ -196,6 +197,8 @@ INSERT INTO signing_keys (device_no, public_key, added_at)
 SELECT i, decode(md5(i::text) || md5(i::text), 'hex'), '2026-03-01Z' FROM generate_series(1, 4000) i;
 INSERT INTO device_identifiers (device_no, protocol, identifier, added_at)
 SELECT i, 'osmand', i, '2026-03-01Z' FROM generate_series(1, 4000) i;
+INSERT INTO order_changes (changed_at, changed_by, what, wearer_no, detail)
+SELECT '2026-03-01Z'::timestamptz + i * interval '1 s', '', '', i, '{}' FROM generate_series(1, 4000) i;
 ANALYZE;
 """
 OF_SOME = {
@@ -233,3 +236,18 @@ async def test_what_is_asked_of_a_few_people_reads_nothing_of_the_others(
         for node in await plan_of(many_people, question.of_some, *before, some):
             read = node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
             assert read <= 4 * len(some), (name, node)
+
+
+READ = "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'order_changes'"
+
+
+async def test_when_orders_changed_last_is_found_without_reading_all_changes(
+    many_people: asyncpg.Connection[Any],
+) -> None:
+    read = []
+    for _ in range(2):
+        number, changed_ms = await last_change(many_people)
+        assert changed_ms == 1000 * number + 1_772_323_200_000
+        await many_people.execute("SELECT pg_stat_force_next_flush()")
+        read.append(await many_people.fetchval(READ))
+    assert read[1] - read[0] < 10
