@@ -33,12 +33,13 @@ from emtrack.db.embedded import embedded_server
 from emtrack.db.migrate import migrate
 from emtrack.forms.reading import read_orders
 from emtrack.orders.entry import enter_orders
-from emtrack.record.facts import load_facts
+from emtrack.record.fact_columns import known_of
 from emtrack.record.plans import Assignment, load_judged
 from emtrack.service.rebuilding import cuts_ms
 from emtrack.service.warm_up import warm_up
-from geofence import ALWAYS_MS, Fact, datetime_of, without_duplicates
-from geofence.judgement import DAY_MS, ActivationJudge
+from geofence import ALWAYS_MS, datetime_of
+from geofence.judgement import DAY_MS, ActivationJudge, Judged
+from geofence.sweep import Known, judge_known
 from ingest import make_days
 from ingest.binary_copy import COLUMNS
 
@@ -84,7 +85,7 @@ async def measure(dsn: str, facts: int, repeats: int) -> None:
     for _ in range(repeats):
         copy_s = await copied(connection, rows)
         began_s = time.perf_counter()
-        known = (await load_facts(connection, [(assignment, ALWAYS_MS)]))[assignment.activation_no]
+        known = await known_of(connection, assignment, ALWAYS_MS, now_ms)
         read_s = time.perf_counter() - began_s
         began_s = time.perf_counter()
         findings = judged(assignment, known, now_ms)
@@ -100,11 +101,12 @@ async def measure(dsn: str, facts: int, repeats: int) -> None:
     await connection.close()
 
 
-def judged(assignment: Assignment, known: Sequence[Fact], now_ms: int) -> int:
+def judged(assignment: Assignment, known: Known, now_ms: int) -> int:
     """How many findings."""
     judge = ActivationJudge(assignment.plan)
-    facts = without_duplicates(list(known))
-    found, _ = judge.judge_from_start(facts, cuts_ms(facts, now_ms), now_ms)
+    receipts_ms = known.receipts_ms(assignment.plan)
+    found, _ = judge_known(judge, judge.initial(), known, cuts_ms(known, now_ms), receipts_ms, now_ms)
+    assert isinstance(found, Judged), "nothing is late for a state that has seen nothing"
     return sum(len(part.findings) for part in found.parts)
 
 

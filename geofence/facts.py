@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
 from itertools import islice
 from operator import lt
 
@@ -29,7 +28,7 @@ _EVENT_RANK = {
 }
 _START_RANK = 3
 """At one instant clears come before starts, so that a start outlives a clear."""
-_POSITION_RANK = {Mechanism.RF: 5, Mechanism.GPS: 6, Mechanism.WIFI: 7, Mechanism.LBS: 8}
+POSITION_RANK = {Mechanism.RF: 5, Mechanism.GPS: 6, Mechanism.WIFI: 7, Mechanism.LBS: 8}
 
 Key = tuple[int, int]
 """Place of a fact in the order of evidence: its own time, then its rank at one instant."""
@@ -52,7 +51,7 @@ class Position(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field
 
     @property
     def key(self) -> Key:
-        return (self.fix_ms, _POSITION_RANK[self.mechanism])
+        return (self.fix_ms, POSITION_RANK[self.mechanism])
 
     @property
     def radius_m(self) -> float:
@@ -119,24 +118,6 @@ def is_evidence_candidate(fact: Fact) -> bool:
     return not fact.implausible_by_itself if isinstance(fact, Position) else fact.is_judged
 
 
-# Of a whole history these take a third of what asking fact by fact does.
-
-
-def own_times_ms(facts: Iterable[Fact]) -> list[int]:
-    """`own_ms` of each."""
-    return [fact.fix_ms if type(fact) is Position else fact.own_ms for fact in facts]
-
-
-def evidence_candidates(facts: Sequence[Fact]) -> list[Fact]:
-    """Those that can bear on anything but silence, in their order."""
-    return [
-        fact
-        for fact in facts
-        if (type(fact) is Position and fact.lat_deg and fact.fix_ms <= fact.received_ms)
-        or is_evidence_candidate(fact)
-    ]
-
-
 def chained_digest(digest: bytes, fact: Fact) -> bytes:
     """16 bytes that stand for a sequence of facts: the digest so far, and one fact more."""
     return hashlib.blake2b(digest + repr(fact.content).encode(), digest_size=16).digest()
@@ -163,12 +144,7 @@ def without_duplicates(facts: list[Fact]) -> list[Fact]:
     return sorted(first.values(), key=lambda fact: fact.key)
 
 
-def in_evidence_order(facts: list[Fact]) -> list[Fact]:
-    """In the order of evidence."""
-    return facts if _times_ascend(facts) else sorted(facts, key=lambda fact: fact.key)
-
-
 def _times_ascend(facts: list[Fact]) -> bool:
     """Whether each is of a later time than the one before: a tenth of what sorting them by their keys takes."""
-    own_ms = own_times_ms(facts)
+    own_ms = [fact.fix_ms if type(fact) is Position else fact.own_ms for fact in facts]
     return all(map(lt, own_ms, islice(own_ms, 1, None)))

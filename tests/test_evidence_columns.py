@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geofence import DeviceEvent, EventType, Fact, Mechanism, Position, without_duplicates
-from geofence.facts import evidence_candidates, is_evidence_candidate, own_times_ms
 from geofence.judgement.evidence import (
     PositionStatus,
     Track,
@@ -80,10 +79,3 @@ def test_each_content_stands_once_whether_facts_come_in_order_or_not(facts: list
     assert len(found) == len({fact.content for fact in facts})
     for fact in found:
         assert fact.received_ms == min(other.received_ms for other in facts if other.content == fact.content)
-
-
-@given(tracks(), st.lists(FACTS, max_size=8))
-def test_what_is_asked_of_many_facts_is_what_is_asked_of_each(positions: list[Position], others: list[Fact]) -> None:
-    facts: list[Fact] = [*positions, Position(0, 0.0, -2.1, 6.0, Mechanism.GPS, 0), *others]
-    assert evidence_candidates(facts) == [fact for fact in facts if is_evidence_candidate(fact)]
-    assert own_times_ms(facts) == [fact.own_ms for fact in facts]

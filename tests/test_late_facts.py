@@ -9,11 +9,26 @@ from typing import Any
 import msgspec
 import pytest
 
+import emtrack.record.fact_columns
 import emtrack.service.rebuilding
+from emtrack.record.fact_columns import LITTLE_MS, known_of
 from emtrack.record.facts import load_facts
 from geofence.judgement.judge import Checkpoint
+from geofence.sweep import Known
 from geofence.words import ALWAYS_MS
-from tests.service_world import AWAY, HOME, World, as_judged_again, as_shown, curfew, deployed, orders, position
+from tests.checkpoints_by_facts import checkpoints_by_facts
+from tests.service_world import (
+    AWAY,
+    HOME,
+    World,
+    as_judged_again,
+    as_shown,
+    curfew,
+    deployed,
+    event,
+    orders,
+    position,
+)
 
 DAYS = 12
 
@@ -48,14 +63,13 @@ class Cost:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.facts = 0
-        load_facts = emtrack.service.activations.load_facts
 
-        async def counted(*args: Any) -> Any:
-            found = await load_facts(*args)
-            self.facts += sum(len(facts) for facts in found.values())
+        async def counted(*args: Any) -> Known:
+            found = await known_of(*args)
+            self.facts += len(found.fact_id) + len(found.events)
             return found
 
-        monkeypatch.setattr(emtrack.service.rebuilding, "load_facts", counted)
+        monkeypatch.setattr(emtrack.service.rebuilding, "known_of", counted)
 
 
 @pytest.mark.parametrize("late_h", [1, 5, 30, 100])
@@ -109,7 +123,7 @@ async def known_to_checkpoints(world: World) -> list[Any]:
     facts = (await load_facts(world.connection, [(live.assignment, ALWAYS_MS)]))[live.assignment.activation_no]
     now_ms = world.clock.now_ms()
     return [
-        (said(checkpoint), said(live.judge.checkpoints(live.judge.initial().base, facts, [fed_ms + 1], now_ms)[-1]))
+        (said(checkpoint), said(checkpoints_by_facts(live.judge, facts, [fed_ms + 1], now_ms)[-1]))
         for checkpoint in kept
         for fed_ms in [checkpoint.fed_to[0]]
     ]
@@ -151,3 +165,17 @@ async def test_facts_late_by_any_time_lead_to_the_findings_of_the_whole_history(
     await world.send_at(at(now_h + 0.1), "D1", *(fix for _, fix in waiting))
     assert await as_shown(world) == await as_judged_again(world), f"seed {seed}"
     assert late > 20, "most of them were judged from a checkpoint"
+
+
+async def test_what_is_known_does_not_depend_on_how_it_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await live(world, 3)
+    odd = position(50_000, at(2.9), AWAY) | {"precision_m": None, "mechanism": "LBS"}
+    await world.send_at(at(3), "D1", odd, event(50_001, at(2.95), "STRAP_TAMPER"))
+    (one,) = world.worker.activations
+    ways = []
+    for little_ms in (LITTLE_MS, 0):
+        monkeypatch.setattr(emtrack.record.fact_columns, "LITTLE_MS", little_ms)
+        known = await known_of(world.connection, one.assignment, ALWAYS_MS, world.clock.now_ms())
+        ways.append((known.facts_after((ALWAYS_MS, 0)), [str(column.dtype) for column in known.received]))
+    assert ways[0] == ways[1]
+    assert len(ways[0][0]) == 20

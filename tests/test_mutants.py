@@ -599,7 +599,7 @@ MUTANTS = [
            "            found[number] = [*found.get(number, ()), *facts]\n", "            pass\n",
            WHOLE + "an_event_beside_positions_is_judged_with_them"),
     Mutant("repetitions in columns are communication", "geofence/sweep/evidence.py",
-           "rivals.received_ms[order][is_first])", "rivals.received_ms[order])",
+           "found[rows[order[is_first]]] = True", "found[rows[order]] = True",
            "tests/test_together.py::test_a_repetition_is_no_communication_in_columns_either"),
     Mutant("backlog goes before what is live", "ingest/inbox.py",
            "taken = self._take(Lane.LIVE, max_reports)", "taken = self._take(Lane.BACKLOG, max_reports)",

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from geofence.facts import DeviceEvent, Fact, Position, is_evidence_candidate, without_duplicates
 from geofence.intervals import Interval, merged
 from geofence.judgement.findings import Finding
-from geofence.judgement.judge import ActivationJudge, Checkpoint, Judged, Part, State, judge_history
+from geofence.judgement.judge import SILENCE, ActivationJudge, Checkpoint, Judged, Part, State, judge_history
 from geofence.obligations import Activation, HomeUnit, JudgementSettings, Plan, Requirement, TimetableRow
 from geofence.shapes.geojson import zone_from_geojson
 from geofence.shapes.set_building import build
 from geofence.shapes.zone_sets import Member
-from geofence.sweep import MECHANISMS, Received, judge_columns
+from geofence.sweep import MECHANISMS, Known, Received, judge_columns, judge_known
 from geofence.words import (
     ALWAYS_MS,
     FOREVER_MS,
@@ -35,6 +35,7 @@ from geofence.words import (
     parse_instant,
 )
 from geofence.zones import Area, Disc, SetZone
+from tests.checkpoints_by_facts import checkpoints_by_facts
 from tests.oracle import Told, everything, findings_by_the_rules, margin_m
 
 ORDINARY = settings(
@@ -765,14 +766,70 @@ def test_a_history_in_columns_gives_what_it_gives_one_by_one_in_many_worlds(worl
     assert in_columns == one_by_one
 
 
+def with_ids(world: World) -> World:
+    """Each content has one."""
+    contents = list(dict.fromkeys(fact.content for fact in world.facts))
+    return world._replace(
+        facts=[msgspec.structs.replace(fact, fact_id=contents.index(fact.content) + 1) for fact in world.facts]
+    )
+
+
+def known_of(world: World) -> Known:
+    """With what is received later, twice, and from the last to the first."""
+    positions = [fact for fact in world.facts if isinstance(fact, Position)][::-1] * 2
+    events = [fact for fact in world.facts if isinstance(fact, DeviceEvent)][::-1] * 2
+    fact_id = np.array([p.fact_id for p in positions], np.int64)
+    return Known.of(received_of(positions), fact_id, events, world.now_ms)
+
+
+def from_the_start(world: World, cuts_ms: list[int]) -> tuple[State, list[Part], list[Checkpoint]]:
+    judge, known = ActivationJudge(world.plan, SETS), known_of(world)
+    receipts_ms = known.receipts_ms(world.plan)
+    judged, kept = judge_known(judge, judge.initial(), known, cuts_ms, receipts_ms, world.now_ms)
+    assert isinstance(judged, Judged)
+    return judged.state, judged.parts, kept
+
+
 @given(worlds(), st.lists(st.integers(0, 600), max_size=4))
 @settings(ORDINARY, max_examples=150)
 def test_a_history_that_is_fed_once_gives_its_findings_and_the_checkpoints_on_the_way(
     world: World, minutes: list[int]
 ) -> None:
+    world = with_ids(world)
     judge = ActivationJudge(world.plan, SETS)
     facts = without_duplicates([fact for fact in world.facts if fact.received_ms <= world.now_ms])
     cuts_ms = sorted({world.now_ms - minute * 60_000 for minute in minutes})
-    judged, kept = judge.judge_from_start(facts, cuts_ms, world.now_ms)
-    assert [f for part in judged.parts for f in part.findings] == judge_history(*world, SETS)
-    assert kept == judge.checkpoints(judge.initial().base, facts, cuts_ms, world.now_ms)
+    state, parts, kept = from_the_start(world, cuts_ms)
+    assert [f for part in parts for f in part.findings] == judge_history(*world, SETS)
+    assert kept == checkpoints_by_facts(judge, facts, cuts_ms, world.now_ms)
+    at_once = judge.advance(judge.initial(), facts, world.now_ms)
+    assert isinstance(at_once, Judged)
+    assert state.head.track == at_once.state.head.track
+    assert sorted(state.pending, key=repr) == sorted(at_once.state.pending, key=repr)
+
+
+@given(worlds(), st.lists(st.integers(0, 600), max_size=4), st.integers(0, 900))
+@settings(ORDINARY, max_examples=150)
+def test_a_history_that_is_judged_on_from_a_checkpoint_comes_to_what_it_comes_to_from_the_start(
+    world: World, minutes: list[int], at_minute: int
+) -> None:
+    world = with_ids(world)
+    cuts_ms = sorted({world.now_ms - minute * 60_000 for minute in minutes})
+    earlier_ms = world.now_ms - at_minute * 60_000
+    whole, parts, kept = from_the_start(world, cuts_ms)
+    _, _, before = from_the_start(world, [earlier_ms])
+    if not before:
+        return
+    judge, known = ActivationJudge(world.plan, SETS), known_of(world)
+    state = judge.resumed(before[-1], (), whole.silence, world.now_ms)
+    judged, kept_after = judge_known(judge, state, known, cuts_ms, [], world.now_ms)
+    assert isinstance(judged, Judged)
+    assert judged.state.head.track == whole.head.track
+    assert [one for one in kept_after if one.fed_to > before[-1].fed_to] == [
+        one for one in kept if one.fed_to > before[-1].fed_to
+    ]
+    since_ms = {part.scope: part.since_ms for part in judged.parts if part.scope != SILENCE}
+    for part in parts:
+        if part.scope in since_ms:
+            last = [f for f in part.findings if f.end_ms is None or f.end_ms > since_ms[part.scope]]
+            assert [one.findings for one in judged.parts if one.scope == part.scope] == [last]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emtrack.record.facts import EVENTS
+from emtrack.record.facts import POSITIONS, load_events, spans_of
 from emtrack.record.plans import Assignment
-from geofence import DeviceEvent, EventType, datetime_of
-from geofence.sweep import Received
-from ingest import NAME_A_UNIT
+from geofence import ALWAYS_MS, DeviceEvent
+from geofence.sweep import MECHANISMS, Known, Received
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from emtrack.db.connect import Connection
+    from geofence.shapes import Int64s
 
 # In binary, straight into arrays: nothing in it is null, so each row has the same length.
 POSITION_ROWS = """
-SELECT w.place::int4, (CASE p.mechanism WHEN 'RF' THEN 0 WHEN 'GPS' THEN 1 WHEN 'WIFI' THEN 2 ELSE 3 END)::int4, epoch_ms(p.fix_time),
-       epoch_ms(p.received_at), p.lat_deg, p.lon_deg, coalesce(p.precision_m, 'NaN'::float8)
+SELECT w.place::int4, (CASE p.mechanism WHEN 'RF' THEN 0 WHEN 'GPS' THEN 1 WHEN 'WIFI' THEN 2 ELSE 3 END)::int4, p.fix_time,
+       p.received_at, p.lat_deg, p.lon_deg, coalesce(p.precision_m, 'NaN'::float8), p.fact_id
 FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS w (device_no, begin_at, end_at, place)
 CROSS JOIN LATERAL (
     SELECT * FROM positions WHERE device_no = w.device_no AND fix_time >= w.begin_at AND fix_time < w.end_at
@@ -28,32 +29,65 @@ CROSS JOIN LATERAL (
     SELECT * FROM future_positions WHERE device_no = w.device_no AND fix_time >= w.begin_at AND fix_time < w.end_at) p
 """
 _ROW = np.dtype([
-    ("columns", ">i2"), ("b0", ">i4"), ("place", ">i4"), ("b1", ">i4"), ("mechanism", ">i4"), ("b2", ">i4"), ("fix_ms", ">i8"),
-    ("b3", ">i4"), ("received_ms", ">i8"), ("b4", ">i4"), ("lat_deg", ">f8"), ("b5", ">i4"), ("lon_deg", ">f8"), ("b6", ">i4"),
-    ("precision_m", ">f8"),
+    ("columns", ">i2"), ("b0", ">i4"), ("place", ">i4"), ("b1", ">i4"), ("mechanism", ">i4"), ("b2", ">i4"), ("fix_us", ">i8"),
+    ("b3", ">i4"), ("received_us", ">i8"), ("b4", ">i4"), ("lat_deg", ">f8"), ("b5", ">i4"), ("lon_deg", ">f8"), ("b6", ">i4"),
+    ("precision_m", ">f8"), ("b7", ">i4"), ("fact_id", ">i8"),
 ])  # fmt: skip
 """A row of COPY in binary: how many columns, and before each how many bytes it has."""
 _HEAD, _TAIL = 19, 2
 """Bytes of COPY before the first row and after the last."""
+_SINCE_2000_MS = 946_684_800_000
+LITTLE_MS = 3 * 3_600_000
+"""Of so short a time rows cost less than COPY, which the server plans anew each time."""
 
 
 async def received_of(connection: Connection, assignments: Sequence[Assignment]) -> Received:
     """All positions of activations; `wearer` is the place of an activation among them."""
-    worn = [a.plan.activation for a in assignments]
-    body = bytearray()
-    begins, ends = [datetime_of(a.from_ms) for a in worn], [datetime_of(a.to_ms) for a in worn]
-    await connection.copy_from_query(
-        POSITION_ROWS, [a.device_no for a in assignments], begins, ends, output=_into(body), format="binary"
-    )
-    rows = np.frombuffer(body, _ROW, offset=_HEAD, count=(len(body) - _HEAD - _TAIL) // _ROW.itemsize)
+    return _received(await _rows(connection, [(assignment, ALWAYS_MS) for assignment in assignments]))
 
+
+async def known_of(connection: Connection, assignment: Assignment, since_ms: int, now_ms: int) -> Known:
+    """What is stored of an activation from an instant on (never before the activation) and was received by *now*."""
+    wanted = [(assignment, since_ms)]
+    told = (await load_events(connection, wanted))[assignment.activation_no]
+    if now_ms - max(since_ms, assignment.plan.activation.from_ms) <= LITTLE_MS:
+        few = await connection.fetch(POSITIONS, [assignment.activation_no], *spans_of(wanted))
+        return Known.of(_received_of_few(few), np.array([row["fact_id"] for row in few], np.int64), told, now_ms)
+    rows = await _rows(connection, wanted)
+    return Known.of(_received(rows), rows["fact_id"].astype(np.int64), told, now_ms)
+
+
+def _received_of_few(rows: Sequence[Record]) -> Received:
+    def column(name: str, kind: Any) -> Any:
+        return np.array([row[name] for row in rows], kind)
+
+    return Received(
+        np.zeros(len(rows), np.int32), np.array([MECHANISMS.index(row["mechanism"]) for row in rows], np.int8),
+        column("own_ms", np.int64), column("received_ms", np.int64), column("lat_deg", np.float64), column("lon_deg", np.float64),
+        np.array([np.nan if row["precision_m"] is None else row["precision_m"] for row in rows], np.float64),
+    )  # fmt: skip
+
+
+async def _rows(connection: Connection, wanted: Sequence[tuple[Assignment, int]]) -> Any:
+    body = bytearray()
+    await connection.copy_from_query(POSITION_ROWS, *spans_of(wanted), output=_into(body), format="binary")
+    return np.frombuffer(body, _ROW, offset=_HEAD, count=(len(body) - _HEAD - _TAIL) // _ROW.itemsize)
+
+
+def _received(rows: Any) -> Received:
     def column(name: str, kind: Any) -> Any:
         return rows[name].astype(kind)
 
     return Received(
-        column("place", np.int32) - 1, column("mechanism", np.int8), column("fix_ms", np.int64), column("received_ms", np.int64),
+        column("place", np.int32) - 1, column("mechanism", np.int8),
+        _ms(column("fix_us", np.int64)), _ms(column("received_us", np.int64)),
         column("lat_deg", np.float64), column("lon_deg", np.float64), column("precision_m", np.float64),
     )  # fmt: skip
+
+
+def _ms(since_2000_us: Int64s) -> Int64s:
+    """Times as the database sends them."""
+    return since_2000_us // 1_000 + _SINCE_2000_MS
 
 
 def _into(body: bytearray) -> Any:
@@ -65,17 +99,4 @@ def _into(body: bytearray) -> Any:
 
 async def said_of(connection: Connection, assignments: Sequence[Assignment]) -> dict[int, list[DeviceEvent]]:
     """What devices said, by activation number."""
-    by_number = {a.activation_no: a for a in assignments}
-    worn = [a.plan.activation for a in assignments]
-    found: dict[int, list[DeviceEvent]] = defaultdict(list)
-    for row in await connection.fetch(
-        EVENTS, [a.activation_no for a in assignments], [a.device_no for a in assignments], [datetime_of(a.from_ms) for a in worn],
-        [datetime_of(a.to_ms) for a in worn],
-    ):  # fmt: skip
-        named = row["hmu_id"] if row["type"] in NAME_A_UNIT else None
-        unit = by_number[row["activation_no"]].requirement_of_unit(named, row["own_ms"])
-        event = DeviceEvent(
-            row["own_ms"], EventType(row["type"]), unit, row["received_ms"], row["fact_id"], row["sent_by"]
-        )
-        found[row["activation_no"]].append(event)
-    return found
+    return await load_events(connection, [(assignment, ALWAYS_MS) for assignment in assignments])

@@ -38,18 +38,21 @@ def _until(assignment: Assignment) -> datetime | None:
     return datetime_of(LAST_MS if to_ms >= FOREVER_MS else to_ms)
 
 
+def spans_of(
+    wanted: Iterable[tuple[Assignment, int]],
+) -> tuple[list[int], list[datetime], list[datetime | None]]:
+    """Of activations, each from an instant on (never before the activation): devices, begins and ends."""
+    pairs = list(wanted)
+    begins = [datetime_of(max(from_ms, assignment.plan.activation.from_ms)) for assignment, from_ms in pairs]
+    return [assignment.device_no for assignment, _ in pairs], begins, [_until(assignment) for assignment, _ in pairs]
+
+
 async def load_facts(connection: Connection, wanted: Iterable[tuple[Assignment, int]]) -> Mapping[int, list[Fact]]:
     """Facts of activations, each from an instant on (never before the activation), by activation number; unsorted."""
     pairs = list(wanted)
-    by_number = {assignment.activation_no: assignment for assignment, _ in pairs}
-    columns = (
-        [assignment.activation_no for assignment, _ in pairs],
-        [assignment.device_no for assignment, _ in pairs],
-        [datetime_of(max(from_ms, assignment.plan.activation.from_ms)) for assignment, from_ms in pairs],
-        [_until(assignment) for assignment, _ in pairs],
-    )
     facts: dict[int, list[Fact]] = defaultdict(list)
-    for row in await connection.fetch(POSITIONS, *columns):
+    numbers = [assignment.activation_no for assignment, _ in pairs]
+    for row in await connection.fetch(POSITIONS, numbers, *spans_of(pairs)):
         facts[row["activation_no"]].append(
             Position(
                 row["own_ms"],
@@ -61,15 +64,26 @@ async def load_facts(connection: Connection, wanted: Iterable[tuple[Assignment, 
                 row["fact_id"],
             )
         )
-    for row in await connection.fetch(EVENTS, *columns):
+    for number, events in (await load_events(connection, pairs)).items():
+        facts[number] += events
+    return facts
+
+
+async def load_events(
+    connection: Connection, wanted: Iterable[tuple[Assignment, int]]
+) -> defaultdict[int, list[DeviceEvent]]:
+    """What devices and their home units said, likewise."""
+    pairs = list(wanted)
+    by_number = {assignment.activation_no: assignment for assignment, _ in pairs}
+    events: defaultdict[int, list[DeviceEvent]] = defaultdict(list)
+    for row in await connection.fetch(EVENTS, list(by_number), *spans_of(pairs)):
         named = row["hmu_id"] if row["type"] in NAME_A_UNIT else None
         unit = by_number[row["activation_no"]].requirement_of_unit(named, row["own_ms"])
-        facts[row["activation_no"]].append(
-            DeviceEvent(
-                row["own_ms"], EventType(row["type"]), unit, row["received_ms"], row["fact_id"], row["sent_by"]
-            )
+        event = DeviceEvent(
+            row["own_ms"], EventType(row["type"]), unit, row["received_ms"], row["fact_id"], row["sent_by"]
         )
-    return facts
+        events[row["activation_no"]].append(event)
+    return events
 
 
 def stored_fact(assignment: Assignment, report: PositionReport | EventReport, received_ms: int, fact_id: int) -> Fact:

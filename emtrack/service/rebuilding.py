@@ -3,17 +3,17 @@ where it is worked out: in the turn where it is little, in a process of its own 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import count, takewhile
 from typing import NamedTuple
 
 from emtrack.db.connect import Connection
 from emtrack.record.checkpoints import KEEP_EVERY_MS, checkpoint_before
-from emtrack.record.facts import load_facts
+from emtrack.record.fact_columns import known_of
 from emtrack.record.plans import Assignment
-from geofence import ALWAYS_MS, FOREVER_MS, Fact, without_duplicates
-from geofence.judgement import ActivationJudge, Checkpoint, Finding, Late, Part, Silence, State
+from geofence import ALWAYS_MS, FOREVER_MS, Fact
+from geofence.judgement import ActivationJudge, Checkpoint, Finding, Judged, Late, Part, Silence, State
+from geofence.sweep import Known, judge_known
 
 LATE, FROM_START = "late", "late from the start"
 
@@ -71,72 +71,71 @@ async def _from_checkpoint(
     if stored is None or stored.plan_version != rebuild.plan_version:
         return None
     checkpoint = stored.checkpoint
-    known = await _known(connection, rebuild, checkpoint.fed_to[0])
-    ahead = frozenset(fact.fact_id for fact in known if fact.own_ms > rebuild.now_ms)
-    not_judged = rebuild.fresh | rebuild.pending | ahead
-    before = without_duplicates([fact for fact in known if fact.fact_id not in not_judged])
-    state = judge.resumed(checkpoint, before, rebuild.silence, FOREVER_MS)
-    to_take = without_duplicates([fact for fact in known if fact.fact_id in not_judged])
-    heard = [fact for fact in before if fact.received_ms == rebuild.now_ms]
-    judged = judge.advance(state, to_take, rebuild.now_ms, heard)
+    last = checkpoint.track.last
+    since_ms = checkpoint.fed_to[0] if last is None else last.fix_ms  # what was no evidence since then counts too
+    known = await known_of(connection, rebuild.assignment, since_ms, rebuild.now_ms)
+    not_judged = rebuild.fresh | rebuild.pending | known.from_own_time(rebuild.now_ms + 1)
+    state = judge.resumed(checkpoint, (), rebuild.silence, FOREVER_MS)
+    heard = known.only(not_judged | known.from_receipt(rebuild.now_ms))
+    judged, kept = _judged(judge, state, known, heard, rebuild.now_ms)
     if isinstance(judged, Late):
         return None
-    facts = without_duplicates(known)
-    kept = judge.checkpoints(checkpoint, facts, cuts_ms(facts, rebuild.now_ms), rebuild.now_ms)
     as_before = None
     if rebuild.before is not None:
-        pending = [fact for fact in to_take if fact.fact_id in rebuild.pending]
-        as_before = found_by(judge, state, pending, rebuild.now_ms)
+        before = known.without(not_judged - rebuild.pending)
+        as_before = _shown(_judged(judge, state, before, before.only(rebuild.pending), rebuild.now_ms)[0])
     since_ms = min((part.since_ms for part in judged.parts), default=ALWAYS_MS)
     return Rebuilt(
-        LATE, _behind(judge, judged.state, kept, facts), judged.parts, since_ms, late_ms, kept,
-        kept[-1].fed_to[0] if kept else checkpoint.fed_to[0], as_before, _taken(known, rebuild.now_ms),
+        LATE, _behind(judge, judged.state, kept, known), judged.parts, since_ms, late_ms, kept,
+        kept[-1].fed_to[0] if kept else checkpoint.fed_to[0], as_before, known.from_receipt(rebuild.now_ms),
     )  # fmt: skip
 
 
 async def _from_start(
     connection: Connection, rebuild: Rebuild, judge: ActivationJudge, judge_before: ActivationJudge | None
 ) -> Rebuilt:
-    known = await _known(connection, rebuild, ALWAYS_MS)
-    facts = without_duplicates(known)
-    judged, kept = judge.judge_from_start(facts, cuts_ms(facts, rebuild.now_ms), rebuild.now_ms)
+    known = await known_of(connection, rebuild.assignment, ALWAYS_MS, rebuild.now_ms)
+    judged, kept = _judged(judge, judge.initial(), known, known, rebuild.now_ms)
+    assert isinstance(judged, Judged), "nothing is late for a state that has seen nothing"
     as_before = None
     if judge_before is not None:
-        not_new = without_duplicates([fact for fact in facts if fact.fact_id not in rebuild.fresh])
-        as_before = found_by(judge_before, judge_before.initial(), not_new, rebuild.now_ms)
+        before = known.without(rebuild.fresh)
+        as_before = _shown(_judged(judge_before, judge_before.initial(), before, before, rebuild.now_ms)[0])
     cause = FROM_START if rebuild.cause == LATE else rebuild.cause
     return Rebuilt(
-        cause, _behind(judge, judged.state, kept, facts), judged.parts, None, None, kept,
-        kept[-1].fed_to[0] if kept else ALWAYS_MS, as_before, _taken(known, rebuild.now_ms),
+        cause, _behind(judge, judged.state, kept, known), judged.parts, None, None, kept,
+        kept[-1].fed_to[0] if kept else ALWAYS_MS, as_before, known.from_receipt(rebuild.now_ms),
     )  # fmt: skip
 
 
-async def _known(connection: Connection, rebuild: Rebuild, since_ms: int) -> list[Fact]:
-    facts = (await load_facts(connection, [(rebuild.assignment, since_ms)]))[rebuild.assignment.activation_no]
-    return [fact for fact in facts if fact.received_ms <= rebuild.now_ms]
+def _judged(
+    judge: ActivationJudge, state: State, known: Known, heard: Known, now_ms: int
+) -> tuple[Judged | Late, list[Checkpoint]]:
+    """`heard`: what is known of which the state's silence knows nothing."""
+    return judge_known(judge, state, known, cuts_ms(known, now_ms), heard.receipts_ms(judge.plan), now_ms)
 
 
-def _behind(judge: ActivationJudge, state: State, kept: Sequence[Checkpoint], facts: Sequence[Fact]) -> State:
+def _behind(judge: ActivationJudge, state: State, kept: Sequence[Checkpoint], known: Known) -> State:
     """The same with a base that lies an hour back: who takes it over has facts that are late by less."""
     if not kept or kept[-1].fed_to > state.base.fed_to:
         return state
-    return judge.resumed(kept[-1], facts, state.silence, state.judged_ms)
+    return judge.resumed(kept[-1], known.facts_after(kept[-1].fed_to), state.silence, state.judged_ms)
 
 
 def found_by(judge: ActivationJudge, state: State, facts: Sequence[Fact], now_ms: int) -> list[Finding]:
     """As people would be shown them; nothing where a fact is late."""
-    judged = judge.advance(state, facts, now_ms)
+    return _shown(judge.advance(state, facts, now_ms))
+
+
+def _shown(judged: Judged | Late) -> list[Finding]:
     return [] if isinstance(judged, Late) else [finding for part in judged.parts for finding in part.shown]
 
 
-def _taken(facts: Sequence[Fact], now_ms: int) -> frozenset[int]:
-    return frozenset(fact.fact_id for fact in facts if fact.received_ms >= now_ms)
-
-
-def cuts_ms(facts: Sequence[Fact], now_ms: int) -> list[int]:
-    """Where checkpoints are kept: at doubling ages, so that the next late fact has one to be judged from. `facts`: in the order of
-    evidence."""
-    upto = bisect_right(facts, now_ms, key=lambda fact: fact.own_ms)
-    last_ms, first_ms = (facts[upto - 1].own_ms, facts[0].own_ms) if upto else (ALWAYS_MS, ALWAYS_MS)
+def cuts_ms(known: Known, now_ms: int) -> list[int]:
+    """Where checkpoints are kept: at doubling ages, so that the next late fact has one to be judged from."""
+    times_ms = known.own_times_ms(now_ms)
+    if times_ms is None:
+        return []
+    first_ms, last_ms = times_ms
     ages_ms = takewhile(lambda age_ms: last_ms - age_ms > first_ms, (KEEP_EVERY_MS << k for k in count()))
     return sorted(last_ms - age_ms for age_ms in ages_ms)

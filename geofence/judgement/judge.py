@@ -27,8 +27,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import compress, pairwise
-from operator import not_
+from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -39,8 +38,6 @@ from geofence.facts import (
     Fact,
     Key,
     Position,
-    evidence_candidates,
-    in_evidence_order,
     is_evidence_candidate,
     without_duplicates,
 )
@@ -69,7 +66,7 @@ from geofence.obligations import Plan, Requirement
 from geofence.shapes.arrays import Float64s, Int64s
 from geofence.shapes.margins import Verdicts
 from geofence.shapes.zone_sets import ZoneSet
-from geofence.words import ALWAYS_MS, FOREVER_MS, EntryId, ObligationKind
+from geofence.words import ALWAYS_MS, FIRST_MS, FOREVER_MS, LAST_MS, EntryId, ObligationKind
 from geofence.zones import SetZone
 
 TAIL_MS = 15 * 60_000
@@ -198,17 +195,60 @@ class ByPlace(Protocol):
     def __getitem__(self, place: int, /) -> Position: ...
 
 
-class History(NamedTuple):
-    """All of one activation. `evidence`: positions that are evidence; `at_ms`, `lon_deg`, `lat_deg`, `radius_m`: theirs, (n,).
-    `events`: those that are judged, in order. `receipts_ms`: when the device was heard, sorted."""
+class Slices(ByPlace, Protocol):
+    """Those of which some neighbours can be taken."""
 
-    evidence: ByPlace
+    def between(self, first: int, last: int) -> ByPlace: ...
+
+
+class History(NamedTuple):
+    """Of one activation in columns. `evidence`: positions that are evidence; `at_ms`, `lon_deg`, `lat_deg`, `radius_m`: theirs, (n,).
+    `events`: those that are judged, in order."""
+
+    evidence: Slices
     at_ms: Int64s
     lon_deg: Float64s
     lat_deg: Float64s
     radius_m: Float64s
     events: Sequence[DeviceEvent]
-    receipts_ms: Int64s
+
+
+class Standing(NamedTuple):
+    """What a checkpoint within a history knows beside presence. `keys`: of positions, whether they are evidence or not, in order,
+    (m,), each as one number (`packed_keys`); `jumps`: of those that are jumps."""
+
+    keys: Int64s
+    jumps: Int64s
+
+    def last_before(self, at_ms: int) -> Key:
+        """The key of the last of them before an instant."""
+        count = int(np.searchsorted(self.keys, packed_key((at_ms, 0))))
+        return _unpacked(int(self.keys[count - 1])) if count else _START
+
+    def track_before(self, at_ms: int, last: Position | None) -> Track:
+        """What the next position after an instant is compared with. `last`: the last before it that is evidence."""
+        if last is None:
+            return Track()
+        before, after = np.searchsorted(self.jumps, [packed_key((at_ms, 0)), packed_key(last.key)])
+        return Track(last, max(0, int(before - after)))
+
+
+_RANKS = 16
+"""Ranks at one instant, and room for more."""
+
+
+def packed_keys(at_ms: Int64s, rank: Int64s) -> Int64s:
+    """Keys of positions, (n,), each as one number in the same order."""
+    return at_ms * _RANKS + rank
+
+
+def packed_key(key: Key) -> int:
+    at_ms, rank = key
+    return min(max(at_ms, FIRST_MS), LAST_MS) * _RANKS + rank
+
+
+def _unpacked(key: int) -> Key:
+    return divmod(key, _RANKS)
 
 
 class _Row(NamedTuple):
@@ -228,15 +268,6 @@ def _longest_step_ms(evidence: Sequence[Position]) -> int:
     """Between two neighbours of some positions in order; FOREVER_MS where two are of one instant."""
     steps_ms = [later.fix_ms - earlier.fix_ms for earlier, later in pairwise(evidence)]
     return FOREVER_MS if 0 in steps_ms else max(steps_ms, default=0)
-
-
-def _parted(facts: Sequence[Fact], before_ms: int, now_ms: int) -> tuple[list[Fact], list[Fact]]:
-    """Facts from before an instant that were received by *now*, and the others; each in their order."""
-    is_early = [
-        (fact.fix_ms if type(fact) is Position else fact.own_ms) < before_ms and fact.received_ms <= now_ms
-        for fact in facts
-    ]
-    return list(compress(facts, is_early)), list(compress(facts, map(not_, is_early)))
 
 
 class _Soon(NamedTuple):
@@ -291,40 +322,46 @@ class ActivationJudge:
         pending = tuple(fact for fact in after if fact.own_ms > judged_ms)
         return State(base, tail, head, silence, pending, self._dues_unknown(), judged_ms)
 
-    def checkpoints(
-        self, base: Checkpoint, facts: Iterable[Fact], cuts_ms: Sequence[int], now_ms: int
-    ) -> list[Checkpoint]:
-        """Checkpoints on the way: after the facts from before each cut (ascending), begun from `base` with the facts after
-        it. Of cuts without a fact between them there is one."""
-        known = (fact for fact in facts if fact.key > base.fed_to and max(fact.own_ms, fact.received_ms) <= now_ms)
-        evidence = in_evidence_order(evidence_candidates(list(known)))
-        return self._cut_on_the_way(base.copy(), evidence, cuts_ms)
-
-    def _cut_on_the_way(self, base: Checkpoint, evidence: Sequence[Fact], cuts_ms: Sequence[int]) -> list[Checkpoint]:
-        """Feed the base what lies before the last cut (evidence in order); a copy of it at each cut, with what is final settled."""
-        found, done = [], 0
-        for cut_ms in cuts_ms:
-            upto = bisect_left(evidence, cut_ms, key=lambda fact: fact.own_ms)
-            if upto > done:
-                self._feed(base, evidence[done:upto])
-                found.append(base.copy())
-                self._settle(found[-1], base.copy())
-                done = upto
-        return found
-
-    def judge_from_start(
-        self, facts: Sequence[Fact], cuts_ms: Sequence[int], now_ms: int
-    ) -> tuple[Judged, list[Checkpoint]]:
-        """A whole history, fed once: what comes of it, and checkpoints on the way (see `checkpoints`). `facts`: each content once."""
-        before_ms = min(cuts_ms[-1], now_ms + 1) if cuts_ms else ALWAYS_MS
-        early, rest = _parted(facts, before_ms, now_ms)
-        state = self.initial()
+    def judge_in_columns(
+        self,
+        state: State,
+        history: History,
+        standing: Standing,
+        cuts_ms: Sequence[int],
+        rest: Sequence[Fact],
+        receipts_ms: list[int],
+        now_ms: int,
+    ) -> tuple[Judged | Late, list[Checkpoint]]:
+        """What lies after the base of a state that knows nothing else, fed once: what comes of it, and checkpoints on the way: after
+        the facts from before each cut (ascending); of cuts without a fact between them there is one. `history`: what lies before
+        the last cut; `rest`: the facts after it, each content once. `receipts_ms`: when
+        the device was heard, sorted, as far as the state's silence does not know it."""
+        if receipts_ms and receipts_ms[0] < state.silence.gap_end_ms:
+            return Late(ALWAYS_MS, by_receipt=True), []
         base = state.base.copy()
-        evidence = in_evidence_order(evidence_candidates(early))
-        found = self._cut_on_the_way(base, evidence, cuts_ms)
-        judged = self.advance(state._replace(base=base, head=base), rest, now_ms, early)
-        assert isinstance(judged, Judged), "what is fed comes before the rest"
-        return judged, found
+        found = self._cut_in_columns(base, history, standing, cuts_ms)
+        return self._advance(state._replace(base=base, head=base), rest, receipts_ms, now_ms), found
+
+    def _cut_in_columns(
+        self, base: Checkpoint, history: History, standing: Standing, cuts_ms: Sequence[int]
+    ) -> list[Checkpoint]:
+        judged = self._places.verdicts(history.lon_deg, history.lat_deg, history.radius_m)
+        found, done, told = [], 0, 0
+        for cut_ms in cuts_ms:
+            upto = int(np.searchsorted(history.at_ms, cut_ms))
+            events = history.events[told : bisect_left(history.events, cut_ms, key=lambda event: event.event_ms)]
+            fed_to = max([standing.last_before(cut_ms), *(event.key for event in events[-1:])])
+            if fed_to <= base.fed_to:
+                continue
+            part = slice(done, upto)
+            verdicts = ZoneVerdicts(judged.in_zone[part], judged.in_widened[part])
+            self._follow_all(base, history.evidence.between(done, upto), history.at_ms[part], verdicts, events)
+            base.track = standing.track_before(cut_ms, history.evidence[upto - 1] if upto else base.track.last)
+            base.fed_to = fed_to
+            found.append(base.copy())
+            self._settle(found[-1], base.copy())
+            done, told = upto, told + len(events)
+        return found
 
     def with_outages(self, outages: tuple[Interval, ...]) -> None:
         """Our own outages are known better now. Only silences that are still to be found rest on them."""
@@ -381,11 +418,15 @@ class ActivationJudge:
         communication of the device and are judged elsewhere."""
         if not (facts or heard or state.pending):
             return self._pass_time(state, now_ms)
-        due = [fact for fact in (*state.pending, *facts) if max(fact.own_ms, fact.received_ms) <= now_ms]
-        pending = tuple(f for f in (*state.pending, *facts) if max(f.own_ms, f.received_ms) > now_ms)
         receipts_ms = self._receipts_ms(state, [*facts, *heard], now_ms)
         if receipts_ms and receipts_ms[0] < state.silence.gap_end_ms:
             return Late(min(fact.own_ms for fact in (*facts, *heard)), by_receipt=True)
+        return self._advance(state, facts, receipts_ms, now_ms)
+
+    def _advance(self, state: State, facts: Sequence[Fact], receipts_ms: list[int], now_ms: int) -> Judged | Late:
+        """The same, if no receipt undoes a silence."""
+        due = [fact for fact in (*state.pending, *facts) if max(fact.own_ms, fact.received_ms) <= now_ms]
+        pending = tuple(f for f in (*state.pending, *facts) if max(f.own_ms, f.received_ms) > now_ms)
         evidence = sorted((fact for fact in due if is_evidence_candidate(fact)), key=lambda fact: fact.key)
         if evidence and evidence[0].key <= state.base.fed_to:
             return Late(evidence[0].own_ms, by_receipt=False)
@@ -415,13 +456,13 @@ class ActivationJudge:
             self._settle(base, head)
         return Judged(State(base, tail, head, silence, pending, dues_ms, now_ms), parts)
 
-    def judge_at_once(self, history: History, now_ms: int) -> list[Finding]:
-        """All findings of a whole history at *now*. What is evidence in it is known."""
+    def judge_at_once(self, history: History, heard_ms: Int64s, now_ms: int) -> list[Finding]:
+        """All findings of a whole history at *now*. What is evidence in it is known. `heard_ms`: receipts, sorted."""
         checkpoint = self.initial().base
         judged = self._places.verdicts(history.lon_deg, history.lat_deg, history.radius_m)
         self._follow_all(checkpoint, history.evidence, history.at_ms, judged, history.events)
-        heard_ms = silence_start_ms(self.plan)
-        receipts_ms = np.append(heard_ms, history.receipts_ms[history.receipts_ms > heard_ms])
+        start_ms = silence_start_ms(self.plan)
+        receipts_ms = np.append(start_ms, heard_ms[heard_ms > start_ms])
         found = silences(self.plan, receipts_ms, now_ms)
         found += device_findings(checkpoint.spells, self.plan.activation.to_ms, now_ms)
         for requirement in self._judged:

@@ -3,7 +3,7 @@
 from geofence.sweep.duties import MOST_ZONES, Duties, duties_of, requirements_of
 from geofence.sweep.evidence import MECHANISMS, Received, evidence_of
 from geofence.sweep.following import Positions, Sweep
-from geofence.sweep.history import judge_columns
+from geofence.sweep.history import Known, judge_columns, judge_known
 from geofence.sweep.violations import KINDS, findings_of
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "MECHANISMS",
     "MOST_ZONES",
     "Duties",
+    "Known",
     "Positions",
     "Received",
     "Sweep",
@@ -18,5 +19,6 @@ __all__ = [
     "evidence_of",
     "findings_of",
     "judge_columns",
+    "judge_known",
     "requirements_of",
 ]
