@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import pairwise, product
 
 import numpy as np
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from pyproj import Geod
 
 from geofence.shapes.geojson import ZoneError, geojson_from_zone, zone_from_geojson
-from geofence.shapes.margins import farther_than, geodesic_m, margins_m, verdicts
-from geofence.shapes.packing import packed
+from geofence.shapes.margins import farther_than, geodesic_m, margins_m, verdicts, verdicts_on
+from geofence.shapes.packing import packed, packed_apart
 from geofence.words import Presence
 from geofence.zones import Area, Disc, Zone
 from tests.oracle import geodesic_distance_m, margin_m
@@ -163,6 +164,23 @@ def test_many_zones_and_positions_at_once_are_those_one_by_one():
     together = margins_m(packed(zones), *np.array(places).T)
     apart = [[core_margin_m(zone, *place) for zone in zones] for place in places]
     np.testing.assert_array_equal(together, apart)
+
+
+def test_zones_of_many_people_packed_at_once_are_those_of_each_by_itself():
+    zones = [Disc((-2.18, 53.0), 300.0), *(zone_from_geojson(shape(-2.18, 53.0, 800)) for shape in SHAPES.values())]
+    chance = random.Random(4)
+    people = [[], zones, *(chance.choices(zones, k=chance.randrange(4)) for _ in range(40)), [], zones[:1], zones[1:]]
+    widen_m = [[chance.choice([0.0, 25.0, 400.0]) for _ in own] for own in people]
+    lon_deg, lat_deg = np.array([away(-2.18, 53.0, bearing, 7 * bearing) for bearing in range(0, 360, 10)]).T
+    apart = packed_apart(people, widen_m)
+    assert len(apart) == len(people)
+    for own, wider_m, pack in zip(people, widen_m, apart, strict=True):
+        alone = packed(own, wider_m)
+        np.testing.assert_array_equal(margins_m(pack, lon_deg, lat_deg), margins_m(alone, lon_deg, lat_deg))
+        for radius_m in (5.0, 300.0):
+            radii = np.full(len(lon_deg), radius_m)
+            found, expected = (verdicts_on(one, lon_deg, lat_deg, radii) for one in (pack, alone))
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_a_verdict_at_exactly_the_radius_is_decisive():

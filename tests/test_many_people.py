@@ -28,6 +28,7 @@ from tests.service_world import (
     as_judged_again,
     as_shown,
     curfew,
+    event,
     ms,
     orders,
     position,
@@ -98,13 +99,13 @@ async def test_while_everybody_is_read_the_program_does_other_things(
     await world.enter(orders(*range(3, MANY)))
     monkeypatch.setattr(module, "LOADED_AT_ONCE", 5)
     read = most = 0
-    made = LiveActivations._live
+    made = LiveActivations._lives
 
-    def counted(self: LiveActivations, assignment: Any, sets: Any) -> LiveActivation:
+    def counted(self: LiveActivations, assignments: Any, sets: Any) -> dict[int, LiveActivation]:
         nonlocal read, most
-        read += 1
+        read += len(assignments)
         most = max(most, read)
-        return made(self, assignment, sets)
+        return made(self, assignments, sets)
 
     async def others() -> None:
         nonlocal read
@@ -112,12 +113,64 @@ async def test_while_everybody_is_read_the_program_does_other_things(
             read = 0
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(LiveActivations, "_live", counted)
+    monkeypatch.setattr(LiveActivations, "_lives", counted)
     meanwhile = asyncio.create_task(others())
     await world.start()
     meanwhile.cancel()
     assert len(world.worker.activations) == MANY - 1
     assert most <= 5
+
+
+ROWS_READ = """
+SELECT relname, n_live_tup AS rows, seq_tup_read + coalesce(idx_tup_fetch, 0) AS read FROM pg_stat_user_tables
+WHERE relname = ANY ($1)
+"""
+OF_PEOPLE = (
+    "wearers", "devices", "activations", "activation_versions", "requirement_versions", "zones", "absences", "home_units",
+    "checkpoints", "silence_progress", "older_checkpoints", "late_judgements", "findings", "finding_versions",
+)  # fmt: skip
+
+
+async def test_the_start_reads_what_is_on_record_of_everybody_once_however_many_there_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads some people after others, and for these none of what belongs to the others."""
+    many = range(1, 241)
+    absences = [
+        {"wearer_id": f"W{n}", "from": "2026-03-02T20:00:00Z", "to": "2026-03-02T21:00:00Z", "reason": "work"}
+        for n in many
+    ]
+    units = [
+        {
+            "hmu_id": f"H{n}",
+            "wearer_id": f"W{n}",
+            "requirement_id": f"C{n}",
+            "from": "2026-03-02T08:00:00Z",
+            "to": None,
+        }
+        for n in many
+    ]
+    await world.enter(orders(*many, absences=absences, home_units=units))
+    await world.settle()
+    for n in many:
+        await world.submit(f"D{n}", event(1, "12:00", "STRAP_TAMPER"))
+    await world.turn()
+    await world.connection.execute("INSERT INTO late_judgements SELECT activation_no, '2026-03-02Z' FROM activations")
+    await world.connection.execute("ANALYZE")
+    monkeypatch.setattr(module, "LOADED_AT_ONCE", 10)
+    before = await _rows_read(world)
+    await world.start()
+    after = await _rows_read(world)
+    assert len(world.worker.activations) == len(many)
+    for table in OF_PEOPLE:
+        rows, read = after[table][0], after[table][1] - before[table][1]
+        assert read <= 6 * max(rows, len(many)), (table, rows, read)
+
+
+async def _rows_read(world: World) -> dict[str, tuple[int, int]]:
+    await world.connection.execute("SELECT pg_stat_force_next_flush()")
+    rows = await world.connection.fetch(ROWS_READ, list(OF_PEOPLE))
+    return {row["relname"]: (row["rows"], row["read"]) for row in rows}
 
 
 async def test_who_is_ended_while_everybody_is_read_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

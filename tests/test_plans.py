@@ -11,8 +11,11 @@ import asyncpg
 import pytest
 
 from emtrack.db.connect import connect
+from emtrack.record import home_units, plans, routing
+from emtrack.record.changes import last_change
 from emtrack.record.facts import EVENTS, POSITIONS
 from emtrack.record.findings import SHOWN
+from emtrack.service import identifiers, keys
 from ingest.store import (
     DEVICES_WITH_MORE,
     IN_QUARANTINE,
@@ -168,3 +171,83 @@ async def test_no_turn_reads_a_whole_table_because_it_was_small_once(world: Worl
         before = before or scans
     assert scans == before
     assert await world.count("alerts") >= 8
+
+
+PEOPLE = 4_000
+FILL_ORDERS = """
+INSERT INTO devices (device_id, added_at) SELECT 'D' || i, '2026-03-01Z' FROM generate_series(1, 4000) i;
+INSERT INTO wearers (wearer_id) SELECT 'W' || i FROM generate_series(1, 4000) i;
+INSERT INTO activations (activation_id, entered_at) SELECT 'A' || i, '2026-03-01Z' FROM generate_series(1, 4000) i;
+INSERT INTO activation_versions (activation_no, device_no, wearer_no, during, report_interval_ms, recorded, entered_by)
+SELECT i, i, i, '[2026-03-01Z,)', 1, '[2026-03-01Z,)', '' FROM generate_series(1, 4000) i;
+INSERT INTO zones (version, geometry) SELECT i, '{"type": "Circle", "centre": [-2, 53], "radius_m": 60}'
+FROM generate_series(1, 4000) i;
+INSERT INTO requirement_entries (wearer_no, requirement_id, valid_from)
+SELECT i, 'C', '2026-03-01Z' FROM generate_series(1, 4000) i;
+INSERT INTO requirement_versions (entry_no, wearer_no, requirement_id, kind, valid, zone_no, buffer_m, confirm_points, confirm_ms,
+                                  grace_ms, recorded, entered_by)
+SELECT i, i, 'C', 'CURFEW', '[2026-03-01Z,)', i, 0, 2, 0, 0, '[2026-03-01Z,)', '' FROM generate_series(1, 4000) i;
+INSERT INTO home_units (hmu_id, wearer_no, requirement_id, during, recorded, entered_by)
+SELECT 'D' || i, i, 'C', '[2026-03-01Z,)', '[2026-03-01Z,)', '' FROM generate_series(1, 4000) i;
+INSERT INTO absences (wearer_no, during, reason, recorded, entered_by)
+SELECT i, '[2026-03-01Z,2026-03-02Z)', '', '[2026-03-01Z,)', '' FROM generate_series(1, 4000) i;
+INSERT INTO device_keys (key_hash, device_no, label, added_at)
+SELECT decode(md5(i::text), 'hex'), i, '', '2026-03-01Z' FROM generate_series(1, 4000) i;
+INSERT INTO signing_keys (device_no, public_key, added_at)
+SELECT i, decode(md5(i::text) || md5(i::text), 'hex'), '2026-03-01Z' FROM generate_series(1, 4000) i;
+INSERT INTO device_identifiers (device_no, protocol, identifier, added_at)
+SELECT i, 'osmand', i, '2026-03-01Z' FROM generate_series(1, 4000) i;
+INSERT INTO order_changes (changed_at, changed_by, what, wearer_no, detail)
+SELECT '2026-03-01Z'::timestamptz + i * interval '1 s', '', '', i, '{}' FROM generate_series(1, 4000) i;
+ANALYZE;
+"""
+OF_SOME = {
+    "activations": (plans.ACTIVATIONS, [START]),
+    "requirements": (plans.REQUIREMENTS, [START]),
+    "absences": (plans.ABSENCES, [START]),
+    "home units": (plans.HOME_UNITS, [START]),
+    "home units that call in": (home_units.UNIT_ENTRIES, []),
+    "who wears what": (routing.WORN, []),
+    "where units stand": (routing.UNITS, []),
+    "keys": (keys.KEYS, []),
+    "signing keys": (keys.SIGNING_KEYS, []),
+    "identifiers": (identifiers.IDENTIFIERS, []),
+}
+"""What is asked of all, and of some whose orders or keys changed."""
+
+
+@pytest.fixture
+async def many_people(database_url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    connection = await connect(database_url)
+    try:
+        await connection.execute(FILL_ORDERS)
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def test_what_is_asked_of_a_few_people_reads_nothing_of_the_others(
+    many_people: asyncpg.Connection[Any],
+) -> None:
+    for name, (question, before) in OF_SOME.items():
+        some = [7, PEOPLE // 2, PEOPLE]
+        assert len(await question.fetch(many_people, None, *before)) == PEOPLE, name
+        assert len(await question.fetch(many_people, some, *before)) == len(some), name
+        for node in await plan_of(many_people, question.of_some, *before, some):
+            read = node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+            assert read <= 4 * len(some), (name, node)
+
+
+READ = "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'order_changes'"
+
+
+async def test_when_orders_changed_last_is_found_without_reading_all_changes(
+    many_people: asyncpg.Connection[Any],
+) -> None:
+    read = []
+    for _ in range(2):
+        number, changed_ms = await last_change(many_people)
+        assert changed_ms == 1000 * number + 1_772_323_200_000
+        await many_people.execute("SELECT pg_stat_force_next_flush()")
+        read.append(await many_people.fetchval(READ))
+    assert read[1] - read[0] < 10

@@ -21,6 +21,7 @@ from emtrack.db.connect import connect
 from emtrack.db.rights import RunTime, grant_rights, run_time_dsn
 from emtrack.metrics import Metrics
 from emtrack.people.looks import commander
+from emtrack.sealing import store
 from emtrack.sealing.check import PLAIN_TEXT, check_tree, kinds, misfits_of
 from emtrack.sealing.keys import UnfitKeyFile, read_or_make_key
 from emtrack.sealing.notes import Head, UnfitHead, public_bytes, read_key, read_note, signed_note, told_key
@@ -267,6 +268,65 @@ async def test_what_is_committed_late_under_a_lower_number_is_sealed_too(sealed:
     for _ in range(3):
         await sealed.seal()
     assert sealed.sealer._settled == await sealed.connection.fetchval("SELECT max(material_no) FROM log_material")
+
+
+ROWS_READ = """
+SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_user_tables
+WHERE relname IN ('log_material', 'log_leaves')
+"""
+
+
+async def _rows_read(sealed: Sealed) -> int:
+    for connection in (sealed.own, sealed.connection):
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+    return int(await sealed.connection.fetchval(ROWS_READ))
+
+
+async def test_of_a_large_import_each_row_is_looked_at_a_few_times_however_many_passes_it_takes(
+    sealed: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_MATERIAL", 10)
+    await sealed.own.execute("SET enable_seqscan = off")
+    many = 1_500
+    async with sealed.connection.transaction():
+        for n in range(many):
+            await sealed.connection.execute(ADD_LOOK, f"Ann {n}")
+    await sealed.connection.execute("ANALYZE")
+    before = await _rows_read(sealed)
+    await sealed.seal()
+    assert await _rows_read(sealed) - before < 100 * many
+    assert await sealed.misfits() == await sealed.troubles() == []
+
+
+async def test_while_much_waits_what_is_in_the_tree_is_settled(
+    sealed: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for what may still come under a lower number."""
+    monkeypatch.setattr(store, "MOST_MATERIAL", 2)
+    await sealed.seal()
+    for n in range(4):
+        await sealed.connection.execute(ADD_LOOK, f"before {n}")
+    slow = await connect(sealed.settings.database_url or "")
+    transaction = slow.transaction()
+    await transaction.start()
+    await slow.execute(ADD_LOOK, "slow")
+    slow_no = await slow.fetchval("SELECT max(material_no) FROM log_material WHERE kind = 'looks'")
+    for n in range(20):
+        await sealed.connection.execute(ADD_LOOK, f"after {n}")
+    for _ in range(6):
+        assert await sealed.sealer.pass_once(sealed.own)
+    assert sealed.sealer._settled < slow_no
+    await transaction.commit()
+    await slow.close()
+    for _ in range(4):
+        assert await sealed.sealer.pass_once(sealed.own), "more waits"
+    placed = await sealed.connection.fetchval("SELECT count(*) FROM log_leaves WHERE material_no <= $1", slow_no)
+    assert sealed.sealer._settled >= slow_no
+    assert placed == await sealed.connection.fetchval(
+        "SELECT count(*) FROM log_material WHERE material_no <= $1", slow_no
+    )
+    await sealed.seal()
+    assert await sealed.troubles() == []
 
 
 async def test_rows_that_are_rolled_back_are_no_leaves(sealed: Sealed) -> None:

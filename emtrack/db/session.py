@@ -85,7 +85,10 @@ FEW_ROWS: Final = "SET enable_seqscan = off; SET jit = off"
 """For a session that touches few rows of tables that grow. The server keeps a plan until it counts the table anew; one that was made
 while the table was small reads all of it, and goes on so in the evening that makes it large (those by which foreign keys are checked,
 too). Where nothing else will do a table is still read whole, and that must not look so dear that it is compiled."""
-ANY_ROWS: Final = "RESET enable_seqscan; RESET jit"
+PART_BY_PART: Final = f"{FEW_ROWS}; SET enable_hashjoin = off; SET enable_mergejoin = off"
+"""For who reads everybody, some hundred people at a time. By a hash or a merge a whole table or index is read for each part: quickest
+for one, and for all of them a time that grows with the square of the people."""
+ANY_ROWS: Final = "RESET enable_seqscan; RESET jit; RESET enable_hashjoin; RESET enable_mergejoin"
 
 
 FIRST_THAT_VARIES: Final = 10_000

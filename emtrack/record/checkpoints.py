@@ -162,7 +162,7 @@ async def store_silences(connection: Connection, rows: Sequence[tuple[int, Silen
 
 
 # Facts that are older than what an activation has settled, and are to be judged beside the turns. Who is not there waits for nothing.
-LATE = "SELECT activation_no, late_at FROM late_judgements"
+LATE = "SELECT activation_no, late_at FROM late_judgements WHERE activation_no = ANY($1::bigint[])"
 NOTE_LATE = """
 INSERT INTO late_judgements (activation_no, late_at) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
 ON CONFLICT (activation_no) DO UPDATE SET late_at = CASE
@@ -172,9 +172,9 @@ ON CONFLICT (activation_no) DO UPDATE SET late_at = CASE
 FORGET_LATE = "DELETE FROM late_judgements WHERE activation_no = ANY($1::bigint[])"
 
 
-async def late_since_ms(connection: Connection) -> dict[int, int | None]:
+async def late_since_ms(connection: Connection, activation_nos: Sequence[int]) -> dict[int, int | None]:
     """Own time of the earliest fact that is stored and not judged, by activation; None: all are to be judged from the start."""
-    rows = await connection.fetch(LATE)
+    rows = await connection.fetch(LATE, list(activation_nos))
     return {row["activation_no"]: None if row["late_at"] is None else instant_of(row["late_at"]) for row in rows}
 
 

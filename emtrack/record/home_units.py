@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from emtrack.db.all_or_some import AllOrSome
 from emtrack.db.connect import Connection
 from emtrack.forms.orders import HomeUnitForm
 from emtrack.forms.to_core import home_unit_of
@@ -22,14 +23,17 @@ INSERT INTO home_units (hmu_id, wearer_no, requirement_id, during, rf_gap_ms, ca
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 # A unit reports under a key of its own, so that it has a row among the devices. `told_ms`: since when we know that it stands there.
-UNIT_ENTRIES = """
+UNIT_ENTRIES = AllOrSome.of(
+    """
 SELECT d.device_no, h.hmu_id, h.wearer_no, h.requirement_id, epoch_ms(lower(h.during)) AS from_ms, epoch_ms(upper(h.during)) AS to_ms,
        h.call_in_ms, (SELECT epoch_ms(min(lower(o.recorded))) FROM home_units o
                       WHERE o.wearer_no = h.wearer_no AND o.hmu_id = h.hmu_id) AS told_ms
 FROM home_units h JOIN devices d ON d.device_id = h.hmu_id
-WHERE upper_inf(h.recorded) AND ($1::bigint[] IS NULL OR h.wearer_no = ANY($1::bigint[]))
+WHERE upper_inf(h.recorded) {some}
 ORDER BY h.hmu_id, h.wearer_no, h.during
-"""
+""",
+    "AND h.wearer_no = ANY ($1::bigint[])",
+)
 UNIT_CALLS = "SELECT device_no, epoch_ms(heard_at) AS heard_ms FROM unit_calls"
 STORE_UNIT_CALLS = """
 INSERT INTO unit_calls (device_no, heard_at) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
@@ -62,7 +66,7 @@ async def load_unit_entries(connection: Connection, wearer_nos: Sequence[int] | 
     """The entries of some wearers (None: all) as they are entered now."""
     return [
         UnitEntry(**(dict(row) | {"to_ms": FOREVER_MS if row["to_ms"] is None else row["to_ms"]}))
-        for row in await connection.fetch(UNIT_ENTRIES, wearer_nos)
+        for row in await UNIT_ENTRIES.fetch(connection, wearer_nos)
     ]
 
 

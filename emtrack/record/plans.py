@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from emtrack.db.all_or_some import AllOrSome
 from emtrack.db.connect import Connection
 from emtrack.record.deployment_settings import load_settings
 from emtrack.record.outages import load_outages
@@ -55,7 +56,9 @@ class Assignment(msgspec.Struct, frozen=True):
 MOST_CONFIRM_POINTS, LONGEST_CONFIRM_MS = 20, 3_600_000
 """What RULES.md section 4 allows. Orders could ask for more once; what they asked for stays stored."""
 
-ACTIVATIONS = """
+# IS TRUE keeps to the index of wearers: one of `recorded` finds all that is held now, which is nearly everything of everybody.
+ACTIVATIONS = AllOrSome.of(
+    """
 SELECT a.activation_no, a.activation_id, d.device_id, v.device_no, w.wearer_id, v.wearer_no, v.report_interval_ms, v.network,
        v.evidence,
        epoch_ms(lower(v.during)) AS from_ms,
@@ -63,9 +66,11 @@ SELECT a.activation_no, a.activation_id, d.device_id, v.device_no, w.wearer_id, 
        epoch_ms(a.entered_at) AS entered_ms
 FROM activation_versions v JOIN activations a USING (activation_no) JOIN devices d USING (device_no)
      JOIN wearers w USING (wearer_no)
-WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = ANY($2::bigint[]))
+WHERE (v.recorded @> $1::timestamptz) IS TRUE {some}
 ORDER BY a.activation_no
-"""
+""",
+    "AND v.wearer_no = ANY ($2::bigint[])",
+)
 JUDGEMENT_ENDED = "SELECT activation_no FROM judgement_ended WHERE activation_no = ANY($1::bigint[])"
 REQUIREMENT = """
 SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometry, z.version AS zone, v.timetable, v.buffer_m,
@@ -75,20 +80,26 @@ SELECT v.entry_no, v.wearer_no, w.wearer_id, v.requirement_id, v.kind, z.geometr
 FROM requirement_versions v JOIN wearers w USING (wearer_no) LEFT JOIN zones z USING (zone_no)
      LEFT JOIN zone_set_versions n USING (set_version_no) LEFT JOIN zone_sets s USING (set_no)
 """
-REQUIREMENTS = f"""{REQUIREMENT}
-WHERE v.recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR v.wearer_no = ANY($2::bigint[]))
-ORDER BY v.entry_no
-"""
-ABSENCES = """
+REQUIREMENTS = AllOrSome.of(
+    f"{REQUIREMENT} WHERE (v.recorded @> $1::timestamptz) IS TRUE {{some}} ORDER BY v.entry_no",
+    "AND v.wearer_no = ANY ($2::bigint[])",
+)
+ABSENCES = AllOrSome.of(
+    """
 SELECT wearer_no, epoch_ms(lower(during)) AS from_ms,
        epoch_ms(upper(during)) AS to_ms
-FROM absences WHERE recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR wearer_no = ANY($2::bigint[]))
-"""
-HOME_UNITS = """
+FROM absences WHERE (recorded @> $1::timestamptz) IS TRUE {some}
+""",
+    "AND wearer_no = ANY ($2::bigint[])",
+)
+HOME_UNITS = AllOrSome.of(
+    """
 SELECT wearer_no, hmu_id, requirement_id, rf_gap_ms, call_in_ms, epoch_ms(lower(during)) AS from_ms,
        epoch_ms(upper(during)) AS to_ms
-FROM home_units WHERE recorded @> $1::timestamptz AND ($2::bigint[] IS NULL OR wearer_no = ANY($2::bigint[]))
-"""
+FROM home_units WHERE (recorded @> $1::timestamptz) IS TRUE {some}
+""",
+    "AND wearer_no = ANY ($2::bigint[])",
+)
 
 
 async def load_assignments(
@@ -98,11 +109,11 @@ async def load_assignments(
     held_at = datetime_of(held_at_ms)
     timezone, settings = await load_settings(connection, held_at_ms)
     outages = await load_outages(connection)
-    requirements = _grouped(await connection.fetch(REQUIREMENTS, held_at, wearer_nos), _requirement)
-    absences = _grouped(await connection.fetch(ABSENCES, held_at, wearer_nos), _interval)
-    units = _grouped(await connection.fetch(HOME_UNITS, held_at, wearer_nos), _home_unit)
+    requirements = _grouped(await REQUIREMENTS.fetch(connection, wearer_nos, held_at), _requirement)
+    absences = _grouped(await ABSENCES.fetch(connection, wearer_nos, held_at), _interval)
+    units = _grouped(await HOME_UNITS.fetch(connection, wearer_nos, held_at), _home_unit)
     assignments = {}
-    for row in await connection.fetch(ACTIVATIONS, held_at, wearer_nos):
+    for row in await ACTIVATIONS.fetch(connection, wearer_nos, held_at):
         wearer_no = row["wearer_no"]
         plan = Plan(
             activation=_activation(row),
@@ -133,8 +144,8 @@ async def load_people(
 ) -> dict[int, tuple[list[Requirement], list[Activation]]]:
     """What is held of some wearers, tagged or not, by wearer number."""
     held_at = datetime_of(held_at_ms)
-    requirements = _grouped(await connection.fetch(REQUIREMENTS, held_at, wearer_nos), _requirement)
-    activations = _grouped(await connection.fetch(ACTIVATIONS, held_at, wearer_nos), _activation)
+    requirements = _grouped(await REQUIREMENTS.fetch(connection, wearer_nos, held_at), _requirement)
+    activations = _grouped(await ACTIVATIONS.fetch(connection, wearer_nos, held_at), _activation)
     return {number: (requirements[number], activations[number]) for number in wearer_nos}
 
 
@@ -142,7 +153,7 @@ async def load_absences(
     connection: Connection, held_at_ms: int, wearer_nos: Sequence[int]
 ) -> dict[int, list[Interval]]:
     """Authorised absences of some wearers, by wearer number; sorted and apart."""
-    held = _grouped(await connection.fetch(ABSENCES, datetime_of(held_at_ms), list(wearer_nos)), _interval)
+    held = _grouped(await ABSENCES.fetch(connection, wearer_nos, datetime_of(held_at_ms)), _interval)
     return {number: merged(held[number]) for number in wearer_nos}
 
 

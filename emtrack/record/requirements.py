@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 import msgspec
 
+from emtrack.db.connect import Connection
 from emtrack.forms.errors import FormError
 from emtrack.forms.orders import RequirementForm, TimetableForm
 from emtrack.forms.to_core import SetNames, UnknownSetName, requirement_of, set_name_of, timetable_of
@@ -16,6 +18,9 @@ from emtrack.record.entering import OrderWriter, PastEntry, span
 from emtrack.record.zone_sets import known_sets, stored_zone
 from geofence import FOREVER_MS, Requirement, SetZone, TimetableRow, datetime_of, instant_of, version_of
 from geofence.shapes import geojson_from_zone
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 REQUIREMENTS = """
 SELECT v.version_no, v.entry_no, v.wearer_no, v.requirement_id, v.kind, v.valid, z.version AS zone, v.timetable,
@@ -26,23 +31,28 @@ FROM requirement_versions v LEFT JOIN zones z USING (zone_no)
 WHERE v.wearer_no = ANY($1::bigint[]) AND upper_inf(v.recorded)
 """
 CLOSE_REQUIREMENT = "UPDATE requirement_versions SET recorded = tstzrange(lower(recorded), $2) WHERE version_no = $1"
-ENTRY = """
-INSERT INTO requirement_entries (wearer_no, requirement_id, valid_from) VALUES ($1, $2, $3)
-ON CONFLICT (wearer_no, requirement_id, valid_from) DO UPDATE SET valid_from = excluded.valid_from RETURNING entry_no
+ENTRIES = """
+INSERT INTO requirement_entries (wearer_no, requirement_id, valid_from)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[])
+ON CONFLICT (wearer_no, requirement_id, valid_from) DO UPDATE SET valid_from = excluded.valid_from
+RETURNING wearer_no, requirement_id, valid_from, entry_no
 """
-NEW_ZONE = """
-INSERT INTO zones (version, geometry) VALUES ($1, $2)
-ON CONFLICT (version) DO UPDATE SET version = excluded.version RETURNING zone_no
+NEW_ZONES = """
+INSERT INTO zones (version, geometry) SELECT * FROM unnest($1::text[], $2::jsonb[])
+ON CONFLICT (version) DO UPDATE SET version = excluded.version RETURNING version, zone_no
 """
-NEW_REQUIREMENT = """
+NEW_REQUIREMENTS = """
 INSERT INTO requirement_versions (entry_no, valid, zone_no, set_version_no, recorded, entered_by, reason, wearer_no,
                                   requirement_id, kind, set_pinned, timetable, buffer_m, widen_m, confirm_points, confirm_ms,
                                   grace_ms, seen_within_ms, rf_gap_ms, stay_ms)
-SELECT $1, $2, $3, $4, $5, $6, $8, r.wearer_no, r.requirement_id, r.kind, r.set_pinned, r.timetable, r.buffer_m,
-       r.widen_m, r.confirm_points, r.confirm_ms, r.grace_ms, r.seen_within_ms, r.rf_gap_ms, r.stay_ms
-FROM jsonb_to_record($7) AS r (wearer_no bigint, requirement_id text, kind text, set_pinned boolean, timetable jsonb,
+SELECT t.entry_no, t.valid, t.zone_no, t.set_version_no, $7, $8, t.reason, r.wearer_no, r.requirement_id, r.kind, r.set_pinned,
+       r.timetable, r.buffer_m, r.widen_m, r.confirm_points, r.confirm_ms, r.grace_ms, r.seen_within_ms, r.rf_gap_ms, r.stay_ms
+FROM unnest($1::bigint[], $2::tstzrange[], $3::bigint[], $4::bigint[], $5::text[], $6::jsonb[])
+         WITH ORDINALITY AS t (entry_no, valid, zone_no, set_version_no, reason, content, place),
+     jsonb_to_record(t.content) AS r (wearer_no bigint, requirement_id text, kind text, set_pinned boolean, timetable jsonb,
                                buffer_m float8, widen_m float8, confirm_points bigint, confirm_ms bigint, grace_ms bigint,
                                seen_within_ms bigint, rf_gap_ms bigint, stay_ms bigint)
+ORDER BY t.place
 """
 # Requirements that follow a set and are on another version of it than the one given last.
 CLOSE_FOLLOWERS = """
@@ -88,6 +98,18 @@ class _Wanted(NamedTuple):
     requirement: Requirement
 
 
+class _Fresh(NamedTuple):
+    """An entry that is not there yet."""
+
+    wearer_no: int
+    form: RequirementForm
+    requirement: Requirement
+
+    @property
+    def key(self) -> tuple[int, str, datetime]:
+        return self.wearer_no, self.form.requirement_id, datetime_of(self.requirement.from_ms)
+
+
 _Key = tuple[int, str]
 """Wearer number and requirement id: over all entries."""
 
@@ -112,34 +134,54 @@ async def enter_requirements(
             if content not in entries:
                 await writer.connection.execute(CLOSE_REQUIREMENT, version_no, writer.now)
                 writer.changed("requirement entry ended", key[0], requirement_id=key[1])
-    for key, entries in wanted.items():
-        for content, (form, requirement) in entries.items():
-            if content not in current[key]:
-                await _enter(writer, key[0], form, requirement, set_numbers)
+    fresh = [
+        _Fresh(key[0], form, requirement)
+        for key, entries in wanted.items()
+        for content, (form, requirement) in entries.items()
+        if content not in current[key]
+    ]
+    if fresh:
+        await _enter(writer, fresh, set_numbers)
 
 
-async def _enter(
-    writer: OrderWriter,
-    wearer_no: int,
-    form: RequirementForm,
-    requirement: Requirement,
-    set_numbers: Mapping[SetZone, int],
-) -> None:
-    connection, zone = writer.connection, requirement.zone
-    zone_no = set_version_no = None
-    if isinstance(zone, SetZone):
-        set_version_no = set_numbers[zone]
-    else:
-        zone_no = await connection.fetchval(NEW_ZONE, version_of(zone), geojson_from_zone(zone))
-    valid_from = datetime_of(requirement.from_ms)
-    entry_no = await connection.fetchval(ENTRY, wearer_no, form.requirement_id, valid_from)
-    valid = span(requirement.from_ms, requirement.to_ms)
+async def _enter(writer: OrderWriter, fresh: Sequence[_Fresh], set_numbers: Mapping[SetZone, int]) -> None:
+    """One statement for each table: with one for each row these were most of what an import of thousands cost."""
+    connection = writer.connection
+    zone_nos, entry_nos = await _zones(connection, fresh), await _entries(connection, fresh)
+    zones = [(one.requirement.zone, version_of(one.requirement.zone)) for one in fresh]
     await connection.execute(
-        NEW_REQUIREMENT, entry_no, valid, zone_no, set_version_no, writer.since, writer.who,
-        _columns_of(wearer_no, form, requirement), form.reason,
-    )  # fmt: skip
-    _note_past(writer, wearer_no, form.requirement_id, requirement.from_ms, requirement.to_ms, form.reason)
-    writer.changed("requirement entered", wearer_no, requirement_id=form.requirement_id, kind=str(form.kind))
+        NEW_REQUIREMENTS,
+        [entry_nos[one.key] for one in fresh],
+        [span(one.requirement.from_ms, one.requirement.to_ms) for one in fresh],
+        [None if isinstance(zone, SetZone) else zone_nos[version] for zone, version in zones],
+        [set_numbers[zone] if isinstance(zone, SetZone) else None for zone, _ in zones],
+        [one.form.reason for one in fresh],
+        [_columns_of(*one) for one in fresh],
+        writer.since,
+        writer.who,
+    )
+    for wearer_no, form, requirement in fresh:
+        _note_past(writer, wearer_no, form.requirement_id, requirement.from_ms, requirement.to_ms, form.reason)
+        named = {"requirement_id": form.requirement_id, "kind": str(form.kind)}
+        writer.changed("requirement entered", wearer_no, **named)
+
+
+async def _zones(connection: Connection, fresh: Sequence[_Fresh]) -> dict[str, int]:
+    """The numbers of zones by version; the same zone is one."""
+    drawn = {
+        version_of(zone): geojson_from_zone(zone)
+        for zone in (one.requirement.zone for one in fresh)
+        if not isinstance(zone, SetZone)
+    }
+    rows = await connection.fetch(NEW_ZONES, list(drawn), list(drawn.values()))
+    return {row["version"]: row["zone_no"] for row in rows}
+
+
+async def _entries(connection: Connection, fresh: Sequence[_Fresh]) -> dict[tuple[int, str, datetime], int]:
+    keys = dict.fromkeys(one.key for one in fresh)
+    columns = zip(*keys, strict=True)
+    rows = await connection.fetch(ENTRIES, *map(list, columns))
+    return {(row["wearer_no"], row["requirement_id"], row["valid_from"]): row["entry_no"] for row in rows}
 
 
 def _note_past(
@@ -206,7 +248,14 @@ def _content_of_row(row: asyncpg.Record) -> _Content:
 def stored_timetable(row: asyncpg.Record) -> tuple[TimetableRow, ...] | None:
     """The timetable of a stored requirement."""
     rows = row["timetable"]
-    return None if rows is None else timetable_of(msgspec.convert(rows, list[TimetableForm]))
+    return None if rows is None else _timetable(tuple((row["day"], row["start"], row["end"]) for row in rows))
+
+
+@lru_cache(maxsize=10_000)
+def _timetable(rows: tuple[tuple[str, str, str], ...]) -> tuple[TimetableRow, ...]:
+    """Of very many people who have the same nights it is made once, and is one in memory."""
+    named = [dict(zip(TimetableForm.__struct_fields__, row, strict=True)) for row in rows]
+    return timetable_of(msgspec.convert(named, list[TimetableForm])) or ()
 
 
 def _is_pinned(form: RequirementForm) -> bool:

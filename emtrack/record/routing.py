@@ -11,22 +11,29 @@ from bisect import insort
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
+from emtrack.db.all_or_some import AllOrSome
 from emtrack.db.connect import Connection
 from emtrack.record.shards import shard_count
 from geofence import FOREVER_MS
 from ingest import EventReport, PositionReport, Received, Refusal
 
-WORN = """
+WORN = AllOrSome.of(
+    """
 SELECT v.activation_no, v.device_no, d.device_id, v.wearer_no, v.network, v.evidence,
        epoch_ms(lower(v.during)) AS from_ms, epoch_ms(upper(v.during)) AS to_ms
 FROM activation_versions v JOIN activations a USING (activation_no) JOIN devices d USING (device_no)
-WHERE upper_inf(v.recorded) AND ($1::bigint[] IS NULL OR v.wearer_no = ANY ($1))
-"""
-UNITS = """
+WHERE upper_inf(v.recorded) {some}
+""",
+    "AND v.wearer_no = ANY ($1::bigint[])",
+)
+UNITS = AllOrSome.of(
+    """
 SELECT h.hmu_id, h.wearer_no, d.device_no, epoch_ms(lower(h.during)) AS from_ms, epoch_ms(upper(h.during)) AS to_ms
 FROM home_units h JOIN devices d ON d.device_id = h.hmu_id
-WHERE upper_inf(h.recorded) AND ($1::bigint[] IS NULL OR h.wearer_no = ANY ($1))
-"""
+WHERE upper_inf(h.recorded) {some}
+""",
+    "AND h.wearer_no = ANY ($1::bigint[])",
+)
 
 
 class Worn(NamedTuple):
@@ -206,7 +213,7 @@ async def _worn(connection: Connection, wearer_nos: Sequence[int] | None) -> lis
             row["activation_no"], row["device_no"], row["device_id"], row["wearer_no"], row["network"], row["from_ms"],
             FOREVER_MS if row["to_ms"] is None else row["to_ms"], bool(row["evidence"]),
         )
-        for row in await connection.fetch(WORN, wearer_nos)
+        for row in await WORN.fetch(connection, wearer_nos)
     ]  # fmt: skip
 
 
@@ -215,7 +222,7 @@ async def _standing(connection: Connection, wearer_nos: Sequence[int] | None) ->
         Stands(
             row["device_no"], row["wearer_no"], row["from_ms"], FOREVER_MS if row["to_ms"] is None else row["to_ms"]
         )
-        for row in await connection.fetch(UNITS, wearer_nos)
+        for row in await UNITS.fetch(connection, wearer_nos)
     ]
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from emtrack.db.connect import Connection
 from emtrack.db.errors import is_of_the_database
+from emtrack.db.session import ANY_ROWS, PART_BY_PART
 from emtrack.logs import origin_of
 from emtrack.record.checkpoints import KEEP_EVERY_MS, kept_to_ms, late_since_ms, load_checkpoints, load_silences
 from emtrack.record.deployment_settings import silence_near_m
@@ -41,7 +42,7 @@ from geofence import (
     versions_of,
     without_duplicates,
 )
-from geofence.judgement import NO_SETS, ActivationJudge, Amendments, State
+from geofence.judgement import NO_SETS, ActivationJudge, Amendments, State, judges_of
 from geofence.shapes import ZoneSet
 
 RESTART, ORDERS, RULES, FAULT = "restart", "orders", "rules", "fault"
@@ -87,10 +88,12 @@ class LiveActivation:
     """One activation. `rebuild`: why it must be judged from its start at the next turn, or None. `sets`: the zone sets of its
     plan among others, by content; they stay at hand as long as the live holds them."""
 
-    def __init__(self, assignment: Assignment, sets: Mapping[str, ZoneSet] = NO_SETS) -> None:
+    def __init__(
+        self, assignment: Assignment, sets: Mapping[str, ZoneSet] = NO_SETS, judge: ActivationJudge | None = None
+    ) -> None:
         self.assignment = assignment
         self.sets = sets
-        self.judge = ActivationJudge(assignment.plan, sets)
+        self.judge = ActivationJudge(assignment.plan, sets) if judge is None else judge
         self.plan_version = version_of((RULES_VERSION, msgspec.structs.replace(assignment.plan, outages=())))
         self.state: State = self.judge.initial()
         self.shown: dict[int, ShownFinding] = {}
@@ -291,9 +294,11 @@ class LiveActivations:
         self._now_ms = held_ms
         wearer_nos = await wearers_of(connection, shards)
         unread: Unread = {}
+        await connection.execute(PART_BY_PART)
         for first in range(0, len(wearer_nos), LOADED_AT_ONCE):
             some = wearer_nos[first : first + LOADED_AT_ONCE]
             await self._load_some(connection, held_ms, judged_ms, some, unread)
+        await connection.execute(ANY_ROWS)
         return unread
 
     async def _load_some(
@@ -323,17 +328,20 @@ class LiveActivations:
         """The activations of some people by their orders of now. Nothing in memory changes."""
         assignments = await load_judged(connection, held_ms, wearer_nos)
         sets = await self._sets_of(connection, assignments)
-        return {number: self._live(assignment, sets) for number, assignment in assignments.items()}
+        return self._lives(assignments, sets)
 
     def give_up(self, shards: Shards) -> None:
         """Others judge them from now on."""
         self._forget_but((), [wearer_no for wearer_no in self._by_wearer if shards.have(wearer_no)])
         self._to_submit = [live for live in self._to_submit if live.number in self._by_number]
 
-    def _live(self, assignment: Assignment, sets: Mapping[str, ZoneSet]) -> LiveActivation:
-        live = LiveActivation(assignment, sets)
-        live.reach_ms = self._rules_since_ms
-        return live
+    def _lives(self, assignments: Mapping[int, Assignment], sets: Mapping[str, ZoneSet]) -> dict[int, LiveActivation]:
+        judges = judges_of([assignment.plan for assignment in assignments.values()], sets)
+        lives = {}
+        for (number, assignment), judge in zip(assignments.items(), judges, strict=True):
+            lives[number] = LiveActivation(assignment, sets, judge)
+            lives[number].reach_ms = self._rules_since_ms
+        return lives
 
     def judge_again(self, since_ms: int) -> None:
         """Judge everybody again by the rules of today: findings that lasted after an instant follow them."""
@@ -357,7 +365,7 @@ class LiveActivations:
     ) -> None:
         checkpoints = await load_checkpoints(connection, list(activations))
         silences = await load_silences(connection, list(activations))
-        late_ms = await late_since_ms(connection)
+        late_ms = await late_since_ms(connection, list(activations))
         resumable = []
         for number, live in activations.items():
             stored = checkpoints.get(number)

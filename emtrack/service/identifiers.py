@@ -7,12 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from emtrack.db.all_or_some import AllOrSome
 from emtrack.db.connect import Connection
 
-IDENTIFIERS = """
+IDENTIFIERS = AllOrSome.of(
+    """
 SELECT i.protocol, i.identifier, d.device_no, d.device_id FROM device_identifiers i JOIN devices d USING (device_no)
-WHERE i.ended_at IS NULL AND ($1::bigint[] IS NULL OR d.device_no = ANY ($1))
-"""
+WHERE i.ended_at IS NULL {some}
+""",
+    "AND i.device_no = ANY ($1::bigint[])",
+)
 
 
 class KnownDevice(NamedTuple):
@@ -34,11 +38,11 @@ class DeviceIdentifiers:
 
     async def load(self, connection: Connection) -> None:
         """All there are."""
-        self._devices = _by_name(await connection.fetch(IDENTIFIERS, None))
+        self._devices = _by_name(await IDENTIFIERS.fetch(connection, None))
 
     async def reload(self, connection: Connection, device_nos: Sequence[int]) -> None:
         """Those of some devices."""
-        found, changed = _by_name(await connection.fetch(IDENTIFIERS, device_nos)), set(device_nos)
+        found, changed = _by_name(await IDENTIFIERS.fetch(connection, device_nos)), set(device_nos)
         others = {name: known for name, known in self._devices.items() if known.device_no not in changed}
         self._devices = others | found
 

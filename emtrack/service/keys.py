@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from emtrack.clock import machine_ms
+from emtrack.db.all_or_some import AllOrSome
 from emtrack.db.connect import Connection
 from emtrack.people.secrets import secret_hash
 from emtrack.service.identifiers import DeviceIdentifiers
@@ -18,15 +19,21 @@ from ingest import Checked
 if TYPE_CHECKING:
     from datetime import datetime
 
-KEYS = """
+KEYS = AllOrSome.of(
+    """
 SELECT d.device_id, d.device_no, k.key_hash, k.expires_at FROM device_keys k JOIN devices d USING (device_no)
-WHERE k.revoked_at IS NULL AND ($1::bigint[] IS NULL OR d.device_no = ANY ($1))
-"""
+WHERE k.revoked_at IS NULL {some}
+""",
+    "AND k.device_no = ANY ($1::bigint[])",
+)
 # Also those that are good no longer: who ever had one is expected to sign with one that is.
-SIGNING_KEYS = """
+SIGNING_KEYS = AllOrSome.of(
+    """
 SELECT d.device_id, k.key_no, k.public_key, k.revoked_at, k.expires_at FROM signing_keys k JOIN devices d USING (device_no)
-WHERE $1::bigint[] IS NULL OR d.device_no = ANY ($1)
-"""
+{some}
+""",
+    "WHERE k.device_no = ANY ($1::bigint[])",
+)
 DEVICE_IDS = "SELECT device_id FROM devices WHERE device_no = ANY ($1)"
 
 _NEVER_MS = 1 << 62
@@ -70,16 +77,16 @@ class DeviceKeys:
     async def load(self, connection: Connection) -> None:
         """All keys."""
         async with self._reading:
-            self._devices = _by_device(await connection.fetch(KEYS, None))
-            self._signing = _signing_by_device(await connection.fetch(SIGNING_KEYS, None))
+            self._devices = _by_device(await KEYS.fetch(connection, None))
+            self._signing = _signing_by_device(await SIGNING_KEYS.fetch(connection, None))
             await self.identifiers.load(connection)
 
     async def reload(self, connection: Connection, device_nos: Sequence[int]) -> None:
         """Those of some devices."""
         async with self._reading:
-            rows = await connection.fetch(KEYS, device_nos)
+            rows = await KEYS.fetch(connection, device_nos)
             ids = [row["device_id"] for row in await connection.fetch(DEVICE_IDS, device_nos)]
-            signing = _signing_by_device(await connection.fetch(SIGNING_KEYS, device_nos))
+            signing = _signing_by_device(await SIGNING_KEYS.fetch(connection, device_nos))
             for device_id in ids:
                 self._devices.pop(device_id, None)
                 self._signing.pop(device_id, None)

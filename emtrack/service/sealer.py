@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 1.0
 LIMITS: Final = Limits(statement_s=60.0, lock_s=10.0, answer_s=65.0)
+COUNT_EVERY_S: Final = 15.0
+"""How much waits is read in all of it."""
 READABLE: Final = 0o644
 WHO: Final = "the service"
 
@@ -94,6 +96,7 @@ class Sealer:
         self._settled = 0
         self._fence: Fence | None = None
         self._signer: Signer | None = None
+        self._counted_s = float("-inf")
         self._all_sealed_s = stopwatch()
         self._back_off = BackOff()
         metrics.seal_lag.set_function(lambda: self._stopwatch() - self._all_sealed_s)
@@ -155,17 +158,25 @@ class Sealer:
         else:
             self._all_sealed_s = self._stopwatch()
         await self._move_fence(connection)
-        self._metrics.unsealed.set(await waiting_leaves(connection, self._settled) if taken else 0)
+        await self._count_waiting(connection, bool(taken))
         return bool(taken)
 
+    async def _count_waiting(self, connection: Session, does_any: bool) -> None:
+        if not does_any:
+            self._metrics.unsealed.set(0)
+        elif self._stopwatch() - self._counted_s >= COUNT_EVERY_S:
+            self._metrics.unsealed.set(await waiting_leaves(connection, self._settled))
+            self._counted_s = self._stopwatch()
+
     async def _move_fence(self, connection: Session) -> None:
-        """What is below a fence that everybody has passed, and of which nothing waits, is settled."""
+        """What is below a fence that everybody has passed, and below the first that waits, is settled: else each pass over a large
+        import would begin with all that is in the tree already."""
         if self._fence is None:
             self._fence = await fence(connection)
         elif await ended_before(connection) >= self._fence.until:
             lowest = await lowest_waiting(connection, self._settled)
-            if lowest is None or lowest > self._fence.highest:
-                self._settled = self._fence.highest
+            below = self._fence.highest if lowest is None else min(self._fence.highest, lowest - 1)
+            self._settled = max(self._settled, below)
             self._fence = None
 
     async def _take_in(self, connection: Session, taken: list[Material]) -> None:

@@ -175,12 +175,12 @@ class SignalMaker:
         if self._fence is None:
             self._fence = await fence(connection)
         elif await ended_before(connection) >= self._fence.until:
-            waits = await connection.fetchrow(NEXT_MATERIAL, self._settled, list(self._done))
-            if waits is None or waits["material_no"] > self._fence.highest:
-                if self._fence.highest > self._settled:
-                    await move_cursor(connection, MATERIAL_CURSOR, self._fence.highest)
-                self._settled = self._fence.highest
-                self._done = {number for number in self._done if number > self._settled}
+            waits = await connection.fetchval(NEXT_MATERIAL, self._settled, list(self._done))
+            below = self._fence.highest if waits is None else min(self._fence.highest, waits - 1)
+            if below > self._settled:
+                await move_cursor(connection, MATERIAL_CURSOR, below)
+                self._settled = below
+                self._done = {number for number in self._done if number > below}
             self._fence = None
 
     async def _propose(self, connection: Session, people: Sequence[int], now_ms: int) -> None:

@@ -57,11 +57,14 @@ def warm_up() -> None:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """While a great many objects are made that stay, each search among them for garbage finds none."""
+    """While a great many objects are made that stay, each search among them for garbage finds none. What is there at the end is never
+    searched: the first look after it, at all of them, took a tenth of a start. What was garbage before is taken away first."""
     was_enabled = gc.isenabled()
+    gc.collect()
     gc.disable()
     try:
         yield
+        gc.freeze()
     finally:
         if was_enabled:
             gc.enable()

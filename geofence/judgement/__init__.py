@@ -16,6 +16,7 @@ from geofence.judgement.judge import (
     Silence,
     State,
     judge_history,
+    judges_of,
 )
 from geofence.judgement.places import NO_SETS, Places, UnknownSet
 from geofence.judgement.provisional import as_judged
@@ -48,6 +49,7 @@ __all__ = [
     "amendments",
     "as_judged",
     "judge_history",
+    "judges_of",
     "position_statuses",
     "weighed",
 ]

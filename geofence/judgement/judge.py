@@ -46,7 +46,7 @@ from geofence.judgement.devices import Spell, device_findings, feed_event
 from geofence.judgement.evidence import Track, evidence_in_columns, evidence_of
 from geofence.judgement.findings import Finding, PresenceSteps, due_ms, place_findings
 from geofence.judgement.following import Following, can_carry, carry_on, follow_event, follow_position, following_of
-from geofence.judgement.places import NO_SETS, Places, ZoneVerdicts
+from geofence.judgement.places import NO_SETS, Packs, Places, ZoneVerdicts, packs_of
 from geofence.judgement.presence import (
     INSIDE,
     OUTSIDE,
@@ -282,13 +282,20 @@ _Taken = tuple[Checkpoint, tuple[Fact, ...], Checkpoint, set[str] | Literal["all
 """Base, tail and head, and the scopes that evidence touched."""
 
 
+def judges_of(plans: Sequence[Plan], sets: Mapping[str, ZoneSet] = NO_SETS) -> list[ActivationJudge]:
+    """Of many plans, for less than one by one."""
+    packs = packs_of([plan.judged for plan in plans])
+    return [ActivationJudge(plan, sets, of_plan) for plan, of_plan in zip(plans, packs, strict=True)]
+
+
 class ActivationJudge:
     """Judges one activation under one plan. Holds nothing of the judgement, only what follows from the plan."""
 
-    def __init__(self, plan: Plan, sets: Mapping[str, ZoneSet] = NO_SETS) -> None:
+    def __init__(self, plan: Plan, sets: Mapping[str, ZoneSet] = NO_SETS, packs: Packs | None = None) -> None:
+        """`packs`: of what the plan is judged on, where they are made already."""
         self.plan = plan
         self._judged = plan.judged
-        self._places = Places(self._judged, sets)
+        self._places = Places(self._judged, sets, packs)
         self._schedules = {r.entry_id: Schedule(plan, r) for r in self._judged}
         self._followings = [following_of(plan, r, self._schedules[r.entry_id]) for r in self._judged]
         self._exclusions = [r for r in self._judged if r.kind is ObligationKind.EXCLUSION]
@@ -308,8 +315,10 @@ class ActivationJudge:
         silence, as it was when time had passed to `judged_ms`. The next `advance` works out every part anew."""
         after = sorted((fact for fact in facts if fact.key > base.fed_to), key=lambda fact: fact.key)
         tail = tuple(fact for fact in after if fact.own_ms <= judged_ms and is_evidence_candidate(fact))
-        head = base.copy()
-        self._feed(head, tail)
+        head = base  # nobody changes either in its place
+        if tail:
+            head = base.copy()
+            self._feed(head, tail)
         pending = tuple(fact for fact in after if fact.own_ms > judged_ms)
         return State(base, tail, head, silence, pending, self._dues_unknown(), judged_ms)
 
