@@ -36,6 +36,7 @@ from ingest.reports import (
 from ingest.signatures import store_signatures
 from ingest.signing import Checked, Signing, signed_message, signing_of
 from ingest.store import (
+    MOST_READ_AGAIN,
     NOTHING_EXAMINED,
     ORDERS_CHANGED,
     CannotStore,
@@ -84,6 +85,7 @@ from ingest.wire import (
 )
 
 __all__ = [
+    "MOST_READ_AGAIN",
     "NAME_A_UNIT",
     "NOTHING_EXAMINED",
     "OF_THE_UNIT_ITSELF",

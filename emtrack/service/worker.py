@@ -91,6 +91,7 @@ from emtrack.service.warm_up import without_collector
 from emtrack.service.watching import Watch
 from geofence import ALWAYS_MS, Fact
 from ingest import (
+    MOST_READ_AGAIN,
     ORDERS_CHANGED,
     Accepted,
     CannotStore,
@@ -135,8 +136,6 @@ LONG_S = 0.3
 """After so long it does not go on, whoever waits."""
 MOST_AGAIN = 200
 """So many activations that are to be judged again are looked at in a turn."""
-MOST_READ_AGAIN = 1_000
-"""So many reports are read again in a turn: of quarantine, and of home units."""
 
 log = structlog.get_logger()
 
