@@ -16,7 +16,7 @@ from emtrack.record.findings import SHOWN
 from ingest.store import (
     DEVICES_WITH_MORE,
     IN_QUARANTINE,
-    REPORTS_OF_UNITS,
+    REPORTS_OF_A_UNIT,
     STORE_EVENTS,
     STORE_POSITIONS,
     STORE_RAW,
@@ -124,8 +124,8 @@ async def test_findings_shown_are_read_by_activation(filled: asyncpg.Connection[
     assert_by_index(plan, rows=1_000)
 
 
-async def test_reports_of_home_units_are_read_again_by_device(filled: asyncpg.Connection[Any]) -> None:
-    plan = await plan_of(filled, REPORTS_OF_UNITS, [1, 2], [START, START])
+async def test_reports_of_a_home_unit_are_read_again_by_device(filled: asyncpg.Connection[Any]) -> None:
+    plan = await plan_of(filled, REPORTS_OF_A_UNIT, 1, -1, -1, b"", START, 1_000)
     assert any(node.get("Index Name") == "raw_reports_pkey" for node in plan)
     assert_by_index(plan, rows=1_000)
 
