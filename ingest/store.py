@@ -629,6 +629,8 @@ class Examination(NamedTuple):
 ORDERS_CHANGED = Examination(WAITING_REASONS)
 
 
+MOST_WAITED_FOR = 20_000
+"""Reports of one home unit: two months of one that was away and speaks each five minutes. Some tenths of a second."""
 MOST_READ_AGAIN = 1_000
 """Of what is in quarantine a turn reads so much again, in reports: some tenth of a second, if all of them can be used."""
 A_WHOLE_REQUEST = A_NEW_DAY = 250
@@ -729,8 +731,13 @@ async def devices_with_more(connection: asyncpg.Connection[Any], examined_to: Ma
 
 
 def days_among(usable: Iterable[Accepted]) -> set[int]:
-    """Since 1970, of positions."""
-    return {fact.report.fix_ms // DAY_MS for fact in usable if isinstance(fact.report, PositionReport)}
+    """Since 1970, of positions that are stored as such: what is too far ahead is kept apart, and no day is made for it."""
+    reports = ((fact.report, fact.received_ms) for fact in usable)
+    return {
+        report.fix_ms // DAY_MS
+        for report, received_ms in reports
+        if isinstance(report, PositionReport) and report.fix_ms <= received_ms + FUTURE_LIMIT_MS
+    }
 
 
 def _usable(
@@ -888,22 +895,25 @@ async def hear_again(
     read: Callable[[bytes], PositionReport | EventReport | Refusal],
     tell: Tell,
     most: int = MOST_READ_AGAIN,
+    waited_for: Collection[int] = (),
 ) -> HeardAgain:
     """As much as a turn has time for, and not more than `most` reports. With its first receipt; nothing is counted anew, because the
-    reports were."""
+    reports were. `waited_for`: units with a request that is answered only if all is told in this turn; told in parts it would never
+    be, as each repetition of it begins from the beginning."""
     told: dict[ToldTo, ToldTo | None] = {}
     usable: list[Accepted] = []
     left = min(most, MOST_READ_AGAIN)
     for unit in units:
-        if left <= 0:
-            break
+        limit = max(left, MOST_WAITED_FOR) if unit.device_no in waited_for else left
+        if limit <= 0:
+            continue
         since = datetime_of(unit.since_ms - FUTURE_LIMIT_MS)
         rows = await connection.fetch(
-            REPORTS_OF_A_UNIT, unit.device_no, unit.boot, unit.seq, unit.digest, since, left
+            REPORTS_OF_A_UNIT, unit.device_no, unit.boot, unit.seq, unit.digest, since, limit
         )
         for row in rows:
             usable += _told_of_itself(row, read, tell)
-        is_all = len(rows) < left
+        is_all = len(rows) < limit
         told[unit] = None if is_all else ToldTo(unit.device_no, unit.since_ms, *(rows[-1][n] for n in range(3)))
         left -= len(rows) + A_UNIT
     return HeardAgain(told, usable)

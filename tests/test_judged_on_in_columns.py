@@ -61,7 +61,8 @@ def test_wherever_it_is_begun_it_comes_to_the_same(facts: list[Fact]) -> None:
         cuts_ms = [at_ms for at_ms in instants_ms if first_ms <= at_ms <= second_ms]
         for begun in checkpoints_by_facts(judge, facts, [first_ms], NOW_MS):
             state = judge.resumed(begun, (), whole.state.silence, NOW_MS)
-            judged, kept = judge_known(judge, state, known, cuts_ms, [], NOW_MS)
+            since = known_of([fact for fact in facts if fact.own_ms >= begun.fed_to[0]])
+            judged, kept = judge_known(judge, state, since, cuts_ms, [], NOW_MS)
             assert isinstance(judged, Judged)
             assert judged.state.head.track == whole.state.head.track
             (device,) = [part for part in judged.parts if part.scope == DEVICE]

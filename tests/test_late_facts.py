@@ -96,6 +96,20 @@ async def test_late_facts_one_by_one_each_cost_their_window(world: World, monkey
     assert await as_shown(world) == await as_judged_again(world)
 
 
+async def test_where_no_position_came_for_days_a_late_fact_costs_its_window_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = 5 * 24
+    await world.send_at(at(0), "D1", position(1, at(0)))
+    for hour in range(hours):
+        sightings = [event(hour * 6 + n + 2, at(hour + n / 6), "RF_IN", hmu_id="C1") for n in range(6)]
+        await world.send_at(at(hour + 5.5 / 6), "D1", *sightings)
+    cost = Cost(monkeypatch)
+    await world.send_at(at(hours), "D1", event(50_000, at(hours - 3), "RF_OUT", hmu_id="C1"))
+    assert 0 < cost.facts <= 6 * (4 * 3 + 2)
+    assert await as_shown(world) == await as_judged_again(world)
+
+
 async def test_after_a_restart_and_after_varied_orders_there_is_a_checkpoint_to_begin_from(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

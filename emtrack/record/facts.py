@@ -76,7 +76,7 @@ async def load_events(
     pairs = list(wanted)
     by_number = {assignment.activation_no: assignment for assignment, _ in pairs}
     events: defaultdict[int, list[DeviceEvent]] = defaultdict(list)
-    for row in await connection.fetch(EVENTS, list(by_number), *spans_of(pairs)):
+    for row in await connection.fetch(EVENTS, [a.activation_no for a, _ in pairs], *spans_of(pairs)):
         named = row["hmu_id"] if row["type"] in NAME_A_UNIT else None
         unit = by_number[row["activation_no"]].requirement_of_unit(named, row["own_ms"])
         event = DeviceEvent(

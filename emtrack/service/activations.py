@@ -562,7 +562,8 @@ class LiveActivations:
     def to_judge_again(self, limit: int) -> list[LiveActivation]:
         """At most `limit` of those that are to be judged again, and of what was judged beside the turns since."""
         done = [live for live in self.waiting() if live.waiting is not None and live.waiting.is_done]
-        return [*done[:limit], *(self._by_number[number] for number in islice(self._again, limit))]
+        first = done[:limit]
+        return [*first, *(self._by_number[number] for number in islice(self._again, limit - len(first)))]
 
     def waiting(self) -> list[LiveActivation]:
         """Those that are judged beside the turns."""

@@ -71,9 +71,7 @@ async def _from_checkpoint(
     if stored is None or stored.plan_version != rebuild.plan_version:
         return None
     checkpoint = stored.checkpoint
-    last = checkpoint.track.last
-    since_ms = checkpoint.fed_to[0] if last is None else last.fix_ms  # what was no evidence since then counts too
-    known = await known_of(connection, rebuild.assignment, since_ms, rebuild.now_ms)
+    known = await known_of(connection, rebuild.assignment, checkpoint.fed_to[0], rebuild.now_ms)
     not_judged = rebuild.fresh | rebuild.pending | known.from_own_time(rebuild.now_ms + 1)
     state = judge.resumed(checkpoint, (), rebuild.silence, FOREVER_MS)
     heard = known.only(not_judged | known.from_receipt(rebuild.now_ms))

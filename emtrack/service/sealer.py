@@ -164,6 +164,7 @@ class Sealer:
     async def _count_waiting(self, connection: Session, does_any: bool) -> None:
         if not does_any:
             self._metrics.unsealed.set(0)
+            self._counted_s = float("-inf")
         elif self._stopwatch() - self._counted_s >= COUNT_EVERY_S:
             self._metrics.unsealed.set(await waiting_leaves(connection, self._settled))
             self._counted_s = self._stopwatch()

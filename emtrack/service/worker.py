@@ -562,9 +562,10 @@ class Worker:
             connection, read_body, self._tell, known, self._is_of_several, self._beside, most
         )
 
-    async def _hear_units(self, connection: Connection) -> HeardAgain:
+    async def _hear_units(self, connection: Connection, batch: Sequence[Submission] = ()) -> HeardAgain:
         units = self._units_to_hear.in_order
-        return await hear_again(connection, units, read_body, self._tell, self._share.units)
+        waited_for = {submission.device_no for submission in batch if submission.hear_since_ms is not None}
+        return await hear_again(connection, units, read_body, self._tell, self._share.units, waited_for)
 
     async def _take_in_parts(
         self, connection: Connection, parts: Sequence[Sequence[Submission]], share: Share
@@ -621,7 +622,7 @@ class Worker:
             await self._notice_unheard(connection, heard)
             # What was received earlier comes first: of duplicates the first receipt is kept.
             released = await store_again(connection, refused, self._tell, now_ms, kept, self._examining.examination)
-            heard_again = await self._hear_units(connection)
+            heard_again = await self._hear_units(connection, batch)
             told = await store_heard(connection, heard_again)
             batch = self._units_to_hear.those_that_need_not_wait(batch, heard_again, self._sources)
             requests = await self._requests(connection, batch)

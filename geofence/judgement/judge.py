@@ -225,12 +225,13 @@ class Standing(NamedTuple):
         count = int(np.searchsorted(self.keys, packed_key((at_ms, 0))))
         return _unpacked(int(self.keys[count - 1])) if count else _START
 
-    def track_before(self, at_ms: int, last: Position | None) -> Track:
-        """What the next position after an instant is compared with. `last`: the last before it that is evidence."""
-        if last is None:
-            return Track()
-        before, after = np.searchsorted(self.jumps, [packed_key((at_ms, 0)), packed_key(last.key)])
-        return Track(last, max(0, int(before - after)))
+    def track_before(self, at_ms: int, since: Track) -> Track:
+        """What the next position after an instant is compared with. `since`: the last before it that is evidence, and the jumps after
+        that which are not among these."""
+        if since.last is None:
+            return since
+        before, after = np.searchsorted(self.jumps, [packed_key((at_ms, 0)), packed_key(since.last.key)])
+        return Track(since.last, since.jumps + max(0, int(before - after)))
 
 
 _RANKS = 16
@@ -346,7 +347,7 @@ class ActivationJudge:
         self, base: Checkpoint, history: History, standing: Standing, cuts_ms: Sequence[int]
     ) -> list[Checkpoint]:
         judged = self._places.verdicts(history.lon_deg, history.lat_deg, history.radius_m)
-        found, done, told = [], 0, 0
+        found, done, told, first = [], 0, 0, base.track
         for cut_ms in cuts_ms:
             upto = int(np.searchsorted(history.at_ms, cut_ms))
             events = history.events[told : bisect_left(history.events, cut_ms, key=lambda event: event.event_ms)]
@@ -356,7 +357,7 @@ class ActivationJudge:
             part = slice(done, upto)
             verdicts = ZoneVerdicts(judged.in_zone[part], judged.in_widened[part])
             self._follow_all(base, history.evidence.between(done, upto), history.at_ms[part], verdicts, events)
-            base.track = standing.track_before(cut_ms, history.evidence[upto - 1] if upto else base.track.last)
+            base.track = standing.track_before(cut_ms, Track(history.evidence[upto - 1]) if upto else first)
             base.fed_to = fed_to
             found.append(base.copy())
             self._settle(found[-1], base.copy())

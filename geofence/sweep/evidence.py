@@ -71,10 +71,11 @@ def first_rows(received: Received) -> Int64s:
     return rows
 
 
-def is_jump(claims: Received) -> Bools:
-    """Which of those that are left after conflicts, each wearer's in order of time, are jumps."""
+def is_jump(claims: Received, already: int = 0) -> Bools:
+    """Which of those that are left after conflicts, each wearer's in order of time, are jumps. `already`: so many lie between the
+    first and the second."""
     found = np.zeros(len(claims.wearer), np.bool_)
-    for jump in _jumps(positions_of(claims)):
+    for jump in _jumps(positions_of(claims), already):
         found[jump] = True
     return found
 
@@ -177,7 +178,7 @@ def _best(rivals: Received) -> Int64s:
     return best
 
 
-def _jumps(positions: Positions) -> Iterator[int]:
+def _jumps(positions: Positions, already: int) -> Iterator[int]:
     """The positions that are jumps. Each is compared with the one before it, but after a jump with the one before that, until one is
     accepted."""
     passed = -1
@@ -185,7 +186,8 @@ def _jumps(positions: Positions) -> Iterator[int]:
         if index <= passed or not _is_jump(positions, index - 1, index):
             continue
         last, at = index - 1, index
-        while _is_of(positions, last, at) and at - index < MAX_JUMPS and _is_jump(positions, last, at):
+        most = MAX_JUMPS - (already if last == 0 else 0)
+        while _is_of(positions, last, at) and at - index < most and _is_jump(positions, last, at):
             yield at
             at += 1
         passed = at

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geofence.facts import POSITION_RANK, DeviceEvent, Fact, Key, Position, is_evidence_candidate, without_duplicates
+from geofence.judgement.evidence import Track
 from geofence.judgement.findings import Finding
 from geofence.judgement.judge import (
     ActivationJudge,
@@ -140,7 +141,7 @@ def judge_known(
     now_ms: int,
 ) -> tuple[Judged | Late, list[Checkpoint]]:
     """What comes of what lies after the base of a state that knows nothing else, and checkpoints at the cuts (ascending, none after
-    *now*; of cuts without a fact between them there is one). `known`: from the base's last position on, which may be in it.
+    *now*; of cuts without a fact between them there is one). `known`: from where the base is fed to, or more.
     `receipts_ms`: when the device was heard, sorted, as far as the state's silence does not know it."""
     base = state.base
     before_ms = cuts_ms[-1] if cuts_ms else ALWAYS_MS
@@ -150,23 +151,21 @@ def judge_known(
 
 
 def _history_between(base: Checkpoint, known: Known, before_ms: int) -> tuple[History, Standing]:
-    """What lies after a checkpoint and before an instant. Whether the first is a jump goes by the checkpoint's last position."""
-    last = base.track.last
+    """What lies after a checkpoint and before an instant. Whether the first is a jump goes by the checkpoint's track."""
     keys = packed_keys(known.received.fix_ms, _RANKS[known.received.mechanism])
-    is_before = known.received.fix_ms < before_ms
-    rows = np.flatnonzero(is_before if last is None else is_before & (keys > packed_key(last.key)))
+    rows = np.flatnonzero((known.received.fix_ms < before_ms) & (keys > packed_key(base.fed_to)))
     claims = rows[is_claim(known.received.taken(rows))]
-    is_out = _is_jump(last, known.received.taken(claims))
+    is_out = _is_jump(base.track, known.received.taken(claims))
     rows = claims[~is_out]
     events = [e for e in known.events if e.key > base.fed_to and e.event_ms < before_ms and is_evidence_candidate(e)]
     standing = Standing(keys[claims], keys[claims[is_out]])
     return _history(known.received.taken(rows), known.fact_id[rows], events), standing
 
 
-def _is_jump(last: Position | None, claims: Received) -> Bools:
-    if last is None:
+def _is_jump(track: Track, claims: Received) -> Bools:
+    if track.last is None:
         return is_jump(claims)
-    return is_jump(_with_first(last, claims))[1:]
+    return is_jump(_with_first(track.last, claims), track.jumps)[1:]
 
 
 def _with_first(first: Position, others: Received) -> Received:
