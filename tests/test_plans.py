@@ -251,3 +251,17 @@ async def test_when_orders_changed_last_is_found_without_reading_all_changes(
         await many_people.execute("SELECT pg_stat_force_next_flush()")
         read.append(await many_people.fetchval(READ))
     assert read[1] - read[0] < 10
+
+
+DELETED_ONE_BY_ONE = ("alerts", "findings", "finding_versions", "alert_occurrences")
+REFERENCES_WITHOUT_INDEX = """
+SELECT c.conrelid::regclass::text FROM pg_constraint c
+WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid::regclass::text = ANY ($1::text[])
+AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indkey[0] = c.conkey[1])
+"""
+
+
+async def test_whatever_refers_to_an_alert_or_a_finding_is_found_by_it_when_that_is_deleted(
+    filled: asyncpg.Connection[Any],
+) -> None:
+    assert await filled.fetch(REFERENCES_WITHOUT_INDEX, list(DELETED_ONE_BY_ONE)) == []

@@ -277,3 +277,16 @@ async def test_what_fails_with_the_database_is_no_fault_of_what_waits() -> None:
 
     with pytest.raises(ConnectionResetError):
         await in_ever_smaller_slices(200, cut, put_off)
+
+
+async def test_of_a_whole_request_no_day_is_taken_for_made_of_which_a_position_was_too_far_ahead(
+    world: World,
+) -> None:
+    await world.connection.execute(NOT_AT_TEN_PAST)
+    await world.send("D1", position(1, "11:10"), position(2, "03T12:00"))
+    await world.connection.execute(NO_POISON)
+    await ask_to_examine(world.connection, "officer", world.clock.now_ms())
+    await world.settle()
+    assert (await world.count("positions"), await world.count("future_positions")) == (1, 1)
+    world.clock.at_ms = ms("03T12:00")
+    assert (await world.send("D2", position(1, "03T11:59"))).refused == []
