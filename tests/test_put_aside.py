@@ -11,11 +11,12 @@ from emtrack.db.connect import connect
 from emtrack.record.changes import are_noticed
 from emtrack.record.quarantine import ask_to_examine, refused_by_reason
 from emtrack.service.alerting import AlertsOfTurn
+from emtrack.service.answers import read_body
 from emtrack.service.beside import in_ever_smaller_slices
 from emtrack.service.clocks import ClockWatch
 from emtrack.service.deadline_clock import DeadlineClock
 from geofence import datetime_of
-from ingest import NotCommitted, store
+from ingest import NotCommitted, Submission, store
 from tests.service_world import AWAY, World, activation, curfew, deployed, event, ms, orders, position
 from tests.test_pipeline import _failing_for, judged_from_export
 from tests.test_quarantine import nobodys, unit
@@ -144,6 +145,26 @@ async def test_what_a_unit_said_for_long_is_told_of_somebody_some_at_a_time(data
         assert len(found) == 35
         assert {received for *_, received in found} == {datetime_of(ms("13:00"))}
         assert await world.lines() == await judged_from_export(world)
+
+
+@pytest.mark.usefixtures("ten_in_a_turn")
+async def test_a_unit_with_a_request_that_waits_to_be_heard_is_told_whole_however_often_it_is_sent_again(
+    database_url: str,
+) -> None:
+    """Another shard stored it; each time that it is sent again it begins from the beginning."""
+    async with deployed(database_url, orders(1, 2, 3)) as world:
+        await three_with_a_unit(world)
+        await world.settle()
+        number = await world.device_no("H1")
+        since_ms, worker = ms("12:00"), world.worker
+        again = Submission(number, [], asyncio.get_running_loop().create_future(), hear_since_ms=since_ms)
+        units = [store.ToldTo(number, since_ms)]
+        in_parts = await store.hear_again(world.connection, units, read_body, worker._tell)
+        assert in_parts.unfinished == {number}
+        worker._units_to_hear.add({number: since_ms}, 0)
+        whole = await worker._hear_units(world.connection, [again])
+        assert whole.unfinished == set()
+        assert len({fact.fact_id for fact in whole.usable}) == 35
 
 
 @pytest.mark.usefixtures("ten_in_a_turn")

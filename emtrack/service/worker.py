@@ -579,7 +579,7 @@ class Worker:
             self._share = before
 
     def _note_put_aside(self, reports: Sequence[PutAside]) -> None:
-        """They stay where they are: `emtrack quarantine examine` tries them again."""
+        """They stay where they are. `emtrack quarantine examine` tries again what is in quarantine."""
         self._metrics.put_aside.inc(len(reports))
         for fact_id, why in reports:
             log.error("a report that was read again could not be stored", fact_id=fact_id, error=why)
