@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from alerts import AlertFilter, act, open_alerts, store
@@ -100,6 +101,20 @@ async def test_a_run_leaves_to_the_next_what_a_turn_adds_to_while_it_deletes(
         assert await world.count("alerts") == 1
         await delete_alerts_of(world.dsn, world, wearer_no)
         assert await world.count("alerts") == 0
+
+
+async def test_what_rests_on_rows_that_no_turn_adds_to_ends_a_run(database_url: str) -> None:
+    """A table that was forgotten is not passed over run by run."""
+    async with deployed(database_url, orders(1)) as world:
+        await out_in_the_evening(world, "02", 1)
+        await world.connection.execute("CREATE TABLE forgotten AS SELECT request_no FROM raw_requests")
+        await world.connection.execute(
+            "ALTER TABLE forgotten ADD FOREIGN KEY (request_no) REFERENCES raw_requests (request_no)"
+        )
+        (target,) = (one for one in OF_A_PERSON if one.table == "raw_requests")
+        run = await run_of(world.connection, world)
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await run._rows(target, await world.connection.fetchval("SELECT wearer_no FROM wearers"))
 
 
 async def test_a_report_that_retention_deletes_while_it_is_read_again_is_neither_stored_nor_a_fault(
