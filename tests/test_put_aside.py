@@ -254,6 +254,36 @@ async def test_while_changed_orders_cannot_be_read_somebody_is_judged_by_the_for
     assert await world.versions() == ["CURFEW new SEEN_OUT"]
 
 
+async def of_third_that_cannot_be_read(world: World) -> Any:
+    """What a unit said is stored, of two; then a tag is entered for the third. Gives the zone as it should be."""
+    earlier = activation(4, wearer_id="W3", **{"to": "2026-03-02T08:30:00Z"})
+    await world.enter({"requirements": [curfew(3)], "activations": [earlier]})
+    await three_with_a_unit(world)
+    await world.settle()
+    await world.enter({"activations": [activation(3)]})
+    await its_own_zone(world, 3)
+    whole = await world.connection.fetchval("SELECT geometry FROM zones ORDER BY zone_no DESC LIMIT 1")
+    await world.connection.execute(NEWEST_IS_NONSENSE)
+    return whole
+
+
+@pytest.mark.parametrize("starts", ["goes on", "starts anew"])
+async def test_what_a_unit_said_is_told_of_somebody_when_their_orders_can_be_read(
+    database_url: str, starts: str
+) -> None:
+    async with deployed(database_url, orders(1, 2)) as world:
+        whole = await of_third_that_cannot_be_read(world)
+        if starts == "starts anew":
+            await world.start()
+        await world.settle()
+        assert await of_third(world) == []
+        await world.connection.execute("UPDATE zones SET geometry = $1 WHERE geometry ->> 'type' = 'Nonsense'", whole)
+        await world.wait_until("13:12")
+        await world.settle()
+        assert len(await of_third(world)) == 35
+        assert await are_noticed(world.connection)
+
+
 async def test_where_nobodys_orders_can_be_read_the_service_does_not_begin(database_url: str) -> None:
     """Everybody's reports would be refused."""
     async with deployed(database_url, orders(*range(1, 31))) as world:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from alerts import AlertFilter, act, open_alerts, store
@@ -12,10 +13,12 @@ from emtrack.db.connect import connect
 from emtrack.record.changes import are_noticed
 from emtrack.record.quarantine import refused_by_reason
 from emtrack.retention.rules import DEFAULTS, Kind
-from emtrack.retention.runs import Run, begin_run, planned
+from emtrack.retention.runs import Ended, Run, begin_run, planned
 from emtrack.retention.targets import OF_A_PERSON
 from emtrack.service import worker as pipeline
+from geofence import datetime_of
 from tests.service_world import AWAY, World, activation, curfew, deployed, orders, position
+from tests.test_put_aside import NEWEST_IS_NONSENSE, its_own_zone
 from tests.test_quarantine import nobodys
 
 
@@ -100,6 +103,47 @@ async def test_a_run_leaves_to_the_next_what_a_turn_adds_to_while_it_deletes(
         assert await world.count("alerts") == 1
         await delete_alerts_of(world.dsn, world, wearer_no)
         assert await world.count("alerts") == 0
+
+
+async def test_what_rests_on_rows_that_no_turn_adds_to_ends_a_run(database_url: str) -> None:
+    """A table that was forgotten is not passed over run by run."""
+    async with deployed(database_url, orders(1)) as world:
+        await out_in_the_evening(world, "02", 1)
+        await world.connection.execute("CREATE TABLE forgotten AS SELECT request_no FROM raw_requests")
+        await world.connection.execute(
+            "ALTER TABLE forgotten ADD FOREIGN KEY (request_no) REFERENCES raw_requests (request_no)"
+        )
+        (target,) = (one for one in OF_A_PERSON if one.table == "raw_requests")
+        run = await run_of(world.connection, world)
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await run._rows(target, await world.connection.fetchval("SELECT wearer_no FROM wearers"))
+
+
+async def test_whose_judgement_ended_is_judged_no_more_though_the_orders_cannot_be_read(database_url: str) -> None:
+    """A run deletes the facts as soon as the service has taken that in; judged without them, what was found would be withdrawn."""
+    async with deployed(database_url, orders(1, 2)) as world:
+        await world.send_at("19:10", "D1", position(1, "19:05", AWAY), position(2, "19:09", AWAY))
+        await world.send_at("19:40", "D1", position(3, "19:38"), position(4, "19:39"))
+        await its_own_zone(world, 1)
+        await world.connection.execute(NEWEST_IS_NONSENSE)
+        await world.turn()
+        assert await world.count("judgement_faults") == 1
+        found, now_ms = await world.versions(), world.clock.now_ms()
+        wearer_no = await world.connection.fetchval("SELECT wearer_no FROM wearers WHERE wearer_id = 'W1'")
+        ended = Ended(wearer_no, "W1", datetime_of(0), datetime_of(0), is_held=False)
+        plan = (await planned(world.connection, DEFAULTS, now_ms))._replace(people=[ended])
+        run = await begin_run(world.connection, plan, "Ann")
+        assert await run._end_judgement("Ann", now_ms)
+        await world.turn()
+        assert await are_noticed(world.connection)
+        assert world.worker.activations.wearers() == [
+            await world.connection.fetchval("SELECT wearer_no FROM wearers WHERE wearer_id = 'W2'")
+        ]
+        await world.connection.execute("DELETE FROM positions")
+        (refused,) = (await world.send_at("19:55", "D1", position(5, "19:03:30"))).refused
+        assert refused.reason == "no_activation"
+        await world.wait_until("19:58")
+        assert await world.versions() == found
 
 
 async def test_a_report_that_retention_deletes_while_it_is_read_again_is_neither_stored_nor_a_fault(

@@ -14,7 +14,7 @@ from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.costs import USUAL, Budget
 from geofence import EntryId, Kind, datetime_of, version_of
 from geofence.judgement import Finding
-from tests.service_world import AWAY, HOME, World, curfew, ms, orders, position
+from tests.service_world import AWAY, HOME, World, activation, curfew, ms, orders, position
 
 TOLD = "19:00–19:07 CURFEW OUT_AT_START"
 """By the first rules. Nobody had been seen out after 18:52, so that by those of today it is none."""
@@ -87,6 +87,16 @@ async def test_orders_of_another_time_leave_it(upgraded: World) -> None:
     await upgraded.enter(orders(requirements=[curfew(1, seen_within_s=120)], absences=[absence]))
     await upgraded.turn()
     assert await curfews(upgraded) == [TOLD]
+
+
+@pytest.mark.parametrize("starts", ["goes on", "starts anew"])
+async def test_where_the_tag_was_on_somebody_else_it_is_withdrawn(upgraded: World, starts: str) -> None:
+    """Also where the program ends before that is judged: then what the orders were before is forgotten."""
+    await upgraded.enter({"activations": [activation(1, wearer_id="W101")]})
+    if starts == "starts anew":
+        await upgraded.start()
+    await upgraded.turn()
+    assert await curfews(upgraded) == []
 
 
 async def newest(world: World) -> tuple[str, Any]:

@@ -135,8 +135,13 @@ async def load_judged(
     """The same for whoever judges: without activations whose facts retention deleted. Judged without them, people would be found
     silent."""
     assignments = await load_assignments(connection, held_at_ms, wearer_nos)
-    ended = {row["activation_no"] for row in await connection.fetch(JUDGEMENT_ENDED, list(assignments))}
+    ended = await judgement_ended(connection, list(assignments))
     return {number: assignment for number, assignment in assignments.items() if number not in ended}
+
+
+async def judgement_ended(connection: Connection, activation_nos: Sequence[int]) -> set[int]:
+    """Those of some activations whose facts retention deletes, or deleted."""
+    return {row["activation_no"] for row in await connection.fetch(JUDGEMENT_ENDED, activation_nos)}
 
 
 async def load_people(

@@ -284,11 +284,14 @@ class Run:
         return ended
 
     async def _rows(self, target: Target, of: int | datetime) -> None:
-        """What a service adds to meanwhile stays for the next run."""
+        """What a service adds to meanwhile stays for the next run. It adds to what is of alerts; elsewhere a row that rests on
+        what is to go is a fault of ours."""
         try:
             while taken := await self._slice(target, of):
                 self.gone[target.table] += taken
-        except (asyncpg.ForeignKeyViolationError, asyncpg.DeadlockDetectedError):
+        except (asyncpg.ForeignKeyViolationError, asyncpg.DeadlockDetectedError) as error:
+            if isinstance(error, asyncpg.ForeignKeyViolationError) and target.kind not in OF_ALERTS:
+                raise
             log.warning("a turn changed what was to go; the next run takes it", table=target.table)
 
     async def _slice(self, target: Target, of: int | datetime) -> int:

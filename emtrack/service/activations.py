@@ -26,7 +26,7 @@ from emtrack.record.deployment_settings import silence_near_m
 from emtrack.record.facts import load_facts
 from emtrack.record.findings import NewVersion, PresenceNote, ShownFinding, load_shown
 from emtrack.record.outages import NO_OUTAGES, Outages
-from emtrack.record.plans import Assignment, load_judged
+from emtrack.record.plans import Assignment, judgement_ended, load_judged
 from emtrack.record.shards import Shards, wearers_of
 from emtrack.record.zone_sets import ZoneSetCache
 from emtrack.service.finality import can_change, first_open_ms
@@ -412,7 +412,7 @@ class LiveActivations:
         self, connection: Connection, held_ms: int, wearer_nos: Sequence[int]
     ) -> tuple[set[int], Unread]:
         """Orders of some wearers changed: their activations are judged again from their start. Whose orders cannot be read is judged
-        by the former ones.
+        by the former ones, unless judgement ended: then the facts are about to go.
 
         Returns the numbers of their devices, and of whom there are none for that.
         """
@@ -421,7 +421,9 @@ class LiveActivations:
             return set(), unread
         self._now_ms = held_ms
         fresh = await _of_whom_it_can_be(partial(self._fresh, connection, held_ms), wearer_nos, unread)
-        self._forget_but(fresh, [wearer_no for wearer_no in wearer_nos if wearer_no not in unread])
+        former = {live.number for no in unread for live in self._by_wearer.get(no, ())}
+        still = former - await judgement_ended(connection, list(former)) if former else former
+        self._forget_but({*fresh, *still}, wearer_nos)
         for number, live in fresh.items():
             assignment, was = live.assignment, self._by_number.get(number)
             live.judge.with_outages(self._outages.of(assignment.wearer_no) or assignment.plan.outages)

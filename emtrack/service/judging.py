@@ -21,7 +21,7 @@ from emtrack.service.costs import USUAL, Budget, costs_of, late_cost
 from emtrack.service.finality import can_change, in_parts
 from emtrack.service.reasons import BY_THE_CLOCK, why_by_the_clock
 from emtrack.service.rebuilding import LATE, Rebuild, Rebuilt, found_by, rebuilt
-from emtrack.service.settled import News, by_facts, by_orders, either, reached, since, touches_settled
+from emtrack.service.settled import News, by_facts, by_orders, either, of_no_entry_of, reached, since, touches_settled
 from emtrack.service.slices import slices_of
 from geofence import ALWAYS_MS, RULES_VERSION, Fact
 from geofence.judgement import Amendments, Finding, Judged, Late, Part, amendments
@@ -330,6 +330,7 @@ def _news(live: LiveActivation, rebuild: Rebuild, done: Rebuilt, facts: Sequence
     is_reached = by_facts(facts, _max_gap_ms(live))
     if rebuild.cause == LATE and not rebuild.fresh:  # which facts were late was forgotten with the program
         is_reached = since(rebuild.late_ms, _max_gap_ms(live))
+    is_reached = either(of_no_entry_of(live.assignment.plan), is_reached)
     if live.before is not None:
         is_reached = either(by_orders(live.before.assignment.plan, live.assignment.plan), is_reached)
         is_reached = either(is_reached, by_facts(live.late_facts, _max_gap_ms(live)))

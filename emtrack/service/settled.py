@@ -70,6 +70,13 @@ def by_orders(before: Plan, after: Plan) -> IsReached:
     return is_reached
 
 
+def of_no_entry_of(plan: Plan) -> IsReached:
+    """Corrected orders reach the findings of an entry that they do not have any more, as of the former wearer of a tag: also when
+    nobody knows any more what they were before, as after a start."""
+    entries = {r.entry_id for r in plan.requirements}
+    return lambda finding: finding.entry_id is not None and finding.entry_id not in entries
+
+
 def _terms_of(plan: Plan) -> tuple[object, ...]:
     """What all findings of a plan rest on."""
     return plan.activation, plan.settings, plan.timezone, plan.home_units

@@ -245,7 +245,7 @@ class Worker:
         self._unread_ms: dict[int, int] = {}
         """Whose orders could not be read, and when that is tried again."""
         self._to_hear: set[int] = set()
-        """Who is told again of what their home units said of themselves, as soon as their orders are taken in."""
+        """Who is told again of what their home units said of themselves, as soon as their orders are taken in and can be read."""
         self._budget = self._pace.budget
         self._rebuilder = Rebuilder(dsn, self._activations.sets_folder)
         self._new_days = NewDays(dsn, inbox.put_back, new_days_an_hour)
@@ -363,6 +363,7 @@ class Worker:
         with without_collector():
             unread = await self._activations.load(connection, self._now_ms, judged_ms, fresh, rules_since_ms)
         await self._note_unread(connection, unread)
+        self._to_hear |= unread.keys()
         self._examine_of(changes)
         if self._sharing is not None:
             await self._settle(connection, self._sharing, fresh)
@@ -781,7 +782,7 @@ class Worker:
         self._examining.add(sorted(self._units.devices_of(wearer_nos).keys() | tags), change_no)
         heard = self._to_hear.intersection(wearer_nos)
         self._hear_units_again(heard, change_no)
-        self._to_hear -= heard - self._to_reload.keys()
+        self._to_hear -= heard - self._to_reload.keys() - self._unread_ms.keys()
 
     def _reload_later(self, wearer_nos: Iterable[int], change_no: int) -> None:
         """In the turns to come. `change_no`: up to it nobody may think that all is taken in; changes come in order."""
