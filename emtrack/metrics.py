@@ -76,7 +76,7 @@ class Metrics:
         )
         self.put_aside = Counter(
             "emtrack_put_aside_total",
-            "Reports that were kept and read again, and that the database would not have as facts.",
+            "Reports that were kept and read again, and that the database would not have as facts, or at which a turn failed.",
             registry=self.registry,
         )
         self.to_judge_again = Gauge(

@@ -77,17 +77,22 @@ async def test_a_fault_at_what_the_clock_brings_is_found_though_reports_come_in_
         assert await world.count("judgement_faults") == 1
 
 
-async def test_a_request_at_which_a_turn_fails_even_where_nobody_judges_it_is_kept_whole_and_stops_nobody(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def fails_beyond_judgement_of(activation_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is set aside."""
     whole = ClockWatch.look
 
     def failing(self: ClockWatch, activations: Any, facts: Any, *rest: Any) -> Any:
-        if any(activations.by_number(number).assignment.plan.activation.activation_id == "A1" for number in facts):
-            raise KeyError("A1")
+        if any(activations.by_number(no).assignment.plan.activation.activation_id == activation_id for no in facts):
+            raise KeyError(activation_id)
         return whole(self, activations, facts, *rest)
 
     monkeypatch.setattr(ClockWatch, "look", failing)
+
+
+async def test_a_request_at_which_a_turn_fails_even_where_nobody_judges_it_is_kept_whole_and_stops_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails_beyond_judgement_of("A1", monkeypatch)
     one, two = await world.submit("D1", position(1, "11:59")), await world.submit("D2", position(1, "11:59"))
     await world.turn()
     assert two.result().refused == []
@@ -96,6 +101,25 @@ async def test_a_request_at_which_a_turn_fails_even_where_nobody_judges_it_is_ke
     await ask_to_examine(world.connection, "officer", world.clock.now_ms())
     await world.settle()
     assert await world.count("positions") == 2
+
+
+async def test_a_report_in_quarantine_at_which_a_turn_fails_even_where_nobody_judges_it_is_passed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await nobodys(world, 5)
+    fails_beyond_judgement_of("A9", monkeypatch)
+    await world.enter({"activations": [activation(9)], "requirements": [curfew(9)]})
+    assert (await world.send("D2", position(1, "11:59"))).refused == []
+    await world.settle()
+    await world.turn()  # which says so
+    assert await are_noticed(world.connection)
+    assert world.metrics.put_aside._value.get() == 5
+    assert await world.count("judgement_faults") == 1
+    assert await refused_by_reason(world.connection) == [("no_activation", 5, 0, 5)]
+    monkeypatch.undo()
+    await ask_to_examine(world.connection, "officer", world.clock.now_ms())
+    await world.settle()
+    assert await refused_by_reason(world.connection) == [("no_activation", 5, 5, 0)]
 
 
 # ---------------------------------------------------------------------------------------------- what home units said of themselves
@@ -205,6 +229,20 @@ async def test_a_finding_of_what_a_unit_said_that_cannot_be_recorded_stops_nobod
         monkeypatch.undo()
         await world.wait_until("13:12")
         assert await world.lines() == await judged_from_export(world)
+
+
+async def test_a_word_of_a_unit_at_which_a_turn_fails_even_where_nobody_judges_it_is_passed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deployed(database_url, orders(1, 2, 3)) as world:
+        await three_with_a_unit(world)
+        fails_beyond_judgement_of("A3", monkeypatch)
+        await world.settle()
+        await world.turn()  # which says so
+        assert await are_noticed(world.connection)
+        assert await world.count("judgement_faults") == 3, "each of whom the unit speaks, once"
+        assert await of_third(world) == []
+        assert world.metrics.put_aside._value.get() == 35
 
 
 # ---------------------------------------------------------------------------------------------- orders of one person

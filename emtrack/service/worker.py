@@ -525,14 +525,32 @@ class Worker:
         share = self._share_of_what_waits()
         parts = share.each_alone()
         if sum(share) == 1:
-            await self._set_aside(connection, await self._concerned(connection), error)
+            lives = await self._concerned(connection)
+            await self._set_aside(
+                connection, [live for live in lives if not live.waits_to_retry(self._now_ms)], error
+            )
             if not (share.due or share.again):  # its facts are facts all the same
-                await self._commit(connection, [])
+                await self._commit_or_pass(connection)
         elif len(parts) > 1:
             for part in parts:
                 await self._take_in_parts(connection, [[]], part)
         elif parts:
             await self._take_in_parts(connection, [[]], share.half())
+
+    async def _commit_or_pass(self, connection: Connection) -> None:
+        """One report that is read again, whose activations are set aside. One at which the turn fails all the same stays where it is
+        and is passed: the worker would begin anew, and end at it again."""
+        try:
+            await self._commit(connection, [])
+        except Exception as error:
+            self._note_failure(error, [])
+            read, heard = await self._read_quarantine(connection), await self._hear_units(connection)
+            fact_ids = {fact.fact_id for fact in (*read.usable, *heard.usable)} | {one[0] for one in read.requests}
+            if is_of_the_database(error) or not fact_ids:
+                raise
+            self._examining.adopt(read)
+            self._units_to_hear.adopt(heard)
+            self._note_put_aside([PutAside(fact_id, type(error).__name__) for fact_id in sorted(fact_ids)])
 
     def _share_of_what_waits(self) -> Share:
         """Of our share, what there is."""
