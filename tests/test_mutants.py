@@ -402,7 +402,7 @@ MUTANTS = [
            "if is_of_the_database(error) or not fact_ids:", "if True:",
            "tests/test_put_aside.py::test_a_report_in_quarantine_at_which_a_turn_fails_even_where_nobody_judges_it_is_passed"),
     Mutant("who is entered afterwards gets nothing of what the unit said", "emtrack/service/worker.py",
-           "heard_again = await self._hear_units(connection)", "heard_again = NOTHING_HEARD",
+           "heard_again = await self._hear_units(connection, batch)", "heard_again = NOTHING_HEARD",
            f"{UNITS}what_a_unit_said_of_itself_concerns_a_tag_that_is_entered_for_that_time_afterwards"),
     Mutant("a silent home unit is none before somebody reports", "emtrack/service/home_units.py",
            "| self._due(now_ms)", "| set()", f"{SILENT}one_that_was_never_heard_is_silent_since_it_was_entered"),
