@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emtrack.record.binary_rows import ms_of, row_of, rows_of
 from emtrack.record.facts import POSITIONS, load_events, spans_of
 from emtrack.record.plans import Assignment
 from geofence import ALWAYS_MS, DeviceEvent
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from emtrack.db.connect import Connection
-    from geofence.shapes import Int64s
 
 # In binary, straight into arrays: nothing in it is null, so each row has the same length.
 POSITION_ROWS = """
@@ -28,15 +28,10 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT * FROM future_positions WHERE device_no = w.device_no AND fix_time >= w.begin_at AND fix_time < w.end_at) p
 """
-_ROW = np.dtype([
-    ("columns", ">i2"), ("b0", ">i4"), ("place", ">i4"), ("b1", ">i4"), ("mechanism", ">i4"), ("b2", ">i4"), ("fix_us", ">i8"),
-    ("b3", ">i4"), ("received_us", ">i8"), ("b4", ">i4"), ("lat_deg", ">f8"), ("b5", ">i4"), ("lon_deg", ">f8"), ("b6", ">i4"),
-    ("precision_m", ">f8"), ("b7", ">i4"), ("fact_id", ">i8"),
-])  # fmt: skip
-"""A row of COPY in binary: how many columns, and before each how many bytes it has."""
-_HEAD, _TAIL = 19, 2
-"""Bytes of COPY before the first row and after the last."""
-_SINCE_2000_MS = 946_684_800_000
+_ROW = row_of(
+    ("place", ">i4"), ("mechanism", ">i4"), ("fix_us", ">i8"), ("received_us", ">i8"), ("lat_deg", ">f8"), ("lon_deg", ">f8"),
+    ("precision_m", ">f8"), ("fact_id", ">i8"),
+)  # fmt: skip
 LITTLE_MS = 3 * 3_600_000
 """Of so short a time rows cost less than COPY, which the server plans anew each time."""
 
@@ -69,9 +64,7 @@ def _received_of_few(rows: Sequence[Record]) -> Received:
 
 
 async def _rows(connection: Connection, wanted: Sequence[tuple[Assignment, int]]) -> Any:
-    body = bytearray()
-    await connection.copy_from_query(POSITION_ROWS, *spans_of(wanted), output=_into(body), format="binary")
-    return np.frombuffer(body, _ROW, offset=_HEAD, count=(len(body) - _HEAD - _TAIL) // _ROW.itemsize)
+    return await rows_of(connection, POSITION_ROWS, *spans_of(wanted), row=_ROW)
 
 
 def _received(rows: Any) -> Received:
@@ -80,21 +73,9 @@ def _received(rows: Any) -> Received:
 
     return Received(
         column("place", np.int32) - 1, column("mechanism", np.int8),
-        _ms(column("fix_us", np.int64)), _ms(column("received_us", np.int64)),
+        ms_of(column("fix_us", np.int64)), ms_of(column("received_us", np.int64)),
         column("lat_deg", np.float64), column("lon_deg", np.float64), column("precision_m", np.float64),
     )  # fmt: skip
-
-
-def _ms(since_2000_us: Int64s) -> Int64s:
-    """Times as the database sends them."""
-    return since_2000_us // 1_000 + _SINCE_2000_MS
-
-
-def _into(body: bytearray) -> Any:
-    async def take(data: bytes) -> None:
-        body.extend(data)
-
-    return take
 
 
 async def said_of(connection: Connection, assignments: Sequence[Assignment]) -> dict[int, list[DeviceEvent]]:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from emtrack.db.connect import Connection
+from emtrack.record.binary_rows import ms_of, row_of, rows_of
 from geofence import DEFAULT_RADIUS_M, Interval, Mechanism, datetime_of
 from geofence.nearness import Unpacked
 
-_SINCE_2000_MS = 946_684_800_000
-_HEAD_BYTES, _END_BYTES = 19, 2
-_ROW = np.dtype(
-    [("fields", ">i2")]
-    + [
-        part
-        for name, form in (("device", ">i8"), ("fix_us", ">i8"), ("lon", ">f8"), ("lat", ">f8"), ("radius", ">f8"))
-        for part in ((f"{name} size", ">i4"), (name, form))
-    ]
-)
-# Every field of a row is eight bytes and none is null, so that a row has always the same length.
+_ROW = row_of(("device", ">i8"), ("fix_us", ">i8"), ("lon", ">f8"), ("lat", ">f8"), ("radius", ">f8"))
 POSITIONS = """
 SELECT device_no, fix_time, lon_deg, lat_deg,
        CASE WHEN precision_m > 0 THEN precision_m WHEN mechanism = 'GPS' THEN $4::float8
@@ -36,16 +26,13 @@ async def positions_of(connection: Connection, devices: Iterable[int], span: Int
     numbers = sorted(devices)
     if not numbers or span.end_ms <= span.begin_ms:
         return nothing()
-    sent = io.BytesIO()
-    await connection.copy_from_query(
-        POSITIONS, numbers, datetime_of(span.begin_ms), datetime_of(span.end_ms), *USUAL_RADII_M,
-        output=sent, format="binary",
-    )  # fmt: skip
-    rows = np.frombuffer(sent.getbuffer()[_HEAD_BYTES:-_END_BYTES], _ROW)
+    rows = await rows_of(
+        connection, POSITIONS, numbers, datetime_of(span.begin_ms), datetime_of(span.end_ms), *USUAL_RADII_M, row=_ROW
+    )
     device, fix_us = rows["device"].astype(np.int64), rows["fix_us"].astype(np.int64)
     order = np.lexsort((fix_us, device))
     lon, lat, radius = (rows[name].astype(np.float64)[order] for name in ("lon", "lat", "radius"))
-    return Unpacked(device[order], fix_us[order] // 1_000 + _SINCE_2000_MS, lon, lat, radius)
+    return Unpacked(device[order], ms_of(fix_us[order]), lon, lat, radius)
 
 
 def nothing() -> Unpacked:
